@@ -1,0 +1,48 @@
+# Each target sets up what it needs. DATA=DIR gives demo, eval and bench your own pictures.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.installed
+
+.PHONY: help setup demo test check eval bench lock clean
+
+help:
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+$(SETUP): pyproject.toml .ci/dev.lock.txt
+	@echo "Setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .ci/dev.lock.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(SETUP)  ## install the locked environment into .venv
+
+demo: $(SETUP)  ## read labels through a real Kafka and a real Triton, and write build/demo/report.html
+	$(BIN)/labelwire demo $(if $(DATA),--data "$(DATA)")
+
+eval: $(SETUP)  ## score DATA against its truth beside RapidOCR: build/eval.json and .html
+	$(BIN)/labelwire eval $(if $(DATA),--data "$(DATA)")
+
+bench: $(SETUP)  ## throughput beside RapidOCR on the same cores: build/bench.json and .html
+	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")
+
+check: $(SETUP)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check  ## everything in check, then all tests on real Kafka and real Triton
+	$(BIN)/pytest
+
+lock:  ## pin every dependency anew, with hashes (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+	  --extra dev pyproject.toml -o .ci/dev.lock.txt
+	grep -E '^[a-zA-Z]' .ci/dev.lock.txt | sed 's/ \\$$//' > build/constraints.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  pyproject.toml -c build/constraints.txt -o docker/worker.lock.txt
+
+clean:  ## remove what was built here (the download cache stays)
+	rm -rf build .venv

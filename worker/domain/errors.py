@@ -1,0 +1,109 @@
+"""The closed list of what can go wrong with a job, and the exceptions that carry it.
+
+LabelwireError               a sentence for a person: what, where, which value, what to do
+├── SettingsError            a setting is wrong; commands exit 2
+├── JobError                 one job failed; its code gives the stage and the disposition
+├── ServerMismatchError      Triton answers, but does not serve models this worker understands
+├── BrokerError              Kafka cannot be reached, or its topics do not fit
+└── LocalStackError          the embedded broker or server could not be provided
+"""
+
+from enum import Enum, StrEnum
+from typing import Self
+
+
+class Stage(StrEnum):
+    """A step of a job's way, in the order of the way."""
+
+    CONSUME = "consume"
+    ADMIT = "admit"
+    DECODE = "decode"
+    TILE = "tile"
+    DETECT = "detect"
+    STITCH = "stitch"
+    CROP = "crop"
+    READ = "read"
+    ASSEMBLE = "assemble"
+    PUBLISH = "publish"
+
+
+class Disposition(StrEnum):
+    """What an error means for its job.
+
+    `permanent`: the job itself is wrong and will be so each time. `retry`: this job may succeed later.
+    `systemic`: the job is innocent; a server it needs is not there.
+    """
+
+    PERMANENT = "permanent"
+    RETRY = "retry"
+    SYSTEMIC = "systemic"
+
+
+class ErrorCode(Enum):
+    """Every way in which a job can fail. The value is what stands in headers, logs and metrics."""
+
+    stage: Stage
+    disposition: Disposition
+
+    JOB_INVALID = "JOB_INVALID", Stage.CONSUME, Disposition.PERMANENT
+    URI_FORBIDDEN = "URI_FORBIDDEN", Stage.CONSUME, Disposition.PERMANENT
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED", Stage.ADMIT, Disposition.PERMANENT
+    IMAGE_CORRUPT = "IMAGE_CORRUPT", Stage.DECODE, Disposition.PERMANENT
+    IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE", Stage.ADMIT, Disposition.PERMANENT
+    IMAGE_UNSUPPORTED = "IMAGE_UNSUPPORTED", Stage.DECODE, Disposition.PERMANENT
+    INFERENCE_REJECTED = "INFERENCE_REJECTED", Stage.READ, Disposition.PERMANENT
+    INFERENCE_FAILED = "INFERENCE_FAILED", Stage.READ, Disposition.RETRY
+    INFERENCE_UNAVAILABLE = "INFERENCE_UNAVAILABLE", Stage.READ, Disposition.SYSTEMIC
+    RESULT_TOO_LARGE = "RESULT_TOO_LARGE", Stage.PUBLISH, Disposition.PERMANENT
+    BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE", Stage.PUBLISH, Disposition.SYSTEMIC
+    INTERNAL = "INTERNAL", Stage.ASSEMBLE, Disposition.RETRY
+
+    def __new__(cls, value: str, stage: Stage, disposition: Disposition) -> Self:
+        """Make a member whose value is the code alone."""
+        member = object.__new__(cls)
+        member._value_ = value
+        member.stage = stage
+        member.disposition = disposition
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class LabelwireError(Exception):
+    """Something that a person has to know, in one sentence."""
+
+
+class SettingsError(LabelwireError):
+    """A setting is unknown, wrong or missing."""
+
+
+class ServerMismatchError(LabelwireError):
+    """Triton answers, but its models are not those that this worker can use."""
+
+
+class BrokerError(LabelwireError):
+    """The broker cannot be reached, or its topics do not fit."""
+
+
+class LocalStackError(LabelwireError):
+    """The embedded broker or Triton could not be provided."""
+
+
+class JobError(LabelwireError):
+    """One job failed.
+
+    `stage` is where it failed, the code's own stage unless said otherwise. The message never holds text read
+    off a label.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, *, stage: Stage | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.stage = stage or code.stage
+
+    @property
+    def disposition(self) -> Disposition:
+        """What this means for the job."""
+        return self.code.disposition

@@ -1,0 +1,129 @@
+"""One type for each thing that happens. An event yields the log line and the metrics; the stages hold no counters.
+
+No event carries text read off a label, a record's key or its value.
+"""
+
+from dataclasses import dataclass
+
+from worker.domain.errors import ErrorCode, Stage
+from worker.domain.records import Coordinate, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished:
+    """A job has its result or dead letter on the broker. `age_seconds` runs from the record's timestamp."""
+
+    job_id: str
+    coordinate: Coordinate
+    outcome: str
+    error_code: ErrorCode | None
+    lane: str
+    duration_seconds: float
+    age_seconds: float | None
+    lines: int
+    confidences: tuple[float, ...]
+    recognizer_version: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """One stage of one job took this long."""
+
+    stage: Stage
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobDeadLettered:
+    """A job was given up, and why."""
+
+    job_id: str
+    coordinate: Coordinate
+    error_code: ErrorCode
+    stage: Stage
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRetried:
+    """A job failed for a reason that may pass, and will be tried again in place."""
+
+    job_id: str
+    coordinate: Coordinate
+    error_code: ErrorCode
+    message: str
+    attempt: int
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceFinished:
+    """A request to Triton ended, with its gRPC status."""
+
+    model: str
+    version: str
+    grpc_code: str
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRetried:
+    """A request to Triton is sent again."""
+
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsChanged:
+    """Partitions came or went: `kind` is assigned, revoked or lost."""
+
+    kind: str
+    partitions: tuple[TopicPartition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InflightChanged:
+    """How much is under way now."""
+
+    jobs: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class LagObserved:
+    """How far behind the log's end the committed position of a partition is, in records."""
+
+    partition: TopicPartition
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessChanged:
+    """The worker became ready, or not, and why in a sentence."""
+
+    ready: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFailed:
+    """A commit was refused; the next one repeats it."""
+
+    reason: str
+
+
+Event = (
+    JobFinished
+    | StageFinished
+    | JobDeadLettered
+    | JobRetried
+    | InferenceFinished
+    | InferenceRetried
+    | PartitionsChanged
+    | InflightChanged
+    | LagObserved
+    | ReadinessChanged
+    | CommitFailed
+)

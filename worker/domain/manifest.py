@@ -1,0 +1,114 @@
+"""What a model says of itself.
+
+Every model's Triton config carries two parameters: `manifest`, the JSON of `ModelManifest`, and for a recogniser
+`dictionary`, a JSON array whose index 0 is the CTC blank. The worker reads both over gRPC and guesses nothing: a
+manifest of another schema version, or with an unknown field, is refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MANIFEST_SCHEMA: Final = "labelwire.manifest/1"
+
+
+class ModelRole(StrEnum):
+    """The place of a model in the way of a page."""
+
+    DETECTOR = "text_detector"
+    ORIENTATION = "line_orientation"
+    RECOGNIZER = "text_recognizer"
+    READER = "text_reader"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TileShapes(_Part):
+    """The pixel shapes that a detector takes: a fixed list, or any multiple of a step up to a limit.
+
+    `fixed` is a list of (height, width). If it is empty, each side may be any multiple of `multiple_of` up to
+    `max_side` pixels.
+    """
+
+    fixed: tuple[tuple[int, int], ...] = ()
+    multiple_of: int = Field(default=32, ge=1)
+    max_side: int = Field(default=2048, ge=32)
+
+
+class DetectionThresholds(_Part):
+    """DB post-processing as the model wants it (Liao et al., "Real-time Scene Text Detection with DB").
+
+    `binarize` and `box_score` are probabilities, `unclip_ratio` is the factor of area over perimeter by which a
+    region grows, sizes are pixels of the probability map.
+    """
+
+    binarize: float = Field(default=0.3, gt=0, lt=1)
+    box_score: float = Field(default=0.5, ge=0, lt=1)
+    unclip_ratio: float = Field(default=1.6, ge=0)
+    dilate: bool = True
+    min_side_pixels: int = Field(default=3, ge=1)
+
+
+class ModelManifest(_Part):
+    """The self-description of one model, of whichever role.
+
+    `line_height` and `stride` (pixels of line width for each CTC step) are pixels; `pad_value` is the uint8 grey that
+    stands for nothing after normalisation; `buckets` maps a line width in pixels to the model that takes it.
+    """
+
+    schema_: Literal["labelwire.manifest/1"] = Field(default=MANIFEST_SCHEMA, alias="schema")
+    role: ModelRole
+    source: str
+    licence: str
+    source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    precision: Literal["fp32", "bf16", "fp16", "int8"]
+    device: Literal["cpu", "gpu"]
+    max_batch_size: int = Field(ge=1)
+    tile_shapes: TileShapes | None = None
+    detection: DetectionThresholds | None = None
+    line_height: int | None = Field(default=None, ge=8)
+    pad_value: int | None = Field(default=None, ge=0, le=255)
+    stride: int | None = Field(default=None, ge=1)
+    buckets: dict[int, str] | None = None
+    alternatives: int | None = Field(default=None, ge=1)
+    dictionary_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    alphabet: str | None = None
+    accuracy: dict[str, float] | None = None
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _complete_for_its_role(self) -> "ModelManifest":
+        needed = {
+            ModelRole.DETECTOR: ("tile_shapes", "detection"),
+            ModelRole.ORIENTATION: ("line_height", "pad_value"),
+            ModelRole.RECOGNIZER: (
+                "line_height",
+                "pad_value",
+                "stride",
+                "buckets",
+                "alternatives",
+                "dictionary_sha256",
+            ),
+            ModelRole.READER: ("line_height", "pad_value", "buckets"),
+        }[self.role]
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"a manifest of role {self.role} needs {', '.join(missing)}")
+        return self
+
+    def to_json(self) -> str:
+        """Return the JSON that stands in a model's config."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def dictionary_digest(dictionary: Sequence[str]) -> str:
+    """Return the hex SHA-256 of a dictionary's canonical JSON."""
+    canonical = json.dumps(list(dictionary), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""Kafka records as values: what comes in, what goes out, and the headers that every derived record carries."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Headers = tuple[tuple[str, bytes], ...]
+
+HEADER_PREFIX = "labelwire."
+CONTENT_TYPE_HEADER = "content-type"
+JOB_ID_HEADER = "job-id"
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
+
+
+class Coordinate(NamedTuple):
+    """Where a record stands: topic, partition and offset."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it was received, bytes untouched.
+
+    `timestamp_ms` is the broker's or producer's timestamp in epoch milliseconds, or 0 if it has none.
+    """
+
+    coordinate: Coordinate
+    key: bytes | None
+    value: bytes
+    headers: Headers
+    timestamp_ms: int
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """The partition it came from."""
+        return TopicPartition(self.coordinate.topic, self.coordinate.partition)
+
+    def header(self, name: str) -> str | None:
+        """Return the last value of a header as text, as Kafka clients do; undecodable bytes become U+FFFD."""
+        for key, value in reversed(self.headers):
+            if key == name:
+                return value.decode("utf-8", "replace")
+        return None
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that holding this record takes, roughly."""
+        return len(self.value) + len(self.key or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """A record to be written."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+    @property
+    def size_bytes(self) -> int:
+        """What the broker's size limit counts, headers and framing included; never less than the real size."""
+        headers = sum(len(name.encode()) + len(value) + 10 for name, value in self.headers)
+        return len(self.value) + len(self.key or b"") + headers + 100
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLimits:
+    """What a topic takes: its partitions, and the largest record batch in bytes (None: the broker does not say)."""
+
+    partitions: int
+    max_message_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPoint:
+    """A position to commit: the lowest offset that is not done, and what to keep beside it."""
+
+    offset: int
+    metadata: str = ""
+
+
+def without_prefix(headers: Headers, prefixes: Iterable[str]) -> Headers:
+    """Return the headers less those whose name starts with one of `prefixes`."""
+    unwanted = tuple(prefixes)
+    return tuple((name, value) for name, value in headers if not name.startswith(unwanted))

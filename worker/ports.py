@@ -1,0 +1,136 @@
+"""What the worker needs of the world: each port has at most five methods, a real adapter and a fake in `testing`.
+
+All methods are called on the event loop's thread, and all listeners are called back there; an adapter that has threads
+of its own hides them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.events import Event
+from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicLimits, TopicPartition
+
+Tensor = NDArray[np.uint8] | NDArray[np.int32] | NDArray[np.float32]
+
+
+class SourceListener(Protocol):
+    """Who receives what a `RecordSource` brings."""
+
+    def received(self, records: Sequence[Record]) -> None:
+        """Take records, in offset order for each partition."""
+
+    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
+        """Take over partitions, with what was committed for each; no record of them comes before this returns."""
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
+        """Finish or drop what runs on these partitions, and return what the source shall commit for them."""
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        """Drop these partitions: another member has them already, and a commit would be refused."""
+
+
+class RecordSource(Protocol):
+    """A subscription to topics as a member of a consumer group."""
+
+    async def start(self, listener: SourceListener) -> None:
+        """Join the group and begin to deliver. Raises BrokerError if that cannot be tried at all."""
+
+    def allow(self, total_records: int, paused: Collection[TopicPartition]) -> None:
+        """Let the source deliver until it has delivered `total_records` since its start, none of them of `paused`."""
+
+    def commit(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Commit soon; a later call may overtake an earlier one, and failures are repeated by later calls."""
+
+    def alive(self) -> bool:
+        """Say whether the source still polls its broker as it must to stay in the group."""
+
+    async def close(self) -> None:
+        """Hand back all partitions (the listener's `revoked` is asked a last time) and leave the group."""
+
+
+class RecordSink(Protocol):
+    """A place to write records."""
+
+    async def send(self, record: OutgoingRecord) -> None:
+        """Return once the broker has acknowledged the record.
+
+        Raises JobError RESULT_TOO_LARGE where the record is over a size limit, and BROKER_UNAVAILABLE else.
+        """
+
+    async def describe(self, topics: Collection[str]) -> Mapping[str, TopicLimits | None]:
+        """Return each topic's limits, None for one that does not exist. Raises BrokerError."""
+
+    async def close(self) -> None:
+        """Wait a bounded time for what is under way, and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output of a model; `shape` has -1 where a dimension is free, and no batch dimension."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What a server says of one model. `parameters` are the strings of its config."""
+
+    name: str
+    version: str
+    max_batch_size: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: Mapping[str, str]
+
+
+class InferenceBackend(Protocol):
+    """A server of models."""
+
+    async def ready(self) -> bool:
+        """Say whether the server answers and calls itself ready; never raises."""
+
+    async def describe(self, model: str) -> ModelDescription | None:
+        """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        *,
+        timeout_seconds: float,
+        request_id: str = "",
+    ) -> Mapping[str, Tensor]:
+        """Run one request; all tensors have a leading batch dimension.
+
+        Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED or INFERENCE_UNAVAILABLE.
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class Clock(Protocol):
+    """The only way to the time."""
+
+    def epoch_ms(self) -> int:
+        """Return the time of day in epoch milliseconds."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class EventSink(Protocol):
+    """Where events become log lines and metrics."""
+
+    def emit(self, event: Event) -> None:
+        """Take an event; never raises and never blocks."""
