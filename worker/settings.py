@@ -1,0 +1,261 @@
+"""All settings of the worker, from the environment: `LABELWIRE_<SECTION>__<NAME>`.
+
+Invariant: a name that starts with the prefix and is not a setting is an error, never ignored. What librdkafka itself
+can be told passes through `LABELWIRE_KAFKA__CLIENT__*`: `SECURITY_PROTOCOL` is its `security.protocol`.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.domain.errors import SettingsError
+
+PREFIX = "LABELWIRE_"
+MEBIBYTE = 1024 * 1024
+
+# Read by other parts of the distribution, not by the worker.
+_FOREIGN = frozenset({"LABELWIRE_CACHE_DIR"})
+
+# The worker owns these: a change would break a delivery rule.
+_RESERVED_CLIENT_OPTIONS = frozenset(
+    {"bootstrap.servers", "group.id", "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence", "acks"}
+)
+
+Positive = Annotated[float, Field(gt=0)]
+Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class KafkaSettings(_Section):
+    """The broker and the group."""
+
+    bootstrap_servers: str = Field(
+        default="localhost:9092", min_length=1, description="Brokers, as host:port,host:port."
+    )
+    group_id: str = Field(default="labelwire", min_length=1, description="Consumer group of the workers.")
+    group_protocol: Literal["consumer", "classic"] = Field(
+        default="consumer",
+        description="KIP-848 (`consumer`, brokers from 4.0) or the older cooperative-sticky protocol.",
+    )
+    start_from: Literal["earliest", "latest"] = Field(
+        default="earliest", description="Where a group begins that has committed nothing yet."
+    )
+    commit_interval_seconds: Positive = Field(
+        default=1.0, description="Longest time between commits while jobs finish."
+    )
+    max_poll_interval_seconds: float = Field(
+        default=300.0, ge=10, description="The broker takes the partitions away after such a silence."
+    )
+    client: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Options of librdkafka for every client, `_` for `.`: KAFKA__CLIENT__SASL_USERNAME.",
+    )
+
+    @field_validator("client", mode="before")
+    @classmethod
+    def _librdkafka_names(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        named = {str(name).lower().replace("_", "."): str(option) for name, option in value.items()}
+        reserved = sorted(_RESERVED_CLIENT_OPTIONS & set(named))
+        if reserved:
+            raise ValueError(f"{', '.join(reserved)} belongs to the worker and cannot be passed through")
+        return named
+
+    def client_options(self) -> dict[str, str]:
+        """Return the pass-through options, in the clear, for librdkafka alone."""
+        return {name: option.get_secret_value() for name, option in self.client.items()}
+
+
+class TopicSettings(_Section):
+    """The topics of design."""
+
+    jobs: Topic = Field(default="label-images", description="Where jobs come from.")
+    results: Topic = Field(default="label-text", description="Where results go.")
+    dead_letters: Topic = Field(default="label-images.dlq", description="Where jobs go that cannot be done.")
+
+    @field_validator("dead_letters")
+    @classmethod
+    def _not_the_jobs(cls, value: str, info: Any) -> str:  # noqa: ANN401 - pydantic's own type is private
+        if value in {info.data.get("jobs"), info.data.get("results")}:
+            raise ValueError("the dead-letter topic must differ from the topics of jobs and results")
+        return value
+
+
+class TritonSettings(_Section):
+    """The inference server."""
+
+    url: str = Field(
+        default="localhost:8001",
+        min_length=1,
+        description="gRPC target; `dns:///headless-service:8001` balances over all its pods.",
+    )
+    request_timeout_seconds: Positive = Field(
+        default=30.0, description="Longest time for one request, retries included."
+    )
+    max_inflight_requests: int = Field(default=32, ge=1, description="Requests under way at once, by this worker.")
+    max_message_bytes: int = Field(default=64 * MEBIBYTE, ge=MEBIBYTE, description="Largest gRPC message, each way.")
+    tls: bool = Field(default=False, description="Speak TLS to Triton.")
+    tls_root_certificates: str | None = Field(default=None, description="PEM file of the authorities to trust.")
+    tls_private_key: str | None = Field(default=None, description="PEM file of the client's key.")
+    tls_certificate_chain: str | None = Field(default=None, description="PEM file of the client's certificate.")
+
+
+class PipelineSettings(_Section):
+    """How a picture is read."""
+
+    detection_long_side: int = Field(
+        default=960,
+        ge=64,
+        le=8192,
+        description="Long side in pixels at which a picture in one tile is searched for text.",
+    )
+    tiled_from_pixels: int = Field(
+        default=4_000_000, ge=1, description="Pictures with more pixels than this are searched tile by tile."
+    )
+    tile_scale: float = Field(default=0.6, gt=0, le=1, description="Scale at which tiled pictures are searched.")
+    tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
+    tile_overlap: int = Field(default=160, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")
+    min_line_confidence: float = Field(default=0.5, ge=0, le=1, description="Lines read with less are dropped.")
+
+
+class LimitSettings(_Section):
+    """What may be in memory at once, and how large one job may be."""
+
+    max_jobs: int = Field(default=0, ge=0, description="Jobs under way at once; 0 chooses by the cores.")
+    max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Encoded bytes held at once.")
+    max_inflight_pixels: int = Field(default=64_000_000, ge=1_000_000, description="Decoded pixels held at once.")
+    max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels of one picture, from its header.")
+    large_image_pixels: int = Field(
+        default=8_000_000, ge=1, description="Pictures over this have a lane of their own and never delay small ones."
+    )
+    max_large_jobs: int = Field(default=1, ge=1, description="Jobs of the large lane under way at once.")
+    partition_window: int = Field(
+        default=1024, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
+    )
+
+
+class RuntimeSettings(_Section):
+    """Time budgets and threads."""
+
+    attempt_seconds: Positive = Field(default=120.0, description="Time for one attempt at one job.")
+    retry_initial_seconds: Positive = Field(default=0.5, description="First delay before a job is tried again.")
+    retry_max_seconds: Positive = Field(default=30.0, description="Longest delay between attempts.")
+    drain_seconds: Positive = Field(
+        default=25.0, description="Time to finish jobs when partitions leave or at SIGTERM."
+    )
+    threads: int = Field(default=0, ge=0, description="Threads for pixels; 0 follows the cgroup's CPU quota.")
+    readiness_interval_seconds: Positive = Field(default=2.0, description="How often Triton and topics are looked at.")
+
+
+class HttpSettings(_Section):
+    """The worker's own endpoints: /livez, /readyz and /metrics."""
+
+    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - probes come from outside the pod
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+
+
+class LogSettings(_Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto` is pretty on a terminal and JSON elsewhere."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    triton: TritonSettings = TritonSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    limits: LimitSettings = LimitSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Raises SettingsError with one sentence for each name or value that is wrong.
+    """
+    problems = list(_unknown_names(os.environ))
+    if problems:
+        raise SettingsError(" ".join(problems))
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(" ".join(_sentences(error))) from error
+
+
+def known_names() -> dict[str, str]:
+    """Return every environment variable that is understood, with its description."""
+    names = {}
+    for section, name, field in _fields():
+        if name != "client":
+            names[f"{PREFIX}{section}__{name}".upper()] = field.description or ""
+    return names
+
+
+def _fields() -> Iterator[tuple[str, str, Any]]:
+    for section, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for name, inner in kind.model_fields.items():
+                yield section, name, inner
+
+
+def _unknown_names(environment: Mapping[str, str]) -> Iterator[str]:
+    # pydantic-settings passes over a misspelt section silently, so the prefix is scanned here.
+    known = known_names()
+    for name in sorted(environment):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known or upper in _FOREIGN:
+            continue
+        if upper.startswith(f"{PREFIX}KAFKA__CLIENT__"):
+            continue
+        near = difflib.get_close_matches(upper, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`labelwire check` lists all names."
+        yield f"{name} is not a setting; {hint}"
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        path = [str(part) for part in problem["loc"]]
+        name = PREFIX + "__".join(path).upper()
+        hidden = path[:2] == ["kafka", "client"] or name not in os.environ
+        value = "" if hidden else f"={os.environ[name]!r}"
+        yield f"{name}{value}: {problem['msg'].removeprefix('Value error, ')}."
+
+
+def effective(settings: Settings) -> dict[str, str]:
+    """Return every setting by its environment name, secrets hidden."""
+    shown = {}
+    for section, name, _ in _fields():
+        value = getattr(getattr(settings, section), name)
+        key = f"{PREFIX}{section}__{name}".upper()
+        if name == "client":
+            shown.update({f"{key}__{option.upper().replace('.', '_')}": "(hidden)" for option in sorted(value)})
+        else:
+            shown[key] = "" if value is None else str(value)
+    return shown
