@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.events import Event
-from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicLimits, TopicPartition
+from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, Record, TopicPartition
 
 Tensor = NDArray[np.uint8] | NDArray[np.int32] | NDArray[np.float32]
 
@@ -61,8 +61,8 @@ class RecordSink(Protocol):
         Raises JobError RESULT_TOO_LARGE where the record is over a size limit, and BROKER_UNAVAILABLE else.
         """
 
-    async def describe(self, topics: Collection[str]) -> Mapping[str, TopicLimits | None]:
-        """Return each topic's limits, None for one that does not exist. Raises BrokerError."""
+    async def describe(self, topics: Collection[str]) -> ClusterDescription:
+        """Return the cluster's name and each topic's limits. Raises BrokerError if the broker does not answer."""
 
     async def close(self) -> None:
         """Wait a bounded time for what is under way, and close."""

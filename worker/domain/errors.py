@@ -56,7 +56,9 @@ class ErrorCode(Enum):
     INFERENCE_UNAVAILABLE = "INFERENCE_UNAVAILABLE", Stage.READ, Disposition.SYSTEMIC
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE", Stage.PUBLISH, Disposition.PERMANENT
     BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE", Stage.PUBLISH, Disposition.SYSTEMIC
-    INTERNAL = "INTERNAL", Stage.ASSEMBLE, Disposition.RETRY
+    ATTEMPT_TIMED_OUT = "ATTEMPT_TIMED_OUT", Stage.READ, Disposition.RETRY
+    # A defect of ours: the code is deterministic, so trying again would only hold up the partition.
+    INTERNAL = "INTERNAL", Stage.ASSEMBLE, Disposition.PERMANENT
 
     def __new__(cls, value: str, stage: Stage, disposition: Disposition) -> Self:
         """Make a member whose value is the code alone."""

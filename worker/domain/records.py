@@ -1,6 +1,6 @@
 """Kafka records as values: what comes in, what goes out, and the headers that every derived record carries."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ class Record:
 
     coordinate: Coordinate
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Headers
     timestamp_ms: int
 
@@ -60,7 +60,7 @@ class Record:
     @property
     def size_bytes(self) -> int:
         """The memory that holding this record takes, roughly."""
-        return len(self.value) + len(self.key or b"")
+        return len(self.value or b"") + len(self.key or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ class OutgoingRecord:
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Headers
 
     @property
     def size_bytes(self) -> int:
         """What the broker's size limit counts, headers and framing included; never less than the real size."""
         headers = sum(len(name.encode()) + len(value) + 10 for name, value in self.headers)
-        return len(self.value) + len(self.key or b"") + headers + 100
+        return len(self.value or b"") + len(self.key or b"") + headers + 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,16 @@ class TopicLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterDescription:
+    """What a broker says of itself and of topics; None for a topic that does not exist."""
+
+    cluster_id: str
+    topics: Mapping[str, TopicLimits | None]
+
+
+@dataclass(frozen=True, slots=True)
 class CommitPoint:
     """A position to commit: the lowest offset that is not done, and what to keep beside it."""
 
     offset: int
     metadata: str = ""
-
-
-def without_prefix(headers: Headers, prefixes: Iterable[str]) -> Headers:
-    """Return the headers less those whose name starts with one of `prefixes`."""
-    unwanted = tuple(prefixes)
-    return tuple((name, value) for name, value in headers if not name.startswith(unwanted))

@@ -1,0 +1,73 @@
+"""The headers `labelwire.*` that every record derived from a job carries, so that its way can be followed.
+
+Times are epoch milliseconds. Values of unknown shape are ignored: a producer may have written anything.
+"""
+
+from dataclasses import dataclass
+
+from worker.domain.records import Coordinate, Headers, Record
+
+JOB_ID = "labelwire.job-id"
+ATTEMPT = "labelwire.attempt"
+ORIGIN_TOPIC = "labelwire.origin.topic"
+ORIGIN_PARTITION = "labelwire.origin.partition"
+ORIGIN_OFFSET = "labelwire.origin.offset"
+ORIGIN_TIMESTAMP = "labelwire.origin.timestamp"
+REPLAY_COUNT = "labelwire.replay.count"
+REPLAY_RUN_ID = "labelwire.replay.run-id"
+DEAD_LETTER_PREFIX = "labelwire.dlq."
+
+_MAX_DIGITS = 19  # of a 64-bit number; int() of very long texts is slow
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedHeaders:
+    """What a record says of its job's way: its id if it says one, where it first stood, and its replays."""
+
+    job_id: str | None
+    attempt: int
+    origin: Coordinate
+    origin_timestamp_ms: int
+    replay_count: int
+    replay_run_id: str | None
+
+    @classmethod
+    def of(cls, record: Record) -> "DerivedHeaders":
+        """Read them; a record that has none stands at its own origin, before its first attempt."""
+        partition, offset = _number(record, ORIGIN_PARTITION), _number(record, ORIGIN_OFFSET)
+        topic = record.header(ORIGIN_TOPIC)
+        known = topic is not None and partition is not None and offset is not None
+        return cls(
+            job_id=record.header(JOB_ID),
+            attempt=_number(record, ATTEMPT) or 0,
+            origin=Coordinate(topic, partition, offset) if known else record.coordinate,  # type: ignore[arg-type]
+            origin_timestamp_ms=(_number(record, ORIGIN_TIMESTAMP) if known else None) or record.timestamp_ms,
+            replay_count=_number(record, REPLAY_COUNT) or 0,
+            replay_run_id=record.header(REPLAY_RUN_ID),
+        )
+
+    def onto(self, received: Headers) -> Headers:
+        """Return the received headers with these in place of any earlier ones of the same names."""
+        own: list[tuple[str, bytes]] = [
+            (ATTEMPT, _text(self.attempt)),
+            (ORIGIN_TOPIC, _text(self.origin.topic)),
+            (ORIGIN_PARTITION, _text(self.origin.partition)),
+            (ORIGIN_OFFSET, _text(self.origin.offset)),
+            (ORIGIN_TIMESTAMP, _text(self.origin_timestamp_ms)),
+            (REPLAY_COUNT, _text(self.replay_count)),
+        ]
+        if self.job_id is not None:
+            own.insert(0, (JOB_ID, _text(self.job_id)))
+        if self.replay_run_id is not None:
+            own.append((REPLAY_RUN_ID, _text(self.replay_run_id)))
+        names = {name for name, _ in own}
+        return tuple((name, value) for name, value in received if name not in names) + tuple(own)
+
+
+def _number(record: Record, name: str) -> int | None:
+    text = record.header(name)
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
+
+
+def _text(value: object) -> bytes:
+    return str(value).encode("utf-8", "replace")

@@ -1,0 +1,138 @@
+"""From a record to a job: content type, body, identity.
+
+Invariant: `parse_job` raises nothing but JobError, whatever the bytes.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.headers import DerivedHeaders
+from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Record
+
+MAX_JOB_ID_CHARACTERS = 512
+JSON_TYPE = "application/json"
+
+
+class JobOptions(BaseModel):
+    """What a job may ask for. What it leaves out, the worker's settings decide."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    def canonical(self) -> str:
+        """Return the same text for the same options, for the result's identity."""
+        return json.dumps(self.model_dump(exclude_none=True), sort_keys=True, separators=(",", ":"))
+
+
+class _JobDocument(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    job_id: Annotated[str, Field(min_length=1, max_length=MAX_JOB_ID_CHARACTERS)] | None = None
+    image_uri: str | None = None
+    image_base64: str | None = None
+    options: JobOptions = JobOptions()
+    deadline: AwareDatetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelJob:
+    """A picture to read. `deadline_ms` is epoch milliseconds."""
+
+    job_id: str
+    picture: bytes
+    picture_sha256: str
+    options: JobOptions
+    deadline_ms: int | None
+
+    @property
+    def result_id(self) -> str:
+        """The identity of the job's result: the same for every attempt and replay of the same content."""
+        identity = f"{self.job_id}\0{self.picture_sha256}\0{self.options.canonical()}"
+        return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def job_id_of(record: Record) -> str:
+    """Return the record's job id without looking into its value: from its headers, or where it first stood."""
+    derived = DerivedHeaders.of(record)
+    return derived.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
+
+
+def parse_job(record: Record) -> LabelJob:
+    """Return the job that a record holds.
+
+    Raises JobError JOB_INVALID for a body or header that is not a job, URI_FORBIDDEN for one that asks to fetch.
+    """
+    content_type = (record.header(CONTENT_TYPE_HEADER) or "").partition(";")[0].strip().lower()
+    if not record.value:
+        raise JobError(ErrorCode.JOB_INVALID, "The record's value is empty; send the picture's bytes or a JSON job.")
+    if content_type.startswith("image/"):
+        return _job(record, _JobDocument(), record.value)
+    if content_type == JSON_TYPE:
+        document = _parse_document(record.value)
+        return _job(record, document, _picture(document))
+    raise JobError(
+        ErrorCode.JOB_INVALID,
+        f"The header content-type is {content_type[:80]!r}; send image/jpeg (or another image type) or {JSON_TYPE}.",
+    )
+
+
+def _parse_document(value: bytes) -> _JobDocument:
+    try:
+        return _JobDocument.model_validate_json(value)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in problem["loc"]) or "the body"
+        raise JobError(ErrorCode.JOB_INVALID, f"The JSON job is wrong at {place[:80]}: {problem['msg']}.") from error
+
+
+def _picture(document: _JobDocument) -> bytes:
+    if document.image_uri is not None and document.image_base64 is not None:
+        raise JobError(ErrorCode.JOB_INVALID, "The job has both image_uri and image_base64; send one of them.")
+    if document.image_uri is not None:
+        scheme = document.image_uri.partition(":")[0][:20]
+        raise JobError(
+            ErrorCode.URI_FORBIDDEN,
+            f"The job's image_uri has scheme {scheme!r}, and no scheme is allowed; send the picture's bytes.",
+        )
+    if not document.image_base64:
+        raise JobError(ErrorCode.JOB_INVALID, "The job has no picture; give image_base64.")
+    try:
+        return base64.b64decode(document.image_base64, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise JobError(ErrorCode.JOB_INVALID, f"The job's image_base64 is not base64: {error}.") from error
+
+
+def _job(record: Record, document: _JobDocument, picture: bytes) -> LabelJob:
+    derived = DerivedHeaders.of(record)
+    job_id = derived.job_id or document.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
+    if len(job_id) > MAX_JOB_ID_CHARACTERS:
+        raise JobError(
+            ErrorCode.JOB_INVALID,
+            f"The header {JOB_ID_HEADER} has {len(job_id)} characters; at most {MAX_JOB_ID_CHARACTERS} are allowed.",
+        )
+    deadline = document.deadline
+    return LabelJob(
+        job_id=job_id,
+        picture=picture,
+        picture_sha256=hashlib.sha256(picture).hexdigest(),
+        options=document.options,
+        deadline_ms=None if deadline is None else int(deadline.timestamp() * 1000),
+    )
+
+
+def check_deadline(job: LabelJob, now_ms: int) -> None:
+    """Raise JobError DEADLINE_EXCEEDED where the job's deadline has passed."""
+    if job.deadline_ms is not None and now_ms >= job.deadline_ms:
+        deadline = datetime.fromtimestamp(job.deadline_ms / 1000, UTC).isoformat()
+        raise JobError(
+            ErrorCode.DEADLINE_EXCEEDED, f"The job's deadline {deadline} passed before it was read; send it earlier."
+        )
