@@ -1,0 +1,189 @@
+"""The `InferenceBackend` on Triton's gRPC.
+
+Invariant: every request ends within its time in arrays, in a `JobError`, or in our own cancellation; no gRPC error
+leaves this package. One backend holds one long-lived channel on one event loop: new channels leak.
+
+A request keeps its place among `max_inflight_requests` while it waits to be sent again. So an overloaded or stopping
+server gets fewer requests without anyone counting.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from worker.adapters.triton.channel import connect, credentials
+from worker.adapters.triton.describe import description
+from worker.adapters.triton.translate import (
+    UNFIT,
+    GiveUp,
+    classify,
+    decide,
+    full_jitter,
+    job_error,
+    status_and_text,
+)
+from worker.adapters.triton.wire import AnswerError, InferRequest, decode, encode, parse
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.events import InferenceFinished, InferenceRetried
+from worker.ports import Clock, EventSink, ModelDescription, Tensor
+from worker.settings import TritonSettings
+
+_READY_SECONDS: Final = 2.0
+_DESCRIBE_SECONDS: Final = 10.0
+# A server that hangs must leave time to ask another one.
+_FIRST_SHARE: Final = 2 / 3
+_INFER_METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
+
+_Call = Callable[..., Awaitable[Any]]
+
+
+class _Connection:
+    """A channel with the calls that are made on it."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        self.channel = channel
+        self.server_ready: _Call = stub.ServerReady
+        self.model_metadata: _Call = stub.ModelMetadata
+        self.model_config: _Call = stub.ModelConfig
+        # Bytes to bytes: `wire` serialises, and its errors do not vanish in gRPC's logger.
+        self.model_infer: _Call = channel.unary_unary(_INFER_METHOD)
+
+
+class TritonBackend:
+    """Triton, or several of them behind one name.
+
+    Use it on one event loop. The arrays that it returns are read-only.
+    """
+
+    def __init__(
+        self, settings: TritonSettings, events: EventSink, clock: Clock, *, chance: random.Random | None = None
+    ) -> None:
+        self._settings = settings
+        self._events = events
+        self._clock = clock
+        self._chance = chance or random.Random()  # noqa: S311 - jitter is no secret
+        self._credentials = credentials(settings)
+        self._places = asyncio.Semaphore(settings.max_inflight_requests)
+        self._open: _Connection | None = None
+        self._closed = False
+
+    async def ready(self) -> bool:
+        """Say whether a server answers and calls itself ready; never raises."""
+        if self._closed:
+            return False
+        request = service_pb2.ServerReadyRequest()
+        try:
+            answer = await self._uncancelled(self._connection().server_ready(request, timeout=_READY_SECONDS))
+        except (grpc.aio.AioRpcError, JobError):
+            return False
+        return bool(answer.ready)
+
+    async def describe(self, model: str) -> ModelDescription | None:
+        """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
+        connection = self._connection()
+        metadata_request = service_pb2.ModelMetadataRequest(name=model)
+        config_request = service_pb2.ModelConfigRequest(name=model)
+        try:
+            metadata = await self._uncancelled(connection.model_metadata(metadata_request, timeout=_DESCRIBE_SECONDS))
+            config = await self._uncancelled(connection.model_config(config_request, timeout=_DESCRIBE_SECONDS))
+        except grpc.aio.AioRpcError as error:
+            status, text = status_and_text(error)
+            if status is grpc.StatusCode.NOT_FOUND and classify(status, text) is UNFIT:
+                return None
+            failure = job_error(error, url=self._settings.url, model=model)
+            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, failure.message) from error
+        return description(metadata, config.config)
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        *,
+        timeout_seconds: float,
+        request_id: str = "",
+    ) -> Mapping[str, Tensor]:
+        """Run one request; all tensors have a leading batch dimension.
+
+        The time begins when the request gets its place among those in flight; retries are within it. Raises JobError
+        INFERENCE_REJECTED, INFERENCE_FAILED or INFERENCE_UNAVAILABLE.
+        """
+        request = InferRequest(model, inputs, outputs, request_id, timeout_microseconds=0)
+        try:
+            async with self._places:
+                response = await self._send_until(request, self._clock.monotonic() + timeout_seconds)
+            return decode(response, outputs)
+        except AnswerError as error:
+            raise JobError(
+                ErrorCode.INFERENCE_FAILED, f"Triton at {self._settings.url} answered for {model}, but {error}."
+            ) from error
+
+    async def close(self) -> None:
+        """Close the connections; requests under way end as INFERENCE_UNAVAILABLE."""
+        self._closed = True
+        if self._open is not None:
+            await self._open.channel.close()
+
+    async def _send_until(self, request: InferRequest, deadline: float) -> Any:  # noqa: ANN401 - protobuf's class is untyped
+        failures: Counter[str] = Counter()
+        while True:
+            remaining_seconds = deadline - self._clock.monotonic()
+            try:
+                return await self._send(request, remaining_seconds * (1 if failures else _FIRST_SHARE))
+            except grpc.aio.AioRpcError as error:
+                status, text = status_and_text(error)
+                reason = classify(status, text).reason
+                failures[reason] += 1
+                action = decide(status, text, failures[reason])
+                if isinstance(action, GiveUp):
+                    raise job_error(error, url=self._settings.url, model=request.model) from error
+                pause_seconds = full_jitter(action.longest_delay_seconds, self._chance)
+                if self._clock.monotonic() + pause_seconds >= deadline:
+                    raise job_error(error, url=self._settings.url, model=request.model) from error
+            self._events.emit(InferenceRetried(request.model, reason))
+            await self._clock.sleep(pause_seconds)
+
+    async def _send(self, request: InferRequest, timeout_seconds: float) -> Any:  # noqa: ANN401
+        payload = encode(replace(request, timeout_microseconds=max(1, int(timeout_seconds * 1_000_000))))
+        started, code, version = self._clock.monotonic(), grpc.StatusCode.CANCELLED, ""
+        try:
+            answer = await self._uncancelled(self._connection().model_infer(payload, timeout=timeout_seconds))
+            response = parse(answer)
+            code, version = grpc.StatusCode.OK, response.model_version
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+            raise
+        finally:
+            duration_seconds = self._clock.monotonic() - started
+            self._events.emit(InferenceFinished(request.model, version, code.name, duration_seconds))
+        return response
+
+    def _connection(self) -> _Connection:
+        if self._closed:
+            raise self._closed_error()
+        if self._open is None:
+            # Not in the constructor: a channel belongs to the loop that runs when it is opened.
+            self._open = _Connection(connect(self._settings, self._credentials))
+        return self._open
+
+    async def _uncancelled(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401
+        """Await a call; `close` cancels those under way, which must not look as if their task were cancelled."""
+        try:
+            return await call
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise self._closed_error() from error
+            raise
+
+    def _closed_error(self) -> JobError:
+        return JobError(
+            ErrorCode.INFERENCE_UNAVAILABLE, f"The connection to Triton at {self._settings.url} has been closed here."
+        )

@@ -1,0 +1,147 @@
+"""The one door through which gRPC's errors pass: status → fault → action → `JobError`.
+
+All of it is values. `classify` says what a status means, `decide` what to do about it, `job_error` what the job gets
+when nothing more is to be done.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from worker.domain.errors import ErrorCode, JobError
+
+_LONGEST_DETAILS: Final = 300
+_BACKOFF_INITIAL_SECONDS: Final = 0.1
+_BACKOFF_MAX_SECONDS: Final = 2.0
+_SLOW_DOWN_INITIAL_SECONDS: Final = 0.5
+_SLOW_DOWN_MAX_SECONDS: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A way in which a request can fail.
+
+    `reason` is the label of the retry metric. `resends` is how often one request is sent again after it, None: as long
+    as its time lasts. `code` is what the job gets after that. `slow_down` asks for longer pauses.
+    """
+
+    reason: str
+    code: ErrorCode
+    resends: int | None
+    remedy: str
+    slow_down: bool = False
+
+
+_RUNS = "see that Triton runs and that LABELWIRE_TRITON__URL is right"
+_FITS = "see that its model repository is the one that this worker was built for"
+
+UNREACHABLE: Final = Fault("unreachable", ErrorCode.INFERENCE_UNAVAILABLE, None, _RUNS)
+STOPPING: Final = Fault("stopping", ErrorCode.INFERENCE_UNAVAILABLE, None, _RUNS)
+NO_VERSION: Final = Fault(
+    "no_version", ErrorCode.INFERENCE_UNAVAILABLE, None, "see in Triton's log why it is not ready"
+)
+OVERLOADED: Final = Fault(
+    "overloaded", ErrorCode.INFERENCE_UNAVAILABLE, None, "Triton needs more capacity or fewer workers", slow_down=True
+)
+UNFIT: Final = Fault("unfit", ErrorCode.INFERENCE_UNAVAILABLE, 0, _FITS)
+DENIED: Final = Fault("denied", ErrorCode.INFERENCE_UNAVAILABLE, 0, "see which access Triton wants of its clients")
+LATE: Final = Fault("deadline_exceeded", ErrorCode.INFERENCE_FAILED, 1, "Triton may need more capacity")
+CANCELLED: Final = Fault("cancelled", ErrorCode.INFERENCE_FAILED, 1, "see Triton's log")
+BROKEN: Final = Fault("internal", ErrorCode.INFERENCE_FAILED, 1, "see Triton's log")
+STRANGE: Final = Fault("other", ErrorCode.INFERENCE_FAILED, 1, "see Triton's log")
+REJECTED: Final = Fault(
+    "rejected", ErrorCode.INFERENCE_REJECTED, 0, "this picture gives tensors that the model refuses"
+)
+OVERSIZED: Final = Fault("oversized", ErrorCode.INFERENCE_REJECTED, 0, "raise LABELWIRE_TRITON__MAX_MESSAGE_BYTES")
+
+_BY_STATUS: Final = {
+    grpc.StatusCode.UNAVAILABLE: UNREACHABLE,
+    grpc.StatusCode.NOT_FOUND: UNFIT,
+    grpc.StatusCode.UNIMPLEMENTED: UNFIT,
+    grpc.StatusCode.PERMISSION_DENIED: DENIED,
+    grpc.StatusCode.UNAUTHENTICATED: DENIED,
+    grpc.StatusCode.DEADLINE_EXCEEDED: LATE,
+    grpc.StatusCode.CANCELLED: CANCELLED,
+    grpc.StatusCode.INTERNAL: BROKEN,
+    grpc.StatusCode.INVALID_ARGUMENT: REJECTED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: OVERLOADED,
+}
+
+# One status means several things; Triton tells them apart by its text alone (as 2.51 writes it).
+_BY_TEXT: Final = (
+    (grpc.StatusCode.UNAVAILABLE, "exceeds maximum queue size", OVERLOADED),
+    (grpc.StatusCode.UNAVAILABLE, "request timeout expired", OVERLOADED),
+    (grpc.StatusCode.UNAVAILABLE, "is stopping", STOPPING),
+    (grpc.StatusCode.UNAVAILABLE, "not at ready state", NO_VERSION),
+    (grpc.StatusCode.NOT_FOUND, "has no available versions", NO_VERSION),
+    (grpc.StatusCode.NOT_FOUND, "not at ready state", NO_VERSION),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max", OVERSIZED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """Send the request again after a pause of full jitter between 0 and `longest_delay_seconds`."""
+
+    fault: Fault
+    longest_delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Send the request no more."""
+
+    fault: Fault
+
+
+Action = SendAgain | GiveUp
+
+
+def classify(status: grpc.StatusCode, text: str) -> Fault:
+    """Return what a gRPC status and its text mean."""
+    lowered = text.lower()
+    for known_status, known_text, fault in _BY_TEXT:
+        if status is known_status and known_text in lowered:
+            return fault
+    return _BY_STATUS.get(status, STRANGE)
+
+
+def decide(status: grpc.StatusCode, text: str, failures: int) -> Action:
+    """Say what to do after a request has failed.
+
+    `failures` is how often this request has met this fault, this time included.
+    """
+    fault = classify(status, text)
+    if fault.resends is not None and failures > fault.resends:
+        return GiveUp(fault)
+    initial, longest = (
+        (_SLOW_DOWN_INITIAL_SECONDS, _SLOW_DOWN_MAX_SECONDS)
+        if fault.slow_down
+        else (_BACKOFF_INITIAL_SECONDS, _BACKOFF_MAX_SECONDS)
+    )
+    # The exponent is bounded before the power is taken: an hour of failures must not overflow.
+    return SendAgain(fault, min(longest, initial * 2 ** min(failures - 1, 16)))
+
+
+def full_jitter(longest_seconds: float, chance: random.Random) -> float:
+    """Return a pause in seconds (Brooker, "Exponential Backoff And Jitter", AWS 2015: full jitter)."""
+    return chance.uniform(0.0, longest_seconds)
+
+
+def status_and_text(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
+    """Return an error's status and its text, shortened."""
+    text = " ".join((error.details() or "").split())
+    if len(text) > _LONGEST_DETAILS:
+        text = text[:_LONGEST_DETAILS] + "…"
+    return error.code(), text or "no details"
+
+
+def job_error(error: grpc.aio.AioRpcError, *, url: str, model: str) -> JobError:
+    """Return the error of the job whose request failed for good."""
+    status, text = status_and_text(error)
+    fault = classify(status, text)
+    return JobError(
+        fault.code, f"Triton at {url} did not run {model}: {status.name} ({text.rstrip('.')}); {fault.remedy}."
+    )
