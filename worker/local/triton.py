@@ -1,0 +1,217 @@
+"""The real Triton server out of the wheel `nvidia-pytriton`, on the loopback interface, without a container.
+
+A server keeps its ports for life: stopped or killed and started again, it is found at the same address.
+"""
+
+import http.client
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from worker.domain.errors import LocalStackError
+from worker.local.folder import RunFolder
+from worker.local.process import Command, SupervisedProcess, free_ports, last_lines, start
+from worker.local.provision import (
+    PythonEnvironment,
+    check_triton_platform,
+    python_environment,
+    python_library_folders,
+    python_version,
+)
+
+_POLL_SECONDS = 0.1
+_EXIT_TIMEOUT_SECONDS = 5
+_SHOWN_LINES = 8
+_SHOWN_CHARACTERS = 400
+
+
+class TritonServer:
+    """One Triton server over a model repository.
+
+    `run_dir` holds its log and links; without one a temporary folder is used and removed at the end. `profile`
+    makes each model take `configs/<profile>.pbtxt` before its `config.pbtxt`. `arguments` are further flags.
+    """
+
+    def __init__(
+        self,
+        model_repository: Path,
+        *,
+        run_dir: Path | None = None,
+        profile: str | None = None,
+        arguments: Sequence[str] = (),
+        ready_timeout_seconds: float = 180.0,
+    ) -> None:
+        self._model_repository = model_repository
+        self._folder = RunFolder(run_dir, "triton")
+        self._profile = profile
+        self._arguments = tuple(arguments)
+        self._ready_timeout_seconds = ready_timeout_seconds
+        self._ports: list[int] = []
+        self._process: SupervisedProcess | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def http_url(self) -> str:
+        """As `http://127.0.0.1:8000`."""
+        return f"http://127.0.0.1:{self._port(0)}"
+
+    @property
+    def grpc_url(self) -> str:
+        """As a gRPC client wants it: host and port."""
+        return f"127.0.0.1:{self._port(1)}"
+
+    @property
+    def metrics_url(self) -> str:
+        """The page of Triton's metrics."""
+        return f"http://127.0.0.1:{self._port(2)}/metrics"
+
+    @property
+    def log_path(self) -> Path:
+        """What the server and its Python models say."""
+        return self._folder.path / "triton.log"
+
+    @property
+    def pid(self) -> int:
+        """The server's process; its Python models run in children of it."""
+        if self._process is None:
+            raise LocalStackError("Triton is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start and wait until every model is ready.
+
+        Raises LocalStackError, with the log's last lines, if it is not ready in time.
+        """
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start without waiting."""
+        if not self._model_repository.is_dir():
+            raise LocalStackError(
+                f"the model repository {self._model_repository} does not exist; run `labelwire models build`"
+            )
+        check_triton_platform()
+        environment = python_environment("triton")
+        self._ports = self._ports or free_ports(3)
+        self._folder.open()
+        self._process = start(self._command(environment))
+
+    def wait_until_ready(self) -> None:
+        """Wait until every model is ready; if that fails the server is stopped and LocalStackError raised."""
+        deadline = time.monotonic() + self._ready_timeout_seconds
+        while not self.is_ready():
+            exited = self._process is None or self._process.exit_status is not None
+            if exited or time.monotonic() > deadline:
+                said = _last_errors(self.log_path)
+                self.stop()
+                reason = "ended" if exited else f"was not ready in {self._ready_timeout_seconds:.0f} s"
+                raise LocalStackError(f"Triton {reason}; its last words:\n{said}")
+            time.sleep(_POLL_SECONDS)
+
+    def is_ready(self) -> bool:
+        """Whether every model is ready now."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port(0), timeout=2)
+        try:
+            connection.request("GET", "/v2/health/ready")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """Stop in an orderly way and leave nothing behind."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        self._folder.close()
+
+    def kill(self) -> None:
+        """Kill the server as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def restart(self) -> None:
+        """Stop, if it runs, and start at the same address."""
+        if self._process is not None:
+            self._process.stop()
+        self.start()
+
+    def _port(self, index: int) -> int:
+        if not self._ports:
+            raise LocalStackError("Triton has not been started, so it has no address yet")
+        return self._ports[index]
+
+    def _command(self, environment: PythonEnvironment) -> Command:
+        prefix = f"labelwire-triton-{self._ports[0]}-{os.getpid()}-"
+        backends = _link_backend(environment, self._folder.path / "backends")
+        http_port, grpc_port, metrics_port = self._ports
+        argv = [
+            str(environment.site_packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
+            f"--model-repository={self._model_repository.absolute()}",
+            f"--backend-directory={backends}",
+            f"--backend-config=python,shm-region-prefix-name={prefix}",
+            "--http-address=127.0.0.1",
+            f"--http-port={http_port}",
+            "--grpc-address=127.0.0.1",
+            f"--grpc-port={grpc_port}",
+            "--metrics-address=127.0.0.1",
+            f"--metrics-port={metrics_port}",
+            "--allow-gpu-metrics=false",
+            "--model-control-mode=none",
+            "--disable-auto-complete-config",
+            f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}",
+            *([f"--model-config-name={self._profile}"] if self._profile else []),
+            *self._arguments,
+        ]
+        return Command(
+            argv,
+            self.log_path,
+            environment=_server_environment(environment),
+            working_folder=self._folder.path,
+            grace_seconds=_EXIT_TIMEOUT_SECONDS + 5.0,
+            shared_memory_prefix=prefix,
+            scratch=self._folder.temporary,
+        )
+
+
+def _link_backend(environment: PythonEnvironment, folder: Path) -> Path:
+    """Lay out the Python backend as the server wants it; links, because the stub finds its libraries by them."""
+    server = environment.site_packages / "pytriton" / "tritonserver"
+    stub = server / "python_backend_stubs" / python_version() / "triton_python_backend_stub"
+    target = folder / "python"
+    shutil.rmtree(folder, ignore_errors=True)
+    target.mkdir(parents=True)
+    for source in (*(server / "backends" / "python").iterdir(), stub):
+        (target / source.name).symlink_to(source)
+    return folder
+
+
+def _server_environment(environment: PythonEnvironment) -> dict[str, str]:
+    libraries = [environment.site_packages / "nvidia_pytriton.libs", *python_library_folders()]
+    return {
+        **os.environ,
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+        # The interpreter inside the stub ignores PYTHONPATH; it finds its environment as the first Python on the PATH.
+        "PATH": os.pathsep.join([str(environment.python.parent), os.environ.get("PATH", os.defpath)]),
+        # The server's log is read while it runs.
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _last_errors(log_path: Path) -> str:
+    """Return what the log says went wrong, its tables left out; else its last lines."""
+    lines = last_lines(log_path, 500).splitlines()
+    errors = [line for line in lines if line.startswith(("E", "error:"))] or lines
+    return "\n".join(line[:_SHOWN_CHARACTERS] for line in errors[-_SHOWN_LINES:])
