@@ -43,6 +43,8 @@ lock:  ## pin every dependency anew, with hashes (needs uv)
 	grep -E '^[a-zA-Z]' .ci/dev.lock.txt | sed 's/ \\$$//' > build/constraints.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  pyproject.toml -c build/constraints.txt -o docker/worker.lock.txt
+	echo hatchling | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  - -c build/constraints.txt -o docker/build.lock.txt
 
 clean:  ## remove what was built here (the download cache stays)
 	rm -rf build .venv

@@ -1,0 +1,49 @@
+{{/* What values.schema.json cannot say: relations between values. Each refusal is one sentence. */}}
+{{- define "labelwire.checks" -}}
+{{- include "labelwire.checkReplicas" . -}}
+{{- if .Values.triton.enabled -}}
+{{- include "labelwire.checkSharedMemory" . -}}
+{{- else if not .Values.triton.url -}}
+{{- include "labelwire.tritonUrl" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "labelwire.checkReplicas" -}}
+{{- $partitions := int .Values.topics.jobsPartitions -}}
+{{- $scaling := .Values.worker.autoscaling -}}
+{{- if not $scaling.enabled -}}
+{{- if gt (int .Values.worker.replicas) $partitions -}}
+{{- fail (printf "worker.replicas is %d, but topics.jobsPartitions is %d: a worker without a partition never becomes ready; lower the first or raise the topic's partitions" (int .Values.worker.replicas) $partitions) -}}
+{{- end -}}
+{{- else -}}
+{{- if gt (int $scaling.maxReplicas) $partitions -}}
+{{- fail (printf "worker.autoscaling.maxReplicas is %d, but topics.jobsPartitions is %d: a worker without a partition never becomes ready; lower the first or raise the topic's partitions" (int $scaling.maxReplicas) $partitions) -}}
+{{- end -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "worker.autoscaling.minReplicas is %d, over maxReplicas %d: lower the first" (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- if gt (int $scaling.fallback.replicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "worker.autoscaling.fallback.replicas is %d, over maxReplicas %d: lower the first" (int $scaling.fallback.replicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "labelwire.checkSharedMemory" -}}
+{{- $limit := required "triton.resources.limits.memory is missing: /dev/shm lies in memory and needs a limit around it" (dig "limits" "memory" "" .Values.triton.resources) -}}
+{{- $shm := include "labelwire.mebibytes" (list "triton.shmSize" .Values.triton.shmSize) | int -}}
+{{- if ge (mul 2 $shm) (include "labelwire.mebibytes" (list "triton.resources.limits.memory" $limit) | int) -}}
+{{- fail (printf "triton.shmSize is %s, half or more of triton.resources.limits.memory %s: it counts in that limit; raise the limit" .Values.triton.shmSize $limit) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Mebibytes of (list "value's name" "4Gi"). */}}
+{{- define "labelwire.mebibytes" -}}
+{{- $quantity := index . 1 | toString -}}
+{{- if regexMatch "^[0-9]+Gi$" $quantity -}}
+{{- mul 1024 (trimSuffix "Gi" $quantity | int) -}}
+{{- else if regexMatch "^[0-9]+Mi$" $quantity -}}
+{{- trimSuffix "Mi" $quantity | int -}}
+{{- else -}}
+{{- fail (printf "%s is %s: write it in whole Mi or Gi" (index . 0) $quantity) -}}
+{{- end -}}
+{{- end -}}
