@@ -1,0 +1,54 @@
+"""`labelwire models …`: build a Triton model repository."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from worker.domain.manifest import ModelRole
+from worker.models.build import build_repository
+from worker.models.profiles import select_profile
+
+app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True)
+_OnnxFile = Annotated[Path | None, typer.Option(help="An ONNX file to take instead of the pinned one.")]
+
+
+@app.callback()
+def _models() -> None:
+    """Build model repositories for Triton."""
+
+
+@app.command()
+def build(  # noqa: PLR0913  each is an option of the command line
+    *,
+    profile: Annotated[str, typer.Option(help="embedded or onnx")] = "embedded",
+    alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep")] = "full",
+    alternatives: Annotated[int, typer.Option(help="classes given for each step, best first")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu or gpu, for the onnx profile")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16, for the embedded profile")] = None,
+    output: Annotated[Path | None, typer.Option(help="default: build/model_repository/PROFILE")] = None,
+    detector: _OnnxFile = None,
+    recognizer: _OnnxFile = None,
+    orientation: _OnnxFile = None,
+) -> None:
+    """Write a complete, self-describing model repository."""
+    chosen = select_profile(profile, device=device, precision=precision)
+    given = {
+        ModelRole.DETECTOR: detector,
+        ModelRole.RECOGNIZER: recognizer,
+        ModelRole.ORIENTATION: orientation,
+    }
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=1.0)
+        repository = build_repository(
+            chosen,
+            output or Path("build/model_repository") / profile,
+            alphabet=alphabet,
+            alternatives=alternatives,
+            sources={role: path for role, path in given.items() if path is not None},
+            progress=lambda what, part: bar.update(task, description=what, completed=part),
+        )
+    typer.echo(repository)

@@ -1,0 +1,1 @@
+"""Building model repositories: public ONNX files in, a self-describing Triton repository out."""

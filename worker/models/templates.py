@@ -1,0 +1,34 @@
+"""Where the committed half of the model repository lies: configurations and the python backend's code.
+
+Invariant: the folder is the same in a checkout (`model_repository/` beside `worker/`) and in an installed wheel
+(`worker/models/templates/`).
+"""
+
+from pathlib import Path
+
+from worker.domain.errors import LabelwireError
+
+_PACKAGED = Path(__file__).parent / "templates"
+_CHECKED_OUT = Path(__file__).parents[2] / "model_repository"
+
+
+class TemplatesError(LabelwireError):
+    """The committed half of the model repository is not there."""
+
+
+def templates_directory() -> Path:
+    """Return the folder of committed configurations. Raises TemplatesError if there is none."""
+    for folder in (_PACKAGED, _CHECKED_OUT):
+        if folder.is_dir():
+            return folder
+    raise TemplatesError(f"neither {_PACKAGED} nor {_CHECKED_OUT} exists: install labelwire again, or use a checkout")
+
+
+def config_path(model: str, profile: str) -> Path:
+    """Return the path of a model's committed configuration for a profile."""
+    return templates_directory() / model / "configs" / f"{profile}.pbtxt"
+
+
+def backend_code_path() -> Path:
+    """Return the path of the python backend's `model.py`, one for all models of the embedded profile."""
+    return templates_directory() / "embedded" / "model.py"
