@@ -1,0 +1,170 @@
+"""Writing a batch of records and reading topics from their start, outside any worker.
+
+Readers here are members of no group and commit nothing: looking at a topic changes nothing for those who consume it.
+Errors of librdkafka leave this module as BrokerError.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from worker.domain.errors import BrokerError
+from worker.domain.records import Coordinate, OutgoingRecord, Record
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_DELIVERY_SECONDS = 60.0
+_METADATA_SECONDS = 15.0
+_LOGGER = logging.getLogger(__name__)
+
+
+def submit(
+    bootstrap_servers: str,
+    records: Iterable[OutgoingRecord],
+    client_options: Mapping[str, str] | None = None,
+    on_delivered: Callable[[], None] | None = None,
+) -> int:
+    """Write records and return how many; all of them are acknowledged then.
+
+    `on_delivered` is called for each one. Raises BrokerError if any is not acknowledged within a minute.
+    """
+    delivery = _Delivery(bootstrap_servers, on_delivered)
+    producer = Producer(
+        {
+            **(client_options or {}),
+            "bootstrap.servers": bootstrap_servers,
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+            "logger": _LOGGER,
+        }
+    )
+    for record in records:
+        _produce(producer, record, delivery)
+    producer.flush(_DELIVERY_SECONDS)
+    delivery.check()
+    return delivery.acknowledged
+
+
+def _produce(producer: Producer, record: OutgoingRecord, delivery: "_Delivery") -> None:
+    while True:
+        try:
+            producer.produce(record.topic, record.value, record.key, headers=list(record.headers), on_delivery=delivery)
+        except BufferError:
+            producer.poll(0.5)
+        except KafkaException as error:
+            raise BrokerError(f"Kafka refused a record for {record.topic}: {error.args[0]}") from error
+        else:
+            delivery.asked += 1
+            producer.poll(0)
+            return
+
+
+class _Delivery:
+    """What came of the records that were written."""
+
+    def __init__(self, bootstrap_servers: str, on_delivered: Callable[[], None] | None) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._on_delivered = on_delivered
+        self._refusal: str | None = None
+        self.asked = 0
+        self.acknowledged = 0
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        """Take librdkafka's report on one record."""
+        if error is not None:
+            self._refusal = self._refusal or f"{error.str()} ({message.topic()})"
+            return
+        self.acknowledged += 1
+        if self._on_delivered:
+            self._on_delivered()
+
+    def check(self) -> None:
+        """Raise BrokerError unless every record was acknowledged."""
+        if self.acknowledged < self.asked:
+            reason = self._refusal or "no answer"
+            raise BrokerError(
+                f"Kafka at {self._bootstrap_servers} took {self.acknowledged} of {self.asked} records: {reason}."
+            )
+
+
+class TopicReader:
+    """Reads all partitions of some topics, from their beginning and on; a context manager.
+
+    The topics must exist when it is made. Raises BrokerError.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, topics: Iterable[str], client_options: Mapping[str, str] | None = None
+    ) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topics = tuple(topics)
+        self._options = dict(client_options or {})
+        self._consumer = self._assigned()
+
+    def poll(self, timeout_seconds: float) -> Record | None:
+        """Return the next record, None if none comes in time."""
+        message = self._consumer.poll(timeout_seconds)
+        if message is None:
+            return None
+        error = message.error()
+        if error is not None:
+            if error.retriable() or error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own name
+                return None
+            raise BrokerError(f"Kafka at {self._bootstrap_servers}: {error.str()}")
+        return _record(message)
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _assigned(self) -> Consumer:
+        consumer = Consumer(
+            {
+                **self._options,
+                "bootstrap.servers": self._bootstrap_servers,
+                "group.id": "labelwire-reader",
+                "enable.auto.commit": False,
+                "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+                "logger": _LOGGER,
+            }
+        )
+        partitions: list[Any] = []
+        for topic in self._topics:
+            count = self._partition_count(consumer, topic)
+            partitions += [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(count)]
+        consumer.assign(partitions)
+        return consumer
+
+    def _partition_count(self, consumer: Consumer, topic: str) -> int:
+        try:
+            found = consumer.list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
+        except KafkaException as error:
+            raise BrokerError(f"Kafka at {self._bootstrap_servers}: {error.args[0].str()}") from error
+        if found.error is not None:
+            raise BrokerError(f"Kafka at {self._bootstrap_servers}: topic {topic}: {found.error.str()}")
+        return len(found.partitions)
+
+
+def _record(message: Message) -> Record:
+    received = message.headers() or []
+    pairs = received.items() if isinstance(received, dict) else received
+    headers = tuple((name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs)
+    key, value = message.key(), message.value()
+    _, timestamp_ms = message.timestamp()
+    return Record(
+        coordinate=Coordinate(message.topic() or "", message.partition() or 0, message.offset() or 0),
+        key=key.encode() if isinstance(key, str) else key,
+        value=value.encode() if isinstance(value, str) else value or b"",
+        headers=headers,
+        timestamp_ms=max(0, timestamp_ms),
+    )
