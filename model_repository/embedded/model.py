@@ -41,11 +41,11 @@ class TritonPythonModel:
         compiled = core.compile_model(core.read_model(folder / "model.onnx"), "CPU", options)
         self._request = compiled.create_infer_request()
 
-    def execute(self, requests: "Sequence[pb_utils.InferenceRequest]") -> list[pb_utils.InferenceResponse]:
+    def execute(self, requests: "Sequence[pb_utils.InferenceRequest]") -> "list[pb_utils.InferenceResponse]":
         """Answer each request, in order; a request that fails gets an error of its own."""
         return [self._answer(request) for request in requests]
 
-    def _answer(self, request: "pb_utils.InferenceRequest") -> pb_utils.InferenceResponse:
+    def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":
         try:
             arrays = [pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs]
             outputs = self._infer_rows(arrays)
