@@ -23,6 +23,7 @@ class ManualClock:
         self._seconds = 0.0
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._someone_sleeps = asyncio.Event()
 
     def epoch_ms(self) -> int:
         """Return the time of day in epoch milliseconds."""
@@ -46,7 +47,14 @@ class ManualClock:
             return
         woken = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._seconds + seconds, next(self._order), woken))
+        self._someone_sleeps.set()
         await woken
+
+    async def until_sleeping(self, count: int = 1) -> None:
+        """Wait until at least `count` sleepers wait."""
+        while self.sleeping < count:
+            self._someone_sleeps.clear()
+            await self._someone_sleeps.wait()
 
     def advance(self, seconds: float) -> None:
         """Move the clock on and wake whoever has slept enough."""

@@ -1,0 +1,81 @@
+import random
+
+import grpc
+import pytest
+
+from worker.adapters.triton.translate import GiveUp, SendAgain, classify, decide, full_jitter, job_error
+from worker.domain.errors import ErrorCode
+
+Status = grpc.StatusCode
+
+# What operations say: status, text, the reason, how often it is sent again, what the job gets in the end.
+FOREVER = 1000
+TABLE = [
+    (Status.UNAVAILABLE, "failed to connect to all addresses", "unreachable", FOREVER, "INFERENCE_UNAVAILABLE"),
+    (Status.UNAVAILABLE, "Socket closed", "unreachable", FOREVER, "INFERENCE_UNAVAILABLE"),
+    (Status.UNAVAILABLE, "Server is stopping, ...", "stopping", FOREVER, "INFERENCE_UNAVAILABLE"),
+    (Status.UNAVAILABLE, "Exceeds maximum queue size", "overloaded", FOREVER, "INFERENCE_UNAVAILABLE"),
+    (Status.UNAVAILABLE, "Request timeout expired", "overloaded", FOREVER, "INFERENCE_UNAVAILABLE"),
+    (Status.UNAVAILABLE, "'m' version 1 is not at ready state", "no_version", FOREVER, "INFERENCE_UNAVAILABLE"),
+    (Status.NOT_FOUND, "unknown model: 'm' has no available versions", "no_version", FOREVER, "INFERENCE_UNAVAILABLE"),
+    (Status.NOT_FOUND, "Request for unknown model: 'm' is not found", "unfit", 0, "INFERENCE_UNAVAILABLE"),
+    (Status.UNIMPLEMENTED, "", "unfit", 0, "INFERENCE_UNAVAILABLE"),
+    (Status.UNAUTHENTICATED, "", "denied", 0, "INFERENCE_UNAVAILABLE"),
+    (Status.DEADLINE_EXCEEDED, "Deadline Exceeded", "deadline_exceeded", 1, "INFERENCE_FAILED"),
+    (Status.CANCELLED, "", "cancelled", 1, "INFERENCE_FAILED"),
+    (Status.INTERNAL, "stub process is not healthy", "internal", 1, "INFERENCE_FAILED"),
+    (Status.UNKNOWN, "Stream removed", "other", 1, "INFERENCE_FAILED"),
+    (Status.INVALID_ARGUMENT, "unexpected shape", "rejected", 0, "INFERENCE_REJECTED"),
+    (Status.RESOURCE_EXHAUSTED, "Sent message larger than max (9 vs. 8)", "oversized", 0, "INFERENCE_REJECTED"),
+    (Status.RESOURCE_EXHAUSTED, "rate limit", "overloaded", FOREVER, "INFERENCE_UNAVAILABLE"),
+]
+
+
+@pytest.mark.parametrize(("status", "text", "reason", "resends", "code"), TABLE)
+def test_each_status_has_its_action(status: grpc.StatusCode, text: str, reason: str, resends: int, code: str) -> None:
+    if resends:
+        last_resend = decide(status, text, resends)
+        assert isinstance(last_resend, SendAgain)
+        assert last_resend.fault.reason == reason
+    if resends < FOREVER:
+        end = decide(status, text, resends + 1)
+        assert isinstance(end, GiveUp)
+        assert end.fault.reason == reason
+    assert classify(status, text).code is ErrorCode[code]
+
+
+def test_every_status_of_grpc_is_answered() -> None:
+    assert all(isinstance(decide(status, "", 1), SendAgain | GiveUp) for status in Status)
+
+
+def test_pauses_double_up_to_a_bound_and_overload_waits_longer() -> None:
+    def bounds(text: str) -> list[float]:
+        actions = [decide(Status.UNAVAILABLE, text, failures) for failures in (1, 2, 3, 40, 5000)]
+        return [action.longest_delay_seconds for action in actions if isinstance(action, SendAgain)]
+
+    assert bounds("Socket closed") == [0.1, 0.2, 0.4, 2.0, 2.0]
+    assert bounds("Exceeds maximum queue size") == [0.5, 1.0, 2.0, 8.0, 8.0]
+
+
+def test_full_jitter_uses_the_whole_range() -> None:
+    chance = random.Random(7)  # noqa: S311
+    pauses = [full_jitter(0.4, chance) for _ in range(2000)]
+    assert min(pauses) < 0.01
+    assert max(pauses) > 0.39
+    assert 0.19 < sum(pauses) / len(pauses) < 0.21
+
+
+def test_the_sentence_names_server_model_status_and_remedy() -> None:
+    error = grpc.aio.AioRpcError(
+        Status.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details="Exceeds maximum\nqueue  size."
+    )
+    sentence = str(job_error(error, url="triton:8001", model="text_reader"))
+    assert sentence == (
+        "Triton at triton:8001 did not run text_reader: UNAVAILABLE (Exceeds maximum queue size); "
+        "Triton needs more capacity or fewer workers."
+    )
+
+
+def test_long_details_are_cut() -> None:
+    error = grpc.aio.AioRpcError(Status.INTERNAL, grpc.aio.Metadata(), grpc.aio.Metadata(), details="x" * 10_000)
+    assert len(str(job_error(error, url="u", model="m"))) < 450
