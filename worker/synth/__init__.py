@@ -1,0 +1,21 @@
+"""Synthetic shipping labels with exact truth, for demonstrations and measures that have no pictures of their own.
+
+Carriers, firms and people are invented; the layouts are like carriers', no carrier's own. Numbers are shaped and
+checked as the standards publish them.
+"""
+
+from worker.synth.camera import Degradation
+from worker.synth.dataset import generate, truth_row, write_dataset
+from worker.synth.truth import Barcode, Field, FieldType, Line, SyntheticLabel
+
+__all__ = [
+    "Barcode",
+    "Degradation",
+    "Field",
+    "FieldType",
+    "Line",
+    "SyntheticLabel",
+    "generate",
+    "truth_row",
+    "write_dataset",
+]

@@ -1,0 +1,31 @@
+"""The layouts: each a way in which carriers arrange a label. Distances are dots of 1/203 inch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from worker.synth.chance import Chance
+from worker.synth.content import Consignment
+from worker.synth.draw import Sheet
+from worker.synth.layouts import air_waybill, carton, pallet, parcel, postal
+from worker.synth.theme import Theme
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A layout, its size in dots, and the scale under which its small print gets too small to read."""
+
+    name: str
+    width: int
+    height: int
+    least_scale: float
+    draw: Callable[[Sheet, Consignment, Theme, Chance], None]
+
+
+LAYOUTS: Final = (
+    Layout("parcel", parcel.WIDTH, parcel.HEIGHT, 0.92, parcel.draw),
+    Layout("pallet", pallet.WIDTH, pallet.HEIGHT, 0.78, pallet.draw),
+    Layout("air_waybill", air_waybill.WIDTH, air_waybill.HEIGHT, 0.82, air_waybill.draw),
+    Layout("postal", postal.WIDTH, postal.HEIGHT, 0.86, postal.draw),
+    Layout("carton", carton.WIDTH, carton.HEIGHT, 0.9, carton.draw),
+)
