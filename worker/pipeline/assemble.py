@@ -1,0 +1,109 @@
+"""Lines that were read to the text of a page, in reading order.
+
+Invariant: the order follows the geometry of the lines themselves, so a page that lies skew or on its head reads as an
+upright one; no distance is fixed in pixels.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.image import PageImage, PageText, TextLine
+from worker.pipeline.options import PipelineOptions
+from worker.pipeline.read import ReadLine
+
+_HALF = 0.5
+_QUARTER_TURN_DEGREES = 90.0
+_FULL_TURN_DEGREES = 360.0
+
+
+def assemble(page: PageImage, lines: Sequence[ReadLine], options: PipelineOptions) -> PageText:
+    """Return the page's text: doubtful and empty lines dropped, the rest placed and in reading order."""
+    kept = [
+        _place(line, page.width, page.height)
+        for line in lines
+        if line.confidence >= options.min_line_confidence and line.text.strip()
+    ]
+    return PageText(page.width, page.height, tuple(reading_order(kept)))
+
+
+def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Order lines by rows from top to bottom and within a row from left to right, as the text itself stands.
+
+    The page is turned by its dominant text angle first. A line joins a row if its middle lies within the vertical
+    extent of the row's nearest line to its left or right, or the other way round.
+    """
+    if not lines:
+        return []
+    extents = [_extent(line, page_angle_degrees(lines)) for line in lines]
+    rows: list[list[int]] = []
+    for index in sorted(range(len(lines)), key=lambda i: extents[i].middle):
+        row = next((row for row in reversed(rows) if _belongs(extents[index], row, extents)), None)
+        if row is None:
+            rows.append([index])
+        else:
+            row.append(index)
+    rows.sort(key=lambda row: float(np.mean([extents[i].middle for i in row])))
+    return [lines[i] for row in rows for i in sorted(row, key=lambda i: extents[i].left)]
+
+
+def page_angle_degrees(lines: Sequence[TextLine]) -> float:
+    """Return the clockwise angle at which most of the text runs, each line weighing its length."""
+    angles = np.array([line.rotation_degrees for line in lines])
+    lengths = np.array([math.dist(line.polygon[0], line.polygon[1]) for line in lines])
+    quarters = np.round(angles / _QUARTER_TURN_DEGREES).astype(int) % 4
+    quarter = int(np.argmax(np.bincount(quarters, weights=lengths, minlength=4)))
+    members = quarters == quarter
+    upright = quarter * _QUARTER_TURN_DEGREES
+    skews = (angles[members] - upright + _FULL_TURN_DEGREES / 2) % _FULL_TURN_DEGREES - _FULL_TURN_DEGREES / 2
+    return upright + _weighted_median(skews, lengths[members])
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where a line lies once the page is turned upright."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    @property
+    def middle(self) -> float:
+        return (self.top + self.bottom) / 2
+
+
+def _extent(line: TextLine, angle_degrees: float) -> _Extent:
+    """Take the height at the line's middle, so that a long line that lies a little skew does not look tall."""
+    radians = math.radians(angle_degrees)
+    along = np.array([math.cos(radians), math.sin(radians)])
+    down = np.array([-along[1], along[0]])
+    x, y = line.polygon @ along, line.polygon @ down
+    return _Extent(float(x.min()), float(x.max()), float(y[:2].mean()), float(y[2:].mean()))
+
+
+def _belongs(extent: _Extent, row: Sequence[int], extents: Sequence[_Extent]) -> bool:
+    nearest = min((extents[i] for i in row), key=lambda other: _gap(extent, other))
+    return nearest.top <= extent.middle <= nearest.bottom or extent.top <= nearest.middle <= extent.bottom
+
+
+def _gap(one: _Extent, other: _Extent) -> float:
+    return max(one.left - other.right, other.left - one.right)
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
+def _place(line: ReadLine, width: int, height: int) -> TextLine:
+    """Begin the polygon at the text's own top left, and keep it on the page."""
+    quad = np.roll(line.crop.region.quad, -2, axis=0) if line.upside_down > _HALF else line.crop.region.quad
+    dx, dy = quad[1] - quad[0]
+    # Rounded before the modulus: a negative angle near zero would become 360.
+    rotation = round(math.degrees(math.atan2(dy, dx)), 2) % _FULL_TURN_DEGREES
+    return TextLine(line.text.strip(), line.confidence, np.clip(quad, 0.0, (width, height)), rotation)

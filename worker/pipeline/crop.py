@@ -1,0 +1,64 @@
+"""Lines cut straight out of the page at its full resolution.
+
+Invariant: a crop has the recogniser's line height and the width of one of its buckets.
+"""
+
+import bisect
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+
+from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
+from worker.pipeline.models import LineShape
+
+_MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
+
+
+def crop_lines(page: PageImage, regions: Sequence[TextRegion], shape: LineShape) -> list[LineCrop]:
+    """Straighten each region of the page to a line crop."""
+    return [crop_line(page, region, shape) for region in regions]
+
+
+def crop_line(page: PageImage, region: TextRegion, shape: LineShape) -> LineCrop:
+    """Straighten one region to uint8 [line height, bucket width, 3], padded on the right.
+
+    A line longer than the widest bucket is squeezed into it.
+    """
+    along, down = region.quad[1] - region.quad[0], region.quad[3] - region.quad[0]
+    ratio = math.hypot(*along) / max(math.hypot(*down), 1e-6)
+    content_width = min(max(1, math.ceil(shape.height * ratio)), shape.bucket_widths[-1])
+    bucket = shape.bucket_widths[bisect.bisect_left(shape.bucket_widths, content_width)]
+    pixels = np.full((shape.height, bucket, 3), shape.pad_value, dtype=np.uint8)
+    pixels[:, :content_width] = _straighten(page.pixels, region, content_width, shape.height)
+    return LineCrop(region, pixels, content_width)
+
+
+def _straighten(pixels: Pixels, region: TextRegion, width: int, height: int) -> Pixels:
+    """Resample the region's rectangle to width x height. Only the part of the page around it is touched."""
+    left, top, right, bottom = _surroundings(pixels, region)
+    part = pixels[top:bottom, left:right]
+    origin, along, down = region.quad[0], region.quad[1] - region.quad[0], region.quad[3] - region.quad[0]
+    linear = np.column_stack([along / width, down / height])
+    # OpenCV counts from pixel centres, the page from pixel edges.
+    shift = origin - (left, top) + linear @ (0.5, 0.5) - 0.5
+    straight = cv2.warpAffine(
+        part,
+        np.column_stack([linear, shift]),
+        (width, height),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(straight, dtype=np.uint8)
+
+
+def _surroundings(pixels: Pixels, region: TextRegion) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of the part of the page that the region needs, at least one pixel."""
+    height, width = pixels.shape[:2]
+    low = np.floor(region.quad.min(axis=0)).astype(int) - _MARGIN_PIXELS
+    high = np.ceil(region.quad.max(axis=0)).astype(int) + _MARGIN_PIXELS
+    left, top = np.clip(low, 0, (width - 1, height - 1))
+    right, bottom = np.clip(high, (left + 1, top + 1), (width, height))
+    return int(left), int(top), int(right), int(bottom)

@@ -1,0 +1,39 @@
+"""The requests of one page, under one deadline."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.ports import Clock, InferenceBackend, Tensor
+
+_Result = TypeVar("_Result")
+
+
+class PageRequests:
+    """Sends the requests of one page; each gets the time that the page has left."""
+
+    def __init__(self, backend: InferenceBackend, clock: Clock, *, timeout_seconds: float, request_id: str) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._deadline_seconds = clock.monotonic() + timeout_seconds
+        self._request_id = request_id
+
+    async def infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Mapping[str, Tensor]:
+        """Run one request. Raises JobError of the backend, or INFERENCE_FAILED if no time is left."""
+        left_seconds = self._deadline_seconds - self._clock.monotonic()
+        if left_seconds <= 0:
+            raise JobError(ErrorCode.INFERENCE_FAILED, f"The attempt's time was over before {model} was asked.")
+        return await self._backend.infer(
+            model, inputs, outputs, timeout_seconds=left_seconds, request_id=self._request_id
+        )
+
+
+async def together(work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """Await all at once and return their results in order; the first failure ends the others and is raised itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(piece) for piece in work]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    return [task.result() for task in tasks]

@@ -1,0 +1,31 @@
+"""The choices that a deployment has about how pages are read. Every default was measured; docs/adr tells how."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """How large a picture may claim to be: `max_pixels` in all, `max_side_pixels` along each side."""
+
+    max_pixels: int = 50_000_000
+    max_side_pixels: int = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """How a page is searched and read.
+
+    Pages of up to `tiled_from_pixels` are searched whole, with the long side brought down to `detection_long_side`
+    pixels; larger ones are searched at `tile_scale` in tiles of `tile_side` pixels that overlap by `tile_overlap`.
+    `vote_lines` of the longest lines decide whether the page stands on its head. A request holds at most
+    `max_lines_per_request` lines. Lines read with less than `min_line_confidence` are dropped.
+    """
+
+    detection_long_side: int = 960
+    tiled_from_pixels: int = 4_000_000
+    tile_scale: float = 0.6
+    tile_side: int = 960
+    tile_overlap: int = 160
+    vote_lines: int = 8
+    max_lines_per_request: int = 32
+    min_line_confidence: float = 0.5

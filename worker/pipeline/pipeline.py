@@ -1,0 +1,102 @@
+"""One page, from bytes to text."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from worker.domain.errors import Stage
+from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels
+from worker.pipeline.assemble import assemble
+from worker.pipeline.crop import crop_lines
+from worker.pipeline.decode import decode
+from worker.pipeline.detect import detect
+from worker.pipeline.inference import PageRequests
+from worker.pipeline.models import ModelSet
+from worker.pipeline.options import PipelineOptions
+from worker.pipeline.read import LineReader, ReadLine
+from worker.pipeline.stitch import find_regions, stitch
+from worker.pipeline.tile import TiledPage, tile_page
+from worker.ports import Clock, InferenceBackend
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """A page's text, and how many seconds each stage took."""
+
+    text: PageText
+    timing_seconds: Mapping[Stage, float]
+
+
+class Pipeline:
+    """Reads pages: geometry in the executor's threads, tensors on the server."""
+
+    def __init__(
+        self,
+        backend: InferenceBackend,
+        models: ModelSet,
+        executor: Executor,
+        clock: Clock,
+        options: PipelineOptions = PipelineOptions(),  # noqa: B008 - frozen
+    ) -> None:
+        self._backend = backend
+        self._models = models
+        self._executor = executor
+        self._clock = clock
+        self._options = options
+
+    async def process(
+        self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str = ""
+    ) -> PageReading:
+        """Read the first page of a picture. Raises JobError, and nothing else."""
+        watch = _Stopwatch(self._clock)
+        requests = PageRequests(self._backend, self._clock, timeout_seconds=timeout_seconds, request_id=request_id)
+        page, tiled = await self._on_cpu(lambda: self._decode_and_tile(picture, header, watch))
+        with watch.stage(Stage.DETECT):
+            maps = await detect(tiled, self._models, requests)
+        crops = await self._on_cpu(lambda: self._stitch_and_crop(page, tiled, maps, watch))
+        with watch.stage(Stage.READ):
+            lines = await LineReader(self._models, requests, self._options).read(crops)
+        text = await self._on_cpu(lambda: self._assemble(page, lines, watch))
+        return PageReading(text, watch.seconds)
+
+    def _decode_and_tile(self, picture: bytes, header: ImageHeader, watch: "_Stopwatch") -> tuple[PageImage, TiledPage]:
+        with watch.stage(Stage.DECODE):
+            page = decode(picture, header)
+        with watch.stage(Stage.TILE):
+            return page, tile_page(page, self._models.tile_shapes, self._options)
+
+    def _stitch_and_crop(
+        self, page: PageImage, tiled: TiledPage, maps: list[Pixels], watch: "_Stopwatch"
+    ) -> list[LineCrop]:
+        with watch.stage(Stage.STITCH):
+            regions = find_regions(stitch(tiled, maps), self._models.thresholds)
+        with watch.stage(Stage.CROP):
+            return crop_lines(page, regions, self._models.line)
+
+    def _assemble(self, page: PageImage, lines: list[ReadLine], watch: "_Stopwatch") -> PageText:
+        with watch.stage(Stage.ASSEMBLE):
+            return assemble(page, lines, self._options)
+
+    async def _on_cpu(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+class _Stopwatch:
+    """Seconds by stage, of one page."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.seconds: dict[Stage, float] = {}
+        self._clock = clock
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        started = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self._clock.monotonic() - started

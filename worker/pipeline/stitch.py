@@ -1,0 +1,99 @@
+"""One probability map of a page out of its tiles' maps, and the regions of text on it.
+
+The post-processing is that of DB (Liao et al., "Real-time Scene Text Detection with Differentiable Binarization",
+AAAI 2020) with the order of steps that PP-OCR uses. Invariant: boxes are found on the stitched map, so that no line is
+cut by a tile's edge; there is no ceiling on their number.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+
+from worker.domain.geometry import Points
+from worker.domain.image import Pixels, ProbabilityMap, TextRegion
+from worker.domain.manifest import DetectionThresholds
+from worker.pipeline.tile import TiledPage
+
+_GROWN_MARGIN_PIXELS: Final = 2
+_TURNED_RATIO: Final = 1.5
+_DILATION: Final = np.ones((2, 2), dtype=np.uint8)
+
+
+def stitch(page: TiledPage, maps: Sequence[Pixels]) -> ProbabilityMap:
+    """Join the tiles' maps, uint8 [h, w] each, by what each tile keeps, to one of the whole page."""
+    if len(maps) == 1:
+        return ProbabilityMap(maps[0][: page.height, : page.width], page.to_page)
+    values = np.zeros((page.height, page.width), dtype=np.uint8)
+    for tile, tile_map in zip(page.tiles, maps, strict=True):
+        left, top, right, bottom = tile.kept
+        (x, y), _ = tile.to_map.apply(np.array([[left, top], [right, bottom]], dtype=np.float64))
+        rows = slice(round(y), round(y) + bottom - top)
+        values[rows, round(x) : round(x) + right - left] = tile_map[top:bottom, left:right]
+    return ProbabilityMap(values, page.to_page)
+
+
+def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> list[TextRegion]:
+    """Return the regions of text on a page, in page pixels, in no particular order."""
+    binary = (page_map.values > thresholds.binarize * 255).astype(np.uint8)
+    if thresholds.dilate:
+        binary = np.asarray(cv2.dilate(binary, _DILATION), dtype=np.uint8)
+    contours, _ = cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    # Contours run through pixel centres. The 2 x 2 dilation moves them by half a pixel, onto the edges.
+    to_edges = 0.0 if thresholds.dilate else 0.5
+    found = (_region(contour, page_map.values, thresholds) for contour in contours)
+    return [TextRegion(upright_quad(page_map.to_page.apply(quad + to_edges)), score) for quad, score in _present(found)]
+
+
+def upright_quad(corners: Points) -> Points:
+    """Order the corners of a rectangle clockwise so that the first edge runs along the line of text.
+
+    The line is taken to run to the right; where the rectangle is at least 1.5 times as high as wide, to run down.
+    `corners` is float64 [4, 2] in order around the rectangle.
+    """
+    corners = _clockwise(corners)
+    edges = np.roll(corners, -1, axis=0) - corners
+    first = int(np.argmax(edges[:, 0] / np.maximum(np.hypot(edges[:, 0], edges[:, 1]), 1e-9)))
+    quad = np.roll(corners, -first, axis=0)
+    width, height = np.hypot(*(quad[1] - quad[0])), np.hypot(*(quad[2] - quad[1]))
+    return np.roll(quad, -1, axis=0) if height >= _TURNED_RATIO * width else quad
+
+
+def _present(found: Iterable[tuple[Points, float] | None]) -> Iterator[tuple[Points, float]]:
+    return (region for region in found if region is not None)
+
+
+def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -> tuple[Points, float] | None:
+    (x, y), (width, height), angle = cv2.minAreaRect(contour)
+    if min(width, height) < thresholds.min_side_pixels:
+        return None
+    score = _mean_inside(cv2.boxPoints(((x, y), (width, height), angle)), values)
+    if score < thresholds.box_score:
+        return None
+    growth = 2 * _unclip_distance(width, height, thresholds.unclip_ratio)
+    grown = (width + growth, height + growth)
+    if min(grown) < thresholds.min_side_pixels + _GROWN_MARGIN_PIXELS:
+        return None
+    return np.asarray(cv2.boxPoints(((x, y), grown, angle)), dtype=np.float64), score
+
+
+def _unclip_distance(width: float, height: float, ratio: float) -> float:
+    """Return by how much each side moves out, area · ratio / perimeter; a round offset has the same outer rectangle."""
+    return width * height * ratio / (2 * (width + height))
+
+
+def _mean_inside(corners: MatLike, values: Pixels) -> float:
+    """Return the mean probability, 0 to 1, inside a polygon; only its bounding box is looked at."""
+    rows, columns = values.shape
+    left, top = np.clip(np.floor(np.min(corners, axis=0)).astype(int), 0, (columns - 1, rows - 1))
+    right, bottom = np.clip(np.ceil(np.max(corners, axis=0)).astype(int), 0, (columns - 1, rows - 1))
+    mask = np.zeros((bottom - top + 1, right - left + 1), dtype=np.uint8)
+    cv2.fillPoly(mask, [(np.asarray(corners) - (left, top)).astype(np.int32)], (1,))
+    return float(cv2.mean(values[top : bottom + 1, left : right + 1], mask)[0]) / 255
+
+
+def _clockwise(corners: Points) -> Points:
+    (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[1]
+    return corners if ax * by - ay * bx >= 0 else corners[::-1]

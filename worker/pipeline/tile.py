@@ -1,0 +1,118 @@
+"""Where a page is searched for text: the detector's tiles and their places.
+
+Invariant: the `kept` rectangles of a page's tiles cover every pixel of its probability map exactly once, and every
+tile has a shape that the detector takes.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from worker.domain.geometry import Transform
+from worker.domain.image import PageImage, Pixels, Tile
+from worker.domain.manifest import TileShapes
+from worker.pipeline.options import PipelineOptions
+
+
+@dataclass(frozen=True, slots=True)
+class TiledPage:
+    """The tiles of a page; `width` and `height` are those of its probability map, which `to_page` takes to the page."""
+
+    tiles: tuple[Tile, ...]
+    width: int
+    height: int
+    to_page: Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A tile along one axis: it covers [start, stop) of the map and counts in [kept_start, kept_stop)."""
+
+    start: int
+    stop: int
+    kept_start: int
+    kept_stop: int
+
+
+def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> TiledPage:
+    """Scale a page for detection and cut it into tiles of allowed shapes, padded at the right and at the bottom."""
+    side = _tile_side(shapes, options)
+    scaled = _scaled(page.pixels, _detection_scale(page, side, options))
+    height, width = scaled.shape[:2]
+    to_page = Transform.scale_then_shift(page.width / width, page.height / height, 0.0, 0.0)
+    tiles = tuple(
+        _cut(scaled, rows, columns, shapes)
+        for rows in spans(height, side, options.tile_overlap)
+        for columns in spans(width, side, options.tile_overlap)
+    )
+    return TiledPage(tiles, width, height, to_page)
+
+
+def spans(length: int, side: int, overlap: int) -> Iterator[Span]:
+    """Spread tiles of `side` pixels evenly over `length`, neighbours sharing at least `overlap` pixels.
+
+    What counts of two neighbours meets in the middle of what they share.
+    """
+    count = 1 if length <= side else math.ceil((length - overlap) / (side - overlap))
+    last = length - side
+    starts = [index * last // (count - 1) for index in range(count)] if count > 1 else [0]
+    stops = [min(start + side, length) for start in starts]
+    borders = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops, strict=False)), length]
+    for start, stop, kept_start, kept_stop in zip(starts, stops, borders, borders[1:], strict=False):
+        yield Span(start, stop, kept_start, kept_stop)
+
+
+def _detection_scale(page: PageImage, side: int, options: PipelineOptions) -> float:
+    if page.width * page.height > options.tiled_from_pixels:
+        return options.tile_scale
+    long_side = max(page.width, page.height)
+    return min(1.0, min(options.detection_long_side, side) / long_side)
+
+
+def _tile_side(shapes: TileShapes, options: PipelineOptions) -> int:
+    if shapes.fixed:
+        return max(min(height, width) for height, width in shapes.fixed)
+    largest = shapes.max_side // shapes.multiple_of * shapes.multiple_of
+    return min(largest, max(options.tile_side, options.detection_long_side))
+
+
+def _scaled(pixels: Pixels, scale: float) -> Pixels:
+    height, width = pixels.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if size == (width, height):
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _cut(scaled: Pixels, rows: Span, columns: Span, shapes: TileShapes) -> Tile:
+    view = scaled[rows.start : rows.stop, columns.start : columns.stop]
+    kept = (
+        columns.kept_start - columns.start,
+        rows.kept_start - rows.start,
+        columns.kept_stop - columns.start,
+        rows.kept_stop - rows.start,
+    )
+    to_map = Transform.scale_then_shift(1.0, 1.0, columns.start, rows.start)
+    return Tile(_padded(view, shapes), to_map, kept)
+
+
+def _padded(view: Pixels, shapes: TileShapes) -> Pixels:
+    height, width = view.shape[:2]
+    bottom, right = (
+        target - side for target, side in zip(_shape_for(height, width, shapes), (height, width), strict=True)
+    )
+    if not bottom and not right:
+        return view
+    return np.asarray(cv2.copyMakeBorder(view, 0, bottom, 0, right, cv2.BORDER_REPLICATE), dtype=np.uint8)
+
+
+def _shape_for(height: int, width: int, shapes: TileShapes) -> tuple[int, int]:
+    """Return the smallest (height, width) the detector takes that holds a view of this size."""
+    if not shapes.fixed:
+        step = shapes.multiple_of
+        return math.ceil(height / step) * step, math.ceil(width / step) * step
+    fitting = [shape for shape in shapes.fixed if shape[0] >= height and shape[1] >= width]
+    return min(fitting, key=lambda shape: shape[0] * shape[1])
