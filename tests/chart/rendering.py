@@ -1,0 +1,95 @@
+"""Renders the chart by the real Helm, and finds things in what it renders."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).parents[2] / "helm" / "labelwire"
+CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+MINIMAL, PRODUCTION, EXTERNAL = (
+    CHART / "ci" / f"{name}-values.yaml" for name in ("minimal", "production", "external-triton")
+)
+OLDEST_KUBERNETES = "1.27.0"
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """All objects of one rendering."""
+
+    manifests: Sequence[Manifest]
+
+    def one(self, kind: str, component: str) -> Manifest:
+        """Return the only object of this kind that belongs to this component."""
+        (found,) = self.all(kind, component)
+        return found
+
+    def all(self, kind: str, component: str) -> list[Manifest]:
+        """Return all objects of this kind that belong to this component."""
+        return [
+            manifest
+            for manifest in self.manifests
+            if manifest["kind"] == kind and manifest["metadata"]["labels"]["app.kubernetes.io/component"] == component
+        ]
+
+    def pod(self, component: str) -> Manifest:
+        """Return the pod's spec of this component's Deployment."""
+        spec: Manifest = self.one("Deployment", component)["spec"]["template"]["spec"]
+        return spec
+
+    def container(self, component: str) -> Manifest:
+        """Return the only container of this component's pod."""
+        (container,) = self.pod(component)["containers"]
+        found: Manifest = container
+        return found
+
+    def environment(self) -> dict[str, str]:
+        """Return the worker's environment as far as it stands in the manifest."""
+        return {entry["name"]: entry["value"] for entry in self.container("worker")["env"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The chart in `folder`, read by the Helm at `helm`."""
+
+    helm: Path
+    folder: Path
+
+    def lint(self, values: Path) -> subprocess.CompletedProcess[str]:
+        """Lint strictly with these values."""
+        return self._run("lint", "--strict", str(self.folder), "--values", str(values))
+
+    def render(self, values: Path, changes: Mapping[str, object] | None = None) -> Rendered:
+        """Render; `changes` are values by their dotted path. AssertionError with Helm's words if it refuses."""
+        result = self._template(values, changes or {})
+        assert result.returncode == 0, result.stderr
+        return Rendered([manifest for manifest in yaml.safe_load_all(result.stdout) if manifest])
+
+    def refusal(self, values: Path, changes: Mapping[str, object]) -> str:
+        """Return what Helm says when it refuses these values; AssertionError if it renders them."""
+        result = self._template(values, changes)
+        assert result.returncode != 0, f"rendered in spite of {dict(changes)}"
+        return result.stderr
+
+    def _template(self, values: Path, changes: Mapping[str, object]) -> subprocess.CompletedProcess[str]:
+        settings = [f"--set-json={path}={json.dumps(value)}" for path, value in changes.items()]
+        return self._run(
+            "template",
+            "demo",
+            str(self.folder),
+            "--namespace=labels",
+            f"--kube-version={OLDEST_KUBERNETES}",
+            f"--values={values}",
+            *settings,
+        )
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - the Helm that this test built
+            [self.helm, *arguments], capture_output=True, text=True, check=False, timeout=60
+        )

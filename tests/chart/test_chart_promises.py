@@ -1,0 +1,273 @@
+"""What the chart promises about every pod: it ends in time, gains no rights, and finds what it is told to use."""
+
+import itertools
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+import yaml
+
+import worker
+from tests.chart.rendering import CHART, CI_VALUES, EXTERNAL, MINIMAL, PRODUCTION, Chart, Rendered
+from worker import settings
+from worker.local.triton import TritonServer
+
+pytestmark = pytest.mark.timeout(1200)
+
+_UNITS = {"Mi": 1, "Gi": 1024}
+
+
+@pytest.fixture(params=CI_VALUES, ids=lambda path: path.stem)
+def rendered(request: pytest.FixtureRequest, chart: Chart) -> Rendered:
+    values: Path = request.param
+    return chart.render(values)
+
+
+def _components(rendered: Rendered) -> list[str]:
+    return [component for component in ("worker", "triton") if rendered.all("Deployment", component)]
+
+
+def _mebibytes(quantity: str) -> int:
+    return int(quantity[:-2]) * _UNITS[quantity[-2:]]
+
+
+def _flag(rendered: Rendered, name: str) -> str:
+    (value,) = (
+        argument.partition("=")[2]
+        for argument in rendered.container("triton")["args"]
+        if argument.partition("=")[0] == f"--{name}"
+    )
+    found: str = value
+    return found
+
+
+def test_only_an_external_triton_is_not_rendered(chart: Chart) -> None:
+    assert _components(chart.render(MINIMAL)) == ["worker", "triton"]
+    assert _components(chart.render(EXTERNAL)) == ["worker"]
+    assert chart.render(EXTERNAL).all("Service", "triton") == []
+
+
+def test_selectors_match_labels(rendered: Rendered) -> None:
+    for component in _components(rendered):
+        labels = rendered.one("Deployment", component)["spec"]["template"]["metadata"]["labels"].items()
+        selectors = [rendered.one("Deployment", component)["spec"]["selector"]["matchLabels"]]
+        selectors += [service["spec"]["selector"] for service in rendered.all("Service", component)]
+        selectors += [
+            budget["spec"]["selector"]["matchLabels"] for budget in rendered.all("PodDisruptionBudget", component)
+        ]
+        selectors += [
+            spread["labelSelector"]["matchLabels"] for spread in rendered.pod(component)["topologySpreadConstraints"]
+        ]
+        assert all(selector and selector.items() <= labels for selector in selectors)
+
+
+def test_pods_have_no_rights_and_write_nowhere_but_where_they_must(rendered: Rendered) -> None:
+    for component in _components(rendered):
+        pod, container = rendered.pod(component), rendered.container(component)
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] >= 1000
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        writable = [mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+        assert all(volumes[name]["emptyDir"]["sizeLimit"] for name in writable)
+
+
+def test_service_links_cannot_pose_as_settings(rendered: Rendered) -> None:
+    # A Service named labelwire-x would put LABELWIRE_X_PORT into each pod, an unknown setting.
+    assert all(rendered.pod(component)["enableServiceLinks"] is False for component in _components(rendered))
+
+
+def test_pods_ask_for_what_they_need(rendered: Rendered) -> None:
+    for component in _components(rendered):
+        resources = rendered.container(component)["resources"]
+        assert set(resources["requests"]) == {"cpu", "memory"}
+        assert _mebibytes(resources["limits"]["memory"]) >= _mebibytes(resources["requests"]["memory"])
+
+
+def test_images_are_pinned(rendered: Rendered) -> None:
+    for component in _components(rendered):
+        repository, _, version = rendered.container(component)["image"].partition("@")
+        assert version.startswith("sha256:") or repository.rpartition(":")[2][:1].isdigit()
+
+
+@pytest.mark.parametrize("drain_seconds", [25, 90])
+def test_the_worker_has_time_to_drain(chart: Chart, drain_seconds: int) -> None:
+    rendered = chart.render(MINIMAL, {"worker.drainSeconds": drain_seconds})
+
+    assert rendered.environment()["LABELWIRE_RUNTIME__DRAIN_SECONDS"] == str(drain_seconds)
+    assert rendered.pod("worker")["terminationGracePeriodSeconds"] >= drain_seconds + 5
+
+
+@pytest.mark.parametrize(("pre_stop_seconds", "exit_seconds"), [(10, 30), (40, 120)])
+def test_triton_has_time_to_finish(chart: Chart, pre_stop_seconds: int, exit_seconds: int) -> None:
+    rendered = chart.render(
+        MINIMAL, {"triton.preStopSeconds": pre_stop_seconds, "triton.exitTimeoutSeconds": exit_seconds}
+    )
+
+    sleep = rendered.container("triton")["lifecycle"]["preStop"]["exec"]["command"]
+    assert sleep == ["sleep", str(pre_stop_seconds)]
+    assert _flag(rendered, "exit-timeout-secs") == str(exit_seconds)
+    assert rendered.pod("triton")["terminationGracePeriodSeconds"] >= pre_stop_seconds + exit_seconds + 5
+
+
+def test_probes_ask_the_right_pages(chart: Chart) -> None:
+    rendered = chart.render(MINIMAL)
+    pages = {
+        (component, probe): rendered.container(component)[f"{probe}Probe"]["httpGet"]
+        for component in ("worker", "triton")
+        for probe in ("startup", "liveness", "readiness")
+    }
+
+    assert {key: page["path"] for key, page in pages.items()} == {
+        ("worker", "startup"): "/livez",
+        ("worker", "liveness"): "/livez",
+        ("worker", "readiness"): "/readyz",
+        ("triton", "startup"): "/v2/health/ready",
+        ("triton", "liveness"): "/v2/health/live",
+        ("triton", "readiness"): "/v2/health/ready",
+    }
+    assert {page["port"] for page in pages.values()} == {"http"}
+
+
+@pytest.mark.parametrize(("startup_seconds", "probes"), [(600, 120), (601, 121)])
+def test_triton_has_time_to_load(chart: Chart, startup_seconds: int, probes: int) -> None:
+    rendered = chart.render(MINIMAL, {"triton.startupSeconds": startup_seconds})
+    probe = rendered.container("triton")["startupProbe"]
+
+    assert (probe["failureThreshold"], probe["periodSeconds"]) == (probes, 5)
+    assert rendered.one("Deployment", "triton")["spec"]["progressDeadlineSeconds"] > startup_seconds
+
+
+def test_keda_alone_sets_the_number_of_workers(chart: Chart) -> None:
+    assert "replicas" not in chart.render(PRODUCTION).one("Deployment", "worker")["spec"]
+    assert chart.render(MINIMAL).one("Deployment", "worker")["spec"]["replicas"] == 2
+
+
+def test_a_rollout_makes_no_surplus_worker(rendered: Rendered) -> None:
+    strategy = rendered.one("Deployment", "worker")["spec"]["strategy"]
+
+    assert strategy["rollingUpdate"]["maxSurge"] == 0
+
+
+def test_triton_can_be_recreated_where_gpus_are_just_enough(chart: Chart) -> None:
+    rendered = chart.render(PRODUCTION, {"triton.strategy.type": "Recreate"})
+
+    assert rendered.one("Deployment", "triton")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_worker_resolves_every_triton_pod(chart: Chart) -> None:
+    rendered = chart.render(MINIMAL)
+    service = rendered.one("Service", "triton")
+    (port,) = service["spec"]["ports"]
+
+    assert service["spec"]["clusterIP"] == "None"
+    assert rendered.environment()["LABELWIRE_TRITON__URL"] == f"dns:///{service['metadata']['name']}:{port['port']}"
+    (grpc,) = (entry for entry in rendered.container("triton")["ports"] if entry["name"] == port["targetPort"])
+    assert str(grpc["containerPort"]) == _flag(rendered, "grpc-port")
+
+
+def test_an_external_triton_is_used_as_given(chart: Chart) -> None:
+    assert chart.render(EXTERNAL).environment()["LABELWIRE_TRITON__URL"] == "dns:///triton-headless.models:8001"
+
+
+def test_shared_memory_is_bounded_and_fits_the_limit(chart: Chart) -> None:
+    rendered = chart.render(PRODUCTION)
+    (shm,) = (volume for volume in rendered.pod("triton")["volumes"] if volume["name"] == "shm")
+    limit = rendered.container("triton")["resources"]["limits"]["memory"]
+
+    assert {"name": "shm", "mountPath": "/dev/shm"} in rendered.container("triton")["volumeMounts"]  # noqa: S108 - the mount under test
+    assert shm["emptyDir"] == {"medium": "Memory", "sizeLimit": "2Gi"}
+    assert 2 * _mebibytes("2Gi") < _mebibytes(limit)
+
+
+@pytest.mark.parametrize("gpu_count", [0, 2])
+def test_gpus_are_asked_for_only_when_wanted(chart: Chart, gpu_count: int) -> None:
+    rendered = chart.render(MINIMAL, {"triton.gpuCount": gpu_count})
+
+    assert rendered.container("triton")["resources"]["limits"].get("nvidia.com/gpu", 0) == gpu_count
+    assert _flag(rendered, "allow-gpu-metrics") == ("true" if gpu_count else "false")
+
+
+def test_credentials_are_referred_to_and_never_written(chart: Chart) -> None:
+    rendered = chart.render(PRODUCTION)
+
+    assert rendered.container("worker")["envFrom"] == [{"secretRef": {"name": "labelwire-kafka"}}]
+    assert not [name for name in rendered.environment() if "PASSWORD" in name or "SECRET" in name]
+    assert "Secret" not in {manifest["kind"] for manifest in rendered.manifests}
+
+
+def test_whole_numbers_reach_the_worker_whole(chart: Chart) -> None:
+    changes = {
+        "worker.settings": {"LABELWIRE_LIMITS__MAX_INFLIGHT_BYTES": 268435456, "LABELWIRE_PIPELINE__TILE_SCALE": 0.6}
+    }
+    environment = chart.render(PRODUCTION, changes).environment()
+
+    assert environment["LABELWIRE_KAFKA__CLIENT__FETCH_MESSAGE_MAX_BYTES"] == "10485760"
+    assert environment["LABELWIRE_LIMITS__MAX_INFLIGHT_BYTES"] == "268435456"
+    assert environment["LABELWIRE_PIPELINE__TILE_SCALE"] == "0.6"
+
+
+def test_the_worker_understands_every_variable_that_the_chart_sets(
+    rendered: Rendered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in rendered.environment().items():
+        monkeypatch.setenv(name, value)
+
+    loaded = settings.load()
+
+    assert loaded.http.port == rendered.container("worker")["ports"][0]["containerPort"]
+    assert loaded.log.format == "json"
+    assert loaded.triton.url.startswith("dns:///")
+
+
+def test_the_chart_is_for_this_version() -> None:
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == worker.__version__
+
+
+def test_every_value_is_described() -> None:
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    undescribed = [
+        line
+        for before, line in itertools.pairwise(lines)
+        if line and not line.startswith((" ", "#")) and not line.endswith(":") and not before.startswith("#")
+    ]
+
+    assert undescribed == []
+
+
+@pytest.mark.real
+def test_the_real_triton_takes_the_charts_flags_and_guards_what_the_worker_does_not_need(
+    chart: Chart, tmp_path: Path
+) -> None:
+    # Ports, paths and flags that the local server sets for itself stay its own.
+    own = (
+        "--model-",
+        "--disable-auto",
+        "--exit-timeout",
+        "--http-port",
+        "--grpc-port",
+        "--metrics-port",
+        "--allow-gpu",
+    )
+    flags = [flag for flag in chart.render(MINIMAL).container("triton")["args"][1:] if not flag.startswith(own)]
+    (tmp_path / "models").mkdir()
+
+    with TritonServer(tmp_path / "models", run_dir=tmp_path / "run", arguments=flags) as server:
+        answers = {page: _status(server, page) for page in ("/v2/health/ready", "/v2", "/v2/models/stats")}
+
+    assert answers == {"/v2/health/ready": 200, "/v2": 403, "/v2/models/stats": 403}
+
+
+def _status(server: TritonServer, page: str) -> int:
+    connection = HTTPConnection(server.http_url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("GET", page)
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -1,0 +1,106 @@
+"""Values that cannot work are refused before anything reaches a cluster, and the refusal says what to do."""
+
+import pytest
+
+from tests.chart.rendering import EXTERNAL, MINIMAL, PRODUCTION, Chart
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"wroker": {"replicas": 3}}, "'wroker' not allowed"),
+        ({"worker.replica": 3}, "'replica' not allowed"),
+        ({"worker.replicas": "three"}, "'/worker/replicas': got string, want integer"),
+        ({"worker.replicas": -1}, "'/worker/replicas': minimum"),
+        ({"worker.drainSeconds": 0}, "'/worker/drainSeconds': minimum"),
+        ({"worker.graceMarginSeconds": 0}, "'/worker/graceMarginSeconds': minimum"),
+        ({"worker.image.digest": "sha256:abc"}, "'/worker/image/digest'"),
+        ({"worker.settings": {"LOG_LEVEL": "debug"}}, "LOG_LEVEL"),
+        ({"kafka.bootstrapServers": "kafka"}, "'/kafka/bootstrapServers'"),
+        ({"kafka.client": {"Security_Protocol": "SSL"}}, "Security_Protocol"),
+        ({"topics.jobs": "label images"}, "'/topics/jobs'"),
+        ({"topics.jobsPartitions": 0}, "'/topics/jobsPartitions': minimum"),
+        ({"triton.gpuCount": 0.5}, "'/triton/gpuCount'"),
+        ({"triton.shmSize": "lots"}, "'/triton/shmSize'"),
+        ({"triton.url": "http://triton:8000"}, "'/triton/url'"),
+        ({"triton.strategy.type": "BlueGreen"}, "'/triton/strategy/type'"),
+        ({"metrics.podMonitor.enabled": "yes"}, "'/metrics/podMonitor/enabled'"),
+    ],
+)
+def test_the_schema_refuses(chart: Chart, changes: dict[str, object], said: str) -> None:
+    words = chart.refusal(MINIMAL, changes)
+
+    assert "values don't meet the specifications of the schema" in words
+    assert said in words
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kafka.bootstrapServers": ""}, "kafka.bootstrapServers is empty: give your brokers"),
+        ({"worker.replicas": 9}, "worker.replicas is 9, but topics.jobsPartitions is 8"),
+        (
+            {"worker.autoscaling.enabled": True, "worker.autoscaling.maxReplicas": 9},
+            "worker.autoscaling.maxReplicas is 9, but topics.jobsPartitions is 8",
+        ),
+        (
+            {"worker.autoscaling.enabled": True, "worker.autoscaling.minReplicas": 9},
+            "worker.autoscaling.minReplicas is 9, over maxReplicas 8",
+        ),
+        (
+            {"worker.autoscaling.enabled": True, "worker.autoscaling.fallback.replicas": 9},
+            "worker.autoscaling.fallback.replicas is 9, over maxReplicas 8",
+        ),
+        ({"worker.image.tag": "latest"}, "worker.image.tag is latest: give a version or a digest"),
+        ({"triton.image.tag": "latest"}, "triton.image.tag is latest: give a version or a digest"),
+        ({"triton.enabled": False}, "triton.url is empty"),
+        ({"triton.shmSize": "2Gi"}, "triton.shmSize is 2Gi, half or more of triton.resources.limits.memory 4Gi"),
+        ({"triton.resources.limits": None, "triton.gpuCount": 1}, "triton.resources.limits.memory is missing"),
+        ({"triton.resources.limits.memory": "4G"}, "triton.resources.limits.memory is 4G: write it in whole Mi or Gi"),
+        (
+            {"kafka.client": {"sasl.password": "hunter2"}},
+            "put it as LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD into the Secret that kafka.existingSecret names",
+        ),
+        ({"kafka.client": {"ssl.key.pem": "x"}}, "kafka.client.ssl.key.pem is a credential"),
+        ({"kafka.client": {"group.id": "other"}}, "kafka.client.group.id belongs to the worker"),
+        (
+            {"worker.settings": {"LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD": "x"}},
+            "worker.settings.LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD is a credential",
+        ),
+        ({"worker.settings": {"LABELWIRE_HTTP__PORT": 1}}, "LABELWIRE_HTTP__PORT is set by the chart"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused_in_a_sentence(
+    chart: Chart, changes: dict[str, object], said: str
+) -> None:
+    assert said in chart.refusal(MINIMAL, changes)
+
+
+def test_a_refused_password_is_not_repeated(chart: Chart) -> None:
+    assert "hunter2" not in chart.refusal(MINIMAL, {"kafka.client": {"sasl.password": "hunter2"}})
+
+
+def test_as_many_workers_as_partitions_are_allowed(chart: Chart) -> None:
+    rendered = chart.render(EXTERNAL, {"worker.replicas": 8})
+
+    assert rendered.one("Deployment", "worker")["spec"]["replicas"] == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kafka.existingSecret": ""}, "KEDA needs the SASL user and password too"),
+        (
+            {"kafka.client": {"security.protocol": "SASL_SSL", "sasl.mechanism": "GSSAPI"}},
+            "for KEDA it must be one of OAUTHBEARER, PLAIN",
+        ),
+        (
+            {"kafka.client": {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"}},
+            "name an existing TriggerAuthentication",
+        ),
+    ],
+)
+def test_keda_is_not_left_without_credentials(chart: Chart, changes: dict[str, object], said: str) -> None:
+    assert said in chart.refusal(PRODUCTION, changes)
