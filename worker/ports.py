@@ -32,6 +32,9 @@ class SourceListener(Protocol):
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """Drop these partitions: another member has them already, and a commit would be refused."""
 
+    def failed(self, error: BaseException, /) -> None:
+        """Learn that the source has ended by itself."""
+
 
 class RecordSource(Protocol):
     """A subscription to topics as a member of a consumer group."""

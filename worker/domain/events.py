@@ -20,7 +20,6 @@ class JobFinished:
     lane: str
     duration_seconds: float
     age_seconds: float | None
-    lines: int
     confidences: tuple[float, ...]
     recognizer_version: str
     attempt: int

@@ -22,7 +22,7 @@ JSON_TYPE = "application/json"
 
 
 class JobOptions(BaseModel):
-    """What a job may ask for. What it leaves out, the worker's settings decide."""
+    """What a job may ask for: lines read with less than `min_confidence` are left out of its result."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

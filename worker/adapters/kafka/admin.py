@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
 from worker.domain.errors import BrokerError
+from worker.domain.records import ClusterDescription, TopicLimits
 
 _LOGGER = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 15.0
@@ -63,7 +64,7 @@ def create_topics(
     client = _client(bootstrap_servers, client_options)
     wanted = list(topics)
     with _translated(bootstrap_servers):
-        if _is_mock(client):
+        if _is_mock(client.list_topics(timeout=_TIMEOUT_SECONDS).cluster_id):
             for topic in wanted:
                 client.list_topics(topic.name, timeout=_TIMEOUT_SECONDS)
             return
@@ -85,7 +86,11 @@ def create_topics(
 
 
 def describe_topics(
-    bootstrap_servers: str, names: Iterable[str], client_options: Mapping[str, str] | None = None
+    bootstrap_servers: str,
+    names: Iterable[str],
+    client_options: Mapping[str, str] | None = None,
+    *,
+    timeout_seconds: float = _TIMEOUT_SECONDS,
 ) -> dict[str, TopicDescription]:
     """Describe those of the topics that exist, by name.
 
@@ -93,10 +98,25 @@ def describe_topics(
     """
     client = _client(bootstrap_servers, client_options)
     with _translated(bootstrap_servers):
-        metadata = client.list_topics(timeout=_TIMEOUT_SECONDS)
+        metadata = client.list_topics(timeout=timeout_seconds)
         found = {name: metadata.topics[name] for name in names if name in metadata.topics}
-        sizes = {} if _is_mock(client) else _max_message_bytes(client, found)
+        sizes = {} if _is_mock(metadata.cluster_id) else _max_message_bytes(client, found)
     return {name: TopicDescription(name, len(topic.partitions), sizes.get(name)) for name, topic in found.items()}
+
+
+def describe_cluster(
+    bootstrap_servers: str, names: Iterable[str], client_options: Mapping[str, str] | None = None
+) -> ClusterDescription:
+    """Return the cluster's name and the limits of the named topics, None for one that does not exist.
+
+    Raises BrokerError.
+    """
+    client = _client(bootstrap_servers, client_options)
+    with _translated(bootstrap_servers):
+        cluster_id = client.list_topics(timeout=_TIMEOUT_SECONDS).cluster_id
+    found = describe_topics(bootstrap_servers, names, client_options)
+    limits = {name: TopicLimits(topic.partitions, topic.max_message_bytes) for name, topic in found.items()}
+    return ClusterDescription(cluster_id or "", {name: limits.get(name) for name in names})
 
 
 def _client(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> AdminClient:
@@ -105,9 +125,8 @@ def _client(bootstrap_servers: str, client_options: Mapping[str, str] | None) ->
         return AdminClient(options, logger=_LOGGER)
 
 
-def _is_mock(client: AdminClient) -> bool:
-    cluster_id = client.list_topics(timeout=_TIMEOUT_SECONDS).cluster_id
-    return bool(cluster_id and cluster_id.startswith(MOCK_CLUSTER_PREFIX))
+def _is_mock(cluster_id: str | None) -> bool:
+    return (cluster_id or "").startswith(MOCK_CLUSTER_PREFIX)
 
 
 def _max_message_bytes(client: AdminClient, names: Iterable[str]) -> dict[str, int]:

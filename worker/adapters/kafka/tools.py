@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from worker.adapters.kafka.messages import to_record
 from worker.domain.errors import BrokerError
-from worker.domain.records import Coordinate, OutgoingRecord, Record
+from worker.domain.records import OutgoingRecord, Record
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _DELIVERY_SECONDS = 60.0
@@ -113,7 +114,7 @@ class TopicReader:
             if error.retriable() or error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own name
                 return None
             raise BrokerError(f"Kafka at {self._bootstrap_servers}: {error.str()}")
-        return _record(message)
+        return to_record(message)
 
     def close(self) -> None:
         """Leave."""
@@ -153,18 +154,3 @@ class TopicReader:
         if found.error is not None:
             raise BrokerError(f"Kafka at {self._bootstrap_servers}: topic {topic}: {found.error.str()}")
         return len(found.partitions)
-
-
-def _record(message: Message) -> Record:
-    received = message.headers() or []
-    pairs = received.items() if isinstance(received, dict) else received
-    headers = tuple((name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs)
-    key, value = message.key(), message.value()
-    _, timestamp_ms = message.timestamp()
-    return Record(
-        coordinate=Coordinate(message.topic() or "", message.partition() or 0, message.offset() or 0),
-        key=key.encode() if isinstance(key, str) else key,
-        value=value.encode() if isinstance(value, str) else value or b"",
-        headers=headers,
-        timestamp_ms=max(0, timestamp_ms),
-    )

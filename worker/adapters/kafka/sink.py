@@ -1,0 +1,110 @@
+"""A producer as a `RecordSink`: each `send` returns when all in-sync replicas have the record.
+
+Invariant: a record is reported as acknowledged only by its own delivery report without an error.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Collection
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from worker.adapters.kafka.admin import describe_cluster
+from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.records import ClusterDescription, OutgoingRecord
+from worker.settings import MEBIBYTE, KafkaSettings
+
+_LOGGER = logging.getLogger(__name__)
+_POLL_SECONDS = 0.1
+_FULL_QUEUE_SECONDS = 0.05
+_CLOSE_SECONDS = 10.0
+_MAX_MESSAGE_BYTES = 96 * MEBIBYTE  # the topic's own limit decides; librdkafka's default would come before it
+
+
+class KafkaSink:
+    """Writes records with an idempotent producer."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer = Producer(producer_options(settings))
+        self._closing = threading.Event()
+        # Delivery reports come on the thread that polls.
+        self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+        self._thread.start()
+
+    async def send(self, record: OutgoingRecord) -> None:
+        """Return once the record is acknowledged.
+
+        Raises JobError RESULT_TOO_LARGE where it is over a size limit, and BROKER_UNAVAILABLE else.
+        """
+        loop = asyncio.get_running_loop()
+        acknowledged: asyncio.Future[None] = loop.create_future()
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            loop.call_soon_threadsafe(_settle, acknowledged, error, record.topic)
+
+        while not self._produced(record, report):  # noqa: ASYNC110 - librdkafka does not say when its queue has room
+            await asyncio.sleep(_FULL_QUEUE_SECONDS)
+        await acknowledged
+
+    def _produced(self, record: OutgoingRecord, report: Any) -> bool:  # noqa: ANN401 - librdkafka's callback
+        """Hand the record to librdkafka; False if its queue is full."""
+        try:
+            self._producer.produce(
+                record.topic, record.value, record.key, headers=list(record.headers), on_delivery=report
+            )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise _job_error(error.args[0], record.topic) from error
+        return True
+
+    async def describe(self, topics: Collection[str]) -> ClusterDescription:
+        """Return the cluster's name and each topic's limits. Raises BrokerError if the broker does not answer."""
+        return await asyncio.to_thread(
+            describe_cluster, self._settings.bootstrap_servers, topics, self._settings.client_options()
+        )
+
+    async def close(self) -> None:
+        """Wait a bounded time for what is under way, and close."""
+        await asyncio.to_thread(self._producer.flush, _CLOSE_SECONDS)
+        self._closing.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(_POLL_SECONDS)
+
+
+def producer_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Return the options of librdkafka for the producer; what is passed through comes first."""
+    return {
+        "client.id": "labelwire",
+        "linger.ms": 5,
+        "compression.type": "lz4",
+        "message.max.bytes": _MAX_MESSAGE_BYTES,
+        **{name: value for name, value in settings.client_options().items() if not name.startswith("group.")},
+        "bootstrap.servers": settings.bootstrap_servers,
+        "enable.idempotence": True,
+        "acks": "all",
+        "logger": _LOGGER,
+    }
+
+
+def _settle(acknowledged: asyncio.Future[None], error: KafkaError | None, topic: str) -> None:
+    if acknowledged.done():  # whoever waited was cancelled
+        return
+    if error is None:
+        acknowledged.set_result(None)
+    else:
+        acknowledged.set_exception(_job_error(error, topic))
+
+
+def _job_error(error: KafkaError, topic: str) -> JobError:
+    if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE):
+        message = f"The record is larger than topic {topic} takes; raise its max.message.bytes."
+        return JobError(ErrorCode.RESULT_TOO_LARGE, message)
+    message = f"Kafka did not take a record for {topic}: {error.str()}; it is sent again."
+    return JobError(ErrorCode.BROKER_UNAVAILABLE, message, stage=Stage.PUBLISH)

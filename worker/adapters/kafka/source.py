@@ -1,0 +1,310 @@
+"""A consumer group's member as a `RecordSource`.
+
+One thread alone touches the consumer: in librdkafka's Python binding every call on a consumer waits for a running
+`poll`, so polls are short and wishes (commits, pauses, the end) wait in fields that the thread looks at between polls.
+
+Invariants: the listener is called on the event loop's thread only, in the order of what happened; no record of a
+partition is handed over before its `assigned` has returned, nor after its `revoked` was asked.
+
+Back-pressure: while nothing may be delivered the thread first holds, because a pause throws the prefetched queue away
+(0.5 to 0.8 s until the next record), and pauses only when that lasts.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Collection, Coroutine, Mapping
+from concurrent.futures import CancelledError as FutureCancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from worker.adapters.kafka.messages import to_record
+from worker.domain.errors import BrokerError
+from worker.domain.events import CommitFailed, LagObserved
+from worker.domain.records import CommitPoint, TopicPartition
+from worker.ports import Clock, EventSink, SourceListener
+from worker.settings import KafkaSettings
+
+_LOGGER = logging.getLogger(__name__)
+_POLL_SECONDS = 0.1
+_HOLD_SECONDS = 1.0
+_HOLD_STEP_SECONDS = 0.05
+_COMMITTED_SECONDS = 10.0
+_LAG_INTERVAL_SECONDS = 5.0
+_QUEUED_KIBIBYTES = 16 * 1024
+_MOST_AT_ONCE = 500
+
+# What the group's coordinator says when a commit meets a rebalance; the next owner begins at the last commit.
+_EXPECTED_COMMIT_ERRORS = frozenset(
+    {
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError._NO_OFFSET,  # noqa: SLF001 - librdkafka's own name
+        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001 - librdkafka's own name
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What the loop wants of the thread. Replaced whole, so that no lock is needed."""
+
+    allowed_total: int = 0
+    paused: frozenset[TopicPartition] = frozenset()
+
+
+class KafkaSource:
+    """Consumes one topic as a member of a group."""
+
+    def __init__(
+        self, settings: KafkaSettings, topic: str, *, drain_seconds: float, clock: Clock, event_sink: EventSink
+    ) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._drain_seconds = drain_seconds
+        self._clock = clock
+        self._events = event_sink
+        self._wishes = _Wishes()
+        self._woken = threading.Event()
+        self._closing = threading.Event()
+        self._commits: dict[TopicPartition, CommitPoint] = {}
+        self._commits_lock = threading.Lock()
+        self._delivered = 0
+        self._paused: set[TopicPartition] = set()
+        self._assigned: set[TopicPartition] = set()
+        self._held_since: float | None = None
+        self._polled_at = clock.monotonic()
+        self._lag_observed_at = clock.monotonic()
+
+    # The port, on the loop's thread.
+
+    async def start(self, listener: SourceListener) -> None:
+        """Join the group. Raises BrokerError if librdkafka refuses the options."""
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        try:
+            self._consumer = Consumer(consumer_options(self._settings))
+        except (KafkaException, ValueError) as error:
+            raise BrokerError(f"librdkafka refuses the consumer's options: {error}") from error
+        self._polled_at = self._clock.monotonic()
+        threading.Thread(target=self._run, name="kafka", daemon=True).start()
+
+    def allow(self, total_records: int, paused: Collection[TopicPartition]) -> None:
+        """Let the source deliver up to `total_records` since its start, none of them of `paused`."""
+        self._wishes = _Wishes(total_records, frozenset(paused))
+        self._woken.set()
+
+    def commit(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Commit soon."""
+        with self._commits_lock:
+            self._commits.update(points)
+        self._woken.set()
+
+    def alive(self) -> bool:
+        """Say whether the thread polled lately; true before the start and after the end."""
+        silent_seconds = self._clock.monotonic() - self._polled_at
+        return silent_seconds < self._settings.max_poll_interval_seconds
+
+    async def close(self) -> None:
+        """Hand back all partitions, leave the group, and raise what ended the thread, if anything did."""
+        self._closing.set()
+        self._woken.set()
+        if hasattr(self, "_ended"):
+            await self._ended
+
+    # The thread.
+
+    def _run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            while not self._closing.is_set():
+                self._turn()
+        except BaseException as error:  # noqa: BLE001 - handed to the loop, which raises it in close()
+            failure = error
+        finally:
+            failure = self._leave() or failure
+            self._loop.call_soon_threadsafe(self._end, failure)
+
+    def _leave(self) -> BaseException | None:
+        try:
+            self._flush_commits(asynchronous=False)
+            self._consumer.close()  # calls on_revoke for what is still assigned
+        except Exception as error:  # noqa: BLE001 - handed to the loop, which raises it in close()
+            return error
+        return None
+
+    def _end(self, failure: BaseException | None) -> None:
+        if failure is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(failure)
+            self._listener.failed(failure)
+
+    def _turn(self) -> None:
+        self._polled_at = self._clock.monotonic()
+        self._flush_commits(asynchronous=True)
+        wishes = self._wishes
+        room = wishes.allowed_total - self._delivered
+        if room > 0:
+            self._held_since = None
+            self._reconcile_pauses(wishes.paused)
+            self._take(self._consumer.poll(_POLL_SECONDS), room)
+        elif self._hold():
+            self._woken.wait(_HOLD_STEP_SECONDS)
+            self._woken.clear()
+        else:
+            self._reconcile_pauses(frozenset(self._assigned))
+            # What librdkafka had already handed on is taken all the same: a few records over the allowance.
+            self._take(self._consumer.poll(_POLL_SECONDS), 1)
+        self._observe_lag()
+
+    def _hold(self) -> bool:
+        """Say whether to wait without a pause still; polls, and so rebalances, wait with it."""
+        now = self._clock.monotonic()
+        if self._held_since is None:
+            self._held_since = now
+        return now - self._held_since < _HOLD_SECONDS
+
+    def _take(self, first: Message | None, room: int) -> None:
+        if first is None:
+            return
+        # consume() waits its whole time for a full batch, so it only collects what is there.
+        rest = self._consumer.consume(min(room, _MOST_AT_ONCE) - 1, 0) if room > 1 else []
+        records = []
+        for message in (first, *rest):
+            error = message.error()
+            if error is None:
+                records.append(to_record(message))
+            elif error.fatal():
+                raise BrokerError(f"Kafka ended this worker's membership: {error.str()}")
+            else:
+                _LOGGER.warning("Kafka: %s", error.str())
+        if records:
+            self._delivered += len(records)
+            self._loop.call_soon_threadsafe(self._listener.received, records)
+
+    def _reconcile_pauses(self, wished: frozenset[TopicPartition]) -> None:
+        to_pause = (wished & self._assigned) - self._paused
+        to_resume = self._paused - wished
+        if to_pause:
+            self._consumer.pause(_kafka_partitions(to_pause))
+        if to_resume:
+            self._consumer.resume(_kafka_partitions(to_resume))
+        self._paused = (self._paused | to_pause) - to_resume
+
+    # Rebalances: librdkafka calls these on the thread, from inside poll() and close().
+
+    def _on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        committed = consumer.committed(partitions, timeout=_COMMITTED_SECONDS) if partitions else []
+        positions = {
+            _partition(p): CommitPoint(p.offset, p.metadata or "") if p.offset >= 0 else None for p in committed
+        }
+        self._ask(self._listener.assigned(positions))
+        self._assigned |= positions.keys()
+        consumer.incremental_assign(committed)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        ended = {_partition(p) for p in partitions}
+        points = self._ask(self._listener.revoked(ended))
+        with self._commits_lock:
+            for partition in ended:
+                self._commits.pop(partition, None)
+        self._commit(points, asynchronous=False)
+        self._forget(ended)
+        consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        ended = {_partition(p) for p in partitions}
+        self._loop.call_soon_threadsafe(self._listener.lost, ended)
+        with self._commits_lock:
+            for partition in ended:
+                self._commits.pop(partition, None)
+        self._forget(ended)
+        consumer.incremental_unassign(partitions)
+
+    def _forget(self, partitions: set[TopicPartition]) -> None:
+        self._assigned -= partitions
+        self._paused -= partitions
+
+    def _ask(self, answering: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the listener returns
+        # The margin is for the loop to answer; the listener bounds its own drain.
+        answer = asyncio.run_coroutine_threadsafe(answering, self._loop)
+        try:
+            return answer.result(self._drain_seconds + 10)
+        except (FutureTimeoutError, FutureCancelledError) as error:
+            raise BrokerError("The event loop did not answer a rebalance in time; the worker ends.") from error
+
+    # Commits and lag.
+
+    def _flush_commits(self, *, asynchronous: bool) -> None:
+        with self._commits_lock:
+            points, self._commits = self._commits, {}
+        self._commit(points, asynchronous=asynchronous)
+
+    def _commit(self, points: Mapping[TopicPartition, CommitPoint], *, asynchronous: bool) -> None:
+        offsets = [
+            KafkaPartition(partition.topic, partition.partition, point.offset, point.metadata)
+            for partition, point in points.items()
+        ]
+        if not offsets:
+            return
+        try:
+            if asynchronous:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            self._commit_failed(error.args[0])
+
+    def _commit_failed(self, error: KafkaError) -> None:
+        if error.code() not in _EXPECTED_COMMIT_ERRORS and not error.retriable():
+            _LOGGER.warning("Kafka refused a commit: %s", error.str())
+        self._events.emit(CommitFailed(error.str()))
+
+    def _observe_lag(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._lag_observed_at < _LAG_INTERVAL_SECONDS:
+            return
+        self._lag_observed_at = now
+        for position in self._consumer.position(_kafka_partitions(self._assigned)):
+            _, high = self._consumer.get_watermark_offsets(position, cached=True)
+            if position.offset >= 0 and high >= 0:
+                self._events.emit(LagObserved(_partition(position), max(0, high - position.offset)))
+
+
+def consumer_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Return the options of librdkafka for a member of the group; what is passed through comes first."""
+    options: dict[str, Any] = {
+        "client.id": "labelwire",
+        "queued.max.messages.kbytes": _QUEUED_KIBIBYTES,
+        **settings.client_options(),
+        "bootstrap.servers": settings.bootstrap_servers,
+        "group.id": settings.group_id,
+        "group.protocol": settings.group_protocol,
+        "auto.offset.reset": settings.start_from,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "max.poll.interval.ms": int(settings.max_poll_interval_seconds * 1000),
+        "logger": _LOGGER,
+    }
+    if settings.group_protocol == "classic":
+        options["partition.assignment.strategy"] = "cooperative-sticky"
+    return options
+
+
+def _partition(partition: KafkaPartition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.partition)
+
+
+def _kafka_partitions(partitions: Collection[TopicPartition]) -> list[KafkaPartition]:
+    return [KafkaPartition(partition.topic, partition.partition) for partition in partitions]

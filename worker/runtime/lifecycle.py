@@ -1,0 +1,157 @@
+"""The life of a worker: wait until Triton and the topics fit, work, and stop in time.
+
+Invariant: no record is taken while a condition that the work needs is unmet, and the worker goes on by itself when all
+are met again.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from worker.domain.errors import BrokerError, JobError, ServerMismatchError
+from worker.domain.records import ClusterDescription, TopicLimits
+from worker.ports import Clock, InferenceBackend, RecordSink, RecordSource
+from worker.runtime.delivery import Destination
+from worker.runtime.health import Health
+from worker.runtime.loop import PARTITIONS, Loop
+from worker.runtime.reader import ModelReader
+
+TRITON = "triton"
+TOPICS = "topics"
+CONDITIONS = (TRITON, TOPICS, PARTITIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNeeds:
+    """The topics that must be there, and the size that the results' topic must take at least."""
+
+    jobs: str
+    results: str
+    dead_letters: str
+    min_result_bytes: int
+
+
+class TopicMonitor:
+    """Looks at the broker's topics and says whether they fit."""
+
+    def __init__(self, sink: RecordSink, needs: TopicNeeds, destination: Destination, health: Health) -> None:
+        self._sink = sink
+        self._needs = needs
+        self._destination = destination
+        self._health = health
+
+    async def look(self) -> None:
+        """Update the condition `topics` and the destination's limits."""
+        try:
+            cluster = await self._sink.describe([self._needs.jobs, self._needs.results, self._needs.dead_letters])
+        except BrokerError as error:
+            self._health.unmet(TOPICS, str(error))
+            return
+        problem = self._problem(cluster)
+        if problem:
+            self._health.unmet(TOPICS, problem)
+            return
+        self._destination.cluster_id = cluster.cluster_id
+        self._destination.max_result_bytes = _limit(cluster, self._needs.results)
+        self._destination.max_dead_letter_bytes = _limit(cluster, self._needs.dead_letters)
+        self._health.met(TOPICS)
+
+    def _problem(self, cluster: ClusterDescription) -> str:
+        needs = self._needs
+        missing = [topic for topic in (needs.jobs, needs.results, needs.dead_letters) if cluster.topics[topic] is None]
+        if missing:
+            return f"{', '.join(missing)} does not exist on the broker; create it."
+        results, jobs, letters = (_limit(cluster, t) for t in (needs.results, needs.jobs, needs.dead_letters))
+        if results is not None and results < needs.min_result_bytes:
+            return (
+                f"{needs.results} takes messages of {results} bytes and results need {needs.min_result_bytes};"
+                " raise its max.message.bytes."
+            )
+        if jobs is not None and letters is not None and letters < jobs:
+            return (
+                f"{needs.dead_letters} takes messages of {letters} bytes and {needs.jobs} of {jobs};"
+                " raise its max.message.bytes, or dead letters lose their pictures."
+            )
+        return ""
+
+
+def _limit(cluster: ClusterDescription, topic: str) -> int | None:
+    limits: TopicLimits | None = cluster.topics[topic]
+    return limits.max_message_bytes if limits else None
+
+
+class ModelMonitor:
+    """Looks at Triton and says whether it serves what this worker needs."""
+
+    def __init__(self, backend: InferenceBackend, reader: ModelReader, health: Health) -> None:
+        self._backend = backend
+        self._reader = reader
+        self._health = health
+
+    async def look(self) -> None:
+        """Update the condition `triton`; the models themselves are looked at only where there is a doubt."""
+        if not await self._backend.ready():
+            self._reader.doubtful = True
+            self._health.unmet(TRITON, "the server does not answer, or is not ready.")
+            return
+        try:
+            if self._reader.doubtful:
+                await self._reader.look()
+        except (JobError, ServerMismatchError) as error:
+            self._health.unmet(TRITON, str(error))
+        else:
+            self._health.met(TRITON)
+
+
+class Lifecycle:
+    """Runs the loop and the monitors side by side."""
+
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        topics: TopicMonitor,
+        models: ModelMonitor,
+        source: RecordSource,
+        health: Health,
+        clock: Clock,
+        interval_seconds: float,
+        topics_interval_seconds: float = 30.0,
+    ) -> None:
+        self._loop = loop
+        self._topics = topics
+        self._models = models
+        self._source = source
+        self._health = health
+        self._clock = clock
+        self._interval_seconds = interval_seconds
+        self._topics_interval_seconds = topics_interval_seconds
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set."""
+        async with asyncio.TaskGroup() as tasks:
+            monitoring = [tasks.create_task(self._watch_models()), tasks.create_task(self._watch_topics())]
+            stop = tasks.create_task(stopping.wait())
+            fit = tasks.create_task(self._until_fit())
+            await asyncio.wait({fit, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.is_set():
+                await self._loop.run(stopping)
+            for task in (*monitoring, fit, stop):
+                task.cancel()
+
+    async def _until_fit(self) -> None:
+        while not self._health.is_met(TRITON, TOPICS):
+            await self._clock.sleep(min(0.2, self._interval_seconds))
+
+    async def _watch_models(self) -> None:
+        while True:
+            await self._models.look()
+            self._loop.open_for_work(is_open=self._health.is_met(TRITON, TOPICS))
+            if self._source.alive():
+                self._health.beat()
+            await self._clock.sleep(self._interval_seconds)
+
+    async def _watch_topics(self) -> None:
+        while True:
+            await self._topics.look()
+            met = self._health.is_met(TOPICS)
+            await self._clock.sleep(self._topics_interval_seconds if met else self._interval_seconds)

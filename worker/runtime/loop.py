@@ -1,0 +1,187 @@
+"""The worker's loop: takes records from the source, runs one task a job, commits what is done.
+
+Invariants: a record counts as done only when `Delivery.deliver` has returned; what the source may deliver is bounded by
+records and by bytes; a partition whose window is full delivers nothing; while the worker is not fit for work it takes
+no record.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.domain.events import PartitionsChanged
+from worker.domain.offsets import OffsetTracker
+from worker.domain.records import CommitPoint, Record, TopicPartition
+from worker.ports import Clock, EventSink, RecordSource
+from worker.runtime.delivery import Delivery, JobInHand
+from worker.runtime.health import Health
+from worker.runtime.partitions import Partitions
+
+PARTITIONS = "partitions"
+_TYPICAL_RECORD_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """How much the loop may hold: records that are not known to be large, and encoded bytes of all."""
+
+    records: int
+    held_bytes: int
+
+
+class Loop:
+    """The listener of the source, and the owner of the tasks."""
+
+    def __init__(
+        self,
+        *,
+        source: RecordSource,
+        delivery: Delivery,
+        partitions: Partitions,
+        limits: IntakeLimits,
+        health: Health,
+        clock: Clock,
+        event_sink: EventSink,
+        commit_interval_seconds: float,
+        drain_seconds: float,
+    ) -> None:
+        self._source = source
+        self._delivery = delivery
+        self._partitions = partitions
+        self._limits = limits
+        self._health = health
+        self._clock = clock
+        self._events = event_sink
+        self._commit_interval_seconds = commit_interval_seconds
+        self._drain_seconds = drain_seconds
+        self._jobs: dict[asyncio.Task[None], JobInHand] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._stopping = asyncio.Event()
+        self._received = 0
+        self._open_for_work = False
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Take jobs until `stopping` is set, then drain and hand the partitions back."""
+        self._stopping = stopping
+        async with asyncio.TaskGroup() as self._tasks:
+            committing = self._tasks.create_task(self._commit_regularly())
+            try:
+                await self._source.start(self)
+                await stopping.wait()
+            finally:
+                committing.cancel()
+                self.open_for_work(is_open=False)
+                await self._source.close()
+
+    def open_for_work(self, *, is_open: bool) -> None:
+        """Take records from now on, or take none."""
+        self._open_for_work = is_open
+        self._allow()
+
+    # The source's listener.
+
+    def received(self, records: Sequence[Record]) -> None:
+        """Begin a task for each record that is not done already."""
+        self._received += len(records)
+        for record in records:
+            tracker = self._partitions.deliver(record)
+            if tracker is not None:
+                self._begin(JobInHand(record), tracker)
+        self._allow()
+
+    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
+        """Begin to track these partitions."""
+        self._partitions.assign(partitions)
+        self._events.emit(PartitionsChanged("assigned", tuple(partitions)))
+        self._note_partitions()
+        self._allow()
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
+        """Stop what has not begun, give the rest the drain time, and return what to commit."""
+        ended = set(partitions)
+        running = self._stop_waiting(ended)
+        if running:
+            await asyncio.wait(running, timeout=self._drain_seconds)
+        clean = await self._cancel([task for task in running if not task.done()])
+        points = self._partitions.commit_points(ended, clean_end=clean)
+        self._forget("revoked", ended)
+        return points
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        """Stop all that runs on these partitions: another member does it again."""
+        for task in self._tasks_of(partitions):
+            task.cancel()
+        self._forget("lost", partitions)
+
+    def failed(self, _error: BaseException) -> None:
+        """End: the source's `close` raises the error."""
+        self._stopping.set()
+
+    # Tasks.
+
+    def _begin(self, job: JobInHand, tracker: OffsetTracker) -> None:
+        task = self._tasks.create_task(self._bring_to_outcome(job, tracker))
+        self._jobs[task] = job
+        task.add_done_callback(self._ended)
+
+    async def _bring_to_outcome(self, job: JobInHand, tracker: OffsetTracker) -> None:
+        await self._delivery.deliver(job)
+        tracker.complete(job.record.coordinate.offset)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._jobs[task]
+        self._allow()
+
+    def _tasks_of(self, partitions: Collection[TopicPartition]) -> list[asyncio.Task[None]]:
+        return [task for task, job in self._jobs.items() if job.record.topic_partition in partitions]
+
+    def _stop_waiting(self, partitions: Collection[TopicPartition]) -> list[asyncio.Task[None]]:
+        running = []
+        for task in self._tasks_of(partitions):
+            if self._jobs[task].working:
+                running.append(task)
+            else:
+                task.cancel()
+        return running
+
+    async def _cancel(self, tasks: Collection[asyncio.Task[None]]) -> bool:
+        """Cancel tasks and say whether there were none."""
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        return not tasks
+
+    def _forget(self, kind: str, partitions: Collection[TopicPartition]) -> None:
+        self._partitions.drop(partitions)
+        self._events.emit(PartitionsChanged(kind, tuple(partitions)))
+        self._note_partitions()
+        self._allow()
+
+    def _note_partitions(self) -> None:
+        if self._partitions.held:
+            self._health.met(PARTITIONS)
+        else:
+            self._health.unmet(PARTITIONS, "the group has given this worker none yet.")
+
+    # Intake and commits.
+
+    def _allow(self) -> None:
+        self._source.allow(self._received + self._room(), self._partitions.full())
+
+    def _room(self) -> int:
+        if not self._open_for_work:
+            return 0
+        sizes = [job.record.size_bytes for job in self._jobs.values()]
+        free_bytes = self._limits.held_bytes - sum(sizes)
+        by_bytes = free_bytes // max(sizes, default=_TYPICAL_RECORD_BYTES) if free_bytes > 0 else 0
+        by_records = self._limits.records - sum(not job.large for job in self._jobs.values())
+        # With nothing in hand one record is always taken, or one over the whole budget would never be.
+        return max(0 if sizes else 1, min(by_records, by_bytes))
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await self._clock.sleep(self._commit_interval_seconds)
+            points = self._partitions.commit_points()
+            if points:
+                self._source.commit(points)

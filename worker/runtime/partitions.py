@@ -1,0 +1,62 @@
+"""The partitions that this worker holds, and what may be committed for each.
+
+Invariant: a commit point comes from the tracker of the present assignment; trackers of earlier ones are forgotten.
+"""
+
+from collections.abc import Collection, Mapping
+
+from worker.domain.offsets import OffsetTracker
+from worker.domain.records import CommitPoint, Record, TopicPartition
+
+
+class Partitions:
+    """One tracker for each partition of the present assignment."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._trackers: dict[TopicPartition, OffsetTracker] = {}
+        self._committed: dict[TopicPartition, CommitPoint] = {}
+
+    def assign(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
+        """Begin anew with these."""
+        for partition, committed in partitions.items():
+            self._trackers[partition] = OffsetTracker(committed, window=self._window)
+            self._committed.pop(partition, None)
+
+    def drop(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget these."""
+        for partition in partitions:
+            self._trackers.pop(partition, None)
+            self._committed.pop(partition, None)
+
+    def deliver(self, record: Record) -> OffsetTracker | None:
+        """Note a record and return its tracker; None where it is done already, or the partition is not held."""
+        partition, offset = record.topic_partition, record.coordinate.offset
+        tracker = self._trackers.get(partition)
+        if tracker is None:
+            return None
+        if tracker.is_rewound_by(offset):
+            tracker = self._trackers[partition] = OffsetTracker(window=self._window)
+        return tracker if tracker.deliver(offset) else None
+
+    def full(self) -> frozenset[TopicPartition]:
+        """Return the partitions whose window is used up."""
+        return frozenset(partition for partition, tracker in self._trackers.items() if tracker.is_full)
+
+    def commit_points(
+        self, partitions: Collection[TopicPartition] | None = None, *, clean_end: bool = False
+    ) -> dict[TopicPartition, CommitPoint]:
+        """Return what to commit for these partitions (all that are held, if None), less what was returned already."""
+        points = {}
+        for partition in self._trackers if partitions is None else partitions:
+            tracker = self._trackers.get(partition)
+            point = tracker and tracker.commit_point(clean_end=clean_end)
+            if point and point != self._committed.get(partition):
+                points[partition] = point
+        self._committed.update(points)
+        return points
+
+    @property
+    def held(self) -> Collection[TopicPartition]:
+        """The partitions of the present assignment."""
+        return self._trackers.keys()
