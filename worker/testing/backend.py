@@ -1,0 +1,197 @@
+"""A server of models without models: it reads block script, and fails when it is told to.
+
+Invariant: it has the same names, types, limits and manifests as a real one, so a worker cannot tell it apart by asking.
+"""
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.manifest import (
+    DetectionThresholds,
+    ModelManifest,
+    ModelRole,
+    TileShapes,
+    dictionary_digest,
+)
+from worker.ports import Clock, ModelDescription, Tensor, TensorSpec
+from worker.testing.block_script import DICTIONARY, STRIDE_PIXELS, find_blocks, is_upside_down, read_blocks
+
+LINE_HEIGHT_PIXELS: Final = 48
+DEFAULT_BUCKETS: Final = (96, 192, 320, 640, 1280)
+_NO_DIGEST: Final = "0" * 64
+_LINE: Final = TensorSpec("line", "UINT8", (LINE_HEIGHT_PIXELS, -1, 3))
+_UPSIDE_DOWN: Final = TensorSpec("upside_down", "FP32", (1,))
+_STEPS: Final = (TensorSpec("token", "INT32", (-1, 1)), TensorSpec("confidence", "FP32", (-1, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceCall:
+    """A request that the fake was sent; `shapes` are those of its inputs, by name."""
+
+    model: str
+    shapes: Mapping[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+    timeout_seconds: float
+    request_id: str
+
+
+class FakeBackend:
+    """An `InferenceBackend` that reads block script.
+
+    `models` is what it serves, and may be changed. `calls` lists the requests. While `broken` holds an error every
+    request and description raises it, and the server is not ready; `fail` scripts the next requests one by one. With a
+    clock, each request takes `latency_seconds`.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        latency_seconds: float = 0.0,
+        max_batch_size: int = 8,
+        buckets: Sequence[int] = DEFAULT_BUCKETS,
+    ) -> None:
+        self.models: dict[str, ModelDescription] = fake_models(max_batch_size, buckets)
+        self.calls: list[InferenceCall] = []
+        self.broken: JobError | None = None
+        self.latency_seconds = latency_seconds
+        self.closed = False
+        self._clock = clock
+        self._script: deque[JobError | None] = deque()
+
+    def fail(self, *errors: JobError | None) -> None:
+        """Let the next requests raise these, in order; None lets one through."""
+        self._script.extend(errors)
+
+    def lines_sent(self, role: ModelRole) -> list[int]:
+        """Return how many items each request to the models of a role held."""
+        return [
+            next(iter(call.shapes.values()))[0]
+            for call in self.calls
+            if call.model == role.value or call.model.startswith(f"{role.value}_w")
+        ]
+
+    async def ready(self) -> bool:
+        """Say whether nothing is broken."""
+        return self.broken is None
+
+    async def describe(self, model: str) -> ModelDescription | None:
+        """Return what is in `models`. Raises `broken`."""
+        if self.broken is not None:
+            raise self.broken
+        return self.models.get(model)
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        *,
+        timeout_seconds: float,
+        request_id: str = "",
+    ) -> Mapping[str, Tensor]:
+        """Read block script, or raise what the script or `broken` says."""
+        shapes = {name: tensor.shape for name, tensor in inputs.items()}
+        self.calls.append(InferenceCall(model, shapes, tuple(outputs), timeout_seconds, request_id))
+        if self._clock is not None and self.latency_seconds:
+            await self._clock.sleep(self.latency_seconds)
+        error = self.broken or (self._script.popleft() if self._script else None)
+        if error is not None:
+            raise error
+        self._check(model, inputs, outputs)
+        answer = _answer(ModelRole(model.partition("_w")[0]), inputs)
+        return {name: answer[name] for name in outputs}
+
+    async def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+    def _check(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> None:
+        """Refuse what the real server refuses."""
+        description = self.models.get(model)
+        if description is None:
+            raise _rejected(f"Triton knows no model {model}")
+        if {spec.name for spec in description.inputs} != set(inputs):
+            raise _rejected(f"{model} was given the inputs {sorted(inputs)}")
+        if model.startswith(ModelRole.READER) and {spec.name for spec in description.outputs} != set(outputs):
+            raise _rejected(f"{model}: unexpected deadlock, at least one output is not set")
+        batch = next(iter(inputs.values())).shape[0]
+        if not 1 <= batch <= description.max_batch_size:
+            raise _rejected(f"{model} was sent a batch of {batch}, its limit is {description.max_batch_size}")
+
+
+def fake_models(max_batch_size: int = 8, buckets: Sequence[int] = DEFAULT_BUCKETS) -> dict[str, ModelDescription]:
+    """Return descriptions of all models that a worker needs, each bucket a model of its own."""
+    image = TensorSpec("image", "UINT8", (-1, -1, 3))
+    probability = TensorSpec("probability", "UINT8", (-1, -1))
+    detector = _manifest(ModelRole.DETECTOR, max_batch_size, buckets)
+    orientation = _manifest(ModelRole.ORIENTATION, max_batch_size, buckets)
+    models = [
+        _description(detector, "text_detector", (image,), (probability,)),
+        _description(orientation, "line_orientation", (_LINE,), (_UPSIDE_DOWN,)),
+    ]
+    recognizer = _manifest(ModelRole.RECOGNIZER, max_batch_size, buckets)
+    reader = _manifest(ModelRole.READER, max_batch_size, buckets)
+    for width in buckets:
+        name = _bucket_models(ModelRole.RECOGNIZER, buckets)[width]
+        models.append(_description(recognizer, name, (_LINE, _UPSIDE_DOWN), _STEPS))
+        name = _bucket_models(ModelRole.READER, buckets)[width]
+        models.append(_description(reader, name, (_LINE,), (*_STEPS, _UPSIDE_DOWN)))
+    return {model.name: model for model in models}
+
+
+def _manifest(role: ModelRole, max_batch_size: int, buckets: Sequence[int]) -> ModelManifest:
+    reads = role in {ModelRole.RECOGNIZER, ModelRole.READER}
+    return ModelManifest(
+        role=role,
+        source="block script",
+        licence="Apache-2.0",
+        source_sha256=_NO_DIGEST,
+        precision="fp32",
+        device="cpu",
+        max_batch_size=max_batch_size,
+        tile_shapes=TileShapes() if role is ModelRole.DETECTOR else None,
+        # Blocks are found exactly, so they need not grow.
+        detection=DetectionThresholds(unclip_ratio=0, dilate=False) if role is ModelRole.DETECTOR else None,
+        line_height=None if role is ModelRole.DETECTOR else LINE_HEIGHT_PIXELS,
+        pad_value=None if role is ModelRole.DETECTOR else 255,
+        stride=STRIDE_PIXELS if reads else None,
+        buckets=_bucket_models(role, buckets) if reads else None,
+        alternatives=1 if reads else None,
+        dictionary_sha256=dictionary_digest(DICTIONARY) if reads else None,
+    )
+
+
+def _bucket_models(role: ModelRole, buckets: Sequence[int]) -> dict[int, str]:
+    widest = max(buckets)
+    return {width: role.value if width == widest else f"{role.value}_w{width}" for width in buckets}
+
+
+def _description(
+    manifest: ModelManifest, name: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> ModelDescription:
+    parameters = {"manifest": manifest.to_json()}
+    if manifest.role is ModelRole.RECOGNIZER:
+        parameters["dictionary"] = json.dumps(DICTIONARY)
+    return ModelDescription(name, "1", manifest.max_batch_size, inputs, outputs, parameters)
+
+
+def _answer(role: ModelRole, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    pixels = np.asarray(next(iter(inputs.values())), dtype=np.uint8)
+    if role is ModelRole.DETECTOR:
+        return {"probability": find_blocks(pixels)}
+    upside_down = np.asarray(inputs.get("upside_down", is_upside_down(pixels)), dtype=np.float32)
+    if role is ModelRole.ORIENTATION:
+        return {"upside_down": upside_down}
+    tokens, confidences = read_blocks(pixels, upside_down)
+    return {"token": tokens, "confidence": confidences, "upside_down": upside_down}
+
+
+def _rejected(message: str) -> JobError:
+    return JobError(ErrorCode.INFERENCE_REJECTED, f"{message}.")
