@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from worker.domain.geometry import Points
 from worker.evaluation.errors import DatasetError
 from worker.evaluation.transcript import Transcript, line
 
@@ -115,8 +114,3 @@ def _bare(directory: Path) -> tuple[Sample, ...]:
         Sample(path.relative_to(directory).as_posix(), path, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in paths
     )
-
-
-def corners(polygon: Points) -> list[tuple[float, float]]:
-    """Return a polygon as plain pairs."""
-    return [(float(x), float(y)) for x, y in polygon]

@@ -39,3 +39,8 @@ def of_result(result: LabelText) -> Transcript:
     return Transcript(
         tuple(line(read.text, read.polygon, read.confidence) for page in result.pages for read in page.lines)
     )
+
+
+def corners(polygon: Points) -> list[tuple[float, float]]:
+    """Return a polygon as plain pairs."""
+    return [(float(x), float(y)) for x, y in polygon]

@@ -1,0 +1,1 @@
+"""A first look: labels in, text out, on real parts, and a page that shows it."""

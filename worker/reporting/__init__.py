@@ -1,0 +1,1 @@
+"""Pages for people and progress on a terminal: templates, one stylesheet, pictures and plots."""

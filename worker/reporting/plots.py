@@ -1,0 +1,157 @@
+"""Plots as SVG that follow the page's colours, light or dark.
+
+matplotlib draws in stand-in colours, which become the stylesheet's variables afterwards. Text stays text, so that it is
+set in the page's own face. The same data give the same bytes.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_COLOURS: Final = {
+    "#010101": "var(--ink)",
+    "#020202": "var(--faint)",
+    "#030303": "var(--rule)",
+    "#0a0001": "var(--series-1)",
+    "#0a0002": "var(--series-2)",
+    "#0a0003": "var(--series-3)",
+    "#0a0004": "var(--series-4)",
+    "#0a0005": "var(--series-5)",
+}
+_INK, _FAINT, _RULE = "#010101", "#020202", "#030303"
+SERIES: Final = tuple(f"#0a000{number}" for number in range(1, 6))
+# Typed as anything: matplotlib's own type lists every key there is.
+_SETTINGS: Final[Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "labelwire",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.edgecolor": _RULE,
+    "axes.labelcolor": _FAINT,
+    "xtick.color": _RULE,
+    "ytick.color": _RULE,
+    "xtick.labelcolor": _FAINT,
+    "ytick.labelcolor": _FAINT,
+    "grid.color": _RULE,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "none",
+    "legend.frameon": False,
+}
+
+
+def distribution(series: Mapping[str, Sequence[float]], label: str, bins: int = 20) -> Markup:
+    """Return histograms over one axis, one below the other, with a mark at each median."""
+    present = {name: values for name, values in series.items() if values}
+    if not present:
+        return _nothing()
+    everything = [value for values in present.values() for value in values]
+    span = (min(everything), max(everything))
+    with mpl.rc_context(_SETTINGS):
+        drawing = Figure(figsize=(6.4, 0.5 + 1.1 * len(present)))
+        rows = drawing.subplots(len(present), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (name, values), colour in zip(rows, present.items(), SERIES, strict=False):
+            axes.hist(values, bins=bins, range=span if span[0] < span[1] else None, color=colour, rwidth=0.86)
+            axes.axvline(sorted(values)[len(values) // 2], color=_INK, linewidth=1, linestyle=(0, (2, 2)))
+            axes.set_title(name, loc="left", fontsize=10, color=_INK)
+            axes.spines["left"].set_visible(False)
+            axes.set_yticks([])
+        rows[-1].set_xlabel(label)
+        return _svg(drawing)
+
+
+def paired(
+    first: Sequence[float], second: Sequence[float], names: tuple[str, str], labels: Sequence[str], label: str
+) -> Markup:
+    """Return each picture as a dot: how the second system reads it to the right, the first one upwards."""
+    if not first:
+        return _nothing()
+    low = min(*first, *second) - 0.01
+    with mpl.rc_context(_SETTINGS):
+        drawing = Figure(figsize=(4.6, 4.4))
+        axes = drawing.add_subplot()
+        axes.plot([low, 1], [low, 1], color=_RULE, linewidth=1)
+        axes.scatter(second, first, s=34, color=SERIES[0], alpha=0.85, linewidths=0)
+        worst = sorted(zip(first, second, labels, strict=True), key=lambda row: min(row[0], row[1]))[:3]
+        for upwards, rightwards, text in worst:
+            axes.annotate(text, (rightwards, upwards), textcoords="offset points", xytext=(6, -3), fontsize=8)
+        axes.set_xlabel(f"{label}, {names[1]}")
+        axes.set_ylabel(f"{label}, {names[0]}")
+        axes.set_aspect("equal")
+        return _svg(drawing)
+
+
+def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
+    """Return one row of dots a system, one dot a round, with a bar up to the median."""
+    present = {name: values for name, values in series.items() if values}
+    if not present:
+        return _nothing()
+    with mpl.rc_context(_SETTINGS):
+        drawing = Figure(figsize=(6.4, 0.7 + 0.42 * len(present)))
+        axes = drawing.add_subplot()
+        for row, (values, colour) in enumerate(zip(present.values(), _cycled(len(present)), strict=True)):
+            axes.barh(row, _median(values), height=0.5, color=colour, alpha=0.35, linewidth=0)
+            axes.scatter(values, [row] * len(values), s=26, color=colour, linewidths=0, zorder=3)
+        axes.set_yticks(range(len(present)), list(present))
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.invert_yaxis()
+        axes.set_xlim(left=0)
+        axes.set_xlabel(label)
+        _quiet(axes)
+        return _svg(drawing)
+
+
+def batches(histogram: Mapping[int, int], label: str) -> Markup:
+    """Return how often a model ran with each batch size."""
+    if not histogram:
+        return _nothing()
+    with mpl.rc_context(_SETTINGS):
+        drawing = Figure(figsize=(4.2, 1.7))
+        axes = drawing.add_subplot()
+        axes.bar(list(histogram), list(histogram.values()), color=SERIES[0], width=0.8)
+        axes.set_xlabel(label)
+        axes.set_ylabel("executions")
+        axes.set_xlim(0.3, max(histogram) + 0.7)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        return _svg(drawing)
+
+
+def _quiet(axes: Axes) -> None:
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=True, axis="x", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _cycled(count: int) -> list[str]:
+    return [SERIES[index % len(SERIES)] for index in range(count)]
+
+
+def _nothing() -> Markup:
+    return Markup('<p class="note">Nothing to plot.</p>')
+
+
+def _svg(drawing: Figure) -> Markup:
+    stream = io.StringIO()
+    drawing.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.04)
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    for stand_in, variable in _COLOURS.items():
+        text = text.replace(stand_in, variable)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px var(--face)", text)
+    text = re.sub(r'<svg ([^>]*?)width="[\d.]+pt" height="[\d.]+pt"', r"<svg \1", text.replace("\n", " "), count=1)
+    return Markup(text)  # noqa: S704 - matplotlib escapes its texts
