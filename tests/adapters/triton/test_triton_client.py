@@ -118,15 +118,18 @@ async def test_what_stays_becomes_the_jobs_error(
 
 
 @pytest.mark.parametrize("text", ["Socket closed", "Exceeds maximum queue size"])
-async def test_what_may_pass_is_tried_until_the_time_is_over(server: ScriptedTriton, heard: Heard, text: str) -> None:
+@pytest.mark.parametrize(("caller_seconds", "shortest"), [(60, 45), (500, 45), (20, 10)])
+async def test_what_may_pass_is_tried_until_the_time_is_over(
+    server: ScriptedTriton, heard: Heard, text: str, caller_seconds: float, shortest: float
+) -> None:
     clock = ManualClock()
-    backend = make(server.address, heard, clock)
+    backend = make(server.address, heard, clock, request_timeout_seconds=60)
     server.always = Fails(Status.UNAVAILABLE, text)
     with pytest.raises(JobError) as raised:
-        await read(backend, timeout_seconds=60)
+        await read(backend, timeout_seconds=caller_seconds)
     await backend.close()
     assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
-    assert 45 < clock.monotonic() < 60
+    assert shortest < clock.monotonic() < min(60, caller_seconds)
     assert len(server.requests) == len(clock.slept) + 1
 
 
@@ -310,3 +313,16 @@ def test_a_certificate_that_cannot_be_read_names_the_setting(heard: Heard) -> No
     settings = TritonSettings(tls=True, tls_root_certificates="/nowhere/ca.pem")
     with pytest.raises(SettingsError, match=r"LABELWIRE_TRITON__TLS_ROOT_CERTIFICATES='/nowhere/ca\.pem'"):
         TritonBackend(settings, heard, ManualClock())
+
+
+async def test_waiting_for_a_place_counts_against_the_callers_time(server: ScriptedTriton, heard: Heard) -> None:
+    backend = make(server.address, heard, SystemClock(), max_inflight_requests=1)
+    server.script.append(Hangs())
+    first = asyncio.create_task(read(backend, timeout_seconds=0.9))
+    await server.arrived.wait()
+    with pytest.raises(JobError) as raised:
+        await read(backend, timeout_seconds=0.2)
+    assert np.array_equal(await first, LINE[..., 0])
+    await backend.close()
+    assert raised.value.code is ErrorCode.INFERENCE_FAILED
+    assert len(server.requests) == 2

@@ -40,7 +40,8 @@ async def test_no_request_is_lost_while_the_server_is_away(
     triton: TritonServer, end: Callable[[TritonServer], None]
 ) -> None:
     heard = Heard()
-    backend = TritonBackend(TritonSettings(url=triton.grpc_url, max_inflight_requests=8), heard, SystemClock())
+    settings = TritonSettings(url=triton.grpc_url, max_inflight_requests=8, request_timeout_seconds=120)
+    backend = TritonBackend(settings, heard, SystemClock())
     image = np.random.default_rng(2).integers(0, 256, (1, 320, 320, 3), dtype=np.uint8)
 
     async def detect() -> bytes:

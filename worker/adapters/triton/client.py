@@ -112,13 +112,15 @@ class TritonBackend:
     ) -> Mapping[str, Tensor]:
         """Run one request; all tensors have a leading batch dimension.
 
-        The time begins when the request gets its place among those in flight; retries are within it. Raises JobError
-        INFERENCE_REJECTED, INFERENCE_FAILED or INFERENCE_UNAVAILABLE.
+        It has `timeout_seconds`, of which at most the setting's once it has its place among those in flight; retries
+        are within that. Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED or INFERENCE_UNAVAILABLE.
         """
         request = InferRequest(model, inputs, outputs, request_id, timeout_microseconds=0)
+        latest = self._clock.monotonic() + timeout_seconds
         try:
             async with self._places:
-                response = await self._send_until(request, self._clock.monotonic() + timeout_seconds)
+                longest = self._clock.monotonic() + self._settings.request_timeout_seconds
+                response = await self._send_until(request, min(latest, longest))
             return decode(response, outputs)
         except AnswerError as error:
             raise JobError(
