@@ -81,6 +81,10 @@ class TopicSettings(_Section):
     results: Topic = Field(default="label-text", description="Where results go.")
     dead_letters: Topic = Field(default="label-images.dlq", description="Where jobs go that cannot be done.")
 
+    min_result_bytes: int = Field(
+        default=256 * 1024, ge=1024, description="The results' topic must take messages of at least this size."
+    )
+
     @field_validator("dead_letters")
     @classmethod
     def _not_the_jobs(cls, value: str, info: Any) -> str:  # noqa: ANN401 - pydantic's own type is private
@@ -234,7 +238,7 @@ def _unknown_names(environment: Mapping[str, str]) -> Iterator[str]:
             continue
         if upper.startswith(f"{PREFIX}KAFKA__CLIENT__"):
             continue
-        near = difflib.get_close_matches(upper, known, n=1)
+        near = difflib.get_close_matches(upper, known, n=1, cutoff=0.8)
         hint = f"did you mean {near[0]}?" if near else "`labelwire check` lists all names."
         yield f"{name} is not a setting; {hint}"
 

@@ -1,0 +1,82 @@
+"""Log lines: structlog, JSON for machines and colours on a terminal; the loggers of libraries join the same stream.
+
+Invariant: nothing that was read off a label, no key and no value of a record is logged.
+"""
+
+import logging
+import sys
+from dataclasses import asdict
+from typing import Literal
+
+import structlog
+from structlog.typing import Processor
+
+from worker.domain import events
+
+_NAMES: dict[type, tuple[str, str]] = {
+    events.JobFinished: ("debug", "job finished"),
+    events.JobDeadLettered: ("warning", "job dead-lettered"),
+    events.JobRetried: ("warning", "job tried again"),
+    events.InferenceRetried: ("info", "inference retried"),
+    events.PartitionsChanged: ("info", "partitions changed"),
+    events.ReadinessChanged: ("info", "readiness changed"),
+    events.CommitFailed: ("warning", "commit failed"),
+}
+
+
+class EventLog:
+    """An `EventSink` that writes the events worth a line."""
+
+    def __init__(self) -> None:
+        self._logger = structlog.stdlib.get_logger("labelwire")
+
+    def emit(self, event: events.Event) -> None:
+        """Log an event."""
+        level, name = _NAMES.get(type(event), ("", ""))
+        if not level or not self._logger.isEnabledFor(getattr(logging, level.upper())):
+            return
+        fields = {key: _plain(value) for key, value in asdict(event).items() if key != "confidences"}
+        if isinstance(event, events.JobFinished):
+            fields["lines"] = len(event.confidences)
+        getattr(self._logger, level)(name, **{k: v for k, v in fields.items() if v is not None})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, bool | int) or value is None:
+        return value
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return [str(part) for part in value]
+    return str(value)
+
+
+def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
+    """Set up logging for the whole process, on standard error."""
+    pretty = style == "console" or (style == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: list[Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if pretty
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    logging.root.handlers[:] = [handler]
+    logging.root.setLevel(level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,124 @@
+"""The worker's metrics: a closed list. No job id and no key is ever a label."""
+
+from functools import singledispatchmethod
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from worker import __version__
+from worker.domain import events
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_AGE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
+_LINES = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000)
+_CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+
+
+class Metrics:
+    """An `EventSink` that counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.job_duration = Histogram(
+            "labelwire_job_duration_seconds",
+            "From a record's receipt to its acknowledged outcome.",
+            ("outcome", "lane"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.job_age = Histogram(
+            "labelwire_job_age_seconds",
+            "From the broker's timestamp of a job to its acknowledged outcome.",
+            buckets=_AGE_SECONDS,
+            registry=registry,
+        )
+        self.stage_duration = Histogram(
+            "labelwire_stage_duration_seconds",
+            "Time of one stage of one job, waiting included.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.triton_duration = Histogram(
+            "labelwire_triton_request_duration_seconds",
+            "One gRPC request to Triton.",
+            ("model", "version", "grpc_code"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.lines = Histogram(
+            "labelwire_lines_per_image", "Lines read in one picture.", buckets=_LINES, registry=registry
+        )
+        self.confidence = Histogram(
+            "labelwire_line_confidence",
+            "Confidence of each line, by the recogniser's version.",
+            ("version",),
+            buckets=_CONFIDENCE,
+            registry=registry,
+        )
+        self.jobs = Counter("labelwire_jobs_total", "Jobs that ended.", ("outcome", "error_code"), registry=registry)
+        self.triton_retries = Counter(
+            "labelwire_triton_retries_total", "Requests sent to Triton again.", ("model", "reason"), registry=registry
+        )
+        self.dead_letters = Counter(
+            "labelwire_dead_letters_total", "Dead letters written.", ("error_code",), registry=registry
+        )
+        self.rebalances = Counter(
+            "labelwire_rebalances_total", "Partitions came or went.", ("kind",), registry=registry
+        )
+        self.inflight_jobs = Gauge("labelwire_inflight_jobs", "Jobs that are read now.", registry=registry)
+        self.inflight_pixels = Gauge("labelwire_inflight_pixels", "Pixels that are held now.", registry=registry)
+        self.lag = Gauge("labelwire_partition_lag", "Records not yet taken.", ("topic", "partition"), registry=registry)
+        build = Gauge("labelwire_build_info", "1, with the worker's version.", ("version",), registry=registry)
+        build.labels(__version__).set(1)
+
+    def emit(self, event: events.Event) -> None:
+        """Count an event."""
+        self._count(event)
+
+    @singledispatchmethod
+    def _count(self, event: object) -> None:
+        """Events without a metric of their own are only logged."""
+
+    @_count.register
+    def _job_finished(self, event: events.JobFinished) -> None:
+        code = str(event.error_code or "")
+        self.jobs.labels(event.outcome, code).inc()
+        self.job_duration.labels(event.outcome, event.lane).observe(event.duration_seconds)
+        if event.age_seconds is not None:
+            self.job_age.observe(event.age_seconds)
+        if event.error_code is None:
+            self.lines.observe(len(event.confidences))
+        for confidence in event.confidences:
+            self.confidence.labels(event.recognizer_version).observe(confidence)
+
+    @_count.register
+    def _stage_finished(self, event: events.StageFinished) -> None:
+        self.stage_duration.labels(event.stage).observe(event.duration_seconds)
+
+    @_count.register
+    def _dead_lettered(self, event: events.JobDeadLettered) -> None:
+        self.dead_letters.labels(str(event.error_code)).inc()
+
+    @_count.register
+    def _inference_finished(self, event: events.InferenceFinished) -> None:
+        self.triton_duration.labels(event.model, event.version, event.grpc_code).observe(event.duration_seconds)
+
+    @_count.register
+    def _inference_retried(self, event: events.InferenceRetried) -> None:
+        self.triton_retries.labels(event.model, event.reason).inc()
+
+    @_count.register
+    def _partitions_changed(self, event: events.PartitionsChanged) -> None:
+        self.rebalances.labels(event.kind).inc()
+        if event.kind != "assigned":
+            for partition in event.partitions:
+                # Another worker reports it from now on.
+                self.lag.remove(partition.topic, str(partition.partition))
+
+    @_count.register
+    def _inflight_changed(self, event: events.InflightChanged) -> None:
+        self.inflight_jobs.set(event.jobs)
+        self.inflight_pixels.set(event.pixels)
+
+    @_count.register
+    def _lag_observed(self, event: events.LagObserved) -> None:
+        self.lag.labels(event.partition.topic, str(event.partition.partition)).set(event.lag)

@@ -1,0 +1,199 @@
+"""The composition root: settings and adapters become a worker, here and nowhere else."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from worker import __version__
+from worker.adapters.clock import SystemClock
+from worker.adapters.kafka.sink import KafkaSink
+from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.telemetry.fanout import Fanout
+from worker.adapters.telemetry.http import HealthServer
+from worker.adapters.telemetry.logs import EventLog, configure
+from worker.adapters.telemetry.metrics import Metrics
+from worker.adapters.triton.client import TritonBackend
+from worker.domain.retry import RetryPolicy
+from worker.pipeline.header import read_header
+from worker.pipeline.models import ModelSet
+from worker.pipeline.options import ImageLimits, PipelineOptions
+from worker.pipeline.pipeline import Pipeline
+from worker.ports import Clock, EventSink, InferenceBackend, RecordSink, RecordSource
+from worker.runtime.admission import Admission
+from worker.runtime.cores import usable_cores
+from worker.runtime.delivery import Delivery, Destination, Identity
+from worker.runtime.health import Health
+from worker.runtime.lifecycle import CONDITIONS, Lifecycle, ModelMonitor, TopicMonitor, TopicNeeds
+from worker.runtime.loop import IntakeLimits, Loop
+from worker.runtime.partitions import Partitions
+from worker.runtime.reader import ModelReader
+from worker.settings import Settings
+
+_LOGGER = logging.getLogger("labelwire")
+
+# Jobs of the small lane at once for each core: enough to keep Triton busy while other jobs decode and crop.
+_JOBS_PER_CORE = 4
+_PULSE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The worker's doors to the world."""
+
+    source: RecordSource
+    sink: RecordSink
+    backend: InferenceBackend
+    clock: Clock
+    events: EventSink
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker that is built and not yet running."""
+
+    lifecycle: Lifecycle
+    health: Health
+
+
+def pipeline_options(settings: Settings) -> PipelineOptions:
+    """Return the pipeline's options."""
+    return PipelineOptions(**settings.pipeline.model_dump())
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    """Return how large a picture may be."""
+    return ImageLimits(max_pixels=settings.limits.max_image_pixels)
+
+
+def threads(settings: Settings) -> int:
+    """Return how many threads do pixels."""
+    return settings.runtime.threads or usable_cores()
+
+
+def build(settings: Settings, ports: Ports, executor: Executor) -> Worker:
+    """Put a worker together out of settings and ports."""
+    limits, runtime = settings.limits, settings.runtime
+    max_jobs = limits.max_jobs or _JOBS_PER_CORE * threads(settings)
+    health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
+    destination = Destination(settings.topics.results, settings.topics.dead_letters)
+    reader = ModelReader(
+        ports.backend,
+        partial(make_pipeline, settings, ports.backend, executor, ports.clock),
+        lambda picture: read_header(picture, image_limits(settings)),
+    )
+    delivery = Delivery(
+        reader=reader,
+        sink=ports.sink,
+        admission=Admission(
+            max_jobs=max_jobs,
+            max_pixels=limits.max_inflight_pixels,
+            large_from_pixels=limits.large_image_pixels,
+            max_large_jobs=limits.max_large_jobs,
+        ),
+        executor=executor,
+        policy=RetryPolicy(runtime.retry_initial_seconds, runtime.retry_max_seconds),
+        destination=destination,
+        identity=Identity(settings.kafka.group_id, __version__),
+        attempt_seconds=runtime.attempt_seconds,
+        clock=ports.clock,
+        event_sink=ports.events,
+    )
+    loop = Loop(
+        source=ports.source,
+        delivery=delivery,
+        partitions=Partitions(limits.partition_window),
+        limits=IntakeLimits(records=2 * max_jobs, held_bytes=limits.max_inflight_bytes),
+        health=health,
+        clock=ports.clock,
+        event_sink=ports.events,
+        commit_interval_seconds=settings.kafka.commit_interval_seconds,
+        drain_seconds=runtime.drain_seconds,
+    )
+    needs = TopicNeeds(
+        settings.topics.jobs, settings.topics.results, settings.topics.dead_letters, settings.topics.min_result_bytes
+    )
+    lifecycle = Lifecycle(
+        loop=loop,
+        topics=TopicMonitor(ports.sink, needs, destination, health),
+        models=ModelMonitor(ports.backend, reader, health),
+        source=ports.source,
+        health=health,
+        clock=ports.clock,
+        interval_seconds=runtime.readiness_interval_seconds,
+    )
+    return Worker(lifecycle, health)
+
+
+def make_pipeline(
+    settings: Settings, backend: InferenceBackend, executor: Executor, clock: Clock, models: ModelSet
+) -> Pipeline:
+    """Return the pipeline for a server's models."""
+    return Pipeline(backend, models, executor, clock, pipeline_options(settings))
+
+
+async def run(settings: Settings) -> None:
+    """Run a worker on the real Kafka and Triton until SIGTERM or SIGINT; a second signal ends it at once."""
+    configure(settings.log.level, settings.log.format)
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    event_sink = Fanout(Metrics(registry), EventLog())
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, stopping)
+    async with _ports(settings, event_sink) as ports:
+        with _pixel_threads(threads(settings)) as executor:
+            worker = build(settings, ports, executor)
+            server = HealthServer(settings.http.host, settings.http.port, worker.health, registry)
+            _LOGGER.info("serving /livez, /readyz and /metrics on port %d", server.start())
+            try:
+                await worker.lifecycle.run(stopping)
+            finally:
+                server.close()
+
+
+def _stop(stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        sys.stderr.flush()
+        os._exit(1)
+    stopping.set()
+
+
+@contextlib.asynccontextmanager
+async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Ports]:
+    clock = SystemClock()
+    backend = TritonBackend(settings.triton, event_sink, clock)
+    sink = KafkaSink(settings.kafka)
+    source = KafkaSource(
+        settings.kafka,
+        settings.topics.jobs,
+        drain_seconds=settings.runtime.drain_seconds,
+        clock=clock,
+        event_sink=event_sink,
+    )
+    try:
+        yield Ports(source, sink, backend, clock, event_sink)
+    finally:
+        await sink.close()
+        await backend.close()
+
+
+@contextlib.contextmanager
+def _pixel_threads(count: int) -> Iterator[Executor]:
+    # OpenCV's own threads on top of these would fight over the same cores.
+    cv2.setNumThreads(1)
+    executor = ThreadPoolExecutor(count, thread_name_prefix="pixels")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,101 @@
+"""The command `labelwire`.
+
+Invariant: a command's module is imported only when that command is called or listed, so that a production worker needs
+no more than its own packages.
+"""
+
+import importlib
+import sys
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from worker import __version__
+from worker.domain.errors import LabelwireError, SettingsError
+
+_WRONG_SETTING: Final = 2
+_FAILURE: Final = 1
+
+# Each command, with the extra that it needs.
+_COMMANDS: Final = {
+    "demo": "evaluation",
+    "run": None,
+    "check": None,
+    "ocr": None,
+    "submit": None,
+    "tail": None,
+    "synth": "evaluation",
+    "models": "models",
+    "local": "models",
+    "eval": "evaluation",
+    "bench": "evaluation",
+}
+
+
+class _Commands(TyperGroup):
+    """The commands, loaded when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - typer's own type is private
+        """Return the names, in the order in which a newcomer meets them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - typer's own type is private
+        """Load a command; None if there is none of this name."""
+        return _load(cmd_name) if cmd_name in _COMMANDS else None
+
+
+def _load(name: str) -> object:
+    try:
+        command = typer.main.get_command(importlib.import_module(f"worker.cli.{name}").app)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "worker":
+            raise
+        command = typer.main.get_command(_substitute(_COMMANDS[name], error.name))
+    command.name = name
+    return command
+
+
+def _substitute(extra: str | None, package: str) -> typer.Typer:
+    """Return a command that says what to install."""
+    sentence = f"Needs the package {package}: pip install 'labelwire[{extra}]'."
+    app = typer.Typer()
+
+    @app.command(help=sentence, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def missing() -> None:
+        raise LabelwireError(sentence)
+
+    return app
+
+
+def _show_version(shown: bool) -> None:  # noqa: FBT001 - typer's callback
+    if shown:
+        print(f"labelwire {__version__}")
+        raise typer.Exit
+
+
+_app = typer.Typer(
+    name="labelwire", cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+@_app.callback()
+def _options(
+    *,
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and end."
+    ),
+) -> None:
+    """Read shipping labels off a Kafka topic through NVIDIA Triton."""
+
+
+def main() -> None:
+    """Run the command; an error of ours is one sentence on standard error, exit code 2 for settings and 1 else."""
+    try:
+        _app()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(_WRONG_SETTING)
+    except LabelwireError as error:
+        print(error, file=sys.stderr)
+        sys.exit(_FAILURE)

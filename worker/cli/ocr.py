@@ -1,0 +1,116 @@
+"""`labelwire ocr`."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worker import bootstrap, settings
+from worker.adapters.clock import SystemClock
+from worker.adapters.telemetry.fanout import Fanout
+from worker.adapters.triton import TritonBackend
+from worker.domain.result import LabelText
+from worker.pipeline.header import read_header
+from worker.reporting.ocr import FileReading, ReadingOptions, read_files
+from worker.reporting.picture import confidence_kind
+from worker.reporting.progress import counted
+from worker.runtime.reader import ModelReader
+
+_STYLES = {"sure": "green", "doubtful": "yellow", "unsure": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(ocr)
+
+
+def ocr(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Pictures to read.")],
+    *,
+    url: Annotated[str | None, typer.Option(help="Triton's gRPC address, host:port.", show_default="settings")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one result record a line.")] = False,
+    draw: Annotated[Path | None, typer.Option(help="Folder for PNGs with boxes and text.")] = None,
+) -> None:
+    """Read pictures with Triton alone and print their text; exit 1 if one of them cannot be read."""
+    chosen = settings.load()
+    if url is not None:
+        chosen = chosen.model_copy(update={"triton": chosen.triton.model_copy(update={"url": url})})
+    # On a terminal the texts themselves show how far it is.
+    show_progress = len(files) > 1 and not sys.stdout.isatty()
+    progress = counted("Reading", len(files)) if show_progress else contextlib.nullcontext(lambda: None)
+    with progress as advance:
+        all_read = asyncio.run(_read(chosen, files, draw, partial(_report, _printer(files, as_json=as_json), advance)))
+    raise typer.Exit(0 if all_read else 1)
+
+
+async def _read(
+    chosen: settings.Settings, files: list[Path], draw: Path | None, report: Callable[[FileReading], None]
+) -> bool:
+    options = ReadingOptions(timeout_seconds=chosen.runtime.attempt_seconds, draw_into=draw)
+    async with _model_reader(chosen) as reader:
+        return await read_files(files, reader, report, options)
+
+
+@contextlib.asynccontextmanager
+async def _model_reader(chosen: settings.Settings) -> AsyncIterator[ModelReader]:
+    clock = SystemClock()
+    backend = TritonBackend(chosen.triton, Fanout(), clock)
+    limits = bootstrap.image_limits(chosen)
+    with ThreadPoolExecutor(bootstrap.threads(chosen), thread_name_prefix="pixels") as executor:
+        try:
+            make = partial(bootstrap.make_pipeline, chosen, backend, executor, clock)
+            yield ModelReader(backend, make, lambda picture: read_header(picture, limits))
+        finally:
+            await backend.close()
+
+
+def _report(show: Callable[[Path, LabelText], None], advance: Callable[[], None], reading: FileReading) -> None:
+    if reading.result is not None:
+        show(reading.path, reading.result)
+    if reading.error is not None:
+        print(reading.error, file=sys.stderr)
+    advance()
+
+
+def _printer(files: list[Path], *, as_json: bool) -> Callable[[Path, LabelText], None]:
+    if as_json:
+        return _print_json
+    if sys.stdout.isatty():
+        return _print_table
+    return partial(_print_plain, named=len(files) > 1)
+
+
+def _print_json(_: Path, result: LabelText) -> None:
+    sys.stdout.write(result.to_json().decode() + "\n")
+    sys.stdout.flush()
+
+
+def _print_plain(path: Path, result: LabelText, *, named: bool) -> None:
+    if named:
+        print(f"==> {path} <==")
+    for page in result.pages:
+        for line in page.lines:
+            print(line.text)
+
+
+def _print_table(path: Path, result: LabelText) -> None:
+    seconds = sum(result.timing_ms.values()) / 1000
+    for page in result.pages:
+        title = f"{path}  {page.width} x {page.height}, {len(page.lines)} lines, {seconds:.2f} s"
+        table = Table(title=Text(title), title_justify="left", box=None, header_style="dim", pad_edge=False)
+        table.add_column("", justify="right", style="dim")
+        table.add_column("sure", justify="right")
+        table.add_column("text", overflow="fold")
+        for line in page.lines:
+            style = _STYLES[confidence_kind(line.confidence)]
+            table.add_row(str(line.id), Text(f"{line.confidence:.2f}", style=style), Text(line.text))
+        Console().print(table, Text())

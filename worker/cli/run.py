@@ -1,0 +1,15 @@
+"""`labelwire run`."""
+
+import asyncio
+
+import typer
+
+from worker import bootstrap, settings
+
+app = typer.Typer()
+
+
+@app.command()
+def run() -> None:
+    """Work: read jobs off Kafka until SIGTERM. All settings come from the environment; `labelwire check` lists them."""
+    asyncio.run(bootstrap.run(settings.load()))
