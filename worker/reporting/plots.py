@@ -57,7 +57,7 @@ def distribution(series: Mapping[str, Sequence[float]], label: str, bins: int = 
     span = (min(everything), max(everything))
     with mpl.rc_context(_SETTINGS):
         drawing = Figure(figsize=(6.4, 0.5 + 1.1 * len(present)))
-        rows = drawing.subplots(len(present), 1, sharex=True, squeeze=False)[:, 0]
+        rows = drawing.subplots(len(present), 1, sharex=True, squeeze=False, gridspec_kw={"hspace": 0.6})[:, 0]
         for axes, (name, values), colour in zip(rows, present.items(), SERIES, strict=False):
             axes.hist(values, bins=bins, range=span if span[0] < span[1] else None, color=colour, rwidth=0.86)
             axes.axvline(sorted(values)[len(values) // 2], color=_INK, linewidth=1, linestyle=(0, (2, 2)))

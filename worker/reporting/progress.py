@@ -18,7 +18,8 @@ def counted(what: str, total: int, console: Console | None = None) -> Iterator[A
     console = console or Console(stderr=True)
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console) as bar:
+        # Standard output may be a file: what is printed there must not come to this terminal.
+        with Progress(*columns, console=console, redirect_stdout=False) as bar:
             task = bar.add_task(what, total=total)
             yield lambda: bar.advance(task)
         return
