@@ -90,6 +90,4 @@ class Chart:
         )
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603 - the Helm that this test built
-            [self.helm, *arguments], capture_output=True, text=True, check=False, timeout=60
-        )
+        return subprocess.run([self.helm, *arguments], capture_output=True, text=True, check=False, timeout=60)

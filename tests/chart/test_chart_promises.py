@@ -10,6 +10,7 @@ import yaml
 import worker
 from tests.chart.rendering import CHART, CI_VALUES, EXTERNAL, MINIMAL, PRODUCTION, Chart, Rendered
 from worker import settings
+from worker.adapters.triton import channel
 from worker.local.triton import TritonServer
 
 pytestmark = pytest.mark.timeout(1200)
@@ -239,6 +240,12 @@ def test_every_value_is_described() -> None:
     ]
 
     assert undescribed == []
+
+
+def test_triton_endures_the_pings_of_the_worker(chart: Chart) -> None:
+    allowed_ms = int(_flag(chart.render(MINIMAL), "grpc-http2-min-recv-ping-interval-without-data"))
+
+    assert allowed_ms < int(dict(channel.options(max_message_bytes=1))["grpc.keepalive_time_ms"])
 
 
 @pytest.mark.real
