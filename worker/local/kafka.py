@@ -4,7 +4,6 @@ Both keep their address for life and have the same interface, `Broker`.
 """
 
 import base64
-import os
 import subprocess
 import sys
 import time
@@ -228,10 +227,7 @@ class MockKafka:
         self._folder.open()
         self.log_path.write_text("")
         argv = [sys.executable, "-m", "worker.adapters.kafka.mock_cluster"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        self._process = start(
-            Command(argv, self.log_path, environment, grace_seconds=3, scratch=self._folder.temporary)
-        )
+        self._process = start(Command(argv, self.log_path, grace_seconds=3, scratch=self._folder.temporary))
 
     def wait_until_ready(self) -> None:
         """Wait until it answers; if it does not, stop it and raise LocalStackError."""

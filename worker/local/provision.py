@@ -100,7 +100,7 @@ def kafka_jars() -> Path:
     def build(folder: Path) -> None:
         with progress(f"Fetching Apache Kafka {KAFKA_VERSION} (once)") as report:
             fetch_kafka_jars(folder, report)
-            _verify(folder, sums)
+            verify_jars(folder, sums)
 
     return provide("kafka", key, build)
 
@@ -112,6 +112,15 @@ def fetch_kafka_jars(folder: Path, report: Report) -> None:
     argv = ["mvn", "--batch-mode", "--file", str(pom), "dependency:copy-dependencies"]
     argv += ["-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
     _run(argv, folder / "maven.log", report, {**os.environ, "JAVA_HOME": str(java().parent.parent)})
+
+
+def verify_jars(folder: Path, sums: str) -> None:
+    """Raise LocalStackError unless the folder's jars are just those of the lines `<sha256>  <name>`."""
+    expected = {name: digest for digest, name in map(str.split, sums.splitlines())}
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.glob("*.jar")}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        raise LocalStackError(f"Kafka's jars are not those that were pinned: {', '.join(wrong)}")
 
 
 def java() -> Path:
@@ -185,11 +194,3 @@ def _run(argv: Sequence[str], log_path: Path, report: Report, environment: Mappi
         status = process.stop()
     if status != 0:
         raise LocalStackError(f"{' '.join(argv[:4])} failed ({status}):\n{last_lines(log_path, 8)}")
-
-
-def _verify(folder: Path, sums: str) -> None:
-    expected = {name: digest for digest, name in map(str.split, sums.splitlines())}
-    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.glob("*.jar")}
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    if wrong:
-        raise LocalStackError(f"Kafka's jars are not those that were pinned: {', '.join(wrong)}")

@@ -23,7 +23,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (Triton puts its regions there)
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (Triton puts its regions there)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -95,7 +95,7 @@ def _end(child: "subprocess.Popen[bytes]", grace_seconds: float) -> int:
 
 
 def _remove_shared_memory(prefix: str) -> None:
-    for path in _SHARED_MEMORY.glob(f"{prefix}*"):
+    for path in SHARED_MEMORY.glob(f"{prefix}*"):
         path.unlink(missing_ok=True)
 
 

@@ -23,6 +23,7 @@ from worker.local.provision import (
 )
 
 _POLL_SECONDS = 0.1
+_ANSWER_SECONDS = 2.0
 _EXIT_TIMEOUT_SECONDS = 5
 _SHOWN_LINES = 8
 _SHOWN_CHARACTERS = 400
@@ -120,14 +121,7 @@ class TritonServer:
 
     def is_ready(self) -> bool:
         """Whether every model is ready now."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port(0), timeout=2)
-        try:
-            connection.request("GET", "/v2/health/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return answers_ready(self.http_url)
 
     def stop(self) -> None:
         """Stop in an orderly way and leave nothing behind."""
@@ -184,6 +178,18 @@ class TritonServer:
             shared_memory_prefix=prefix,
             scratch=self._folder.temporary,
         )
+
+
+def answers_ready(http_url: str) -> bool:
+    """Whether a Triton at this address says that every model is ready."""
+    connection = http.client.HTTPConnection(http_url.removeprefix("http://"), timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _link_backend(environment: PythonEnvironment, folder: Path) -> Path:

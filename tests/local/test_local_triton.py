@@ -1,0 +1,72 @@
+import http.client
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.local.surroundings import write_echo_model
+from worker.domain.errors import LocalStackError
+from worker.local.triton import TritonServer, answers_ready
+
+pytestmark = pytest.mark.real
+
+
+def _echo(server: TritonServer, values: list[int]) -> list[int]:
+    tensor = {"name": "x", "datatype": "UINT8", "shape": [1, len(values)], "data": values}
+    request = urllib.request.Request(  # noqa: S310  (a loopback address)
+        f"{server.http_url}/v2/models/echo/infer", json.dumps({"inputs": [tensor]}).encode()
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        data: list[int] = json.load(answer)["outputs"][0]["data"]
+    return data
+
+
+def test_it_answers_and_comes_back_at_the_same_address(
+    echo_repository: Path, shared_memory: Callable[[], set[str]]
+) -> None:
+    with TritonServer(echo_repository) as server:
+        addresses = (server.http_url, server.grpc_url, server.metrics_url)
+        assert _echo(server, [1, 2, 3]) == [1, 2, 3]
+        server.kill()
+        assert not server.is_ready()
+        assert not shared_memory()
+        server.restart()
+        assert addresses == (server.http_url, server.grpc_url, server.metrics_url)
+        assert _echo(server, [4]) == [4]
+        run_dir = server.log_path.parent
+    assert not run_dir.exists()
+    assert not shared_memory()
+    assert not answers_ready(addresses[0])
+
+
+def test_metrics_are_served(triton: TritonServer) -> None:
+    with urllib.request.urlopen(triton.metrics_url, timeout=10) as answer:  # noqa: S310
+        assert answer.status == http.HTTPStatus.OK
+        assert b"nv_inference_request_success" in answer.read()
+
+
+def test_a_model_that_does_not_load_is_named_and_nothing_runs_on(tmp_path: Path) -> None:
+    repository = write_echo_model(tmp_path / "models", "bad", "raise RuntimeError('this model is broken')\n")
+    server = TritonServer(repository, run_dir=tmp_path / "run")
+    with pytest.raises(LocalStackError, match="this model is broken"):
+        server.start()
+    with pytest.raises(LocalStackError, match="not running"):
+        _ = server.pid
+
+
+def test_the_profile_chooses_the_config(echo_repository: Path, tmp_path: Path) -> None:
+    folder = echo_repository / "echo" / "configs"
+    folder.mkdir()
+    text = (echo_repository / "echo" / "config.pbtxt").read_text()
+    (folder / "small.pbtxt").write_text(text.replace("max_batch_size: 8", "max_batch_size: 3"))
+    with TritonServer(echo_repository, run_dir=tmp_path / "run", profile="small") as server:
+        url = f"{server.http_url}/v2/models/echo/config"
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
+            assert json.load(answer)["max_batch_size"] == 3
+
+
+def test_a_repository_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LocalStackError, match="nowhere"):
+        TritonServer(tmp_path / "nowhere").start()
