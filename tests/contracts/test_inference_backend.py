@@ -15,6 +15,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import Event
 from worker.ports import InferenceBackend, Tensor
 from worker.settings import TritonSettings
+from worker.testing.backend import FakeBackend
 
 DETECTOR = "text_detector"
 
@@ -39,10 +40,15 @@ async def real(request: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend
     yield _backend(request.getfixturevalue("triton").grpc_url)
 
 
+@asynccontextmanager
+async def fake(_: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
+    yield FakeBackend(clock=SystemClock(), latency_seconds=0.01)
+
+
 Maker = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[InferenceBackend]]
 
 
-@pytest.fixture(params=[scripted, pytest.param(real, marks=pytest.mark.real)], ids=lambda maker: maker.__name__)
+@pytest.fixture(params=[fake, scripted, pytest.param(real, marks=pytest.mark.real)], ids=lambda maker: maker.__name__)
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
     maker: Maker = request.param
     async with maker(request) as made:

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ocr(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Pictures to read.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pictures to read.")],
     *,
     url: Annotated[str | None, typer.Option(help="Triton's gRPC address, host:port.", show_default="settings")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one result record a line.")] = False,
@@ -105,12 +105,12 @@ def _print_plain(path: Path, result: LabelText, *, named: bool) -> None:
 def _print_table(path: Path, result: LabelText) -> None:
     seconds = sum(result.timing_ms.values()) / 1000
     for page in result.pages:
-        title = f"{path}  {page.width} x {page.height}, {len(page.lines)} lines, {seconds:.2f} s"
-        table = Table(title=Text(title), title_justify="left", box=None, header_style="dim", pad_edge=False)
+        size = f"{page.width} x {page.height} pixels, {len(page.lines)} lines, {seconds:.2f} s"
+        table = Table(box=None, header_style="dim", pad_edge=False)
         table.add_column("", justify="right", style="dim")
         table.add_column("sure", justify="right")
         table.add_column("text", overflow="fold")
         for line in page.lines:
             style = _STYLES[confidence_kind(line.confidence)]
             table.add_row(str(line.id), Text(f"{line.confidence:.2f}", style=style), Text(line.text))
-        Console().print(table, Text())
+        Console().print(Text(str(path), style="bold"), Text(size, style="dim"), table, Text(), sep="\n")

@@ -24,6 +24,7 @@ from worker.testing.block_script import DICTIONARY, STRIDE_PIXELS, find_blocks, 
 
 LINE_HEIGHT_PIXELS: Final = 48
 DEFAULT_BUCKETS: Final = (96, 192, 320, 640, 1280)
+_DTYPES: Final = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
 _NO_DIGEST: Final = "0" * 64
 _LINE: Final = TensorSpec("line", "UINT8", (LINE_HEIGHT_PIXELS, -1, 3))
 _UPSIDE_DOWN: Final = TensorSpec("upside_down", "FP32", (1,))
@@ -79,7 +80,7 @@ class FakeBackend:
 
     async def ready(self) -> bool:
         """Say whether nothing is broken."""
-        return self.broken is None
+        return self.broken is None and not self.closed
 
     async def describe(self, model: str) -> ModelDescription | None:
         """Return what is in `models`. Raises `broken`."""
@@ -101,6 +102,8 @@ class FakeBackend:
         self.calls.append(InferenceCall(model, shapes, tuple(outputs), timeout_seconds, request_id))
         if self._clock is not None and self.latency_seconds:
             await self._clock.sleep(self.latency_seconds)
+        if self.closed:
+            raise _unavailable("The connection to Triton has been closed here")
         error = self.broken or (self._script.popleft() if self._script else None)
         if error is not None:
             raise error
@@ -116,9 +119,15 @@ class FakeBackend:
         """Refuse what the real server refuses."""
         description = self.models.get(model)
         if description is None:
-            raise _rejected(f"Triton knows no model {model}")
+            raise _unavailable(f"Triton knows no model {model}")
+        unknown = set(outputs) - {spec.name for spec in description.outputs}
+        if unknown:
+            raise _rejected(f"{model} was asked for the outputs {sorted(unknown)}")
         if {spec.name for spec in description.inputs} != set(inputs):
             raise _rejected(f"{model} was given the inputs {sorted(inputs)}")
+        wrong = [spec.name for spec in description.inputs if _DTYPES[spec.datatype] != inputs[spec.name].dtype]
+        if wrong:
+            raise _rejected(f"{model} was given the inputs {wrong} in another type")
         if model.startswith(ModelRole.READER) and {spec.name for spec in description.outputs} != set(outputs):
             raise _rejected(f"{model}: unexpected deadlock, at least one output is not set")
         batch = next(iter(inputs.values())).shape[0]
@@ -195,3 +204,7 @@ def _answer(role: ModelRole, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _rejected(message: str) -> JobError:
     return JobError(ErrorCode.INFERENCE_REJECTED, f"{message}.")
+
+
+def _unavailable(message: str) -> JobError:
+    return JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{message}.")

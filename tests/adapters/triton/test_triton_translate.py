@@ -71,7 +71,7 @@ def test_the_sentence_names_server_model_status_and_remedy() -> None:
     )
     sentence = str(job_error(error, url="triton:8001", model="text_reader"))
     assert sentence == (
-        "Triton at triton:8001 did not run text_reader: UNAVAILABLE (Exceeds maximum queue size); "
+        "Triton at triton:8001 gave no answer for text_reader: UNAVAILABLE (Exceeds maximum queue size); "
         "Triton needs more capacity or fewer workers."
     )
 

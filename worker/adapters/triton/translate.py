@@ -143,5 +143,5 @@ def job_error(error: grpc.aio.AioRpcError, *, url: str, model: str) -> JobError:
     status, text = status_and_text(error)
     fault = classify(status, text)
     return JobError(
-        fault.code, f"Triton at {url} did not run {model}: {status.name} ({text.rstrip('.')}); {fault.remedy}."
+        fault.code, f"Triton at {url} gave no answer for {model}: {status.name} ({text.rstrip('.')}); {fault.remedy}."
     )

@@ -1,0 +1,63 @@
+"""What Triton counted: requests, executions and their batch sizes, by model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from worker.adapters.triton.channel import target
+from worker.domain.errors import ErrorCode, JobError
+
+_TIMEOUT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatistics:
+    """A model's counts since its server started, all versions together.
+
+    `requests` were answered in `executions`; `batches` maps a batch size in items to the executions that had it.
+    """
+
+    requests: int = 0
+    executions: int = 0
+    batches: Mapping[int, int] = field(default_factory=dict)
+
+    def since(self, earlier: "ModelStatistics") -> "ModelStatistics":
+        """Return what was counted after `earlier`; sizes without an execution are left out."""
+        batches = {size: count - earlier.batches.get(size, 0) for size, count in self.batches.items()}
+        return ModelStatistics(
+            requests=self.requests - earlier.requests,
+            executions=self.executions - earlier.executions,
+            batches={size: count for size, count in sorted(batches.items()) if count},
+        )
+
+    def plus(self, other: "ModelStatistics") -> "ModelStatistics":
+        """Return both counts together."""
+        sizes = sorted({*self.batches, *other.batches})
+        return ModelStatistics(
+            requests=self.requests + other.requests,
+            executions=self.executions + other.executions,
+            batches={size: self.batches.get(size, 0) + other.batches.get(size, 0) for size in sizes},
+        )
+
+
+def read_statistics(url: str) -> dict[str, ModelStatistics]:
+    """Return the counts of every model of a server. Raises JobError if the server does not answer."""
+    with grpc.insecure_channel(target(url)) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        try:
+            answer = stub.ModelStatistics(service_pb2.ModelStatisticsRequest(), timeout=_TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            message = f"Triton at {url} did not give its statistics: {error}."
+            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message) from error
+    found: dict[str, ModelStatistics] = {}
+    for model in answer.model_stats:
+        counted = ModelStatistics(
+            requests=int(model.inference_stats.success.count),
+            executions=int(model.execution_count),
+            batches={int(one.batch_size): int(one.compute_infer.count) for one in model.batch_stats},
+        )
+        found[model.name] = found.get(model.name, ModelStatistics()).plus(counted)
+    return found

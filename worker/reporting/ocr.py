@@ -1,0 +1,137 @@
+"""Reading files without Kafka.
+
+Invariant: each file ends in exactly one `FileReading`, in the order in which the files were given; a file that fails
+stops no other.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from worker.domain.errors import ErrorCode, JobError, LabelwireError
+from worker.domain.job import parse_job
+from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Coordinate, Record
+from worker.domain.result import LabelText
+from worker.pipeline.decode import decode
+from worker.reporting.draw import draw_page
+from worker.runtime.reader import ModelReader
+from worker.runtime.results import label_text
+
+# What a result names as its source where there is no topic.
+SOURCE: Final = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class FileReading:
+    """A file and its result, or the sentence that says why there is none."""
+
+    path: Path
+    result: LabelText | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """`at_once` files are under way together; one has `timeout_seconds`; `draw_into` is a folder for drawings."""
+
+    at_once: int = 4
+    timeout_seconds: float = 120.0
+    draw_into: Path | None = None
+
+
+async def read_files(
+    paths: Iterable[Path],
+    reader: ModelReader,
+    report: Callable[[FileReading], None],
+    options: ReadingOptions = ReadingOptions(),
+) -> bool:
+    """Read files, report each as soon as its turn has come, and say whether all were read.
+
+    Raises ServerMismatchError or JobError INFERENCE_UNAVAILABLE if no file can be read at all.
+    """
+    await reader.look()
+    names = _DrawingNames(options.draw_into)
+    under_way: deque[asyncio.Task[FileReading]] = deque()
+    readings: list[bool] = []
+
+    async def report_oldest() -> None:
+        reading = await under_way[0]
+        under_way.popleft()
+        readings.append(reading.error is None)
+        report(reading)
+
+    # No task group: what `report` raises, a closed pipe above all, must reach the caller as it is.
+    try:
+        for number, path in enumerate(paths):
+            if len(under_way) >= options.at_once:
+                await report_oldest()
+            under_way.append(asyncio.create_task(_read(number, path, reader, options, names.of(path))))
+        while under_way:
+            await report_oldest()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+    return all(readings)
+
+
+async def _read(
+    number: int, path: Path, reader: ModelReader, options: ReadingOptions, drawing: Path | None
+) -> FileReading:
+    try:
+        picture = await asyncio.to_thread(path.read_bytes)
+        result = await _read_picture(number, path, picture, reader, options.timeout_seconds)
+        if drawing is not None:
+            await asyncio.to_thread(_draw, picture, reader, result, drawing)
+    except OSError as error:
+        return FileReading(path, None, f"{error.filename or path}: {error.strerror or error}.")
+    except LabelwireError as error:
+        return FileReading(path, None, f"{path}: {error}")
+    return FileReading(path, result, None)
+
+
+async def _read_picture(
+    number: int, path: Path, picture: bytes, reader: ModelReader, timeout_seconds: float
+) -> LabelText:
+    if not picture:
+        raise JobError(ErrorCode.IMAGE_UNSUPPORTED, "the file is empty.")
+    headers = ((CONTENT_TYPE_HEADER, b"image/*"), (JOB_ID_HEADER, str(path).encode("utf-8", "replace")))
+    record = Record(Coordinate(SOURCE, 0, number), None, picture, headers, timestamp_ms=0)
+    header = reader.header(picture)
+    job = parse_job(record)
+    reading = await reader.process(picture, header, timeout_seconds=timeout_seconds, request_id=job.job_id)
+    return label_text(record, job, header, reading, reader.models_used, attempt=1)
+
+
+def _draw(picture: bytes, reader: ModelReader, result: LabelText, drawing: Path) -> None:
+    page = decode(picture, reader.header(picture))
+    pixels = np.asarray(draw_page(page, result.pages[0]))
+    written, png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    if not written:
+        raise LabelwireError(f"the drawing {drawing} cannot be encoded")
+    drawing.parent.mkdir(parents=True, exist_ok=True)
+    drawing.write_bytes(png.tobytes())
+
+
+class _DrawingNames:
+    """Names of drawings: the picture's own and `.png`, numbered where two pictures share one."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._taken: set[str] = set()
+
+    def of(self, path: Path) -> Path | None:
+        if self._folder is None:
+            return None
+        name, number = f"{path.name}.png", 1
+        while name in self._taken:
+            number += 1
+            name = f"{path.name}.{number}.png"
+        self._taken.add(name)
+        return self._folder / name
