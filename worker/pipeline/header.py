@@ -5,6 +5,7 @@ the bytes are.
 """
 
 import io
+import struct
 import threading
 import warnings
 from typing import Final
@@ -24,6 +25,8 @@ _FORMATS: Final = {
     "TIFF": ImageFormat.TIFF,
     "BMP": ImageFormat.BMP,
 }
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_PNG_SIZE: Final = struct.Struct(">16x2I")
 _KNOWN_BEGINNINGS: Final = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
 _FOREIGN_BEGINNINGS: Final = {
     b"GIF8": "a GIF",
@@ -50,6 +53,9 @@ def read_header(data: bytes, limits: ImageLimits) -> ImageHeader:
     """
     if not data:
         raise JobError(ErrorCode.IMAGE_UNSUPPORTED, f"The value is empty: {_ACCEPTED} bytes as the record's value.")
+    if data.startswith(_PNG_START) and len(data) >= _PNG_SIZE.size:
+        # Pillow reads on to the pixels' chunk, and a header that lies need not have one.
+        _check_limits(ImageHeader(ImageFormat.PNG, *_PNG_SIZE.unpack_from(data)), limits)
     header = _read(data)
     _check_limits(header, limits)
     return header

@@ -115,7 +115,6 @@ class Delivery:
     async def _attempt(self, job: JobInHand, attempt: int) -> Completed:
         try:
             prepared = await asyncio.get_running_loop().run_in_executor(self._executor, self._prepare, job.record)
-            check_deadline(prepared.job, self._clock.epoch_ms())
             pixels = prepared.header.pixels
             job.large = self._admission.lane_of(pixels) is Lane.LARGE
             async with self._admission.place(pixels):
@@ -134,6 +133,7 @@ class Delivery:
 
     def _prepare(self, record: Record) -> _Prepared:
         job = parse_job(record)
+        check_deadline(job, self._clock.epoch_ms())
         return _Prepared(job, self._reader.header(job.picture))
 
     async def _read(self, record: Record, prepared: _Prepared, attempt: int) -> LabelText:
