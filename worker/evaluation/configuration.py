@@ -13,6 +13,7 @@ from typing import Any
 from worker.domain.errors import SettingsError
 from worker.evaluation import answers
 from worker.evaluation.systems import System, Topics
+from worker.pipeline.options import PipelineOptions
 from worker.settings import PREFIX, LimitSettings, PipelineSettings, RuntimeSettings
 
 RAPIDOCR = "rapidocr"
@@ -55,6 +56,10 @@ class WorkerConfiguration:
             "overrides": dict(self.overrides),
             "settings": {name: section.model_dump() for name, section in sections.items()},
         }
+
+    def pipeline_options(self) -> PipelineOptions:
+        """Return the pipeline's options, as the worker will have them."""
+        return PipelineOptions(**PipelineSettings.model_validate(self._section("pipeline")).model_dump())
 
     def _section(self, section: str) -> dict[str, str]:
         start = f"{PREFIX}{section}__".upper()

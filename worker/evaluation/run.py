@@ -1,10 +1,11 @@
 """One evaluation: systems read the same pictures, and the same scorer judges them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker.evaluation.answers import Answer
 from worker.evaluation.dataset import Dataset, Sample
 from worker.evaluation.scores import Counts, Scores, count, total
 from worker.evaluation.systems import Delivery, Job, Launch, RunningSystem, System, complete
@@ -14,13 +15,17 @@ from worker.reporting.progress import counted
 
 @dataclass(frozen=True, slots=True)
 class SystemReading:
-    """What one system read, picture by picture in the order of the set; counts are None without truth."""
+    """What one system read, picture by picture in the order of the set; counts are None without truth.
+
+    `models` is what a system says of the models that it read with.
+    """
 
     name: str
     title: str
     transcripts: tuple[Transcript, ...]
     milliseconds: tuple[float, ...]
     counts: tuple[Counts, ...] | None
+    models: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def scores(self) -> Scores:
@@ -59,6 +64,7 @@ def reading(name: str, title: str, dataset: Dataset, delivery: Delivery, prefix:
         transcripts=transcripts,
         milliseconds=tuple(answer.milliseconds for answer in answers),
         counts=score(dataset.samples, transcripts) if dataset.has_truth else None,
+        models=_models(answers),
     )
 
 
@@ -70,3 +76,8 @@ def score(samples: Sequence[Sample], transcripts: Sequence[Transcript]) -> tuple
             raise ValueError(f"{sample.name} has no truth")
         counts.append(count(sample.truth, transcript))
     return tuple(counts)
+
+
+def _models(answers: Sequence[Answer]) -> dict[str, Any]:
+    used = next((answer.result.models for answer in answers if answer.result), {})
+    return {name: model.model_dump() for name, model in used.items()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -43,15 +43,14 @@ class ModelStatistics:
         )
 
 
+def server_version(url: str) -> str:
+    """Return the version that a server says it is of. Raises JobError if it does not answer."""
+    return str(_ask(url, "ServerMetadata", service_pb2.ServerMetadataRequest()).version)
+
+
 def read_statistics(url: str) -> dict[str, ModelStatistics]:
     """Return the counts of every model of a server. Raises JobError if the server does not answer."""
-    with grpc.insecure_channel(target(url)) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        try:
-            answer = stub.ModelStatistics(service_pb2.ModelStatisticsRequest(), timeout=_TIMEOUT_SECONDS)
-        except grpc.RpcError as error:
-            message = f"Triton at {url} did not give its statistics: {error}."
-            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message) from error
+    answer = _ask(url, "ModelStatistics", service_pb2.ModelStatisticsRequest())
     found: dict[str, ModelStatistics] = {}
     for model in answer.model_stats:
         counted = ModelStatistics(
@@ -61,3 +60,13 @@ def read_statistics(url: str) -> dict[str, ModelStatistics]:
         )
         found[model.name] = found.get(model.name, ModelStatistics()).plus(counted)
     return found
+
+
+def _ask(url: str, method: str, request: Any) -> Any:  # noqa: ANN401 - protobuf's classes have no types
+    with grpc.insecure_channel(target(url)) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        try:
+            return getattr(stub, method)(request, timeout=_TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            message = f"Triton at {url} did not answer {method}: {error}."
+            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message) from error

@@ -1,0 +1,29 @@
+"""`labelwire bench`: how fast the worker is, beside what a user would build without it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.bench.report import write_report
+from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
+from worker.laboratory.bench import measure
+from worker.laboratory.stack import pictures
+
+app = typer.Typer()
+
+
+@app.command()
+def bench(
+    *,
+    data: Annotated[Path | None, typer.Option(help="A folder of pictures; without it labels are drawn.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Only the first pictures.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everybody has a turn.")] = 3,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the worker: NAME=VALUE.")] = None,
+    output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
+) -> None:
+    """Measure throughput on one broker, the same cores and the same pictures, in interleaved rounds."""
+    configuration = WorkerConfiguration(overrides=parse_overrides(setting or []))
+    folder = output / "bench"
+    page = write_report(measure(pictures(data, count, folder), configuration, rounds, folder), output)
+    typer.echo(f"The report is {page}")

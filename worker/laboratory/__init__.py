@@ -1,0 +1,1 @@
+"""Puts the embedded stack under demo, eval and bench."""

@@ -1,0 +1,87 @@
+"""The bench on the embedded stack: one broker, a Triton server for each alphabet, and everybody who takes part."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from worker.bench import summary
+from worker.bench.bare import CONCURRENCY, record_from
+from worker.bench.contestants import BareContestant, Contestant, SystemContestant
+from worker.bench.decode_cost import decode_cpu_seconds
+from worker.bench.report import TITLES, BenchRun
+from worker.bench.rounds import run_rounds
+from worker.domain.result import ModelUsed
+from worker.evaluation.configuration import (
+    RAPIDOCR,
+    RAPIDOCR_OPENVINO,
+    WorkerConfiguration,
+    labelwire_system,
+    rapidocr_system,
+)
+from worker.evaluation.dataset import Dataset
+from worker.evaluation.machine import describe_machine
+from worker.evaluation.systems import RunningSystem, System
+from worker.laboratory import stack
+from worker.local.kafka import Broker
+from worker.reporting.progress import counted
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The worker and the bare models of one alphabet, on a server of their own."""
+
+    contestants: tuple[Contestant, Contestant]
+    models: Mapping[str, ModelUsed]
+    triton: str
+
+
+def measure(dataset: Dataset, configuration: WorkerConfiguration, rounds: int, folder: Path) -> BenchRun:
+    """Run a whole bench; the Latin side is the same configuration with the other alphabet. Raises LabelwireError."""
+    description = configuration.describe()
+    python = stack.rapidocr_python()
+    decode_seconds = decode_cpu_seconds(sample.read_bytes() for sample in dataset.samples)
+    with ExitStack() as opened:
+        kafka = opened.enter_context(stack.broker(folder / "run"))
+        latin_configuration = replace(configuration, alphabet="latin")
+        full = _side(opened, kafka, dataset, configuration, folder)
+        latin = _side(opened, kafka, dataset, latin_configuration, folder)
+        rivals = [
+            _system(opened, kafka, dataset, rapidocr_system(name, python, kafka.bootstrap_servers), folder)
+            for name in (RAPIDOCR, RAPIDOCR_OPENVINO)
+        ]
+        turns = run_rounds([*full.contestants, *latin.contestants, *rivals], rounds, len(dataset.samples))
+        description |= {
+            "broker": stack.broker_words(kafka),
+            "triton": full.triton,
+            "latin_triton": latin.triton,
+            "rapidocr": stack.RAPIDOCR_WORDS,
+            "models": {name: used.model_dump() for name, used in full.models.items()},
+            "latin_models": {name: used.model_dump() for name, used in latin.models.items()},
+            "bare_models_concurrency": CONCURRENCY,
+            "rounds": rounds,
+            "dataset": dataset.name,
+            "machine": describe_machine(),
+        }
+    return BenchRun(turns, decode_seconds, description)
+
+
+def _side(
+    opened: ExitStack, kafka: Broker, dataset: Dataset, configuration: WorkerConfiguration, folder: Path
+) -> _Side:
+    is_latin = configuration.alphabet == "latin"
+    name, bare = (summary.LATIN, summary.BARE_LATIN) if is_latin else (summary.LABELWIRE, summary.BARE)
+    server = opened.enter_context(stack.triton(configuration, folder / "run" / configuration.alphabet))
+    with counted(f"Recording requests, {configuration.alphabet} alphabet", len(dataset.samples)) as advance:
+        recording = record_from(server.grpc_url, dataset, configuration.pipeline_options(), advance)
+    system = labelwire_system(name, TITLES[name], configuration, stack.surroundings(kafka, server))
+    worker = _system(opened, kafka, dataset, system, folder, server.grpc_url)
+    models = BareContestant(bare, TITLES[bare], server.grpc_url, server.pid, recording.requests)
+    return _Side((worker, models), recording.models, stack.triton_words(server, configuration))
+
+
+def _system(
+    opened: ExitStack, kafka: Broker, dataset: Dataset, system: System, folder: Path, triton_url: str | None = None
+) -> Contestant:
+    running = RunningSystem(system, kafka.bootstrap_servers, stack.launch, folder / f"{system.name}.log")
+    return SystemContestant(opened.enter_context(running), dataset, triton_url)
