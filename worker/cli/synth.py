@@ -8,11 +8,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worker.domain.errors import LabelwireError
+from worker.synth import Degradation, write_dataset
 
 _PLAIN_STEPS = 10
 
+app = typer.Typer()
 
+
+@app.command()
 def synth(
     *,
     output: Annotated[Path, typer.Option(help="the folder to write images/ and truth.jsonl to")],
@@ -22,13 +25,6 @@ def synth(
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object instead of sentences")] = False,
 ) -> None:
     """Write synthetic shipping labels with exact truth."""
-    try:
-        # Fonts and the barcode writer come with an extra that a production worker does not install.
-        from worker.synth import Degradation, write_dataset  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise LabelwireError(
-            f"Synthetic labels need the package {error.name}; install labelwire[evaluation]."
-        ) from error
     console = Console(stderr=True)
     with _progress(console) as bar:
         task = bar.add_task("labels", total=count)
