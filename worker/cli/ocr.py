@@ -25,14 +25,12 @@ from worker.reporting.picture import confidence_kind
 from worker.reporting.progress import counted
 from worker.runtime.reader import ModelReader
 
+app = typer.Typer()
+
 _STYLES = {"sure": "green", "doubtful": "yellow", "unsure": "red"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(ocr)
-
-
+@app.command()
 def ocr(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pictures to read.")],
     *,

@@ -5,6 +5,7 @@ boxes and listing are the lines' ids.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -144,10 +145,9 @@ def _write_listing(pen: ImageDraw.ImageDraw, lines: Sequence[Line], listing: _Li
 def _shortened(text: str, font: ImageFont.FreeTypeFont, room_pixels: float) -> str:
     if font.getlength(text) <= room_pixels:
         return text
-    kept = len(text)
-    while kept and font.getlength(text[:kept] + "…") > room_pixels:
-        kept -= 1
-    return text[:kept] + "…"
+    lengths = range(len(text))
+    too_long = bisect_right(lengths, room_pixels, key=lambda length: font.getlength(text[:length] + "…"))
+    return text[: max(0, too_long - 1)] + "…"
 
 
 def _colour(line: Line) -> Colour:
