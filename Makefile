@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 
-.PHONY: help setup demo test check eval bench lock clean
+.PHONY: help setup demo test check eval bench docs lock clean
 
 help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -37,7 +37,10 @@ check: $(SETUP)  ## format, lint, types, layers
 test: check  ## everything in check, then all tests on real Kafka and real Triton
 	$(BIN)/pytest
 
-lock:  ## pin every dependency anew, with hashes (needs uv)
+docs: $(SETUP)  ## write the generated pages of docs/
+	$(BIN)/python -m worker.reporting.reference docs
+
+lock:  ## pin every dependency anew, with hashes (needs uv, Maven and what setup installs)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 	  --extra dev pyproject.toml -o .ci/dev.lock.txt
 	grep -E '^[a-zA-Z]' .ci/dev.lock.txt | sed 's/ \\$$//' > build/constraints.txt
@@ -45,6 +48,12 @@ lock:  ## pin every dependency anew, with hashes (needs uv)
 	  pyproject.toml -c build/constraints.txt -o docker/worker.lock.txt
 	echo hatchling | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  - -c build/constraints.txt -o docker/build.lock.txt
+	for name in java rapidocr; do \
+	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+	    worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --no-deps \
+	  worker/local/locks/triton.in -o worker/local/locks/triton.txt
+	$(BIN)/python -m worker.local.pins
 
 clean:  ## remove what was built here (the download cache stays)
 	rm -rf build .venv
