@@ -29,4 +29,4 @@ def shared_memory() -> Callable[[], set[str]]:
 
 
 def _regions() -> set[str]:
-    return {path.name for path in SHARED_MEMORY.glob("labelwire-*")}
+    return {path.name for path in SHARED_MEMORY.glob(f"labelwire-triton-*-{os.getpid()}-*")}

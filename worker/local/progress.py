@@ -24,7 +24,7 @@ class _PlainReport:
         now = time.monotonic()
         if now - self._last >= _PLAIN_INTERVAL_SECONDS:
             self._last = now
-            self._console.print(f"{self._what}: {detail}", markup=False, highlight=False)
+            self._console.print(f"{self._what}: {detail}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -36,14 +36,14 @@ def progress(what: str) -> Iterator[Report]:
         with console.status(what) as status:
             yield lambda detail: status.update(f"{what} [dim]{_tail(detail)}[/dim]")
     else:
-        console.print(f"{what} …", markup=False, highlight=False)
+        console.print(f"{what} …", markup=False, highlight=False, soft_wrap=True)
         yield _PlainReport(console, what, started)
-    console.print(f"{what}: done in {time.monotonic() - started:.0f} s", markup=False, highlight=False)
+    console.print(f"{what}: done in {time.monotonic() - started:.0f} s", markup=False, highlight=False, soft_wrap=True)
 
 
 def announce(sentence: str) -> None:
     """Say one thing on stderr."""
-    Console(stderr=True).print(sentence, markup=False, highlight=False)
+    Console(stderr=True).print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _tail(detail: str) -> str:

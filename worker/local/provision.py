@@ -4,6 +4,7 @@ Everything is pinned: Python environments by lock files with hashes, Kafka's jar
 does not match is refused.
 """
 
+import functools
 import hashlib
 import os
 import platform
@@ -24,6 +25,7 @@ from worker.local.progress import Report, progress
 KAFKA_VERSION = "4.1.0"
 _SLF4J_VERSION = "1.7.36"
 _LOCKS = Path(__file__).with_name("locks")
+KAFKA_SUMS = _LOCKS / "kafka.txt"
 _OLDEST_JAVA = 17
 # The wheel has stubs for 3.8 to 3.13, its numpy has wheels up to 3.12, this package starts at 3.11.
 _TRITON_PYTHONS = ("3.11", "3.12")
@@ -92,7 +94,7 @@ def kafka_jars() -> Path:
 
     Raises LocalStackError without Maven, if the fetch fails, or if a jar is not the one that was pinned.
     """
-    sums = (_LOCKS / "kafka.txt").read_text()
+    sums = KAFKA_SUMS.read_text()
     key = content_key(_POM, sums)
     if not entry_path("kafka", key).exists() and shutil.which("mvn") is None:
         raise LocalStackError("Maven (mvn) is not on the PATH; install it to fetch Apache Kafka")
@@ -174,6 +176,7 @@ def python_library_folders() -> list[Path]:
     return folders
 
 
+@functools.cache
 def _java_version(command: str) -> int:
     said = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
     match = re.search(r'version "(\d+)', said)

@@ -129,8 +129,8 @@ def provision_triton() -> None:
 
 def provision_kafka() -> None:
     """Find Java and fetch Kafka if it is missing; raises LocalStackError where it cannot be had."""
-    java()
     kafka_jars()
+    java()
 
 
 def choose_broker(*, run_dir: Path | None = None, real: bool = True) -> Broker:
