@@ -10,7 +10,7 @@ import threading
 import warnings
 from typing import Final
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader
@@ -57,6 +57,8 @@ def read_header(data: bytes, limits: ImageLimits) -> ImageHeader:
         # Pillow reads on to the pixels' chunk, and a header that lies need not have one.
         _check_limits(ImageHeader(ImageFormat.PNG, *_PNG_SIZE.unpack_from(data)), limits)
     header = _read(data)
+    if min(header.width, header.height) < 1:
+        raise _corrupt(data, f"its header claims {header.width} x {header.height} pixels")
     _check_limits(header, limits)
     return header
 
@@ -67,13 +69,20 @@ def _read(data: bytes) -> ImageHeader:
             warnings.simplefilter("ignore")
             # Only headers are read here; `load` is never called.
             with Image.open(io.BytesIO(data), formats=_PLUGINS) as picture:
-                return ImageHeader(_FORMATS[str(picture.format)], *picture.size, _orientation(picture))
+                return ImageHeader(_FORMATS[str(picture.format)], *_stored_size(picture), _orientation(picture))
     except Image.DecompressionBombError as error:
         raise JobError(ErrorCode.IMAGE_TOO_LARGE, f"The picture is too large: {error}.") from error
     except UnidentifiedImageError as error:
         raise _unidentified(data) from error
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
         raise _corrupt(data, str(error)) from error
+
+
+def _stored_size(picture: Image.Image) -> tuple[int, int]:
+    """Return (width, height) as stored; Pillow swaps those of a TIFF by its orientation."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return int(picture.tag_v2[TiffImagePlugin.IMAGEWIDTH]), int(picture.tag_v2[TiffImagePlugin.IMAGELENGTH])
+    return picture.size
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -91,10 +100,6 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _check_limits(header: ImageHeader, limits: ImageLimits) -> None:
-    if min(header.width, header.height) < 1:
-        raise JobError(
-            ErrorCode.IMAGE_CORRUPT, f"The {header.format} header claims {header.width} x {header.height} pixels."
-        )
     if header.pixels > limits.max_pixels or max(header.width, header.height) > limits.max_side_pixels:
         raise JobError(
             ErrorCode.IMAGE_TOO_LARGE,

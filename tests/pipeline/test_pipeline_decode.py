@@ -1,0 +1,195 @@
+"""Pixels of every format and mode, upright exactly once, and damaged files refused."""
+
+import io
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.image import ImageFormat, ImageHeader, PageImage
+from worker.pipeline.decode import decode
+from worker.pipeline.header import read_header
+from worker.pipeline.options import ImageLimits
+
+WIDTH, HEIGHT = 64, 48
+
+
+def scene() -> Image.Image:
+    """White, with a black corner at the top left and a grey bar at the right: no symmetry."""
+    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    picture.paste((0, 0, 0), (0, 0, 24, 12))
+    picture.paste((128, 128, 128), (48, 12, 64, 48))
+    return picture
+
+
+def save(picture: Image.Image, pillow_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, pillow_format, **options)
+    return buffer.getvalue()
+
+
+def read(data: bytes) -> PageImage:
+    return decode(data, read_header(data, ImageLimits()))
+
+
+def sixteen_bit(picture: Image.Image) -> NDArray[np.uint16]:
+    return np.asarray(picture.convert("L")).astype(np.uint16) * 257
+
+
+def encode(extension: str, pixels: NDArray[np.uint16]) -> bytes:
+    return cv2.imencode(extension, pixels)[1].tobytes()
+
+
+def transparent(mode: str) -> Image.Image:
+    """Black everywhere, and the scene in the alpha: what is white shows paper."""
+    picture = Image.merge(
+        "RGBA", [Image.new("L", (WIDTH, HEIGHT), 0)] * 3 + [scene().convert("L").point(lambda v: 255 - v)]
+    )
+    return picture.convert(mode)
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    "jpeg": lambda: save(scene(), "JPEG", quality=95),
+    "jpeg progressive": lambda: save(scene(), "JPEG", quality=95, progressive=True),
+    "jpeg grey": lambda: save(scene().convert("L"), "JPEG", quality=95),
+    "jpeg cmyk": lambda: save(scene().convert("CMYK"), "JPEG", quality=95),
+    "png": lambda: save(scene(), "PNG"),
+    "png grey": lambda: save(scene().convert("L"), "PNG"),
+    "png palette": lambda: save(scene().quantize(8), "PNG"),
+    "png alpha": lambda: save(transparent("RGBA"), "PNG"),
+    "png grey alpha": lambda: save(transparent("LA"), "PNG"),
+    "png 16 bit": lambda: encode(".png", sixteen_bit(scene())),
+    "png 16 bit colour": lambda: encode(".png", np.dstack([sixteen_bit(scene())] * 3)),
+    "webp": lambda: save(scene(), "WEBP", quality=95),
+    "webp lossless": lambda: save(scene(), "WEBP", lossless=True),
+    "webp alpha": lambda: save(transparent("RGBA"), "WEBP", lossless=True),
+    "tiff": lambda: save(scene(), "TIFF"),
+    "tiff lzw": lambda: save(scene(), "TIFF", compression="tiff_lzw"),
+    "tiff jpeg": lambda: save(scene(), "TIFF", compression="jpeg", quality=95),
+    "tiff grey": lambda: save(scene().convert("L"), "TIFF"),
+    "tiff palette": lambda: save(scene().quantize(8), "TIFF"),
+    "tiff cmyk": lambda: save(scene().convert("CMYK"), "TIFF"),
+    "tiff alpha": lambda: save(transparent("RGBA"), "TIFF"),
+    "tiff 16 bit": lambda: encode(".tiff", sixteen_bit(scene())),
+    "tiff pages": lambda: save(scene(), "TIFF", save_all=True, append_images=[Image.new("RGB", (9, 9))]),
+    "bmp": lambda: save(scene(), "BMP"),
+    "bmp grey": lambda: save(scene().convert("L"), "BMP"),
+    "bmp palette": lambda: save(scene().quantize(8), "BMP"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_and_mode_gives_the_same_page(name: str) -> None:
+    page = read(FILES[name]())
+    expected = np.asarray(scene())[:, :, ::-1].astype(int)
+    assert page.pixels.dtype == np.uint8
+    assert page.pixels.shape == (HEIGHT, WIDTH, 3)
+    assert page.pixels.flags.c_contiguous
+    assert np.abs(page.pixels.astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+@pytest.mark.parametrize("pillow_format", ["PNG", "TIFF", "BMP"])
+def test_one_pixel_is_a_picture(pillow_format: str, mode: str) -> None:
+    page = read(save(Image.new(mode, (1, 1), "white"), pillow_format))
+    assert page.pixels.tolist() == [[[255, 255, 255]]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("pillow_format", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "L"),
+    ("WEBP", "RGB"), ("TIFF", "RGB"), ("TIFF", "L"), ("TIFF", "CMYK")])  # fmt: skip
+def test_exif_turns_the_picture_once(pillow_format: str, mode: str, orientation: int) -> None:
+    # How a camera stores a scene that shall be shown upright: the inverse of each EXIF operation.
+    stored_as = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    picture = scene().convert(mode)
+    stored = picture.transpose(stored_as[orientation]) if orientation > 1 else picture
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    page = read(save(stored, pillow_format, exif=exif))
+    expected = np.asarray(scene())[:, :, ::-1].astype(int)
+    assert page.pixels.shape == expected.shape
+    assert np.abs(page.pixels.astype(int) - expected).mean() < 6
+
+
+def test_exif_turns_a_16_bit_tiff_once() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(sixteen_bit(scene()))))
+    page = read(save(stored, "TIFF", exif=exif))
+    assert np.abs(page.pixels[:, :, 0].astype(int) - np.asarray(scene().convert("L"))).max() == 0
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "tiff pages"])  # its first page may be whole
+@pytest.mark.parametrize("part", [0.5, 0.8, 0.95])
+def test_a_file_that_is_cut_short_is_corrupt(name: str, part: float) -> None:
+    data = FILES[name]()
+    header = read_header(data, ImageLimits())
+    with pytest.raises(JobError) as caught:
+        decode(data[: int(len(data) * part)], header)
+    assert caught.value.code is ErrorCode.IMAGE_CORRUPT
+    assert "64 x 48" in caught.value.message
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_jpeg_without_its_end_marker_is_corrupt(missing: int) -> None:
+    data = FILES["jpeg"]()
+    with pytest.raises(JobError, match="cut short"):
+        read(data[:-missing])
+
+
+def test_bytes_behind_the_end_of_a_jpeg_do_not_matter() -> None:
+    assert read(FILES["jpeg"]() + bytes(100)).width == WIDTH
+
+
+def test_a_thumbnails_end_marker_does_not_hide_a_truncation() -> None:
+    data = FILES["jpeg"]()
+    thumbnail = save(scene().resize((8, 6)), "JPEG")
+    segment = b"\xff\xed" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    whole = data[:2] + segment + data[2:]
+    assert read(whole).width == WIDTH
+    with pytest.raises(JobError):
+        read(whole[:-40])
+
+
+def test_a_picture_of_another_size_than_it_claimed_is_corrupt() -> None:
+    with pytest.raises(JobError, match="decodes to 64 x 48") as caught:
+        decode(FILES["png"](), ImageHeader(ImageFormat.PNG, 65, 48))
+    assert caught.value.code is ErrorCode.IMAGE_CORRUPT
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_samples_of_other_types_are_unsupported(mode: str) -> None:
+    with pytest.raises(JobError, match="samples") as caught:
+        read(save(scene().convert("L").convert(mode), "TIFF"))
+    assert caught.value.code is ErrorCode.IMAGE_UNSUPPORTED
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(sorted(FILES)),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
+)
+def test_damaged_files_decode_or_are_refused(name: str, changes: list[tuple[float, int]]) -> None:
+    data = bytearray(FILES[name]())
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    try:
+        page = read(bytes(data))
+    except JobError as error:
+        assert error.code.value.startswith("IMAGE_")  # noqa: PT017
+    else:
+        assert page.pixels.ndim == 3
