@@ -38,7 +38,8 @@ def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
     """
     if not lines:
         return []
-    extents = [_extent(line, page_angle_degrees(lines)) for line in lines]
+    angle_degrees = page_angle_degrees(lines)
+    extents = [_extent(line, angle_degrees) for line in lines]
     rows: list[list[int]] = []
     for index in sorted(range(len(lines)), key=lambda i: extents[i].middle):
         row = next((row for row in reversed(rows) if _belongs(extents[index], row, extents)), None)

@@ -11,10 +11,12 @@ from typing import Final
 import cv2
 import numpy as np
 
+from worker.domain.geometry import Points
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
 from worker.pipeline.models import LineShape
 
 _MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
+_AVERAGED_FROM: Final = 1.5  # page pixels for each of a crop's
 
 
 def crop_lines(page: PageImage, regions: Sequence[TextRegion], shape: LineShape) -> list[LineCrop]:
@@ -42,8 +44,11 @@ def _straighten(pixels: Pixels, region: TextRegion, width: int, height: int) -> 
     part = pixels[top:bottom, left:right]
     origin, along, down = region.quad[0], region.quad[1] - region.quad[0], region.quad[3] - region.quad[0]
     linear = np.column_stack([along / width, down / height])
+    shift = origin - (left, top)
+    part, kept = _thinned(part, math.sqrt(abs(np.linalg.det(linear))))
+    linear, shift = linear * kept[:, np.newaxis], shift * kept
     # OpenCV counts from pixel centres, the page from pixel edges.
-    shift = origin - (left, top) + linear @ (0.5, 0.5) - 0.5
+    shift += linear @ (0.5, 0.5) - 0.5
     straight = cv2.warpAffine(
         part,
         np.column_stack([linear, shift]),
@@ -52,6 +57,19 @@ def _straighten(pixels: Pixels, region: TextRegion, width: int, height: int) -> 
         borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(straight, dtype=np.uint8)
+
+
+def _thinned(part: Pixels, shrinkage: float) -> tuple[Pixels, Points]:
+    """Average pixels before much larger print is shrunk: a cubic kernel would pick among them.
+
+    Returns the part and its scale (x, y) against the page.
+    """
+    height, width = part.shape[:2]
+    if shrinkage < _AVERAGED_FROM:
+        return part, np.ones(2)
+    size = max(1, round(width / shrinkage)), max(1, round(height / shrinkage))
+    thinned = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return thinned, np.array([size[0] / width, size[1] / height])
 
 
 def _surroundings(pixels: Pixels, region: TextRegion) -> tuple[int, int, int, int]:

@@ -41,10 +41,8 @@ def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> l
     if thresholds.dilate:
         binary = np.asarray(cv2.dilate(binary, _DILATION), dtype=np.uint8)
     contours, _ = cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    # Contours run through pixel centres. The 2 x 2 dilation moves them by half a pixel, onto the edges.
-    to_edges = 0.0 if thresholds.dilate else 0.5
     found = (_region(contour, page_map.values, thresholds) for contour in contours)
-    return [TextRegion(upright_quad(page_map.to_page.apply(quad + to_edges)), score) for quad, score in _present(found)]
+    return [TextRegion(upright_quad(page_map.to_page.apply(quad)), score) for quad, score in _present(found)]
 
 
 def upright_quad(corners: Points) -> Points:
