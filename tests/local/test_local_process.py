@@ -132,5 +132,7 @@ def test_free_ports_differ() -> None:
 def test_a_process_that_is_gone_has_no_start_time() -> None:
     child = subprocess.Popen(["true"])
     assert start_time_ticks(os.getpid()) == start_time_ticks(os.getpid()) is not None
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, nobody has asked how
+    assert start_time_ticks(child.pid) is None
     child.wait()
     assert start_time_ticks(child.pid) is None
