@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from worker.bench.contestants import Contestant, Turn
+from worker.bench.contestants import Contestant, Turn, warm_up_step
 from worker.reporting.progress import counted
 
 
 def run_rounds(contestants: Sequence[Contestant], rounds: int, images: int) -> list[Turn]:
     """Warm everybody up, then run all rounds. Raises MeasurementError if a contestant fails."""
     for contestant in contestants:
-        with counted(f"Warming up {contestant.title}", images) as advance:
+        with counted(f"Warming up {contestant.title}", len(range(0, images, warm_up_step(images)))) as advance:
             contestant.warm_up(advance)
     turns = []
     for number in range(rounds):

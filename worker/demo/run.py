@@ -32,11 +32,10 @@ def read_all(dataset: Dataset, around: Surroundings, launch: Launch, folder: Pat
     """Have a worker read all pictures, and return what came back. Raises MeasurementError if the worker ends early."""
     system = labelwire_system(_NAME, "The worker", WorkerConfiguration(), around, topics=TOPICS)
     jobs = [Job.of(sample) for sample in dataset.samples]
-    with (
-        RunningSystem(system, around.bootstrap_servers, launch, folder / "worker.log") as running,
-        counted("Reading the labels", len(jobs)) as advance,
-    ):
-        delivery = running.answer_all(jobs, advance, stall_seconds=_STALL_SECONDS)
+    with RunningSystem(system, around.bootstrap_servers, launch, folder / "worker.log") as running:
+        running.wait_until_ready()
+        with counted("Reading the labels", len(jobs)) as advance:
+            delivery = running.answer_all(jobs, advance, stall_seconds=_STALL_SECONDS)
         running.stop()
         running.drain(delivery)
     return delivery

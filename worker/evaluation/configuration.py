@@ -69,11 +69,15 @@ class WorkerConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a system finds: the broker, the Triton server it shall use and that server's process."""
+    """What a system finds: the broker, the Triton server it shall use and that server's process.
+
+    `free_port` is a local port on which the system may answer probes.
+    """
 
     bootstrap_servers: str
     triton_url: str
     triton_pid: int
+    free_port: int
 
 
 def labelwire_system(
@@ -90,7 +94,7 @@ def labelwire_system(
         "TOPICS__DEAD_LETTERS": topics.dead_letters or "",
         "TRITON__URL": around.triton_url,
         "HTTP__HOST": "127.0.0.1",
-        "HTTP__PORT": "0",
+        "HTTP__PORT": str(around.free_port),
     }
     return System(
         name=name,
@@ -100,6 +104,7 @@ def labelwire_system(
         topics=topics,
         read_answer=answers.of_worker,
         server_pids=(around.triton_pid,),
+        ready_port=around.free_port,
     )
 
 

@@ -46,11 +46,10 @@ class Evaluation:
 def read_set(system: System, dataset: Dataset, bootstrap_servers: str, launch: Launch, folder: Path) -> SystemReading:
     """Have a system read the set. Raises MeasurementError if a picture stays without an answer."""
     jobs = [Job.of(sample) for sample in dataset.samples]
-    with (
-        RunningSystem(system, bootstrap_servers, launch, folder / f"{system.name}.log") as running,
-        counted(f"{system.title} reads", len(jobs)) as advance,
-    ):
-        delivery = complete(running.answer_all(jobs, advance), system.title)
+    with RunningSystem(system, bootstrap_servers, launch, folder / f"{system.name}.log") as running:
+        running.wait_until_ready()
+        with counted(f"{system.title} reads", len(jobs)) as advance:
+            delivery = complete(running.answer_all(jobs, advance), system.title)
     return reading(system.name, system.title, dataset, delivery)
 
 

@@ -5,6 +5,8 @@ Invariant: a `RunningSystem` that was started is stopped when its `with` block e
 answered, refused or lost, never twice.
 """
 
+import http
+import http.client
 import mimetypes
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +23,8 @@ from worker.evaluation.errors import MeasurementError
 
 PARTITIONS = 8
 STALL_SECONDS = 180.0
+READY_SECONDS = 60.0
+_READY_INTERVAL_SECONDS = 0.2
 _POLL_SECONDS = 0.05
 _LOG_LINES = 3
 
@@ -71,7 +75,8 @@ class Topics:
 class System:
     """A system: how it is called in reports and to people, how it is started, and how its answers are read.
 
-    `server_pids` are processes that work for it besides its own, as its Triton server.
+    `server_pids` are processes that work for it besides its own, as its Triton server. `ready_port` is the local port
+    on which it answers `/readyz`, None if it does not say when it is ready.
     """
 
     name: str
@@ -81,6 +86,7 @@ class System:
     topics: Topics
     read_answer: Callable[[Record], Answer]
     server_pids: Sequence[int] = ()
+    ready_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,7 @@ class RunningSystem:
         read = [name for name in (topics.results, topics.dead_letters) if name]
         self._reader = TopicReader(self._bootstrap_servers, read)
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        self._log_path.unlink(missing_ok=True)
         self._process = self._launch(self.system.argv, self.system.environment, self._log_path)
         return self
 
@@ -173,6 +180,20 @@ class RunningSystem:
         process, self._process = self._process, None
         if process is not None:
             process.stop()
+
+    def wait_until_ready(self, timeout_seconds: float = READY_SECONDS) -> None:
+        """Wait until the system says that it is ready; one that never says so counts as ready at once.
+
+        Raises MeasurementError if it ends or takes too long.
+        """
+        port, deadline = self.system.ready_port, time.monotonic() + timeout_seconds
+        while port is not None and not _says_ready(port):
+            self._check_alive()
+            if time.monotonic() > deadline:
+                raise MeasurementError(
+                    f"{self.system.title} was not ready within {timeout_seconds:.0f} s; see {self._log_path}."
+                )
+            time.sleep(_READY_INTERVAL_SECONDS)
 
     def answer_all(
         self,
@@ -228,6 +249,17 @@ class RunningSystem:
                 f"{self.system.title} ended with status {status} before all jobs were answered; "
                 f"the end of {self._log_path}: {said}"
             )
+
+
+def _says_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_READY_INTERVAL_SECONDS * 5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def complete(delivery: Delivery, title: str) -> Delivery:

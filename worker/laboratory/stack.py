@@ -3,6 +3,7 @@
 The rooms below know none of the embedded stack; they get addresses and a way to start processes.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from worker.adapters.triton.statistics import server_version
 from worker.evaluation.configuration import RAPIDOCR_VERSION, Surroundings, WorkerConfiguration
 from worker.evaluation.dataset import Dataset, load
 from worker.local.kafka import Broker
-from worker.local.process import Command, SupervisedProcess, start
+from worker.local.process import Command, SupervisedProcess, free_ports, start
 from worker.local.progress import progress
 from worker.local.provision import KAFKA_VERSION, python_environment
 from worker.local.stack import choose_broker, provision_triton
@@ -51,7 +52,8 @@ def repository(configuration: WorkerConfiguration) -> Path:
 
 @contextmanager
 def broker(folder: Path) -> Iterator[Broker]:
-    """Run a broker while the block lasts."""
+    """Run an empty broker while the block lasts; what an earlier run left in the folder is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
     chosen = choose_broker(run_dir=folder)
     try:
         with progress("Starting Kafka"):
@@ -77,7 +79,7 @@ def triton(configuration: WorkerConfiguration, folder: Path) -> Iterator[TritonS
 
 def surroundings(kafka: Broker, server: TritonServer) -> Surroundings:
     """Return what a worker finds."""
-    return Surroundings(kafka.bootstrap_servers, server.grpc_url, server.pid)
+    return Surroundings(kafka.bootstrap_servers, server.grpc_url, server.pid, free_ports(1)[0])
 
 
 def launch(argv: Sequence[str], environment: Mapping[str, str], log_path: Path) -> SupervisedProcess:

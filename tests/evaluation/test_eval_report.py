@@ -1,0 +1,104 @@
+"""The eval report: its keys are a contract, and its page holds what it should, escaped."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from worker.evaluation.dataset import Dataset, Sample
+from worker.evaluation.report import figures, page, write_report
+from worker.evaluation.run import Evaluation, SystemReading, score
+from worker.evaluation.side_by_side import compare_page
+from worker.evaluation.transcript import Transcript, line
+
+KEYS = {
+    "images",
+    "word_precision",
+    "word_recall",
+    "word_f1",
+    "line_hmean",
+    "detection_hmean",
+    "cer",
+    "field_exact",
+    "field_false_accept",
+    "configuration",
+    "baseline",
+}
+SCORES = KEYS - {"images", "configuration", "baseline"}
+
+BOX = [(2, 2), (60, 2), (60, 12), (2, 12)]
+BELOW = [(2, 20), (60, 20), (60, 30), (2, 30)]
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Sample:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.full((40, 80, 3), 255, np.uint8))
+    return Sample("a<b>.png", path, "0" * 64, Transcript((line("TOTAL <i>", BOX), line("CASH", BELOW))))
+
+
+def reading(name: str, sample: Sample, *texts: str) -> SystemReading:
+    transcript = Transcript(tuple(line(text, at, 0.9) for text, at in zip(texts, (BOX, BELOW), strict=False)))
+    counts = score([sample], [transcript]) if sample.truth else None
+    return SystemReading(name, name.title(), (transcript,), (12.0,), counts)
+
+
+@pytest.fixture
+def evaluation(sample: Sample) -> Evaluation:
+    own, other = reading("labelwire", sample, "Total <i>", "CASH"), reading("rapidocr", sample, "TOTAL X")
+    return Evaluation(Dataset("set", (sample,)), own, other, {"name": "embedded-full-default"})
+
+
+def test_the_keys_are_those_of_the_contract(evaluation: Evaluation) -> None:
+    report = figures(evaluation)
+
+    assert set(report) >= KEYS
+    assert set(report["baseline"]["rapidocr"]) == SCORES
+    assert (report["images"], report["word_f1"], report["field_exact"]) == (1, 1.0, None)
+    # TOTAL is right of TOTAL, I, CASH; X is not: 2 * 1 / (3 + 2).
+    assert report["baseline"]["rapidocr"]["word_f1"] == pytest.approx(0.4)
+    assert report["word_f1_difference"]["word_f1"] == pytest.approx(0.6)
+
+
+def test_the_report_is_written_as_json_and_page(evaluation: Evaluation, tmp_path: Path) -> None:
+    shown = write_report(evaluation, tmp_path / "build")
+
+    assert shown == tmp_path / "build" / "eval.html"
+    assert json.loads((tmp_path / "build" / "eval.json").read_text())["word_f1"] == 1.0
+
+
+def test_the_page_escapes_what_was_read(evaluation: Evaluation) -> None:
+    shown = page(evaluation)
+
+    assert "TOTAL &lt;i&gt;" in shown
+    assert "a&lt;b&gt;.png" in shown
+    assert "TOTAL <i>" not in shown
+    assert "data:image/jpeg;base64," in shown
+
+
+def test_without_truth_the_scores_are_null(sample: Sample) -> None:
+    bare = Sample(sample.name, sample.path, sample.sha256)
+    evaluation = Evaluation(Dataset("set", (bare,)), reading("labelwire", bare), reading("rapidocr", bare), {})
+
+    report = figures(evaluation)
+
+    assert {report[name] for name in SCORES} == {None}
+    assert report["word_f1_difference"] is None
+    assert "there is no truth to judge by" in page(evaluation)
+
+
+def test_lines_are_shown_side_by_side() -> None:
+    truth = Transcript((line("TOTAL", BOX), line("CASH", BELOW), line("GONE", [(70, 0), (79, 0), (79, 9), (70, 9)])))
+    read = Transcript((line("total", BOX), line("GASH", BELOW), line("SMUDGE", [(0, 32), (9, 32), (9, 39), (0, 39)])))
+
+    compared = compare_page(truth, read)
+
+    assert [(row.kind, row.truth, row.read) for row in compared.rows] == [
+        ("right", "TOTAL", "total"),
+        ("found", "CASH", "GASH"),
+        ("missed", "GONE", ""),
+        ("spare", "", "SMUDGE"),
+    ]
+    assert [outline.kind for outline in compared.outlines] == ["right", "found", "missed", "spare"]
