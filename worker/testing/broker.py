@@ -1,0 +1,118 @@
+"""Topics and committed positions in memory, shared by the sources and sinks of a test.
+
+Invariant: each partition is owned by at most one source of a group, and offsets rise by one with each record, but for
+the gaps that a test asks for.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from worker.domain.records import (
+    ClusterDescription,
+    CommitPoint,
+    Coordinate,
+    Headers,
+    OutgoingRecord,
+    Record,
+    TopicLimits,
+    TopicPartition,
+)
+
+_FIRST_TIMESTAMP_MS = 1_700_000_000_000
+
+
+@dataclass(slots=True)
+class _Log:
+    records: list[Record] = field(default_factory=list)
+    end: int = 0
+
+
+class MemoryBroker:
+    """A broker without a network.
+
+    `reachable` may be set to False: then it describes nothing and takes nothing. Committed positions are kept by group
+    and partition in `committed`, and survive the crash of a member.
+    """
+
+    def __init__(self, cluster_id: str = "memory") -> None:
+        self.cluster_id = cluster_id
+        self.reachable = True
+        self.committed: dict[tuple[str, TopicPartition], CommitPoint] = {}
+        self.owners: dict[tuple[str, TopicPartition], object] = {}
+        self._limits: dict[str, TopicLimits] = {}
+        self._logs: dict[TopicPartition, _Log] = {}
+        self._watchers: list[Callable[[], None]] = []
+
+    def create_topic(self, name: str, partitions: int = 1, max_message_bytes: int | None = None) -> None:
+        """Make a topic, or change the limits of one that exists; its records stay."""
+        self._limits[name] = TopicLimits(partitions, max_message_bytes)
+        for number in range(partitions):
+            self._logs.setdefault(TopicPartition(name, number), _Log())
+
+    def delete_topic(self, name: str) -> None:
+        """Remove a topic with its records."""
+        for partition in self.partitions(name):
+            del self._logs[partition]
+        del self._limits[name]
+
+    def partitions(self, topic: str) -> tuple[TopicPartition, ...]:
+        """Return a topic's partitions, none for one that does not exist."""
+        limits = self._limits.get(topic)
+        return tuple(TopicPartition(topic, number) for number in range(limits.partitions if limits else 0))
+
+    def limits(self, topic: str) -> TopicLimits | None:
+        """Return a topic's limits, None for one that does not exist."""
+        return self._limits.get(topic)
+
+    def describe(self, topics: Collection[str], *, limits_hidden: bool = False) -> ClusterDescription:
+        """Return what a real broker says of itself and these topics."""
+        found = {name: self._limits.get(name) for name in topics}
+        if limits_hidden:
+            found = {name: limits and TopicLimits(limits.partitions, None) for name, limits in found.items()}
+        return ClusterDescription(self.cluster_id, found)
+
+    def append(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int = 0,
+        gap: int = 0,
+    ) -> Record:
+        """Write a record, after a gap of so many offsets, and return it as a reader gets it."""
+        log = self._logs[TopicPartition(topic, partition)]
+        offset = log.end + gap
+        timestamp_ms = _FIRST_TIMESTAMP_MS + offset
+        record = Record(Coordinate(topic, partition, offset), key, value, headers, timestamp_ms)
+        log.records.append(record)
+        log.end = offset + 1
+        for watcher in self._watchers:
+            watcher()
+        return record
+
+    def take(self, record: OutgoingRecord) -> None:
+        """Write a sink's record; those of one key go to one partition."""
+        limits = self._limits[record.topic]
+        partition = sum(record.key or b"") % limits.partitions
+        self.append(record.topic, record.value, key=record.key, headers=record.headers, partition=partition)
+
+    def records(self, topic: str) -> list[Record]:
+        """Return all records of a topic, by partition and offset."""
+        return [record for partition in self.partitions(topic) for record in self._logs[partition].records]
+
+    def read(self, partition: TopicPartition, offset: int, limit: int) -> list[Record]:
+        """Return at most `limit` records of a partition from an offset on."""
+        log = self._logs.get(partition)
+        return [record for record in log.records if record.coordinate.offset >= offset][:limit] if log else []
+
+    def truncate(self, partition: TopicPartition, end: int) -> None:
+        """Lose a partition's records from an offset on, as an unclean election of a leader does."""
+        log = self._logs[partition]
+        log.records = [record for record in log.records if record.coordinate.offset < end]
+        log.end = min(log.end, end)
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` after each record that is written."""
+        self._watchers.append(watcher)

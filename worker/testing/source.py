@@ -1,0 +1,172 @@
+"""A member of a consumer group without a broker.
+
+Invariants: the same as the real one's. Records are handed over from the event loop, never from inside a call; none of
+a partition comes before its `assigned` has returned, nor after its `revoked` was asked; nothing comes over the
+allowance, and nothing of a paused partition.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from worker.domain.errors import BrokerError
+from worker.domain.records import CommitPoint, Record, TopicPartition
+from worker.ports import SourceListener
+from worker.testing.broker import MemoryBroker
+
+
+class MemorySource:
+    """A `RecordSource` over a `MemoryBroker`, which a test can make to suffer.
+
+    `start` takes all partitions that no other member of the group owns, unless `takes_at_start` is False; `assign`,
+    `revoke` and `lose` are what a group's coordinator does; `crash` ends the member without a word; `fail` ends it
+    with an error. While `refuses_commits` is set commits wait, as they do where the coordinator is away. `polls` is
+    what `alive` answers.
+    """
+
+    def __init__(
+        self, broker: MemoryBroker, topic: str, *, group_id: str = "labelwire", takes_at_start: bool = True
+    ) -> None:
+        self.refuses_commits = False
+        self.polls = True
+        self.allowed_total = 0
+        self.paused: frozenset[TopicPartition] = frozenset()
+        self.delivered = 0
+        self._broker = broker
+        self._topic = topic
+        self._group_id = group_id
+        self._takes_at_start = takes_at_start
+        self._listener: SourceListener | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._pending: dict[TopicPartition, CommitPoint] = {}
+        self._failure: BaseException | None = None
+        self._turn_is_due = False
+
+    # The port.
+
+    async def start(self, listener: SourceListener) -> None:
+        """Join the group. Raises BrokerError while the broker is not reachable."""
+        if not self._broker.reachable:
+            raise BrokerError("The memory broker is not reachable.")
+        self._listener, self._loop = listener, asyncio.get_running_loop()
+        self._broker.watch(self._wake)
+        if self._takes_at_start:
+            await self.assign([p for p in self._broker.partitions(self._topic) if self._owner(p) is None])
+
+    def allow(self, total_records: int, paused: Collection[TopicPartition]) -> None:
+        """Let the source deliver until it has delivered `total_records`, none of them of `paused`."""
+        self.allowed_total, self.paused = total_records, frozenset(paused)
+        self._wake()
+
+    def commit(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Commit at the next turn of the loop."""
+        self._pending.update(points)
+        self._wake()
+
+    def alive(self) -> bool:
+        """Answer `polls`."""
+        return self.polls
+
+    async def close(self) -> None:
+        """Hand back all partitions and leave. Raises what `fail` was given."""
+        if self._listener is not None:
+            self._commit_pending()
+            await self.revoke(list(self._positions))
+            self._listener = None
+        if self._failure is not None:
+            raise self._failure
+
+    # What happens to a member.
+
+    @property
+    def held(self) -> frozenset[TopicPartition]:
+        """The partitions of the present assignment."""
+        return frozenset(self._positions)
+
+    async def assign(self, partitions: Collection[TopicPartition]) -> None:
+        """Give this member partitions that no other one owns."""
+        committed = {}
+        for partition in partitions:
+            if self._owner(partition) is not None:
+                raise ValueError(f"{partition} has an owner already")
+            self._broker.owners[self._group_id, partition] = self
+            committed[partition] = self._broker.committed.get((self._group_id, partition))
+        await self._told.assigned(committed)
+        for partition, point in committed.items():
+            self._positions[partition] = point.offset if point else 0
+        self._wake()
+
+    async def revoke(self, partitions: Collection[TopicPartition]) -> None:
+        """Take partitions away in an orderly way, and commit what the listener returns."""
+        ended = self._stop(partitions)
+        points = await self._told.revoked(ended)
+        self._store({p: point for p, point in self._pending.items() if p in ended} | dict(points))
+        self._release(ended)
+
+    def lose(self, partitions: Collection[TopicPartition]) -> None:
+        """Take partitions away without asking: what waits to be committed is dropped."""
+        ended = self._stop(partitions)
+        self._release(ended)
+        self._told.lost(ended)
+
+    def crash(self) -> None:
+        """End without a word and without a commit; others may own the partitions from now on."""
+        self._release(self._stop(list(self._positions)))
+        self._listener = None
+
+    def fail(self, error: BaseException) -> None:
+        """End by itself with an error that `close` raises."""
+        self._failure = error
+        self._told.failed(error)
+
+    # Turns of the event loop.
+
+    @property
+    def _told(self) -> SourceListener:
+        if self._listener is None:
+            raise RuntimeError("the source has not been started, or has ended")
+        return self._listener
+
+    def _owner(self, partition: TopicPartition) -> object | None:
+        return self._broker.owners.get((self._group_id, partition))
+
+    def _stop(self, partitions: Collection[TopicPartition]) -> set[TopicPartition]:
+        return {partition for partition in partitions if self._positions.pop(partition, None) is not None}
+
+    def _release(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            self._pending.pop(partition, None)
+            self._broker.owners.pop((self._group_id, partition), None)
+
+    def _wake(self) -> None:
+        if self._loop is not None and self._listener is not None and not self._turn_is_due:
+            self._turn_is_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_is_due = False
+        if self._listener is None:
+            return
+        self._commit_pending()
+        records = self._records(self.allowed_total - self.delivered)
+        if records and self._failure is None:
+            for record in records:
+                self._positions[record.topic_partition] = record.coordinate.offset + 1
+            self.delivered += len(records)
+            self._listener.received(records)
+
+    def _records(self, room: int) -> list[Record]:
+        records: list[Record] = []
+        for partition, position in self._positions.items():
+            if partition not in self.paused and room > len(records):
+                records += self._broker.read(partition, position, room - len(records))
+        return records
+
+    def _commit_pending(self) -> None:
+        if not self.refuses_commits:
+            points, self._pending = self._pending, {}
+            self._store(points)
+
+    def _store(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
+        if not self.refuses_commits:
+            self._broker.committed.update({(self._group_id, partition): point for partition, point in points.items()})
