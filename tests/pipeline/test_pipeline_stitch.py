@@ -13,7 +13,7 @@ from worker.domain.geometry import Transform
 from worker.domain.image import PageImage, Pixels, ProbabilityMap
 from worker.domain.manifest import DetectionThresholds, TileShapes
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.stitch import find_regions, stitch, upright_quad
+from worker.pipeline.stitch import find_regions, orient_quads, stitch
 from worker.pipeline.tile import tile_page
 
 THRESHOLDS = DetectionThresholds()
@@ -125,7 +125,27 @@ def test_a_quad_begins_where_its_line_does(
     if height >= 1.5 * width:
         expected = np.roll(expected, -1, axis=0)
     shuffled = np.roll(expected, first, axis=0)
-    np.testing.assert_allclose(upright_quad(shuffled[::-1] if reverse else shuffled), expected, atol=1e-6)
+    (quad,) = orient_quads([shuffled[::-1] if reverse else shuffled])
+    np.testing.assert_allclose(quad, expected, atol=1e-6)
+
+
+def rectangle(width: float, height: float) -> NDArray[np.float64]:
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "running_down"),
+    [
+        ([(100, 20), (20, 20), (20, 25), (20, 40)], [False, False, False, True]),
+        ([(20, 100), (20, 20), (25, 20), (40, 20)], [True, True, True, False]),
+        ([(100, 20), (20, 90), (20, 20)], [False, True, False]),
+        ([(20, 20)], [False]),
+        ([], []),
+    ],
+)
+def test_squarish_rectangles_run_as_the_page_does(shapes: list[tuple[float, float]], running_down: list[bool]) -> None:
+    quads = orient_quads([rectangle(*shape) for shape in shapes])
+    assert [bool(quad[1, 1] > quad[0, 1]) for quad in quads] == running_down
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,7 +5,8 @@ AAAI 2020) with the order of steps that PP-OCR uses. Invariant: boxes are found 
 cut by a tile's edge; there is no ceiling on their number.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -18,7 +19,8 @@ from worker.domain.manifest import DetectionThresholds
 from worker.pipeline.tile import TiledPage
 
 _GROWN_MARGIN_PIXELS: Final = 2
-_TURNED_RATIO: Final = 1.5
+_LONGISH_RATIO: Final = 1.5
+_TINY: Final = 1e-9
 _DILATION: Final = np.ones((2, 2), dtype=np.uint8)
 
 
@@ -42,25 +44,32 @@ def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> l
         binary = np.asarray(cv2.dilate(binary, _DILATION), dtype=np.uint8)
     contours, _ = cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found = (_region(contour, page_map.values, thresholds) for contour in contours)
-    return [TextRegion(upright_quad(page_map.to_page.apply(quad)), score) for quad, score in _present(found)]
+    kept = [region for region in found if region is not None]
+    quads = orient_quads([page_map.to_page.apply(corners) for corners, _ in kept])
+    return [TextRegion(quad, score) for quad, (_, score) in zip(quads, kept, strict=True)]
 
 
-def upright_quad(corners: Points) -> Points:
-    """Order the corners of a rectangle clockwise so that the first edge runs along the line of text.
+def orient_quads(rectangles: Sequence[Points]) -> list[Points]:
+    """Order the corners of a page's rectangles clockwise so that each first edge runs along the line of text.
 
-    The line is taken to run to the right; where the rectangle is at least 1.5 times as high as wide, to run down.
-    `corners` is float64 [4, 2] in order around the rectangle.
+    Lines run to the right or down, as most of the page's clearly longish rectangles do, by length; a rectangle that is
+    at least 1.5 times as long the other way runs that way. Each of `rectangles` is float64 [4, 2], in order around it.
     """
-    corners = _clockwise(corners)
-    edges = np.roll(corners, -1, axis=0) - corners
-    first = int(np.argmax(edges[:, 0] / np.maximum(np.hypot(edges[:, 0], edges[:, 1]), 1e-9)))
-    quad = np.roll(corners, -first, axis=0)
-    width, height = np.hypot(*(quad[1] - quad[0])), np.hypot(*(quad[2] - quad[1]))
-    return np.roll(quad, -1, axis=0) if height >= _TURNED_RATIO * width else quad
+    quads = [_level(corners) for corners in rectangles]
+    widths = np.array([math.dist(quad[0], quad[1]) for quad in quads])
+    heights = np.array([math.dist(quad[1], quad[2]) for quad in quads])
+    wide, tall = widths >= _LONGISH_RATIO * heights, heights >= _LONGISH_RATIO * widths
+    runs_down = ~wide if heights[tall].sum() > widths[wide].sum() else tall
+    return [np.roll(quad, -1, axis=0) if down else quad for quad, down in zip(quads, runs_down, strict=True)]
 
 
-def _present(found: Iterable[tuple[Points, float] | None]) -> Iterator[tuple[Points, float]]:
-    return (region for region in found if region is not None)
+def _level(corners: Points) -> Points:
+    """Order corners clockwise, beginning with the edge that runs most to the right."""
+    (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[1]
+    clockwise = corners if ax * by - ay * bx >= 0 else corners[::-1]
+    edges = np.roll(clockwise, -1, axis=0) - clockwise
+    rightward = edges[:, 0] / np.maximum(np.hypot(edges[:, 0], edges[:, 1]), _TINY)
+    return np.roll(clockwise, -int(np.argmax(rightward)), axis=0)
 
 
 def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -> tuple[Points, float] | None:
@@ -93,8 +102,3 @@ def _mean_inside(corners: MatLike, values: Pixels) -> float:
     mask = np.zeros((bottom - top + 1, right - left + 1), dtype=np.uint8)
     cv2.fillPoly(mask, [(np.asarray(corners) - (left, top)).astype(np.int32)], (1,))
     return float(cv2.mean(values[top : bottom + 1, left : right + 1], mask)[0]) / 255
-
-
-def _clockwise(corners: Points) -> Points:
-    (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[1]
-    return corners if ax * by - ay * bx >= 0 else corners[::-1]

@@ -1,0 +1,147 @@
+"""A server that this worker cannot use is refused with a sentence that says what differs."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
+from worker.pipeline.models import load_models
+from worker.ports import ModelDescription, TensorSpec
+from worker.testing.backend import DEFAULT_BUCKETS, FakeBackend
+from worker.testing.block_script import DICTIONARY
+
+Models = dict[str, ModelDescription]
+
+
+def set_manifest(models: Models, name: str, **changes: Any) -> None:  # noqa: ANN401 - any JSON
+    manifest = json.loads(models[name].parameters["manifest"])
+    manifest.update(changes)
+    set_parameter(models, name, "manifest", json.dumps(manifest))
+
+
+def set_parameter(models: Models, name: str, parameter: str, value: str | None) -> None:
+    parameters = dict(models[name].parameters)
+    parameters.pop(parameter, None)
+    if value is not None:
+        parameters[parameter] = value
+    models[name] = replace(models[name], parameters=parameters)
+
+
+def set_tensors(models: Models, name: str, *, inputs: tuple[TensorSpec, ...] | None = None,
+                outputs: tuple[TensorSpec, ...] | None = None) -> None:  # fmt: skip
+    model = models[name]
+    models[name] = replace(model, inputs=inputs or model.inputs, outputs=outputs or model.outputs)
+
+
+def lower_the_lines(models: Models) -> None:
+    set_manifest(models, "line_orientation", line_height=32)
+    set_tensors(models, "line_orientation", inputs=(TensorSpec("line", "UINT8", (32, -1, 3)),))
+
+
+async def test_a_server_that_fits_gives_a_model_set() -> None:
+    models = await load_models(FakeBackend(max_batch_size=6))
+    assert models.detector.name == "text_detector"
+    assert models.line.bucket_widths == DEFAULT_BUCKETS
+    assert (models.line.height, models.line.stride, models.line.pad_value) == (48, 8, 255)
+    assert {width: model.name for width, model in models.recognizers.items()} == {
+        96: "text_recognizer_w96",
+        192: "text_recognizer_w192",
+        320: "text_recognizer_w320",
+        640: "text_recognizer_w640",
+        1280: "text_recognizer",
+    }
+    assert models.readers[96].name == "text_reader_w96"
+    assert models.dictionary == DICTIONARY
+    assert set(models.used) == {"text_detector", "line_orientation", "text_recognizer"}
+    assert models.used["text_recognizer"].version == "1"
+
+
+async def test_a_reader_takes_no_more_than_its_smallest_member() -> None:
+    backend = FakeBackend(max_batch_size=16)
+    backend.models["line_orientation"] = replace(backend.models["line_orientation"], max_batch_size=3)
+    backend.models["text_recognizer_w96"] = replace(backend.models["text_recognizer_w96"], max_batch_size=2)
+    models = await load_models(backend)
+    assert {width: model.max_batch_size for width, model in models.readers.items()} == {
+        96: 2, 192: 3, 320: 3, 640: 3, 1280: 3,
+    }  # fmt: skip
+    assert models.recognizers[192].max_batch_size == 16
+
+
+MISMATCHES: dict[str, tuple[Callable[[Models], object], str]] = {
+    "no detector": (lambda m: m.pop("text_detector"), "no model text_detector"),
+    "no bucket": (lambda m: m.pop("text_recognizer_w320"), "no model text_recognizer_w320"),
+    "no reader": (lambda m: m.pop("text_reader"), "no model text_reader"),
+    "no manifest": (lambda m: set_parameter(m, "text_detector", "manifest", None), "no parameter `manifest`"),
+    "broken manifest": (lambda m: set_parameter(m, "text_detector", "manifest", "{"), "text_detector.*JSON"),
+    "other version": (
+        lambda m: set_manifest(m, "text_reader", schema="labelwire.manifest/2"),
+        r"text_reader is not one of labelwire.manifest/1 \(schema",
+    ),
+    "unknown field": (lambda m: set_manifest(m, "line_orientation", colour="blue"), "colour"),
+    "other role": (lambda m: m.update(text_detector=m["line_orientation"]), "says it is a line_orientation"),
+    "other input": (
+        lambda m: set_tensors(m, "text_detector", inputs=(TensorSpec("x", "FP32", (3, -1, -1)),)),
+        "text_detector has the inputs x instead of image",
+    ),
+    "missing output": (
+        lambda m: set_tensors(m, "text_reader", outputs=m["text_reader"].outputs[:2]),
+        "outputs confidence, token instead of confidence, token, upside_down",
+    ),
+    "other type": (
+        lambda m: set_tensors(m, "text_detector", inputs=(TensorSpec("image", "FP32", (-1, -1, 3)),)),
+        r"image of text_detector is FP32 \[-1, -1, 3\] instead of UINT8",
+    ),
+    "other rank": (
+        lambda m: set_tensors(m, "text_detector", outputs=(TensorSpec("probability", "UINT8", (1, -1, -1)),)),
+        r"UINT8 \[1, -1, -1\] instead of UINT8 \[-1, -1\]",
+    ),
+    "other height": (
+        lambda m: set_tensors(m, "line_orientation", inputs=(TensorSpec("line", "UINT8", (32, -1, 3)),)),
+        r"\[32, -1, 3\] instead of UINT8 \[48, -1, 3\]",
+    ),
+    "heights that differ": (
+        lower_the_lines,
+        "line_orientation has line_height 32, but text_recognizer has 48",
+    ),
+    "no dictionary": (lambda m: set_parameter(m, "text_recognizer", "dictionary", None), "no parameter `dictionary`"),
+    "dictionary no JSON": (lambda m: set_parameter(m, "text_recognizer", "dictionary", "[a"), "not JSON"),
+    "dictionary no list": (lambda m: set_parameter(m, "text_recognizer", "dictionary", '{"a": 1}'), "not an array"),
+    "shorter dictionary": (
+        lambda m: set_parameter(m, "text_recognizer", "dictionary", json.dumps(DICTIONARY[:-1])),
+        "38 entries.*another digest",
+    ),
+    "bucket with another dictionary": (
+        lambda m: set_manifest(m, "text_recognizer_w96", dictionary_sha256="1" * 64),
+        "text_recognizer_w96 has dictionary_sha256 111",
+    ),
+    "no buckets": (lambda m: set_manifest(m, "text_recognizer", buckets={}), "names no line widths"),
+    "other buckets": (
+        lambda m: set_manifest(m, "text_reader", buckets={96: "text_reader_w96"}),
+        r"text_reader \[96\]",
+    ),
+    "no batching": (
+        lambda m: m.update(text_detector=replace(m["text_detector"], max_batch_size=0)),
+        "does not batch",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISMATCHES)
+async def test_a_server_that_differs_is_refused_in_a_sentence(name: str) -> None:
+    change, words = MISMATCHES[name]
+    backend = FakeBackend()
+    change(backend.models)
+    with pytest.raises(ServerMismatchError, match=words) as caught:
+        await load_models(backend)
+    assert str(caught.value).endswith(".")
+
+
+async def test_a_server_that_is_away_is_no_mismatch() -> None:
+    backend = FakeBackend()
+    backend.broken = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")
+    with pytest.raises(JobError) as caught:
+        await load_models(backend)
+    assert caught.value.code is ErrorCode.INFERENCE_UNAVAILABLE

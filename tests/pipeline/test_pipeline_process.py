@@ -1,0 +1,139 @@
+"""A page from bytes to text, on a server that reads block script."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.image import PageText, Pixels
+from worker.pipeline.header import read_header
+from worker.pipeline.models import load_models
+from worker.pipeline.options import ImageLimits, PipelineOptions
+from worker.pipeline.pipeline import PageReading, Pipeline
+from worker.testing.backend import FakeBackend
+from worker.testing.block_script import BlockLine, draw_blocks, encode_png
+from worker.testing.clock import ManualClock
+
+LINES = [
+    BlockLine("FROM ANNA", 60, 40),
+    BlockLine("NO 17", 500, 42),
+    BlockLine("BERLIN 10115", 60, 100, height=26),
+    BlockLine("TO BO", 60, 170),
+    BlockLine("1Z999AA10123456784", 60, 230),
+    BlockLine("2 OF 3", 60, 290),
+    BlockLine("KG 12-5", 400, 290),
+    BlockLine("END", 60, 350),
+    BlockLine("-", 300, 352),
+]
+TEXTS = [line.text for line in LINES]
+
+
+def label() -> Pixels:
+    return draw_blocks(LINES, width=800, height=420)
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[FakeBackend]:
+    made = FakeBackend()
+    yield made
+    await made.close()
+
+
+async def read(
+    backend: FakeBackend, executor: Executor, pixels: Pixels, options: PipelineOptions | None = None
+) -> PageReading:
+    pipeline = Pipeline(backend, await load_models(backend), executor, ManualClock(), options or PipelineOptions())
+    picture = encode_png(np.ascontiguousarray(pixels))
+    return await pipeline.process(picture, read_header(picture, ImageLimits()), timeout_seconds=30, request_id="j")
+
+
+def texts(page: PageText) -> list[str]:
+    return [line.text for line in page.lines]
+
+
+async def test_a_label_is_read_in_order_and_in_place(backend: FakeBackend, executor: Executor) -> None:
+    reading = await read(backend, executor, label())
+    assert texts(reading.text) == TEXTS
+    assert (reading.text.width, reading.text.height) == (800, 420)
+    for line, drawn in zip(reading.text.lines, LINES, strict=True):
+        np.testing.assert_allclose(line.polygon[0], [drawn.left, drawn.top], atol=3)
+        assert line.confidence == pytest.approx(0.99)
+        assert line.rotation_degrees == 0.0
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+async def test_a_page_is_read_from_any_side(backend: FakeBackend, executor: Executor, quarters: int) -> None:
+    reading = await read(backend, executor, np.rot90(label(), -quarters))
+    assert texts(reading.text) == TEXTS
+    assert {line.rotation_degrees for line in reading.text.lines} == {90.0 * quarters}
+
+
+async def test_a_large_page_is_read_through_tiles(backend: FakeBackend, executor: Executor) -> None:
+    large = np.asarray(cv2.resize(label(), None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    options = PipelineOptions(tiled_from_pixels=2_000_000, tile_side=320, tile_overlap=96, detection_long_side=320)
+    reading = await read(backend, executor, large, options)
+    assert texts(reading.text) == TEXTS
+    assert sum(call.model == "text_detector" for call in backend.calls) > 8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 900), (300, 200)])
+async def test_a_blank_page_asks_no_recogniser(backend: FakeBackend, executor: Executor, size: tuple[int, int]) -> None:
+    reading = await read(backend, executor, np.full((*size, 3), 255, dtype=np.uint8))
+    assert reading.text.lines == ()
+    assert [call.model for call in backend.calls] == ["text_detector"]
+
+
+async def test_every_stage_is_timed(backend: FakeBackend, executor: Executor) -> None:
+    reading = await read(backend, executor, label())
+    expected = [Stage.DECODE, Stage.TILE, Stage.DETECT, Stage.STITCH, Stage.CROP, Stage.READ, Stage.ASSEMBLE]
+    assert list(reading.timing_seconds) == expected
+
+
+async def test_time_on_the_server_counts_for_its_stage(executor: Executor) -> None:
+    clock = ManualClock()
+    backend = FakeBackend(clock=clock, latency_seconds=2.0)
+    pipeline = Pipeline(backend, await load_models(backend), executor, clock)
+    picture = encode_png(draw_blocks([BlockLine("A", 50, 50)], width=200, height=200))
+    header = read_header(picture, ImageLimits())
+    reading = await pipeline.process(picture, header, timeout_seconds=30)
+    assert reading.timing_seconds[Stage.DETECT] == 2.0
+    assert reading.timing_seconds[Stage.READ] == 2.0
+    assert reading.timing_seconds[Stage.CROP] == 0.0
+
+
+@pytest.mark.parametrize("requests_before", [0, 1])
+async def test_a_failure_of_the_server_is_raised_as_it_is(
+    backend: FakeBackend, executor: Executor, requests_before: int
+) -> None:
+    error = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")
+    backend.fail(*[None] * requests_before, error)
+    with pytest.raises(JobError) as caught:
+        await read(backend, executor, label())
+    assert caught.value is error
+
+
+async def test_a_damaged_picture_makes_no_request(backend: FakeBackend, executor: Executor) -> None:
+    picture = encode_png(label())
+    header = read_header(picture, ImageLimits())
+    pipeline = Pipeline(backend, await load_models(backend), executor, ManualClock())
+    with pytest.raises(JobError) as caught:
+        await pipeline.process(picture[:-200], header, timeout_seconds=30)
+    assert caught.value.code is ErrorCode.IMAGE_CORRUPT
+    assert backend.calls == []
+
+
+async def test_many_pages_at_once_do_not_mix(backend: FakeBackend, executor: Executor) -> None:
+
+    pages = [draw_blocks([BlockLine(f"PAGE {index}", 40, 40)], width=400, height=120) for index in range(20)]
+    readings = await asyncio.gather(*(read(backend, executor, page) for page in pages))
+    assert [texts(reading.text) for reading in readings] == [[f"PAGE {index}"] for index in range(20)]
