@@ -1,0 +1,155 @@
+"""librdkafka's consumer as a script: what a poll brings, what it calls back, and what the coordinator answers."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+
+TOPIC = "jobs"
+
+# librdkafka's own names.
+TIMED_OUT = KafkaError._TIMED_OUT  # noqa: SLF001
+TRANSPORT = KafkaError._TRANSPORT  # noqa: SLF001
+ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A message that a poll brings, of partition 0 unless said otherwise."""
+
+    at: int
+    of: int = 0
+    problem: KafkaError | None = None
+
+    def error(self) -> KafkaError | None:
+        return self.problem
+
+    def topic(self) -> str:
+        return TOPIC
+
+    def partition(self) -> int:
+        return self.of
+
+    def offset(self) -> int:
+        return self.at
+
+    def key(self) -> bytes | None:
+        return None
+
+    def value(self) -> bytes | None:
+        return b"x"
+
+    def headers(self) -> None:
+        return None
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, 1000)
+
+
+Step = Callable[["ScriptedConsumer"], Brought | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the coordinator tells of partition 0: a position, or an error."""
+
+    offset: int
+    error: KafkaError | None = None
+    topic: str = TOPIC
+    partition: int = 0
+    metadata: str | None = None
+
+
+def refused(code: int) -> KafkaException:
+    """Return what librdkafka raises."""
+    return KafkaException(KafkaError(code))
+
+
+class ScriptedConsumer:
+    """Stands in for `confluent_kafka.Consumer`.
+
+    `polls` and `consumes` are steps, taken one at each call; a step may call a rebalance back. `answers` are what
+    `committed` returns or raises. `refusals` are what commits raise, one by one, and `late_refusals` what the callback
+    says of asynchronous ones; None lets one through. `commits` lists partition, offset and metadata of what was taken.
+    """
+
+    def __init__(self) -> None:
+        self.polls: deque[Step] = deque()
+        self.consumes: deque[Step] = deque()
+        self.answers: deque[list[Told] | KafkaException] = deque()
+        self.refusals: deque[KafkaException | None] = deque()
+        self.late_refusals: deque[KafkaError | None] = deque()
+        self.commits: list[tuple[int, int, str | None]] = []
+        self.on_close: Step = lambda _: None
+        self.closed = False
+        self.idle = threading.Event()
+        self._reports: list[tuple[KafkaError | None, list[KafkaPartition]]] = []
+
+    def made_with(self, options: dict[str, Any]) -> Any:  # noqa: ANN401 - it stands in for a class of C
+        self.options = options
+        return self
+
+    def subscribe(self, _topics: list[str], **callbacks: Callable[..., None]) -> None:
+        self._callbacks = callbacks
+
+    def rebalance(self, kind: str, *partitions: int) -> None:
+        """Call `on_assign`, `on_revoke` or `on_lost` back."""
+        self._callbacks[kind](self, [KafkaPartition(TOPIC, partition) for partition in partitions])
+
+    def poll(self, timeout: float) -> Brought | None:
+        reports, self._reports = self._reports, []
+        for error, partitions in reports:
+            self.options["on_commit"](error, partitions)
+        if self.polls:
+            return self.polls.popleft()(self)
+        self.idle.set()
+        threading.Event().wait(min(timeout, 0.01))
+        return None
+
+    def consume(self, _count: int, _timeout: float) -> list[Brought]:
+        brought = self.consumes.popleft()(self) if self.consumes else None
+        return [brought] if brought else []
+
+    def committed(self, partitions: list[KafkaPartition], *, timeout: float) -> Sequence[KafkaPartition | Told]:
+        assert timeout > 0
+        answer = self.answers.popleft() if self.answers else partitions
+        if isinstance(answer, KafkaException):
+            raise answer
+        return answer
+
+    def commit(self, *, offsets: list[KafkaPartition], asynchronous: bool) -> list[KafkaPartition] | None:
+        refusal = self.refusals.popleft() if self.refusals else None
+        if refusal is not None:
+            raise refusal
+        self.commits += [(part.partition, part.offset, part.metadata) for part in offsets]
+        if asynchronous:
+            self._reports.append((self.late_refusals.popleft() if self.late_refusals else None, offsets))
+            return None
+        return offsets
+
+    def incremental_assign(self, _partitions: list[KafkaPartition]) -> None:
+        """The script brings what it brings."""
+
+    def incremental_unassign(self, _partitions: list[KafkaPartition]) -> None:
+        """The script brings what it brings."""
+
+    def position(self, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
+        return [KafkaPartition(part.topic, part.partition, 3) for part in partitions]
+
+    def get_watermark_offsets(self, _partition: KafkaPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached
+        return (0, 10)
+
+    def pause(self, _partitions: list[KafkaPartition]) -> None:
+        """Nothing is prefetched here."""
+
+    def resume(self, _partitions: list[KafkaPartition]) -> None:
+        """Nothing is prefetched here."""
+
+    def close(self) -> None:
+        self.on_close(self)
+        self.closed = True

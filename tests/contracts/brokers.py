@@ -1,0 +1,141 @@
+"""The brokers that source and sink are held to their contracts on: memory, librdkafka's mock cluster, a real one."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Protocol
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from worker.adapters.clock import SystemClock
+from worker.adapters.kafka.admin import TopicSpec, create_topics
+from worker.adapters.kafka.sink import KafkaSink
+from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.kafka.tools import TopicReader
+from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
+from worker.ports import RecordSink, RecordSource
+from worker.settings import KafkaSettings
+from worker.testing.broker import MemoryBroker
+from worker.testing.events import RecordedEvents
+from worker.testing.sink import MemorySink
+from worker.testing.source import MemorySource
+
+PARTITIONS = 4
+
+
+class Broker(Protocol):
+    """What the contracts need of a broker; each instance has one group of its own."""
+
+    topic: str
+
+    @property
+    def moves_partitions(self) -> bool:
+        """Whether its coordinator gives partitions of one living member to another."""
+
+    @property
+    def takes_a_second_member(self) -> bool:
+        """Whether a member may join after another has left; the mock cluster lets it wait for ever."""
+
+    def source(self) -> RecordSource:
+        """Return a new member of the group."""
+
+    def sink(self) -> RecordSink:
+        """Return a new sink."""
+
+    async def create(self, topic: str, max_message_bytes: int | None = None) -> None:
+        """Create a topic of four partitions."""
+
+    async def write(self, record: OutgoingRecord, partition: int) -> None:
+        """Write a record to a partition, around any sink."""
+
+    async def read(self, topic: str, count: int) -> list[Record]:
+        """Return the first records of a topic."""
+
+    async def committed(self, partition: int) -> CommitPoint | None:
+        """Return what the group has committed for a partition of `topic`."""
+
+
+class Memory:
+    """No broker at all."""
+
+    moves_partitions = False
+    takes_a_second_member = True
+
+    def __init__(self) -> None:
+        self.topic = "jobs"
+        self.broker = MemoryBroker()
+
+    def source(self) -> MemorySource:
+        return MemorySource(self.broker, self.topic)
+
+    def sink(self) -> MemorySink:
+        return MemorySink(self.broker)
+
+    async def create(self, topic: str, max_message_bytes: int | None = None) -> None:
+        self.broker.create_topic(topic, PARTITIONS, max_message_bytes)
+
+    async def write(self, record: OutgoingRecord, partition: int) -> None:
+        self.broker.append(record.topic, record.value, key=record.key, headers=record.headers, partition=partition)
+
+    async def read(self, topic: str, count: int) -> list[Record]:
+        return self.broker.records(topic)[:count]
+
+    async def committed(self, partition: int) -> CommitPoint | None:
+        return self.broker.committed.get(("labelwire", TopicPartition(self.topic, partition)))
+
+
+class Kafka:
+    """A broker that speaks Kafka's protocol; the classic one on the mock cluster, KIP-848 on the real one."""
+
+    def __init__(self, bootstrap_servers: str, *, real: bool) -> None:
+        self.topic = f"jobs-{uuid.uuid4().hex[:12]}"
+        self.moves_partitions = self.takes_a_second_member = real
+        self.events = RecordedEvents()
+        self.settings = KafkaSettings(
+            bootstrap_servers=bootstrap_servers,
+            group_id=f"group-{uuid.uuid4().hex[:12]}",
+            group_protocol="consumer" if real else "classic",
+        )
+
+    def source(self) -> KafkaSource:
+        return KafkaSource(self.settings, self.topic, drain_seconds=5.0, clock=SystemClock(), event_sink=self.events)
+
+    def sink(self) -> KafkaSink:
+        return KafkaSink(self.settings)
+
+    async def create(self, topic: str, max_message_bytes: int | None = None) -> None:
+        configs: Mapping[str, str] = {"max.message.bytes": str(max_message_bytes)} if max_message_bytes else {}
+        spec = TopicSpec(topic, PARTITIONS, configs)
+        await asyncio.to_thread(create_topics, self.settings.bootstrap_servers, [spec])
+
+    async def write(self, record: OutgoingRecord, partition: int) -> None:
+        producer = Producer({"bootstrap.servers": self.settings.bootstrap_servers, "linger.ms": 0})
+        headers: list[tuple[str, str | bytes | None]] = [*record.headers]
+        producer.produce(record.topic, record.value, record.key, partition=partition, headers=headers)
+        assert await asyncio.to_thread(producer.flush, 20.0) == 0
+
+    async def read(self, topic: str, count: int) -> list[Record]:
+        return await asyncio.to_thread(self._read, topic, count)
+
+    def _read(self, topic: str, count: int) -> list[Record]:
+        records: list[Record] = []
+        deadline = time.monotonic() + 20
+        with TopicReader(self.settings.bootstrap_servers, [topic]) as reader:
+            while len(records) < count and time.monotonic() < deadline:
+                record = reader.poll(0.2)
+                records += [record] if record else []
+        return records
+
+    async def committed(self, partition: int) -> CommitPoint | None:
+        return await asyncio.to_thread(self._committed, partition)
+
+    def _committed(self, partition: int) -> CommitPoint | None:
+        options = {"bootstrap.servers": self.settings.bootstrap_servers, "group.id": self.settings.group_id}
+        consumer = Consumer(options)
+        try:
+            (found,) = consumer.committed([KafkaPartition(self.topic, partition)], timeout=20)
+        finally:
+            consumer.close()
+        return CommitPoint(found.offset, found.metadata or "") if found.offset >= 0 else None

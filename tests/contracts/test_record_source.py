@@ -1,0 +1,303 @@
+"""What every RecordSource must do, the real one and the fake."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from pydantic import SecretStr
+
+from tests.contracts.brokers import PARTITIONS, Broker, Kafka
+from worker.adapters.clock import SystemClock
+from worker.adapters.kafka.source import KafkaSource
+from worker.domain.errors import BrokerError
+from worker.domain.offsets import encode_metadata
+from worker.domain.records import CommitPoint, Headers, OutgoingRecord, Record, TopicPartition
+from worker.ports import RecordSource
+from worker.settings import KafkaSettings
+from worker.testing.events import RecordedEvents
+
+# The mock cluster lets a group wait three seconds for its members.
+PATIENCE_SECONDS = 30.0
+SILENCE_SECONDS = 1.0
+MANY = 1_000_000
+
+
+class Listener:
+    """Keeps what it is told, in order, and checks what holds at any time."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.held: dict[TopicPartition, CommitPoint | None] = {}
+        self.revocations: list[set[TopicPartition]] = []
+        self.points: dict[TopicPartition, CommitPoint] = {}
+        self.failures: list[BaseException] = []
+        self.violations: list[str] = []
+        self.on_revoked: Callable[[], None] = lambda: None
+        self.on_assigned: Callable[[], None] = lambda: None
+        self.assigning_seconds = 0.0
+        self._changed = asyncio.Event()
+
+    def received(self, records: Sequence[Record]) -> None:
+        self.violations += [f"{r.coordinate} is not held" for r in records if r.topic_partition not in self.held]
+        self.records += records
+        self._changed.set()
+
+    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
+        self.on_assigned()
+        await asyncio.sleep(self.assigning_seconds)
+        self.held.update(partitions)
+        self._changed.set()
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
+        for partition in partitions:
+            self.held.pop(partition, None)
+        self.on_revoked()
+        await asyncio.sleep(0.05)  # what comes meanwhile comes too late
+        self.revocations.append(set(partitions))
+        self._changed.set()
+        return {partition: point for partition, point in self.points.items() if partition in partitions}
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            self.held.pop(partition, None)
+
+    def failed(self, error: BaseException) -> None:
+        self.failures.append(error)
+        self._changed.set()
+
+    def offsets(self, partition: int) -> list[int]:
+        return [record.coordinate.offset for record in self.records if record.coordinate.partition == partition]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_received(self, count: int) -> None:
+        await self.until(lambda: len(self.records) >= count)
+
+
+@asynccontextmanager
+async def member(broker: Broker, listener: Listener, allowed: int = MANY) -> AsyncIterator[RecordSource]:
+    source = broker.source()
+    await source.start(listener)
+    source.allow(allowed, ())
+    try:
+        yield source
+    finally:
+        await source.close()
+    assert listener.violations == []
+
+
+async def write(broker: Broker, count: int, partition: int = 0, value: bytes = b"x") -> None:
+    for number in range(count):
+        await broker.write(OutgoingRecord(broker.topic, b"%d" % number, value, ()), partition)
+
+
+def skip_without_a_second_member(broker: Broker) -> None:
+    if not broker.takes_a_second_member:
+        pytest.skip("the mock cluster gives a second member of a group nothing")
+
+
+def partition(broker: Broker, number: int) -> TopicPartition:
+    return TopicPartition(broker.topic, number)
+
+
+async def test_all_partitions_are_assigned_and_records_come_in_order(broker: Broker) -> None:
+    await write(broker, 5, partition=0)
+    await write(broker, 3, partition=2)
+    listener = Listener()
+    async with member(broker, listener):
+        await listener.until_received(8)
+        assert set(listener.held) == {partition(broker, number) for number in range(PARTITIONS)}
+    assert set(listener.revocations[-1]) == {partition(broker, number) for number in range(PARTITIONS)}
+    assert listener.offsets(0) == [0, 1, 2, 3, 4]
+    assert listener.offsets(2) == [0, 1, 2]
+
+
+async def test_no_record_comes_before_assigned_has_returned(broker: Broker) -> None:
+    await write(broker, 2)
+    listener = Listener()
+    listener.assigning_seconds = 0.1
+    async with member(broker, listener):
+        await listener.until_received(2)
+    assert listener.violations == []
+    assert listener.offsets(0) == [0, 1]
+
+
+async def test_bytes_come_as_they_were_written(broker: Broker) -> None:
+    written: list[tuple[bytes | None, bytes | None, Headers]] = [
+        (None, b"value", ()),
+        (b"key", None, ()),
+        (None, None, ()),
+        (b"", b"", (("empty", b""),)),
+        (b"\xff\x00", b"\x00\xff\n", (("twice", b"\xff\xfe"), ("once", b"1"), ("twice", b"\x00"))),
+        ("schlüssel".encode(), b"v", (("übermaß", "größe".encode()),)),
+    ]
+    for key, value, headers in written:
+        await broker.write(OutgoingRecord(broker.topic, key, value, headers), 1)
+    listener = Listener()
+    async with member(broker, listener):
+        await listener.until_received(len(written))
+    assert [(record.key, record.value, record.headers) for record in listener.records] == written
+    assert [record.coordinate for record in listener.records] == [(broker.topic, 1, n) for n in range(len(written))]
+    assert min(record.timestamp_ms for record in listener.records) > 0
+
+
+async def test_nothing_comes_over_the_allowance(broker: Broker) -> None:
+    await write(broker, 9)
+    listener = Listener()
+    async with member(broker, listener, allowed=0) as source:
+        await listener.until(lambda: bool(listener.held))
+        source.allow(4, ())
+        await listener.until_received(4)
+        await asyncio.sleep(SILENCE_SECONDS)  # long enough that the source pauses
+        assert listener.offsets(0) == [0, 1, 2, 3]
+        source.allow(7, ())
+        await listener.until_received(7)
+        source.allow(9, ())
+        await listener.until_received(9)
+    assert listener.offsets(0) == list(range(9))
+
+
+async def test_a_long_pause_and_a_rebalance_under_it_bring_at_most_one_record_over_the_allowance(
+    broker: Broker,
+) -> None:
+    await write(broker, 5)
+    listener = Listener()
+    async with member(broker, listener, allowed=0) as source:
+        await listener.until(lambda: bool(listener.held))
+        await asyncio.sleep(SILENCE_SECONDS)
+        assert len(listener.records) <= 1
+        source.allow(5, ())
+        await listener.until_received(5)
+    assert listener.offsets(0) == list(range(5))
+
+
+async def test_a_paused_partition_delivers_nothing_while_others_do(broker: Broker) -> None:
+    listener = Listener()
+    async with member(broker, listener) as source:
+        await listener.until(lambda: bool(listener.held))
+        source.allow(MANY, [partition(broker, 0)])
+        await asyncio.sleep(0.3)  # a poll that runs is let run
+        await write(broker, 3, partition=0)
+        await write(broker, 3, partition=1)
+        await listener.until_received(3)
+        await asyncio.sleep(SILENCE_SECONDS)
+        assert listener.offsets(0) == []
+        source.allow(MANY, [])
+        await listener.until_received(6)
+    assert listener.offsets(0) == listener.offsets(1) == [0, 1, 2]
+
+
+async def test_committed_metadata_comes_back_and_offsets_go_on_from_there(broker: Broker) -> None:
+    skip_without_a_second_member(broker)
+    await write(broker, 6)
+    point = CommitPoint(2, encode_metadata(2, {4, 5}))
+    first = Listener()
+    async with member(broker, first) as source:
+        await first.until_received(6)
+        source.commit({partition(broker, 0): point})
+        await until_committed(broker, 0, point)
+    second = Listener()
+    async with member(broker, second):
+        await second.until_received(4)
+        assert second.held[partition(broker, 0)] == point
+        assert second.held[partition(broker, 1)] is None
+    assert second.offsets(0) == [2, 3, 4, 5]
+
+
+async def until_committed(broker: Broker, number: int, point: CommitPoint) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await broker.committed(number) != point:  # noqa: ASYNC110 - the broker does not say
+            await asyncio.sleep(0.1)
+
+
+async def test_closing_asks_for_all_partitions_and_commits_the_answer(broker: Broker) -> None:
+    await write(broker, 3)
+    listener = Listener()
+    listener.points = {partition(broker, 0): CommitPoint(3, "the end")}
+    async with member(broker, listener):
+        await listener.until_received(3)
+    assert set().union(*listener.revocations) == {partition(broker, number) for number in range(PARTITIONS)}
+    assert await broker.committed(0) == CommitPoint(3, "the end")
+
+
+async def test_a_commit_asked_for_just_before_the_revocation_is_not_lost(broker: Broker) -> None:
+    await write(broker, 3)
+    listener = Listener()
+    source = broker.source()
+    listener.on_revoked = lambda: source.commit({partition(broker, 0): CommitPoint(2, "late")})
+    await source.start(listener)
+    source.allow(MANY, ())
+    await listener.until_received(3)
+    await source.close()
+    assert await broker.committed(0) == CommitPoint(2, "late")
+
+
+async def test_a_member_that_leaves_without_a_commit_leaves_its_records_to_the_next(broker: Broker) -> None:
+    skip_without_a_second_member(broker)
+    await write(broker, 2)
+    first, second = Listener(), Listener()
+    async with member(broker, first):
+        await first.until_received(2)
+    async with member(broker, second):
+        await second.until_received(2)
+    assert first.offsets(0) == second.offsets(0) == [0, 1]
+
+
+async def test_a_source_that_was_never_started_can_be_closed_and_is_alive(broker: Broker) -> None:
+    source = broker.source()
+    assert source.alive()
+    await source.close()
+    assert await broker.committed(0) is None
+
+
+async def test_a_second_member_takes_partitions_over_and_nothing_is_done_twice(broker: Broker) -> None:
+    if not broker.moves_partitions:
+        pytest.skip("only a real coordinator moves partitions by itself")
+    for number in range(PARTITIONS):
+        await write(broker, 2, partition=number)
+    first, second = Listener(), Listener()
+    first.points = {partition(broker, number): CommitPoint(2, "handed over") for number in range(PARTITIONS)}
+    async with member(broker, first):
+        await first.until_received(2 * PARTITIONS)
+        async with member(broker, second):
+            await second.until(lambda: len(second.held) == PARTITIONS // 2)
+            assert set(first.held) | set(second.held) == {partition(broker, n) for n in range(PARTITIONS)}
+            assert not set(first.held) & set(second.held)
+            assert set(second.held.values()) == {CommitPoint(2, "handed over")}
+            (taken, *_) = second.held
+            await write(broker, 1, partition=taken.partition)
+            await second.until_received(1)
+    assert second.offsets(taken.partition) == [2]
+
+
+async def test_options_that_librdkafka_refuses_are_a_broker_error_and_the_source_can_be_closed() -> None:
+    settings = KafkaSettings(client={"no_such_option": SecretStr("1")})
+    source = KafkaSource(settings, "jobs", drain_seconds=1, clock=SystemClock(), event_sink=RecordedEvents())
+    with pytest.raises(BrokerError, match=r"no\.such\.option"):
+        await source.start(Listener())
+    async with asyncio.timeout(5):
+        await source.close()
+
+
+@pytest.mark.parametrize("answer", [asyncio.CancelledError, RuntimeError])
+async def test_a_listener_that_fails_ends_the_source_with_an_error(broker: Broker, answer: type[BaseException]) -> None:
+    if not isinstance(broker, Kafka):
+        pytest.skip("the fake calls its listener from the test itself")
+
+    def fail() -> None:
+        raise answer
+
+    listener = Listener()
+    listener.on_assigned = fail
+    source = broker.source()
+    await source.start(listener)
+    source.allow(MANY, ())
+    await listener.until(lambda: bool(listener.failures))
+    with pytest.raises((BrokerError, RuntimeError)) as raised:
+        await source.close()
+    assert listener.failures == [raised.value]
