@@ -18,6 +18,7 @@ from worker import __version__
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.kafka.validate import validate_options
 from worker.adapters.telemetry.fanout import Fanout
 from worker.adapters.telemetry.http import HealthServer
 from worker.adapters.telemetry.logs import EventLog, configure
@@ -143,6 +144,7 @@ def make_pipeline(
 
 async def run(settings: Settings) -> None:
     """Run a worker on the real Kafka and Triton until SIGTERM or SIGINT; a second signal ends it at once."""
+    validate_options(settings.kafka)
     configure(settings.log.level, settings.log.format)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):

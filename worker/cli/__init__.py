@@ -99,3 +99,13 @@ def main() -> None:
     except LabelwireError as error:
         print(error, file=sys.stderr)
         sys.exit(_FAILURE)
+    except ExceptionGroup as group:  # out of a worker's tasks
+        ours, others = group.split(LabelwireError)
+        if ours is None or others is not None:
+            raise
+        print(_first(ours), file=sys.stderr)
+        sys.exit(_FAILURE)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker import settings
+from worker.adapters.kafka.validate import validate_options
 
 app = typer.Typer()
 
@@ -15,7 +16,9 @@ app = typer.Typer()
 @app.command()
 def check(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show every setting as it takes effect, secrets hidden; refuse what is unknown or wrong."""
-    effective = settings.effective(settings.load())
+    chosen = settings.load()
+    validate_options(chosen.kafka)
+    effective = settings.effective(chosen)
     if as_json:
         print(json.dumps(effective, indent=2))
         return

@@ -21,7 +21,7 @@ def _models() -> None:
 
 
 @app.command()
-def build(  # noqa: PLR0913  each is an option of the command line
+def build(
     *,
     profile: Annotated[str, typer.Option(help="embedded or onnx")] = "embedded",
     alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep")] = "full",

@@ -7,7 +7,7 @@ loops alone: a Triton that is away is no reason to restart a worker.
 from worker.domain.events import ReadinessChanged
 from worker.ports import Clock, EventSink
 
-UNKNOWN = "not looked at yet"
+UNKNOWN = "not looked at yet."
 
 
 class Health:

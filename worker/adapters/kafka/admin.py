@@ -21,7 +21,7 @@ from worker.domain.errors import BrokerError
 from worker.domain.records import ClusterDescription, TopicLimits
 
 _LOGGER = logging.getLogger(__name__)
-_TIMEOUT_SECONDS = 15.0
+_TIMEOUT_SECONDS = 5.0
 _PROBE_SECONDS = 2.0
 
 
@@ -160,7 +160,7 @@ def _translated(bootstrap_servers: str) -> Iterator[None]:
     except KafkaException as error:
         reason = error.args[0]
         said = reason.str() if isinstance(reason, KafkaError) else str(reason)
-        raise BrokerError(f"Kafka at {bootstrap_servers}: {said}") from error
+        raise BrokerError(f"Kafka at {bootstrap_servers}: {said}.") from error
 
 
 def _code(error: KafkaException) -> int:

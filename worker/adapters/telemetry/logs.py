@@ -4,6 +4,7 @@ Invariant: nothing that was read off a label, no key and no value of a record is
 """
 
 import logging
+import re
 import sys
 from dataclasses import asdict
 from typing import Literal
@@ -13,6 +14,7 @@ from structlog.typing import Processor
 
 from worker.domain import events
 
+_MOST_MESSAGES = 1000
 _NAMES: dict[type, tuple[str, str]] = {
     events.JobFinished: ("debug", "job finished"),
     events.JobDeadLettered: ("warning", "job dead-lettered"),
@@ -51,6 +53,27 @@ def _plain(value: object) -> object:
     return str(value)
 
 
+class _Unrepeated(logging.Filter):
+    """Lets a message pass once in a while: librdkafka repeats itself twice a second while a broker is away."""
+
+    def __init__(self, interval_seconds: float = 30.0) -> None:
+        super().__init__()
+        self._interval_seconds = interval_seconds
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether to let it pass; messages that differ in digits only are the same."""
+        if not record.name.startswith("worker.adapters.kafka"):
+            return True
+        message = re.sub(r"\d+", "#", record.getMessage())
+        if record.created - self._last.get(message, float("-inf")) < self._interval_seconds:
+            return False
+        if len(self._last) > _MOST_MESSAGES:
+            self._last.clear()
+        self._last[message] = record.created
+        return True
+
+
 def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
     """Set up logging for the whole process, on standard error."""
     pretty = style == "console" or (style == "auto" and sys.stderr.isatty())
@@ -72,6 +95,7 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
+    handler.addFilter(_Unrepeated())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level.upper())
     structlog.configure(

@@ -1,0 +1,19 @@
+"""Asks librdkafka whether it takes the options that are passed through to it."""
+
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from worker.adapters.kafka.sink import producer_options
+from worker.adapters.kafka.source import consumer_options
+from worker.domain.errors import SettingsError
+from worker.settings import PREFIX, KafkaSettings
+
+
+def validate_options(settings: KafkaSettings) -> None:
+    """Raise SettingsError, with librdkafka's own words, where it refuses an option. Nothing has to be connected."""
+    try:
+        Producer(producer_options(settings))
+        Consumer(consumer_options(settings)).close()
+    except (KafkaException, ValueError, TypeError) as error:
+        reason = error.args[0]
+        said = reason.str() if hasattr(reason, "str") else reason
+        raise SettingsError(f"{PREFIX}KAFKA__CLIENT__*: librdkafka refuses an option: {said}.") from error
