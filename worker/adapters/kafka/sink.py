@@ -21,6 +21,9 @@ _POLL_SECONDS = 0.1
 _FULL_QUEUE_SECONDS = 0.05
 _CLOSE_SECONDS = 10.0
 _MAX_MESSAGE_BYTES = 96 * MEBIBYTE  # the topic's own limit decides; librdkafka's default would come before it
+# A batch over its topic's limit is refused whole, records that fit and all, and no topic's limit is below this (it is
+# the default of Java's producer, too). A larger record has a batch of its own.
+_BATCH_BYTES = 16 * 1024
 
 
 class KafkaSink:
@@ -83,6 +86,7 @@ def producer_options(settings: KafkaSettings) -> dict[str, Any]:
     return {
         "client.id": "labelwire",
         "linger.ms": 5,
+        "batch.size": _BATCH_BYTES,
         "compression.type": "lz4",
         "message.max.bytes": _MAX_MESSAGE_BYTES,
         **{name: value for name, value in settings.client_options().items() if not name.startswith("group.")},
