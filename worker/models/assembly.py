@@ -14,10 +14,14 @@ from typing import Literal
 import onnx
 
 from worker.domain.manifest import ModelManifest, ModelRole, dictionary_digest
-from worker.models import configs, graphs
+from worker.models import configs
 from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
+from worker.models.detector import rewrite_detector
+from worker.models.orientation import rewrite_orientation
 from worker.models.precision import resolve_precision
 from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
+from worker.models.recognizer import recognizer_characters, rewrite_recognizer
+from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
 from worker.models.source import ModelSource
 from worker.models.templates import backend_code_path, config_path
 
@@ -49,24 +53,24 @@ class Assembly:
         config = configs.read_config(config_path(role, self.profile.name))
         configs.warm_up_tiles(config, self.profile.warmup_tiles, self._warm_batches(config))
         manifest = self._manifest(config, role, tile_shapes=TILE_SHAPES, detection=DETECTION)
-        graph = graphs.rewrite_detector(graphs.load_graph(self.sources[role].path))
+        graph = rewrite_detector(load_graph(self.sources[role].path))
         self._write_model(config, manifest, graph=self._save(graph, role))
 
     def _write_orientation(self) -> None:
         role = ModelRole.ORIENTATION
         config = configs.read_config(config_path(role, self.profile.name))
         configs.warm_up_lines(config, self.profile.buckets, self._warm_batches(config))
-        manifest = self._manifest(config, role, line_height=graphs.LINE_HEIGHT_PIXELS, pad_value=graphs.PAD_VALUE)
-        graph = graphs.rewrite_orientation(graphs.load_graph(self.sources[role].path))
+        manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=PAD_VALUE)
+        graph = rewrite_orientation(load_graph(self.sources[role].path))
         self._write_model(config, manifest, graph=self._save(graph, role))
 
     def _write_readers(self) -> None:
-        original = graphs.load_graph(self.sources[ModelRole.RECOGNIZER].path)
-        dictionary = ctc_dictionary(graphs.recognizer_characters(original))
+        original = load_graph(self.sources[ModelRole.RECOGNIZER].path)
+        dictionary = ctc_dictionary(recognizer_characters(original))
         classes = kept_classes(dictionary, self.alphabet)
         kept = [dictionary[index] for index in classes]
         cut = None if self.alphabet == FULL else classes
-        graph = self._save(graphs.rewrite_recognizer(original, cut, self.alternatives), ModelRole.RECOGNIZER)
+        graph = self._save(rewrite_recognizer(original, cut, self.alternatives), ModelRole.RECOGNIZER)
         recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
         readers = self.profile.bucket_models(ModelRole.READER)
         for width, name in recognizers.items():
@@ -99,9 +103,9 @@ class Assembly:
         return self._manifest(
             config,
             role,
-            line_height=graphs.LINE_HEIGHT_PIXELS,
-            pad_value=graphs.PAD_VALUE,
-            stride=graphs.STRIDE_PIXELS,
+            line_height=LINE_HEIGHT_PIXELS,
+            pad_value=PAD_VALUE,
+            stride=STRIDE_PIXELS,
             buckets=self.profile.bucket_models(role),
             alternatives=self.alternatives,
             dictionary_sha256=dictionary_digest(dictionary),

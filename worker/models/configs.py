@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2
 
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelManifest
-from worker.models.graphs import LINE_HEIGHT_PIXELS, STRIDE_PIXELS
+from worker.models.rewriting import LINE_HEIGHT_PIXELS, STRIDE_PIXELS
 
 # Generated code without types.
 ModelConfig = Any

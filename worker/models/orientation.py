@@ -1,0 +1,37 @@
+"""The orientation classifier: a line's pixels in, the probability that it stands upside down out."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, Rewriter, signature
+
+WIDTH_PIXELS = 192
+
+
+def rewrite_orientation(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a classifier from `line` UINT8 [N, 48, W, 3] (BGR) to `upside_down` FP32 [N, 1], a probability.
+
+    The classifier sees the first 192 columns of a line; a shorter one is padded to them. Changes `model`.
+    """
+    rewriter = Rewriter(model)
+    _cut_to_width(rewriter, "line", "labelwire/cut")
+    rewriter.normalise("labelwire/cut")
+    bounds = [rewriter.indices(f"class_{name}", value) for name, value in (("from", 1), ("to", 2), ("axis", 1))]
+    rewriter.after.append(helper.make_node("Slice", [rewriter.original_output, *bounds], ["upside_down"]))
+    return rewriter.finish(
+        signature(line=(TensorProto.UINT8, ("N", LINE_HEIGHT_PIXELS, "W", 3))),
+        signature(upside_down=(TensorProto.FLOAT, ("N", 1))),
+    )
+
+
+def _cut_to_width(rewriter: Rewriter, line: str, cut: str) -> None:
+    pads = rewriter.indices("pads", 0, 0, 0, 0, 0, 0, WIDTH_PIXELS, 0)
+    grey = rewriter.constant("pad_value", np.array(PAD_VALUE, dtype=np.uint8))
+    bounds = [
+        rewriter.indices(f"cut_{name}", value) for name, value in (("from", 0), ("to", WIDTH_PIXELS), ("axis", 2))
+    ]
+    rewriter.before += [
+        helper.make_node("Pad", [line, pads, grey], ["labelwire/padded"]),
+        helper.make_node("Slice", ["labelwire/padded", *bounds], [cut]),
+    ]
