@@ -67,6 +67,12 @@ def test_the_report_is_written_as_json_and_page(evaluation: Evaluation, tmp_path
 
     assert shown == tmp_path / "build" / "eval.html"
     assert json.loads((tmp_path / "build" / "eval.json").read_text())["word_f1"] == 1.0
+    (row,) = (tmp_path / "build" / "eval" / "labelwire.jsonl").read_text().splitlines()
+    assert json.loads(row)["lines"][1] == {
+        "polygon": [list(map(float, corner)) for corner in BELOW],
+        "text": "CASH",
+        "confidence": 0.9,
+    }
 
 
 def test_the_page_escapes_what_was_read(evaluation: Evaluation) -> None:

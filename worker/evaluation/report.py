@@ -13,6 +13,7 @@ from worker.evaluation.dataset import Dataset, Sample
 from worker.evaluation.run import Evaluation, SystemReading
 from worker.evaluation.scores import Counts, Scores
 from worker.evaluation.side_by_side import ComparedPage, compare_page
+from worker.evaluation.transcript import corners
 from worker.reporting import formats, plots
 from worker.reporting.picture import Figure, figure
 from worker.reporting.render import render, write
@@ -93,8 +94,10 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Write `eval.json` and `eval.html`, and return the page."""
+    """Write `eval.json`, `eval.html` and what each system read (`eval/<system>.jsonl`), and return the page."""
     write(folder / "eval.json", json.dumps(figures(evaluation), indent=2) + "\n")
+    for read in (evaluation.labelwire, evaluation.rapidocr):
+        write(folder / "eval" / f"{read.name}.jsonl", "".join(_reading_rows(evaluation.dataset, read)))
     return write(folder / "eval.html", page(evaluation))
 
 
@@ -118,6 +121,15 @@ def page(evaluation: Evaluation) -> str:
         worst=list(_worst(evaluation.dataset, own)),
         configuration=json.dumps(evaluation.configuration, indent=2),
     )
+
+
+def _reading_rows(dataset: Dataset, read: SystemReading) -> Iterator[str]:
+    for sample, transcript in zip(dataset.samples, read.transcripts, strict=True):
+        lines = [
+            {"polygon": corners(line.polygon), "text": line.text, "confidence": line.confidence}
+            for line in transcript.lines
+        ]
+        yield json.dumps({"image": sample.name, "lines": lines}, ensure_ascii=False) + "\n"
 
 
 def _headline(scores: Scores) -> str:

@@ -1,0 +1,95 @@
+"""The demo, the evaluation and a turn of the bench on the session's real Kafka and Triton, with two labels."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from worker.bench.bare import record_from
+from worker.bench.contestants import BareContestant, SystemContestant
+from worker.bench.resources import cpu_seconds
+from worker.demo.report import figures, page
+from worker.demo.run import DemoRun, read_all
+from worker.evaluation import dataset
+from worker.evaluation.configuration import (
+    RAPIDOCR,
+    Surroundings,
+    WorkerConfiguration,
+    labelwire_system,
+    rapidocr_system,
+)
+from worker.evaluation.dataset import Dataset
+from worker.evaluation.run import read_set
+from worker.evaluation.systems import RunningSystem
+from worker.laboratory import stack
+from worker.local.kafka import KafkaServer
+from worker.local.triton import TritonServer
+from worker.synth.dataset import write_dataset
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("labels")
+    write_dataset(folder, 2, seed=5)
+    return dataset.load(folder)
+
+
+@pytest.fixture
+def around(kafka: KafkaServer, triton: TritonServer) -> Surroundings:
+    return stack.surroundings(kafka, triton)
+
+
+def nothing() -> None:
+    """Take progress."""
+
+
+@pytest.mark.timeout(240)
+def test_every_label_of_the_demo_has_its_text(labels: Dataset, around: Surroundings, tmp_path: Path) -> None:
+    delivery = read_all(labels, around, stack.launch, tmp_path)
+
+    run = DemoRun(labels, delivery, "Apache Kafka", "Triton")
+    report = figures(run)
+    assert [report[key] for key in ("jobs", "results", "lost", "duplicates", "dead_letters")] == [2, 2, 0, 0, 0]
+    assert run.succeeded
+    assert page(run).count("<polygon") == sum(len(answer.transcript.lines) for answer in delivery.answers.values()) > 20
+
+
+@pytest.mark.timeout(400)
+def test_the_worker_and_rapidocr_read_the_same_labels_well(
+    labels: Dataset, around: Surroundings, tmp_path: Path
+) -> None:
+    name = f"eval-{uuid.uuid4().hex[:8]}"
+    own = labelwire_system(name, "Labelwire", WorkerConfiguration(), around)
+    other = rapidocr_system(RAPIDOCR, stack.rapidocr_python(), around.bootstrap_servers)
+
+    scores = [
+        read_set(system, labels, around.bootstrap_servers, stack.launch, tmp_path).scores for system in (own, other)
+    ]
+
+    assert all((one.word_f1 or 0) > 0.8 for one in scores)
+    assert all((one.detection_hmean or 0) > 0.5 for one in scores)
+
+
+@pytest.mark.timeout(300)
+def test_a_turn_of_the_bench_measures_the_worker_and_the_bare_models(
+    labels: Dataset, around: Surroundings, tmp_path: Path
+) -> None:
+    configuration = WorkerConfiguration()
+    recording = record_from(around.triton_url, labels, configuration.pipeline_options(), nothing)
+    bare = BareContestant("bare_models", "Bare models", around.triton_url, around.triton_pid, recording.requests)
+    system = labelwire_system(f"bench-{uuid.uuid4().hex[:8]}", "Labelwire", configuration, around)
+    with RunningSystem(system, around.bootstrap_servers, stack.launch, tmp_path / "worker.log") as running:
+        running.wait_until_ready()
+        worker = SystemContestant(running, labels, around.triton_url)
+        worker.warm_up(nothing)
+        turns = [worker.turn(0, [], nothing), bare.turn(0, worker.pids[:1], nothing)]
+
+    assert [turn.images for turn in turns] == [2, 2]
+    assert all(turn.seconds > 0 and turn.peak_rss_bytes > 50_000_000 for turn in turns)
+    assert turns[0].cpu_seconds > 0
+    # What the pipeline was recorded to send is what the worker sends: the same lines, whatever the batches.
+    items = [sum(size * count for size, count in turn.batches["text_recognizer"].batches.items()) for turn in turns]
+    assert items[0] == items[1] > 20
+    assert cpu_seconds([running.pid]) == 0
