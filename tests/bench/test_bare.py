@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.bench.bare import RecordedRequest, RecordingBackend, replay
+from worker.bench.bare import RecordedRequest, RecordingBackend, repeated, replay
 from worker.bench.decode_cost import decode_cpu_seconds
 from worker.bench.resources import PeakMemory, cpu_seconds, resident_bytes
 from worker.ports import ModelDescription, Tensor
@@ -87,6 +87,14 @@ async def test_a_replay_sends_everything_with_so_many_at_once(concurrency: int) 
     assert backend.most_at_once == concurrency
     assert len(replayed.milliseconds) == 3
     assert max(replayed.milliseconds) <= replayed.seconds * 1000
+
+
+def test_a_repeated_backlog_has_each_copy_as_a_picture_of_its_own() -> None:
+    requests = [request(0), request(0, "text_reader"), request(1)]
+
+    assert [one.picture for one in repeated(requests, 2)] == [0, 0, 1, 2, 2, 3]
+    assert repeated(requests, 1) == requests
+    assert repeated([], 3) == []
 
 
 def test_decoding_costs_time_and_leaves_opencv_as_it_was() -> None:

@@ -15,6 +15,7 @@ class Canned:
     def __init__(self, name: str, pids: Sequence[int], diary: list[str]) -> None:
         self.name = name
         self.title = name
+        self.images = 1
         self.pids = pids
         self._diary = diary
 

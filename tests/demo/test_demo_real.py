@@ -78,15 +78,15 @@ def test_a_turn_of_the_bench_measures_the_worker_and_the_bare_models(
 ) -> None:
     configuration = WorkerConfiguration()
     recording = record_from(around.triton_url, labels, configuration.pipeline_options(), nothing)
-    bare = BareContestant("bare_models", "Bare models", around.triton_url, around.triton_pid, recording.requests)
+    bare = BareContestant("bare_models", "Bare models", around, recording.requests, repeat=2)
     system = labelwire_system(f"bench-{uuid.uuid4().hex[:8]}", "Labelwire", configuration, around)
     with RunningSystem(system, around.bootstrap_servers, stack.launch, tmp_path / "worker.log") as running:
         running.wait_until_ready()
-        worker = SystemContestant(running, labels, around.triton_url)
+        worker = SystemContestant(running, labels, around.triton_url, repeat=2)
         worker.warm_up(nothing)
         turns = [worker.turn(0, [], nothing), bare.turn(0, worker.pids[:1], nothing)]
 
-    assert [turn.images for turn in turns] == [2, 2]
+    assert [turn.images for turn in turns] == [4, 4]
     assert all(turn.seconds > 0 and turn.peak_rss_bytes > 50_000_000 for turn in turns)
     assert turns[0].cpu_seconds > 0
     # What the pipeline was recorded to send is what the worker sends: the same lines, whatever the batches.

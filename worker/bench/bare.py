@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.adapters.clock import SystemClock
 from worker.adapters.triton.client import TritonBackend
@@ -105,6 +105,12 @@ async def record(
             await pipeline.process(picture, header, timeout_seconds=_PICTURE_SECONDS, request_id=sample.name)
             on_picture()
     return Recording(tuple(recording.requests), models.used)
+
+
+def repeated(requests: Sequence[RecordedRequest], times: int) -> list[RecordedRequest]:
+    """Return the requests of a backlog in which each picture stands so many times, each copy a picture of its own."""
+    count = 1 + max((request.picture for request in requests), default=-1)
+    return [replace(one, picture=one.picture + count * copy) for copy in range(times) for one in requests]
 
 
 async def replay(backend: InferenceBackend, requests: Sequence[RecordedRequest], concurrency: int) -> Replay:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.adapters.triton.statistics import ModelStatistics, read_statistics
-from worker.bench.bare import RecordedRequest, replay_to
+from worker.bench.bare import RecordedRequest, repeated, replay_to
 from worker.bench.resources import PeakMemory, cpu_seconds
+from worker.evaluation.configuration import Surroundings
 from worker.evaluation.dataset import Dataset
 from worker.evaluation.run import reading
 from worker.evaluation.systems import Job, RunningSystem, complete
@@ -56,6 +57,10 @@ class Contestant(Protocol):
         """Its name for people."""
 
     @property
+    def images(self) -> int:
+        """How many pictures it reads in a turn."""
+
+    @property
     def pids(self) -> Sequence[int]:
         """All processes that work for it."""
 
@@ -67,12 +72,21 @@ class Contestant(Protocol):
 
 
 class SystemContestant:
-    """A system that reads jobs off a topic; `triton_url` is its server's, if it has one."""
+    """A system that reads jobs off a topic.
 
-    def __init__(self, running: RunningSystem, dataset: Dataset, triton_url: str | None = None) -> None:
+    `triton_url` is its server's, if it has one. In a turn each picture is in the backlog `repeat` times: a system that
+    reads many at once needs a backlog much longer than what it has under way, or its first and last pictures, which
+    have the machine to themselves, count too much.
+    """
+
+    def __init__(
+        self, running: RunningSystem, dataset: Dataset, triton_url: str | None = None, *, repeat: int = 1
+    ) -> None:
         self._running = running
         self._dataset = dataset
         self._triton_url = triton_url
+        self._repeat = repeat
+        self.images = repeat * len(dataset.samples)
         self.name = running.system.name
         self.title = running.system.title
 
@@ -89,20 +103,20 @@ class SystemContestant:
 
     def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> Turn:
         """Submit all pictures at once and wait for the last answer. Raises MeasurementError if one is missing."""
-        prefix = f"round-{number}/"
-        jobs = [Job.of(sample, prefix) for sample in self._dataset.samples]
+        prefixes = [f"round-{number}/{copy}/" for copy in range(self._repeat)]
+        jobs = [Job.of(sample, prefix) for prefix in prefixes for sample in self._dataset.samples]
         cpu_before, others_before = cpu_seconds([self._running.pid]), cpu_seconds(others)
         counts_before = self._statistics()
         with PeakMemory(self.pids) as memory:
             delivery = complete(self._running.answer_all(jobs, on_picture), self.title)
         cpu_after, others_after = cpu_seconds([self._running.pid]), cpu_seconds(others)
-        read = reading(self.name, self.title, self._dataset, delivery, prefix)
+        read = reading(self.name, self.title, self._dataset, delivery, prefixes[0])
         return Turn(
             contestant=self.name,
             round=number,
             images=len(jobs),
             seconds=delivery.seconds,
-            milliseconds=read.milliseconds,
+            milliseconds=tuple(answer.milliseconds for answer in delivery.answers.values()),
             peak_rss_bytes=memory.peak_bytes,
             cpu_seconds=cpu_after - cpu_before,
             others_cpu_seconds=others_after - others_before,
@@ -115,16 +129,24 @@ class SystemContestant:
 
 
 class BareContestant:
-    """The bare models on a server, with the requests that the pipeline would send them."""
+    """The bare models on a server, with the requests that the pipeline would send them, `repeat` times in a turn."""
 
     def __init__(
-        self, name: str, title: str, triton_url: str, triton_pid: int, requests: Sequence[RecordedRequest]
+        self,
+        name: str,
+        title: str,
+        around: Surroundings,
+        requests: Sequence[RecordedRequest],
+        *,
+        repeat: int = 1,
     ) -> None:
         self.name = name
         self.title = title
-        self._triton_url = triton_url
-        self._triton_pid = triton_pid
+        self.images = repeat * len({request.picture for request in requests})
+        self._triton_url = around.triton_url
+        self._triton_pid = around.triton_pid
         self._requests = requests
+        self._repeat = repeat
 
     @property
     def pids(self) -> Sequence[int]:
@@ -143,7 +165,7 @@ class BareContestant:
         """Replay all requests at full load."""
         others_before, counts_before = cpu_seconds(others), read_statistics(self._triton_url)
         with PeakMemory(self.pids) as memory:
-            replayed = replay_to(self._triton_url, self._requests)
+            replayed = replay_to(self._triton_url, repeated(self._requests, self._repeat))
         for _ in replayed.milliseconds:
             on_picture()
         return Turn(

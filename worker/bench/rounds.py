@@ -14,7 +14,7 @@ def run_rounds(contestants: Sequence[Contestant], rounds: int, images: int) -> l
     turns = []
     for number in range(rounds):
         for contestant in rotated(contestants, number):
-            with counted(f"Round {number + 1} of {rounds}, {contestant.title}", images) as advance:
+            with counted(f"Round {number + 1} of {rounds}, {contestant.title}", contestant.images) as advance:
                 turns.append(contestant.turn(number, idle_pids(contestant, contestants), advance))
     return turns
 

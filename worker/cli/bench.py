@@ -7,7 +7,7 @@ import typer
 
 from worker.bench.report import write_report
 from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
-from worker.laboratory.bench import measure
+from worker.laboratory.bench import BenchPlan, measure
 from worker.laboratory.stack import pictures
 
 app = typer.Typer()
@@ -19,11 +19,15 @@ def bench(
     data: Annotated[Path | None, typer.Option(help="A folder of pictures; without it labels are drawn.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Only the first pictures.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often everybody has a turn.")] = 3,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="How often each picture is in the worker's and the bare models' backlog.")
+    ] = 1,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the worker: NAME=VALUE.")] = None,
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
 ) -> None:
     """Measure throughput on one broker, the same cores and the same pictures, in interleaved rounds."""
     configuration = WorkerConfiguration(overrides=parse_overrides(setting or []))
     folder = output / "bench"
-    page = write_report(measure(pictures(data, count, folder), configuration, rounds, folder), output)
+    plan = BenchPlan(pictures(data, count, folder), configuration, rounds, repeat)
+    page = write_report(measure(plan, folder), output)
     typer.echo(f"The report is {page}")

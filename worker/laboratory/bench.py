@@ -36,21 +36,33 @@ class _Side:
     triton: str
 
 
-def measure(dataset: Dataset, configuration: WorkerConfiguration, rounds: int, folder: Path) -> BenchRun:
+@dataclass(frozen=True, slots=True)
+class BenchPlan:
+    """What to run: `rounds` turns each; each picture is `repeat` times in the worker's and the bare models' backlog."""
+
+    dataset: Dataset
+    configuration: WorkerConfiguration
+    rounds: int = 3
+    repeat: int = 1
+
+
+def measure(plan: BenchPlan, folder: Path) -> BenchRun:
     """Run a whole bench; the Latin side is the same configuration with the other alphabet. Raises LabelwireError."""
+    dataset, configuration = plan.dataset, plan.configuration
     description = configuration.describe()
     python = stack.rapidocr_python()
     decode_seconds = decode_cpu_seconds(sample.read_bytes() for sample in dataset.samples)
     with ExitStack() as opened:
         kafka = opened.enter_context(stack.broker(folder / "run"))
-        latin_configuration = replace(configuration, alphabet="latin")
-        full = _side(opened, kafka, dataset, configuration, folder)
-        latin = _side(opened, kafka, dataset, latin_configuration, folder)
+        full = _side(opened, kafka, plan, folder)
+        latin = _side(opened, kafka, replace(plan, configuration=replace(configuration, alphabet="latin")), folder)
         rivals = [
-            _system(opened, kafka, dataset, rapidocr_system(name, python, kafka.bootstrap_servers), folder)
+            SystemContestant(
+                _running(opened, kafka, rapidocr_system(name, python, kafka.bootstrap_servers), folder), dataset
+            )
             for name in (RAPIDOCR, RAPIDOCR_OPENVINO)
         ]
-        turns = run_rounds([*full.contestants, *latin.contestants, *rivals], rounds, len(dataset.samples))
+        turns = run_rounds([*full.contestants, *latin.contestants, *rivals], plan.rounds, len(dataset.samples))
         description |= {
             "broker": stack.broker_words(kafka),
             "triton": full.triton,
@@ -59,29 +71,28 @@ def measure(dataset: Dataset, configuration: WorkerConfiguration, rounds: int, f
             "models": {name: used.model_dump() for name, used in full.models.items()},
             "latin_models": {name: used.model_dump() for name, used in latin.models.items()},
             "bare_models_concurrency": CONCURRENCY,
-            "rounds": rounds,
+            "rounds": plan.rounds,
+            "repeat": plan.repeat,
             "dataset": dataset.name,
             "machine": describe_machine(),
         }
     return BenchRun(turns, decode_seconds, description)
 
 
-def _side(
-    opened: ExitStack, kafka: Broker, dataset: Dataset, configuration: WorkerConfiguration, folder: Path
-) -> _Side:
+def _side(opened: ExitStack, kafka: Broker, plan: BenchPlan, folder: Path) -> _Side:
+    configuration, dataset = plan.configuration, plan.dataset
     is_latin = configuration.alphabet == "latin"
     name, bare = (summary.LATIN, summary.BARE_LATIN) if is_latin else (summary.LABELWIRE, summary.BARE)
     server = opened.enter_context(stack.triton(configuration, folder / "run" / configuration.alphabet))
     with counted(f"Recording requests, {configuration.alphabet} alphabet", len(dataset.samples)) as advance:
         recording = record_from(server.grpc_url, dataset, configuration.pipeline_options(), advance)
-    system = labelwire_system(name, TITLES[name], configuration, stack.surroundings(kafka, server))
-    worker = _system(opened, kafka, dataset, system, folder, server.grpc_url)
-    models = BareContestant(bare, TITLES[bare], server.grpc_url, server.pid, recording.requests)
+    around = stack.surroundings(kafka, server)
+    running = _running(opened, kafka, labelwire_system(name, TITLES[name], configuration, around), folder)
+    worker = SystemContestant(running, dataset, server.grpc_url, repeat=plan.repeat)
+    models = BareContestant(bare, TITLES[bare], around, recording.requests, repeat=plan.repeat)
     return _Side((worker, models), recording.models, stack.triton_words(server, configuration))
 
 
-def _system(
-    opened: ExitStack, kafka: Broker, dataset: Dataset, system: System, folder: Path, triton_url: str | None = None
-) -> Contestant:
+def _running(opened: ExitStack, kafka: Broker, system: System, folder: Path) -> RunningSystem:
     running = RunningSystem(system, kafka.bootstrap_servers, stack.launch, folder / f"{system.name}.log")
-    return SystemContestant(opened.enter_context(running), dataset, triton_url)
+    return opened.enter_context(running)
