@@ -80,7 +80,7 @@ async def test_a_page_is_read_from_any_side(backend: FakeBackend, executor: Exec
 
 async def test_a_large_page_is_read_through_tiles(backend: FakeBackend, executor: Executor) -> None:
     large = np.asarray(cv2.resize(label(), None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
-    options = PipelineOptions(tiled_from_pixels=2_000_000, tile_side=320, tile_overlap=96, detection_long_side=320)
+    options = PipelineOptions(tiled_from_pixels=2_000_000, tile_side=320, tile_overlap=96)
     reading = await read(backend, executor, large, options)
     assert texts(reading.text) == TEXTS
     assert sum(call.model == "text_detector" for call in backend.calls) > 8

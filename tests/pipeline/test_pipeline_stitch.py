@@ -153,9 +153,7 @@ def test_squarish_rectangles_run_as_the_page_does(shapes: list[tuple[float, floa
 def test_the_stitched_map_does_not_depend_on_the_tiles(side: int, overlap: int, seed: int) -> None:
     """With a detector that looks at each pixel by itself, any grid gives the map of the whole page."""
     pixels = np.random.default_rng(seed).integers(0, 256, (211, 307, 3), dtype=np.uint8)
-    options = PipelineOptions(
-        tiled_from_pixels=1, tile_scale=1.0, tile_side=side, tile_overlap=overlap, detection_long_side=64
-    )
+    options = PipelineOptions(tiled_from_pixels=1, tile_scale=1.0, tile_side=side, tile_overlap=overlap)
     tiled = tile_page(PageImage(pixels), TileShapes(), options)
     page_map = stitch(tiled, [tile.pixels[:, :, 1] for tile in tiled.tiles])
     np.testing.assert_array_equal(page_map.values, pixels[:, :, 1])

@@ -14,9 +14,7 @@ from worker.pipeline.tile import spans, tile_page
 
 ANY_SHAPE = TileShapes()
 OPTIONS = PipelineOptions()
-SMALL_TILES = PipelineOptions(
-    tiled_from_pixels=1, tile_scale=1.0, tile_side=96, tile_overlap=32, detection_long_side=96
-)
+SMALL_TILES = PipelineOptions(tiled_from_pixels=1, tile_scale=1.0, tile_side=96, tile_overlap=32)
 
 
 def page(width: int, height: int) -> PageImage:

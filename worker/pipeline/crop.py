@@ -16,6 +16,8 @@ from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
 from worker.pipeline.models import LineShape
 
 _MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
+_SQUEEZED_TO: Final = 0.95  # of its width; the recogniser's time goes by columns, and reads these as well
+_TINY: Final = 1e-6
 _AVERAGED_FROM: Final = 1.5  # page pixels for each of a crop's
 
 
@@ -27,15 +29,21 @@ def crop_lines(page: PageImage, regions: Sequence[TextRegion], shape: LineShape)
 def crop_line(page: PageImage, region: TextRegion, shape: LineShape) -> LineCrop:
     """Straighten one region to uint8 [line height, bucket width, 3], padded on the right.
 
-    A line longer than the widest bucket is squeezed into it.
+    A line a little longer than a bucket is squeezed into it, and so is one longer than the widest.
     """
     along, down = region.quad[1] - region.quad[0], region.quad[3] - region.quad[0]
-    ratio = math.hypot(*along) / max(math.hypot(*down), 1e-6)
-    content_width = min(max(1, math.ceil(shape.height * ratio)), shape.bucket_widths[-1])
-    bucket = shape.bucket_widths[bisect.bisect_left(shape.bucket_widths, content_width)]
+    ratio = math.hypot(*along) / max(math.hypot(*down), _TINY)
+    natural_width = max(1, math.ceil(shape.height * ratio))
+    bucket = _bucket(natural_width, shape)
+    content_width = min(natural_width, bucket)
     pixels = np.full((shape.height, bucket, 3), shape.pad_value, dtype=np.uint8)
     pixels[:, :content_width] = _straighten(page.pixels, region, content_width, shape.height)
     return LineCrop(region, pixels, content_width)
+
+
+def _bucket(natural_width: int, shape: LineShape) -> int:
+    fitting = bisect.bisect_left(shape.bucket_widths, math.ceil(natural_width * _SQUEEZED_TO))
+    return shape.bucket_widths[min(fitting, len(shape.bucket_widths) - 1)]
 
 
 def _straighten(pixels: Pixels, region: TextRegion, width: int, height: int) -> Pixels:

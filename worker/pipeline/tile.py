@@ -43,8 +43,8 @@ class Span:
 
 def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> TiledPage:
     """Scale a page for detection and cut it into tiles of allowed shapes, padded at the right and at the bottom."""
-    side = _tile_side(shapes, options)
-    scaled = _scaled(page.pixels, _detection_scale(page, side, options))
+    scale, side = _scale_and_side(page, shapes, options)
+    scaled = _scaled(page.pixels, scale)
     height, width = scaled.shape[:2]
     to_page = Transform.scale_then_shift(page.width / width, page.height / height, 0.0, 0.0)
     tiles = tuple(
@@ -69,18 +69,19 @@ def spans(length: int, side: int, overlap: int) -> Iterator[Span]:
         yield Span(start, stop, kept_start, kept_stop)
 
 
-def _detection_scale(page: PageImage, side: int, options: PipelineOptions) -> float:
+def _scale_and_side(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> tuple[float, int]:
+    """Return the scale at which a page is searched, and the largest side of a tile in pixels."""
+    largest = _largest_side(shapes)
     if page.width * page.height > options.tiled_from_pixels:
-        return options.tile_scale
-    long_side = max(page.width, page.height)
-    return min(1.0, min(options.detection_long_side, side) / long_side)
+        return options.tile_scale, min(largest, options.tile_side)
+    side = min(largest, options.detection_long_side)
+    return min(1.0, side / max(page.width, page.height)), side
 
 
-def _tile_side(shapes: TileShapes, options: PipelineOptions) -> int:
+def _largest_side(shapes: TileShapes) -> int:
     if shapes.fixed:
         return max(min(height, width) for height, width in shapes.fixed)
-    largest = shapes.max_side // shapes.multiple_of * shapes.multiple_of
-    return min(largest, max(options.tile_side, options.detection_long_side))
+    return shapes.max_side // shapes.multiple_of * shapes.multiple_of
 
 
 def _count(length: int, side: int, overlap: int) -> int:
