@@ -61,7 +61,12 @@ class OffsetTracker:
     @property
     def base(self) -> int | None:
         """The lowest offset that is not done; None before anything is known."""
-        return next(iter(self._open), self._next)
+        if self._open or self._next is None:
+            return next(iter(self._open), None)
+        base = self._next
+        while base in self._inherited:
+            base += 1
+        return base
 
     @property
     def open_offsets(self) -> Collection[int]:
@@ -79,7 +84,8 @@ class OffsetTracker:
         base = self.base
         if base is None or self._next is None:
             return None
-        done = {offset for offset in range(base + 1, self._next) if offset not in self._open}
+        mapped = range(base + 1, min(self._next, base + MAX_WINDOW))  # a gap may be as wide as it likes
+        done = {offset for offset in mapped if offset not in self._open}
         done |= {offset for offset in self._inherited if offset > base}
         self._inherited = {offset for offset in self._inherited if offset >= self._next}
         return CommitPoint(base, encode_metadata(base, done, clean_end=clean_end))
