@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from worker.domain.errors import JobError
 from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders
+from worker.domain.job import MAX_JOB_ID_CHARACTERS
 from worker.domain.records import Headers, OutgoingRecord, Record
 
 DEAD_LETTER_VERSION = "1"
@@ -34,15 +35,20 @@ def dead_letter(record: Record, failure: Failure, topic: str, max_message_bytes:
     """Return the dead letter for `topic`.
 
     A record that would be over `max_message_bytes` is left where it stands: its value is dropped, and the header
-    `payload.mode` says `reference`.
+    `payload.mode` says `reference`. Where that is too large still, key and received headers stay behind as well.
     """
     derived = replace(DerivedHeaders.of(record), job_id=failure.job_id, attempt=failure.attempt)
     kept = tuple((name, value) for name, value in record.headers if not name.startswith(DEAD_LETTER_PREFIX))
-    headers = derived.onto(kept)
-    whole = OutgoingRecord(topic, record.key, record.value, headers + _headers(record, failure, derived, "inline"))
+    received = derived.onto(kept)
+    whole = OutgoingRecord(topic, record.key, record.value, received + _headers(record, failure, derived, "inline"))
     if max_message_bytes is None or whole.size_bytes <= max_message_bytes:
         return whole
-    return OutgoingRecord(topic, record.key, None, headers + _headers(record, failure, derived, "reference"))
+    own = _headers(record, failure, derived, "reference")
+    reference = OutgoingRecord(topic, record.key, None, received + own)
+    if reference.size_bytes <= max_message_bytes:
+        return reference
+    named = replace(derived, job_id=failure.job_id[:MAX_JOB_ID_CHARACTERS])
+    return OutgoingRecord(topic, None, None, named.onto(()) + own)
 
 
 def _headers(record: Record, failure: Failure, derived: DerivedHeaders, payload_mode: str) -> Headers:

@@ -17,6 +17,8 @@ REPLAY_COUNT = "labelwire.replay.count"
 REPLAY_RUN_ID = "labelwire.replay.run-id"
 DEAD_LETTER_PREFIX = "labelwire.dlq."
 
+_MAX_TOPIC_CHARACTERS = 249  # Kafka's own limit
+_MAX_RUN_ID_CHARACTERS = 256
 _MAX_DIGITS = 19  # of a 64-bit number; int() of very long texts is slow
 
 
@@ -35,7 +37,9 @@ class DerivedHeaders:
     def of(cls, record: Record) -> "DerivedHeaders":
         """Read them; a record that has none stands at its own origin, before its first attempt."""
         partition, offset = _number(record, ORIGIN_PARTITION), _number(record, ORIGIN_OFFSET)
-        topic = record.header(ORIGIN_TOPIC)
+        topic, run_id = record.header(ORIGIN_TOPIC), record.header(REPLAY_RUN_ID)
+        if topic is not None and not 0 < len(topic) <= _MAX_TOPIC_CHARACTERS:
+            topic = None
         known = topic is not None and partition is not None and offset is not None
         return cls(
             job_id=record.header(JOB_ID),
@@ -43,7 +47,7 @@ class DerivedHeaders:
             origin=Coordinate(topic, partition, offset) if known else record.coordinate,  # type: ignore[arg-type]
             origin_timestamp_ms=(_number(record, ORIGIN_TIMESTAMP) if known else None) or record.timestamp_ms,
             replay_count=_number(record, REPLAY_COUNT) or 0,
-            replay_run_id=record.header(REPLAY_RUN_ID),
+            replay_run_id=run_id if run_id is not None and len(run_id) <= _MAX_RUN_ID_CHARACTERS else None,
         )
 
     def onto(self, received: Headers) -> Headers:

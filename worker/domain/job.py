@@ -8,7 +8,6 @@ import binascii
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -132,7 +131,8 @@ def _job(record: Record, document: _JobDocument, picture: bytes) -> LabelJob:
 def check_deadline(job: LabelJob, now_ms: int) -> None:
     """Raise JobError DEADLINE_EXCEEDED where the job's deadline has passed."""
     if job.deadline_ms is not None and now_ms >= job.deadline_ms:
-        deadline = datetime.fromtimestamp(job.deadline_ms / 1000, UTC).isoformat()
+        late_seconds = (now_ms - job.deadline_ms) / 1000
         raise JobError(
-            ErrorCode.DEADLINE_EXCEEDED, f"The job's deadline {deadline} passed before it was read; send it earlier."
+            ErrorCode.DEADLINE_EXCEEDED,
+            f"The job's deadline passed {late_seconds:g} seconds before it was read; send it earlier.",
         )
