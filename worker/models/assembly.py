@@ -147,6 +147,9 @@ class Assembly:
         version = self.folder / config.name / "1"
         version.mkdir(parents=True)
         configs.describe_itself(config, manifest, dictionary)
+        if self.profile.device == "cpu":
+            for group in config.instance_group:
+                group.kind = configs.KIND_CPU
         if config.backend == "python":
             shutil.copyfile(backend_code_path(), version / "model.py")
             configs.set_parameter(config, "inference_precision", _OPENVINO_PRECISION[manifest.precision])

@@ -1,0 +1,153 @@
+"""A built repository is complete, describes itself, and is made once."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from worker.domain.manifest import ModelManifest, dictionary_digest
+from worker.models.build import BuildError, build_repository
+from worker.models.profiles import select_profile
+
+EMBEDDED_MODELS = {"text_detector", "line_orientation", "text_recognizer", "text_reader"}
+ONNX_MODELS = EMBEDDED_MODELS | {
+    f"{role}_w{width}" for role in ("text_recognizer", "text_reader") for width in (160, 320, 640)
+}
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_repository(
+        "embedded", tmp_path_factory.mktemp("models") / "embedded", alphabet="latin", alternatives=2
+    )
+
+
+@pytest.fixture(scope="module")
+def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_repository("onnx", tmp_path_factory.mktemp("models") / "onnx")
+
+
+def _config(repository: Path, model: str) -> Any:  # noqa: ANN401  generated code without types
+    text = (repository / model / "config.pbtxt").read_text(encoding="ascii")
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def _configs(repository: Path) -> dict[str, Any]:
+    return {path.name: _config(repository, path.name) for path in repository.iterdir() if path.is_dir()}
+
+
+def _manifest(config: Any) -> ModelManifest:  # noqa: ANN401  generated code without types
+    return ModelManifest.model_validate_json(config.parameters["manifest"].string_value)
+
+
+def test_the_embedded_repository_is_complete(embedded: Path) -> None:
+    configs = _configs(embedded)
+
+    assert set(configs) == EMBEDDED_MODELS
+    for name, config in configs.items():
+        assert config.name == name
+        assert (embedded / name / "1").is_dir()
+        if name != "text_reader":
+            assert {path.name for path in (embedded / name / "1").iterdir()} == {"model.onnx", "model.py"}
+            assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
+            assert config.model_warmup
+
+
+def test_the_onnx_repository_has_a_model_for_each_bucket(onnx: Path) -> None:
+    configs = _configs(onnx)
+
+    assert set(configs) == ONNX_MODELS
+    for width, name in {160: "text_recognizer_w160", 1280: "text_recognizer"}.items():
+        assert list(configs[name].input[0].dims) == [48, width, 3]
+        assert [list(tensor.dims) for tensor in configs[name].output] == [[width // 8, 1]] * 2
+        assert {warmup.batch_size for warmup in configs[name].model_warmup} == {1, 64}
+    steps = configs["text_reader_w320"].ensemble_scheduling.step
+    assert [step.model_name for step in steps] == ["line_orientation", "text_recognizer_w320"]
+
+
+def test_one_file_serves_all_buckets(onnx: Path) -> None:
+    inodes = {path.stat().st_ino for path in onnx.glob("text_recognizer*/1/model.onnx")}
+
+    assert len(inodes) == 1
+
+
+def test_every_manifest_describes_its_model(embedded: Path, onnx: Path) -> None:
+    for repository in (embedded, onnx):
+        for name, config in _configs(repository).items():
+            manifest = _manifest(config)
+            assert name.startswith(manifest.role)
+            assert manifest.max_batch_size == config.max_batch_size
+            assert manifest.licence == "Apache-2.0"
+            for width, model in (manifest.buckets or {}).items():
+                assert width % 32 == 0
+                assert (repository / model / "config.pbtxt").is_file()
+
+
+def test_the_dictionary_belongs_to_the_manifest(embedded: Path) -> None:
+    for name in ("text_recognizer", "text_reader"):
+        config = _config(embedded, name)
+        dictionary = json.loads(config.parameters["dictionary"].string_value)
+        assert dictionary[0] == ""
+        assert dictionary[-1] == " "
+        assert "€" in dictionary
+        assert _manifest(config).dictionary_sha256 == dictionary_digest(dictionary)
+        assert (_manifest(config).alphabet, _manifest(config).alternatives) == ("latin", 2)
+        assert list(config.output[0].dims) == [-1, 2]
+
+
+def test_a_profile_on_a_cpu_says_so(tmp_path: Path) -> None:
+    repository = build_repository(select_profile("onnx", device="cpu"), tmp_path / "onnx")
+
+    for name, config in _configs(repository).items():
+        assert _manifest(config).device == "cpu"
+        if not name.startswith("text_reader"):
+            assert [group.kind for group in config.instance_group] == [model_config_pb2.ModelInstanceGroup.KIND_CPU]
+
+
+def test_the_same_build_is_not_done_twice(embedded: Path) -> None:
+    built = embedded.stat().st_ino
+
+    again = build_repository("embedded", embedded, alphabet="latin", alternatives=2)
+
+    assert (again, embedded.stat().st_ino) == (embedded, built)
+
+
+def test_another_build_replaces_the_repository_as_a_whole(embedded: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(embedded, repository)
+    (repository / "stale_model").mkdir()
+
+    build_repository("embedded", repository, alphabet="latin", alternatives=1)
+
+    assert set(_configs(repository)) == EMBEDDED_MODELS
+    assert list(_config(repository, "text_recognizer").output[0].dims) == [-1, 1]
+    assert {path.name for path in tmp_path.iterdir()} == {"models", ".models.lock"}
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+
+    with pytest.raises(BuildError, match="holds something that is no built repository"):
+        build_repository("embedded", tmp_path)
+
+    assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "years of work"
+
+
+def test_a_failed_build_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="0 alternatives"):
+        build_repository("embedded", tmp_path / "models", alternatives=0)
+
+    assert not (tmp_path / "models").exists()
+
+
+def test_progress_goes_from_nothing_to_all(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    build_repository("embedded", tmp_path / "models", progress=lambda _what, part: seen.append(part))
+
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0.0, 1.0)
