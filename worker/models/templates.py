@@ -1,14 +1,14 @@
 """Where the committed half of the model repository lies: configurations and the python backend's code.
 
 Invariant: the folder is the same in a checkout (`model_repository/` beside `worker/`) and in an installed wheel
-(`worker/models/templates/`).
+(`worker/models/repository/`).
 """
 
 from pathlib import Path
 
 from worker.domain.errors import LabelwireError
 
-_PACKAGED = Path(__file__).parent / "templates"
+_PACKAGED = Path(__file__).parent / "repository"
 _CHECKED_OUT = Path(__file__).parents[2] / "model_repository"
 
 
