@@ -180,15 +180,24 @@ class Delivery:
             worker_version=self._identity.worker_version,
             model_version=",".join(f"{name}:{model.version}" for name, model in self._reader.models_used.items()),
         )
-        topic, limit = self._destination.dead_letters, self._destination.max_dead_letter_bytes
-        try:
-            await self._send(job, dead_letter(job.record, failure, topic, limit))
-        except JobError:
-            # Over a limit that the topic did not tell: leave the payload where it stands.
-            await self._send(job, dead_letter(job.record, failure, topic, 0))
+        await self._write_dead_letter(job, failure)
         self._events.emit(
             events.JobDeadLettered(failure.job_id, job.record.coordinate, error.code, error.stage, error.message)
         )
+
+    async def _write_dead_letter(self, job: JobInHand, failure: Failure) -> None:
+        limit = self._destination.max_dead_letter_bytes
+        for attempt in itertools.count(1):
+            letter = dead_letter(job.record, failure, self._destination.dead_letters, limit)
+            try:
+                await self._send(job, letter)
+            except JobError as refusal:
+                if limit is not None and letter.size_bytes > limit:  # there is no smaller one
+                    await self._wait(job, refusal, attempt, self._policy.max_seconds)
+                # Over a limit that the topic did not tell: more of it is left where it stands.
+                limit = letter.size_bytes - 1
+            else:
+                return
 
     async def _send(self, job: JobInHand, outgoing: OutgoingRecord) -> None:
         """Return once the record is acknowledged. Raises JobError only where the record itself is refused."""
@@ -200,6 +209,7 @@ class Delivery:
                 if not isinstance(decision, Delay):
                     raise
                 await self._wait(job, error, attempt, decision.seconds)
+                job.working = True
             else:
                 return
 

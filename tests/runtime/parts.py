@@ -1,0 +1,103 @@
+"""A worker's parts over memory, put together as the composition root does it, with what a test wants to change."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+
+from worker.domain.records import CONTENT_TYPE_HEADER, Coordinate, Headers, Record
+from worker.domain.retry import RetryPolicy
+from worker.pipeline.header import read_header
+from worker.pipeline.models import ModelSet
+from worker.pipeline.options import ImageLimits
+from worker.pipeline.pipeline import Pipeline
+from worker.ports import InferenceBackend
+from worker.runtime.admission import Admission
+from worker.runtime.delivery import Delivery, Destination, Identity, JobInHand
+from worker.runtime.reader import ModelReader
+from worker.testing.backend import FakeBackend
+from worker.testing.block_script import BlockLine, draw_blocks, encode_png
+from worker.testing.broker import MemoryBroker
+from worker.testing.clock import ManualClock
+from worker.testing.events import RecordedEvents
+from worker.testing.sink import MemorySink
+
+JOBS, RESULTS, LETTERS = "label-images", "label-text", "label-images.dlq"
+LIMITS = ImageLimits(max_pixels=1_000_000)
+PNG = (CONTENT_TYPE_HEADER, b"image/png")
+PICTURE = encode_png(draw_blocks([BlockLine("HELLO", 30, 40)], width=240, height=120))
+BLANK = encode_png(draw_blocks([], width=64, height=64))
+
+
+def record(value: bytes | None = PICTURE, *headers: tuple[str, bytes], offset: int = 0, key: bytes = b"key") -> Record:
+    """Return a job's record; it is a PNG unless headers say otherwise."""
+    given: Headers = headers or (PNG,)
+    return Record(Coordinate(JOBS, 0, offset), key, value, given, 1_699_999_999_000)
+
+
+def memory_broker(max_message_bytes: int | None = 1_000_000) -> MemoryBroker:
+    """Return a broker with the three topics."""
+    broker = MemoryBroker()
+    for topic in (JOBS, RESULTS, LETTERS):
+        broker.create_topic(topic, 2 if topic == JOBS else 1, max_message_bytes)
+    return broker
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a delivery is made of."""
+
+    executor: Executor
+    broker: MemoryBroker = field(default_factory=memory_broker)
+    clock: ManualClock = field(default_factory=ManualClock)
+    backend: FakeBackend = field(default_factory=FakeBackend)
+    events: RecordedEvents = field(default_factory=RecordedEvents)
+    destination: Destination = field(default_factory=lambda: Destination(RESULTS, LETTERS, "memory"))
+    attempt_seconds: float = 5.0
+    sink: MemorySink = field(init=False)
+    reader: ModelReader = field(init=False)
+    admission: Admission = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sink = MemorySink(self.broker)
+        self.reader = ModelReader(self.backend, self.pipeline_maker(), lambda picture: read_header(picture, LIMITS))
+        self.admission = Admission(max_jobs=4, max_pixels=10**6, large_from_pixels=500_000, max_large_jobs=1)
+
+    def pipeline_maker(self, backend: InferenceBackend | None = None) -> Callable[[ModelSet], Pipeline]:
+        return partial(_pipeline, backend or self.backend, self.executor, self.clock)
+
+    def delivery(self) -> Delivery:
+        return Delivery(
+            reader=self.reader,
+            sink=self.sink,
+            admission=self.admission,
+            executor=self.executor,
+            policy=RetryPolicy(0.5, 30),
+            destination=self.destination,
+            identity=Identity("group", "1.2.3"),
+            attempt_seconds=self.attempt_seconds,
+            clock=self.clock,
+            event_sink=self.events,
+        )
+
+    async def deliver(self, record: Record) -> JobInHand:
+        job = JobInHand(record)
+        await self.delivery().deliver(job)
+        return job
+
+    def results(self) -> list[Record]:
+        return self.broker.records(RESULTS)
+
+    def letters(self) -> list[Record]:
+        return self.broker.records(LETTERS)
+
+    def letter(self) -> dict[str, str]:
+        """Return the own headers of the one dead letter."""
+        (only,) = self.letters()
+        own = [(name, value) for name, value in only.headers if name.startswith("labelwire.dlq.")]
+        assert len(dict(own)) == len(own)
+        return {name.removeprefix("labelwire.dlq."): value.decode() for name, value in own}
+
+
+def _pipeline(backend: InferenceBackend, executor: Executor, clock: ManualClock, models: ModelSet) -> Pipeline:
+    return Pipeline(backend, models, executor, clock)

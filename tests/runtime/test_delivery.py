@@ -1,0 +1,290 @@
+"""Each record has exactly one outcome, and it is on the broker before the record counts as done."""
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.runtime.parts import BLANK, LETTERS, PICTURE, PNG, RESULTS, Parts, record
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.events import JobDeadLettered, JobFinished, JobRetried
+from worker.domain.outcome import Completed, DeadLettered
+from worker.domain.records import Record
+from worker.domain.result import LabelText
+from worker.pipeline.header import read_header
+from worker.pipeline.options import ImageLimits
+from worker.runtime.delivery import JobInHand
+from worker.runtime.reader import ModelReader
+from worker.testing.clock import ManualClock
+
+JSON = ("content-type", b"application/json")
+UNAVAILABLE = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")
+FAILED = JobError(ErrorCode.INFERENCE_FAILED, "Triton stumbled.")
+REJECTED = JobError(ErrorCode.INFERENCE_REJECTED, "Triton refuses the request.")
+AWAY = JobError(ErrorCode.BROKER_UNAVAILABLE, "The broker is away.")
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - turn by turn
+            await asyncio.sleep(0.001)
+
+
+async def test_a_picture_ends_as_one_result(parts: Parts) -> None:
+    job = JobInHand(record(PICTURE, PNG, ("job-id", b"j1"), ("trace", b"\xff")))
+    outcome = await parts.delivery().deliver(job)
+    assert isinstance(outcome, Completed)
+    (written,) = parts.results()
+    assert parts.letters() == []
+    result = LabelText.model_validate_json(written.value or b"")
+    assert result == outcome.result
+    assert (result.job_id, result.attempt, result.source.offset) == ("j1", 1, 0)
+    assert [line.text for line in result.pages[0].lines] == ["HELLO"]
+    headers = dict(written.headers)
+    assert written.key == b"key"
+    assert headers["trace"] == b"\xff"
+    assert headers["content-type"] == b"application/json"
+    assert headers["labelwire.job-id"] == b"j1"
+    assert headers["labelwire.attempt"] == b"1"
+    assert headers["labelwire.origin.topic"] == b"label-images"
+    assert len(headers) == len(written.headers)
+
+
+async def test_a_blank_picture_is_a_result_without_lines(parts: Parts) -> None:
+    await parts.deliver(record(BLANK))
+    result = LabelText.model_validate_json(parts.results()[0].value or b"")
+    assert result.pages[0].lines == ()
+
+
+async def test_lines_below_the_jobs_own_confidence_are_left_out(parts: Parts) -> None:
+    body = {"image_base64": base64.b64encode(PICTURE).decode(), "options": {"min_confidence": 1.0}}
+    await parts.deliver(record(json.dumps(body).encode(), JSON))
+    result = LabelText.model_validate_json(parts.results()[0].value or b"")
+    assert result.pages[0].lines == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "header", "code", "stage"),
+    [
+        (None, PNG, ErrorCode.JOB_INVALID, "consume"),
+        (b"", PNG, ErrorCode.JOB_INVALID, "consume"),
+        (b"some text", PNG, ErrorCode.IMAGE_UNSUPPORTED, "decode"),
+        (PICTURE[: len(PICTURE) // 2], PNG, ErrorCode.IMAGE_CORRUPT, "decode"),
+        (PICTURE, ("content-type", b"text/html"), ErrorCode.JOB_INVALID, "consume"),
+        (b'{"job_id": ', JSON, ErrorCode.JOB_INVALID, "consume"),
+        (b'{"image_uri": "s3://a", "image_base64": "eA=="}', JSON, ErrorCode.JOB_INVALID, "consume"),
+        (b'{"image_uri": "s3://a"}', JSON, ErrorCode.URI_FORBIDDEN, "consume"),
+    ],
+    ids=["null", "empty", "text", "cut", "type", "json", "both", "uri"],
+)
+async def test_a_wrong_job_ends_as_one_dead_letter(
+    parts: Parts, value: bytes | None, header: tuple[str, bytes], code: ErrorCode, stage: str
+) -> None:
+    sent = record(value, header, ("own", b"\xff\x00"))
+    await parts.deliver(sent)
+    assert parts.results() == []
+    letter = parts.letter()
+    assert (letter["error.code"], letter["error.stage"], letter["disposition"]) == (str(code), stage, "permanent")
+    assert (letter["payload.mode"], letter["attempt"], letter["group"]) == ("inline", "1", "group")
+    assert (letter["source.cluster"], letter["source.offset"]) == ("memory", "0")
+    assert letter["payload.sha256"] == hashlib.sha256(value or b"").hexdigest()
+    (written,) = parts.letters()
+    assert (written.key, written.value) == (sent.key, sent.value)
+    assert [pair for pair in written.headers if not pair[0].startswith("labelwire.")] == [*sent.headers]
+    assert [event.error_code for event in parts.events.of(JobDeadLettered)] == [code]
+    assert [event.outcome for event in parts.events.of(JobFinished)] == ["dead_lettered"]
+
+
+async def test_a_deadline_that_has_passed_ends_the_job_before_it_is_read(parts: Parts) -> None:
+    body = {"image_base64": base64.b64encode(PICTURE).decode(), "deadline": "2020-01-01T00:00:00Z"}
+    await parts.deliver(record(json.dumps(body).encode(), JSON))
+    assert parts.letter()["error.code"] == "DEADLINE_EXCEEDED"
+    assert parts.backend.calls == []
+
+
+async def test_a_deadline_runs_on_while_the_job_is_tried_again(parts: Parts) -> None:
+    parts.backend.broken = UNAVAILABLE
+    body = {"image_base64": base64.b64encode(PICTURE).decode(), "deadline": "2023-11-14T22:13:30Z"}
+    await parts.deliver(record(json.dumps(body).encode(), JSON))
+    assert parts.letter()["error.code"] == "DEADLINE_EXCEEDED"
+    assert sum(parts.clock.slept) >= 10
+
+
+@pytest.mark.parametrize("error", [UNAVAILABLE, FAILED])
+async def test_a_transient_error_is_tried_again_in_place_and_never_dead_lettered(parts: Parts, error: JobError) -> None:
+    parts.backend.fail(*[error] * 12)
+    await parts.deliver(record())
+    assert parts.letters() == []
+    result = LabelText.model_validate_json(parts.results()[0].value or b"")
+    assert result.attempt == 13
+    delays = parts.clock.slept
+    assert len(delays) == len(parts.events.of(JobRetried)) == 12
+    assert all(0.25 * 2**n <= seconds <= 0.5 * 2**n for n, seconds in enumerate(delays[:6]))
+    assert all(15 <= seconds <= 30 for seconds in delays[6:])
+
+
+async def test_attempts_go_on_from_those_of_the_record(parts: Parts) -> None:
+    await parts.deliver(record(b"text", PNG, ("labelwire.attempt", b"4")))
+    assert parts.letter()["attempt"] == "5"
+
+
+async def test_a_request_that_triton_refuses_is_a_dead_letter_with_the_models(parts: Parts) -> None:
+    await parts.reader.look()
+    parts.backend.fail(REJECTED)
+    await parts.deliver(record())
+    letter = parts.letter()
+    assert (letter["error.code"], letter["error.stage"]) == ("INFERENCE_REJECTED", "read")
+    assert "text_recognizer:1" in letter["model.version"]
+
+
+async def test_an_attempt_that_takes_too_long_is_made_again(parts: Parts) -> None:
+    class Slow(ManualClock):
+        async def sleep(self, seconds: float) -> None:
+            await (asyncio.sleep(5) if seconds == 77 else super().sleep(seconds))
+
+    slow = Parts(parts.executor, clock=Slow(), attempt_seconds=0.15)
+    slow.backend = type(parts.backend)(clock=slow.clock, latency_seconds=77)
+    slow.reader = ModelReader(slow.backend, slow.pipeline_maker(), lambda picture: read_header(picture, ImageLimits()))
+    delivering = asyncio.create_task(slow.deliver(record()))
+    await until(lambda: bool(slow.events.of(JobRetried)))
+    slow.backend.latency_seconds = 0
+    await delivering
+    assert slow.events.of(JobRetried)[0].error_code is ErrorCode.ATTEMPT_TIMED_OUT
+    assert slow.letters() == []
+
+
+async def test_a_defect_of_ours_is_one_dead_letter_and_leaks_nothing(parts: Parts) -> None:
+    def surprise(_picture: bytes) -> None:
+        raise ZeroDivisionError("SECRET TEXT")
+
+    parts.reader = ModelReader(parts.backend, parts.pipeline_maker(), surprise)  # type: ignore[arg-type]
+    await parts.deliver(record())
+    letter = parts.letter()
+    assert (letter["error.code"], letter["error.class"]) == ("INTERNAL", "ZeroDivisionError")
+    assert "SECRET" not in " ".join(letter.values())
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["the topic told its limit", "it did not"])
+async def test_a_result_over_the_limit_is_a_dead_letter(parts: Parts, *, told: bool) -> None:
+    parts.broker.create_topic(RESULTS, 1, 1200)
+    parts.destination.max_result_bytes = 1200 if told else None
+    await parts.deliver(record())
+    assert parts.results() == []
+    letter = parts.letter()
+    assert (letter["error.code"], letter["error.stage"]) == ("RESULT_TOO_LARGE", "publish")
+    assert "max.message.bytes" in letter["error.message"]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["the topic told its limit", "it did not"])
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [(b"text" * 2000, (PNG,)), (b"text", (PNG, ("own", b"h" * 8000)))],
+    ids=["value", "headers"],
+)
+async def test_a_dead_letter_over_the_limit_leaves_its_payload_where_it_stands(
+    parts: Parts, value: bytes, headers: tuple[tuple[str, bytes], ...], *, told: bool
+) -> None:
+    parts.broker.create_topic(LETTERS, 1, 5000)
+    parts.destination.max_dead_letter_bytes = 5000 if told else None
+    await parts.deliver(record(value, *headers))
+    letter = parts.letter()
+    assert (letter["payload.mode"], letter["payload.size"]) == ("reference", str(len(value)))
+    assert (letter["source.topic"], letter["source.offset"]) == ("label-images", "0")
+    assert parts.letters()[0].value is None
+    assert parts.letters()[0].key == (b"key" if len(headers) == 1 else None)
+
+
+async def test_a_dead_letter_that_no_topic_takes_is_tried_until_one_does(parts: Parts) -> None:
+    waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False))
+    waiting.broker.create_topic(LETTERS, 1, 500)
+    waiting.destination.max_dead_letter_bytes = 500
+    delivering = asyncio.create_task(waiting.deliver(record(b"text")))
+    for _ in range(3):
+        await waiting.clock.until_sleeping()
+        assert not delivering.done()
+        waiting.clock.advance(60)
+        await asyncio.sleep(0)
+    waiting.broker.create_topic(LETTERS, 1, 1_000_000)
+    waiting.clock.advance(60)
+    await delivering
+    assert waiting.letter()["error.code"] == "IMAGE_UNSUPPORTED"
+
+
+async def test_while_the_sink_is_away_nothing_is_done_and_then_everything_once(parts: Parts) -> None:
+    waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False))
+    waiting.sink.broken = AWAY
+    good = asyncio.create_task(waiting.deliver(record()))
+    bad = asyncio.create_task(waiting.deliver(record(b"text")))
+    for _ in range(20):
+        await waiting.clock.until_sleeping(2)
+        assert not good.done()
+        assert not bad.done()
+        waiting.clock.advance(60)
+        await asyncio.sleep(0)
+    waiting.sink.broken = None
+    while not (good.done() and bad.done()):
+        waiting.clock.advance(60)
+        await asyncio.sleep(0)
+    assert len(waiting.results()) == 1
+    assert waiting.letter()["error.code"] == "IMAGE_UNSUPPORTED"
+    reads = [call for call in waiting.backend.calls if call.model == "text_detector"]
+    assert len(reads) == 1, "what was read is not read again because it could not be written"
+
+
+async def test_a_job_is_done_only_when_its_result_is_acknowledged(parts: Parts) -> None:
+    parts.sink.hold()
+    delivering = asyncio.create_task(parts.deliver(record()))
+    await until(lambda: parts.sink.waiting == 1)
+    assert not delivering.done()
+    assert parts.events.of(JobFinished) == []
+    parts.sink.release()
+    await delivering
+    assert len(parts.results()) == 1
+
+
+async def test_a_cancelled_job_has_no_outcome_and_holds_no_place(parts: Parts) -> None:
+    parts.sink.hold()
+    delivering = asyncio.create_task(parts.deliver(record()))
+    await until(lambda: parts.sink.waiting == 1)
+    delivering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await delivering
+    parts.sink.release()
+    assert parts.results() == parts.letters() == []
+    assert parts.events.of(JobFinished) == []
+    assert (parts.admission.jobs, parts.admission.pixels) == (0, 0)
+
+
+async def test_a_job_that_waits_for_its_next_attempt_is_not_working_and_holds_no_place(parts: Parts) -> None:
+    waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False))
+    waiting.backend.broken = UNAVAILABLE
+    job = JobInHand(record())
+    delivering = asyncio.create_task(waiting.delivery().deliver(job))
+    await waiting.clock.until_sleeping()
+    assert not job.working
+    assert waiting.admission.jobs == 0
+    delivering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await delivering
+
+
+async def test_what_finished_is_told_without_the_text_of_the_label(parts: Parts) -> None:
+    await parts.deliver(record())
+    (finished,) = parts.events.of(JobFinished)
+    assert (finished.outcome, finished.error_code, finished.lane, finished.attempt) == ("completed", None, "small", 1)
+    assert finished.age_seconds == pytest.approx(1.0)
+    assert len(finished.confidences) == 1
+    assert finished.recognizer_version == "1"
+    assert "HELLO" not in repr(parts.events.all)
+
+
+async def test_outcomes_of_all_kinds_are_one_each(parts: Parts) -> None:
+    delivery = parts.delivery()
+    values: list[bytes | None] = [PICTURE, None, BLANK, b"text"]
+    jobs: list[Record] = [record(value, offset=number) for number, value in enumerate(values)]
+    outcomes = await asyncio.gather(*(delivery.deliver(JobInHand(job)) for job in jobs))
+    assert [type(outcome) for outcome in outcomes] == [Completed, DeadLettered, Completed, DeadLettered]
+    assert (len(parts.results()), len(parts.letters())) == (2, 2)
