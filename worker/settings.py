@@ -116,7 +116,7 @@ class PipelineSettings(_Section):
     """How a picture is read."""
 
     detection_long_side: int = Field(
-        default=960,
+        default=1056,
         ge=64,
         le=8192,
         description="Long side in pixels at which a picture in one tile is searched for text.",

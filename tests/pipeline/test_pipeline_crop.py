@@ -59,6 +59,18 @@ def test_each_pixel_of_a_crop_comes_from_its_place_on_the_page(degrees: float, s
         assert abs(green - (place[1] - 0.5) / 2) < 1.5
 
 
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_line_of_the_crops_own_height_is_copied_pixel_by_pixel(quarters: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (48, 90, 3), dtype=np.uint8)
+    page = np.zeros((200, 200, 3), dtype=np.uint8)
+    turned = np.rot90(noise, -quarters)
+    page[20 : 20 + turned.shape[0], 30 : 30 + turned.shape[1]] = turned
+    height, width = turned.shape[:2]
+    corners = np.array([[30, 20], [30 + width, 20], [30 + width, 20 + height], [30, 20 + height]], dtype=np.float64)
+    crop = crop_line(PageImage(page), TextRegion(np.roll(corners, -quarters, axis=0), 1.0), SHAPE)
+    np.testing.assert_array_equal(crop.pixels[:, :90], noise)
+
+
 def test_what_lies_beyond_the_page_repeats_its_edge() -> None:
     page = PageImage(np.full((20, 20, 3), 90, dtype=np.uint8))
     for line in (region(-30, -30, 200, 60), region(15, 15, 40, 20), region(100, 100, 20, 10)):

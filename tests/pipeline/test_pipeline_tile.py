@@ -1,5 +1,6 @@
 """Tiles cover a page once, in shapes that the detector takes."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from worker.pipeline.options import PipelineOptions
 from worker.pipeline.tile import spans, tile_page
 
 ANY_SHAPE = TileShapes()
-OPTIONS = PipelineOptions()
+OPTIONS = PipelineOptions(detection_long_side=960)
 SMALL_TILES = PipelineOptions(tiled_from_pixels=1, tile_scale=1.0, tile_side=96, tile_overlap=32)
 
 
@@ -53,13 +54,15 @@ def test_every_pixel_of_the_map_is_kept_exactly_once(width: int, height: int) ->
     ("width", "height", "map_size", "tiles"),
     [
         (1080, 1528, (679, 960), 1),
-        (500, 400, (500, 400), 1),
-        (1, 1, (1, 1), 1),
+        (500, 400, (960, 768), 1),
+        (1, 1, (2, 2), 1),
+        (100, 60, (200, 120), 1),
         (2000, 2000, (960, 960), 1),
         (2000, 2001, (1200, 1201), 4),
         (6000, 100, (960, 16), 1),
         (4000, 3000, (2400, 1800), 9),
         (65_535, 1, (960, 1), 1),
+        (1, 65_535, (1, 960), 1),
     ],
 )
 def test_the_scale_follows_the_size(width: int, height: int, map_size: tuple[int, int], tiles: int) -> None:
@@ -72,7 +75,7 @@ def test_the_scale_follows_the_size(width: int, height: int, map_size: tuple[int
 
 def test_fixed_shapes_are_filled_up() -> None:
     shapes = TileShapes(fixed=((640, 640), (960, 960)))
-    tiled = tile_page(page(500, 600), shapes, OPTIONS)
+    tiled = tile_page(page(500, 600), shapes, replace(OPTIONS, max_enlargement=1.0))
     assert [tile.pixels.shape for tile in tiled.tiles] == [(640, 640, 3)]
     tiled = tile_page(page(4000, 3000), shapes, OPTIONS)
     assert {tile.pixels.shape for tile in tiled.tiles} == {(960, 960, 3)}

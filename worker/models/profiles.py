@@ -13,7 +13,7 @@ from worker.domain.manifest import DetectionThresholds, TileShapes
 Device = Literal["cpu", "gpu"]
 Precision = Literal["auto", "fp32", "bf16"]
 
-DETECTION = DetectionThresholds(binarize=0.3, box_score=0.5, unclip_ratio=1.6, dilate=True, min_side_pixels=3)
+DETECTION = DetectionThresholds(binarize=0.3, box_score=0.4, unclip_ratio=1.6, dilate=True, min_side_pixels=3)
 TILE_SHAPES = TileShapes(multiple_of=32, max_side=2048)
 
 

@@ -15,13 +15,15 @@ class ImageLimits:
 class PipelineOptions:
     """How a page is searched and read.
 
-    Pages of up to `tiled_from_pixels` are searched whole, with the long side brought down to `detection_long_side`
-    pixels; larger ones are searched at `tile_scale` in tiles of `tile_side` pixels that overlap by `tile_overlap`.
-    `vote_lines` of the longest lines decide whether the page stands on its head. A request holds at most
-    `max_lines_per_request` lines. Lines read with less than `min_line_confidence` are dropped.
+    Pages of up to `tiled_from_pixels` are searched whole: their long side is brought to `detection_long_side` pixels,
+    but they are enlarged no more than `max_enlargement` times. Larger pages are searched at `tile_scale` in tiles of
+    `tile_side` pixels that overlap by `tile_overlap`. `vote_lines` of the longest lines decide whether the page stands
+    on its head. A request holds at most `max_lines_per_request` lines. Lines read with less than `min_line_confidence`
+    are dropped.
     """
 
-    detection_long_side: int = 960
+    detection_long_side: int = 1056
+    max_enlargement: float = 2.0
     tiled_from_pixels: int = 4_000_000
     tile_scale: float = 0.6
     tile_side: int = 960

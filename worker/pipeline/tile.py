@@ -75,7 +75,7 @@ def _scale_and_side(page: PageImage, shapes: TileShapes, options: PipelineOption
     if page.width * page.height > options.tiled_from_pixels:
         return options.tile_scale, min(largest, options.tile_side)
     side = min(largest, options.detection_long_side)
-    return min(1.0, side / max(page.width, page.height)), side
+    return min(options.max_enlargement, side / max(page.width, page.height)), side
 
 
 def _largest_side(shapes: TileShapes) -> int:
