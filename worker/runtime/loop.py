@@ -19,6 +19,7 @@ from worker.runtime.partitions import Partitions
 
 PARTITIONS = "partitions"
 _TYPICAL_RECORD_BYTES = 1024 * 1024
+_DRAIN_STEP_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,11 @@ class Loop:
     async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
         """Stop what has not begun, give the rest the drain time, and return what to commit."""
         ended = set(partitions)
-        running = self._stop_waiting(ended)
-        if running:
-            await asyncio.wait(running, timeout=self._drain_seconds)
-        clean = await self._cancel([task for task in running if not task.done()])
+        deadline = self._clock.monotonic() + self._drain_seconds
+        # A job that fails meanwhile would wait for its next attempt, which is the next owner's.
+        while (running := self._stop_waiting(ended)) and self._clock.monotonic() < deadline:
+            await asyncio.wait(running, timeout=_DRAIN_STEP_SECONDS)
+        clean = await self._cancel(running)
         points = self._partitions.commit_points(ended, clean_end=clean)
         self._forget("revoked", ended)
         return points
@@ -174,7 +176,8 @@ class Loop:
             return 0
         sizes = [job.record.size_bytes for job in self._jobs.values()]
         free_bytes = self._limits.held_bytes - sum(sizes)
-        by_bytes = free_bytes // max(sizes, default=_TYPICAL_RECORD_BYTES) if free_bytes > 0 else 0
+        largest_bytes = max(1, *sizes) if sizes else _TYPICAL_RECORD_BYTES
+        by_bytes = max(0, free_bytes) // largest_bytes
         by_records = self._limits.records - sum(not job.large for job in self._jobs.values())
         # With nothing in hand one record is always taken, or one over the whole budget would never be.
         return max(0 if sizes else 1, min(by_records, by_bytes))
