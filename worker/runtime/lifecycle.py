@@ -90,7 +90,7 @@ class ModelMonitor:
     async def look(self) -> None:
         """Update the condition `triton`; the models themselves are looked at only where there is a doubt."""
         if not await self._backend.ready():
-            self._reader.doubtful = True
+            self._reader.doubt()
             self._health.unmet(TRITON, "the server does not answer, or is not ready.")
             return
         try:

@@ -28,7 +28,18 @@ class ModelReader:
         self._read_header = read_header
         self._models: ModelSet | None = None
         self._pipeline: Pipeline | None = None
-        self.doubtful = True
+        # Counted, because a doubt may arise while the models are looked at for an earlier one.
+        self._doubts = 1
+        self._settled_doubts = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the models have to be looked at before the next picture."""
+        return self._doubts > self._settled_doubts
+
+    def doubt(self) -> None:
+        """Have the models looked at before the next picture."""
+        self._doubts += 1
 
     def header(self, picture: bytes) -> ImageHeader:
         """Read what the picture claims to be. Raises JobError."""
@@ -39,10 +50,11 @@ class ModelReader:
 
         Raises ServerMismatchError if they do not fit, JobError INFERENCE_UNAVAILABLE if the server does not answer.
         """
+        doubts = self._doubts
         models = await load_models(self._backend)
         if models != self._models:
             self._models, self._pipeline = models, self._make_pipeline(models)
-        self.doubtful = False
+        self._settled_doubts = max(self._settled_doubts, doubts)
 
     async def process(
         self,
@@ -58,7 +70,7 @@ class ModelReader:
             return await pipeline.process(picture, header, timeout_seconds=timeout_seconds, request_id=request_id)
         except JobError as error:
             if error.code is ErrorCode.INFERENCE_UNAVAILABLE:
-                self.doubtful = True
+                self.doubt()
             if error.code is ErrorCode.INFERENCE_REJECTED:
                 await self._blame_changed_models(pipeline, error)
             raise
@@ -74,7 +86,7 @@ class ModelReader:
         return self._pipeline
 
     async def _blame_changed_models(self, used: Pipeline, refusal: JobError) -> None:
-        self.doubtful = True
+        self.doubt()
         if await self._trusted_pipeline() is not used:
             message = "Triton's models changed while the picture was read; it is read again."
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message) from refusal
