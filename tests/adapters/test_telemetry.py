@@ -1,0 +1,222 @@
+"""Metrics, log lines and probes."""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from worker.adapters.telemetry.fanout import Fanout
+from worker.adapters.telemetry.http import HealthServer
+from worker.adapters.telemetry.metrics import Metrics
+from worker.domain import events
+from worker.domain.errors import ErrorCode, Stage
+from worker.domain.records import Coordinate, TopicPartition
+from worker.runtime.health import Health
+from worker.testing.clock import ManualClock
+from worker.testing.events import RecordedEvents
+
+# The closed list of shared names, less what comes with breakers and shadow requests.
+NAMES = {
+    "labelwire_job_duration_seconds": {"outcome", "lane"},
+    "labelwire_job_age_seconds": set[str](),
+    "labelwire_stage_duration_seconds": {"stage"},
+    "labelwire_triton_request_duration_seconds": {"model", "version", "grpc_code"},
+    "labelwire_lines_per_image": set[str](),
+    "labelwire_line_confidence": {"version"},
+    "labelwire_jobs": {"outcome", "error_code"},
+    "labelwire_triton_retries": {"model", "reason"},
+    "labelwire_dead_letters": {"error_code"},
+    "labelwire_rebalances": {"kind"},
+    "labelwire_inflight_jobs": set[str](),
+    "labelwire_inflight_pixels": set[str](),
+    "labelwire_partition_lag": {"topic", "partition"},
+    "labelwire_build_info": {"version"},
+}
+AT = Coordinate("label-images", 3, 41)
+PARTITION = TopicPartition("label-images", 3)
+SAID: list[events.Event] = [
+    events.JobFinished("job-7", AT, "completed", None, "small", 0.2, 1.0, (0.9, 0.8), "4", 1),
+    events.JobFinished("job-8", AT, "dead_lettered", ErrorCode.IMAGE_CORRUPT, "small", 0.1, None, (), "4", 2),
+    events.StageFinished(Stage.DECODE, 0.01),
+    events.JobDeadLettered("job-8", AT, ErrorCode.IMAGE_CORRUPT, Stage.DECODE, "The picture is damaged."),
+    events.JobRetried("job-9", AT, ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.", 1, 0.4),
+    events.InferenceFinished("text_detector", "1", "OK", 0.1),
+    events.InferenceRetried("text_detector", "unavailable"),
+    events.PartitionsChanged("assigned", (PARTITION,)),
+    events.InflightChanged(2, 1000),
+    events.LagObserved(PARTITION, 12),
+    events.ReadinessChanged(ready=True, reason=""),
+    events.CommitFailed("rebalance"),
+]
+
+
+def metrics() -> tuple[Metrics, CollectorRegistry]:
+    registry = CollectorRegistry()
+    return Metrics(registry), registry
+
+
+def test_every_event_is_taken_and_every_metric_is_fed() -> None:
+    counting, registry = metrics()
+    for event in SAID:
+        counting.emit(event)
+    families = {family.name: family for family in registry.collect()}
+    assert {name for name in families if name.startswith("labelwire_")} == set(NAMES)
+    for name, labels in NAMES.items():
+        samples = families[name].samples
+        assert samples, f"{name} is never fed"
+        used = {label for sample in samples for label in sample.labels}
+        assert used - {"le"} == labels
+
+
+def test_no_job_id_key_or_offset_is_a_label() -> None:
+    counting, registry = metrics()
+    for event in SAID:
+        counting.emit(event)
+    values = {v for family in registry.collect() for sample in family.samples for v in sample.labels.values()}
+    assert values.isdisjoint({"job-7", "job-8", "job-9", "41"})
+
+
+def test_outcomes_and_confidences_are_counted() -> None:
+    counting, registry = metrics()
+    for event in SAID:
+        counting.emit(event)
+    value = registry.get_sample_value
+    assert value("labelwire_jobs_total", {"outcome": "completed", "error_code": ""}) == 1
+    assert value("labelwire_jobs_total", {"outcome": "dead_lettered", "error_code": "IMAGE_CORRUPT"}) == 1
+    assert value("labelwire_line_confidence_count", {"version": "4"}) == 2
+    assert value("labelwire_lines_per_image_count") == 1
+    assert value("labelwire_job_age_seconds_count") == 1
+
+
+@pytest.mark.parametrize("kind", ["revoked", "lost"])
+def test_the_lag_of_a_partition_that_left_is_not_told_any_more(kind: str) -> None:
+    counting, registry = metrics()
+    labels = {"topic": "label-images", "partition": "3"}
+    counting.emit(events.LagObserved(PARTITION, 12))
+    assert registry.get_sample_value("labelwire_partition_lag", labels) == 12
+    for _ in range(2):
+        counting.emit(events.PartitionsChanged(kind, (PARTITION,)))
+    assert registry.get_sample_value("labelwire_partition_lag", labels) is None
+
+
+def test_a_fanout_passes_every_event_to_all_in_order() -> None:
+    first, second = RecordedEvents(), RecordedEvents()
+    fanout = Fanout(first, second)
+    for event in SAID:
+        fanout.emit(event)
+    assert first.all == second.all == SAID
+
+
+LOGGING = """
+import logging, structlog
+from worker.adapters.telemetry.logs import EventLog, configure
+from worker.domain import events
+from tests.adapters.test_telemetry import SAID
+
+configure({level!r}, {style!r})
+log = EventLog()
+for event in SAID:
+    log.emit(event)
+logging.getLogger("some.library").warning("a library's %s", "words")
+
+def read_label() -> None:
+    text = "SECRET" + " ADDRESS"
+    raise ValueError("where nobody foresaw it")
+
+try:
+    read_label()
+except ValueError:
+    logging.getLogger("labelwire").exception("failed")
+"""
+
+
+def logged(level: str, style: str) -> str:
+    """Return what a process of its own logs: the configuration is the process's."""
+    script = LOGGING.format(level=level, style=style)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == ""
+    return ended.stderr
+
+
+def test_log_lines_are_json_with_what_happened() -> None:
+    lines = [json.loads(line) for line in logged("debug", "json").splitlines()]
+    by_event = {line["event"]: line for line in lines}
+    assert all(line["level"] and line["timestamp"] and line["logger"] for line in lines)
+    dead = by_event["job dead-lettered"]
+    assert (dead["job_id"], dead["coordinate"], dead["error_code"]) == ("job-8", "label-images/3/41", "IMAGE_CORRUPT")
+    assert dead["message"] == "The picture is damaged."
+    assert by_event["partitions changed"]["partitions"] == ["label-images/3"]
+    assert by_event["readiness changed"]["ready"] is True
+    assert by_event["job finished"]["lines"] in (0, 2)
+    assert by_event["a library's words"]["logger"] == "some.library"
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_failure_is_logged_without_what_was_in_its_variables(style: str) -> None:
+    said = logged("info", style)
+    assert "where nobody foresaw it" in said
+    assert "SECRET ADDRESS" not in said
+
+
+def test_jobs_that_end_well_are_told_at_debug_only() -> None:
+    said = logged("info", "json")
+    assert '"job finished"' not in said
+    assert '"job dead-lettered"' in said
+
+
+@contextmanager
+def serving(health: Health, registry: CollectorRegistry) -> Iterator[int]:
+    server = HealthServer("127.0.0.1", 0, health, registry)
+    port = server.start()
+    try:
+        yield port
+    finally:
+        server.close()
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_probes_say_what_is_the_matter() -> None:
+    clock = ManualClock()
+    health = Health(("triton",), clock, RecordedEvents(), pulse_seconds=60)
+    with serving(health, CollectorRegistry()) as port:
+        assert get(port, "/livez") == (200, "alive\n")
+        health.unmet("triton", "Triton hat kein Modell für Größe.")
+        assert get(port, "/readyz") == (503, "triton: Triton hat kein Modell für Größe.\n")
+        health.met("triton")
+        assert get(port, "/readyz") == (200, "ready\n")
+        clock.advance(61)
+        assert get(port, "/livez")[0] == 503
+        assert get(port, "/readyz")[0] == 200
+        assert get(port, "/")[0] == 404
+
+
+def test_metrics_are_served_as_prometheus_reads_them() -> None:
+    counting, registry = metrics()
+    counting.emit(events.StageFinished(Stage.DECODE, 0.01))
+    health = Health(("triton",), ManualClock(), RecordedEvents(), pulse_seconds=60)
+    with serving(health, registry) as port:
+        status, text = get(port, "/metrics")
+    assert status == 200
+    assert "labelwire_stage_duration_seconds" in {family.name for family in text_string_to_metric_families(text)}
+
+
+def test_a_probe_that_stays_silent_holds_up_no_other() -> None:
+    health = Health((), ManualClock(), RecordedEvents(), pulse_seconds=60)
+    with serving(health, CollectorRegistry()) as port, socket.create_connection(("127.0.0.1", port)):
+        assert get(port, "/readyz")[0] == 200

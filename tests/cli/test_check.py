@@ -1,0 +1,43 @@
+"""`labelwire check`, as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PASSWORD = "LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD"  # noqa: S105 - its name
+
+
+def check(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("LABELWIRE_")}
+    command = [sys.executable, "-m", "worker", "check", *arguments]
+    return subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_it_shows_what_takes_effect_and_hides_secrets() -> None:
+    environment = {"LABELWIRE_KAFKA__GROUP_ID": "mine", PASSWORD: "hunter2"}
+    ended = check("--json", **environment)
+    assert ended.returncode == 0
+    shown = json.loads(ended.stdout)
+    assert shown["LABELWIRE_KAFKA__GROUP_ID"] == "mine"
+    assert shown[PASSWORD] == "(hidden)"
+    assert "hunter2" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("LABELWIRE_HTTP__PORT", "eighty", "LABELWIRE_HTTP__PORT='eighty'"),
+        ("LABELWIRE_TOPIC__JOBS", "x", "LABELWIRE_TOPIC__JOBS is not a setting; did you mean"),
+        ("LABELWIRE_KAFKA__CLIENT__NO_SUCH_OPTION", "x", "no.such.option"),
+        ("LABELWIRE_KAFKA__CLIENT__SECURITY_PROTOCOL", "hunter2", "security.protocol"),
+    ],
+)
+def test_what_is_wrong_ends_with_2_and_one_line_that_names_it(name: str, value: str, says: str) -> None:
+    ended = check(**{name: value})
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""

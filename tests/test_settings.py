@@ -1,0 +1,119 @@
+"""Settings come from the environment; what is wrong is named, and secrets are not."""
+
+import os
+
+import pytest
+
+from worker import settings
+from worker.domain.errors import SettingsError
+
+PASSWORD = "LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD"  # noqa: S105 - its name
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.upper().startswith(settings.PREFIX):
+            monkeypatch.delenv(name)
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as raised:
+        settings.load()
+    return str(raised.value)
+
+
+def test_without_an_environment_every_setting_has_a_value() -> None:
+    shown = settings.effective(settings.load())
+    assert set(shown) == set(settings.known_names())
+    assert shown["LABELWIRE_TOPICS__JOBS"] == "label-images"
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, description in settings.known_names().items() if not description.endswith(".")] == []
+
+
+def test_a_setting_takes_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWIRE_LIMITS__MAX_JOBS", "7")
+    assert settings.load().limits.max_jobs == 7
+    assert settings.effective(settings.load())["LABELWIRE_LIMITS__MAX_JOBS"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("LABELWIRE_TOPIC__JOBS", "did you mean LABELWIRE_TOPICS__JOBS?"),
+        ("LABELWIRE_TOPICS__JOB", "did you mean LABELWIRE_TOPICS__JOBS?"),
+        ("labelwire_topics__jbos", "did you mean LABELWIRE_TOPICS__JOBS?"),
+        ("LABELWIRE_WEATHER", "lists all names"),
+        ("LABELWIRE_KAFKA", "is not a setting"),
+        ("LABELWIRE_KAFKA__CLIENT", "is not a setting"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_what_comes_near(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    monkeypatch.setenv(name, "x")
+    said = refusal()
+    assert name in said
+    assert hint in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("LABELWIRE_HTTP__PORT", "eighty", "integer"),
+        ("LABELWIRE_HTTP__PORT", "70000", "65535"),
+        ("LABELWIRE_LOG__LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("LABELWIRE_KAFKA__GROUP_PROTOCOL", "raft", "'consumer' or 'classic'"),
+        ("LABELWIRE_TOPICS__JOBS", "no spaces", "pattern"),
+        ("LABELWIRE_TOPICS__DEAD_LETTERS", "label-images", "must differ"),
+        ("LABELWIRE_RUNTIME__DRAIN_SECONDS", "0", "greater than 0"),
+        ("LABELWIRE_TRITON__TLS", "perhaps", "boolean"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    said = refusal()
+    assert f"{name}={value!r}" in said
+    assert says in said
+
+
+def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWIRE_HTTP__PORT", "x")
+    monkeypatch.setenv("LABELWIRE_LOG__LEVEL", "x")
+    said = refusal()
+    assert "LABELWIRE_HTTP__PORT" in said
+    assert "LABELWIRE_LOG__LEVEL" in said
+
+
+@pytest.mark.parametrize("value", ["hunter2", "12345", "null", "true", '{"a": 1}', '"quoted"', "[1]", "with space "])
+def test_options_of_librdkafka_pass_through_untouched_and_hidden(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(PASSWORD, value)
+    monkeypatch.setenv("LABELWIRE_KAFKA__CLIENT__SECURITY_PROTOCOL", "SASL_SSL")
+    loaded = settings.load()
+    assert loaded.kafka.client_options() == {"sasl.password": value, "security.protocol": "SASL_SSL"}
+    shown = settings.effective(loaded)
+    assert shown[PASSWORD] == "(hidden)"
+    assert value not in repr(loaded.kafka.client)
+
+
+@pytest.mark.parametrize("name", ["ENABLE_AUTO_COMMIT", "BOOTSTRAP_SERVERS", "GROUP_ID", "ACKS"])
+def test_options_that_would_break_a_delivery_rule_are_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"LABELWIRE_KAFKA__CLIENT__{name}", "hunter2")
+    said = refusal()
+    assert name.lower().replace("_", ".") in said
+    assert "belongs to the worker" in said
+    assert "hunter2" not in said
+
+
+def test_a_wrong_value_beside_a_secret_does_not_print_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD, "hunter2")
+    monkeypatch.setenv("LABELWIRE_KAFKA__GROUP_ID", "")
+    monkeypatch.setenv("LABELWIRE_KAFKA__GROUP_PROTOCOL", "x")
+    assert "hunter2" not in refusal()
+
+
+def test_names_of_other_parts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWIRE_CACHE_DIR", "/somewhere")
+    assert "LABELWIRE_CACHE_DIR" not in settings.effective(settings.load())
