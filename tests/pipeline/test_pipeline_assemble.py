@@ -117,3 +117,10 @@ def test_a_rotation_is_never_360(tilt: float) -> None:
     polygon = quad(10, 10, 100, 20) + np.array([[0, 0], [0, 100 * math.sin(math.radians(tilt))], [0, 0], [0, 0]])
     (line,) = assemble(PAGE, [read_line("x", 0.9, polygon)], OPTIONS).lines
     assert 0.0 <= line.rotation_degrees < 360.0
+
+
+def test_a_polygon_is_pulled_in_by_a_part_of_what_its_region_was_grown() -> None:
+    region = TextRegion(quad(20, 10, 100, 30), 0.9, growth_pixels=10.0)
+    crop = LineCrop(region, np.zeros((48, 160, 3), dtype=np.uint8), 160)
+    (line,) = assemble(PAGE, [ReadLine(crop, "x", 0.9, 0.0)], OPTIONS).lines
+    assert line.polygon.tolist() == [[24, 14], [116, 14], [116, 36], [24, 36]]

@@ -86,11 +86,13 @@ class TextRegion:
     """A piece of the page that holds a line of text.
 
     `quad` is float64 [4, 2] in page pixels, clockwise from the top left of the region as it lies on the page; the first
-    edge runs along the line. `score` is the mean probability inside, 0 to 1.
+    edge runs along the line. `score` is the mean probability inside, 0 to 1. `growth_pixels` is by how much each edge
+    was moved out from what the detector marked.
     """
 
     quad: Points
     score: float
+    growth_pixels: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.domain.geometry import Points
 from worker.domain.image import PageImage, PageText, TextLine
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.read import ReadLine
@@ -18,6 +19,11 @@ from worker.pipeline.read import ReadLine
 _HALF = 0.5
 _QUARTER_TURN_DEGREES = 90.0
 _FULL_TURN_DEGREES = 360.0
+_TINY = 1e-9
+
+# The recogniser wants a margin around the ink; who looks at a polygon wants the ink. On dev receipts the published
+# polygons' detection hmean is 0.80 with the whole growth, 0.92 without this part of it, and flat around that.
+_MARGIN_OF_GROWTH = 0.4
 
 
 def assemble(page: PageImage, lines: Sequence[ReadLine], options: PipelineOptions) -> PageText:
@@ -102,9 +108,20 @@ def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) 
 
 
 def _place(line: ReadLine, width: int, height: int) -> TextLine:
-    """Begin the polygon at the text's own top left, and keep it on the page."""
-    quad = np.roll(line.crop.region.quad, -2, axis=0) if line.upside_down > _HALF else line.crop.region.quad
+    """Begin the polygon at the text's own top left, pull it in towards the ink, and keep it on the page."""
+    region = line.crop.region
+    quad = _pulled_in(region.quad, _MARGIN_OF_GROWTH * region.growth_pixels)
+    quad = np.roll(quad, -2, axis=0) if line.upside_down > _HALF else quad
     dx, dy = quad[1] - quad[0]
     # Rounded before the modulus: a negative angle near zero would become 360.
     rotation = round(math.degrees(math.atan2(dy, dx)), 2) % _FULL_TURN_DEGREES
     return TextLine(line.text.strip(), line.confidence, np.clip(quad, 0.0, (width, height)), rotation)
+
+
+def _pulled_in(quad: Points, inset: float) -> Points:
+    """Move each edge of a rectangle inwards by `inset` pixels."""
+    along, down = quad[1] - quad[0], quad[3] - quad[0]
+    aside = along * (inset / max(math.hypot(*along), _TINY))
+    below = down * (inset / max(math.hypot(*down), _TINY))
+    moves = np.array([aside + below, below - aside, -aside - below, aside - below], dtype=np.float64)
+    return np.asarray(quad + moves, dtype=np.float64)

@@ -45,8 +45,9 @@ def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> l
     contours, _ = cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found = (_region(contour, page_map.values, thresholds) for contour in contours)
     kept = [region for region in found if region is not None]
-    quads = orient_quads([page_map.to_page.apply(corners) for corners, _ in kept])
-    return [TextRegion(quad, score) for quad, (_, score) in zip(quads, kept, strict=True)]
+    quads = orient_quads([page_map.to_page.apply(corners) for corners, _, _ in kept])
+    scale = math.sqrt(abs(np.linalg.det(page_map.to_page.matrix[:, :2])))
+    return [TextRegion(quad, score, distance * scale) for quad, (_, score, distance) in zip(quads, kept, strict=True)]
 
 
 def orient_quads(rectangles: Sequence[Points]) -> list[Points]:
@@ -72,7 +73,7 @@ def _level(corners: Points) -> Points:
     return np.roll(clockwise, -int(np.argmax(rightward)), axis=0)
 
 
-def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -> tuple[Points, float] | None:
+def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -> tuple[Points, float, float] | None:
     (x, y), (width, height), angle = cv2.minAreaRect(contour)
     if min(width, height) < thresholds.min_side_pixels:
         return None
@@ -82,11 +83,11 @@ def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -
     # Contours run through pixel centres. The 2 x 2 dilation moves them by half a pixel, onto the edges.
     if not thresholds.dilate:
         x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
-    growth = 2 * _unclip_distance(width, height, thresholds.unclip_ratio)
-    grown = (width + growth, height + growth)
+    distance = _unclip_distance(width, height, thresholds.unclip_ratio)
+    grown = (width + 2 * distance, height + 2 * distance)
     if min(grown) < thresholds.min_side_pixels + _GROWN_MARGIN_PIXELS:
         return None
-    return np.asarray(cv2.boxPoints(((x, y), grown, angle)), dtype=np.float64), score
+    return np.asarray(cv2.boxPoints(((x, y), grown, angle)), dtype=np.float64), score, distance
 
 
 def _unclip_distance(width: float, height: float, ratio: float) -> float:
