@@ -175,6 +175,7 @@ async def test_a_result_over_the_limit_is_a_dead_letter(parts: Parts, *, told: b
     assert parts.results() == []
     letter = parts.letter()
     assert (letter["error.code"], letter["error.stage"]) == ("RESULT_TOO_LARGE", "publish")
+    assert parts.sink.attempts == (1 if told else 2), "what is known to be too large is not sent"
     assert "max.message.bytes" in letter["error.message"]
 
 

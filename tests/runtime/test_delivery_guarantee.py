@@ -59,7 +59,7 @@ class TwoMembers(RuleBasedStateMachine):
             point = self.broker.committed.get(("labelwire", partition))
             if point is not None:
                 done = decode_done(point)
-                self.promised[partition] = {
+                self.promised[partition] |= {
                     at
                     for at in self.written
                     if (at.topic, at.partition) == partition and (at.offset < point.offset or at.offset in done)
