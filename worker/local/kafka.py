@@ -185,7 +185,8 @@ class KafkaServer:
 
     def _format(self, command: list[str], properties: Path) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        argv = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+        # With the equals sign, because one id in 64 begins with a dash.
+        argv = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(properties)]
         ended = subprocess.run(  # noqa: S603  (fixed arguments)
             [command[0], "-XX:TieredStopAtLevel=1", *command[1:], *argv], capture_output=True, text=True, check=False
         )
