@@ -5,6 +5,7 @@ Errors of librdkafka leave this module as BrokerError. Nothing here makes a topi
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ from worker.domain.records import ClusterDescription, TopicLimits
 _LOGGER = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 5.0
 _PROBE_SECONDS = 2.0
+_LISTING_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,16 @@ def create_topics(
         for outcome in outcomes.values():
             with _existing_allowed():
                 outcome.result()
+        _wait_until_known(client, {topic.name for topic in wanted})
+
+
+def _wait_until_known(client: AdminClient, names: set[str]) -> None:
+    """Wait until the broker lists the topics: the controller has them a moment before the brokers do."""
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while missing := names - client.list_topics(timeout=_TIMEOUT_SECONDS).topics.keys():
+        if time.monotonic() > deadline:
+            raise BrokerError(f"The broker took the topics {', '.join(sorted(missing))}, but does not list them.")
+        time.sleep(_LISTING_SECONDS)
 
 
 def describe_topics(
