@@ -16,7 +16,7 @@ from worker.adapters.telemetry.fanout import Fanout
 from worker.adapters.telemetry.http import HealthServer
 from worker.adapters.telemetry.metrics import Metrics
 from worker.domain import events
-from worker.domain.errors import ErrorCode, Stage
+from worker.domain.errors import ErrorCode, SettingsError, Stage
 from worker.domain.records import Coordinate, TopicPartition
 from worker.runtime.health import Health
 from worker.testing.clock import ManualClock
@@ -45,7 +45,9 @@ SAID: list[events.Event] = [
     events.JobFinished("job-7", AT, "completed", None, "small", 0.2, 1.0, (0.9, 0.8), "4", 1),
     events.JobFinished("job-8", AT, "dead_lettered", ErrorCode.IMAGE_CORRUPT, "small", 0.1, None, (), "4", 2),
     events.StageFinished(Stage.DECODE, 0.01),
-    events.JobDeadLettered("job-8", AT, ErrorCode.IMAGE_CORRUPT, Stage.DECODE, "The picture is damaged."),
+    events.JobDeadLettered(
+        "job-8", AT, ErrorCode.IMAGE_CORRUPT, Stage.DECODE, "The picture is damaged.", "decode.py:9 decode"
+    ),
     events.JobRetried("job-9", AT, ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.", 1, 0.4),
     events.InferenceFinished("text_detector", "1", "OK", 0.1),
     events.InferenceRetried("text_detector", "unavailable"),
@@ -220,3 +222,12 @@ def test_a_probe_that_stays_silent_holds_up_no_other() -> None:
     health = Health((), ManualClock(), RecordedEvents(), pulse_seconds=60)
     with serving(health, CollectorRegistry()) as port, socket.create_connection(("127.0.0.1", port)):
         assert get(port, "/readyz")[0] == 200
+
+
+def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
+    _, registry = metrics()
+    health = Health((), ManualClock(), RecordedEvents(), pulse_seconds=1.0)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"LABELWIRE_HTTP__PORT={port}: Address already in use"):
+            HealthServer("127.0.0.1", port, health, registry)

@@ -165,6 +165,9 @@ async def test_a_defect_of_ours_is_one_dead_letter_and_leaks_nothing(parts: Part
     letter = parts.letter()
     assert (letter["error.code"], letter["error.class"]) == ("INTERNAL", "ZeroDivisionError")
     assert "SECRET" not in " ".join(letter.values())
+    (event,) = parts.events.of(JobDeadLettered)
+    assert event.raised_at.startswith("test_delivery.py:")
+    assert event.raised_at.endswith(" surprise")
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["the topic told its limit", "it did not"])

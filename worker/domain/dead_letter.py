@@ -94,3 +94,13 @@ def stack_hash(error: BaseException) -> str:
         frames.extend(f"{call.filename.rpartition('/')[2]}:{call.name}" for call in calls)
         cause = cause.__cause__
     return hashlib.sha256("\n".join(frames).encode()).hexdigest()[:16]
+
+
+def raised_at(error: BaseException) -> str:
+    """Return the file, line and function that an error's first cause came from; empty if it was never raised."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    calls = traceback.extract_tb(error.__traceback__)
+    if not calls:
+        return ""
+    return f"{calls[-1].filename.rpartition('/')[2]}:{calls[-1].lineno} {calls[-1].name}"

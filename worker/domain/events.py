@@ -35,13 +35,14 @@ class StageFinished:
 
 @dataclass(frozen=True, slots=True)
 class JobDeadLettered:
-    """A job was given up, and why."""
+    """A job was given up, and why; `raised_at` is the file, line and function that the error came from."""
 
     job_id: str
     coordinate: Coordinate
     error_code: ErrorCode
     stage: Stage
     message: str
+    raised_at: str
 
 
 @dataclass(frozen=True, slots=True)

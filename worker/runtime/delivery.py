@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from worker.domain import events
-from worker.domain.dead_letter import Failure, dead_letter
+from worker.domain.dead_letter import Failure, dead_letter, raised_at
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.headers import DerivedHeaders
 from worker.domain.image import ImageHeader
@@ -182,7 +182,9 @@ class Delivery:
         )
         await self._write_dead_letter(job, failure)
         self._events.emit(
-            events.JobDeadLettered(failure.job_id, job.record.coordinate, error.code, error.stage, error.message)
+            events.JobDeadLettered(
+                failure.job_id, job.record.coordinate, error.code, error.stage, error.message, raised_at(error)
+            )
         )
 
     async def _write_dead_letter(self, job: JobInHand, failure: Failure) -> None:

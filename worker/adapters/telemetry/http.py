@@ -12,7 +12,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from worker.domain.errors import SettingsError
 from worker.runtime.health import Health
+from worker.settings import PREFIX
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
@@ -27,12 +29,15 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class HealthServer:
-    """Serves until it is closed."""
+    """Serves until it is closed. Raises SettingsError where it cannot listen."""
 
     def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry) -> None:
         self._health = health
         self._metrics: Any = make_wsgi_app(registry)
-        self._server = make_server(host, port, self._answer, _Server, _QuietHandler)
+        try:
+            self._server = make_server(host, port, self._answer, _Server, _QuietHandler)
+        except OSError as error:
+            raise SettingsError(f"{PREFIX}HTTP__HOST={host!r}, {PREFIX}HTTP__PORT={port}: {error.strerror}.") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     def start(self) -> int:
