@@ -6,7 +6,7 @@ import pytest
 
 from worker.domain.manifest import ModelRole
 from worker.models.alphabet import AlphabetError, ctc_dictionary, kept_classes
-from worker.models.precision import resolve_precision
+from worker.models.precision import Precisions, resolve_precision
 from worker.models.profiles import ProfileError, select_profile
 from worker.models.source import ModelSource, ModelSourceError, find_sources
 
@@ -17,8 +17,8 @@ def test_the_blank_comes_first_and_the_space_last() -> None:
     assert DICTIONARY == ("", "!", "7", "A", "é", "漢", " ")
 
 
-def test_the_latin_alphabet_keeps_blank_ascii_and_space_in_order() -> None:
-    assert [DICTIONARY[index] for index in kept_classes(DICTIONARY, "latin")] == ["", "!", "7", "A", " "]
+def test_the_latin_alphabet_keeps_blank_latin_letters_and_space_in_order() -> None:
+    assert [DICTIONARY[index] for index in kept_classes(DICTIONARY, "latin")] == ["", "!", "7", "A", "é", " "]
 
 
 def test_the_full_alphabet_keeps_everything() -> None:
@@ -108,17 +108,24 @@ def test_profiles_vary_only_as_they_can() -> None:
         select_profile("tflite")
     with pytest.raises(ProfileError, match="embedded has no device 'gpu': choose cpu"):
         select_profile("embedded", device="gpu")
-    with pytest.raises(ProfileError, match="embedded has no precision 'int4': choose auto or fp32 or bf16"):
+    with pytest.raises(ProfileError, match="embedded has no precision 'int4': choose auto or fp32 or bf16 or int8"):
         select_profile("embedded", precision="int4")
 
 
 @pytest.mark.parametrize(
-    ("flags", "precision"), [("fpu avx512_bf16", "bf16"), ("amx_bf16 sse", "bf16"), ("avx512_vnni", "fp32")]
+    ("flags", "precisions"),
+    [
+        ("fpu avx512_vnni avx512_bf16", Precisions("int8", "bf16")),
+        ("avx_vnni sse", Precisions("int8", "fp32")),
+        ("fpu avx2 sse", Precisions("fp32", "fp32")),
+    ],
 )
-def test_the_precision_follows_the_cpu_unless_asked_for(tmp_path: Path, flags: str, precision: str) -> None:
+def test_the_precision_follows_the_cpu_unless_asked_for(tmp_path: Path, flags: str, precisions: Precisions) -> None:
     cpu_info = tmp_path / "cpuinfo"
     cpu_info.write_text(f"processor\t: 0\nflags\t\t: {flags}\n", encoding="utf-8")
 
-    assert resolve_precision("auto", cpu_info) == precision
-    assert resolve_precision("fp32", cpu_info) == "fp32"
-    assert resolve_precision("auto", tmp_path / "absent") == "fp32"
+    assert resolve_precision("auto", cpu_info) == precisions
+    assert resolve_precision("fp32", cpu_info) == Precisions("fp32", "fp32")
+    assert resolve_precision("bf16", cpu_info) == Precisions("bf16", "bf16")
+    assert resolve_precision("int8", cpu_info).recognizer == "int8"
+    assert resolve_precision("auto", tmp_path / "absent") == Precisions("fp32", "fp32")

@@ -27,7 +27,7 @@ def build(
     alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep")] = "full",
     alternatives: Annotated[int, typer.Option(help="classes given for each step, best first")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu or gpu, for the onnx profile")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16, for the embedded profile")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or int8, for the embedded profile")] = None,
     output: Annotated[Path | None, typer.Option(help="default: build/model_repository/PROFILE")] = None,
     detector: _OnnxFile = None,
     recognizer: _OnnxFile = None,

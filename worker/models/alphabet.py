@@ -13,9 +13,12 @@ FULL = "full"
 LATIN = "latin"
 BLANK = ""
 _SPACE = " "
-# Printable ASCII, and what Western labels and receipts print beside it.
+# What Western labels and receipts print beside ASCII, and the letters of the languages written in Latin script.
 _LATIN_SIGNS = "£€¥¢§°±²³µ·×–—‘’“”…•©®™№"  # noqa: RUF001  look-alikes are the point
-_LATIN_CHARACTERS = frozenset(string.ascii_letters + string.digits + string.punctuation + _SPACE + _LATIN_SIGNS)
+_LATIN_LETTERS = "".join(map(chr, range(0xC0, 0x180)))
+_LATIN_CHARACTERS = frozenset(
+    string.ascii_letters + string.digits + string.punctuation + _SPACE + _LATIN_SIGNS + _LATIN_LETTERS
+)
 
 
 class AlphabetError(LabelwireError):

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import onnx
 
@@ -18,8 +17,9 @@ from worker.models import configs
 from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
 from worker.models.orientation import rewrite_orientation
-from worker.models.precision import resolve_precision
+from worker.models.precision import Precisions
 from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
+from worker.models.quantization import quantize_recognizer
 from worker.models.recognizer import recognizer_characters, rewrite_recognizer
 from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
 from worker.models.source import ModelSource
@@ -30,6 +30,15 @@ _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16"}
 
 
 @dataclass(frozen=True, slots=True)
+class _Recognizer:
+    """A rewritten recogniser, its classes, and what was measured on it."""
+
+    graph: Path
+    dictionary: tuple[str, ...]
+    accuracy: dict[str, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Assembly:
     """One repository in the making, in the empty folder `folder`."""
 
@@ -37,16 +46,17 @@ class Assembly:
     alphabet: str
     alternatives: int
     sources: Mapping[ModelRole, ModelSource]
+    precisions: Precisions
     folder: Path
 
     def write(self, report: Callable[[str, float], None]) -> None:
         """Write all models of the profile."""
         report("rewriting the detector", 0.1)
         self._write_detector()
-        report("rewriting the orientation classifier", 0.4)
+        report("rewriting the orientation classifier", 0.2)
         self._write_orientation()
-        report("rewriting the recogniser", 0.5)
-        self._write_readers()
+        report("rewriting the recogniser", 0.3)
+        self._write_readers(report)
 
     def _write_detector(self) -> None:
         role = ModelRole.DETECTOR
@@ -64,42 +74,48 @@ class Assembly:
         graph = rewrite_orientation(load_graph(self.sources[role].path))
         self._write_model(config, manifest, graph=self._save(graph, role))
 
-    def _write_readers(self) -> None:
+    def _write_readers(self, report: Callable[[str, float], None]) -> None:
         original = load_graph(self.sources[ModelRole.RECOGNIZER].path)
         dictionary = ctc_dictionary(recognizer_characters(original))
         classes = kept_classes(dictionary, self.alphabet)
-        kept = [dictionary[index] for index in classes]
-        cut = None if self.alphabet == FULL else classes
-        graph = self._save(rewrite_recognizer(original, cut, self.alternatives), ModelRole.RECOGNIZER)
+        graph = rewrite_recognizer(original, None if self.alphabet == FULL else classes, self.alternatives)
+        accuracy = None
+        if self.precisions.recognizer == "int8":
+            report("quantising the recogniser", 0.4)
+            graph, agreement = quantize_recognizer(graph)
+            accuracy = {"steps_as_in_fp32": round(agreement, 4)}
+        recognizer = _Recognizer(
+            self._save(graph, ModelRole.RECOGNIZER), tuple(dictionary[index] for index in classes), accuracy
+        )
         recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
         readers = self.profile.bucket_models(ModelRole.READER)
-        for width, name in recognizers.items():
-            if self.profile.mixes_shapes and width != self.profile.buckets[-1]:
-                continue
-            self._write_recognizer(name, width, kept, graph)
-            self._write_reader(readers[width], name, width, kept)
+        # A model that mixes shapes appears once, under its widest bucket.
+        for name, width in {name: width for width, name in recognizers.items()}.items():
+            self._write_recognizer(name, width, recognizer)
+            self._write_reader(readers[width], width, name, recognizer)
 
-    def _write_recognizer(self, name: str, width: int, dictionary: Sequence[str], graph: Path) -> None:
-        config = configs.read_config(config_path(ModelRole.RECOGNIZER, self.profile.name))
-        config.name = name
-        configs.set_alternatives(config, self.alternatives)
-        if not self.profile.mixes_shapes:
-            configs.fix_width(config, width)
+    def _write_recognizer(self, name: str, width: int, recognizer: _Recognizer) -> None:
+        config = self._line_config(ModelRole.RECOGNIZER, name, width)
         widths = self.profile.buckets if self.profile.mixes_shapes else (width,)
         configs.warm_up_lines(config, widths, self._warm_batches(config))
-        manifest = self._line_manifest(config, ModelRole.RECOGNIZER, dictionary)
-        self._write_model(config, manifest, dictionary, graph)
+        manifest = self._line_manifest(config, ModelRole.RECOGNIZER, recognizer)
+        self._write_model(config, manifest, recognizer.dictionary, recognizer.graph)
 
-    def _write_reader(self, name: str, recognizer: str, width: int, dictionary: Sequence[str]) -> None:
-        config = configs.read_config(config_path(ModelRole.READER, self.profile.name))
+    def _write_reader(self, name: str, width: int, member: str, recognizer: _Recognizer) -> None:
+        config = self._line_config(ModelRole.READER, name, width)
+        config.ensemble_scheduling.step[-1].model_name = member
+        manifest = self._line_manifest(config, ModelRole.READER, recognizer)
+        self._write_model(config, manifest, recognizer.dictionary)
+
+    def _line_config(self, role: ModelRole, name: str, width: int) -> configs.ModelConfig:
+        config = configs.read_config(config_path(role, self.profile.name))
         config.name = name
-        config.ensemble_scheduling.step[-1].model_name = recognizer
         configs.set_alternatives(config, self.alternatives)
         if not self.profile.mixes_shapes:
             configs.fix_width(config, width)
-        self._write_model(config, self._line_manifest(config, ModelRole.READER, dictionary), dictionary)
+        return config
 
-    def _line_manifest(self, config: configs.ModelConfig, role: ModelRole, dictionary: Sequence[str]) -> ModelManifest:
+    def _line_manifest(self, config: configs.ModelConfig, role: ModelRole, recognizer: _Recognizer) -> ModelManifest:
         return self._manifest(
             config,
             role,
@@ -108,25 +124,24 @@ class Assembly:
             stride=STRIDE_PIXELS,
             buckets=self.profile.bucket_models(role),
             alternatives=self.alternatives,
-            dictionary_sha256=dictionary_digest(dictionary),
+            dictionary_sha256=dictionary_digest(recognizer.dictionary),
             alphabet=self.alphabet if self.alphabet in {FULL, LATIN} else Path(self.alphabet).stem,
+            accuracy=recognizer.accuracy,
         )
 
     def _manifest(self, config: configs.ModelConfig, role: ModelRole, **particular: object) -> ModelManifest:
-        source = self.sources[ModelRole.RECOGNIZER if role is ModelRole.READER else role]
+        reads = role in {ModelRole.RECOGNIZER, ModelRole.READER}
+        source = self.sources[ModelRole.RECOGNIZER if reads else role]
         return ModelManifest(
             role=role,
             source=source.origin,
             licence=source.licence,
             source_sha256=source.sha256,
-            precision=self._precision(),
+            precision=self.precisions.recognizer if reads else self.precisions.floating,
             device=self.profile.device,
             max_batch_size=config.max_batch_size,
             **particular,
         )
-
-    def _precision(self) -> Literal["fp32", "bf16"]:
-        return resolve_precision(self.profile.precision)
 
     def _warm_batches(self, config: configs.ModelConfig) -> tuple[int, ...]:
         """Return the batch sizes worth a warm-up; the python backend infers row by row and knows only one."""
@@ -152,7 +167,7 @@ class Assembly:
                 group.kind = configs.KIND_CPU
         if config.backend == "python":
             shutil.copyfile(backend_code_path(), version / "model.py")
-            configs.set_parameter(config, "inference_precision", _OPENVINO_PRECISION[manifest.precision])
+            configs.set_parameter(config, "inference_precision", _OPENVINO_PRECISION[self.precisions.floating])
         if graph is not None:
             _link(graph, version / _GRAPH_FILE)
         configs.write_config(config, version.parent / "config.pbtxt")

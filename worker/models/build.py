@@ -18,6 +18,7 @@ from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.models.alphabet import FULL, LATIN
 from worker.models.assembly import Assembly
+from worker.models.precision import Precisions, resolve_precision
 from worker.models.profiles import Profile, select_profile
 from worker.models.source import ModelSource, find_sources
 from worker.models.templates import templates_directory
@@ -38,6 +39,7 @@ class _Order:
     alphabet: str
     alternatives: int
     sources: Mapping[ModelRole, ModelSource]
+    precisions: Precisions
 
 
 def build_repository(
@@ -54,14 +56,15 @@ def build_repository(
     `profile` is `embedded` or `onnx`; `alphabet` is `full`, `latin` or a file of characters; `alternatives` is how many
     classes the recogniser returns for each step; `sources` are ONNX files to take instead of the pinned ones.
     A repository of the same inputs that is there already is left as it is. Raises ModelSourceError, AlphabetError,
-    ProfileError, GraphError, ConfigError or BuildError.
+    ProfileError, GraphError,
+    QuantizationError, ConfigError or BuildError.
     """
     report = progress or (lambda _what, _part: None)
     chosen = select_profile(profile) if isinstance(profile, str) else profile
     if not 1 <= alternatives <= 16:  # noqa: PLR2004  more would be no alternatives but noise
         raise BuildError(f"{alternatives} alternatives cannot be given: ask for 1 to 16")
     report("fetching the ONNX files", 0.0)
-    order = _Order(chosen, alphabet, alternatives, find_sources(sources))
+    order = _Order(chosen, alphabet, alternatives, find_sources(sources), resolve_precision(chosen.precision))
     digest = _digest(order)
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +81,7 @@ def _digest(order: _Order) -> str:
     if alphabet not in {FULL, LATIN} and Path(alphabet).is_file():
         alphabet = Path(alphabet).read_text(encoding="utf-8")
     state = hashlib.sha256(
-        json.dumps([asdict(order.profile), alphabet, order.alternatives]).encode()
+        json.dumps([asdict(order.profile), asdict(order.precisions), alphabet, order.alternatives]).encode()
         + "".join(f"{role}{source.sha256}" for role, source in sorted(order.sources.items())).encode()
     )
     files = [
@@ -114,7 +117,8 @@ def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) 
     try:
         new, old = work / "new", work / "old"
         new.mkdir()
-        Assembly(order.profile, order.alphabet, order.alternatives, order.sources, new).write(report)
+        assembly = Assembly(order.profile, order.alphabet, order.alternatives, order.sources, order.precisions, new)
+        assembly.write(report)
         stamp = {"digest": digest, "profile": order.profile.name, "alphabet": order.alphabet}
         (new / _STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
         if output.exists():

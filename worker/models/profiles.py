@@ -11,7 +11,7 @@ from worker.domain.errors import LabelwireError
 from worker.domain.manifest import DetectionThresholds, TileShapes
 
 Device = Literal["cpu", "gpu"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 DETECTION = DetectionThresholds(binarize=0.3, box_score=0.4, unclip_ratio=1.6, dilate=True, min_side_pixels=3)
 TILE_SHAPES = TileShapes(multiple_of=32, max_side=2048)
@@ -23,8 +23,7 @@ class Profile:
 
     `buckets` are the widths in pixels to which lines are padded. If `mixes_shapes`, one model takes them all in one
     batch, else each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels. Of `devices` and
-    `precisions` the first is taken, the others can be asked for; `auto` is bf16 where the CPU that builds has it, else
-    fp32.
+    `precisions` the first is taken, the others can be asked for; `auto` is decided by the CPU that builds.
     """
 
     name: str
@@ -58,7 +57,7 @@ EMBEDDED = Profile(
     mixes_shapes=True,
     warmup_tiles=((960, 960),),
     devices=("cpu",),
-    precisions=("auto", "fp32", "bf16"),
+    precisions=("auto", "fp32", "bf16", "int8"),
 )
 ONNX = Profile(
     name="onnx",
