@@ -12,6 +12,7 @@ COPY docker/worker.lock.txt docker/build.lock.txt docker/
 RUN ["pip", "--python", "/opt/labelwire/bin/python", "install", "--require-hashes", "--only-binary=:all:", "-r", "docker/worker.lock.txt"]
 RUN ["pip", "install", "--require-hashes", "--only-binary=:all:", "-r", "docker/build.lock.txt"]
 COPY pyproject.toml README.md LICENSE ./
+COPY model_repository/ model_repository/
 COPY worker/ worker/
 RUN ["pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "."]
 RUN ["pip", "--python", "/opt/labelwire/bin/python", "install", "--no-deps", "--no-index", "--find-links", "dist", "labelwire"]
@@ -20,7 +21,7 @@ FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="labelwire-worker" \
       org.opencontainers.image.description="Reads shipping labels off a Kafka topic through NVIDIA Triton." \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV PATH=/opt/labelwire/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1
+ENV PATH=/opt/labelwire/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1 GRPC_VERBOSITY=ERROR
 COPY --from=build /opt/labelwire /opt/labelwire
 # Writes nowhere but to /tmp: the root file system may be read-only. Probes: /livez and /readyz on 8080.
 WORKDIR /tmp
