@@ -65,6 +65,19 @@ def test_only_large_pointwise_kernels_become_integers(
     assert [tensor.name for tensor in quantized[0].graph.input] == ["line", "upside_down"]
 
 
+def test_a_large_head_becomes_integers_too(sources: Mapping[ModelRole, ModelSource], lines: list[Pixels]) -> None:
+    full = rewrite_recognizer(load_graph(sources[ModelRole.RECOGNIZER].path))
+
+    twin, agreement = quantize_recognizer(full)
+
+    kernels = [tuple(tensor.dims) for tensor in twin.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
+    assert (120, 18720) in kernels
+    assert agreement > 0.95
+    feed = {"line": lines[0][None], "upside_down": np.zeros((1, 1), np.float32)}
+    tokens = [onnxruntime_session(model.SerializeToString()).run(["token"], feed)[0] for model in (full, twin)]
+    np.testing.assert_array_equal(*tokens)
+
+
 def test_a_quantised_convolution_equals_the_original_within_its_steps(
     original: onnx.ModelProto, quantized: tuple[onnx.ModelProto, float]
 ) -> None:

@@ -1,8 +1,9 @@
-"""INT8 for the recogniser: its pointwise convolutions, four fifths of its time, and nothing else.
+"""INT8 for the recogniser: its pointwise convolutions, four fifths of its time, and the head of a large alphabet.
 
-Invariant: only 1 by 1 convolutions without padding are quantised, so that a zero point can move into the bias exactly;
-everything that is sensitive (the stem, depthwise convolutions, attention, the head) stays as it is. A quantised
-recogniser serves only if it reads drawn lines as its original does.
+Invariant: only layers are quantised that look at one position each (1 by 1 convolutions without padding, linear
+layers), so that a zero point can move into the bias exactly; everything that is sensitive (the stem, depthwise
+convolutions, attention) stays as it is. A quantised recogniser serves only if it reads drawn lines as its original
+does.
 
 Activations are UINT8 with a range for each tensor, weights INT8 with a scale for each channel (Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"). An activation x is
@@ -23,7 +24,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from worker.domain.errors import LabelwireError
 from worker.models.calibration import draw_lines
 
-_SMALLEST_KERNEL = 96 * 192  # smaller ones gain nothing
+_SMALLEST_KERNEL = 96 * 192  # smaller convolutions gain nothing
+_SMALLEST_MATRIX = 1_000_000  # of the linear layers only a head of thousands of classes takes time
 _CALIBRATION_LINES, _CALIBRATION_SEED = 64, 20
 _GATE_LINES, _GATE_SEED = 32, 21
 _LEAST_AGREEMENT = 0.95
@@ -57,9 +59,9 @@ def quantize_recognizer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float]
 
     Raises QuantizationError if that part is too small.
     """
-    convolutions = _pointwise_convolutions(model)
-    ranges = _activation_ranges(model, {_source(model, node) for node in convolutions})
-    quantized = _with_integers(model, convolutions, ranges)
+    layers = _pointwise_layers(model)
+    ranges = _activation_ranges(model, {_source(model, node) for node in layers})
+    quantized = _with_integers(model, layers, ranges)
     agreement = _agreement(model, quantized, draw_lines(_GATE_LINES, _GATE_SEED))
     if agreement < _LEAST_AGREEMENT:
         raise QuantizationError(
@@ -69,21 +71,23 @@ def quantize_recognizer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float]
     return quantized, agreement
 
 
-def _pointwise_convolutions(model: onnx.ModelProto) -> list[NodeProto]:
+def _pointwise_layers(model: onnx.ModelProto) -> list[NodeProto]:
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     return [
         node
         for node in model.graph.node
-        if node.op_type == "Conv"
-        and len(node.input) == 2  # noqa: PLR2004  PP-OCR adds biases in nodes of their own
-        and _is_pointwise(node, weights.get(node.input[1], ()))
+        if len(node.input) == 2  # noqa: PLR2004  PP-OCR adds biases in nodes of their own
+        and _is_worth_it(node, weights.get(node.input[1], ()))
     ]
 
 
-def _is_pointwise(node: NodeProto, shape: tuple[int, ...]) -> bool:
+def _is_worth_it(node: NodeProto, shape: tuple[int, ...]) -> bool:
+    if node.op_type == "MatMul":
+        return len(shape) == 2 and shape[0] * shape[1] >= _SMALLEST_MATRIX  # noqa: PLR2004  a matrix
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     return (
-        shape[2:] == (1, 1)
+        node.op_type == "Conv"
+        and shape[2:] == (1, 1)
         and shape[0] * shape[1] >= _SMALLEST_KERNEL
         and attributes.get("group", 1) == 1
         and not any(attributes.get("pads", ()))
@@ -115,13 +119,13 @@ def _activation_ranges(model: onnx.ModelProto, tensors: Iterable[str]) -> dict[s
 
 
 def _with_integers(
-    model: onnx.ModelProto, convolutions: Sequence[NodeProto], ranges: Mapping[str, _Range]
+    model: onnx.ModelProto, layers: Sequence[NodeProto], ranges: Mapping[str, _Range]
 ) -> onnx.ModelProto:
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     graph = quantized.graph
     kernels = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    chosen = {node.output[0] for node in convolutions}
+    chosen = {node.output[0] for node in layers}
     done: set[str] = set()
     nodes = []
     for node in model.graph.node:
@@ -130,12 +134,12 @@ def _with_integers(
             if source not in done:
                 nodes += _quantize_activation(graph, source, ranges[source])
                 done.add(source)
-            nodes += _quantize_kernel(graph, node, source, kernels[node.input[1]], ranges[source])
+            nodes += _quantize_layer(graph, node, source, kernels[node.input[1]], ranges[source])
         else:
             nodes.append(node)
     graph.ClearField("node")
     graph.node.extend(nodes)
-    replaced = {node.input[1] for node in convolutions}
+    replaced = {node.input[1] for node in layers}
     kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
     graph.ClearField("initializer")
     graph.initializer.extend(kept)
@@ -154,24 +158,34 @@ def _quantize_activation(graph: onnx.GraphProto, source: str, extent: _Range) ->
     ]
 
 
-def _quantize_kernel(
+def _quantize_layer(
     graph: onnx.GraphProto, node: NodeProto, source: str, kernel: NDArray[np.float32], extent: _Range
 ) -> list[NodeProto]:
-    scale = np.maximum(np.abs(kernel).max(axis=(1, 2, 3), keepdims=True) / 127, _LEAST_SCALE).astype(np.float32)
+    """Return the nodes that stand for a layer, its kernel and what the lift asks of its bias stored as constants."""
+    inward = (0,) if node.op_type == "MatMul" else (1, 2, 3)
+    scale = np.maximum(np.abs(kernel).max(axis=inward, keepdims=True) / 127, _LEAST_SCALE).astype(np.float32)
     levels = np.clip(np.round(kernel / scale), -127, 127).astype(np.int8)
-    bias = -extent.lift * (levels * scale).sum(axis=(1, 2, 3), dtype=np.float32)
+    bias = -extent.lift * (levels * scale).sum(axis=inward, dtype=np.float32)
     name = f"labelwire/int8/{node.output[0]}"
     for part, values in (("kernel", levels), ("kernel_scale", scale), ("bias", bias)):
         graph.initializer.append(numpy_helper.from_array(values, f"{name}/{part}"))
-    convolution = NodeProto()
-    convolution.CopyFrom(node)
-    convolution.ClearField("input")
-    convolution.input.extend([f"labelwire/int8/{source}", f"{name}/weights", f"{name}/bias"])
+    inputs = [f"labelwire/int8/{source}", f"{name}/weights"]
     return [
         helper.make_node("Cast", [f"{name}/kernel"], [f"{name}/kernel_levels"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{name}/kernel_levels", f"{name}/kernel_scale"], [f"{name}/weights"]),
-        convolution,
+        *_with_bias(node, inputs, f"{name}/bias"),
     ]
+
+
+def _with_bias(node: NodeProto, inputs: list[str], bias: str) -> list[NodeProto]:
+    if node.op_type == "MatMul":
+        product = f"{bias}/without"
+        return [helper.make_node("MatMul", inputs, [product]), helper.make_node("Add", [product, bias], node.output)]
+    convolution = NodeProto()
+    convolution.CopyFrom(node)
+    convolution.ClearField("input")
+    convolution.input.extend([*inputs, bias])
+    return [convolution]
 
 
 def _agreement(model: onnx.ModelProto, twin: onnx.ModelProto, lines: Lines) -> float:

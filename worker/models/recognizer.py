@@ -3,7 +3,7 @@
 Invariant: a confidence is a softmax over the classes that the head has, whichever of them were kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -143,28 +143,43 @@ def _best_of_groups(rewriter: Rewriter, head: _Head) -> list[NodeProto]:
     """
     groups = -(-head.class_count // _GROUP_CLASSES)
     head.pad(groups * _GROUP_CLASSES)
-    grouped_shape = rewriter.indices("grouped_shape", 0, 0, groups, _GROUP_CLASSES)
-    flat_shape = rewriter.indices("flat_shape", -1, _GROUP_CLASSES)
-    group_count, group_size = rewriter.indices("group_count", groups), rewriter.indices("group_size", _GROUP_CLASSES)
+    row_shape, step_shape = (
+        rewriter.indices("row_shape", -1, _GROUP_CLASSES),
+        rewriter.indices("step_shape", -1, groups),
+    )
+    counts = {name: rewriter.indices(name, n) for name, n in (("groups", groups), ("classes", _GROUP_CLASSES))}
     zero, one = (rewriter.constant(name, np.array(n)) for name, n in (("first_step", 0), ("step_by", 1)))
+    # A row is one group of one step; the groups of step s are the rows from s · groups on.
     return [
-        helper.make_node("Reshape", [head.logits, grouped_shape], ["labelwire/grouped"]),
-        helper.make_node("ReduceMax", ["labelwire/grouped"], ["labelwire/maxima"], axes=[3], keepdims=0),
-        helper.make_node("ReduceMax", ["labelwire/maxima"], ["labelwire/maximum"], axes=[2], keepdims=1),
-        helper.make_node("ArgMax", ["labelwire/maxima"], ["labelwire/group"], axis=2, keepdims=1),
-        # The winning group of step s is row s · groups + group of all groups of all steps.
+        helper.make_node("Reshape", [head.logits, row_shape], ["labelwire/rows"]),
+        helper.make_node("ReduceMax", ["labelwire/rows"], ["labelwire/row_maxima"], axes=[1], keepdims=0),
+        helper.make_node("Reshape", ["labelwire/row_maxima", step_shape], ["labelwire/group_maxima"]),
+        helper.make_node("ReduceMax", ["labelwire/group_maxima"], ["labelwire/step_maxima"], axes=[1], keepdims=0),
+        helper.make_node("ArgMax", ["labelwire/group_maxima"], ["labelwire/group"], axis=1, keepdims=0),
         helper.make_node("Size", ["labelwire/group"], ["labelwire/step_count"]),
         helper.make_node("Range", [zero, "labelwire/step_count", one], ["labelwire/steps"]),
-        helper.make_node("Mul", ["labelwire/steps", group_count], ["labelwire/first_rows"]),
-        helper.make_node("Reshape", ["labelwire/group", rewriter.indices("vector", -1)], ["labelwire/groups"]),
-        helper.make_node("Add", ["labelwire/first_rows", "labelwire/groups"], ["labelwire/rows"]),
-        helper.make_node("Reshape", [head.logits, flat_shape], ["labelwire/all_rows"]),
-        helper.make_node("Gather", ["labelwire/all_rows", "labelwire/rows"], ["labelwire/winners"], axis=0),
+        helper.make_node("Mul", ["labelwire/steps", counts["groups"]], ["labelwire/first_rows"]),
+        helper.make_node("Add", ["labelwire/first_rows", "labelwire/group"], ["labelwire/winning_rows"]),
+        helper.make_node("Gather", ["labelwire/rows", "labelwire/winning_rows"], ["labelwire/winners"], axis=0),
         helper.make_node("ArgMax", ["labelwire/winners"], ["labelwire/rank"], axis=1, keepdims=0),
-        helper.make_node("Mul", ["labelwire/groups", group_size], ["labelwire/first_class"]),
+        helper.make_node("Mul", ["labelwire/group", counts["classes"]], ["labelwire/first_class"]),
         helper.make_node("Add", ["labelwire/first_class", "labelwire/rank"], ["labelwire/best_flat"]),
-        helper.make_node("Shape", ["labelwire/group"], ["labelwire/best_shape"]),
-        helper.make_node("Reshape", ["labelwire/best_flat", "labelwire/best_shape"], ["labelwire/best"]),
+        *_as_steps(rewriter, head, {"best_flat": "best", "step_maxima": "maximum"}),
+    ]
+
+
+def _as_steps(rewriter: Rewriter, head: _Head, tensors: Mapping[str, str]) -> list[NodeProto]:
+    """Give flat tensors, by their names now and then, the shape [N, T, 1] of the logits' steps."""
+    bounds = [rewriter.indices(f"steps_{name}", n) for name, n in (("from", 0), ("to", 2))]
+    single = rewriter.indices("single", 1)
+    return [
+        helper.make_node("Shape", [head.logits], ["labelwire/logits_shape"]),
+        helper.make_node("Slice", ["labelwire/logits_shape", *bounds], ["labelwire/lines_and_steps"]),
+        helper.make_node("Concat", ["labelwire/lines_and_steps", single], ["labelwire/best_shape"], axis=0),
+        *(
+            helper.make_node("Reshape", [f"labelwire/{flat}", "labelwire/best_shape"], [f"labelwire/{shaped}"])
+            for flat, shaped in tensors.items()
+        ),
     ]
 
 
