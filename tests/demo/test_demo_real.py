@@ -22,7 +22,7 @@ from worker.evaluation.dataset import Dataset
 from worker.evaluation.run import read_set
 from worker.evaluation.systems import RunningSystem
 from worker.laboratory import stack
-from worker.local.kafka import KafkaServer
+from worker.local.kafka import KafkaServer, MockKafka
 from worker.local.triton import TritonServer
 from worker.synth.dataset import write_dataset
 
@@ -54,6 +54,13 @@ def test_every_label_of_the_demo_has_its_text(labels: Dataset, around: Surroundi
     assert [report[key] for key in ("jobs", "results", "lost", "duplicates", "dead_letters")] == [2, 2, 0, 0, 0]
     assert run.succeeded
     assert page(run).count("<polygon") == sum(len(answer.transcript.lines) for answer in delivery.answers.values()) > 20
+
+
+@pytest.mark.timeout(240)
+def test_the_demo_goes_on_with_the_mock_cluster(labels: Dataset, triton: TritonServer, tmp_path: Path) -> None:
+    with MockKafka(run_dir=tmp_path / "kafka") as mock:
+        delivery = read_all(labels, stack.surroundings(mock, triton), stack.launch, tmp_path)
+    assert DemoRun(labels, delivery, stack.broker_words(mock), "Triton").succeeded
 
 
 @pytest.mark.timeout(400)

@@ -65,6 +65,10 @@ class Broker(Protocol):
         """`kafka` or `mock`."""
 
     @property
+    def group_protocol(self) -> str:
+        """The group protocol that it has: `consumer` (KIP-848) or `classic`."""
+
+    @property
     def bootstrap_servers(self) -> str:
         """Host and port."""
 
@@ -106,6 +110,11 @@ class KafkaServer:
     def kind(self) -> str:
         """`kafka`: a real broker."""
         return "kafka"
+
+    @property
+    def group_protocol(self) -> str:
+        """KIP-848."""
+        return "consumer"
 
     @property
     def bootstrap_servers(self) -> str:
@@ -214,6 +223,11 @@ class MockKafka:
     def kind(self) -> str:
         """`mock`: nothing is kept."""
         return "mock"
+
+    @property
+    def group_protocol(self) -> str:
+        """The older protocol."""
+        return "classic"
 
     @property
     def bootstrap_servers(self) -> str:

@@ -17,58 +17,45 @@ class Metrics:
     """An `EventSink` that counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.job_duration = Histogram(
-            "labelwire_job_duration_seconds",
+        def histogram(name: str, what: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"labelwire_{name}", what, labels, buckets=buckets, registry=registry)
+
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(f"labelwire_{name}", what, labels, registry=registry)
+
+        def gauge(name: str, what: str, *labels: str) -> Gauge:
+            return Gauge(f"labelwire_{name}", what, labels, registry=registry)
+
+        self.job_duration = histogram(
+            "job_duration_seconds",
             "From a record's receipt to its acknowledged outcome.",
             ("outcome", "lane"),
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
         )
-        self.job_age = Histogram(
-            "labelwire_job_age_seconds",
-            "From the broker's timestamp of a job to its acknowledged outcome.",
-            buckets=_AGE_SECONDS,
-            registry=registry,
+        self.job_age = histogram(
+            "job_age_seconds", "From the broker's timestamp of a job to its acknowledged outcome.", (), _AGE_SECONDS
         )
-        self.stage_duration = Histogram(
-            "labelwire_stage_duration_seconds",
-            "Time of one stage of one job, waiting included.",
-            ("stage",),
-            buckets=_SECONDS,
-            registry=registry,
+        self.stage_duration = histogram(
+            "stage_duration_seconds", "Time of one stage of one job, waiting included.", ("stage",), _SECONDS
         )
-        self.triton_duration = Histogram(
-            "labelwire_triton_request_duration_seconds",
+        self.triton_duration = histogram(
+            "triton_request_duration_seconds",
             "One gRPC request to Triton.",
             ("model", "version", "grpc_code"),
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
         )
-        self.lines = Histogram(
-            "labelwire_lines_per_image", "Lines read in one picture.", buckets=_LINES, registry=registry
+        self.lines = histogram("lines_per_image", "Lines read in one picture.", (), _LINES)
+        self.confidence = histogram(
+            "line_confidence", "Confidence of each line, by the recogniser's version.", ("version",), _CONFIDENCE
         )
-        self.confidence = Histogram(
-            "labelwire_line_confidence",
-            "Confidence of each line, by the recogniser's version.",
-            ("version",),
-            buckets=_CONFIDENCE,
-            registry=registry,
-        )
-        self.jobs = Counter("labelwire_jobs_total", "Jobs that ended.", ("outcome", "error_code"), registry=registry)
-        self.triton_retries = Counter(
-            "labelwire_triton_retries_total", "Requests sent to Triton again.", ("model", "reason"), registry=registry
-        )
-        self.dead_letters = Counter(
-            "labelwire_dead_letters_total", "Dead letters written.", ("error_code",), registry=registry
-        )
-        self.rebalances = Counter(
-            "labelwire_rebalances_total", "Partitions came or went.", ("kind",), registry=registry
-        )
-        self.inflight_jobs = Gauge("labelwire_inflight_jobs", "Jobs that are read now.", registry=registry)
-        self.inflight_pixels = Gauge("labelwire_inflight_pixels", "Pixels that are held now.", registry=registry)
-        self.lag = Gauge("labelwire_partition_lag", "Records not yet taken.", ("topic", "partition"), registry=registry)
-        build = Gauge("labelwire_build_info", "1, with the worker's version.", ("version",), registry=registry)
-        build.labels(__version__).set(1)
+        self.jobs = counter("jobs_total", "Jobs that ended.", "outcome", "error_code")
+        self.triton_retries = counter("triton_retries_total", "Requests sent to Triton again.", "model", "reason")
+        self.dead_letters = counter("dead_letters_total", "Dead letters written.", "error_code")
+        self.rebalances = counter("rebalances_total", "Partitions came or went.", "kind")
+        self.inflight_jobs = gauge("inflight_jobs", "Jobs that are read now.")
+        self.inflight_pixels = gauge("inflight_pixels", "Pixels that are held now.")
+        self.lag = gauge("partition_lag", "Records not yet taken.", "topic", "partition")
+        gauge("build_info", "1, with the worker's version.", "version").labels(__version__).set(1)
 
     def emit(self, event: events.Event) -> None:
         """Count an event."""
