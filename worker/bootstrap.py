@@ -87,11 +87,7 @@ def build(settings: Settings, ports: Ports, executor: Executor) -> Worker:
     max_jobs = limits.max_jobs or _JOBS_PER_CORE * threads(settings)
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
     destination = Destination(settings.topics.results, settings.topics.dead_letters)
-    reader = ModelReader(
-        ports.backend,
-        partial(make_pipeline, settings, ports.backend, executor, ports.clock),
-        lambda picture: read_header(picture, image_limits(settings)),
-    )
+    reader = make_reader(settings, ports.backend, executor, ports.clock)
     delivery = Delivery(
         reader=reader,
         sink=ports.sink,
@@ -135,11 +131,25 @@ def build(settings: Settings, ports: Ports, executor: Executor) -> Worker:
     return Worker(lifecycle, health)
 
 
-def make_pipeline(
-    settings: Settings, backend: InferenceBackend, executor: Executor, clock: Clock, models: ModelSet
-) -> Pipeline:
-    """Return the pipeline for a server's models."""
-    return Pipeline(backend, models, executor, clock, pipeline_options(settings))
+def make_reader(settings: Settings, backend: InferenceBackend, executor: Executor, clock: Clock) -> ModelReader:
+    """Return what reads pictures with the models that the backend serves."""
+
+    def make_pipeline(models: ModelSet) -> Pipeline:
+        return Pipeline(backend, models, executor, clock, pipeline_options(settings))
+
+    return ModelReader(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
+
+
+@contextlib.asynccontextmanager
+async def opened_reader(settings: Settings) -> AsyncIterator[ModelReader]:
+    """Give a reader on the real Triton, for pictures that come from no topic."""
+    clock = SystemClock()
+    backend = TritonBackend(settings.triton, Fanout(), clock)
+    with _pixel_threads(threads(settings)) as executor:
+        try:
+            yield make_reader(settings, backend, executor, clock)
+        finally:
+            await backend.close()
 
 
 async def run(settings: Settings) -> None:

@@ -59,9 +59,11 @@ def _load(name: str) -> object:
 def _substitute(extra: str | None, package: str) -> typer.Typer:
     """Return a command that says what to install."""
     sentence = f"Needs the package {package}: pip install 'labelwire[{extra}]'."
-    app = typer.Typer()
+    app = typer.Typer(add_completion=False)
 
-    @app.command(help=sentence, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    @app.command(
+        help=sentence.replace("[", "\\["), context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+    )
     def missing() -> None:
         raise LabelwireError(sentence)
 

@@ -10,7 +10,7 @@ from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
 from worker.laboratory.bench import BenchPlan, measure
 from worker.laboratory.stack import pictures
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from rich.table import Table
 from worker import settings
 from worker.adapters.kafka.validate import validate_options
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 from worker.demo.report import figures, write_report
 from worker.laboratory.demo import demonstrate
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from worker.evaluation.report import write_report
 from worker.laboratory.evaluation import evaluate
 from worker.laboratory.stack import pictures
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(name="eval")

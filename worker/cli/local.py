@@ -8,7 +8,11 @@ import typer
 from worker.local.detached import STATE_FOLDER, Addresses, bring_up, read_status, take_down
 from worker.local.progress import progress
 
-app = typer.Typer(help="Run a broker and a Triton server on this machine, without containers.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run a broker and a Triton server on this machine, without containers.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 _Folder = Annotated[Path, typer.Option("--folder", help="Where state, logs and data are.")]
 

@@ -11,7 +11,7 @@ from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
 from worker.models.profiles import select_profile
 
-app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True)
+app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True, add_completion=False)
 _OnnxFile = Annotated[Path | None, typer.Option(help="An ONNX file to take instead of the pinned one.")]
 
 

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,17 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from worker import bootstrap, settings
-from worker.adapters.clock import SystemClock
-from worker.adapters.telemetry.fanout import Fanout
-from worker.adapters.triton import TritonBackend
 from worker.domain.result import LabelText
-from worker.pipeline.header import read_header
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
 from worker.reporting.picture import confidence_kind
 from worker.reporting.progress import counted
-from worker.runtime.reader import ModelReader
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _STYLES = {"sure": "green", "doubtful": "yellow", "unsure": "red"}
 
@@ -54,21 +48,8 @@ async def _read(
     chosen: settings.Settings, files: list[Path], draw: Path | None, report: Callable[[FileReading], None]
 ) -> bool:
     options = ReadingOptions(timeout_seconds=chosen.runtime.attempt_seconds, draw_into=draw)
-    async with _model_reader(chosen) as reader:
+    async with bootstrap.opened_reader(chosen) as reader:
         return await read_files(files, reader, report, options)
-
-
-@contextlib.asynccontextmanager
-async def _model_reader(chosen: settings.Settings) -> AsyncIterator[ModelReader]:
-    clock = SystemClock()
-    backend = TritonBackend(chosen.triton, Fanout(), clock)
-    limits = bootstrap.image_limits(chosen)
-    with ThreadPoolExecutor(bootstrap.threads(chosen), thread_name_prefix="pixels") as executor:
-        try:
-            make = partial(bootstrap.make_pipeline, chosen, backend, executor, clock)
-            yield ModelReader(backend, make, lambda picture: read_header(picture, limits))
-        finally:
-            await backend.close()
 
 
 def _report(show: Callable[[Path, LabelText], None], advance: Callable[[], None], reading: FileReading) -> None:

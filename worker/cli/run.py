@@ -6,7 +6,7 @@ import typer
 
 from worker import bootstrap, settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from worker import settings
 from worker.adapters.kafka.tools import submit as write
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, OutgoingRecord
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

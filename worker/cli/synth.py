@@ -12,7 +12,7 @@ from worker.synth import Degradation, write_dataset
 
 _PLAIN_STEPS = 10
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

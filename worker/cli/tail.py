@@ -10,7 +10,7 @@ from worker.adapters.kafka.tools import TopicReader
 from worker.domain.records import Record
 from worker.domain.result import LabelText
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 _POLL_SECONDS = 0.5
 
 
