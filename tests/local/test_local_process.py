@@ -26,6 +26,7 @@ _PARENT = """\
 import os, signal, sys
 from pathlib import Path
 from worker.local.process import Command, start
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 log, scratch, region = sys.argv[1:]
 process = start(Command(["sh", "-c", os.environ["FAMILY"]], Path(log), grace_seconds=2,
                         shared_memory_prefix=region, scratch=Path(scratch)))

@@ -20,6 +20,7 @@ _STACK = """\
 import signal, sys
 from pathlib import Path
 from worker.local.stack import LocalStack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 repository, run_dir = map(Path, sys.argv[1:])
 with LocalStack(repository, run_dir=run_dir):
     (run_dir / "ready").touch()
