@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
 
-HEADER_PREFIX = "labelwire."
 CONTENT_TYPE_HEADER = "content-type"
 JOB_ID_HEADER = "job-id"
 

@@ -108,12 +108,7 @@ def describe_topics(
 
     Raises BrokerError.
     """
-    client = _client(bootstrap_servers, client_options)
-    with _translated(bootstrap_servers):
-        metadata = client.list_topics(timeout=timeout_seconds)
-        found = {name: metadata.topics[name] for name in names if name in metadata.topics}
-        sizes = {} if _is_mock(metadata.cluster_id) else _max_message_bytes(client, found)
-    return {name: TopicDescription(name, len(topic.partitions), sizes.get(name)) for name, topic in found.items()}
+    return _describe(bootstrap_servers, names, client_options, timeout_seconds)[1]
 
 
 def describe_cluster(
@@ -123,12 +118,21 @@ def describe_cluster(
 
     Raises BrokerError.
     """
+    cluster_id, found = _describe(bootstrap_servers, names, client_options, _TIMEOUT_SECONDS)
+    limits = {name: TopicLimits(topic.partitions, topic.max_message_bytes) for name, topic in found.items()}
+    return ClusterDescription(cluster_id, {name: limits.get(name) for name in names})
+
+
+def _describe(
+    bootstrap_servers: str, names: Iterable[str], client_options: Mapping[str, str] | None, timeout_seconds: float
+) -> tuple[str, dict[str, TopicDescription]]:
     client = _client(bootstrap_servers, client_options)
     with _translated(bootstrap_servers):
-        cluster_id = client.list_topics(timeout=_TIMEOUT_SECONDS).cluster_id
-    found = describe_topics(bootstrap_servers, names, client_options)
-    limits = {name: TopicLimits(topic.partitions, topic.max_message_bytes) for name, topic in found.items()}
-    return ClusterDescription(cluster_id or "", {name: limits.get(name) for name in names})
+        metadata = client.list_topics(timeout=timeout_seconds)
+        found = {name: metadata.topics[name] for name in names if name in metadata.topics}
+        sizes = {} if _is_mock(metadata.cluster_id) else _max_message_bytes(client, found)
+    topics = {name: TopicDescription(name, len(topic.partitions), sizes.get(name)) for name, topic in found.items()}
+    return metadata.cluster_id or "", topics
 
 
 def _client(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> AdminClient:
