@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worker.domain.events import Event
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, Record, TopicPartition
+from worker.domain.result import LabelText
 
 Tensor = NDArray[np.uint8] | NDArray[np.int32] | NDArray[np.float32]
 
@@ -23,8 +24,11 @@ class SourceListener(Protocol):
     def received(self, records: Sequence[Record]) -> None:
         """Take records, in offset order for each partition."""
 
-    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
-        """Take over partitions, with what was committed for each; no record of them comes before this returns."""
+    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
+        """Take over partitions, each with what was committed for it, or with where a group begins that has nothing.
+
+        Return what the source shall commit before the first record of them comes, which is after this.
+        """
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
         """Finish or drop what runs on these partitions, and return what the source shall commit for them."""
@@ -37,7 +41,11 @@ class SourceListener(Protocol):
 
 
 class RecordSource(Protocol):
-    """A subscription to topics as a member of a consumer group."""
+    """A subscription to topics as a member of a consumer group.
+
+    A record of a retry topic is delivered once it is due (`due_at_ms`); until then it holds up later records of its own
+    partition alone, and takes no memory.
+    """
 
     async def start(self, listener: SourceListener) -> None:
         """Join the group and begin to deliver. Raises BrokerError if that cannot be tried at all."""
@@ -69,6 +77,41 @@ class RecordSink(Protocol):
 
     async def close(self) -> None:
         """Wait a bounded time for what is under way, and close."""
+
+
+class FencedError(Exception):
+    """Another member of the group has taken over; nothing of the transaction was written."""
+
+
+class TransactionalSink(Protocol):
+    """A place to write records together with the group's positions, all or nothing."""
+
+    async def commit(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Write records and positions in one transaction, and return once it is committed.
+
+        On an error nothing was written. Raises JobError RESULT_TOO_LARGE where a record is over a size limit and
+        BROKER_UNAVAILABLE where the transaction may be tried again, FencedError where the positions are no longer
+        this member's to commit.
+        """
+
+    async def describe(self, topics: Collection[str]) -> ClusterDescription:
+        """Return the cluster's name and each topic's limits. Raises BrokerError if the broker does not answer."""
+
+    async def close(self) -> None:
+        """Abort what is under way, and close."""
+
+
+class Isolation(Protocol):
+    """A place apart, where a record that may end its process is read."""
+
+    async def read(self, record: Record, attempt: int) -> LabelText:
+        """Read the job of a record in a child process.
+
+        Raises JobError: what reading it here would raise, or POISON where the child ended by a signal three times.
+        """
+
+    async def close(self) -> None:
+        """End the child process, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)

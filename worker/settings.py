@@ -16,13 +16,24 @@ from worker.domain.errors import SettingsError
 
 PREFIX = "LABELWIRE_"
 MEBIBYTE = 1024 * 1024
+RETRY_LEVELS = 3
 
 # Read by other parts of the distribution, not by the worker.
 _FOREIGN = frozenset({"LABELWIRE_CACHE_DIR"})
 
 # The worker owns these: a change would break a delivery rule.
 _RESERVED_CLIENT_OPTIONS = frozenset(
-    {"bootstrap.servers", "group.id", "enable.auto.commit", "enable.auto.offset.store", "enable.idempotence", "acks"}
+    {
+        "bootstrap.servers",
+        "group.id",
+        "group.instance.id",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "acks",
+        "isolation.level",
+        "transactional.id",
+    }
 )
 
 Positive = Annotated[float, Field(gt=0)]
@@ -40,9 +51,14 @@ class KafkaSettings(_Section):
         default="localhost:9092", min_length=1, description="Brokers, as host:port,host:port."
     )
     group_id: str = Field(default="labelwire", min_length=1, description="Consumer group of the workers.")
-    group_protocol: Literal["consumer", "classic"] = Field(
-        default="consumer",
-        description="KIP-848 (`consumer`, brokers from 4.0) or the older cooperative-sticky protocol.",
+    group_protocol: Literal["auto", "consumer", "classic"] = Field(
+        default="auto",
+        description="KIP-848 (`consumer`) or cooperative-sticky (`classic`); `auto` takes the first that the broker has.",
+    )
+    group_instance_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Makes this worker a static member, which keeps its partitions over a restart: the pod's name.",
     )
     start_from: Literal["earliest", "latest"] = Field(
         default="earliest", description="Where a group begins that has committed nothing yet."
@@ -52,6 +68,9 @@ class KafkaSettings(_Section):
     )
     max_poll_interval_seconds: float = Field(
         default=300.0, ge=10, description="The broker takes the partitions away after such a silence."
+    )
+    transaction_timeout_seconds: float = Field(
+        default=15.0, ge=1, description="The broker aborts a killed worker's transaction after this (exactly-once)."
     )
     client: dict[str, SecretStr] = Field(
         default_factory=dict,
@@ -75,12 +94,19 @@ class KafkaSettings(_Section):
 
 
 class TopicSettings(_Section):
-    """The topics of design."""
+    """The topics of design. Retry topics are `<jobs>.retry.1` to `.3`."""
 
     jobs: Topic = Field(default="label-images", description="Where jobs come from.")
     results: Topic = Field(default="label-text", description="Where results go.")
     dead_letters: Topic = Field(default="label-images.dlq", description="Where jobs go that cannot be done.")
 
+    replays: Topic | None = Field(default=None, description="Where replayed jobs come from; `<jobs>.replay` if unset.")
+    parked: Topic | None = Field(
+        default=None, description="Where jobs go that were replayed too often; `<jobs>.parked` if unset."
+    )
+    replay_runs: Topic | None = Field(
+        default=None, description="One audit record for each replay; `<jobs>.replay-runs` if unset."
+    )
     min_result_bytes: int = Field(
         default=256 * 1024, ge=1024, description="The results' topic must take messages of at least this size."
     )
@@ -91,6 +117,26 @@ class TopicSettings(_Section):
         if value in {info.data.get("jobs"), info.data.get("results")}:
             raise ValueError("the dead-letter topic must differ from the topics of jobs and results")
         return value
+
+    @property
+    def retry_topics(self) -> tuple[str, ...]:
+        """One for each delay, the shortest first."""
+        return tuple(f"{self.jobs}.retry.{level}" for level in range(1, RETRY_LEVELS + 1))
+
+    @property
+    def replay_topic(self) -> str:
+        """Where replayed jobs come from."""
+        return self.replays or f"{self.jobs}.replay"
+
+    @property
+    def parked_topic(self) -> str:
+        """Where jobs go that were replayed too often."""
+        return self.parked or f"{self.jobs}.parked"
+
+    @property
+    def replay_runs_topic(self) -> str:
+        """Where each replay leaves its audit record."""
+        return self.replay_runs or f"{self.jobs}.replay-runs"
 
 
 class TritonSettings(_Section):
@@ -141,6 +187,9 @@ class LimitSettings(_Section):
         default=8_000_000, ge=1, description="Pictures over this have a lane of their own and never delay small ones."
     )
     max_large_jobs: int = Field(default=1, ge=1, description="Jobs of the large lane under way at once.")
+    dead_letters_per_minute: int = Field(
+        default=600, ge=0, description="Over this the worker stops taking jobs until a minute has room; 0: no limit."
+    )
     partition_window: int = Field(
         default=1024, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
     )
@@ -149,9 +198,21 @@ class LimitSettings(_Section):
 class RuntimeSettings(_Section):
     """Time budgets and threads."""
 
+    delivery: Literal["at-least-once", "exactly-once"] = Field(
+        default="at-least-once", description="`exactly-once` writes outcomes and positions in Kafka transactions."
+    )
+    ordering: Literal["unordered", "key"] = Field(
+        default="unordered", description="`key` finishes the jobs of a key in their order, and retries in place."
+    )
     attempt_seconds: Positive = Field(default=120.0, description="Time for one attempt at one job.")
-    retry_initial_seconds: Positive = Field(default=0.5, description="First delay before a job is tried again.")
-    retry_max_seconds: Positive = Field(default=30.0, description="Longest delay between attempts.")
+    retry_initial_seconds: Positive = Field(
+        default=0.5, description="First delay before a job is tried again while a server is away."
+    )
+    retry_max_seconds: Positive = Field(default=30.0, description="Longest such delay.")
+    retry_delays_seconds: tuple[Positive, Positive, Positive] = Field(
+        default=(5.0, 60.0, 600.0),
+        description="Delays of the three retry topics, for a job that may itself be the cause, as JSON.",
+    )
     drain_seconds: Positive = Field(
         default=25.0, description="Time to finish jobs when partitions leave or at SIGTERM."
     )

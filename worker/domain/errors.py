@@ -54,9 +54,12 @@ class ErrorCode(Enum):
     INFERENCE_REJECTED = "INFERENCE_REJECTED", Stage.READ, Disposition.PERMANENT
     INFERENCE_FAILED = "INFERENCE_FAILED", Stage.READ, Disposition.RETRY
     INFERENCE_UNAVAILABLE = "INFERENCE_UNAVAILABLE", Stage.READ, Disposition.SYSTEMIC
+    INFERENCE_OVERLOADED = "INFERENCE_OVERLOADED", Stage.READ, Disposition.SYSTEMIC
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE", Stage.PUBLISH, Disposition.PERMANENT
     BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE", Stage.PUBLISH, Disposition.SYSTEMIC
     ATTEMPT_TIMED_OUT = "ATTEMPT_TIMED_OUT", Stage.READ, Disposition.RETRY
+    # The picture ended the process that read it, three times, alone in a child process.
+    POISON = "POISON", Stage.DECODE, Disposition.PERMANENT
     # A defect of ours: the code is deterministic, so trying again would only hold up the partition.
     INTERNAL = "INTERNAL", Stage.ASSEMBLE, Disposition.PERMANENT
 

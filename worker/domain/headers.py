@@ -9,6 +9,7 @@ from worker.domain.records import Coordinate, Headers, Record
 
 JOB_ID = "labelwire.job-id"
 ATTEMPT = "labelwire.attempt"
+DUE_AT = "labelwire.due-at"
 ORIGIN_TOPIC = "labelwire.origin.topic"
 ORIGIN_PARTITION = "labelwire.origin.partition"
 ORIGIN_OFFSET = "labelwire.origin.offset"
@@ -24,7 +25,10 @@ _MAX_DIGITS = 19  # of a 64-bit number; int() of very long texts is slow
 
 @dataclass(frozen=True, slots=True)
 class DerivedHeaders:
-    """What a record says of its job's way: its id if it says one, where it first stood, and its replays."""
+    """What a record says of its job's way: its id if it says one, where it first stood, and its replays.
+
+    `attempt` counts the attempts that were made; `due_at_ms` is when the next one is, on a retry topic alone.
+    """
 
     job_id: str | None
     attempt: int
@@ -32,6 +36,7 @@ class DerivedHeaders:
     origin_timestamp_ms: int
     replay_count: int
     replay_run_id: str | None
+    due_at_ms: int | None = None
 
     @classmethod
     def of(cls, record: Record) -> "DerivedHeaders":
@@ -48,6 +53,7 @@ class DerivedHeaders:
             origin_timestamp_ms=(_number(record, ORIGIN_TIMESTAMP) if known else None) or record.timestamp_ms,
             replay_count=_number(record, REPLAY_COUNT) or 0,
             replay_run_id=run_id if run_id is not None and len(run_id) <= _MAX_RUN_ID_CHARACTERS else None,
+            due_at_ms=_number(record, DUE_AT),
         )
 
     def onto(self, received: Headers) -> Headers:
@@ -64,7 +70,9 @@ class DerivedHeaders:
             own.insert(0, (JOB_ID, _text(self.job_id)))
         if self.replay_run_id is not None:
             own.append((REPLAY_RUN_ID, _text(self.replay_run_id)))
-        names = {name for name, _ in own}
+        if self.due_at_ms is not None:
+            own.append((DUE_AT, _text(self.due_at_ms)))
+        names = {DUE_AT, *(name for name, _ in own)}
         return tuple((name, value) for name, value in received if name not in names) + tuple(own)
 
 

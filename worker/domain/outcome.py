@@ -14,10 +14,17 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """The job stands on a retry topic, to be tried again when it is due."""
+
+    error: JobError
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLettered:
     """The job was given up."""
 
     error: JobError
 
 
-Outcome = Completed | DeadLettered
+Outcome = Completed | Retried | DeadLettered
