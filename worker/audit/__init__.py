@@ -1,0 +1,1 @@
+"""The audit: a proof that every job has exactly one terminal outcome."""

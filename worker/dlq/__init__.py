@@ -1,0 +1,1 @@
+"""Dead letters: listing, showing, counting, exporting and replaying them."""
