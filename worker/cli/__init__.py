@@ -25,14 +25,11 @@ _COMMANDS: Final = {
     "ocr": None,
     "submit": None,
     "tail": None,
-    "dlq": "evaluation",
-    "audit": None,
     "synth": "evaluation",
     "models": "models",
     "local": "models",
     "eval": "evaluation",
     "bench": "evaluation",
-    "chaos": "evaluation",
 }
 
 
