@@ -188,7 +188,7 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
     sink = KafkaSink(settings.kafka)
     source = KafkaSource(
         settings.kafka,
-        settings.topics.jobs,
+        [settings.topics.jobs],
         drain_seconds=settings.runtime.drain_seconds,
         clock=clock,
         event_sink=event_sink,

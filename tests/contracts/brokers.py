@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -38,7 +38,7 @@ class Broker(Protocol):
     def takes_a_second_member(self) -> bool:
         """Whether a member may join after another has left; the mock cluster lets it wait for ever."""
 
-    def source(self) -> RecordSource:
+    def source(self, start_from: Literal["earliest", "latest"] = "earliest") -> RecordSource:
         """Return a new member of the group."""
 
     def sink(self) -> RecordSink:
@@ -67,8 +67,8 @@ class Memory:
         self.topic = "jobs"
         self.broker = MemoryBroker()
 
-    def source(self) -> MemorySource:
-        return MemorySource(self.broker, self.topic)
+    def source(self, start_from: Literal["earliest", "latest"] = "earliest") -> MemorySource:
+        return MemorySource(self.broker, [self.topic], start_from=start_from)
 
     def sink(self) -> MemorySink:
         return MemorySink(self.broker)
@@ -99,8 +99,9 @@ class Kafka:
             group_protocol="consumer" if real else "classic",
         )
 
-    def source(self) -> KafkaSource:
-        return KafkaSource(self.settings, self.topic, drain_seconds=5.0, clock=SystemClock(), event_sink=self.events)
+    def source(self, start_from: Literal["earliest", "latest"] = "earliest") -> KafkaSource:
+        settings = self.settings.model_copy(update={"start_from": start_from})
+        return KafkaSource(settings, [self.topic], drain_seconds=5.0, clock=SystemClock(), event_sink=self.events)
 
     def sink(self) -> KafkaSink:
         return KafkaSink(self.settings)

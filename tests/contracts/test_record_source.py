@@ -28,9 +28,10 @@ class Listener:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.held: dict[TopicPartition, CommitPoint | None] = {}
+        self.held: dict[TopicPartition, CommitPoint] = {}
         self.revocations: list[set[TopicPartition]] = []
         self.points: dict[TopicPartition, CommitPoint] = {}
+        self.mark: str | None = None
         self.failures: list[BaseException] = []
         self.violations: list[str] = []
         self.on_revoked: Callable[[], None] = lambda: None
@@ -43,11 +44,14 @@ class Listener:
         self.records += records
         self._changed.set()
 
-    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
+    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
         self.on_assigned()
         await asyncio.sleep(self.assigning_seconds)
         self.held.update(partitions)
         self._changed.set()
+        if self.mark is None:
+            return {}
+        return {partition: CommitPoint(point.offset, self.mark) for partition, point in partitions.items()}
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
         for partition in partitions:
@@ -125,6 +129,32 @@ async def test_no_record_comes_before_assigned_has_returned(broker: Broker) -> N
         await listener.until_received(2)
     assert listener.violations == []
     assert listener.offsets(0) == [0, 1]
+
+
+async def test_what_assigned_returns_is_committed_before_the_first_record(broker: Broker) -> None:
+    await write(broker, 2)
+    listener = Listener()
+    listener.mark = "begun"
+    committed_at_first: list[CommitPoint | None] = []
+    async with member(broker, listener, allowed=1):
+        await listener.until_received(1)
+        committed_at_first.append(await broker.committed(0))
+    assert committed_at_first == [CommitPoint(0, "begun")]
+    assert await broker.committed(1) == CommitPoint(0, "begun")
+
+
+async def test_a_new_group_begins_where_it_is_told_to(broker: Broker) -> None:
+    await write(broker, 3)
+    listener = Listener()
+    source = broker.source("latest")
+    await source.start(listener)
+    source.allow(MANY, ())
+    await listener.until(lambda: bool(listener.held))
+    assert listener.held[partition(broker, 0)] == CommitPoint(3)
+    await write(broker, 1)
+    await listener.until_received(1)
+    await source.close()
+    assert listener.offsets(0) == [3]
 
 
 async def test_bytes_come_as_they_were_written(broker: Broker) -> None:
@@ -206,7 +236,7 @@ async def test_committed_metadata_comes_back_and_offsets_go_on_from_there(broker
     async with member(broker, second):
         await second.until_received(4)
         assert second.held[partition(broker, 0)] == point
-        assert second.held[partition(broker, 1)] is None
+        assert second.held[partition(broker, 1)] == CommitPoint(0)
     assert second.offsets(0) == [2, 3, 4, 5]
 
 
@@ -278,7 +308,7 @@ async def test_a_second_member_takes_partitions_over_and_nothing_is_done_twice(b
 
 async def test_options_that_librdkafka_refuses_are_a_broker_error_and_the_source_can_be_closed() -> None:
     settings = KafkaSettings(client={"no_such_option": SecretStr("1")})
-    source = KafkaSource(settings, "jobs", drain_seconds=1, clock=SystemClock(), event_sink=RecordedEvents())
+    source = KafkaSource(settings, ["jobs"], drain_seconds=1, clock=SystemClock(), event_sink=RecordedEvents())
     with pytest.raises(BrokerError, match=r"no\.such\.option"):
         await source.start(Listener())
     async with asyncio.timeout(5):

@@ -70,7 +70,7 @@ class Member:
         takes_at_start: bool = True,
     ) -> None:
         self.clock = ManualClock(sleeps_pass=False)
-        self.source = MemorySource(broker, JOBS, takes_at_start=takes_at_start)
+        self.source = MemorySource(broker, [JOBS], takes_at_start=takes_at_start)
         self.delivery = HandDelivery()
         self.events = RecordedEvents()
         self.health = Health((PARTITIONS,), self.clock, self.events, pulse_seconds=60)

@@ -31,7 +31,7 @@ class Life:
         for topic, size in ((JOBS, 1024), (RESULTS, 1024), (LETTERS, 2048)):
             self.broker.create_topic(topic, 1, size * KIBIBYTE)
         self.backend = self.parts.backend
-        self.source = MemorySource(self.broker, JOBS)
+        self.source = MemorySource(self.broker, [JOBS])
         self.stopping = asyncio.Event()
         ports = Ports(self.source, self.parts.sink, self.backend, self.parts.clock, self.parts.events)
         self.worker: Worker = build(Settings(), ports, parts.executor)

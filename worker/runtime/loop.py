@@ -90,12 +90,13 @@ class Loop:
                 self._begin(JobInHand(record), tracker)
         self._allow()
 
-    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
+    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
         """Begin to track these partitions."""
         self._partitions.assign(partitions)
         self._events.emit(PartitionsChanged("assigned", tuple(partitions)))
         self._note_partitions()
         self._allow()
+        return {}
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
         """Stop what has not begun, give the rest the drain time, and return what to commit."""

@@ -102,6 +102,10 @@ class MemoryBroker:
         """Return all records of a topic, by partition and offset."""
         return [record for partition in self.partitions(topic) for record in self._logs[partition].records]
 
+    def end(self, partition: TopicPartition) -> int:
+        """Return the offset that the next record of a partition takes."""
+        return self._logs[partition].end
+
     def read(self, partition: TopicPartition, offset: int, limit: int) -> list[Record]:
         """Return at most `limit` records of a partition from an offset on."""
         log = self._logs.get(partition)

@@ -6,7 +6,9 @@ allowance, and nothing of a paused partition.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+import contextvars
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, Record, TopicPartition
@@ -24,7 +26,13 @@ class MemorySource:
     """
 
     def __init__(
-        self, broker: MemoryBroker, topic: str, *, group_id: str = "labelwire", takes_at_start: bool = True
+        self,
+        broker: MemoryBroker,
+        topics: Sequence[str],
+        *,
+        group_id: str = "labelwire",
+        start_from: Literal["earliest", "latest"] = "earliest",
+        takes_at_start: bool = True,
     ) -> None:
         self.refuses_commits = False
         self.polls = True
@@ -32,11 +40,13 @@ class MemorySource:
         self.paused: frozenset[TopicPartition] = frozenset()
         self.delivered = 0
         self._broker = broker
-        self._topic = topic
+        self._topics = tuple(topics)
         self._group_id = group_id
+        self._start_from = start_from
         self._takes_at_start = takes_at_start
         self._listener: SourceListener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._context: contextvars.Context | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._pending: dict[TopicPartition, CommitPoint] = {}
         self._failure: BaseException | None = None
@@ -49,9 +59,11 @@ class MemorySource:
         if not self._broker.reachable:
             raise BrokerError("The memory broker is not reachable.")
         self._listener, self._loop = listener, asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
         self._broker.watch(self._wake)
         if self._takes_at_start:
-            await self.assign([p for p in self._broker.partitions(self._topic) if self._owner(p) is None])
+            subscribed = [partition for topic in self._topics for partition in self._broker.partitions(topic)]
+            await self.assign([partition for partition in subscribed if self._owner(partition) is None])
 
     def allow(self, total_records: int, paused: Collection[TopicPartition]) -> None:
         """Let the source deliver until it has delivered `total_records`, none of them of `paused`."""
@@ -85,15 +97,18 @@ class MemorySource:
 
     async def assign(self, partitions: Collection[TopicPartition]) -> None:
         """Give this member partitions that no other one owns."""
-        committed = {}
+        points = {}
         for partition in partitions:
             if self._owner(partition) is not None:
                 raise ValueError(f"{partition} has an owner already")
             self._broker.owners[self._group_id, partition] = self
-            committed[partition] = self._broker.committed.get((self._group_id, partition))
-        await self._told.assigned(committed)
-        for partition, point in committed.items():
-            self._positions[partition] = point.offset if point else 0
+            points[partition] = self._broker.committed.get((self._group_id, partition)) or self._begin(partition)
+        marks = await self._told.assigned(points)
+        kept = {partition: point for partition, point in points.items() if self._owner(partition) is self}
+        # What cannot be committed at once waits as any other commit.
+        self._pending.update({partition: mark for partition, mark in marks.items() if partition in kept})
+        self._commit_pending()
+        self._positions.update({partition: point.offset for partition, point in kept.items()})
         self._wake()
 
     async def revoke(self, partitions: Collection[TopicPartition]) -> None:
@@ -130,18 +145,23 @@ class MemorySource:
     def _owner(self, partition: TopicPartition) -> object | None:
         return self._broker.owners.get((self._group_id, partition))
 
+    def _begin(self, partition: TopicPartition) -> CommitPoint:
+        return CommitPoint(0 if self._start_from == "earliest" else self._broker.end(partition))
+
     def _stop(self, partitions: Collection[TopicPartition]) -> set[TopicPartition]:
         return {partition for partition in partitions if self._positions.pop(partition, None) is not None}
 
     def _release(self, partitions: Collection[TopicPartition]) -> None:
         for partition in partitions:
             self._pending.pop(partition, None)
-            self._broker.owners.pop((self._group_id, partition), None)
+            if self._owner(partition) is self:
+                del self._broker.owners[self._group_id, partition]
 
     def _wake(self) -> None:
         if self._loop is not None and self._listener is not None and not self._turn_is_due:
             self._turn_is_due = True
-            self._loop.call_soon(self._turn)
+            # As the member that began it, whoever wrote the record that wakes it.
+            self._loop.call_soon(self._turn, context=self._context)
 
     def _turn(self) -> None:
         self._turn_is_due = False
@@ -169,4 +189,6 @@ class MemorySource:
 
     def _store(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
         if not self.refuses_commits:
-            self._broker.committed.update({(self._group_id, partition): point for partition, point in points.items()})
+            # A member that the group has put out does not know it yet: its commits are refused.
+            own = {partition: point for partition, point in points.items() if self._owner(partition) is self}
+            self._broker.committed.update({(self._group_id, partition): point for partition, point in own.items()})

@@ -73,17 +73,21 @@ class ScriptedConsumer:
     """Stands in for `confluent_kafka.Consumer`.
 
     `polls` and `consumes` are steps, taken one at each call; a step may call a rebalance back. `answers` are what
-    `committed` returns or raises. `refusals` are what commits raise, one by one, and `late_refusals` what the callback
-    says of asynchronous ones; None lets one through. `commits` lists partition, offset and metadata of what was taken.
+    `committed` returns or raises, `watermarks` what is told of a partition's ends (None: no answer in time).
+    `refusals` are what commits raise, one by one, and `late_refusals` what the callback says of asynchronous ones;
+    None lets one through. `commits` lists partition, offset and metadata of what was taken, `begun_at` where
+    partitions were assigned.
     """
 
     def __init__(self) -> None:
         self.polls: deque[Step] = deque()
         self.consumes: deque[Step] = deque()
         self.answers: deque[list[Told] | KafkaException] = deque()
+        self.watermarks: deque[tuple[int, int] | None] = deque()
         self.refusals: deque[KafkaException | None] = deque()
         self.late_refusals: deque[KafkaError | None] = deque()
         self.commits: list[tuple[int, int, str | None]] = []
+        self.begun_at: dict[int, int] = {}
         self.on_close: Step = lambda _: None
         self.closed = False
         self.idle = threading.Event()
@@ -131,8 +135,8 @@ class ScriptedConsumer:
             return None
         return offsets
 
-    def incremental_assign(self, _partitions: list[KafkaPartition]) -> None:
-        """The script brings what it brings."""
+    def incremental_assign(self, partitions: list[KafkaPartition]) -> None:
+        self.begun_at.update({part.partition: part.offset for part in partitions})
 
     def incremental_unassign(self, _partitions: list[KafkaPartition]) -> None:
         """The script brings what it brings."""
@@ -140,9 +144,13 @@ class ScriptedConsumer:
     def position(self, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
         return [KafkaPartition(part.topic, part.partition, 3) for part in partitions]
 
-    def get_watermark_offsets(self, _partition: KafkaPartition, *, cached: bool) -> tuple[int, int]:
-        assert cached
-        return (0, 10)
+    def get_watermark_offsets(
+        self, _partition: KafkaPartition, *, timeout: float = 0, cached: bool = False
+    ) -> tuple[int, int] | None:
+        if cached:
+            return (0, 10)
+        assert timeout > 0
+        return self.watermarks.popleft() if self.watermarks else (0, 10)
 
     def pause(self, _partitions: list[KafkaPartition]) -> None:
         """Nothing is prefetched here."""

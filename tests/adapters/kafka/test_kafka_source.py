@@ -37,12 +37,14 @@ class Listener:
     def __init__(self) -> None:
         self.said: list[object] = []
         self.points: dict[TopicPartition, CommitPoint] = {}
+        self.marks: dict[TopicPartition, CommitPoint] = {}
 
     def received(self, records: Sequence[Record]) -> None:
         self.said += [record.coordinate.offset for record in records]
 
-    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
-        self.said += [("assigned", key.partition, point and point.offset) for key, point in partitions.items()]
+    async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
+        self.said += [("assigned", key.partition, point.offset) for key, point in partitions.items()]
+        return self.marks
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
         self.said += [("revoked", key.partition) for key in partitions]
@@ -57,7 +59,7 @@ class Listener:
 
 def source_of(consumer: ScriptedConsumer, clock: Clock, events: RecordedEvents) -> KafkaSource:
     return KafkaSource(
-        KafkaSettings(), TOPIC, drain_seconds=1, clock=clock, event_sink=events, make_consumer=consumer.made_with
+        KafkaSettings(), [TOPIC], drain_seconds=1, clock=clock, event_sink=events, make_consumer=consumer.made_with
     )
 
 
@@ -120,7 +122,7 @@ async def test_a_message_of_an_old_assignment_is_not_handed_over_under_the_next_
     consumer.consumes.append(comes_back)
     async with running(consumer, listener):
         await until(lambda: 4 in listener.said)
-    assert listener.said[:4] == [("assigned", 0, None), ("lost", 0), ("assigned", 0, None), 4]
+    assert listener.said[:4] == [("assigned", 0, 0), ("lost", 0), ("assigned", 0, 0), 4]
 
 
 async def test_what_was_committed_is_asked_for_until_the_coordinator_tells_it() -> None:
@@ -131,6 +133,30 @@ async def test_what_was_committed_is_asked_for_until_the_coordinator_tells_it() 
     async with running(consumer, listener):
         await until(lambda: bool(listener.said))
     assert listener.said[0] == ("assigned", 0, 41)
+
+
+async def test_where_a_new_group_begins_is_asked_for_until_the_broker_tells_it() -> None:
+    consumer, listener = ScriptedConsumer(), Listener()
+    consumer.watermarks.extend([None, (17, 20)])
+    consumer.polls.append(assigns(0))
+    async with running(consumer, listener):
+        await until(lambda: bool(listener.said))
+    assert listener.said[0] == ("assigned", 0, 17)
+    assert consumer.begun_at == {0: 17}
+
+
+async def test_a_mark_that_is_refused_ends_nothing_and_is_committed_later() -> None:
+    consumer, listener, events, clock = ScriptedConsumer(), Listener(), RecordedEvents(), ManualClock()
+    listener.marks = {FIRST: CommitPoint(0, "begun")}
+    consumer.refusals.append(refused(KafkaError.REBALANCE_IN_PROGRESS))
+    consumer.polls.extend([assigns(0), brings(0)])
+    async with running(consumer, listener, events, clock):
+        await until(lambda: 0 in listener.said)
+        assert consumer.commits == []
+        clock.advance(1)
+        await until(lambda: bool(consumer.commits))
+    assert consumer.commits == [(0, 0, "begun")]
+    assert len(events.of(CommitFailed)) == 1
 
 
 async def test_a_worker_that_stops_while_the_coordinator_is_away_stops_at_once() -> None:
@@ -222,7 +248,7 @@ async def test_an_error_that_passes_ends_nothing() -> None:
     consumer.polls.extend([assigns(0), lambda _: Brought(0, 0, away), brings(0)])
     async with running(consumer, listener):
         await until(lambda: 0 in listener.said)
-    assert listener.said == [("assigned", 0, None), 0]
+    assert listener.said == [("assigned", 0, 0), 0]
 
 
 async def test_a_source_that_has_not_started_or_has_ended_is_alive_and_one_that_hangs_is_not() -> None:

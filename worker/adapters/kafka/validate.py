@@ -2,8 +2,8 @@
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
+from worker.adapters.kafka.membership import consumer_options
 from worker.adapters.kafka.sink import producer_options
-from worker.adapters.kafka.source import consumer_options
 from worker.domain.errors import SettingsError
 from worker.settings import PREFIX, KafkaSettings
 

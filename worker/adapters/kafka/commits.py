@@ -1,0 +1,109 @@
+"""What is to be committed, what is on its way, and what was refused.
+
+Invariant: a refused commit is repeated, and never overtakes a newer one of its partition.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from worker.domain.events import CommitFailed, Event
+from worker.domain.records import CommitPoint, TopicPartition
+from worker.ports import Clock
+
+_LOGGER = logging.getLogger(__name__)
+_REPEAT_SECONDS = 1.0
+
+# What the group's coordinator says when a commit meets a rebalance; the next owner begins at the last commit.
+_EXPECTED_ERRORS = frozenset(
+    {
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError._NO_OFFSET,  # noqa: SLF001 - librdkafka's own name
+        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001 - librdkafka's own name
+    }
+)
+
+
+class Commits:
+    """The commits of one consumer. All but `wish` is called on the consumer's thread."""
+
+    def __init__(self, clock: Clock, emit: Callable[[Event], None]) -> None:
+        self._clock = clock
+        self._emit = emit
+        self._wished: dict[TopicPartition, CommitPoint] = {}
+        self._lock = threading.Lock()
+        self._sent: dict[TopicPartition, CommitPoint] = {}
+        self._refused: dict[TopicPartition, CommitPoint] = {}
+        self._refused_at = 0.0
+
+    def wish(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Take what shall be committed soon; on any thread."""
+        with self._lock:
+            self._wished.update(points)
+
+    def flush(self, consumer: Consumer, *, asynchronous: bool) -> None:
+        """Send what is wished, and what was refused a while ago."""
+        with self._lock:
+            points, self._wished = self._wished, {}
+        if self._refused and self._clock.monotonic() - self._refused_at >= _REPEAT_SECONDS:
+            refused, self._refused = self._refused, {}
+            points = {**refused, **points}
+        self.send(consumer, points, asynchronous=asynchronous)
+
+    def send(self, consumer: Consumer, points: Mapping[TopicPartition, CommitPoint], *, asynchronous: bool) -> None:
+        """Commit these; never raises."""
+        if not points:
+            return
+        self._sent.update(points)
+        for partition in points:
+            self._refused.pop(partition, None)  # overtaken
+        offsets = kafka_offsets(points)
+        try:
+            if asynchronous:
+                consumer.commit(offsets=offsets, asynchronous=True)
+            else:
+                self.reported(None, consumer.commit(offsets=offsets, asynchronous=False))
+        except KafkaException as error:
+            self.reported(error.args[0], offsets)
+
+    def reported(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
+        """Take librdkafka's report: what was refused is committed again soon, unless something newer was sent."""
+        problems = [problem for partition in partitions if (problem := error or partition.error)]
+        if not problems:
+            return
+        if problems[0].code() not in _EXPECTED_ERRORS and not problems[0].retriable():
+            _LOGGER.warning("Kafka refused a commit: %s", problems[0].str())
+        self._emit(CommitFailed(problems[0].str()))
+        self._refused_at = self._clock.monotonic()
+        for partition in partitions:
+            key = TopicPartition(partition.topic, partition.partition)
+            sent = self._sent.get(key)
+            if (error or partition.error) and sent is not None and sent.offset == partition.offset:
+                self._refused[key] = sent
+
+    def take_out(self, ended: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
+        """Forget partitions that end, and return what waits to be committed for them."""
+        with self._lock:
+            wished = {partition: self._wished.pop(partition) for partition in ended if partition in self._wished}
+        refused = {partition: self._refused.pop(partition) for partition in ended if partition in self._refused}
+        return {**refused, **wished}
+
+    def forget(self, ended: Collection[TopicPartition]) -> None:
+        """Take no report on these as a reason to commit them again."""
+        for partition in ended:
+            self._sent.pop(partition, None)
+            self._refused.pop(partition, None)
+
+
+def kafka_offsets(points: Mapping[TopicPartition, CommitPoint]) -> list[KafkaPartition]:
+    """Return points as librdkafka takes them."""
+    return [
+        KafkaPartition(partition.topic, partition.partition, point.offset, point.metadata)
+        for partition, point in points.items()
+    ]
