@@ -27,10 +27,11 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port}
+listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}{proxied_listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port}{proxied_address}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
 default.replication.factor=1
@@ -91,10 +92,16 @@ class KafkaServer:
 
     `run_dir` holds its data and log and may be used again by a later start; without one a temporary folder is used
     and removed by `stop`. `kill` and `restart` keep the data.
+
+    `proxied_at` is the address of a proxy in front of the broker. Clients go where the broker's metadata send them, so
+    what passes the proxy needs a listener of its own, which names the proxy's address: `proxied_listener`.
     """
 
-    def __init__(self, *, run_dir: Path | None = None, ready_timeout_seconds: float = 60.0) -> None:
+    def __init__(
+        self, *, run_dir: Path | None = None, proxied_at: str | None = None, ready_timeout_seconds: float = 60.0
+    ) -> None:
         self._folder = RunFolder(run_dir, "kafka")
+        self._proxied_at = proxied_at
         self._ready_timeout_seconds = ready_timeout_seconds
         self._ports: list[int] = []
         self._process: SupervisedProcess | None = None
@@ -119,9 +126,12 @@ class KafkaServer:
     @property
     def bootstrap_servers(self) -> str:
         """Host and port."""
-        if not self._ports:
-            raise LocalStackError("Kafka has not been started, so it has no address yet")
-        return f"127.0.0.1:{self._ports[0]}"
+        return f"127.0.0.1:{self._port(0)}"
+
+    @property
+    def proxied_listener(self) -> str:
+        """Host and port to which the proxy passes connections on."""
+        return f"127.0.0.1:{self._port(2)}"
 
     @property
     def log_path(self) -> Path:
@@ -146,7 +156,7 @@ class KafkaServer:
     def launch(self) -> None:
         """Start without waiting; raises LocalStackError without Java or Kafka's jars."""
         command = [str(java()), "-cp", f"{kafka_jars()}/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-        self._ports = self._ports or free_ports(2)
+        self._ports = self._ports or free_ports(3)
         self._folder.open()
         properties = self._write_properties()
         if not (self._folder.path / "data" / "meta.properties").exists():
@@ -179,13 +189,20 @@ class KafkaServer:
             self._process.stop()
         self.start()
 
+    def _port(self, index: int) -> int:
+        if not self._ports:
+            raise LocalStackError("Kafka has not been started, so it has no address yet")
+        return self._ports[index]
+
     def _write_properties(self) -> Path:
         path = self._folder.path / "server.properties"
-        broker_port, controller_port = self._ports
+        broker_port, controller_port, _ = self._ports
         path.write_text(
             _PROPERTIES.format(
                 broker_port=broker_port,
                 controller_port=controller_port,
+                proxied_listener=f",PROXIED://{self.proxied_listener}" if self._proxied_at else "",
+                proxied_address=f",PROXIED://{self._proxied_at}" if self._proxied_at else "",
                 data=self._folder.path / "data",
                 max_record_bytes=MAX_RECORD_BYTES,
             )

@@ -80,11 +80,11 @@ def python_environment(lock: str) -> PythonEnvironment:
     def build(folder: Path) -> None:
         with progress(f"Setting up the {lock} environment (once)") as report:
             log_path = folder / "install.log"
-            _run([sys.executable, "-m", "venv", str(folder)], log_path, report)
+            run_tool([sys.executable, "-m", "venv", str(folder)], log_path, report)
             # What pip compiles would name the folder that is about to be renamed.
             options = ["--no-deps", "--no-compile", "--require-hashes", "--disable-pip-version-check"]
             pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "--progress-bar=off"]
-            _run([*pip, *options, "-r", str(lock_path)], log_path, report)
+            run_tool([*pip, *options, "-r", str(lock_path)], log_path, report)
 
     return PythonEnvironment(provide(lock, key, build))
 
@@ -113,7 +113,7 @@ def fetch_kafka_jars(folder: Path, report: Report) -> None:
     pom.write_text(_POM)
     argv = ["mvn", "--batch-mode", "--file", str(pom), "dependency:copy-dependencies"]
     argv += ["-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
-    _run(argv, folder / "maven.log", report, {**os.environ, "JAVA_HOME": str(java().parent.parent)})
+    run_tool(argv, folder / "maven.log", report, {**os.environ, "JAVA_HOME": str(java().parent.parent)})
 
 
 def verify_jars(folder: Path, sums: str) -> None:
@@ -183,7 +183,7 @@ def _java_version(command: str) -> int:
     return int(match.group(1)) if match else 0
 
 
-def _run(argv: Sequence[str], log_path: Path, report: Report, environment: Mapping[str, str] | None = None) -> None:
+def run_tool(argv: Sequence[str], log_path: Path, report: Report, environment: Mapping[str, str] | None = None) -> None:
     """Run a tool to its end, reporting the last line it said; LocalStackError if it fails."""
     process = start(Command(argv, log_path, environment))
     try:
