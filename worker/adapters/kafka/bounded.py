@@ -1,0 +1,189 @@
+"""Reading topics up to ends that are fixed when the reading begins.
+
+Readers are members of no group and commit nothing. Records of aborted transactions are not seen, and an end is the
+last stable offset, so that nothing that is under way at the start is half seen. Memory is bounded, however long the
+topics are. Errors of librdkafka leave this module as BrokerError.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from worker.adapters.kafka.messages import to_record
+from worker.domain.errors import BrokerError
+from worker.domain.records import Record, TopicPartition
+
+_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_QUEUED_KIBIBYTES = 16 * 1024
+_ASK_SECONDS = 15.0
+_POLL_SECONDS = 0.5
+_MOST_AT_ONCE = 500
+_LOGGER = logging.getLogger(__name__)
+
+
+class BoundedReader:
+    """All partitions of some topics, each from a start to an end; a context manager and an iterable of records.
+
+    `starts` and `ends` are offsets for some or all of the partitions. Without a start a partition is read from its
+    low watermark, without an end to where it ends now. Records come in offset order for each partition.
+
+    `lows` and `ends` tell the watermarks taken at the start: where a start lies below the low watermark, retention
+    has taken what was between. Raises BrokerError where a topic does not exist, the broker does not answer, or
+    nothing comes for `silence_seconds` before all ends are reached.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topics: Collection[str],
+        client_options: Mapping[str, str] | None = None,
+        *,
+        starts: Mapping[TopicPartition, int] | None = None,
+        ends: Mapping[TopicPartition, int] | None = None,
+        silence_seconds: float = 60.0,
+    ) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._silence_seconds = silence_seconds
+        self._consumer = _consumer(bootstrap_servers, client_options or {})
+        try:
+            watermarks = _watermarks(self._consumer, bootstrap_servers, topics)
+            self.lows = {partition: low for partition, (low, _) in watermarks.items()}
+            self.ends = {partition: (ends or {}).get(partition, high) for partition, (_, high) in watermarks.items()}
+            self.starts = {
+                partition: max((starts or {}).get(partition, low), low) for partition, low in self.lows.items()
+            }
+            self._positions = dict(self.starts)
+            self._open = {partition for partition, end in self.ends.items() if self.starts[partition] < end}
+            self._consumer.assign([KafkaPartition(p.topic, p.partition, self.starts[p]) for p in sorted(self._open)])
+        except KafkaException as error:
+            self._consumer.close()
+            raise _broker_error(bootstrap_servers, error.args[0]) from error
+        except BrokerError:
+            self._consumer.close()
+            raise
+        self._heard_at = time.monotonic()
+
+    @property
+    def total(self) -> int:
+        """How many offsets lie between starts and ends: never less than the records."""
+        return sum(max(0, end - self.starts[partition]) for partition, end in self.ends.items())
+
+    @property
+    def passed(self) -> int:
+        """How many of these offsets are behind: `total` at the end."""
+        return sum(position - self.starts[partition] for partition, position in self._positions.items())
+
+    @property
+    def finished(self) -> bool:
+        """Whether every partition was read to its end."""
+        return not self._open
+
+    def position(self, partition: TopicPartition) -> int:
+        """Return the offset that `read` goes on from; the partition's end once that is reached."""
+        return self._positions[partition]
+
+    def read(self, max_records: int, timeout_seconds: float) -> list[Record]:
+        """Return the next records; none where none comes in time or `finished`."""
+        if not self._open:
+            return []
+        try:
+            first = self._consumer.poll(timeout_seconds)
+            messages = [first] if first is not None else []
+            if messages and max_records > 1:
+                messages += self._consumer.consume(max_records - 1, 0)
+        except KafkaException as error:
+            raise _broker_error(self._bootstrap_servers, error.args[0]) from error
+        records = [record for message in messages if (record := self._taken(message)) is not None]
+        self._mind_silence(heard=bool(messages))
+        return records
+
+    def __iter__(self) -> Iterator[Record]:
+        while not self.finished:
+            yield from self.read(_MOST_AT_ONCE, _POLL_SECONDS)
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _taken(self, message: Message) -> Record | None:
+        """Note how far a partition has come, and return the record if it is one before the end."""
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
+            if error.retriable() or error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+                return None
+            raise _broker_error(self._bootstrap_servers, error)
+        partition = TopicPartition(message.topic() or "", message.partition() or 0)
+        offset, end = message.offset() or 0, self.ends[partition]
+        if partition not in self._open:
+            return None
+        # At a partition's end librdkafka tells the next offset; the last ones before it may be transaction markers.
+        self._positions[partition] = min(end, offset if error is not None else offset + 1)
+        if self._positions[partition] >= end:
+            self._open.discard(partition)
+            self._consumer.incremental_unassign([KafkaPartition(*partition)])
+        return to_record(message) if error is None and offset < end else None
+
+    def _mind_silence(self, *, heard: bool) -> None:
+        now = time.monotonic()
+        if heard or not self._open:
+            self._heard_at = now
+        elif now - self._heard_at > self._silence_seconds:
+            waiting = ", ".join(f"{p} at {self._positions[p]} of {self.ends[p]}" for p in sorted(self._open)[:3])
+            raise BrokerError(
+                f"Kafka at {self._bootstrap_servers} sent nothing for {self._silence_seconds:.0f} s, and not all was "
+                f"read: {waiting}. Look whether its topics were made anew, and try again."
+            )
+
+
+def _consumer(bootstrap_servers: str, client_options: Mapping[str, str]) -> Consumer:
+    options: dict[str, Any] = {
+        **client_options,
+        "bootstrap.servers": bootstrap_servers,
+        "group.id": "labelwire-reader",
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",  # where retention is faster than the reader
+        "fetch.message.max.bytes": _MAX_MESSAGE_BYTES,
+        "queued.max.messages.kbytes": _QUEUED_KIBIBYTES,
+        "logger": _LOGGER,
+    }
+    try:
+        return Consumer(options)
+    except KafkaException as error:
+        raise _broker_error(bootstrap_servers, error.args[0]) from error
+
+
+def _watermarks(
+    consumer: Consumer, bootstrap_servers: str, topics: Iterable[str]
+) -> dict[TopicPartition, tuple[int, int]]:
+    """Ask for each partition's low watermark and last stable offset."""
+    # Asked for all topics, because asking for one by name may create it.
+    known = consumer.list_topics(timeout=_ASK_SECONDS).topics
+    found = {}
+    for topic in topics:
+        if topic not in known:
+            raise BrokerError(f"Kafka at {bootstrap_servers} has no topic {topic}; create it, or name another.")
+        for partition in known[topic].partitions:
+            pair = consumer.get_watermark_offsets(KafkaPartition(topic, partition), timeout=_ASK_SECONDS)
+            if pair is None:
+                raise BrokerError(f"Kafka at {bootstrap_servers} does not tell where {topic}/{partition} ends.")
+            found[TopicPartition(topic, partition)] = pair
+    return found
+
+
+def _broker_error(bootstrap_servers: str, error: KafkaError) -> BrokerError:
+    return BrokerError(f"Kafka at {bootstrap_servers}: {error.str()}.")
