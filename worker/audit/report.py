@@ -1,0 +1,78 @@
+"""What an audit found.
+
+Invariant: `jobs` is the sum of `completed`, `dead_lettered`, `parked`, `pending`, `lost` and `unverifiable`, so every
+job is counted under exactly one of them.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from worker.domain.records import Coordinate
+
+
+@dataclass(frozen=True, slots=True)
+class Offender:
+    """A job that is not as it should be: what is wrong with it, where it first stood, and the records that show it."""
+
+    problem: str
+    origin: Coordinate
+    records: tuple[Coordinate, ...]
+
+    def __str__(self) -> str:
+        shown = ", ".join(str(record) for record in self.records)
+        return f"{self.problem}: job {self.origin}" + (f" (see {shown})" if shown else "")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The count of every job up to the cut, by what became of it, and those to look at by name.
+
+    `duplicates` are result records beyond the first of their job, which readers drop by `result_id`;
+    `duplicates_after_dedup` are those that they cannot drop. `conflicting` counts result ids under which two readings
+    differ, `mismatched` jobs with a result for something else than they hold, `contradictory` jobs that one replay
+    generation both completed and gave up. `unreadable` are records on the result topic that hold no result, and
+    `strangers` those that name no job. `gaps` says in sentences what was removed or hidden, so that it proves nothing.
+    """
+
+    jobs: int
+    completed: int
+    dead_lettered: int
+    parked: int
+    pending: int
+    lost: int
+    unverifiable: int
+    result_records: int
+    duplicates: int
+    duplicates_after_dedup: int
+    conflicting: int
+    mismatched: int
+    contradictory: int
+    unreadable: int
+    dead_letter_records: int
+    duplicate_dead_letters: int
+    parked_records: int
+    retries: int
+    replays: int
+    strangers: int
+    records: int
+    seconds: float
+    gaps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    offenders: tuple[Offender, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is lost or wrong, and nothing that would show it is missing; jobs may be pending."""
+        wrong = self.lost + self.unverifiable + self.conflicting + self.mismatched + self.contradictory
+        return wrong + self.duplicates_after_dedup + self.unreadable == 0 and not self.gaps
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON, coordinates as topic/partition/offset."""
+        shown = asdict(self)
+        shown["seconds"] = round(self.seconds, 3)
+        shown["sound"] = self.is_sound
+        shown["offenders"] = [
+            {"problem": o.problem, "origin": str(o.origin), "records": [str(record) for record in o.records]}
+            for o in self.offenders
+        ]
+        return shown
