@@ -150,7 +150,14 @@ class TritonSettings(_Section):
     request_timeout_seconds: Positive = Field(
         default=30.0, description="Longest time for one request, retries included."
     )
-    max_inflight_requests: int = Field(default=32, ge=1, description="Requests under way at once, by this worker.")
+    max_inflight_requests: int = Field(
+        default=32, ge=1, description="Most requests under way at once, by this worker; an overloaded Triton gets fewer."
+    )
+    circuit_failures: int = Field(
+        default=5, ge=1, description="Failures of one model in a row after which nothing more is sent to it for a while."
+    )
+    circuit_cooldown_seconds: Positive = Field(default=0.25, description="The first such while; it doubles.")
+    circuit_max_cooldown_seconds: Positive = Field(default=2.0, description="The longest such while.")
     max_message_bytes: int = Field(default=64 * MEBIBYTE, ge=MEBIBYTE, description="Largest gRPC message, each way.")
     tls: bool = Field(default=False, description="Speak TLS to Triton.")
     tls_root_certificates: str | None = Field(default=None, description="PEM file of the authorities to trust.")
@@ -189,6 +196,11 @@ class LimitSettings(_Section):
     max_large_jobs: int = Field(default=1, ge=1, description="Jobs of the large lane under way at once.")
     dead_letters_per_minute: int = Field(
         default=600, ge=0, description="Over this the worker stops taking jobs until a minute has room; 0: no limit."
+    )
+    isolated_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory for reading a job that may have killed a worker; 0: three quarters of what the pod has free.",
     )
     partition_window: int = Field(
         default=1024, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
