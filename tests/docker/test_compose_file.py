@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import worker
 from worker import settings
+from worker.adapters.kafka.topics import topic_specs
 
 COMPOSE = Path(__file__).parents[2] / "docker" / "compose.yaml"
 
@@ -153,10 +154,12 @@ def test_the_host_finds_the_broker_where_it_says_it_is(services: dict[str, Servi
 def test_the_topics_are_those_of_the_settings(services: dict[str, Service]) -> None:
     (script,) = services["topics"]["command"]
     named = re.search(r"for topic in ([^;]+);", script)
-    topics = settings.TopicSettings()
+    specs = topic_specs(settings.TopicSettings(), 8, 16 * settings.MEBIBYTE)
 
     assert named
-    assert named.group(1).split() == [topics.jobs, topics.results, topics.dead_letters]
+    assert named.group(1).replace("\\\n", " ").split() == [
+        f"{spec.name}:{spec.partitions}:{name}={value}" for spec in specs for name, value in spec.configs.items()
+    ]
     # A plain $ would be filled in by Compose.
     assert re.findall(r"(?<!\$)\$(?!\$)", script) == []
 

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.adapters.kafka.admin import TopicSpec, create_topics
+from worker.adapters.kafka.admin import create_topics
 from worker.adapters.kafka.tools import TopicReader, submit
+from worker.adapters.kafka.topics import topic_specs
 from worker.domain.records import OutgoingRecord, Record
 from worker.local.process import free_ports
+from worker.settings import TopicSettings
 
-MAX_BYTES = str(8 * 1024 * 1024)
+MAX_BYTES = 8 * 1024 * 1024
 
 
 @dataclass
@@ -77,8 +79,8 @@ class Fleet:
         return f"{self.prefix}-dlq"
 
     def create_topics(self) -> None:
-        names = (self.jobs_topic, self.results_topic, self.dead_letters_topic)
-        create_topics(self.bootstrap_servers, [TopicSpec(name, 8, {"max.message.bytes": MAX_BYTES}) for name in names])
+        topics = TopicSettings(jobs=self.jobs_topic, results=self.results_topic, dead_letters=self.dead_letters_topic)
+        create_topics(self.bootstrap_servers, topic_specs(topics, 8, MAX_BYTES))
 
     def add_worker(self) -> WorkerProcess:
         environment = {

@@ -16,10 +16,12 @@ from typing import Protocol, Self
 
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.tools import MAX_MESSAGE_BYTES, TopicReader, submit
+from worker.adapters.kafka.topics import topic_specs
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, OutgoingRecord, Record
 from worker.evaluation.answers import Answer, Refusal, of_dead_letter
 from worker.evaluation.dataset import Sample
 from worker.evaluation.errors import MeasurementError
+from worker.settings import TopicSettings
 
 PARTITIONS = 8
 STALL_SECONDS = 180.0
@@ -65,10 +67,12 @@ class Topics:
         return cls(f"{prefix}-images", f"{prefix}-text", f"{prefix}-images.dlq")
 
     def specs(self) -> list[TopicSpec]:
-        """Return the topics as they shall be."""
+        """Return the topics as they shall be: all that a worker needs, if this has dead letters."""
+        if self.dead_letters is not None:
+            topics = TopicSettings(jobs=self.jobs, results=self.results, dead_letters=self.dead_letters)
+            return topic_specs(topics, PARTITIONS, MAX_MESSAGE_BYTES)
         limit = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
-        names = [name for name in (self.jobs, self.results, self.dead_letters) if name]
-        return [TopicSpec(name, PARTITIONS, limit) for name in names]
+        return [TopicSpec(name, PARTITIONS, limit) for name in (self.jobs, self.results)]
 
 
 @dataclass(frozen=True, slots=True)

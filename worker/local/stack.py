@@ -5,21 +5,16 @@ from pathlib import Path
 from typing import Self
 
 from worker.adapters.kafka.admin import TopicSpec, create_topics
+from worker.adapters.kafka.topics import topic_specs
 from worker.domain.errors import LocalStackError
 from worker.local.kafka import MAX_RECORD_BYTES, Broker, KafkaServer, MockKafka
 from worker.local.progress import announce, progress
 from worker.local.provision import check_triton_platform, java, kafka_jars, python_environment
 from worker.local.triton import TritonServer
+from worker.settings import TopicSettings
 
 PARTITIONS = 8
-_MAX_RESULT_BYTES = 16 * 1024 * 1024
-# A dead letter is the job as it came, with headers of its own.
-_MAX_DEAD_LETTER_BYTES = MAX_RECORD_BYTES + 1024 * 1024
-DEFAULT_TOPICS = (
-    TopicSpec("label-images", PARTITIONS, {"max.message.bytes": str(MAX_RECORD_BYTES)}),
-    TopicSpec("label-text", PARTITIONS, {"max.message.bytes": str(_MAX_RESULT_BYTES)}),
-    TopicSpec("label-images.dlq", PARTITIONS, {"max.message.bytes": str(_MAX_DEAD_LETTER_BYTES)}),
-)
+DEFAULT_TOPICS = tuple(topic_specs(TopicSettings(), PARTITIONS, MAX_RECORD_BYTES))
 
 
 class LocalStack:
