@@ -16,6 +16,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from worker import __version__
 from worker.adapters.clock import SystemClock
+from worker.adapters.isolation.child import attach, serve
+from worker.adapters.isolation.isolation import ChildIsolation
+from worker.adapters.isolation.memory import choose_first_when_memory_runs_out, limit_memory
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.validate import validate_options
@@ -29,15 +32,20 @@ from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
-from worker.ports import Clock, EventSink, InferenceBackend, RecordSink, RecordSource
+from worker.ports import Clock, EventSink, InferenceBackend, Isolation, RecordSink, RecordSource, TransactionalSink
 from worker.runtime.admission import Admission
+from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
+from worker.runtime.dead_letter_limit import DeadLetterLimit
 from worker.runtime.delivery import Delivery, Destination, Identity
 from worker.runtime.health import Health
 from worker.runtime.lifecycle import CONDITIONS, Lifecycle, ModelMonitor, TopicMonitor, TopicNeeds
-from worker.runtime.loop import IntakeLimits, Loop
+from worker.runtime.loop import IntakeLimits, Loop, LoopTimes
+from worker.runtime.ordering import KeyOrder
+from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
 from worker.runtime.partitions import Partitions
 from worker.runtime.reader import ModelReader
+from worker.runtime.reading import JobReading
 from worker.settings import Settings
 
 _LOGGER = logging.getLogger("labelwire")
@@ -49,13 +57,15 @@ _PULSE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The worker's doors to the world."""
+    """The worker's doors to the world. With `transactions` outcomes leave through these, and not through `sink`."""
 
     source: RecordSource
     sink: RecordSink
     backend: InferenceBackend
+    isolation: Isolation
     clock: Clock
     events: EventSink
+    transactions: TransactionalSink | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,52 +93,76 @@ def threads(settings: Settings) -> int:
 
 def build(settings: Settings, ports: Ports, executor: Executor) -> Worker:
     """Put a worker together out of settings and ports."""
-    limits, runtime = settings.limits, settings.runtime
+    limits, runtime, topics = settings.limits, settings.runtime, settings.topics
     max_jobs = limits.max_jobs or _JOBS_PER_CORE * threads(settings)
+    intake = IntakeLimits(records=2 * max_jobs, held_bytes=limits.max_inflight_bytes)
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
-    destination = Destination(settings.topics.results, settings.topics.dead_letters)
+    dead_letter_limit = DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health)
+    in_key_order = runtime.ordering == "key"
+    retry_topics = () if in_key_order else topics.retry_topics
+    destination = Destination(topics.results, topics.dead_letters, retry_topics)
     reader = make_reader(settings, ports.backend, executor, ports.clock)
+    partitions = Partitions(limits.partition_window, intake.records)
+    outbox = _outbox(ports, partitions)
+    budget = AttemptBudget(runtime.attempt_seconds)
     delivery = Delivery(
-        reader=reader,
-        sink=ports.sink,
+        reading=JobReading(reader, executor, ports.clock, budget),
+        isolation=ports.isolation,
+        outbox=outbox,
         admission=Admission(
             max_jobs=max_jobs,
             max_pixels=limits.max_inflight_pixels,
             large_from_pixels=limits.large_image_pixels,
             max_large_jobs=limits.max_large_jobs,
         ),
-        executor=executor,
-        policy=RetryPolicy(runtime.retry_initial_seconds, runtime.retry_max_seconds),
+        policy=RetryPolicy(
+            runtime.retry_initial_seconds,
+            runtime.retry_max_seconds,
+            runtime.retry_delays_seconds,
+            in_place=in_key_order,
+        ),
+        dead_letter_limit=dead_letter_limit,
         destination=destination,
         identity=Identity(settings.kafka.group_id, __version__),
-        attempt_seconds=runtime.attempt_seconds,
         clock=ports.clock,
         event_sink=ports.events,
     )
     loop = Loop(
         source=ports.source,
         delivery=delivery,
-        partitions=Partitions(limits.partition_window),
-        limits=IntakeLimits(records=2 * max_jobs, held_bytes=limits.max_inflight_bytes),
+        outbox=outbox,
+        partitions=partitions,
+        limits=intake,
         health=health,
         clock=ports.clock,
         event_sink=ports.events,
-        commit_interval_seconds=settings.kafka.commit_interval_seconds,
-        drain_seconds=runtime.drain_seconds,
+        times=LoopTimes(settings.kafka.commit_interval_seconds, runtime.drain_seconds),
+        key_order=KeyOrder() if in_key_order else None,
     )
     needs = TopicNeeds(
-        settings.topics.jobs, settings.topics.results, settings.topics.dead_letters, settings.topics.min_result_bytes
+        topics.jobs,
+        topics.results,
+        topics.dead_letters,
+        topics.min_result_bytes,
+        returning=(*retry_topics, topics.replay_topic),
     )
     lifecycle = Lifecycle(
         loop=loop,
         topics=TopicMonitor(ports.sink, needs, destination, health),
         models=ModelMonitor(ports.backend, reader, health),
+        dead_letter_limit=dead_letter_limit,
         source=ports.source,
         health=health,
         clock=ports.clock,
         interval_seconds=runtime.readiness_interval_seconds,
     )
     return Worker(lifecycle, health)
+
+
+def _outbox(ports: Ports, partitions: Partitions) -> Outbox:
+    if ports.transactions is None:
+        return DirectOutbox(ports.sink)
+    return TransactionalOutbox(ports.transactions, partitions, ports.clock)
 
 
 def make_reader(settings: Settings, backend: InferenceBackend, executor: Executor, clock: Clock) -> ModelReader:
@@ -150,6 +184,27 @@ async def opened_reader(settings: Settings) -> AsyncIterator[ModelReader]:
             yield make_reader(settings, backend, executor, clock)
         finally:
             await backend.close()
+
+
+def make_isolation(settings: Settings, clock: Clock, event_sink: EventSink) -> ChildIsolation:
+    """Return what reads suspects in a child process; the child takes its settings from the same environment."""
+    command = (sys.executable, "-P", "-m", "worker.cli.isolated")
+    attempt_seconds = settings.runtime.attempt_seconds
+    return ChildIsolation(command, attempt_seconds=attempt_seconds, clock=clock, event_sink=event_sink)
+
+
+async def read_apart(settings: Settings) -> None:
+    """Be that child: read the records that come on standard input, until it ends."""
+    answers = attach()
+    choose_first_when_memory_runs_out()
+    configure(settings.log.level, settings.log.format)
+    clock = SystemClock()
+    backend = TritonBackend(settings.triton, Fanout(), clock)
+    with _pixel_threads(1) as executor:
+        reader = make_reader(settings, backend, executor, clock)
+        limit_memory(settings.limits.isolated_memory_bytes or None)
+        budget = AttemptBudget(settings.runtime.attempt_seconds)
+        await serve(JobReading(reader, executor, clock, budget).read, answers)
 
 
 async def run(settings: Settings) -> None:
@@ -185,17 +240,21 @@ def _stop(stopping: asyncio.Event) -> None:
 async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Ports]:
     clock = SystemClock()
     backend = TritonBackend(settings.triton, event_sink, clock)
+    isolation = make_isolation(settings, clock, event_sink)
     sink = KafkaSink(settings.kafka)
+    topics, runtime = settings.topics, settings.runtime
+    retry_topics = () if runtime.ordering == "key" else topics.retry_topics
     source = KafkaSource(
         settings.kafka,
-        [settings.topics.jobs],
-        drain_seconds=settings.runtime.drain_seconds,
+        [topics.jobs, *retry_topics, topics.replay_topic],
+        drain_seconds=runtime.drain_seconds,
         clock=clock,
         event_sink=event_sink,
     )
     try:
-        yield Ports(source, sink, backend, clock, event_sink)
+        yield Ports(source, sink, backend, isolation, clock, event_sink)
     finally:
+        await isolation.close()
         await sink.close()
         await backend.close()
 

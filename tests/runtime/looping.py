@@ -8,13 +8,16 @@ from tests.runtime.parts import JOBS
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.outcome import DeadLettered, Outcome
 from worker.domain.records import Coordinate
-from worker.runtime.delivery import Delivery, JobInHand
+from worker.runtime.delivery import Delivery
 from worker.runtime.health import Health
-from worker.runtime.loop import PARTITIONS, IntakeLimits, Loop
+from worker.runtime.job import JobInHand
+from worker.runtime.loop import PARTITIONS, IntakeLimits, Loop, LoopTimes
+from worker.runtime.outbox import DirectOutbox
 from worker.runtime.partitions import Partitions
 from worker.testing.broker import MemoryBroker
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
+from worker.testing.sink import MemorySink
 from worker.testing.source import MemorySource
 
 
@@ -42,6 +45,7 @@ class HandDelivery(Delivery):
         finally:
             if self.in_hand.get(coordinate) == (job, finished):
                 del self.in_hand[coordinate]
+        job.complete()
         self.ended.append(coordinate)
         return DeadLettered(JobError(ErrorCode.JOB_INVALID, "It does not matter."))
 
@@ -78,13 +82,13 @@ class Member:
         self.loop = Loop(
             source=self.source,
             delivery=self.delivery,
+            outbox=DirectOutbox(MemorySink(broker)),
             partitions=Partitions(window),
             limits=limits or IntakeLimits(1000, 2**30),
             health=self.health,
             clock=self.clock,
             event_sink=self.events,
-            commit_interval_seconds=1.0,
-            drain_seconds=drain_seconds,
+            times=LoopTimes(1.0, drain_seconds),
         )
 
     async def commit(self) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 
+from worker.domain.offsets import OffsetTracker
 from worker.domain.records import CONTENT_TYPE_HEADER, Coordinate, Headers, Record
 from worker.domain.retry import RetryPolicy
 from worker.pipeline.header import read_header
@@ -13,16 +14,25 @@ from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
 from worker.ports import InferenceBackend
 from worker.runtime.admission import Admission
-from worker.runtime.delivery import Delivery, Destination, Identity, JobInHand
+from worker.runtime.budget import AttemptBudget
+from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
+from worker.runtime.delivery import Delivery, Destination, Identity
+from worker.runtime.health import Health
+from worker.runtime.job import JobInHand
+from worker.runtime.outbox import DirectOutbox
 from worker.runtime.reader import ModelReader
+from worker.runtime.reading import JobReading
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 from worker.testing.broker import MemoryBroker
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
+from worker.testing.isolation import FakeIsolation
 from worker.testing.sink import MemorySink
 
 JOBS, RESULTS, LETTERS = "label-images", "label-text", "label-images.dlq"
+RETRIES = ("label-images.retry.1", "label-images.retry.2", "label-images.retry.3")
+DELAYS_SECONDS = (5.0, 60.0, 600.0)
 LIMITS = ImageLimits(max_pixels=1_000_000)
 PNG = (CONTENT_TYPE_HEADER, b"image/png")
 PICTURE = encode_png(draw_blocks([BlockLine("HELLO", 30, 40)], width=240, height=120))
@@ -35,10 +45,17 @@ def record(value: bytes | None = PICTURE, *headers: tuple[str, bytes], offset: i
     return Record(Coordinate(JOBS, 0, offset), key, value, given, 1_699_999_999_000)
 
 
+def in_hand(record: Record, *, suspect: bool = False) -> JobInHand:
+    """Return the record as a loop hands it to a delivery."""
+    tracker = OffsetTracker()
+    tracker.deliver(record.coordinate.offset)
+    return JobInHand(record, tracker, suspect=suspect)
+
+
 def memory_broker(max_message_bytes: int | None = 1_000_000) -> MemoryBroker:
-    """Return a broker with the three topics."""
+    """Return a broker with the topics."""
     broker = MemoryBroker()
-    for topic in (JOBS, RESULTS, LETTERS):
+    for topic in (JOBS, RESULTS, LETTERS, *RETRIES):
         broker.create_topic(topic, 2 if topic == JOBS else 1, max_message_bytes)
     return broker
 
@@ -52,36 +69,47 @@ class Parts:
     clock: ManualClock = field(default_factory=ManualClock)
     backend: FakeBackend = field(default_factory=FakeBackend)
     events: RecordedEvents = field(default_factory=RecordedEvents)
-    destination: Destination = field(default_factory=lambda: Destination(RESULTS, LETTERS, "memory"))
+    destination: Destination = field(default_factory=lambda: Destination(RESULTS, LETTERS, RETRIES, "memory"))
+    policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(0.5, 30, DELAYS_SECONDS))
+    dead_letters_per_minute: int = 0
     attempt_seconds: float = 5.0
+    isolation: FakeIsolation = field(init=False)
+    health: Health = field(init=False)
+    budget: AttemptBudget = field(init=False)
     sink: MemorySink = field(init=False)
     reader: ModelReader = field(init=False)
     admission: Admission = field(init=False)
 
     def __post_init__(self) -> None:
         self.sink = MemorySink(self.broker)
+        self.budget = AttemptBudget(self.attempt_seconds)
+        self.isolation = FakeIsolation(lambda record, attempt: self.reading().read(record, attempt))
+        self.health = Health((DEAD_LETTERS,), self.clock, self.events, pulse_seconds=60)
         self.reader = ModelReader(self.backend, self.pipeline_maker(), lambda picture: read_header(picture, LIMITS))
         self.admission = Admission(max_jobs=4, max_pixels=10**6, large_from_pixels=500_000, max_large_jobs=1)
 
     def pipeline_maker(self, backend: InferenceBackend | None = None) -> Callable[[ModelSet], Pipeline]:
         return partial(_pipeline, backend or self.backend, self.executor, self.clock)
 
+    def reading(self) -> JobReading:
+        return JobReading(self.reader, self.executor, self.clock, self.budget)
+
     def delivery(self) -> Delivery:
         return Delivery(
-            reader=self.reader,
-            sink=self.sink,
+            reading=self.reading(),
+            isolation=self.isolation,
+            outbox=DirectOutbox(self.sink),
             admission=self.admission,
-            executor=self.executor,
-            policy=RetryPolicy(0.5, 30),
+            policy=self.policy,
+            dead_letter_limit=DeadLetterLimit(self.dead_letters_per_minute, self.clock, self.health),
             destination=self.destination,
             identity=Identity("group", "1.2.3"),
-            attempt_seconds=self.attempt_seconds,
             clock=self.clock,
             event_sink=self.events,
         )
 
-    async def deliver(self, record: Record) -> JobInHand:
-        job = JobInHand(record)
+    async def deliver(self, record: Record, *, suspect: bool = False) -> JobInHand:
+        job = in_hand(record, suspect=suspect)
         await self.delivery().deliver(job)
         return job
 

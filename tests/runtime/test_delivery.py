@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.runtime.parts import BLANK, LETTERS, PICTURE, PNG, RESULTS, Parts, record
+from tests.runtime.parts import BLANK, LETTERS, PICTURE, PNG, RESULTS, Parts, in_hand, record
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import JobDeadLettered, JobFinished, JobRetried
 from worker.domain.outcome import Completed, DeadLettered
@@ -16,7 +16,6 @@ from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
-from worker.runtime.delivery import JobInHand
 from worker.runtime.reader import ModelReader
 from worker.testing.clock import ManualClock
 
@@ -34,7 +33,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_a_picture_ends_as_one_result(parts: Parts) -> None:
-    job = JobInHand(record(PICTURE, PNG, ("job-id", b"j1"), ("trace", b"\xff")))
+    job = in_hand(record(PICTURE, PNG, ("job-id", b"j1"), ("trace", b"\xff")))
     outcome = await parts.delivery().deliver(job)
     assert isinstance(outcome, Completed)
     (written,) = parts.results()
@@ -265,7 +264,7 @@ async def test_a_cancelled_job_has_no_outcome_and_holds_no_place(parts: Parts) -
 async def test_a_job_that_waits_for_its_next_attempt_is_not_working_and_holds_no_place(parts: Parts) -> None:
     waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False))
     waiting.backend.broken = UNAVAILABLE
-    job = JobInHand(record())
+    job = in_hand(record())
     delivering = asyncio.create_task(waiting.delivery().deliver(job))
     await waiting.clock.until_sleeping()
     assert not job.working
@@ -289,6 +288,6 @@ async def test_outcomes_of_all_kinds_are_one_each(parts: Parts) -> None:
     delivery = parts.delivery()
     values: list[bytes | None] = [PICTURE, None, BLANK, b"text"]
     jobs: list[Record] = [record(value, offset=number) for number, value in enumerate(values)]
-    outcomes = await asyncio.gather(*(delivery.deliver(JobInHand(job)) for job in jobs))
+    outcomes = await asyncio.gather(*(delivery.deliver(in_hand(job)) for job in jobs))
     assert [type(outcome) for outcome in outcomes] == [Completed, DeadLettered, Completed, DeadLettered]
     assert (len(parts.results()), len(parts.letters())) == (2, 2)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.runtime.looping import until
-from tests.runtime.parts import JOBS, LETTERS, PICTURE, PNG, RESULTS, Parts
+from tests.runtime.parts import JOBS, LETTERS, PICTURE, PNG, RESULTS, RETRIES, Parts
 from worker.bootstrap import Ports, Worker, build
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.result import LabelText
@@ -28,12 +28,14 @@ class Life:
     def __init__(self, parts: Parts) -> None:
         self.parts = Parts(parts.executor, broker=MemoryBroker(), clock=ManualClock(sleeps_pass=False))
         self.broker = self.parts.broker
-        for topic, size in ((JOBS, 1024), (RESULTS, 1024), (LETTERS, 2048)):
+        later = (LETTERS, *RETRIES, f"{JOBS}.replay")
+        for topic, size in ((JOBS, 1024), (RESULTS, 1024), *((topic, 2048) for topic in later)):
             self.broker.create_topic(topic, 1, size * KIBIBYTE)
         self.backend = self.parts.backend
         self.source = MemorySource(self.broker, [JOBS])
         self.stopping = asyncio.Event()
-        ports = Ports(self.source, self.parts.sink, self.backend, self.parts.clock, self.parts.events)
+        isolation = self.parts.isolation
+        ports = Ports(self.source, self.parts.sink, self.backend, isolation, self.parts.clock, self.parts.events)
         self.worker: Worker = build(Settings(), ports, parts.executor)
         self.health = self.worker.health
 

@@ -14,7 +14,7 @@ def record(offset: int, partition: TopicPartition = A) -> Record:
 def test_records_of_partitions_that_are_not_held_are_dropped() -> None:
     partitions = Partitions(10)
     assert partitions.deliver(record(0)) is None
-    partitions.assign({A: None})
+    partitions.assign({A: CommitPoint(0)})
     assert partitions.deliver(record(0)) is not None
     assert partitions.deliver(record(0, B)) is None
     partitions.drop([A, B])
@@ -30,7 +30,7 @@ def test_what_a_predecessor_has_done_is_dropped() -> None:
 
 def test_only_what_changed_is_committed() -> None:
     partitions = Partitions(10)
-    partitions.assign({A: None, B: CommitPoint(7)})
+    partitions.assign({A: CommitPoint(0), B: CommitPoint(7)})
     tracker = partitions.deliver(record(0))
     assert tracker is not None
     assert partitions.commit_points() == {A: CommitPoint(0), B: CommitPoint(7)}
@@ -41,7 +41,7 @@ def test_only_what_changed_is_committed() -> None:
 
 def test_the_last_commit_says_whether_the_end_was_clean() -> None:
     partitions = Partitions(10)
-    partitions.assign({A: None})
+    partitions.assign({A: CommitPoint(0)})
     tracker = partitions.deliver(record(0))
     assert tracker is not None
     tracker.complete(0)
@@ -53,11 +53,11 @@ def test_the_last_commit_says_whether_the_end_was_clean() -> None:
 
 def test_completions_of_an_old_assignment_change_nothing() -> None:
     partitions = Partitions(10)
-    partitions.assign({A: None})
+    partitions.assign({A: CommitPoint(0)})
     old = partitions.deliver(record(0))
     assert old is not None
     partitions.drop([A])
-    partitions.assign({A: None})
+    partitions.assign({A: CommitPoint(0)})
     partitions.deliver(record(0))
     old.complete(0)
     assert partitions.commit_points() == {A: CommitPoint(0)}
@@ -84,7 +84,7 @@ def test_a_rewound_partition_begins_anew() -> None:
 
 def test_a_window_that_is_used_up_is_full() -> None:
     partitions = Partitions(3)
-    partitions.assign({A: None, B: None})
+    partitions.assign({A: CommitPoint(0), B: CommitPoint(0)})
     trackers = [partitions.deliver(record(offset)) for offset in range(3)]
     assert partitions.full() == {A}
     for offset in (1, 2):

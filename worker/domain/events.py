@@ -47,7 +47,7 @@ class JobDeadLettered:
 
 @dataclass(frozen=True, slots=True)
 class JobRetried:
-    """A job failed for a reason that may pass, and will be tried again in place."""
+    """A job failed for a reason that may pass, and will be tried again: in place, or off the topic that is named."""
 
     job_id: str
     coordinate: Coordinate
@@ -55,6 +55,16 @@ class JobRetried:
     message: str
     attempt: int
     delay_seconds: float
+    topic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderCrashed:
+    """The child process that read a record alone ended, for the `count`th time: how, as `signal SIGSEGV`."""
+
+    coordinate: Coordinate
+    how: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,7 @@ Event = (
     | StageFinished
     | JobDeadLettered
     | JobRetried
+    | ReaderCrashed
     | InferenceFinished
     | InferenceRetried
     | PartitionsChanged

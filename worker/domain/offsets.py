@@ -7,6 +7,9 @@ The rules, for one partition during one assignment:
 2. `base` is the lowest offset that is not done. It never passes an offset that was delivered and is not done.
 3. A commit is `base`, with a map of what is done above it in its metadata, so that a successor skips that.
 4. A map that is corrupt, foreign or made for another base is ignored: the offsets above `base` are then read again.
+5. Every commit says how far its member had got, and a last one that it ended in an orderly way. Where that last word is
+   missing the member may have been killed by a record that it had in hand: what was not done up to that place, and as
+   much further as a member takes between two commits, is suspect. So is what an earlier member left as suspect.
 
 A tracker lives as long as its assignment. A job completes the tracker it was delivered under; after a rebalance that
 tracker is no longer asked, so completions of an old assignment have no effect.
@@ -16,6 +19,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Collection
+from typing import NamedTuple
 
 from worker.domain.records import CommitPoint
 
@@ -24,15 +28,22 @@ _MAGIC = b"LW"
 _VERSION = 1
 _DONE = 1
 _CLEAN_END = 2
+_REACHED = 3
 _FRAME = struct.Struct(">2sBI")
 _FIELD = struct.Struct(">BH")
+_DISTANCE = struct.Struct(">Q")
 
 
 class OffsetTracker:
-    """The state of one partition."""
+    """The state of one partition.
 
-    def __init__(self, committed: CommitPoint | None = None, *, window: int = MAX_WINDOW) -> None:
+    `intake` is the most records that a member may hold at once: so many more than its last commit says may have been in
+    its hands when it died.
+    """
+
+    def __init__(self, committed: CommitPoint | None = None, *, window: int = MAX_WINDOW, intake: int = 0) -> None:
         self._window = min(window, MAX_WINDOW)
+        self._suspects_end = 0 if committed is None else suspects_end(committed, intake)
         self._next = None if committed is None else committed.offset
         self._open: dict[int, None] = {}  # delivered and not done, rising: the first key is the lowest
         self._inherited = set() if committed is None else set(decode_done(committed))
@@ -54,6 +65,10 @@ class OffsetTracker:
         self._open[offset] = None
         return True
 
+    def is_suspect(self, offset: int) -> bool:
+        """Say whether this offset may have ended the process that had it in hand."""
+        return offset < self._suspects_end
+
     def complete(self, offset: int) -> None:
         """Note that an offset that was delivered is done. Raises KeyError if it is not open."""
         del self._open[offset]
@@ -61,8 +76,11 @@ class OffsetTracker:
     @property
     def base(self) -> int | None:
         """The lowest offset that is not done; None before anything is known."""
-        if self._open or self._next is None:
-            return next(iter(self._open), None)
+        return self._base_over(self._open)
+
+    def _base_over(self, still_open: Collection[int]) -> int | None:
+        if still_open or self._next is None:
+            return next(iter(still_open), None)
         base = self._next
         while base in self._inherited:
             base += 1
@@ -79,23 +97,29 @@ class OffsetTracker:
         base = self.base
         return base is not None and self._next is not None and self._next - base >= self._window
 
-    def commit_point(self, *, clean_end: bool = False) -> CommitPoint | None:
-        """Return what may be committed now; None before anything is known."""
-        base = self.base
+    def commit_point(self, *, clean_end: bool = False, also_done: Collection[int] = ()) -> CommitPoint | None:
+        """Return what may be committed now; None before anything is known.
+
+        `also_done` are open offsets that will be done if this very commit succeeds, as in a transaction.
+        """
+        still_open = self._open if not also_done else [offset for offset in self._open if offset not in also_done]
+        base = self._base_over(still_open)
         if base is None or self._next is None:
             return None
         mapped = range(base + 1, min(self._next, base + MAX_WINDOW))  # a gap may be as wide as it likes
-        done = {offset for offset in mapped if offset not in self._open}
+        done = set(mapped).difference(still_open)
         done |= {offset for offset in self._inherited if offset > base}
         self._inherited = {offset for offset in self._inherited if offset >= self._next}
-        return CommitPoint(base, encode_metadata(base, done, clean_end=clean_end))
+        reached = self._suspects_end if clean_end else max(self._next, self._suspects_end)
+        return CommitPoint(base, encode_metadata(base, done, reached=reached, clean_end=clean_end))
 
 
-def encode_metadata(base: int, done: Collection[int], *, clean_end: bool = False) -> str:
+def encode_metadata(base: int, done: Collection[int], *, reached: int = 0, clean_end: bool = False) -> str:
     """Return the commit metadata: base85 of magic, version, checksum and type-length-value fields.
 
     The checksum covers `base`, so that a map is never applied to another offset. `done` are offsets above `base`, of
-    which those within `MAX_WINDOW` are kept; 8,192 of them take 1,024 bytes, 1,280 characters.
+    which those within `MAX_WINDOW` are kept; 8,192 of them take 1,024 bytes, 1,280 characters. What is not done below
+    `reached` may have been in hand; nothing is said of it where it is not above `base`.
     """
     fields = b""
     near = [offset - base for offset in done if 0 < offset - base < MAX_WINDOW]
@@ -103,37 +127,58 @@ def encode_metadata(base: int, done: Collection[int], *, clean_end: bool = False
         bits = sum(1 << distance for distance in near)
         bitmap = bits.to_bytes(bits.bit_length() // 8 + 1, "little").rstrip(b"\0")
         fields += _FIELD.pack(_DONE, len(bitmap)) + bitmap
+    if reached > base:
+        fields += _FIELD.pack(_REACHED, _DISTANCE.size) + _DISTANCE.pack(reached - base)
     if clean_end:
         fields += _FIELD.pack(_CLEAN_END, 0)
-    if not fields:
-        return ""
     return base64.b85encode(_FRAME.pack(_MAGIC, _VERSION, _checksum(base, fields)) + fields).decode("ascii")
 
 
 def decode_done(committed: CommitPoint) -> frozenset[int]:
     """Return the offsets above the committed one that its metadata says are done; none if the metadata is not ours."""
-    bitmap = _fields(committed).get(_DONE, b"")
+    bitmap = _fields(committed).found.get(_DONE, b"")
     bits = int.from_bytes(bitmap, "little")
     return frozenset(committed.offset + n for n in range(1, bits.bit_length()) if bits >> n & 1)
 
 
+def suspects_end(committed: CommitPoint, intake: int) -> int:
+    """Return the offset below which what is not done is suspect; the committed one where nothing is.
+
+    `intake` is the most records that a member may hold at once.
+    """
+    fields = _fields(committed)
+    if not fields.ours:
+        return committed.offset
+    distance = fields.found.get(_REACHED, b"")
+    reached = _DISTANCE.unpack(distance)[0] if len(distance) == _DISTANCE.size else 0
+    return committed.offset + int(reached) + (0 if _CLEAN_END in fields.found else intake)
+
+
 def ended_clean(committed: CommitPoint) -> bool:
-    """Say whether the member that committed this had finished all that it had begun."""
-    return _CLEAN_END in _fields(committed)
+    """Say whether the member that committed this gave the partition back in an orderly way."""
+    return _CLEAN_END in _fields(committed).found
 
 
-def _fields(committed: CommitPoint) -> dict[int, bytes]:
+class _Fields(NamedTuple):
+    ours: bool
+    found: dict[int, bytes]
+
+
+_FOREIGN = _Fields(ours=False, found={})
+
+
+def _fields(committed: CommitPoint) -> _Fields:
     try:
         raw = base64.b85decode(committed.metadata)
     except ValueError:
-        return {}
+        return _FOREIGN
     if len(raw) < _FRAME.size:
-        return {}
+        return _FOREIGN
     magic, version, checksum = _FRAME.unpack_from(raw)
     body = raw[_FRAME.size :]
     if (magic, version, checksum) != (_MAGIC, _VERSION, _checksum(committed.offset, body)):
-        return {}
-    return _split(body)
+        return _FOREIGN
+    return _Fields(ours=True, found=_split(body))
 
 
 def _split(body: bytes) -> dict[int, bytes]:

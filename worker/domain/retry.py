@@ -1,14 +1,26 @@
-"""When a failed attempt is made again: a value, not a decorator."""
+"""What follows a failed attempt: a value, not a decorator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.domain.errors import Disposition, JobError
+from worker.domain.headers import DerivedHeaders
+from worker.domain.records import OutgoingRecord, Record
+
+_LONGEST_JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Try again after so many seconds."""
+    """Try again in place after so many seconds."""
 
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Write the record to the retry topic of this level (from 1), due after so many seconds."""
+
+    level: int
     seconds: float
 
 
@@ -17,21 +29,53 @@ class GiveUp:
     """Write the dead letter."""
 
 
+Decision = Delay | RetryLater | GiveUp
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential back-off with full jitter, without end: only permanent errors give up.
+    """The three-way classification: a job that is wrong, a job that may be, and a job that is innocent.
 
-    Full jitter (a uniform draw between nothing and the exponential bound) spreads the load of many workers best:
-    Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Half of the bound is kept as a floor, so
-    that no attempt follows at once.
+    `permanent`: give up. `systemic`: wait in place, without end, `initial_seconds` at first and at most `max_seconds`;
+    such failures count for no attempt. `retry`: one retry topic for each of `delays_seconds`, then give up; or, where
+    the order of keys is kept (`in_place`), the same delays in place.
+
+    Back-off in place has full jitter (a uniform draw between nothing and the exponential bound spreads the load of many
+    workers best: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), with half of the bound as a
+    floor, so that no attempt follows at once. The jitter of a retry topic is at most a tenth of its delay, so that the
+    topic stays in due order.
     """
 
     initial_seconds: float
     max_seconds: float
+    delays_seconds: tuple[float, ...] = ()
+    in_place: bool = False
 
-    def decide(self, error: JobError, attempt: int, draw: float) -> Delay | GiveUp:
-        """Say what follows attempt number `attempt` (from 1); `draw` is uniform in [0, 1)."""
+    def decide(self, error: JobError, attempt: int, draw: float, *, others_succeed: bool = True) -> Decision:
+        """Say what follows attempt number `attempt` (from 1); `draw` is uniform in [0, 1).
+
+        A job is given up after its last delay only if `others_succeed`: where no other job has succeeded meanwhile the
+        cause may be the server's, and the last delay is waited again.
+        """
         if error.disposition is Disposition.PERMANENT:
             return GiveUp()
-        bound = min(self.max_seconds, self.initial_seconds * 2.0 ** min(attempt - 1, 30))
+        if error.disposition is Disposition.SYSTEMIC:
+            return self.back_off(attempt, draw)
+        if attempt > len(self.delays_seconds) and others_succeed:
+            return GiveUp()
+        if not self.delays_seconds:
+            return self.back_off(attempt, draw)
+        level = min(attempt, len(self.delays_seconds))
+        seconds = self.delays_seconds[level - 1] * (1 + _LONGEST_JITTER * draw)
+        return Delay(seconds) if self.in_place else RetryLater(level, seconds)
+
+    def back_off(self, failures: int, draw: float) -> Delay:
+        """Return how long to wait in place after so many failures in a row (from 1)."""
+        bound = min(self.max_seconds, self.initial_seconds * 2.0 ** min(failures - 1, 30))
         return Delay(bound * (0.5 + draw / 2))
+
+
+def retry_record(record: Record, topic: str, *, job_id: str, attempt: int, due_at_ms: int) -> OutgoingRecord:
+    """Return what to write to a retry topic: the record as it was received, after so many attempts."""
+    derived = replace(DerivedHeaders.of(record), job_id=job_id, attempt=attempt, due_at_ms=due_at_ms)
+    return OutgoingRecord(topic, record.key, record.value, derived.onto(record.headers))

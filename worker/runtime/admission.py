@@ -8,7 +8,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from enum import StrEnum
+from typing import Final
 
 
 class Lane(StrEnum):
@@ -16,6 +18,10 @@ class Lane(StrEnum):
 
     SMALL = "small"
     LARGE = "large"
+
+
+# The lane of the job that this task works for.
+CURRENT_LANE: Final[ContextVar[Lane]] = ContextVar("labelwire_lane", default=Lane.SMALL)
 
 
 class _Budget:

@@ -1,29 +1,31 @@
 """The way of one record to its one outcome.
 
-Invariants: `deliver` returns only once the record's result or dead letter is acknowledged by the broker; only permanent
-errors become dead letters; nothing but cancellation leaves `deliver` early.
+Invariants: `deliver` returns only once the record's result, retry or dead letter is acknowledged by the broker; no
+systemic error becomes a dead letter or counts as an attempt; nothing but cancellation leaves `deliver` early.
 """
 
-import asyncio
 import itertools
 import random
-from concurrent.futures import Executor
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from worker.domain import events
 from worker.domain.dead_letter import Failure, dead_letter, raised_at
-from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
 from worker.domain.headers import DerivedHeaders
-from worker.domain.image import ImageHeader
-from worker.domain.job import LabelJob, check_deadline, job_id_of, parse_job
-from worker.domain.outcome import Completed, DeadLettered, Outcome
-from worker.domain.records import OutgoingRecord, Record
+from worker.domain.job import job_id_of
+from worker.domain.outcome import Completed, DeadLettered, Outcome, Retried
+from worker.domain.records import OutgoingRecord
 from worker.domain.result import LabelText
-from worker.domain.retry import Delay, RetryPolicy
-from worker.ports import Clock, EventSink, RecordSink
+from worker.domain.retry import Delay, RetryLater, RetryPolicy, retry_record
+from worker.ports import Clock, EventSink, Isolation
 from worker.runtime.admission import Admission, Lane
-from worker.runtime.reader import ModelReader
-from worker.runtime.results import label_text, result_record
+from worker.runtime.dead_letter_limit import DeadLetterLimit
+from worker.runtime.job import JobInHand
+from worker.runtime.outbox import Outbox
+from worker.runtime.reading import JobReading
+from worker.runtime.results import result_record
 
 
 @dataclass(slots=True)
@@ -32,22 +34,10 @@ class Destination:
 
     results: str
     dead_letters: str
+    retries: tuple[str, ...] = ()
     cluster_id: str = ""
     max_result_bytes: int | None = None
     max_dead_letter_bytes: int | None = None
-
-
-@dataclass(slots=True)
-class JobInHand:
-    """A record on its way.
-
-    `working` is true while stopping it would throw work away; `large` says that its picture is of the large lane, once
-    that is known.
-    """
-
-    record: Record
-    working: bool = False
-    large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +48,11 @@ class Identity:
     worker_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    job: LabelJob
-    header: ImageHeader
+_OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = {
+    Completed: "completed",
+    Retried: "retried",
+    DeadLettered: "dead_lettered",
+}
 
 
 class Delivery:
@@ -70,88 +61,71 @@ class Delivery:
     def __init__(
         self,
         *,
-        reader: ModelReader,
-        sink: RecordSink,
+        reading: JobReading,
+        isolation: Isolation,
+        outbox: Outbox,
         admission: Admission,
-        executor: Executor,
         policy: RetryPolicy,
+        dead_letter_limit: DeadLetterLimit,
         destination: Destination,
         identity: Identity,
-        attempt_seconds: float,
         clock: Clock,
         event_sink: EventSink,
     ) -> None:
-        self._reader = reader
-        self._sink = sink
+        self._reading = reading
+        self._isolation = isolation
+        self._outbox = outbox
         self._admission = admission
-        self._executor = executor
         self._policy = policy
+        self._dead_letter_limit = dead_letter_limit
         self._destination = destination
         self._identity = identity
-        self._attempt_seconds = attempt_seconds
         self._clock = clock
         self._events = event_sink
+        self._succeeded_at_ms = 0
 
     async def deliver(self, job: JobInHand) -> Outcome:
         """Bring a record to its outcome, however often that takes."""
-        record = job.record
-        begun, first_failed_at_ms, attempt = self._clock.monotonic(), 0, DerivedHeaders.of(record).attempt
+        begun, history = self._clock.monotonic(), _History(DerivedHeaders.of(job.record).attempt)
         outcome: Outcome | None = None
         while outcome is None:
-            attempt += 1
             try:
-                outcome = await self._attempt(job, attempt)
+                outcome = await self._attempt(job, history.attempt)
             except JobError as error:
-                first_failed_at_ms = first_failed_at_ms or self._clock.epoch_ms()
-                decision = self._policy.decide(error, attempt, random.random())  # noqa: S311 - jitter
-                if isinstance(decision, Delay):
-                    await self._wait(job, error, attempt, decision.seconds)
-                else:
-                    await self._give_up(job, error, attempt, first_failed_at_ms)
-                    outcome = DeadLettered(error)
-        self._finished(job, outcome, attempt, self._clock.monotonic() - begun)
+                history.note(error, self._clock.epoch_ms())
+                outcome = await self._after(job, error, history)
+        self._finished(job, outcome, history.attempt, self._clock.monotonic() - begun)
         return outcome
 
     async def _attempt(self, job: JobInHand, attempt: int) -> Completed:
         try:
-            prepared = await asyncio.get_running_loop().run_in_executor(self._executor, self._prepare, job.record)
-            pixels = prepared.header.pixels
-            job.large = self._admission.lane_of(pixels) is Lane.LARGE
-            async with self._admission.place(pixels):
-                job.working = True
-                self._inflight_changed()
-                result = await self._read(job.record, prepared, attempt)
+            result = await self._read_apart(job, attempt) if job.suspect else await self._read_here(job, attempt)
             await self._publish(job, result)
-        except JobError:
-            raise
-        except Exception as error:  # a defect of ours must not stop the worker, and must not lose the record
-            message = f"The worker failed with {type(error).__name__} where nobody foresaw it; please report it."
-            raise JobError(ErrorCode.INTERNAL, message) from error
+        except MemoryError as error:
+            # Either the picture is to blame or what else is in hand; apart it harms nobody.
+            job.suspect = True
+            message = "This process has no memory left for the picture; it is read in a process of its own."
+            raise JobError(ErrorCode.MEMORY_EXHAUSTED, message) from error
         finally:
             self._inflight_changed()
+        self._succeeded_at_ms = self._clock.epoch_ms()
         return Completed(result)
 
-    def _prepare(self, record: Record) -> _Prepared:
-        job = parse_job(record)
-        check_deadline(job, self._clock.epoch_ms())
-        return _Prepared(job, self._reader.header(job.picture))
+    async def _read_apart(self, job: JobInHand, attempt: int) -> LabelText:
+        """Read a record that may end the process that reads it; not even its header is looked at here."""
+        job.working = True
+        return await self._isolation.read(job.record, attempt)
 
-    async def _read(self, record: Record, prepared: _Prepared, attempt: int) -> LabelText:
-        job = prepared.job
-        try:
-            async with asyncio.timeout(self._attempt_seconds):
-                reading = await self._reader.process(
-                    job.picture,
-                    prepared.header,
-                    timeout_seconds=self._attempt_seconds,
-                    request_id=job.job_id,
-                )
-        except TimeoutError as error:
-            message = f"The attempt took longer than {self._attempt_seconds:g} seconds; it is made again."
-            raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, message) from error
-        for stage, seconds in reading.timing_seconds.items():
-            self._events.emit(events.StageFinished(stage, seconds))
-        return label_text(record, job, prepared.header, reading, self._reader.models_used, attempt)
+    async def _read_here(self, job: JobInHand, attempt: int) -> LabelText:
+        prepared = await self._reading.prepare(job.record)
+        job.of_lane(self._admission.lane_of(prepared.pixels))
+        async with self._admission.place(prepared.pixels):
+            job.working = True
+            self._inflight_changed()
+            result = await self._reading.process(prepared, attempt)
+        for stage, milliseconds in result.timing_ms.items():
+            self._events.emit(events.StageFinished(Stage(stage), milliseconds / 1000))
+        return result
 
     async def _publish(self, job: JobInHand, result: LabelText) -> None:
         begun = self._clock.monotonic()
@@ -166,19 +140,48 @@ class Delivery:
         await self._send(job, outgoing)
         self._events.emit(events.StageFinished(Stage.PUBLISH, self._clock.monotonic() - begun))
 
-    async def _give_up(self, job: JobInHand, error: JobError, attempt: int, first_failed_at_ms: int) -> None:
+    # What follows a failure.
+
+    async def _after(self, job: JobInHand, error: JobError, history: "_History") -> Outcome | None:
+        """Do what a failure asks for; None where the job is to be tried again here."""
+        others_succeed = self._succeeded_at_ms >= (history.first_failed_at_ms or job.record.timestamp_ms)
+        decision = self._policy.decide(error, history.count(error), _draw(), others_succeed=others_succeed)
+        if isinstance(decision, RetryLater):
+            return await self._retry_later(job, error, history.attempt, decision)
+        if isinstance(decision, Delay):
+            await self._wait(job, error, history.attempt, decision.seconds)
+            history.begin_again(error)
+            return None
+        await self._give_up(job, error, history)
+        return DeadLettered(error)
+
+    async def _retry_later(self, job: JobInHand, error: JobError, attempt: int, decision: RetryLater) -> Outcome:
+        job.working = True
+        topic, job_id = self._destination.retries[decision.level - 1], job_id_of(job.record)
+        due_at_ms = self._clock.epoch_ms() + round(decision.seconds * 1000)
+        await self._send(job, retry_record(job.record, topic, job_id=job_id, attempt=attempt, due_at_ms=due_at_ms))
+        self._events.emit(
+            events.JobRetried(
+                job_id, job.record.coordinate, error.code, error.message, attempt, decision.seconds, topic
+            )
+        )
+        return Retried(error)
+
+    async def _give_up(self, job: JobInHand, error: JobError, history: "_History") -> None:
         """Write the dead letter, however long that takes: until it is written the offset does not move."""
+        job.working = False
+        await self._dead_letter_limit.admit()
         job.working = True
         failure = Failure(
             error=error,
             job_id=job_id_of(job.record),
-            attempt=attempt,
-            first_failed_at_ms=first_failed_at_ms,
+            attempt=history.attempt,
+            first_failed_at_ms=history.first_failed_at_ms,
             failed_at_ms=self._clock.epoch_ms(),
             cluster_id=self._destination.cluster_id,
             group_id=self._identity.group_id,
             worker_version=self._identity.worker_version,
-            model_version=",".join(f"{name}:{model.version}" for name, model in self._reader.models_used.items()),
+            model_version=",".join(f"{name}:{model.version}" for name, model in self._reading.models_used.items()),
         )
         await self._write_dead_letter(job, failure)
         self._events.emit(
@@ -203,14 +206,13 @@ class Delivery:
 
     async def _send(self, job: JobInHand, outgoing: OutgoingRecord) -> None:
         """Return once the record is acknowledged. Raises JobError only where the record itself is refused."""
-        for attempt in itertools.count(1):
+        for failures in itertools.count(1):
             try:
-                await self._sink.send(outgoing)
+                await self._outbox.put(job, outgoing)
             except JobError as error:
-                decision = self._policy.decide(error, attempt, random.random())  # noqa: S311 - jitter
-                if not isinstance(decision, Delay):
+                if error.disposition is Disposition.PERMANENT:
                     raise
-                await self._wait(job, error, attempt, decision.seconds)
+                await self._wait(job, error, failures, self._policy.back_off(failures, _draw()).seconds)
                 job.working = True
             else:
                 return
@@ -225,14 +227,14 @@ class Delivery:
     def _finished(self, job: JobInHand, outcome: Outcome, attempt: int, duration_seconds: float) -> None:
         record = job.record
         result = outcome.result if isinstance(outcome, Completed) else None
-        recognizer = self._reader.models_used.get("text_recognizer")
+        recognizer = self._reading.models_used.get("text_recognizer")
         age_ms = self._clock.epoch_ms() - record.timestamp_ms if record.timestamp_ms else None
         self._events.emit(
             events.JobFinished(
                 job_id=result.job_id if result else job_id_of(record),
                 coordinate=record.coordinate,
-                outcome="completed" if result else "dead_lettered",
-                error_code=outcome.error.code if isinstance(outcome, DeadLettered) else None,
+                outcome=_OUTCOME_NAMES[type(outcome)],
+                error_code=None if isinstance(outcome, Completed) else outcome.error.code,
                 lane=Lane.LARGE if job.large else Lane.SMALL,
                 duration_seconds=duration_seconds,
                 age_seconds=None if age_ms is None else age_ms / 1000,
@@ -244,3 +246,34 @@ class Delivery:
 
     def _inflight_changed(self) -> None:
         self._events.emit(events.InflightChanged(self._admission.jobs, self._admission.pixels))
+
+
+@dataclass(slots=True)
+class _History:
+    """How a record has failed so far. `attempts_made` counts those before this one; systemic failures are none."""
+
+    attempts_made: int
+    systemic_failures: int = 0
+    first_failed_at_ms: int = 0
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self.attempts_made + 1
+
+    def note(self, error: JobError, now_ms: int) -> None:
+        """Note a failure."""
+        self.first_failed_at_ms = self.first_failed_at_ms or now_ms
+        self.systemic_failures += error.disposition is Disposition.SYSTEMIC
+
+    def count(self, error: JobError) -> int:
+        """Return how often such an error has been met."""
+        return self.systemic_failures if error.disposition is Disposition.SYSTEMIC else self.attempt
+
+    def begin_again(self, error: JobError) -> None:
+        """Count the attempt that ended with this error, if it is one."""
+        self.attempts_made += error.disposition is not Disposition.SYSTEMIC
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 - jitter is no secret

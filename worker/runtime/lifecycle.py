@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from worker.domain.errors import BrokerError, JobError, ServerMismatchError
 from worker.domain.records import ClusterDescription, TopicLimits
 from worker.ports import Clock, InferenceBackend, RecordSink, RecordSource
+from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
 from worker.runtime.delivery import Destination
 from worker.runtime.health import Health
 from worker.runtime.loop import PARTITIONS, Loop
@@ -17,17 +18,27 @@ from worker.runtime.reader import ModelReader
 
 TRITON = "triton"
 TOPICS = "topics"
-CONDITIONS = (TRITON, TOPICS, PARTITIONS)
+CONDITIONS = (TRITON, TOPICS, DEAD_LETTERS, PARTITIONS)
+_FOR_WORK = (TRITON, TOPICS, DEAD_LETTERS)
 
 
 @dataclass(frozen=True, slots=True)
 class TopicNeeds:
-    """The topics that must be there, and the size that the results' topic must take at least."""
+    """The topics that must be there, and the size that the results' topic must take at least.
+
+    `returning` are those on which jobs come again: the retry and replay topics.
+    """
 
     jobs: str
     results: str
     dead_letters: str
     min_result_bytes: int
+    returning: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every topic."""
+        return (self.jobs, self.results, self.dead_letters, *self.returning)
 
 
 class TopicMonitor:
@@ -42,7 +53,7 @@ class TopicMonitor:
     async def look(self) -> None:
         """Update the condition `topics` and the destination's limits."""
         try:
-            cluster = await self._sink.describe([self._needs.jobs, self._needs.results, self._needs.dead_letters])
+            cluster = await self._sink.describe(self._needs.all)
         except BrokerError as error:
             self._health.unmet(TOPICS, str(error))
             return
@@ -57,20 +68,22 @@ class TopicMonitor:
 
     def _problem(self, cluster: ClusterDescription) -> str:
         needs = self._needs
-        missing = [topic for topic in (needs.jobs, needs.results, needs.dead_letters) if cluster.topics[topic] is None]
+        missing = [topic for topic in needs.all if cluster.topics[topic] is None]
         if missing:
             return f"{', '.join(missing)} does not exist on the broker; create it."
-        results, jobs, letters = (_limit(cluster, t) for t in (needs.results, needs.jobs, needs.dead_letters))
+        results, jobs = _limit(cluster, needs.results), _limit(cluster, needs.jobs)
         if results is not None and results < needs.min_result_bytes:
             return (
                 f"{needs.results} takes messages of {results} bytes and results need {needs.min_result_bytes};"
                 " raise its max.message.bytes."
             )
-        if jobs is not None and letters is not None and letters < jobs:
-            return (
-                f"{needs.dead_letters} takes messages of {letters} bytes and {needs.jobs} of {jobs};"
-                " raise its max.message.bytes, or dead letters lose their pictures."
-            )
+        for topic in (needs.dead_letters, *needs.returning):
+            limit = _limit(cluster, topic)
+            if jobs is not None and limit is not None and limit < jobs:
+                return (
+                    f"{topic} takes messages of {limit} bytes and {needs.jobs} of {jobs};"
+                    " raise its max.message.bytes, or it does not take every job."
+                )
         return ""
 
 
@@ -111,6 +124,7 @@ class Lifecycle:
         loop: Loop,
         topics: TopicMonitor,
         models: ModelMonitor,
+        dead_letter_limit: DeadLetterLimit,
         source: RecordSource,
         health: Health,
         clock: Clock,
@@ -120,6 +134,7 @@ class Lifecycle:
         self._loop = loop
         self._topics = topics
         self._models = models
+        self._dead_letter_limit = dead_letter_limit
         self._source = source
         self._health = health
         self._clock = clock
@@ -145,7 +160,8 @@ class Lifecycle:
     async def _watch_models(self) -> None:
         while True:
             await self._models.look()
-            self._loop.open_for_work(is_open=self._health.is_met(TRITON, TOPICS))
+            self._dead_letter_limit.look()
+            self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK))
             if self._source.alive():
                 self._health.beat()
             await self._clock.sleep(self._interval_seconds)

@@ -10,11 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.domain.events import PartitionsChanged
-from worker.domain.offsets import OffsetTracker
 from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.ports import Clock, EventSink, RecordSource
-from worker.runtime.delivery import Delivery, JobInHand
+from worker.runtime.delivery import Delivery
 from worker.runtime.health import Health
+from worker.runtime.job import JobInHand
+from worker.runtime.ordering import KeyOrder
+from worker.runtime.outbox import Outbox
 from worker.runtime.partitions import Partitions
 
 PARTITIONS = "partitions"
@@ -30,6 +32,14 @@ class IntakeLimits:
     held_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class LoopTimes:
+    """How often positions are committed, and how long jobs may go on where partitions leave."""
+
+    commit_interval_seconds: float
+    drain_seconds: float
+
+
 class Loop:
     """The listener of the source, and the owner of the tasks."""
 
@@ -38,23 +48,25 @@ class Loop:
         *,
         source: RecordSource,
         delivery: Delivery,
+        outbox: Outbox,
         partitions: Partitions,
         limits: IntakeLimits,
         health: Health,
         clock: Clock,
         event_sink: EventSink,
-        commit_interval_seconds: float,
-        drain_seconds: float,
+        times: LoopTimes,
+        key_order: KeyOrder | None = None,
     ) -> None:
         self._source = source
         self._delivery = delivery
+        self._outbox = outbox
         self._partitions = partitions
         self._limits = limits
         self._health = health
         self._clock = clock
         self._events = event_sink
-        self._commit_interval_seconds = commit_interval_seconds
-        self._drain_seconds = drain_seconds
+        self._times = times
+        self._key_order = key_order
         self._jobs: dict[asyncio.Task[None], JobInHand] = {}
         self._tasks = asyncio.TaskGroup()
         self._stopping = asyncio.Event()
@@ -87,26 +99,28 @@ class Loop:
         for record in records:
             tracker = self._partitions.deliver(record)
             if tracker is not None:
-                self._begin(JobInHand(record), tracker)
+                suspect = tracker.is_suspect(record.coordinate.offset)
+                self._begin(JobInHand(record, tracker, suspect=suspect, on_large=self._allow))
         self._allow()
 
     async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
-        """Begin to track these partitions."""
-        self._partitions.assign(partitions)
+        """Begin to track these partitions, and return the mark of that."""
+        points = self._partitions.assign(partitions)
         self._events.emit(PartitionsChanged("assigned", tuple(partitions)))
         self._note_partitions()
         self._allow()
-        return {}
+        return points
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
         """Stop what has not begun, give the rest the drain time, and return what to commit."""
         ended = set(partitions)
-        deadline = self._clock.monotonic() + self._drain_seconds
+        deadline = self._clock.monotonic() + self._times.drain_seconds
         # A job that fails meanwhile would wait for its next attempt, which is the next owner's.
         while (running := self._stop_waiting(ended)) and self._clock.monotonic() < deadline:
             await asyncio.wait(running, timeout=_DRAIN_STEP_SECONDS)
-        clean = await self._cancel(running)
-        points = self._partitions.commit_points(ended, clean_end=clean)
+        await self._cancel(running)
+        await self._outbox.settle()
+        points = self._partitions.commit_points(ended, clean_end=True)
         self._forget("revoked", ended)
         return points
 
@@ -122,14 +136,17 @@ class Loop:
 
     # Tasks.
 
-    def _begin(self, job: JobInHand, tracker: OffsetTracker) -> None:
-        task = self._tasks.create_task(self._bring_to_outcome(job, tracker))
+    def _begin(self, job: JobInHand) -> None:
+        task = self._tasks.create_task(self._deliver(job))
         self._jobs[task] = job
         task.add_done_callback(self._ended)
 
-    async def _bring_to_outcome(self, job: JobInHand, tracker: OffsetTracker) -> None:
-        await self._delivery.deliver(job)
-        tracker.complete(job.record.coordinate.offset)
+    async def _deliver(self, job: JobInHand) -> None:
+        if self._key_order is None:
+            await self._delivery.deliver(job)
+            return
+        async with self._key_order.turn(job.record):
+            await self._delivery.deliver(job)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._jobs[task]
@@ -147,13 +164,11 @@ class Loop:
                 task.cancel()
         return running
 
-    async def _cancel(self, tasks: Collection[asyncio.Task[None]]) -> bool:
-        """Cancel tasks and say whether there were none."""
+    async def _cancel(self, tasks: Collection[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        return not tasks
 
     def _forget(self, kind: str, partitions: Collection[TopicPartition]) -> None:
         self._partitions.drop(partitions)
@@ -185,7 +200,8 @@ class Loop:
 
     async def _commit_regularly(self) -> None:
         while True:
-            await self._clock.sleep(self._commit_interval_seconds)
-            points = self._partitions.commit_points()
+            await self._clock.sleep(self._times.commit_interval_seconds)
+            # A position that is committed beside a transaction could undo that of the transaction.
+            points = {} if self._outbox.commits_positions else self._partitions.commit_points()
             if points:
                 self._source.commit(points)

@@ -12,16 +12,18 @@ from worker.domain.records import CommitPoint, Record, TopicPartition
 class Partitions:
     """One tracker for each partition of the present assignment."""
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, intake: int = 0) -> None:
         self._window = window
+        self._intake = intake
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
         self._committed: dict[TopicPartition, CommitPoint] = {}
 
-    def assign(self, partitions: Mapping[TopicPartition, CommitPoint | None]) -> None:
-        """Begin anew with these."""
+    def assign(self, partitions: Mapping[TopicPartition, CommitPoint]) -> dict[TopicPartition, CommitPoint]:
+        """Begin anew with these, and return what to commit first: that somebody has begun."""
         for partition, committed in partitions.items():
-            self._trackers[partition] = OffsetTracker(committed, window=self._window)
+            self._trackers[partition] = OffsetTracker(committed, window=self._window, intake=self._intake)
             self._committed.pop(partition, None)
+        return self.commit_points(partitions)
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Forget these."""
@@ -42,6 +44,19 @@ class Partitions:
     def full(self) -> frozenset[TopicPartition]:
         """Return the partitions whose window is used up."""
         return frozenset(partition for partition, tracker in self._trackers.items() if tracker.is_full)
+
+    def holds(self, tracker: OffsetTracker) -> bool:
+        """Say whether a tracker is one of the present assignment."""
+        return tracker in self._trackers.values()
+
+    def points_with(self, done: Mapping[OffsetTracker, Collection[int]]) -> dict[TopicPartition, CommitPoint]:
+        """Return what to commit for the partitions of these trackers, together with offsets that are done by that."""
+        points = {}
+        for partition, tracker in self._trackers.items():
+            point = tracker.commit_point(also_done=frozenset(done[tracker])) if tracker in done else None
+            if point:
+                points[partition] = point
+        return points
 
     def commit_points(
         self, partitions: Collection[TopicPartition] | None = None, *, clean_end: bool = False

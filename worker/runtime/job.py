@@ -1,0 +1,36 @@
+"""A record in the worker's hands."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.domain.offsets import OffsetTracker
+from worker.domain.records import Record
+from worker.runtime.admission import Lane
+
+
+@dataclass(slots=True)
+class JobInHand:
+    """A record on its way.
+
+    `tracker` is that of the assignment it came with. `suspect` says that it may have ended the process that had it
+    before. `working` is true while stopping it would throw work away; `large` says that its picture is of the large
+    lane, once that is known; `on_large` is called then.
+    """
+
+    record: Record
+    tracker: OffsetTracker
+    suspect: bool = False
+    working: bool = False
+    large: bool = False
+    on_large: Callable[[], None] | None = None
+
+    def of_lane(self, lane: Lane) -> None:
+        """Note the lane of its picture."""
+        if lane is Lane.LARGE and not self.large:
+            self.large = True
+            if self.on_large is not None:
+                self.on_large()
+
+    def complete(self) -> None:
+        """Count its offset as done."""
+        self.tracker.complete(self.record.coordinate.offset)

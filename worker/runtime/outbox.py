@@ -1,0 +1,156 @@
+"""Where outcomes leave the worker, in one of two ways.
+
+Invariant: a job's offset counts as done only when the broker has acknowledged its outcome; in transactions the outcome
+and the position are written together or not at all.
+"""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.offsets import OffsetTracker
+from worker.domain.records import OutgoingRecord
+from worker.ports import Clock, FencedError, RecordSink, TransactionalSink
+from worker.runtime.job import JobInHand
+from worker.runtime.partitions import Partitions
+
+_MOST_RECORDS = 500
+_MOST_BYTES = 32 * 1024 * 1024
+_FENCED_PAUSE_SECONDS = 0.2
+
+
+class Outbox(Protocol):
+    """The way out."""
+
+    @property
+    def commits_positions(self) -> bool:
+        """Whether positions are written here, so that nobody else may commit them meanwhile."""
+
+    async def put(self, job: JobInHand, record: OutgoingRecord) -> None:
+        """Write the outcome of a job and count its offset as done; on an error neither has happened.
+
+        Raises JobError RESULT_TOO_LARGE where the record is over a size limit, and BROKER_UNAVAILABLE else.
+        """
+
+    async def settle(self) -> None:
+        """Return once nothing is under way of which the end is not known."""
+
+
+class DirectOutbox:
+    """At least once: first the outcome, later the position."""
+
+    commits_positions = False
+
+    def __init__(self, sink: RecordSink) -> None:
+        self._sink = sink
+
+    async def put(self, job: JobInHand, record: OutgoingRecord) -> None:
+        """Write the outcome, then count the offset as done."""
+        await self._sink.send(record)
+        job.complete()
+
+    async def settle(self) -> None:
+        """Return at once: what is under way belongs to jobs, which are waited for."""
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    job: JobInHand
+    record: OutgoingRecord
+    written: asyncio.Future[None]
+
+
+class TransactionalOutbox:
+    """Exactly once: outcomes and positions together. What is ready while a transaction runs goes into the next one."""
+
+    commits_positions = True
+
+    def __init__(self, sink: TransactionalSink, partitions: Partitions, clock: Clock) -> None:
+        self._sink = sink
+        self._partitions = partitions
+        self._clock = clock
+        self._waiting: list[_Entry] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def put(self, job: JobInHand, record: OutgoingRecord) -> None:
+        """Have the outcome written in the next transaction, and return once that is committed."""
+        entry = _Entry(job, record, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_all())
+        try:
+            await entry.written
+        finally:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+
+    async def settle(self) -> None:
+        """Wait for the transaction under way."""
+        await self._idle.wait()
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            await self._write(self._take())
+
+    def _take(self) -> list[_Entry]:
+        taken: list[_Entry] = []
+        size_bytes = 0
+        for entry in self._waiting:
+            size_bytes += entry.record.size_bytes
+            if taken and (len(taken) == _MOST_RECORDS or size_bytes > _MOST_BYTES):
+                break
+            taken.append(entry)
+        del self._waiting[: len(taken)]
+        return taken
+
+    async def _write(self, entries: list[_Entry]) -> None:
+        """Write these; what belongs to others by now, or was cancelled, is left out."""
+        current = [entry for entry in entries if self._partitions.holds(entry.job.tracker) and not entry.written.done()]
+        for entry in entries:
+            if entry not in current:
+                entry.written.cancel()
+        if not current:
+            return
+        try:
+            await self._commit(current)
+        except FencedError:
+            # Either these partitions are another's by now, or the group has only moved on: the next turn knows.
+            await self._clock.sleep(_FENCED_PAUSE_SECONDS)
+            self._waiting[:0] = current
+        except JobError as error:
+            if error.code is ErrorCode.RESULT_TOO_LARGE and len(current) > 1:
+                middle = len(current) // 2
+                await self._write(current[:middle])
+                await self._write(current[middle:])
+            else:
+                _settle(current, error)
+        except Exception as error:  # whoever waits must hear of it
+            _settle(current, error)
+            raise
+
+    async def _commit(self, entries: list[_Entry]) -> None:
+        done: dict[OffsetTracker, list[int]] = {}
+        for entry in entries:
+            done.setdefault(entry.job.tracker, []).append(entry.job.record.coordinate.offset)
+        self._idle.clear()
+        try:
+            await self._sink.commit([entry.record for entry in entries], self._partitions.points_with(done))
+            for entry in entries:
+                entry.job.complete()
+        finally:
+            self._idle.set()
+        _settle(entries, None)
+
+
+def _settle(entries: Collection[_Entry], error: Exception | None) -> None:
+    for entry in entries:
+        if entry.written.done():  # whoever waited was cancelled
+            continue
+        if error is None:
+            entry.written.set_result(None)
+        else:
+            entry.written.set_exception(error)
