@@ -151,10 +151,14 @@ class TritonSettings(_Section):
         default=30.0, description="Longest time for one request, retries included."
     )
     max_inflight_requests: int = Field(
-        default=32, ge=1, description="Most requests under way at once, by this worker; an overloaded Triton gets fewer."
+        default=32,
+        ge=1,
+        description="Most requests under way at once, by this worker; an overloaded Triton gets fewer.",
     )
     circuit_failures: int = Field(
-        default=5, ge=1, description="Failures of one model in a row after which nothing more is sent to it for a while."
+        default=5,
+        ge=1,
+        description="Failures of one model in a row after which nothing more is sent to it for a while.",
     )
     circuit_cooldown_seconds: Positive = Field(default=0.25, description="The first such while; it doubles.")
     circuit_max_cooldown_seconds: Positive = Field(default=2.0, description="The longest such while.")
@@ -200,7 +204,7 @@ class LimitSettings(_Section):
     isolated_memory_bytes: int = Field(
         default=0,
         ge=0,
-        description="Memory for reading a job that may have killed a worker; 0: three quarters of what the pod has free.",
+        description="Memory for reading a job that may have killed a worker; 0: three quarters of what is free.",
     )
     partition_window: int = Field(
         default=1024, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."

@@ -25,12 +25,14 @@ def decode(data: bytes, header: ImageHeader) -> PageImage:
     """Decode the first page of an encoded picture to uint8 [height, width, 3] BGR, as EXIF says it stands.
 
     Transparent pixels become white, 16-bit levels are scaled to 8. Raises JobError IMAGE_CORRUPT for a damaged or
-    truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and 16 bits.
+    truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and 16 bits; MemoryError.
     """
     _check_complete(data, header)
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(error.err) from error
         raise _corrupt(header, f"the decoder says: {error.err}") from error
     if stored is None:
         raise _corrupt(header, "it cannot be decoded")

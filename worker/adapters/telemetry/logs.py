@@ -20,6 +20,7 @@ _NAMES: dict[type, tuple[str, str]] = {
     events.JobFinished: ("debug", "job finished"),
     events.JobDeadLettered: ("warning", "job dead-lettered"),
     events.JobRetried: ("warning", "job tried again"),
+    events.ReaderCrashed: ("warning", "the reader of a suspect crashed"),
     events.InferenceRetried: ("info", "inference retried"),
     events.PartitionsChanged: ("info", "partitions changed"),
     events.ReadinessChanged: ("info", "readiness changed"),

@@ -1,0 +1,228 @@
+"""What the real child does beyond the contract: ends from outside, hangs, memory, and the ends of its worker."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.contracts.isolated_child import ROOT, child_command, child_environment
+from tests.fleet.workers import wait_until
+from tests.runtime.parts import PICTURE, record
+from worker.adapters.clock import SystemClock
+from worker.adapters.isolation.isolation import ChildIsolation
+from worker.chaos.poison import PoisonKind, poisonous
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.events import ReaderCrashed
+from worker.domain.result import LabelText
+from worker.testing.events import RecordedEvents
+
+SLOW_SECONDS = 0.5
+
+
+@asynccontextmanager
+async def isolation(
+    events: RecordedEvents,
+    command: tuple[str, ...] | None = None,
+    **options: Any,  # noqa: ANN401 - the constructor's
+) -> AsyncIterator[ChildIsolation]:
+    made = ChildIsolation(
+        command or child_command(latency_seconds=SLOW_SECONDS),
+        environment=child_environment(),
+        **({"attempt_seconds": 30, "pause_seconds": 0.01} | options),
+        clock=SystemClock(),
+        event_sink=events,
+    )
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def until(done: Callable[[], Any], timeout_seconds: float = 20) -> Any:  # noqa: ANN401
+    deadline = time.monotonic() + timeout_seconds
+    while not (found := done()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    return found
+
+
+def readers() -> list[int]:
+    """Return the children that hold their record: they run Python, and not the first moment after the fork."""
+    return [pid for pid in children(os.getpid()) if b"isolated_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+async def reading_child(apart: ChildIsolation) -> "tuple[asyncio.Task[LabelText], int]":
+    """Start to read a picture that takes a while, in a child that is up already."""
+    await apart.read(record(), 1)
+    task = asyncio.create_task(apart.read(record(), 2))
+    await asyncio.sleep(0.2)
+    (pid,) = readers()
+    return task, pid
+
+
+@pytest.mark.parametrize("kind", list(PoisonKind))
+async def test_the_verdict_names_the_signal(kind: PoisonKind) -> None:
+    name = {"SEGV": "SIGSEGV", "OOM": "SIGKILL", "ABORT": "SIGABRT"}[kind.name]
+    events = RecordedEvents()
+    async with isolation(events, child_command()) as apart:
+        with pytest.raises(JobError, match=rf"three times \(signal {name}\)") as raised:
+            await apart.read(record(poisonous(PICTURE, kind), offset=3), 1)
+    assert raised.value.code is ErrorCode.POISON
+    assert [(event.how, event.count) for event in events.of(ReaderCrashed)] == [
+        (f"signal {name}", count) for count in (1, 2, 3)
+    ]
+
+
+async def test_two_kills_from_outside_convict_nobody() -> None:
+    events = RecordedEvents()
+    async with isolation(events) as apart:
+        task, pid = await reading_child(apart)
+        for seen in (1, 2):
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda seen=seen: len(events.all) == seen)  # type: ignore[misc]
+            (pid,) = await until(lambda gone=pid: [found for found in readers() if found != gone])  # type: ignore[misc]
+            await asyncio.sleep(1.0)
+        assert (await task).attempt == 2
+    assert len(events.all) <= 2
+
+
+async def test_a_child_that_is_killed_while_it_rests_is_replaced() -> None:
+    events = RecordedEvents()
+    async with isolation(events, child_command()) as apart:
+        for number in (1, 2, 3, 4):
+            assert (await apart.read(record(), number)).attempt == number
+            os.kill(readers()[0], signal.SIGKILL)
+            await until(lambda: not readers())
+    assert events.all == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_the_workers_signals_do_not_end_the_child(number: signal.Signals) -> None:
+    events = RecordedEvents()
+    async with isolation(events) as apart:
+        task, pid = await reading_child(apart)
+        os.kill(pid, number)
+        assert (await task).attempt == 2
+    assert events.all == []
+
+
+async def test_a_child_that_hangs_is_ended_and_its_record_tried_again_later() -> None:
+    events = RecordedEvents()
+    async with isolation(events, attempt_seconds=1.5, silence_seconds=0.5) as apart:
+        task, pid = await reading_child(apart)
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(JobError, match="no answer within 2 seconds") as raised:
+            await task
+        assert raised.value.code is ErrorCode.ATTEMPT_TIMED_OUT
+        assert pid not in readers()
+    assert events.all == []
+
+
+async def test_a_slow_reading_ends_in_the_child_and_the_child_stays() -> None:
+    async with isolation(RecordedEvents(), child_command(attempt_seconds=0.3, latency_seconds=SLOW_SECONDS)) as apart:
+        with pytest.raises(JobError, match=r"longer than 0\.3 seconds") as raised:
+            await apart.read(record(), 1)
+        assert raised.value.code is ErrorCode.ATTEMPT_TIMED_OUT
+        assert len(readers()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ((sys.executable, "-c", "raise SystemExit(3)"), "exit status 3"),
+        ((sys.executable, "-c", "import os; os.abort()"), "signal SIGABRT"),
+        (("/no/such/program",), "/no/such/program"),
+    ],
+)
+async def test_a_child_that_does_not_start_convicts_nobody(command: tuple[str, ...], words: str) -> None:
+    events = RecordedEvents()
+    async with isolation(events, command) as apart:
+        for _ in range(4):
+            with pytest.raises(JobError, match=words) as raised:
+                await apart.read(record(), 1)
+            assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
+    assert events.all == []
+
+
+async def test_a_cancelled_reading_leaves_no_child() -> None:
+    events = RecordedEvents()
+    async with isolation(events) as apart:
+        task, _ = await reading_child(apart)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert readers() == []
+    assert events.all == []
+
+
+async def test_closing_ends_the_child_under_a_reading_and_convicts_nobody() -> None:
+    events = RecordedEvents()
+    async with isolation(events) as apart:
+        task, _ = await reading_child(apart)
+        await apart.close()
+        with pytest.raises(JobError) as raised:
+            await task
+        assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
+        assert readers() == []
+    assert events.all == []
+
+
+async def test_a_child_that_nobody_needs_is_ended() -> None:
+    async with isolation(RecordedEvents(), child_command(), idle_seconds=0.3) as apart:
+        await apart.read(record(), 1)
+        assert len(readers()) == 1
+        await until(lambda: not readers())
+        assert (await apart.read(record(), 2)).attempt == 2
+
+
+async def test_memory_that_runs_out_counts_as_a_crash() -> None:
+    picture = cv2.imencode(".png", np.full((8000, 6000, 3), 255, np.uint8))[1].tobytes()
+    async with isolation(RecordedEvents(), child_command(memory_bytes=100 * 2**20)) as apart:
+        assert (await apart.read(record(), 1)).pages[0].lines[0].text == "HELLO"
+        with pytest.raises(JobError, match=r"three times \(out of memory\)") as raised:
+            await apart.read(record(picture), 1)
+        assert raised.value.code is ErrorCode.POISON
+
+
+PARENT = """
+import asyncio, sys
+from tests.adapters.isolation.test_child_isolation import child_command, isolation
+from tests.fleet.workers import wait_until
+from tests.runtime.parts import record
+from worker.testing.events import RecordedEvents
+
+async def main():
+    async with isolation(RecordedEvents(), child_command(latency_seconds=60)) as apart:
+        await apart.read(record(), 1)
+
+asyncio.run(main())
+"""
+
+
+def test_a_child_ends_with_a_worker_that_is_killed() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as parent:
+        wait_until(lambda: any(holds_its_record(pid) for pid in children(parent.pid)))
+        (pid,) = children(parent.pid)
+        parent.kill()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 5)
+
+
+def holds_its_record(pid: int) -> bool:
+    """Say whether a child reads: the fake models' latency is one more thing that its loop waits for."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return "Threads:\t1\n" not in status and b"isolated_child" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -1,0 +1,59 @@
+"""A child as `worker.cli.isolated` is one, over a backend without models; run as a script."""
+
+import argparse
+import asyncio
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from worker.adapters.clock import SystemClock
+from worker.adapters.isolation.child import attach, serve
+from worker.adapters.isolation.memory import limit_memory
+from worker.chaos.poison import POISON_PATH
+from worker.pipeline.header import read_header
+from worker.pipeline.models import ModelSet
+from worker.pipeline.options import ImageLimits
+from worker.pipeline.pipeline import Pipeline
+from worker.runtime.budget import AttemptBudget
+from worker.runtime.reader import ModelReader
+from worker.runtime.reading import JobReading
+from worker.testing.backend import FakeBackend
+
+ROOT = Path(__file__).parents[2]
+
+
+def child_command(*, attempt_seconds: float = 30, latency_seconds: float = 0, memory_bytes: int = 0) -> tuple[str, ...]:
+    """Return the command that starts this child."""
+    numbers = {"attempt-seconds": attempt_seconds, "latency-seconds": latency_seconds, "memory-bytes": memory_bytes}
+    return sys.executable, __file__, *(f"--{name}={number}" for name, number in numbers.items())
+
+
+def child_environment() -> dict[str, str]:
+    """Return an environment in which poisonous pictures end their reader."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(POISON_PATH), str(ROOT)])}
+
+
+async def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--attempt-seconds", type=float)
+    options.add_argument("--latency-seconds", type=float)
+    options.add_argument("--memory-bytes", type=int)
+    given = options.parse_args()
+    answers = attach()
+    clock = SystemClock()
+    backend = FakeBackend(clock=clock, latency_seconds=given.latency_seconds)
+    with ThreadPoolExecutor(1) as executor:
+
+        def pipeline(models: ModelSet) -> Pipeline:
+            return Pipeline(backend, models, executor, clock)
+
+        reader = ModelReader(backend, pipeline, partial(read_header, limits=ImageLimits(max_pixels=10**9)))
+        reading = JobReading(reader, executor, clock, AttemptBudget(given.attempt_seconds))
+        limit_memory(given.memory_bytes or None)
+        await serve(reading.read, answers)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

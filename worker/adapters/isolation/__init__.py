@@ -1,0 +1,1 @@
+"""Reading records that may end their reader, in a child process."""

@@ -1,0 +1,79 @@
+"""The child's side: reads one record at a time and says what became of it.
+
+Invariant: it never outlives its worker (the end of its standard input ends it, and the kernel does where it hangs),
+and a signal that is meant for the worker does not end it: the worker does.
+"""
+
+import asyncio
+import ctypes
+import errno
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import BinaryIO, Final
+
+from worker.adapters.isolation import frames
+from worker.domain.errors import JobError
+from worker.domain.records import Record
+from worker.domain.result import LabelText
+
+# The exit status that says so; the kernel's own way is SIGKILL.
+OUT_OF_MEMORY: Final = errno.ENOMEM
+_PR_SET_PDEATHSIG: Final = 1
+
+Read = Callable[[Record, int], Awaitable[LabelText]]
+
+
+def attach() -> BinaryIO:
+    """Tie this process to its worker, and return the stream of its answers; what prints goes to standard error."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    faulthandler.enable()  # which codec it was
+    if os.getppid() != parent:
+        os._exit(0)
+    return answers
+
+
+async def serve(read: Read, answers: BinaryIO) -> None:
+    """Read records until the worker closes its end, which ends the process at once."""
+    requests: asyncio.Queue[frames.Frame] = asyncio.Queue(1)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_receive(requests))
+        _say(answers, frames.pack(frames.READY))
+        while True:
+            record, attempt = frames.unpack_record(await requests.get())
+            _say(answers, frames.pack(frames.TAKEN))
+            _say(answers, frames.pack_answer(await _outcome(read, record, attempt)))
+
+
+async def _receive(requests: "asyncio.Queue[frames.Frame]") -> None:
+    """Pass on the worker's frames, and notice its end even while a record is read."""
+    stream = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), sys.stdin.buffer)
+    while True:
+        try:
+            frame = await frames.unpack(stream.readexactly)
+        except asyncio.IncompleteReadError:
+            os._exit(0)
+        await requests.put(frame)
+
+
+async def _outcome(read: Read, record: Record, attempt: int) -> LabelText | JobError:
+    try:
+        return await read(record, attempt)
+    except JobError as error:
+        return error
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+
+
+def _say(answers: BinaryIO, frame: bytes) -> None:
+    answers.write(frame)
+    answers.flush()

@@ -1,0 +1,79 @@
+"""What worker and child say to each other: frames of a JSON head and raw bytes, each led by its length.
+
+The worker sends one record after another; the child sends `READY` once, and for each record `TAKEN` as soon as it
+holds it, then its text or its error. Invariant: what is packed here is unpacked equal, byte for byte.
+"""
+
+import json
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.records import Coordinate, Record
+from worker.domain.result import LabelText
+
+Frame = tuple[dict[str, Any], bytes]
+
+READY: Final[dict[str, Any]] = {"said": "ready"}
+TAKEN: Final[dict[str, Any]] = {"said": "taken"}
+_LENGTHS: Final = struct.Struct(">IQ")
+
+
+def pack(head: dict[str, Any], body: bytes = b"") -> bytes:
+    """Return a frame."""
+    encoded = json.dumps(head).encode()
+    return _LENGTHS.pack(len(encoded), len(body)) + encoded + body
+
+
+async def unpack(read_exactly: Callable[[int], Awaitable[bytes]]) -> Frame:
+    """Return the next frame of a stream. Raises asyncio.IncompleteReadError at its end."""
+    head_bytes, body_bytes = _LENGTHS.unpack(await read_exactly(_LENGTHS.size))
+    head: dict[str, Any] = json.loads(await read_exactly(head_bytes))
+    return head, await read_exactly(body_bytes)
+
+
+def pack_record(record: Record, attempt: int) -> bytes:
+    """Return the frame that asks for a record to be read."""
+    head = {
+        "attempt": attempt,
+        "coordinate": list(record.coordinate),
+        "timestamp_ms": record.timestamp_ms,
+        "key": None if record.key is None else len(record.key),
+        "value": None if record.value is None else len(record.value),
+        "headers": [(name, len(value)) for name, value in record.headers],
+    }
+    return pack(head, b"".join((record.key or b"", record.value or b"", *(value for _, value in record.headers))))
+
+
+def unpack_record(frame: Frame) -> tuple[Record, int]:
+    """Return the record and the number of the attempt at it."""
+    head, body = frame
+    sizes = [head["key"] or 0, head["value"] or 0, *(size for _, size in head["headers"])]
+    parts, begin = [], 0
+    for size in sizes:
+        parts.append(body[begin : begin + size])
+        begin += size
+    record = Record(
+        Coordinate(*head["coordinate"]),
+        None if head["key"] is None else parts[0],
+        None if head["value"] is None else parts[1],
+        tuple((name, value) for (name, _), value in zip(head["headers"], parts[2:], strict=True)),
+        head["timestamp_ms"],
+    )
+    return record, head["attempt"]
+
+
+def pack_answer(answer: LabelText | JobError) -> bytes:
+    """Return the frame that says what became of a record."""
+    if isinstance(answer, JobError):
+        return pack({"said": "error", "code": answer.code.name, "stage": answer.stage.value, "message": answer.message})
+    return pack({"said": "text"}, answer.to_json())
+
+
+def unpack_answer(frame: Frame) -> LabelText:
+    """Return the text. Raises the JobError that the child raised."""
+    head, body = frame
+    if head["said"] == "error":
+        raise JobError(ErrorCode[head["code"]], head["message"], stage=Stage(head["stage"]))
+    return LabelText.model_validate_json(body)

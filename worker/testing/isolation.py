@@ -1,0 +1,63 @@
+"""A place apart without a process.
+
+Invariant: it judges as the real one does, by the same `Trial`; what would end the child ends nothing here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.poison import Trial
+from worker.domain.records import Coordinate, Record
+from worker.domain.result import LabelText
+
+
+def _harmless(_: Record) -> bool:
+    return False
+
+
+class FakeIsolation:
+    """An `Isolation` over a function that reads.
+
+    `deadly` says which records end their reader each time; `crash` lets the next tries end in a crash, whatever the
+    record. `tried` lists where the records stand that were tried, each try; `crashes` those that ended in a crash.
+    """
+
+    def __init__(
+        self, read: Callable[[Record, int], Awaitable[LabelText]], *, deadly: Callable[[Record], bool] = _harmless
+    ) -> None:
+        self.tried: list[Coordinate] = []
+        self.crashes: list[Coordinate] = []
+        self.closed = False
+        self._read = read
+        self._deadly = deadly
+        self._turn = asyncio.Lock()
+        self._to_crash = 0
+
+    def crash(self, times: int) -> None:
+        """Let so many of the next tries end in a crash."""
+        self._to_crash += times
+
+    async def read(self, record: Record, attempt: int) -> LabelText:
+        """Read the job of a record, after those that were asked for before. Raises JobError, POISON after crashes."""
+        async with self._turn:
+            trial = Trial()
+            while True:
+                if self.closed:
+                    raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, "The place apart is closed.")
+                self.tried.append(record.coordinate)
+                await asyncio.sleep(0)
+                if not self._crashes(record):
+                    return await self._read(record, attempt)
+                self.crashes.append(record.coordinate)
+                trial.crashed("signal SIGSEGV")
+
+    async def close(self) -> None:
+        """Refuse what comes from now on."""
+        self.closed = True
+
+    def _crashes(self, record: Record) -> bool:
+        if self._to_crash:
+            self._to_crash -= 1
+            return True
+        return self._deadly(record)
