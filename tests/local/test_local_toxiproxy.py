@@ -64,9 +64,9 @@ def test_a_proxy_passes_on_and_refuses_when_disabled(echo: Proxy) -> None:
 
 
 def test_latency_delays_until_it_is_removed(echo: Proxy) -> None:
-    echo.add_toxic("latency", latency=700)
+    name = echo.add_toxic("latency", latency=700)
     assert _ask(echo) >= 0.7
-    echo.remove_toxics()
+    echo.remove_toxic(name)
     assert _ask(echo) < 0.7
 
 

@@ -4,6 +4,7 @@ It is built once by Go from a pinned version, kept in the cache, and steered ove
 """
 
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -114,11 +115,12 @@ class Toxiproxy:
 
 
 class Proxy:
-    """One proxy; `Toxiproxy.proxy` makes it. Its toxics are named by their stream and kind, one of each."""
+    """One proxy; `Toxiproxy.proxy` makes it."""
 
     def __init__(self, server: Toxiproxy, name: str, listen: str) -> None:
         self._server = server
         self._name = name
+        self._numbers = itertools.count()
         self.listen = listen
 
     def disable(self) -> None:
@@ -129,17 +131,18 @@ class Proxy:
         """Take connections again."""
         self._server.request("POST", f"/proxies/{self._name}", {"enabled": True})
 
-    def add_toxic(self, kind: str, *, stream: str = "downstream", **attributes: int) -> None:
-        """Disturb what passes.
+    def add_toxic(self, kind: str, *, stream: str = "downstream", **attributes: int) -> str:
+        """Disturb what passes, and return the disturbance's name.
 
         `latency` (latency and jitter in ms), `bandwidth` (rate in KB/s), `slicer` (average_size and size_variation in
         bytes, delay in µs), `timeout` (timeout in ms; 0 swallows everything and closes when it is removed),
         `reset_peer` (timeout in ms until the reset). `stream` is `downstream`, towards the client, or `upstream`.
         """
-        content = {"name": f"{stream}-{kind}", "type": kind, "stream": stream, "attributes": attributes}
+        name = f"{kind}-{next(self._numbers)}"
+        content = {"name": name, "type": kind, "stream": stream, "attributes": attributes}
         self._server.request("POST", f"/proxies/{self._name}/toxics", content)
+        return name
 
-    def remove_toxics(self) -> None:
-        """Let everything pass as it comes again."""
-        for toxic in self._server.request("GET", f"/proxies/{self._name}/toxics"):
-            self._server.request("DELETE", f"/proxies/{self._name}/toxics/{toxic['name']}")
+    def remove_toxic(self, name: str) -> None:
+        """End a disturbance."""
+        self._server.request("DELETE", f"/proxies/{self._name}/toxics/{name}")
