@@ -66,6 +66,39 @@ class AuditReport:
         wrong = self.lost + self.unverifiable + self.conflicting + self.mismatched + self.contradictory
         return wrong + self.duplicates_after_dedup + self.unreadable == 0 and not self.gaps
 
+    def lines(self) -> list[tuple[int, str]]:
+        """Return each count with what it counts: jobs first, then what is wrong where anything is, then records."""
+        wrong = [
+            (self.conflicting, "result ids under which readings differ"),
+            (self.mismatched, "jobs with a result of something else"),
+            (self.contradictory, "jobs both completed and given up"),
+            (self.duplicates_after_dedup, "results too many after dropping repeats by result id"),
+            (self.unreadable, "records on the result topic that hold no result"),
+        ]
+        return [
+            (self.jobs, "jobs"),
+            (self.completed, "completed"),
+            (self.dead_lettered, "dead-lettered"),
+            (self.parked, "parked"),
+            (self.pending, "pending"),
+            (self.unverifiable, "unverifiable"),
+            (self.lost, "lost"),
+            *((count, what) for count, what in wrong if count),
+            (self.result_records, f"results, {self.duplicates} of them repeats"),
+            (self.dead_letter_records, f"dead letters, {self.duplicate_dead_letters} of them repeats"),
+            (self.retries, "retries"),
+            (self.replays, "replays"),
+        ]
+
+    def verdict(self) -> str:
+        """Return the result in a sentence."""
+        read = f"({self.records} records in {self.seconds:.1f} s)"
+        if not self.is_sound:
+            return f"Not every job is proved to have exactly one outcome {read}."
+        if self.pending:
+            return f"Nothing is lost up to this moment; {self.pending} jobs are still pending {read}."
+        return f"Every job has exactly one outcome {read}."
+
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON, coordinates as topic/partition/offset."""
         shown = asdict(self)

@@ -1,20 +1,99 @@
 """The audit of the topics of one group, as they are now."""
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 
+from worker.adapters.kafka.bounded import BoundedReader
+from worker.adapters.kafka.cut import Cut, find_removals, require_topics, take_cut
+from worker.audit.account import account
 from worker.audit.report import AuditReport
+from worker.domain.records import Record
 from worker.settings import KafkaSettings, TopicSettings
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
+_AT_ONCE = 500
+_POLL_SECONDS = 0.5
+_PAUSE_SECONDS = 2.0
+
 
 def audit(
-    kafka: KafkaSettings, topics: TopicSettings, *, progress: Progress | None = None, offenders: int = 20
+    kafka: KafkaSettings,
+    topics: TopicSettings,
+    *,
+    progress: Progress | None = None,
+    offenders: int = 20,
+    settle_seconds: float = 60.0,
 ) -> AuditReport:
     """Read all topics up to a cut and say what became of every job; at most `offenders` are named for each problem.
 
-    `progress(what, total)` opens a display and gives a function to call with how many records more were read.
+    `progress(what, total)` opens a display and gives a function to call with how much of it is behind. Waits at most
+    `settle_seconds` for transactions that are open at the cut.
     Raises BrokerError where the broker does not answer, or has no topic of jobs or results.
     """
-    raise NotImplementedError
+    servers, options = kafka.bootstrap_servers, kafka.client_options()
+    cut = take_cut(
+        servers,
+        kafka.group_id,
+        options,
+        jobs=topics.jobs,
+        retries=(*topics.retry_topics, topics.replay_topic),
+        outcomes=(topics.results, topics.dead_letters, topics.parked_topic),
+        settle_seconds=settle_seconds,
+    )
+    require_topics(cut, servers, (topics.jobs, topics.results))
+    with BoundedReader(servers, cut.topics, options, ends=cut.ends) as reader:
+        report = account(
+            _shown(reader, progress),
+            cut,
+            topics,
+            find_gaps=partial(find_removals, servers, cut.topics, options),
+            offenders=offenders,
+        )
+    return replace(report, notes=_notes(cut, kafka, report))
+
+
+def audit_until_settled(
+    kafka: KafkaSettings,
+    topics: TopicSettings,
+    *,
+    wait_seconds: float,
+    progress: Progress | None = None,
+    offenders: int = 20,
+) -> AuditReport:
+    """Audit again and again until no job is pending or the time is over, and return the last report."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        report = audit(kafka, topics, progress=progress, offenders=offenders)
+        left = deadline - time.monotonic()
+        if not report.pending or left <= 0:
+            return report
+        time.sleep(min(left, _PAUSE_SECONDS))
+
+
+def _shown(reader: BoundedReader, progress: Progress | None) -> Iterator[Record]:
+    display = progress("auditing", reader.total) if progress else contextlib.nullcontext(_ignore)
+    with display as show:
+        while not reader.finished:
+            yield from reader.read(_AT_ONCE, _POLL_SECONDS)
+            show(reader.passed)
+
+
+def _ignore(_behind: int) -> None:
+    pass
+
+
+def _notes(cut: Cut, kafka: KafkaSettings, report: AuditReport) -> tuple[str, ...]:
+    notes = []
+    if not cut.positions and report.jobs:
+        notes.append(
+            f"The group {kafka.group_id} has committed nothing on these topics: look whether that is its name,"
+            " or whether workers run."
+        )
+    if report.strangers:
+        notes.append(f"{report.strangers} records on the outcome topics name no job; they are not counted.")
+    return tuple(notes)

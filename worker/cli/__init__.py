@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "ocr": None,
     "submit": None,
     "tail": None,
+    "audit": None,
     "synth": "evaluation",
     "models": "models",
     "local": "models",

@@ -48,7 +48,7 @@ class TopicDescription:
 
 def is_reachable(bootstrap_servers: str, client_options: Mapping[str, str] | None = None) -> bool:
     """Whether a broker answers within two seconds."""
-    client = _client(bootstrap_servers, client_options)
+    client = admin_client(bootstrap_servers, client_options)
     try:
         return bool(client.list_topics(timeout=_PROBE_SECONDS).brokers)
     except KafkaException:
@@ -63,10 +63,10 @@ def create_topics(
     librdkafka's mock cluster cannot be told to create a topic; there each comes with four partitions.
     Raises BrokerError.
     """
-    client = _client(bootstrap_servers, client_options)
+    client = admin_client(bootstrap_servers, client_options)
     wanted = list(topics)
-    with _translated(bootstrap_servers):
-        if _is_mock(client.list_topics(timeout=_TIMEOUT_SECONDS).cluster_id):
+    with translated(bootstrap_servers):
+        if is_mock(client.list_topics(timeout=_TIMEOUT_SECONDS).cluster_id):
             for topic in wanted:
                 client.list_topics(topic.name, timeout=_TIMEOUT_SECONDS)
             return
@@ -126,22 +126,24 @@ def describe_cluster(
 def _describe(
     bootstrap_servers: str, names: Iterable[str], client_options: Mapping[str, str] | None, timeout_seconds: float
 ) -> tuple[str, dict[str, TopicDescription]]:
-    client = _client(bootstrap_servers, client_options)
-    with _translated(bootstrap_servers):
+    client = admin_client(bootstrap_servers, client_options)
+    with translated(bootstrap_servers):
         metadata = client.list_topics(timeout=timeout_seconds)
         found = {name: metadata.topics[name] for name in names if name in metadata.topics}
-        sizes = {} if _is_mock(metadata.cluster_id) else _max_message_bytes(client, found)
+        sizes = {} if is_mock(metadata.cluster_id) else _max_message_bytes(client, found)
     topics = {name: TopicDescription(name, len(topic.partitions), sizes.get(name)) for name, topic in found.items()}
     return metadata.cluster_id or "", topics
 
 
-def _client(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> AdminClient:
+def admin_client(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> AdminClient:
+    """Return a client to ask with, inside `translated`. Raises BrokerError."""
     options: dict[str, str | int | float | bool] = {**(client_options or {}), "bootstrap.servers": bootstrap_servers}
-    with _translated(bootstrap_servers):
+    with translated(bootstrap_servers):
         return AdminClient(options, logger=_LOGGER)
 
 
-def _is_mock(cluster_id: str | None) -> bool:
+def is_mock(cluster_id: str | None) -> bool:
+    """Whether this is librdkafka's mock cluster, which knows no configs."""
     return (cluster_id or "").startswith(MOCK_CLUSTER_PREFIX)
 
 
@@ -170,7 +172,8 @@ def _existing_allowed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _translated(bootstrap_servers: str) -> Iterator[None]:
+def translated(bootstrap_servers: str) -> Iterator[None]:
+    """Let errors of librdkafka leave as BrokerError."""
     try:
         yield
     except KafkaException as error:

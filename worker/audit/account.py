@@ -1,0 +1,134 @@
+"""From records to the report, whatever they were read from."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from worker.adapters.kafka.cut import Cut, Gap
+from worker.audit.entries import Classifier, Later, Stranger, Unreadable, kinds_of
+from worker.audit.ledger import Ledger
+from worker.audit.report import AuditReport, Offender
+from worker.audit.verdict import Chain, Entry, Kind, State
+from worker.domain.records import Coordinate, Record
+from worker.settings import TopicSettings
+
+_NAMED_STATES = {
+    State.LOST: "lost: done, and nothing came of it",
+    State.UNVERIFIABLE: "unverifiable: what would show its way is gone",
+    State.PENDING: "pending",
+}
+_DEDUP = "two identities: its results have different ids"
+_CONTRADICTORY = "contradictory: completed and given up in one replay generation"
+_MISMATCHED = "mismatched: a result of something else than this job holds"
+_CONFLICTING = "conflicting: results of one id differ in what was read"
+_UNREADABLE = "unreadable: not a result"
+
+
+@dataclass(slots=True)
+class _Offenders:
+    """At most `limit` by name for each problem."""
+
+    limit: int
+    named: dict[str, list[Offender]] = field(default_factory=dict)
+
+    def note(self, problem: str, origin: Coordinate, records: Collection[Coordinate]) -> None:
+        listed = self.named.setdefault(problem, [])
+        if len(listed) < self.limit:
+            listed.append(Offender(problem, origin, tuple(records)))
+
+    def all(self) -> tuple[Offender, ...]:
+        return tuple(offender for listed in self.named.values() for offender in listed)
+
+
+def account(
+    records: Iterable[Record],
+    cut: Cut,
+    topics: TopicSettings,
+    *,
+    find_gaps: Callable[[], Iterable[Gap]] = tuple,
+    offenders: int = 20,
+) -> AuditReport:
+    """Account for every job among the records up to a cut.
+
+    `find_gaps` is asked once all records were read: what is removed meanwhile must count as removed.
+    """
+    began, named, passed = time.monotonic(), _Offenders(offenders), Counter[str]()
+    with Ledger() as ledger:
+        _enter(records, Classifier(topics, cut), ledger, named, passed)
+        gaps = (*cut.gaps, *find_gaps())
+        outcome_topics = {topic for topic, kind in kinds_of(topics).items() if kind is not Kind.JOB}
+        tally = _judge(ledger, named, outcomes_have_gaps=any(gap.topic in outcome_topics for gap in gaps))
+        conflicting, conflicts = ledger.conflicts(offenders)
+        for conflict in conflicts:
+            named.note(_CONFLICTING, conflict.origin, conflict.records)
+        counts, copies = ledger.counts(), ledger.dead_letter_copies()
+    return AuditReport(
+        jobs=sum(tally[state] for state in State),
+        completed=tally[State.COMPLETED],
+        dead_lettered=tally[State.DEAD_LETTERED],
+        parked=tally[State.PARKED],
+        pending=tally[State.PENDING],
+        lost=tally[State.LOST],
+        unverifiable=tally[State.UNVERIFIABLE],
+        result_records=counts[Kind.RESULT],
+        duplicates=tally["duplicates"],
+        duplicates_after_dedup=tally[_DEDUP],
+        conflicting=conflicting,
+        mismatched=tally[_MISMATCHED],
+        contradictory=tally[_CONTRADICTORY],
+        unreadable=passed["unreadable"],
+        dead_letter_records=counts[Kind.DEAD_LETTER],
+        duplicate_dead_letters=copies,
+        parked_records=counts[Kind.PARKED],
+        retries=counts[Kind.RETRY],
+        replays=counts[Kind.REPLAY],
+        strangers=passed["strangers"],
+        records=passed["records"],
+        seconds=time.monotonic() - began,
+        gaps=tuple(gap.sentence for gap in gaps),
+        offenders=named.all(),
+    )
+
+
+def _enter(
+    records: Iterable[Record], classifier: Classifier, ledger: Ledger, named: _Offenders, passed: Counter[str]
+) -> None:
+    for record in records:
+        passed["records"] += 1
+        match classifier.found(record):
+            case Entry() as entry:
+                ledger.add(entry)
+            case Unreadable(origin, at):
+                passed["unreadable"] += 1
+                named.note(_UNREADABLE, origin, [at])
+            case Stranger():
+                passed["strangers"] += 1
+            case Later():
+                passed["later"] += 1
+
+
+def _judge(ledger: Ledger, named: _Offenders, *, outcomes_have_gaps: bool) -> Counter[str]:
+    tally = Counter[str]()
+    for chain in ledger.chains():
+        state = chain.state(outcomes_have_gaps=outcomes_have_gaps)
+        tally[state] += 1
+        if state in _NAMED_STATES:
+            named.note(_NAMED_STATES[state], chain.origin, chain.evidence)
+        if chain.results:
+            _compare_results(chain, tally, named)
+    return tally
+
+
+def _compare_results(chain: Chain, tally: Counter[str], named: _Offenders) -> None:
+    tally["duplicates"] += chain.results - 1
+    extra = len(chain.result_identities) - 1
+    if extra:
+        tally[_DEDUP] += extra
+        named.note(_DEDUP, chain.origin, chain.result_identities.values())
+    if chain.is_contradictory:
+        tally[_CONTRADICTORY] += 1
+        named.note(_CONTRADICTORY, chain.origin, chain.evidence)
+    if chain.mismatched:
+        tally[_MISMATCHED] += 1
+        named.note(_MISMATCHED, chain.origin, chain.mismatched)

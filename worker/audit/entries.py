@@ -1,0 +1,125 @@
+"""From a record to what the audit keeps of it: coordinates and digests, never text off a label.
+
+Invariant: nothing here raises, whatever the bytes; a record that is none of ours becomes a `Stranger`, and a result
+that holds no result `Unreadable`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from worker.adapters.kafka.cut import Cut
+from worker.audit.verdict import Entry, Kind
+from worker.domain.errors import JobError
+from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders
+from worker.domain.job import parse_job
+from worker.domain.offsets import decode_done
+from worker.domain.records import Coordinate, Record, TopicPartition
+from worker.settings import TopicSettings
+
+_DIGEST_BYTES: Final = 16
+_MAX_INTEGER: Final = 2**63 - 1  # headers may hold any digits, and the ledger 64 bits
+_LETTER_ID: Final = DEAD_LETTER_PREFIX + "id"
+
+
+class Later(NamedTuple):
+    """A record of a job that came after the cut."""
+
+
+class Stranger(NamedTuple):
+    """A record on an outcome topic that names no job."""
+
+
+class Unreadable(NamedTuple):
+    """A record on the result topic that names a job and holds no result."""
+
+    origin: Coordinate
+    at: Coordinate
+
+
+Found = Entry | Later | Stranger | Unreadable
+
+
+def kinds_of(topics: TopicSettings) -> dict[str, Kind]:
+    """Return what the records of each audited topic are."""
+    return {
+        topics.jobs: Kind.JOB,
+        **dict.fromkeys(topics.retry_topics, Kind.RETRY),
+        topics.replay_topic: Kind.REPLAY,
+        topics.results: Kind.RESULT,
+        topics.dead_letters: Kind.DEAD_LETTER,
+        topics.parked_topic: Kind.PARKED,
+    }
+
+
+class Classifier:
+    """Knows the topics and the cut."""
+
+    def __init__(self, topics: TopicSettings, cut: Cut) -> None:
+        self._kinds = kinds_of(topics)
+        self._ends = cut.ends
+        self._bases = {partition: point.offset for partition, point in cut.positions.items()}
+        self._done = {partition: decode_done(point) for partition, point in cut.positions.items()}
+
+    def found(self, record: Record) -> Found:
+        """Return what a record of an audited topic says."""
+        kind, derived = self._kinds[record.coordinate.topic], DerivedHeaders.of(record)
+        origin_kind = self._kinds.get(derived.origin.topic)
+        if not kind.is_input and origin_kind is not None and not origin_kind.is_input:
+            return Stranger()
+        if origin_kind is not None and self._is_later(derived.origin):
+            return Later()
+        is_root = kind.is_input and (origin_kind is None or derived.origin == record.coordinate)
+        entry = Entry(
+            origin=derived.origin._replace(offset=min(derived.origin.offset, _MAX_INTEGER)),
+            generation=min(derived.replay_count, _MAX_INTEGER),
+            kind=kind,
+            is_root=is_root,
+            done=kind.is_input and self._is_done(record.coordinate),
+            attempt=min(derived.attempt, _MAX_INTEGER),
+            at=record.coordinate,
+            timestamp_ms=record.timestamp_ms,
+        )
+        if kind is Kind.RESULT:
+            return _with_reading(entry, record)
+        if kind is Kind.DEAD_LETTER:
+            return entry._replace(identity=digest(record.header(_LETTER_ID) or str(record.coordinate)))
+        return entry._replace(identity=_expected(record)) if is_root else entry
+
+    def _is_later(self, origin: Coordinate) -> bool:
+        return origin.offset >= self._ends.get(TopicPartition(origin.topic, origin.partition), 0)
+
+    def _is_done(self, at: Coordinate) -> bool:
+        partition = TopicPartition(at.topic, at.partition)
+        base = self._bases.get(partition)
+        return base is not None and (at.offset < base or at.offset in self._done[partition])
+
+
+def digest(text: str) -> bytes:
+    """Return 16 bytes that stand for a text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+
+
+def _expected(record: Record) -> bytes | None:
+    """Return the identity that a result of this job must have; None where its picture is not in the record."""
+    try:
+        return digest(parse_job(record).result_id)
+    except JobError:
+        return None
+
+
+def _with_reading(entry: Entry, record: Record) -> Entry | Unreadable:
+    try:
+        document = json.loads(record.value or b"")
+        lines = [[line["text"] for line in page["lines"]] for page in document["pages"]]
+        reading = json.dumps([document["image"]["sha256"], lines])
+        return entry._replace(
+            identity=digest(str(document["result_id"])), reading=digest(reading), models=_models(document)
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return Unreadable(entry.origin, entry.at)
+
+
+def _models(document: Mapping[str, Any]) -> bytes:
+    return digest(json.dumps(document.get("models"), sort_keys=True))

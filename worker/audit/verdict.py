@@ -1,0 +1,158 @@
+"""What became of a job: the rules, over what the topics hold of it.
+
+The unit is the origin's coordinate. Of its records only those of the newest replay generation decide, because each
+replay begins the job anew:
+
+| in the newest generation                               | the job is                          |
+| ------------------------------------------------------ | ----------------------------------- |
+| (its own record was not seen)                          | unverifiable                        |
+| results, neither dead letter nor parked                | completed                           |
+| parked, no result                                      | parked                              |
+| dead letters, neither result nor parked                | dead-lettered                       |
+| results, and dead letters or parked                    | as the latest of them says; and     |
+|                                                        | contradictory                       |
+| none of these, an input that the group has not done    | pending                             |
+| none of these, all inputs done, outcomes have gaps     | unverifiable                        |
+| none of these, all inputs done, outcomes have no gaps  | lost                                |
+
+Inputs are records on the topics of jobs, retries and replays; a retry needs no row of its own, because it is an input
+again. The table is whole: a newest generation without result, dead letter and parked record has an input, or there
+would be no such generation. An origin that is on no audited topic has no record of its own to be seen: any input
+stands for it.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+from worker.domain.records import Coordinate
+
+
+class Kind(IntEnum):
+    """What a record is, by its topic. Inputs come first; results after all inputs."""
+
+    JOB = 0
+    RETRY = 1
+    REPLAY = 2
+    RESULT = 3
+    DEAD_LETTER = 4
+    PARKED = 5
+
+    @property
+    def is_input(self) -> bool:
+        """Whether workers read such records."""
+        return self <= Kind.REPLAY
+
+
+class State(StrEnum):
+    """What became of a job."""
+
+    COMPLETED = "completed"
+    DEAD_LETTERED = "dead_lettered"
+    PARKED = "parked"
+    PENDING = "pending"
+    LOST = "lost"
+    UNVERIFIABLE = "unverifiable"
+
+
+_STATES = {Kind.RESULT: State.COMPLETED, Kind.DEAD_LETTER: State.DEAD_LETTERED, Kind.PARKED: State.PARKED}
+
+
+class Entry(NamedTuple):
+    """What the audit keeps of a record.
+
+    `is_root` says that the record is its own origin, or stands for one that is on no audited topic; `done` that the
+    group's positions have passed an input. Digests are None where a record has none: `identity` is a result's id, or
+    the id that a result of this job must have, or a dead letter's; `reading` covers what was read, `models` with what.
+    """
+
+    origin: Coordinate
+    generation: int
+    kind: Kind
+    is_root: bool
+    done: bool
+    attempt: int
+    at: Coordinate
+    timestamp_ms: int
+    identity: bytes | None = None
+    reading: bytes | None = None
+    models: bytes | None = None
+
+
+class Chain:
+    """All that was seen of one job, in constant memory but for its distinct identities; entries come in any order."""
+
+    def __init__(self, origin: Coordinate) -> None:
+        self.origin = origin
+        self.is_rooted = False
+        self.generation = -1
+        self.expected_identity: bytes | None = None
+        self.results = 0
+        self.result_identities: dict[bytes, Coordinate] = {}
+        self._latest: dict[Kind, Entry] = {}
+        self._open: Entry | None = None
+        self._last_done: Entry | None = None
+
+    def take(self, entry: Entry) -> None:
+        """Note one record of the job."""
+        if entry.is_root:
+            self.is_rooted = True
+            self.expected_identity = entry.identity or self.expected_identity
+        if entry.kind is Kind.RESULT:
+            self.results += 1
+            self.result_identities.setdefault(entry.identity or b"", entry.at)
+        if entry.generation > self.generation:
+            self.generation = entry.generation
+            self._latest, self._open, self._last_done = {}, None, None
+        if entry.generation == self.generation:
+            self._take_newest(entry)
+
+    def _take_newest(self, entry: Entry) -> None:
+        if not entry.kind.is_input:
+            self._latest[entry.kind] = _later(self._latest.get(entry.kind), entry)
+        elif entry.done:
+            self._last_done = _later(self._last_done, entry)
+        else:
+            self._open = _later(self._open, entry)
+
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether one generation, the newest, both has a result and was given up."""
+        return Kind.RESULT in self._latest and len(self._latest) > 1
+
+    @property
+    def mismatched(self) -> list[Coordinate]:
+        """Results of another picture or job than this one; empty where the job does not say what it expects."""
+        if self.expected_identity is None:
+            return []
+        return [at for identity, at in self.result_identities.items() if identity != self.expected_identity]
+
+    def state(self, *, outcomes_have_gaps: bool) -> State:
+        """Decide by the table above."""
+        if not self.is_rooted:
+            return State.UNVERIFIABLE
+        if self.is_contradictory:
+            return _STATES[max(self._latest.values(), key=_order).kind]
+        for kind in (Kind.RESULT, Kind.PARKED, Kind.DEAD_LETTER):
+            if kind in self._latest:
+                return _STATES[kind]
+        if self._open is not None:
+            return State.PENDING
+        return State.UNVERIFIABLE if outcomes_have_gaps else State.LOST
+
+    @property
+    def evidence(self) -> tuple[Coordinate, ...]:
+        """The records that show the state: how the newest generation ended, else the last that workers were given."""
+        ends = sorted(self._latest.values(), key=_order)
+        if ends:
+            return tuple(entry.at for entry in ends)
+        last = self._open or self._last_done
+        return (last.at,) if last else ()
+
+
+def _later(known: Entry | None, entry: Entry) -> Entry:
+    return entry if known is None or _order(entry) > _order(known) else known
+
+
+def _order(entry: Entry) -> tuple[int, int]:
+    # Topics have no order among them but time; attempts settle what falls into one millisecond.
+    return (entry.timestamp_ms, entry.attempt)

@@ -1,0 +1,50 @@
+"""`labelwire audit`."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from worker import settings
+from worker.audit.report import AuditReport
+from worker.audit.run import audit_until_settled
+from worker.reporting.formats import whole
+from worker.reporting.progress import reaching
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def audit(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="How many are named for each problem.")] = 20,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to repeat it while jobs are pending.")] = 0.0,
+    complete: Annotated[bool, typer.Option("--complete", help="Fail where jobs are pending.")] = False,
+) -> None:
+    """Prove that every job has exactly one outcome, and name those that have not. Looks only; workers may run."""
+    chosen = settings.load()
+    report = audit_until_settled(chosen.kafka, chosen.topics, wait_seconds=wait, progress=reaching, offenders=limit)
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=2))
+    else:
+        _show(report)
+    if not report.is_sound or (complete and report.pending):
+        raise typer.Exit(1)
+
+
+def _show(report: AuditReport) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for sentence in (*report.gaps, *report.notes):
+        console.print(sentence, markup=False)
+    table = Table(box=None, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for count, what in report.lines():
+        table.add_row(whole(count), what)
+    console.print(table)
+    for offender in report.offenders:
+        console.print(str(offender), markup=False)
+    console.print(report.verdict(), markup=False)
