@@ -91,8 +91,8 @@ def threads(settings: Settings) -> int:
     return settings.runtime.threads or usable_cores()
 
 
-def build(settings: Settings, ports: Ports, executor: Executor) -> Worker:
-    """Put a worker together out of settings and ports."""
+def build(settings: Settings, ports: Ports, executor: Executor, reader: ModelReader | None = None) -> Worker:
+    """Put a worker together out of settings and ports; `reader` is one that reads otherwise than production does."""
     limits, runtime, topics = settings.limits, settings.runtime, settings.topics
     max_jobs = limits.max_jobs or _JOBS_PER_CORE * threads(settings)
     intake = IntakeLimits(records=2 * max_jobs, held_bytes=limits.max_inflight_bytes)
@@ -101,7 +101,7 @@ def build(settings: Settings, ports: Ports, executor: Executor) -> Worker:
     in_key_order = runtime.ordering == "key"
     retry_topics = () if in_key_order else topics.retry_topics
     destination = Destination(topics.results, topics.dead_letters, retry_topics)
-    reader = make_reader(settings, ports.backend, executor, ports.clock)
+    reader = reader or make_reader(settings, ports.backend, executor, ports.clock)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     budget = AttemptBudget(runtime.attempt_seconds)
