@@ -5,6 +5,7 @@ No event carries text read off a label, a record's key or its value.
 
 from dataclasses import dataclass
 
+from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, Stage
 from worker.domain.records import Coordinate, TopicPartition
 
@@ -86,6 +87,14 @@ class InferenceRetried:
 
 
 @dataclass(frozen=True, slots=True)
+class CircuitChanged:
+    """From now on requests to a model pass, or only a probe does, or nothing."""
+
+    model: str
+    state: CircuitState
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionsChanged:
     """Partitions came or went: `kind` is assigned, revoked or lost."""
 
@@ -132,6 +141,7 @@ Event = (
     | ReaderCrashed
     | InferenceFinished
     | InferenceRetried
+    | CircuitChanged
     | PartitionsChanged
     | InflightChanged
     | LagObserved

@@ -34,7 +34,7 @@ class LaneShares:
 class Places:
     """The places for requests to one server."""
 
-    def __init__(self, limit: InflightLimit, clock: Clock, shares: LaneShares = LaneShares()) -> None:  # noqa: B008 - frozen
+    def __init__(self, limit: InflightLimit, clock: Clock, shares: LaneShares = LaneShares()) -> None:
         self._limit = limit
         self._clock = clock
         self._shares = shares

@@ -22,6 +22,7 @@ _NAMES: dict[type, tuple[str, str]] = {
     events.JobRetried: ("warning", "job tried again"),
     events.ReaderCrashed: ("warning", "the reader of a suspect crashed"),
     events.InferenceRetried: ("info", "inference retried"),
+    events.CircuitChanged: ("warning", "circuit changed"),
     events.PartitionsChanged: ("info", "partitions changed"),
     events.ReadinessChanged: ("info", "readiness changed"),
     events.CommitFailed: ("warning", "commit failed"),

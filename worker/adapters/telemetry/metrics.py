@@ -6,10 +6,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from worker import __version__
 from worker.domain import events
+from worker.domain.circuit import CircuitState
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _AGE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
 _LINES = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000)
+_CIRCUIT_STATES = (CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN)
 _CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 
 
@@ -52,6 +54,7 @@ class Metrics:
         self.triton_retries = counter("triton_retries_total", "Requests sent to Triton again.", "model", "reason")
         self.dead_letters = counter("dead_letters_total", "Dead letters written.", "error_code")
         self.rebalances = counter("rebalances_total", "Partitions came or went.", "kind")
+        self.circuit_state = gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "model")
         self.inflight_jobs = gauge("inflight_jobs", "Jobs that are read now.")
         self.inflight_pixels = gauge("inflight_pixels", "Pixels that are held now.")
         self.lag = gauge("partition_lag", "Records not yet taken.", "topic", "partition")
@@ -92,6 +95,10 @@ class Metrics:
     @_count.register
     def _inference_retried(self, event: events.InferenceRetried) -> None:
         self.triton_retries.labels(event.model, event.reason).inc()
+
+    @_count.register
+    def _circuit_changed(self, event: events.CircuitChanged) -> None:
+        self.circuit_state.labels(event.model).set(_CIRCUIT_STATES.index(event.state))
 
     @_count.register
     def _partitions_changed(self, event: events.PartitionsChanged) -> None:

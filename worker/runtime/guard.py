@@ -1,0 +1,283 @@
+"""What stands before the server of models: a circuit for each model, an adaptive limit in flight, and two lanes.
+
+Invariants: an error that is the server's and not the job's reaches the caller only when the request's time is over,
+and that time stands while a circuit is open or the server is overloaded; so no job pays for an outage with an attempt.
+A request that is cancelled, wherever it waits, leaves nothing behind.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from worker.domain.circuit import CircuitPolicy
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.events import InferenceRetried
+from worker.domain.inflight import InflightLimit
+from worker.ports import Clock, EventSink, InferenceBackend, ModelDescription, Tensor
+from worker.runtime.admission import CURRENT_LANE, Lane
+from worker.runtime.circuits import BlankRequest, Circuits
+from worker.runtime.places import LaneShares, Places
+from worker.runtime.working_time import WorkingTime
+from worker.settings import TritonSettings
+
+_RESEND_INITIAL_SECONDS: Final = 0.1
+_RESEND_MAX_SECONDS: Final = 1.0
+_SLOW_DOWN_INITIAL_SECONDS: Final = 0.25
+_SLOW_DOWN_MAX_SECONDS: Final = 4.0
+# So long after its last sign of overload the server counts as overloaded.
+_OVERLOAD_SECONDS: Final = 5.0
+# A request of the large lane holds no more while small ones are about: 2,560 columns of lines of 48 pixels, some 80 ms
+# of a CPU core. A tile is one row and cannot be cut.
+_PIECE_BYTES: Final = 2560 * 48 * 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request; `deadline` is in working time."""
+
+    model: str
+    inputs: Mapping[str, Tensor]
+    outputs: Sequence[str]
+    request_id: str
+    deadline: float
+    lane: Lane
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.inputs.values())
+
+    def cut(self, start: int, stop: int) -> "_Request":
+        return replace(self, inputs={name: tensor[start:stop] for name, tensor in self.inputs.items()})
+
+
+class Guard:
+    """An `InferenceBackend` before another one.
+
+    `working_time` is a clock that stands while the server is away or overloaded: budgets are to be measured by it.
+    """
+
+    def __init__(
+        self,
+        backend: InferenceBackend,
+        settings: TritonSettings,
+        clock: Clock,
+        event_sink: EventSink,
+        *,
+        chance: random.Random | None = None,
+        shares: LaneShares = LaneShares(),  # noqa: B008 - frozen
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._events = event_sink
+        self._chance = chance or random.Random()  # noqa: S311 - jitter is no secret
+        self.working_time = WorkingTime(clock)
+        self._limit = InflightLimit(settings.max_inflight_requests)
+        self._places = Places(self._limit, clock, shares)
+        policy = CircuitPolicy(
+            failures=settings.circuit_failures,
+            cooldown_seconds=settings.circuit_cooldown_seconds,
+            max_cooldown_seconds=settings.circuit_max_cooldown_seconds,
+        )
+        self._circuits = Circuits(backend, policy, clock, event_sink, self._chance, self._circuits_changed)
+        self._open_listeners: list[Callable[[bool], None]] = []
+        self._hold_listeners: list[Callable[[bool], None]] = []
+        self._was_open = self._held = False
+        self._paused_until = float("-inf")
+        self._overloads = 0
+        self._overloaded_at: float | None = None
+        self._closed = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the circuit of any model is open, so that no new work should be begun."""
+        return self._circuits.is_open
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be under way now."""
+        return self._limit.limit
+
+    def on_open(self, listener: Callable[[bool], None]) -> None:
+        """Have `listener(is_open)` called whenever `is_open` changes."""
+        self._open_listeners.append(listener)
+
+    def on_hold(self, listener: Callable[[bool], None]) -> None:
+        """Have `listener(True)` called when the working time stops, and `listener(False)` when it goes on."""
+        self._hold_listeners.append(listener)
+
+    def probe_soon(self) -> None:
+        """Do not wait for the cooldown: there is a sign that the server is back."""
+        self._circuits.hasten()
+
+    async def ready(self) -> bool:
+        """Say whether the server answers and calls itself ready; never raises."""
+        return await self._backend.ready()
+
+    async def describe(self, model: str) -> ModelDescription | None:
+        """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
+        return await self._backend.describe(model)
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        *,
+        timeout_seconds: float,
+        request_id: str = "",
+    ) -> Mapping[str, Tensor]:
+        """Run one request; all tensors have a leading batch dimension.
+
+        It has `timeout_seconds` of working time. Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED,
+        INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
+        """
+        deadline = self.working_time.monotonic() + timeout_seconds
+        request = _Request(model, inputs, outputs, request_id, deadline, CURRENT_LANE.get())
+        answers = [await self._answer(piece) for piece in self._pieces(request)]
+        if len(answers) == 1:
+            return answers[0]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in outputs}
+
+    async def close(self) -> None:
+        """Close the server's connections; requests that wait end as INFERENCE_UNAVAILABLE."""
+        self._closed = True
+        await self._backend.close()
+        await self._circuits.close()
+
+    def _pieces(self, request: _Request) -> Iterator[_Request]:
+        """Cut what is left of a large request when its turn comes, by what is about then."""
+        start = 0
+        while start < request.rows:
+            stop = request.rows
+            if request.lane is Lane.LARGE and self._places.small_about:
+                row_bytes = request.size_bytes // request.rows
+                stop = min(stop, start + max(1, _PIECE_BYTES // max(1, row_bytes)))
+            yield request if stop - start == request.rows else request.cut(start, stop)
+            start = stop
+
+    async def _answer(self, request: _Request) -> Mapping[str, Tensor]:
+        failures = 0
+        while True:
+            await self._until_open_road(request.model)
+            try:
+                async with self._places.place(request.lane):
+                    if not self._is_open_road(request.model):
+                        continue  # the road was closed while this request waited for its place
+                    return await self._ask(request)
+            except JobError as error:
+                pause_seconds = self._pause_after(request.model, error, failures)
+                left_seconds = request.deadline - self.working_time.monotonic()
+                if pause_seconds is None or left_seconds <= pause_seconds:
+                    raise
+                reason = str(error.code).removeprefix("INFERENCE_").lower()
+                self._events.emit(InferenceRetried(request.model, reason))
+            failures += 1
+            await self._clock.sleep(pause_seconds)
+
+    def _is_open_road(self, model: str) -> bool:
+        return self._circuits.passes(model) and self._clock.monotonic() >= self._paused_until
+
+    async def _until_open_road(self, model: str) -> None:
+        while not self._is_open_road(model):
+            await self._circuits.until_passes(model)
+            left_seconds = self._paused_until - self._clock.monotonic()
+            if left_seconds > 0:
+                await self._clock.sleep(left_seconds)
+
+    def _pause_after(self, model: str, error: JobError, failures: int) -> float | None:
+        """Return the seconds after which a request is sent again, None if it is not."""
+        if self._closed:
+            return None
+        if error.code is ErrorCode.INFERENCE_OVERLOADED:
+            return 0.0  # all requests pause
+        passes = self._circuits.passes(model)
+        if error.code is ErrorCode.INFERENCE_FAILED:
+            # With the circuit open it is the server that fails and not this picture.
+            return None if passes else 0.0
+        if error.code is not ErrorCode.INFERENCE_UNAVAILABLE:
+            return None
+        longest = min(_RESEND_MAX_SECONDS, _RESEND_INITIAL_SECONDS * 2.0 ** min(failures, 16))
+        return self._jittered(longest) if passes else 0.0
+
+    async def _ask(self, request: _Request) -> Mapping[str, Tensor]:
+        left_seconds = request.deadline - self.working_time.monotonic()
+        if left_seconds <= 0:
+            raise JobError(
+                ErrorCode.INFERENCE_OVERLOADED,
+                f"Among {self._limit.limit} requests in flight no place was free for {request.model} in time.",
+            )
+        sent_at = self._clock.monotonic()
+        try:
+            answer = await self._backend.infer(
+                request.model,
+                request.inputs,
+                request.outputs,
+                timeout_seconds=left_seconds,
+                request_id=request.request_id,
+            )
+        except JobError as error:
+            self._note_failure(request, error, sent_at)
+            raise
+        self._note_success(request, sent_at)
+        return answer
+
+    def _note_success(self, request: _Request, sent_at: float) -> None:
+        self._overloads = 0
+        self._limit.succeeded(sent_at)
+        self._circuits.succeeded(request.model, partial(BlankRequest.like, request.inputs, request.outputs))
+        if self._overloaded_at is not None and self._clock.monotonic() - self._overloaded_at >= _OVERLOAD_SECONDS:
+            self._overloaded_at = None
+            self._update_hold()
+
+    def _note_failure(self, request: _Request, error: JobError, sent_at: float) -> None:
+        blank = partial(BlankRequest.like, request.inputs, request.outputs)
+        if error.code is ErrorCode.INFERENCE_OVERLOADED:
+            was_at_floor = self._limit.at_floor
+            if self._slow_down(sent_at) and was_at_floor:
+                self._circuits.failed(request.model, blank)  # nothing is left to slow down
+        elif error.code in {ErrorCode.INFERENCE_UNAVAILABLE, ErrorCode.INFERENCE_FAILED}:
+            self._circuits.failed(request.model, blank)
+        else:
+            self._circuits.succeeded(request.model, blank)  # a refusal is an answer
+
+    def _slow_down(self, sent_at: float) -> bool:
+        now = self._clock.monotonic()
+        if not self._limit.overloaded(sent_at, now):
+            return False
+        longest = min(_SLOW_DOWN_MAX_SECONDS, _SLOW_DOWN_INITIAL_SECONDS * 2.0 ** min(self._overloads, 16))
+        self._overloads += 1
+        self._paused_until = now + self._jittered(longest)
+        self._overloaded_at = now
+        self._update_hold()
+        return True
+
+    def _jittered(self, longest_seconds: float) -> float:
+        return longest_seconds * (0.5 + self._chance.random() / 2)
+
+    def _circuits_changed(self) -> None:
+        self._update_hold()
+        is_open = self._circuits.is_open
+        if is_open is not self._was_open:
+            self._was_open = is_open
+            for listener in self._open_listeners:
+                listener(is_open)
+
+    def _update_hold(self) -> None:
+        held = self._circuits.is_open or self._overloaded_at is not None
+        if held is self._held:
+            return
+        self._held = held
+        if held:
+            self.working_time.stand()
+        else:
+            self.working_time.go_on()
+        for listener in self._hold_listeners:
+            listener(held)
