@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "ocr": None,
     "submit": None,
     "tail": None,
+    "dlq": None,
     "audit": None,
     "synth": "evaluation",
     "models": "models",

@@ -36,6 +36,21 @@ class Filters:
     fingerprints: tuple[str, ...] = ()
     limit: int | None = None
 
+    def in_words(self) -> str:
+        """Return which letters are meant, for a report."""
+        kinds = {
+            "code": self.codes,
+            "stage": self.stages,
+            "fingerprint": self.fingerprints,
+            "key": self.keys,
+            "header": self.headers,
+            "older than": (self.older_than,) if self.older_than else (),
+            "newer than": (self.newer_than,) if self.newer_than else (),
+        }
+        said = [f"{kind} {' or '.join(values)}" for kind, values in kinds.items() if values]
+        which = f"letters with {', '.join(said)}" if said else "all letters"
+        return which if self.limit is None else f"{which}, {self.limit} at most"
+
 
 def parse(filters: Filters) -> Selection:
     """Return the selection. Raises LabelwireError with a sentence for what cannot be meant."""

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from worker.dlq.letter import DeadLetter
 from worker.dlq.timeline import Timeline
 from worker.domain.records import Coordinate
 
 OTHER: Final = "(other)"
+_MOST_SKEW_MS: Final = 3_600_000
 _MOST_CLUSTERS: Final = 1000
 _MOST_CODES: Final = 24
 _MOST_NAME_CHARACTERS: Final = 64
@@ -28,6 +30,19 @@ class Sighting:
     message: str
     at_ms: int
     coordinate: Coordinate
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> "Sighting":
+        """Look at a letter. A failure that says it came about long after its record was written is not believed."""
+        written_ms, failed_ms = letter.record.timestamp_ms, letter.failed_at_ms
+        return cls(
+            code=letter.code,
+            stage=letter.stage,
+            fingerprint=letter.fingerprint,
+            message=letter.message,
+            at_ms=written_ms if 0 < written_ms < failed_ms - _MOST_SKEW_MS else failed_ms,
+            coordinate=letter.record.coordinate,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ set in the page's own face. The same data give the same bytes.
 """
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -26,6 +27,8 @@ _COLOURS: Final = {
     "#0a0005": "var(--series-5)",
 }
 _INK, _FAINT, _RULE = "#010101", "#020202", "#030303"
+_MOST_TIME_MARKS: Final = 6
+_FEWEST_TIME_BINS: Final = 12
 SERIES: Final = tuple(f"#0a000{number}" for number in range(1, 6))
 # Typed as anything: matplotlib's own type lists every key there is.
 _SETTINGS: Final[Any] = {
@@ -122,6 +125,30 @@ def batches(histogram: Mapping[int, int], label: str) -> Markup:
         axes.set_xlim(0.3, max(histogram) + 0.7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        return _svg(drawing)
+
+
+def over_time(series: Mapping[str, Sequence[float]], starts: Sequence[str], label: str) -> Markup:
+    """Return what happened in each of the bins that begin at `starts`, one series on top of the other."""
+    if not starts:
+        return _nothing()
+    with mpl.rc_context(_SETTINGS):
+        drawing = Figure(figsize=(6.4, 2.4))
+        axes = drawing.add_subplot()
+        below = [0.0] * len(starts)
+        for (name, counts), colour in zip(series.items(), _cycled(len(series)), strict=True):
+            axes.bar(range(len(starts)), counts, bottom=below, width=0.86, color=colour, label=name, linewidth=0)
+            below = [height + count for height, count in zip(below, counts, strict=True)]
+        marked = range(0, len(starts), max(1, math.ceil(len(starts) / _MOST_TIME_MARKS)))
+        axes.set_xticks(marked, [starts[place] for place in marked], fontsize=8)
+        axes.set_xlim(-0.6, max(len(starts), _FEWEST_TIME_BINS) - 0.4)
+        axes.set_xlabel(label)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=True, axis="y", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handlelength=0.9, borderaxespad=0)
         return _svg(drawing)
 
 

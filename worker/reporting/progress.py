@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _PLAIN_INTERVAL_SECONDS = 10.0
 
 Advance = Callable[[], None]
+Reach = Callable[[int], None]
 
 
 @contextmanager
@@ -26,6 +27,38 @@ def counted(what: str, total: int, console: Console | None = None) -> Iterator[A
     plain = _PlainCount(what, total, console)
     yield plain
     plain.close()
+
+
+@contextmanager
+def reaching(what: str, total: int, console: Console | None = None) -> Iterator[Reach]:
+    """Show how far along `what` is; the value is to be called with how much of `total` is behind."""
+    console = console or Console(stderr=True)
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda behind: bar.update(task, completed=behind)
+        return
+    yield _PlainReach(what, total, console)
+
+
+class _PlainReach:
+    """Says how far it is in lines, one in ten seconds: short work says nothing."""
+
+    def __init__(self, what: str, total: int, console: Console) -> None:
+        self._what = what
+        self._total = total
+        self._console = console
+        self._last = time.monotonic()
+
+    def __call__(self, behind: int) -> None:
+        """Take how much is behind."""
+        now = time.monotonic()
+        if now - self._last >= _PLAIN_INTERVAL_SECONDS:
+            self._last = now
+            self._console.print(
+                f"{self._what}: {behind} of {self._total}", markup=False, highlight=False, soft_wrap=True
+            )
 
 
 class _PlainCount:

@@ -1,0 +1,111 @@
+"""What the commands of `labelwire dlq` print."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from worker.dlq.export import MANIFEST, Exported
+from worker.dlq.filters import Filters
+from worker.dlq.listing import COLUMNS, Row
+from worker.dlq.showing import document, sections
+from worker.dlq.statistics import Statistics, figures
+from worker.dlq.statistics_text import told
+from worker.dlq.topic import Found
+from worker.domain.errors import LabelwireError
+from worker.reporting.formats import printable
+from worker.reporting.progress import Reach, reaching
+
+_STYLES: Final = ("", "dim", "yellow", "", "dim", "", "", "", "bold")
+_WIDTHS: Final = (0, 20, 21, 8, 11, 8, 7, 9, 0)
+_OFFSET_CHARACTERS: Final = 12
+_MOST_SENTENCES: Final = 10
+
+
+@contextmanager
+def listed(what: str, total: int, topic: str, *, as_json: bool) -> Iterator[tuple[Callable[[Row], None], Reach]]:
+    """Yield what prints a row and what hears how far the reading is: columns on a terminal, tabs elsewhere."""
+    console = Console()
+    if as_json or not console.is_terminal:
+        with reaching(what, total) as reached:
+            yield (_print_json if as_json else _print_plain), reached
+        return
+    widths = (len(topic) + _OFFSET_CHARACTERS, *_WIDTHS[1:])
+    # Rows and bar share a terminal, so both go through one console.
+    with reaching(what, total, console) as reached:
+        _print_columns(console, COLUMNS, ("dim",) * len(COLUMNS), widths)
+        yield lambda row: _print_columns(console, row.cells(), _STYLES, widths), reached
+
+
+def _print_json(row: Row) -> None:
+    print(json.dumps(row.document()), flush=True)
+
+
+def _print_plain(row: Row) -> None:
+    print("\t".join(row.cells()), flush=True)
+
+
+def _print_columns(console: Console, cells: tuple[str, ...], styles: tuple[str, ...], widths: tuple[int, ...]) -> None:
+    padded = [(cell.ljust(width) + "  ", style) for cell, style, width in zip(cells, styles, widths, strict=True)]
+    console.print(Text.assemble(*padded), no_wrap=True, overflow="ellipsis")
+
+
+def show_found(found: Found, *, with_values: bool, as_json: bool) -> None:
+    """Print one letter."""
+    if as_json:
+        print(
+            json.dumps(document(found.letter, with_values=with_values) | {"payload_missing": found.missing}, indent=2)
+        )
+        return
+    console = Console()
+    for title, pairs in sections(found.letter, with_values=with_values):
+        console.print(Text(title, style="bold"))
+        widest = max(len(name) for name, _ in pairs)
+        for name, text in pairs:
+            console.print(Text.assemble((f"  {name.ljust(widest)}  ", "dim"), text), soft_wrap=True)
+    if found.missing is not None:
+        console.print(Text(printable(found.missing), style="red"), soft_wrap=True)
+
+
+def show_statistics(statistics: Statistics, topic: str, *, as_json: bool) -> None:
+    """Print what was counted."""
+    if as_json:
+        print(json.dumps(figures(statistics, topic), indent=2))
+        return
+    Console().print(told(statistics, topic))
+
+
+def write_page(statistics: Statistics, topic: str, filters: Filters, path: Path) -> Path:
+    """Write the page. Raises LabelwireError if a package for it is missing, or the file cannot be written."""
+    try:
+        from worker.dlq.report import write_report  # noqa: PLC0415 - a pod in production has no matplotlib
+    except ModuleNotFoundError as error:
+        raise LabelwireError(
+            f"--html needs the package {error.name}: pip install 'labelwire[evaluation]', or use --json."
+        ) from error
+    try:
+        return write_report(statistics, topic, filters.in_words(), path)
+    except OSError as error:
+        raise LabelwireError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def summarise(exported: Exported, folder: Path, topic: str, *, as_json: bool) -> int:
+    """Print what came of an export and return the exit code: 1 if it is not whole."""
+    if not exported.written and not exported.present:
+        raise LabelwireError(f"No letter on {topic} matches, so nothing was written.")
+    if as_json:
+        summary = {"folder": str(folder), "written": exported.written, "present": exported.present}
+        print(json.dumps({**summary, "missing_payloads": exported.missing}, indent=2))
+    else:
+        before = f"; {exported.present} were there before" if exported.present else ""
+        print(f"{exported.written} letters are in {folder}, listed in {MANIFEST}{before}.")
+    for sentence in exported.missing[:_MOST_SENTENCES]:
+        print(printable(sentence), file=sys.stderr)
+    if len(exported.missing) > _MOST_SENTENCES:
+        print(f"{len(exported.missing)} payloads are missing in all.", file=sys.stderr)
+    return 1 if exported.missing else 0

@@ -1,0 +1,152 @@
+"""Dead letters as files: for each its payload, a JSON file that tells all, and a line in the manifest.
+
+Invariant: the manifest names a letter only when its files are whole, so an export that was cut short goes on where it
+stopped; nothing that the manifest names is written again, and nothing else is ever overwritten but the leavings of the
+same letter.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from worker.dlq.files import extension_of, longer_stem_of, put, stem_of, unwritable
+from worker.dlq.letter import DeadLetter
+from worker.dlq.payload import Fetch, Original, PayloadMissingError, original
+from worker.dlq.showing import document
+from worker.domain.errors import LabelwireError
+from worker.domain.records import Record
+
+MANIFEST: Final = "letters.jsonl"
+_PRIVATE: Final = 0o700  # payloads are customers' data
+
+
+@dataclass(slots=True)
+class Exported:
+    """What came of an export: letters written, those that were there already, and sentences on missing payloads."""
+
+    written: int = 0
+    present: int = 0
+    missing: list[str] = field(default_factory=list)
+
+
+def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume: bool) -> Exported:
+    """Write letters into a folder and return what came of it.
+
+    The folder must be empty or new, or with `resume` hold an export. It is made when the first letter comes. Raises
+    LabelwireError if it may not or cannot be written to, and what `fetch` raises.
+    """
+    present = _look(folder, resume=resume)
+    exported = Exported()
+    manifest: IO[bytes] | None = None
+    try:
+        for letter in letters:
+            if str(letter.record.coordinate) in present:
+                exported.present += 1
+                continue
+            manifest = manifest or _opened(folder)
+            line = _write(letter, folder, fetch, exported)
+            manifest.write(_json(line) + b"\n")
+            manifest.flush()
+            exported.written += 1
+    except OSError as error:
+        raise unwritable(folder / MANIFEST, error) from error
+    finally:
+        if manifest is not None:
+            manifest.close()
+    return exported
+
+
+def _look(folder: Path, *, resume: bool) -> set[str]:
+    """Return the coordinates that the folder holds. Raises LabelwireError if it is not one to write to."""
+    try:
+        names = {each.name for each in folder.iterdir()} if folder.exists() else set()
+        if not names:
+            return set()
+        if not resume:
+            raise LabelwireError(f"The folder {folder} is not empty: name another, or go on in it with --resume.")
+        if MANIFEST not in names:
+            raise LabelwireError(f"The folder {folder} holds no export to resume: it has no {MANIFEST}.")
+        return _present(folder / MANIFEST)
+    except OSError as error:
+        raise LabelwireError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
+
+
+def _present(manifest: Path) -> set[str]:
+    """Read the manifest, and cut a last line off that was not written to its end."""
+    found, whole_bytes = set(), 0
+    with manifest.open("r+b") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                found.add(str(json.loads(line)["coordinate"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise LabelwireError(f"{manifest}, line {number}, is not a letter of an export.") from error
+            whole_bytes += len(line)
+        file.truncate(whole_bytes)
+    return found
+
+
+def _opened(folder: Path) -> IO[bytes]:
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    return (folder / MANIFEST).open("ab")
+
+
+def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: Exported) -> dict[str, Any]:
+    """Write a letter's files and return its line of the manifest."""
+    job, sentence = _job(letter, fetch)
+    if sentence is not None:
+        exported.missing.append(sentence)
+    stem = _free_stem(letter, folder)
+    payload = None
+    if job is not None and job.value is not None:
+        # By the letter's own headers unless those stayed behind with the payload.
+        payload = stem + extension_of(_with_headers(letter.record, job))
+        put(folder / payload, job.value)
+    told = document(letter, with_values=True) | {"payload_file": payload, "payload_missing": sentence}
+    put(folder / f"{stem}.json", json.dumps(told, indent=2).encode() + b"\n")
+    return {
+        "coordinate": str(letter.record.coordinate),
+        "id": letter.id,
+        "code": letter.code,
+        "stage": letter.stage,
+        "fingerprint": letter.fingerprint,
+        "failed_at_ms": letter.failed_at_ms,
+        "job_id": told["job_id"],
+        "letter_file": f"{stem}.json",
+        "payload_file": payload,
+    }
+
+
+def _job(letter: DeadLetter, fetch: Fetch) -> tuple[Original | None, str | None]:
+    try:
+        return original(letter.record, fetch), None
+    except PayloadMissingError as error:
+        return None, str(error)
+
+
+def _with_headers(record: Record, job: Original) -> Record:
+    return Record(record.coordinate, job.key, job.value, job.headers, record.timestamp_ms)
+
+
+def _free_stem(letter: DeadLetter, folder: Path) -> str:
+    """Return a stem that no other letter has: after a crash the same letter can stand on the topic twice."""
+    stem = stem_of(letter)
+    path = folder / f"{stem}.json"
+    if not path.exists() or _coordinate_in(path) == str(letter.record.coordinate):
+        return stem
+    return longer_stem_of(letter)
+
+
+def _coordinate_in(path: Path) -> str | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        return None
+    return str(found.get("coordinate")) if isinstance(found, dict) else None
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode()

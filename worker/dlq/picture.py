@@ -1,0 +1,48 @@
+"""The picture of a dead letter, decoded as the worker decodes it.
+
+Invariant: the limits are looked at before any pixel is decoded, and what ended the processes of workers is not decoded
+in this one.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from worker.dlq.letter import DeadLetter
+from worker.dlq.payload import Original
+from worker.domain.errors import ErrorCode, LabelwireError
+from worker.domain.job import JSON_TYPE, parse_job
+from worker.domain.records import CONTENT_TYPE_HEADER, Record
+from worker.pipeline.decode import decode
+from worker.pipeline.header import read_header
+from worker.pipeline.options import ImageLimits
+
+LONG_SIDE_PIXELS: Final = 2000
+
+
+def drawn(letter: DeadLetter, job: Original, limits: ImageLimits) -> bytes:
+    """Return the picture as PNG, upright, brought to a long side of `LONG_SIDE_PIXELS` if it is larger.
+
+    Raises LabelwireError where it cannot be decoded, with the decoder's reason.
+    """
+    if letter.code == str(ErrorCode.POISON):
+        raise LabelwireError(
+            "The picture ended the workers that decoded it, so it is not decoded here: save its bytes with --save."
+        )
+    encoded = _encoded(letter, job)
+    page = decode(encoded, read_header(encoded, limits))
+    scale = min(1.0, LONG_SIDE_PIXELS / max(page.width, page.height))
+    side = (max(1, round(page.width * scale)), max(1, round(page.height * scale)))
+    pixels = cv2.resize(page.pixels, side, interpolation=cv2.INTER_AREA) if scale < 1 else page.pixels
+    written, png = cv2.imencode(".png", np.asarray(pixels))
+    if not written:
+        raise LabelwireError(f"The picture of {page.width} x {page.height} pixels cannot be written as PNG.")
+    return png.tobytes()
+
+
+def _encoded(letter: DeadLetter, job: Original) -> bytes:
+    """Return the encoded picture. A job that is no JSON is taken for one, also where its header does not say so."""
+    record = Record(letter.record.coordinate, job.key, job.value, job.headers, letter.record.timestamp_ms)
+    content_type = (record.header(CONTENT_TYPE_HEADER) or "").partition(";")[0].strip().lower()
+    return parse_job(record).picture if content_type == JSON_TYPE else job.value or b""
