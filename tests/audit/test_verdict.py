@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.audit.histories import INPUTS, TOPICS, Logs
+from tests.audit.histories import TOPICS, Logs, inputs
 from worker.adapters.kafka.cut import Cut, Gap
 from worker.audit.account import account
 from worker.audit.report import AuditReport
@@ -65,7 +65,7 @@ def test_a_result_before_the_commit_counts_already() -> None:
     assert states(logs.audit()) == {"completed": 1}
 
 
-@pytest.mark.parametrize("topic", INPUTS)
+@pytest.mark.parametrize("topic", inputs(TOPICS))
 def test_an_input_that_is_done_without_successor_is_a_lost_job(topic: str) -> None:
     logs = Logs()
     last = job = logs.job()
