@@ -76,7 +76,7 @@ def test_key_and_headers_that_stayed_behind_come_back_too() -> None:
 
 
 def test_what_retention_took_is_said() -> None:
-    with pytest.raises(PayloadMissingError, match=r"label-images/3/41, and retention took it"):
+    with pytest.raises(PayloadMissingError, match=r"label-images/3/41 and is there no longer: retention took it"):
         original(letter(max_message_bytes=1500), lambda _: None)
 
 

@@ -77,7 +77,9 @@ def show_statistics(statistics: Statistics, topic: str, *, as_json: bool) -> Non
     if as_json:
         print(json.dumps(figures(statistics, topic), indent=2))
         return
-    Console().print(told(statistics, topic))
+    console = Console()
+    for line in told(statistics, topic):
+        console.print(line, soft_wrap=True)
 
 
 def write_page(statistics: Statistics, topic: str, filters: Filters, path: Path) -> Path:

@@ -79,8 +79,8 @@ def _fetched(letter: Record, fetch: Fetch) -> Record:
     found = fetch(source)
     if found is None:
         raise PayloadMissingError(
-            f"The payload of the dead letter {letter.coordinate} stood at {source}, and retention took it from there: "
-            "ask its producer to send it again."
+            f"The payload of the dead letter {letter.coordinate} stood at {source} and is there no longer: "
+            "retention took it, or the topic was made anew. Ask its producer to send it again."
         )
     if _sha256(found.value) != _header(letter, "payload.sha256"):
         raise PayloadMissingError(

@@ -35,16 +35,14 @@ def write_report(statistics: Statistics, topic: str, filters: str, path: Path) -
 def page(statistics: Statistics, topic: str, filters: str) -> str:
     """Return the page; `filters` says in words which letters were counted."""
     clusters = statistics.clusters
-    span = statistics.span_ms
     return render(
         "dead_letters",
         kind="dead letters",
-        title=f"{whole(statistics.letters)} dead letters on {topic}",
+        title=f"{whole(statistics.letters)} dead letter{'' if statistics.letters == 1 else 's'} on {topic}",
         lead=_lead(statistics, filters),
         letters=statistics.letters,
         cluster_count=len(clusters),
         largest=percent(statistics.share(clusters[0])) if clusters else percent(None),
-        newest=moment(span[1] if span else None),
         codes=_codes(statistics),
         plot=_plot(statistics),
         rows=[_Row(each, statistics.share(each)) for each in clusters[:_MOST_CLUSTERS]],

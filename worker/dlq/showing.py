@@ -100,7 +100,7 @@ def _attempts(letter: DeadLetter) -> str:
 
 def _payload(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     yield "type", letter.record.header(CONTENT_TYPE_HEADER) or DASH
-    yield "size", f"{size(letter.payload_size_bytes)} ({letter.payload_size_bytes} bytes)"
+    yield "size", f"{letter.payload_size_bytes} bytes"
     yield "sha256", letter.payload_sha256 or DASH
     where = f"left at its source, {letter.source or 'which is not named'}" if letter.is_reference else "in the letter"
     yield "where", where

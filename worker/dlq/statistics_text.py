@@ -6,28 +6,37 @@ Invariant: nothing foreign reaches the terminal unwritten-out, and no text is ta
 from collections.abc import Iterator
 from typing import Final
 
-from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from worker.dlq.statistics import Cluster, Statistics
 from worker.dlq.timeline import Bin
-from worker.reporting.formats import moment, percent, printable
+from worker.reporting.formats import moment, printable
 
 _MOST_CLUSTERS: Final = 20
-_MOST_BARS: Final = 24
+_MOST_BARS: Final = 30
 _LONGEST_BAR: Final = 48
+_INDENT: Final = " " * 18
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _UNITS: Final = ((7 * 86400, "week"), (86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
-def told(statistics: Statistics, topic: str) -> RenderableType:
-    """Return clusters and bars over time."""
+def told(statistics: Statistics, topic: str) -> Iterator[Text]:
+    """Yield lines with the clusters and bars over time."""
     span = statistics.span_ms
     if span is None:
-        return Text(f"{topic} holds no dead letters that match.")
-    head = f"{statistics.letters} dead letters on {topic}, {moment(span[0])} to {moment(span[1])}"
-    return Group(Text(head, style="bold"), Text(), _clusters(statistics), Text(), *_bars(statistics))
+        yield Text(f"No letter on {topic} matches.")
+        return
+    plural = "" if statistics.letters == 1 else "s"
+    head = f"{statistics.letters} dead letter{plural} on {topic}, {moment(span[0])} to {moment(span[1])}"
+    yield Text(head, style="bold")
+    for each in statistics.clusters[:_MOST_CLUSTERS]:
+        yield Text()
+        yield from _cluster(each, statistics.share(each))
+    left_out = len(statistics.clusters) - _MOST_CLUSTERS
+    if left_out > 0:
+        yield Text(f"\nand {left_out} smaller clusters: --json lists them.")
+    yield Text()
+    yield from _bars(statistics)
 
 
 def width_in_words(seconds: int) -> str:
@@ -37,30 +46,13 @@ def width_in_words(seconds: int) -> str:
     return f"{count} {unit}s" if count > 1 else f"1 {unit}"
 
 
-def _clusters(statistics: Statistics) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("letters", justify="right", no_wrap=True)
-    table.add_column("share", justify="right", no_wrap=True)
-    for name in ("code", "stage", "fingerprint"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("first, last, newest letter, its message", overflow="fold")
-    shown = statistics.clusters[:_MOST_CLUSTERS]
-    for each in shown:
-        table.add_row(
-            Text(str(each.count), style="bold"),
-            Text(percent(statistics.share(each))),
-            Text(each.code, style="yellow"),
-            Text(each.stage),
-            Text(each.fingerprint),
-            _particulars(each),
-        )
-    left_out = len(statistics.clusters) - len(shown)
-    return Group(table, Text(f"and {left_out} smaller clusters: --json lists them.")) if left_out else table
-
-
-def _particulars(cluster: Cluster) -> Text:
-    when = f"{moment(cluster.first_ms)}, {moment(cluster.last_ms)}, {printable(str(cluster.example))}\n"
-    return Text.assemble((when, "dim"), printable(cluster.message))
+def _cluster(cluster: Cluster, share: float) -> Iterator[Text]:
+    code, stage, fingerprint = (printable(name) for name in (cluster.code, cluster.stage, cluster.fingerprint))
+    counted = f"{cluster.count:>8}  {share:>6.1%}  "
+    yield Text.assemble((counted, "bold"), (code, "yellow"), f"  at {stage}  fingerprint {fingerprint}")
+    yield Text(f"{_INDENT}{printable(cluster.message)}")
+    when = f"{_INDENT}{moment(cluster.first_ms)} to {moment(cluster.last_ms)}, newest letter {cluster.example}"
+    yield Text(when, style="dim")
 
 
 def _bars(statistics: Statistics) -> Iterator[Text]:
