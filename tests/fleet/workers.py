@@ -30,7 +30,7 @@ class WorkerProcess:
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self) -> None:
-        with self.log_path.open("wb") as log:
+        with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("labelwire")), "run"], env=self.environment, stdout=log, stderr=log
             )
@@ -82,7 +82,8 @@ class Fleet:
         topics = TopicSettings(jobs=self.jobs_topic, results=self.results_topic, dead_letters=self.dead_letters_topic)
         create_topics(self.bootstrap_servers, topic_specs(topics, 8, MAX_BYTES))
 
-    def add_worker(self) -> WorkerProcess:
+    def add_worker(self, **more: str) -> WorkerProcess:
+        """Start a worker, with more in its environment."""
         environment = {
             "PATH": "/usr/bin:/bin",
             "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap_servers,
@@ -94,6 +95,7 @@ class Fleet:
             "LABELWIRE_HTTP__HOST": "127.0.0.1",
             "LABELWIRE_HTTP__PORT": str(free_ports(1)[0]),
             "LABELWIRE_RUNTIME__READINESS_INTERVAL_SECONDS": "0.5",
+            **more,
         }
         worker = WorkerProcess(environment, self.folder / f"worker-{len(self.workers)}.log")
         worker.start()
