@@ -38,8 +38,10 @@ class Broker(Protocol):
     def takes_a_second_member(self) -> bool:
         """Whether a member may join after another has left; the mock cluster lets it wait for ever."""
 
-    def source(self, start_from: Literal["earliest", "latest"] = "earliest") -> RecordSource:
-        """Return a new member of the group."""
+    def source(
+        self, start_from: Literal["earliest", "latest"] = "earliest", max_delay_seconds: float | None = None
+    ) -> RecordSource:
+        """Return a new member of the group. With a longest delay, `topic` is a retry topic."""
 
     def sink(self) -> RecordSink:
         """Return a new sink."""
@@ -65,10 +67,19 @@ class Memory:
 
     def __init__(self) -> None:
         self.topic = "jobs"
-        self.broker = MemoryBroker()
+        self.broker = MemoryBroker(clock=SystemClock())
 
-    def source(self, start_from: Literal["earliest", "latest"] = "earliest") -> MemorySource:
-        return MemorySource(self.broker, [self.topic], start_from=start_from)
+    def source(
+        self, start_from: Literal["earliest", "latest"] = "earliest", max_delay_seconds: float | None = None
+    ) -> MemorySource:
+        return MemorySource(
+            self.broker,
+            [self.topic],
+            start_from=start_from,
+            delayed_topics=[self.topic] if max_delay_seconds else [],
+            max_delay_seconds=max_delay_seconds or 1,
+            clock=SystemClock(),
+        )
 
     def sink(self) -> MemorySink:
         return MemorySink(self.broker)
@@ -99,9 +110,18 @@ class Kafka:
             group_protocol="consumer" if real else "classic",
         )
 
-    def source(self, start_from: Literal["earliest", "latest"] = "earliest") -> KafkaSource:
-        settings = self.settings.model_copy(update={"start_from": start_from})
-        return KafkaSource(settings, [self.topic], drain_seconds=5.0, clock=SystemClock(), event_sink=self.events)
+    def source(
+        self, start_from: Literal["earliest", "latest"] = "earliest", max_delay_seconds: float | None = None
+    ) -> KafkaSource:
+        return KafkaSource(
+            self.settings.model_copy(update={"start_from": start_from}),
+            [self.topic],
+            delayed_topics=[self.topic] if max_delay_seconds else [],
+            max_delay_seconds=max_delay_seconds or 1,
+            drain_seconds=5.0,
+            clock=SystemClock(),
+            event_sink=self.events,
+        )
 
     def sink(self) -> KafkaSink:
         return KafkaSink(self.settings)

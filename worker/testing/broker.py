@@ -4,6 +4,7 @@ Invariant: each partition is owned by at most one source of a group, and offsets
 the gaps that a test asks for.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from worker.domain.records import (
     TopicLimits,
     TopicPartition,
 )
+from worker.ports import Clock
 
 _FIRST_TIMESTAMP_MS = 1_700_000_000_000
 
@@ -31,14 +33,16 @@ class MemoryBroker:
     """A broker without a network.
 
     `reachable` may be set to False: then it describes nothing and takes nothing. Committed positions are kept by group
-    and partition in `committed`, and survive the crash of a member.
+    and partition in `committed`, and survive the crash of a member. Records are stamped by `clock`, or one millisecond
+    apart if there is none.
     """
 
-    def __init__(self, cluster_id: str = "memory") -> None:
+    def __init__(self, cluster_id: str = "memory", clock: Clock | None = None) -> None:
         self.cluster_id = cluster_id
         self.reachable = True
         self.committed: dict[tuple[str, TopicPartition], CommitPoint] = {}
         self.owners: dict[tuple[str, TopicPartition], object] = {}
+        self._clock = clock
         self._limits: dict[str, TopicLimits] = {}
         self._logs: dict[TopicPartition, _Log] = {}
         self._watchers: list[Callable[[], None]] = []
@@ -84,7 +88,7 @@ class MemoryBroker:
         """Write a record, after a gap of so many offsets, and return it as a reader gets it."""
         log = self._logs[TopicPartition(topic, partition)]
         offset = log.end + gap
-        timestamp_ms = _FIRST_TIMESTAMP_MS + offset
+        timestamp_ms = self._clock.epoch_ms() if self._clock else _FIRST_TIMESTAMP_MS + offset
         record = Record(Coordinate(topic, partition, offset), key, value, headers, timestamp_ms)
         log.records.append(record)
         log.end = offset + 1
@@ -109,14 +113,25 @@ class MemoryBroker:
     def read(self, partition: TopicPartition, offset: int, limit: int) -> list[Record]:
         """Return at most `limit` records of a partition from an offset on."""
         log = self._logs.get(partition)
-        return [record for record in log.records if record.coordinate.offset >= offset][:limit] if log else []
+        if log is None:
+            return []
+        first = bisect_left(log.records, offset, key=_offset)
+        return log.records[first : first + limit]
 
     def truncate(self, partition: TopicPartition, end: int) -> None:
         """Lose a partition's records from an offset on, as an unclean election of a leader does."""
         log = self._logs[partition]
-        log.records = [record for record in log.records if record.coordinate.offset < end]
+        del log.records[bisect_left(log.records, end, key=_offset) :]
         log.end = min(log.end, end)
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` after each record that is written."""
         self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._watchers.remove(watcher)
+
+
+def _offset(record: Record) -> int:
+    return record.coordinate.offset

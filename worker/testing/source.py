@@ -10,9 +10,10 @@ import contextvars
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+from worker.domain.due_times import due_at_ms
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, Record, TopicPartition
-from worker.ports import SourceListener
+from worker.ports import Clock, SourceListener
 from worker.testing.broker import MemoryBroker
 
 
@@ -22,7 +23,8 @@ class MemorySource:
     `start` takes all partitions that no other member of the group owns, unless `takes_at_start` is False; `assign`,
     `revoke` and `lose` are what a group's coordinator does; `crash` ends the member without a word; `fail` ends it
     with an error. While `refuses_commits` is set commits wait, as they do where the coordinator is away. `polls` is
-    what `alive` answers.
+    what `alive` answers. `delayed_topics` need a clock: their records come once they are due by it, and the source
+    sleeps on it until then.
     """
 
     def __init__(
@@ -32,6 +34,9 @@ class MemorySource:
         *,
         group_id: str = "labelwire",
         start_from: Literal["earliest", "latest"] = "earliest",
+        delayed_topics: Collection[str] = (),
+        max_delay_seconds: float = 24 * 3600.0,
+        clock: Clock | None = None,
         takes_at_start: bool = True,
     ) -> None:
         self.refuses_commits = False
@@ -43,11 +48,16 @@ class MemorySource:
         self._topics = tuple(topics)
         self._group_id = group_id
         self._start_from = start_from
+        self._delayed_topics = frozenset(delayed_topics)
+        self._max_delay_seconds = max_delay_seconds
+        self._clock = clock
         self._takes_at_start = takes_at_start
         self._listener: SourceListener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context: contextvars.Context | None = None
         self._positions: dict[TopicPartition, int] = {}
+        self._due_at_ms: dict[TopicPartition, int] = {}
+        self._alarm: tuple[int, asyncio.Task[None]] | None = None
         self._pending: dict[TopicPartition, CommitPoint] = {}
         self._failure: BaseException | None = None
         self._turn_is_due = False
@@ -84,7 +94,7 @@ class MemorySource:
         if self._listener is not None:
             self._commit_pending()
             await self.revoke(list(self._positions))
-            self._listener = None
+            self._leave()
         if self._failure is not None:
             raise self._failure
 
@@ -126,8 +136,10 @@ class MemorySource:
 
     def crash(self) -> None:
         """End without a word and without a commit; others may own the partitions from now on."""
-        self._release(self._stop(list(self._positions)))
-        self._listener = None
+        self._release([partition for (_, partition), owner in self._broker.owners.items() if owner is self])
+        self._stop(list(self._positions))
+        if self._listener is not None:
+            self._leave()
 
     def fail(self, error: BaseException) -> None:
         """End by itself with an error that `close` raises."""
@@ -148,7 +160,16 @@ class MemorySource:
     def _begin(self, partition: TopicPartition) -> CommitPoint:
         return CommitPoint(0 if self._start_from == "earliest" else self._broker.end(partition))
 
+    def _leave(self) -> None:
+        self._listener = None
+        self._broker.unwatch(self._wake)
+        if self._alarm is not None:
+            self._alarm[1].cancel()
+            self._alarm = None
+
     def _stop(self, partitions: Collection[TopicPartition]) -> set[TopicPartition]:
+        for partition in partitions:
+            self._due_at_ms.pop(partition, None)
         return {partition for partition in partitions if self._positions.pop(partition, None) is not None}
 
     def _release(self, partitions: Collection[TopicPartition]) -> None:
@@ -179,8 +200,41 @@ class MemorySource:
         records: list[Record] = []
         for partition, position in self._positions.items():
             if partition not in self.paused and room > len(records):
-                records += self._broker.read(partition, position, room - len(records))
+                found = self._broker.read(partition, position, room - len(records))
+                records += self._due(partition, found) if partition.topic in self._delayed_topics else found
+        self._set_alarm()
         return records
+
+    def _due(self, partition: TopicPartition, found: Sequence[Record]) -> Sequence[Record]:
+        """Return what is due of a partition's next records, and note when the first one is that is not."""
+        if self._clock is None:
+            raise RuntimeError("a source of delayed topics needs a clock")
+        now_ms = self._clock.epoch_ms()
+        if self._due_at_ms.get(partition, 0) > now_ms:
+            return ()
+        for place, record in enumerate(found):
+            at_ms = due_at_ms(record, self._max_delay_seconds)
+            if at_ms > now_ms:
+                self._due_at_ms[partition] = at_ms
+                return found[:place]
+        return found
+
+    def _set_alarm(self) -> None:
+        """Sleep until the first waiting partition is due."""
+        if self._clock is None or self._loop is None:
+            return
+        now_ms = self._clock.epoch_ms()
+        at_ms = min((due_ms for due_ms in self._due_at_ms.values() if due_ms > now_ms), default=None)
+        if at_ms is None or (self._alarm is not None and now_ms < self._alarm[0] <= at_ms):
+            return
+        if self._alarm is not None:
+            self._alarm[1].cancel()
+        wait = self._wake_after((at_ms - now_ms) / 1000, self._clock)
+        self._alarm = at_ms, self._loop.create_task(wait, context=self._context)
+
+    async def _wake_after(self, seconds: float, clock: Clock) -> None:
+        await clock.sleep(seconds)
+        self._wake()
 
     def _commit_pending(self) -> None:
         if not self.refuses_commits:

@@ -79,13 +79,13 @@ class Commits:
             return
         if problems[0].code() not in _EXPECTED_ERRORS and not problems[0].retriable():
             _LOGGER.warning("Kafka refused a commit: %s", problems[0].str())
-        self._emit(CommitFailed(problems[0].str()))
         self._refused_at = self._clock.monotonic()
         for partition in partitions:
             key = TopicPartition(partition.topic, partition.partition)
             sent = self._sent.get(key)
             if (error or partition.error) and sent is not None and sent.offset == partition.offset:
                 self._refused[key] = sent
+        self._emit(CommitFailed(problems[0].str()))
 
     def take_out(self, ended: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
         """Forget partitions that end, and return what waits to be committed for them."""

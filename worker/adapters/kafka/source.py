@@ -7,7 +7,8 @@ Invariants: the listener is called on the event loop's thread only, in the order
 partition is handed over before its `assigned` has returned, nor after its `revoked` was asked.
 
 Back-pressure: while nothing may be delivered the thread first holds, because a pause throws the prefetched queue away
-(0.5 to 0.8 s until the next record), and pauses only when that lasts.
+(0.5 to 0.8 s until the next record), and pauses only when that lasts. A partition of a retry topic whose next record
+is not due is paused, and the consumer goes back to that record when it is.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from confluent_kafka import Consumer, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.commits import Commits
+from worker.adapters.kafka.delays import Delays
 from worker.adapters.kafka.membership import consumer_options
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.positions import Positions
@@ -39,6 +41,7 @@ _HOLD_STEP_SECONDS = 0.05
 _ASK_AGAIN_SECONDS = 0.5
 _LAG_INTERVAL_SECONDS = 5.0
 _MOST_AT_ONCE = 500
+_MAX_DELAY_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class _Wishes:
 class KafkaSource:
     """Consumes topics as a member of a group.
 
+    A record of `delayed_topics` waits until it is due, `max_delay_seconds` after its timestamp at the latest.
     Where partitions are assigned while nothing may be delivered, one record of them may come over the allowance.
     """
 
@@ -60,6 +64,8 @@ class KafkaSource:
         settings: KafkaSettings,
         topics: Sequence[str],
         *,
+        delayed_topics: Collection[str] = (),
+        max_delay_seconds: float = _MAX_DELAY_SECONDS,
         drain_seconds: float,
         clock: Clock,
         event_sink: EventSink,
@@ -75,6 +81,7 @@ class KafkaSource:
         self._woken = threading.Event()
         self._closing = threading.Event()
         self._commits = Commits(clock, self._emit)
+        self._delays = Delays(delayed_topics, max_delay_seconds, clock)
         self._positions = Positions(settings.start_from, self._wait_to_ask_again)
         self._delivered = 0
         self._paused: set[TopicPartition] = set()
@@ -162,7 +169,8 @@ class KafkaSource:
         room = wishes.allowed_total - self._delivered
         if room > 0:
             self._held_since = None
-            self._reconcile_pauses(wishes.paused)
+            self._end_waits(wishes.paused)
+            self._reconcile_pauses(wishes.paused.union(self._delays.waiting))
             self._take(self._consumer.poll(_POLL_SECONDS), room)
         elif self._hold():
             self._woken.wait(_HOLD_STEP_SECONDS)
@@ -196,12 +204,25 @@ class KafkaSource:
                 raise BrokerError(f"Kafka ended this worker's membership: {error.str()}")
             else:
                 _LOGGER.warning("Kafka: %s", error.str())
-        if records:
-            self._delivered += len(records)
-            self._loop.call_soon_threadsafe(self._listener.received, records)
+        due = self._delays.sift(records)
+        if due:
+            self._delivered += len(due)
+            self._loop.call_soon_threadsafe(self._listener.received, due)
+
+    def _end_waits(self, paused: Collection[TopicPartition]) -> None:
+        for partition, offset in self._delays.over().items():
+            if partition in paused:
+                continue
+            try:
+                self._consumer.seek(KafkaPartition(*partition, offset))
+            except KafkaException as error:
+                _LOGGER.warning("Kafka does not go back to what is due now, asked again: %s", error.args[0].str())
+            else:
+                self._delays.end(partition)
 
     def _reconcile_pauses(self, wished: frozenset[TopicPartition]) -> None:
         to_pause = (wished & self._assigned) - self._paused
+        # Never resume what is not paused: librdkafka would go back to where the last pause or assignment was.
         to_resume = self._paused - wished
         if to_pause:
             self._consumer.pause(_kafka_partitions(to_pause))
@@ -228,19 +249,22 @@ class KafkaSource:
         ended = {_partition(p) for p in partitions}
         points = self._ask(self._listener.revoked(ended))
         self._commits.send(consumer, {**self._commits.take_out(ended), **points}, asynchronous=False)
-        self._forget(ended)
+        self._forget(consumer, ended)
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         ended = {_partition(p) for p in partitions}
         self._loop.call_soon_threadsafe(self._listener.lost, ended)
         self._commits.take_out(ended)
-        self._forget(ended)
+        self._forget(consumer, ended)
         consumer.incremental_unassign(partitions)
 
-    def _forget(self, partitions: set[TopicPartition]) -> None:
+    def _forget(self, consumer: Consumer, partitions: set[TopicPartition]) -> None:
+        if self._paused & partitions:  # librdkafka would still have them paused when they come back
+            consumer.resume(_kafka_partitions(self._paused & partitions))
         self._assigned -= partitions
         self._paused -= partitions
+        self._delays.forget(partitions)
         self._ended_meanwhile |= partitions
         self._commits.forget(partitions)
 
@@ -260,7 +284,8 @@ class KafkaSource:
         for position in self._consumer.position(_kafka_partitions(self._assigned)):
             _, high = self._consumer.get_watermark_offsets(position, cached=True)
             if position.offset >= 0 and high >= 0:
-                self._emit(LagObserved(_partition(position), max(0, high - position.offset)))
+                stands_at = self._delays.position(_partition(position), position.offset)
+                self._emit(LagObserved(_partition(position), max(0, high - stands_at)))
 
     def _emit(self, event: Event) -> None:
         self._loop.call_soon_threadsafe(self._events.emit, event)
