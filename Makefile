@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 
-.PHONY: help setup demo test check eval bench docs lock clean
+.PHONY: help setup demo test check eval bench chaos docs lock clean
 
 help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ eval: $(SETUP)  ## score DATA against its truth beside RapidOCR: build/eval.json
 
 bench: $(SETUP)  ## throughput beside RapidOCR on the same cores: build/bench.json and .html
 	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")
+
+chaos: $(SETUP)  ## DURATION seconds of load under faults of a SEED, then the audit: build/chaos.json and .html
+	$(BIN)/labelwire chaos $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(DELIVERY),--delivery $(DELIVERY))
 
 check: $(SETUP)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

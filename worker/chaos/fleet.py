@@ -22,6 +22,7 @@ from worker.ports import Clock
 _LOOK_SECONDS: Final = 0.2
 _READY_SECONDS: Final = 90.0
 _ANSWER_SECONDS: Final = 1.0
+_STOP_SECONDS: Final = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,10 @@ class Fleet:
         running = [slot for slot in self._slots if slot.process is not None]
         for slot in running:
             self._signal(slot, signal.SIGCONT, signal.SIGTERM, asked="stop")
+        deadline = self._clock.monotonic() + _STOP_SECONDS
         for slot in running:
             if slot.process is not None:
-                self._note_exit(slot, slot.process.stop())
+                self._note_exit(slot, self._ended(slot.process, deadline))
 
     def wait_until_ready(self, timeout_seconds: float = _READY_SECONDS) -> None:
         """Wait until every worker says so. Raises ChaosError."""
@@ -174,6 +176,17 @@ class Fleet:
                 slot.process.stop()  # it has ended: this only lets go of it
                 slot.process = None
                 self.exits.append(WorkerExit(slot.number, self._clock.epoch_ms(), status, slot.asked))
+
+    def _ended(self, process: Process, deadline: float) -> int:
+        """Wait for the end of a worker that was asked to end, and return its status.
+
+        A second signal would end it at once, so its supervisor is told only when the time is over.
+        """
+        while (status := process.exit_status) is None:
+            if self._clock.monotonic() > deadline:
+                return process.stop()
+            time.sleep(_LOOK_SECONDS)
+        return status
 
     def _signal(self, slot: _Slot, *numbers: signal.Signals, asked: str = "") -> None:
         with slot.lock:

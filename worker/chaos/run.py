@@ -19,6 +19,7 @@ from worker.chaos.schedule import FaultKind, ScheduledFault, draw_schedule
 from worker.domain.errors import LabelwireError
 from worker.settings import KafkaSettings, TopicSettings
 
+JOBS_PER_SECOND = 2.5
 _CALM_SECONDS = 240.0
 _CALM_READINGS = 2
 _TELL_SECONDS = 10.0
@@ -37,7 +38,7 @@ class ChaosPlan:
     kinds: tuple[FaultKind, ...] = tuple(FaultKind)
     delivery: str = "at-least-once"
     workers: int = 2
-    jobs_per_second: float = 2.5
+    jobs_per_second: float = JOBS_PER_SECOND
     drain_seconds: float = 300.0
 
     @property

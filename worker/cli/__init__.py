@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "local": "models",
     "eval": "evaluation",
     "bench": "evaluation",
+    "chaos": "evaluation",
 }
 
 

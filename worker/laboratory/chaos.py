@@ -1,11 +1,12 @@
 """The chaos run on the embedded stack: one broker and one Triton behind Toxiproxy, and a fleet of workers."""
 
+import logging
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +86,21 @@ def torment(plan: ChaosPlan, folder: Path, say: Say, model_repository: Path | No
             "network": "Toxiproxy" if proxied else "undisturbed: Go, which builds Toxiproxy, is not installed",
             **{f"machine {name}": str(value) for name, value in describe_machine().items()},
         }
+        opened.enter_context(_clients_logged(folder / "clients.log"))
         return run_chaos(plan, arena, say, description)
+
+
+@contextmanager
+def _clients_logged(path: Path) -> Iterator[None]:
+    """Keep what this process's own clients say of a broker that is away off the terminal."""
+    logger = logging.getLogger("worker.adapters")
+    handler = logging.FileHandler(path)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _toxiproxy(opened: ExitStack, folder: Path, say: Say) -> Toxiproxy | None:

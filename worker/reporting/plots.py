@@ -26,16 +26,16 @@ _COLOURS: Final = {
     "#0a0004": "var(--series-4)",
     "#0a0005": "var(--series-5)",
 }
-_INK, _FAINT, _RULE = "#010101", "#020202", "#030303"
+INK, _FAINT, _RULE = "#010101", "#020202", "#030303"
 _MOST_TIME_MARKS: Final = 6
 _FEWEST_TIME_BINS: Final = 12
 SERIES: Final = tuple(f"#0a000{number}" for number in range(1, 6))
 # Typed as anything: matplotlib's own type lists every key there is.
-_SETTINGS: Final[Any] = {
+SETTINGS: Final[Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "labelwire",
     "font.size": 10,
-    "text.color": _INK,
+    "text.color": INK,
     "axes.edgecolor": _RULE,
     "axes.labelcolor": _FAINT,
     "xtick.color": _RULE,
@@ -58,17 +58,17 @@ def distribution(series: Mapping[str, Sequence[float]], label: str, bins: int = 
         return _nothing()
     everything = [value for values in present.values() for value in values]
     span = (min(everything), max(everything))
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 0.5 + 1.1 * len(present)))
         rows = drawing.subplots(len(present), 1, sharex=True, squeeze=False, gridspec_kw={"hspace": 0.6})[:, 0]
         for axes, (name, values), colour in zip(rows, present.items(), SERIES, strict=False):
             axes.hist(values, bins=bins, range=span if span[0] < span[1] else None, color=colour, rwidth=0.86)
-            axes.axvline(sorted(values)[len(values) // 2], color=_INK, linewidth=1, linestyle=(0, (2, 2)))
-            axes.set_title(name, loc="left", fontsize=10, color=_INK)
+            axes.axvline(sorted(values)[len(values) // 2], color=INK, linewidth=1, linestyle=(0, (2, 2)))
+            axes.set_title(name, loc="left", fontsize=10, color=INK)
             axes.spines["left"].set_visible(False)
             axes.set_yticks([])
         rows[-1].set_xlabel(label)
-        return _svg(drawing)
+        return svg(drawing)
 
 
 def paired(
@@ -78,7 +78,7 @@ def paired(
     if not first:
         return _nothing()
     low = min(*first, *second) - 0.01
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(4.6, 4.4))
         axes = drawing.add_subplot()
         axes.plot([low, 1], [low, 1], color=_RULE, linewidth=1)
@@ -89,7 +89,7 @@ def paired(
         axes.set_xlabel(f"{label}, {names[1]}")
         axes.set_ylabel(f"{label}, {names[0]}")
         axes.set_aspect("equal")
-        return _svg(drawing)
+        return svg(drawing)
 
 
 def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
@@ -97,26 +97,26 @@ def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
     present = {name: values for name, values in series.items() if values}
     if not present:
         return _nothing()
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 0.7 + 0.42 * len(present)))
         axes = drawing.add_subplot()
         for row, (values, colour) in enumerate(zip(present.values(), _cycled(len(present)), strict=True)):
             axes.barh(row, _median(values), height=0.5, color=colour, alpha=0.35, linewidth=0)
             axes.scatter(values, [row] * len(values), s=26, color=colour, linewidths=0, zorder=3)
         axes.set_yticks(range(len(present)), list(present))
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.invert_yaxis()
         axes.set_xlim(left=0)
         axes.set_xlabel(label)
         _quiet(axes)
-        return _svg(drawing)
+        return svg(drawing)
 
 
 def batches(histogram: Mapping[int, int], label: str) -> Markup:
     """Return how often a model ran with each batch size."""
     if not histogram:
         return _nothing()
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(4.2, 1.7))
         axes = drawing.add_subplot()
         axes.bar(list(histogram), list(histogram.values()), color=SERIES[0], width=0.8)
@@ -125,14 +125,14 @@ def batches(histogram: Mapping[int, int], label: str) -> Markup:
         axes.set_xlim(0.3, max(histogram) + 0.7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        return _svg(drawing)
+        return svg(drawing)
 
 
 def over_time(series: Mapping[str, Sequence[float]], starts: Sequence[str], label: str) -> Markup:
     """Return what happened in each of the bins that begin at `starts`, one series on top of the other."""
     if not starts:
         return _nothing()
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 2.4))
         axes = drawing.add_subplot()
         below = [0.0] * len(starts)
@@ -149,7 +149,7 @@ def over_time(series: Mapping[str, Sequence[float]], starts: Sequence[str], labe
         axes.grid(visible=True, axis="y", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handlelength=0.9, borderaxespad=0)
-        return _svg(drawing)
+        return svg(drawing)
 
 
 def _quiet(axes: Axes) -> None:
@@ -172,7 +172,8 @@ def _nothing() -> Markup:
     return Markup('<p class="note">Nothing to plot.</p>')
 
 
-def _svg(drawing: Figure) -> Markup:
+def svg(drawing: Figure) -> Markup:
+    """Return a figure that was drawn with `SETTINGS` as SVG in the page's colours."""
     stream = io.StringIO()
     drawing.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.04)
     text = stream.getvalue()

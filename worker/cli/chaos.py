@@ -1,0 +1,59 @@
+"""`labelwire chaos`: load under injected faults, then the audit."""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from worker.chaos.report import figures, sentences, write_report
+from worker.chaos.run import JOBS_PER_SECOND, ChaosPlan
+from worker.chaos.schedule import FaultKind
+from worker.laboratory.chaos import torment
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def chaos(
+    *,
+    duration: Annotated[float, typer.Option(min=10, help="Seconds of load and faults.")] = 120,
+    seed: Annotated[int | None, typer.Option(min=0, help="The schedule; the same seed gives the same faults.")] = None,
+    delivery: Annotated[
+        Literal["at-least-once", "exactly-once"], typer.Option(help="How the workers write.")
+    ] = "at-least-once",
+    workers: Annotated[int, typer.Option(min=1, help="Workers that are kept running.")] = 2,
+    rate: Annotated[float, typer.Option(min=0.1, help="Jobs a second.")] = JOBS_PER_SECOND,
+    only: Annotated[list[FaultKind] | None, typer.Option(help="Only faults of this kind; may be repeated.")] = None,
+    output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Kill, stall and cut off real workers, Triton and Kafka under load, and account for every job."""
+    plan = ChaosPlan(
+        seed=secrets.randbelow(10**6) if seed is None else seed,
+        duration_seconds=duration,
+        kinds=tuple(only or FaultKind),
+        delivery=delivery,
+        workers=workers,
+        jobs_per_second=rate,
+    )
+    typer.echo(f"Seed {plan.seed}; again: {_again(plan, only)}", err=True)
+    run = torment(plan, output / "chaos", _say)
+    page = write_report(run, output)
+    if as_json:
+        typer.echo(json.dumps(figures(run), indent=2))
+    else:
+        for sentence in sentences(run):
+            typer.echo(sentence)
+        typer.echo(f"The report is {page}")
+    raise typer.Exit(1 if run.shortcomings else 0)
+
+
+def _again(plan: ChaosPlan, only: list[FaultKind] | None) -> str:
+    kinds = "".join(f" --only {kind.value}" for kind in only or ())
+    return f"labelwire chaos --seed {plan.seed} --duration {plan.duration_seconds:g} --delivery {plan.delivery}{kinds}"
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
