@@ -201,10 +201,10 @@ class LimitSettings(_Section):
     dead_letters_per_minute: int = Field(
         default=600, ge=0, description="Over this the worker stops taking jobs until a minute has room; 0: no limit."
     )
-    isolated_memory_bytes: int = Field(
-        default=0,
-        ge=0,
-        description="Memory for reading a job that may have killed a worker; 0: three quarters of what is free.",
+    isolated_memory_bytes: int | None = Field(
+        default=None,
+        ge=256 * MEBIBYTE,
+        description="Memory for reading a job that may have killed a worker; three quarters of what is free if unset.",
     )
     partition_window: int = Field(
         default=1024, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."

@@ -15,6 +15,7 @@ from worker.domain.result import LabelText
 from worker.local.triton import TritonServer
 
 GOOD = 40
+LEAST_MEMORY_BYTES = str(256 * 2**20)  # good pictures have room in it
 POISON = {5: (PoisonKind.SEGV, "signal SIGSEGV"), 23: (PoisonKind.OOM, "signal SIGKILL")}
 
 
@@ -69,7 +70,9 @@ def test_poisonous_pictures_are_dead_letters_and_their_neighbours_are_read(
     everything = set(range(GOOD + len(POISON)))
     with fleet.reader(fleet.results_topic, fleet.dead_letters_topic) as reader:
         fleet.submit(*(job(fleet, number) for number in everything))
-        worker = fleet.add_worker(PYTHONPATH=str(POISON_PATH))
+        worker = fleet.add_worker(
+            PYTHONPATH=str(POISON_PATH), LABELWIRE_LIMITS__ISOLATED_MEMORY_BYTES=LEAST_MEMORY_BYTES
+        )
 
         def done(seen: list[Record]) -> bool:
             return numbers(seen, fleet.results_topic) | numbers(seen, fleet.dead_letters_topic) == everything
@@ -99,7 +102,7 @@ def test_a_worker_that_is_killed_from_outside_convicts_nobody(
         fleet.submit(*(job(fleet, number) for number in everything))
         worker = fleet.add_worker()  # no defect is planted: the poisonous ones are good pictures here
         records: list[Record] = []
-        for _ in range(4):
+        for _ in range(3):
             records += read_until(reader, restarting(worker, lambda seen: len(seen) >= 2))
             worker.kill()
             wait_until(lambda: processes_of(fleet) == [], 5)

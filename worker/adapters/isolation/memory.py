@@ -16,6 +16,8 @@ _STATUS: Final = Path("/proc/self/status")
 _KIBIBYTE: Final = 1024
 # Of what is free: the worker's own jobs go on meanwhile.
 _SHARE: Final = 0.75
+# A good picture must find room, even where that is more than is free: gRPC's threads alone reserve 100 MB.
+_LEAST_BYTES: Final = 256 * _KIBIBYTE**2
 
 
 def choose_first_when_memory_runs_out() -> None:
@@ -36,7 +38,7 @@ def limit_memory(beyond_now_bytes: int | None) -> None:
 
 
 def free_share_bytes(root: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | None:
-    """Return a share of the memory that the cgroup (version 2) has left; None where it has no limit."""
+    """Return a share of what the cgroup (version 2) has left, 256 MiB at least; None where it has no limit."""
     with contextlib.suppress(OSError, ValueError):
         path = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "")
         folder = root / path.strip("/")
@@ -44,7 +46,7 @@ def free_share_bytes(root: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | Non
         used = int((folder / "memory.current").read_text())
         statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
         reclaimable = int(statistics["inactive_file"])
-        return max(0, int((limit - used + reclaimable) * _SHARE))
+        return max(_LEAST_BYTES, int((limit - used + reclaimable) * _SHARE))
     return None
 
 

@@ -1,0 +1,44 @@
+"""What goes through the pipe comes out equal."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.adapters.isolation import frames
+from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.records import Coordinate, Record
+
+RECORDS = st.builds(
+    Record,
+    coordinate=st.builds(Coordinate, st.text(), st.integers(0, 2**31), st.integers(0, 2**63 - 1)),
+    key=st.none() | st.binary(),
+    value=st.none() | st.binary(),
+    headers=st.lists(st.tuples(st.text(st.characters()), st.binary())).map(tuple),
+    timestamp_ms=st.integers(0, 2**63 - 1),
+)
+
+
+def through_the_pipe(frame: bytes) -> Coroutine[Any, Any, frames.Frame]:
+    stream = asyncio.StreamReader()
+    stream.feed_data(frame)
+    return frames.unpack(stream.readexactly)
+
+
+@given(RECORDS, st.integers(1, 10**6))
+def test_a_record_arrives_as_it_was(record: Record, attempt: int) -> None:
+    async def arrived() -> frames.Frame:
+        return await through_the_pipe(frames.pack_record(record, attempt))
+
+    assert frames.unpack_record(asyncio.run(arrived())) == (record, attempt)
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+async def test_an_error_arrives_with_its_code_stage_and_sentence(code: ErrorCode) -> None:
+    frame = await through_the_pipe(frames.pack_answer(JobError(code, "It is “broken”.", stage=Stage.CROP)))
+    with pytest.raises(JobError) as raised:
+        frames.unpack_answer(frame)
+    assert (raised.value.code, raised.value.stage, raised.value.message) == (code, Stage.CROP, "It is “broken”.")
