@@ -51,10 +51,10 @@ class Conflict(NamedTuple):
 
 
 class Ledger:
-    """The entries of one audit; a context manager."""
+    """The entries of one audit; a context manager. Its files are in a folder of their own in `parent`."""
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="labelwire-audit-")
+    def __init__(self, parent: Path | None = None) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="labelwire-audit-", dir=parent)
         # One transaction without a journal: what is in here is worth nothing after a crash.
         self._database = sqlite3.connect(Path(self._folder.name) / "ledger.sqlite", isolation_level=None)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "temp_store=FILE"):
