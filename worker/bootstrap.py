@@ -38,6 +38,7 @@ from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
 from worker.runtime.dead_letter_limit import DeadLetterLimit
 from worker.runtime.delivery import Delivery, Destination, Identity
+from worker.runtime.guard import Guard
 from worker.runtime.health import Health
 from worker.runtime.lifecycle import CONDITIONS, Lifecycle, ModelMonitor, TopicMonitor, TopicNeeds
 from worker.runtime.loop import IntakeLimits, Loop, LoopTimes
@@ -74,6 +75,7 @@ class Worker:
 
     lifecycle: Lifecycle
     health: Health
+    guard: Guard
 
 
 def pipeline_options(settings: Settings) -> PipelineOptions:
@@ -101,10 +103,12 @@ def build(settings: Settings, ports: Ports, executor: Executor, reader: ModelRea
     in_key_order = runtime.ordering == "key"
     retry_topics = () if in_key_order else topics.retry_topics
     destination = Destination(topics.results, topics.dead_letters, retry_topics)
-    reader = reader or make_reader(settings, ports.backend, executor, ports.clock)
+    guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
+    reader = reader or make_reader(settings, guard, executor, guard.working_time)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     budget = AttemptBudget(runtime.attempt_seconds)
+    guard.on_hold(budget.follow)
     delivery = Delivery(
         reading=JobReading(reader, executor, ports.clock, budget),
         isolation=ports.isolation,
@@ -149,14 +153,15 @@ def build(settings: Settings, ports: Ports, executor: Executor, reader: ModelRea
     lifecycle = Lifecycle(
         loop=loop,
         topics=TopicMonitor(ports.sink, needs, destination, health),
-        models=ModelMonitor(ports.backend, reader, health),
+        models=ModelMonitor(guard, reader, health),
         dead_letter_limit=dead_letter_limit,
         source=ports.source,
         health=health,
         clock=ports.clock,
         interval_seconds=runtime.readiness_interval_seconds,
     )
-    return Worker(lifecycle, health)
+    guard.on_open(lifecycle.circuits_changed)
+    return Worker(lifecycle, health, guard)
 
 
 def _outbox(ports: Ports, partitions: Partitions) -> Outbox:
@@ -202,7 +207,7 @@ async def read_apart(settings: Settings) -> None:
     backend = TritonBackend(settings.triton, Fanout(), clock)
     with _pixel_threads(1) as executor:
         reader = make_reader(settings, backend, executor, clock)
-        limit_memory(settings.limits.isolated_memory_bytes or None)
+        limit_memory(settings.limits.isolated_memory_bytes)
         budget = AttemptBudget(settings.runtime.attempt_seconds)
         await serve(JobReading(reader, executor, clock, budget).read, answers)
 
@@ -227,6 +232,7 @@ async def run(settings: Settings) -> None:
                 await worker.lifecycle.run(stopping)
             finally:
                 server.close()
+                await worker.guard.close()
 
 
 def _stop(stopping: asyncio.Event) -> None:
@@ -247,6 +253,9 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
     source = KafkaSource(
         settings.kafka,
         [topics.jobs, *retry_topics, topics.replay_topic],
+        delayed_topics=retry_topics,
+        # Its jitter makes a delay a little longer than it is set.
+        max_delay_seconds=2 * max(runtime.retry_delays_seconds),
         drain_seconds=runtime.drain_seconds,
         clock=clock,
         event_sink=event_sink,

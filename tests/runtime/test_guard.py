@@ -37,8 +37,14 @@ class Rig:
         self.guard = Guard(self.backend, TritonSettings(**settings), self.clock, self.events, chance=chance)
         self.opened: list[bool] = []
         self.held: list[bool] = []
-        self.guard.on_open(self.opened.append)
-        self.guard.on_hold(self.held.append)
+        self.guard.on_open(self._note_open)
+        self.guard.on_hold(self._note_hold)
+
+    def _note_open(self, *, is_open: bool) -> None:
+        self.opened.append(is_open)
+
+    def _note_hold(self, *, held: bool) -> None:
+        self.held.append(held)
 
     def ask(
         self, rows: int = 1, *, lane: Lane = Lane.SMALL, timeout_seconds: float = 20.0, width: int = 32

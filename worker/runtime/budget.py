@@ -28,6 +28,13 @@ class AttemptBudget:
             finally:
                 self._running.discard(timer)
 
+    def follow(self, *, held: bool) -> None:
+        """Hold all timers, or let them run on."""
+        if held:
+            self.hold()
+        else:
+            self.go_on()
+
     def hold(self) -> None:
         """Stop all timers."""
         if self._held is None:

@@ -6,10 +6,10 @@ A request that is cancelled, wherever it waits, leaves nothing behind.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -58,6 +58,20 @@ class _Request:
         return replace(self, inputs={name: tensor[start:stop] for name, tensor in self.inputs.items()})
 
 
+class OpenListener(Protocol):
+    """Who wants to know when a circuit opens, and when all are closed again."""
+
+    def __call__(self, *, is_open: bool) -> None:
+        """Learn it."""
+
+
+class HoldListener(Protocol):
+    """Who wants to know when working time stops and goes on."""
+
+    def __call__(self, *, held: bool) -> None:
+        """Learn it."""
+
+
 class Guard:
     """An `InferenceBackend` before another one.
 
@@ -87,8 +101,8 @@ class Guard:
             max_cooldown_seconds=settings.circuit_max_cooldown_seconds,
         )
         self._circuits = Circuits(backend, policy, clock, event_sink, self._chance, self._circuits_changed)
-        self._open_listeners: list[Callable[[bool], None]] = []
-        self._hold_listeners: list[Callable[[bool], None]] = []
+        self._open_listeners: list[OpenListener] = []
+        self._hold_listeners: list[HoldListener] = []
         self._was_open = self._held = False
         self._paused_until = float("-inf")
         self._overloads = 0
@@ -105,12 +119,12 @@ class Guard:
         """How many requests may be under way now."""
         return self._limit.limit
 
-    def on_open(self, listener: Callable[[bool], None]) -> None:
-        """Have `listener(is_open)` called whenever `is_open` changes."""
+    def on_open(self, listener: OpenListener) -> None:
+        """Have `listener(is_open=…)` called whenever `is_open` changes."""
         self._open_listeners.append(listener)
 
-    def on_hold(self, listener: Callable[[bool], None]) -> None:
-        """Have `listener(True)` called when the working time stops, and `listener(False)` when it goes on."""
+    def on_hold(self, listener: HoldListener) -> None:
+        """Have `listener(held=True)` called when the working time stops, and `listener(held=False)` when it goes on."""
         self._hold_listeners.append(listener)
 
     def probe_soon(self) -> None:
@@ -268,7 +282,7 @@ class Guard:
         if is_open is not self._was_open:
             self._was_open = is_open
             for listener in self._open_listeners:
-                listener(is_open)
+                listener(is_open=is_open)
 
     def _update_hold(self) -> None:
         held = self._circuits.is_open or self._overloaded_at is not None
@@ -280,4 +294,4 @@ class Guard:
         else:
             self.working_time.go_on()
         for listener in self._hold_listeners:
-            listener(held)
+            listener(held=held)

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 
 from worker.domain.errors import BrokerError, JobError, ServerMismatchError
 from worker.domain.records import ClusterDescription, TopicLimits
-from worker.ports import Clock, InferenceBackend, RecordSink, RecordSource
+from worker.ports import Clock, RecordSink, RecordSource
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
 from worker.runtime.delivery import Destination
+from worker.runtime.guard import Guard
 from worker.runtime.health import Health
 from worker.runtime.loop import PARTITIONS, Loop
 from worker.runtime.reader import ModelReader
 
 TRITON = "triton"
 TOPICS = "topics"
-CONDITIONS = (TRITON, TOPICS, DEAD_LETTERS, PARTITIONS)
-_FOR_WORK = (TRITON, TOPICS, DEAD_LETTERS)
+CIRCUITS = "circuits"
+CONDITIONS = (TRITON, CIRCUITS, TOPICS, DEAD_LETTERS, PARTITIONS)
+_FOR_WORK = (TRITON, CIRCUITS, TOPICS, DEAD_LETTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +97,20 @@ def _limit(cluster: ClusterDescription, topic: str) -> int | None:
 class ModelMonitor:
     """Looks at Triton and says whether it serves what this worker needs."""
 
-    def __init__(self, backend: InferenceBackend, reader: ModelReader, health: Health) -> None:
-        self._backend = backend
+    def __init__(self, guard: Guard, reader: ModelReader, health: Health) -> None:
+        self._guard = guard
         self._reader = reader
         self._health = health
+        health.met(CIRCUITS)  # none is open before the first request
 
     async def look(self) -> None:
         """Update the condition `triton`; the models themselves are looked at only where there is a doubt."""
-        if not await self._backend.ready():
+        if not await self._guard.ready():
             self._reader.doubt()
             self._health.unmet(TRITON, "the server does not answer, or is not ready.")
             return
+        if not self._health.is_met(TRITON):
+            self._guard.probe_soon()
         try:
             if self._reader.doubtful:
                 await self._reader.look()
@@ -113,6 +118,14 @@ class ModelMonitor:
             self._health.unmet(TRITON, str(error))
         else:
             self._health.met(TRITON)
+
+    def circuits_changed(self, *, is_open: bool) -> None:
+        """Update the condition `circuits`. What was away may come back with other models."""
+        if is_open:
+            self._reader.doubt()
+            self._health.unmet(CIRCUITS, "requests to Triton fail; jobs wait until it answers again.")
+        else:
+            self._health.met(CIRCUITS)
 
 
 class Lifecycle:
@@ -140,6 +153,11 @@ class Lifecycle:
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._topics_interval_seconds = topics_interval_seconds
+
+    def circuits_changed(self, *, is_open: bool) -> None:
+        """Take no more jobs while a circuit is open."""
+        self._models.circuits_changed(is_open=is_open)
+        self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK))
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set."""

@@ -67,13 +67,17 @@ class ModelReader:
         """Read a picture. Raises JobError."""
         pipeline = await self._trusted_pipeline()
         try:
-            return await pipeline.process(picture, header, timeout_seconds=timeout_seconds, request_id=request_id)
+            reading = await pipeline.process(picture, header, timeout_seconds=timeout_seconds, request_id=request_id)
         except JobError as error:
             if error.code is ErrorCode.INFERENCE_UNAVAILABLE:
                 self.doubt()
             if error.code is ErrorCode.INFERENCE_REJECTED:
                 await self._blame_changed_models(pipeline, error)
             raise
+        # Requests wait out an outage, and the server may come back with another dictionary.
+        if self.doubtful and await self._trusted_pipeline() is not pipeline:
+            raise _models_changed()
+        return reading
 
     async def _trusted_pipeline(self) -> Pipeline:
         if self.doubtful:
@@ -88,10 +92,14 @@ class ModelReader:
     async def _blame_changed_models(self, used: Pipeline, refusal: JobError) -> None:
         self.doubt()
         if await self._trusted_pipeline() is not used:
-            message = "Triton's models changed while the picture was read; it is read again."
-            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message) from refusal
+            raise _models_changed() from refusal
 
     @property
     def models_used(self) -> Mapping[str, ModelUsed]:
         """The models, for the result; empty before the first look."""
         return self._models.used if self._models else {}
+
+
+def _models_changed() -> JobError:
+    message = "Triton's models changed while the picture was read; it is read again."
+    return JobError(ErrorCode.INFERENCE_UNAVAILABLE, message)
