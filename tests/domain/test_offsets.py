@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from worker.domain.offsets import MAX_WINDOW, OffsetTracker, decode_done, encode_metadata, ended_clean
+from worker.domain.offsets import MAX_WINDOW, OffsetTracker, decode_done, encode_metadata, ended_clean, suspects_end
 from worker.domain.records import CommitPoint
 
 
@@ -156,7 +156,7 @@ def test_base_is_the_lowest_that_is_not_done_and_gaps_count_as_done() -> None:
     tracker.complete(3)
     assert tracker.base == 8
     tracker.complete(8)
-    assert tracker.commit_point() == CommitPoint(9)
+    assert tracker.commit_point() == CommitPoint(9, encode_metadata(9, ()))
 
 
 def test_offsets_that_a_predecessor_has_done_are_not_open() -> None:
@@ -214,3 +214,43 @@ def test_only_what_is_open_can_be_completed() -> None:
     tracker.complete(1)
     with pytest.raises(KeyError):
         tracker.complete(1)
+
+
+def committed(base: int, *, reached: int = 0, clean_end: bool = False) -> CommitPoint:
+    return CommitPoint(base, encode_metadata(base, {base + 1}, reached=reached, clean_end=clean_end))
+
+
+def test_after_an_unclean_end_what_was_reached_and_an_intake_more_is_suspect() -> None:
+    tracker = OffsetTracker(committed(3, reached=6), intake=2)
+    assert [tracker.is_suspect(offset) for offset in range(3, 10)] == [True] * 5 + [False] * 2
+
+
+def test_after_a_clean_end_only_what_was_suspect_already_is() -> None:
+    first = OffsetTracker(committed(3, reached=6), intake=2)
+    for offset in range(3, 12):
+        first.deliver(offset)
+    point = first.commit_point(clean_end=True)
+    assert point is not None
+    second = OffsetTracker(point, intake=2)
+    assert [offset for offset in range(3, 14) if second.is_suspect(offset)] == [3, 4, 5, 6, 7]
+
+
+def test_where_nothing_was_said_nothing_is_suspect() -> None:
+    for point in (CommitPoint(5), CommitPoint(5, "of somebody else"), committed(5, clean_end=True)):
+        assert not OffsetTracker(point, intake=100).is_suspect(5)
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**40), st.booleans())
+def test_how_far_a_member_had_got_comes_back(base: int, distance: int, clean: bool) -> None:  # noqa: FBT001
+    point = committed(base, reached=base + distance, clean_end=clean)
+    assert suspects_end(point, 7) == base + distance + (0 if clean else 7)
+
+
+def test_a_transaction_counts_what_it_will_have_done_and_forgets_it_if_it_fails() -> None:
+    tracker = OffsetTracker(CommitPoint(0))
+    for offset in range(4):
+        tracker.deliver(offset)
+    point = tracker.commit_point(also_done={0, 2})
+    assert point is not None
+    assert (point.offset, decode_done(point)) == (1, {2})
+    assert tracker.base == 0

@@ -12,6 +12,7 @@ from worker.runtime.delivery import Delivery
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
 from worker.runtime.loop import PARTITIONS, IntakeLimits, Loop, LoopTimes
+from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox
 from worker.runtime.partitions import Partitions
 from worker.testing.broker import MemoryBroker
@@ -72,6 +73,7 @@ class Member:
         limits: IntakeLimits | None = None,
         drain_seconds: float = 1.0,
         takes_at_start: bool = True,
+        in_key_order: bool = False,
     ) -> None:
         self.clock = ManualClock(sleeps_pass=False)
         self.source = MemorySource(broker, [JOBS], takes_at_start=takes_at_start)
@@ -79,16 +81,18 @@ class Member:
         self.events = RecordedEvents()
         self.health = Health((PARTITIONS,), self.clock, self.events, pulse_seconds=60)
         self.stopping = asyncio.Event()
+        limits = limits or IntakeLimits(1000, 2**30)
         self.loop = Loop(
             source=self.source,
             delivery=self.delivery,
             outbox=DirectOutbox(MemorySink(broker)),
-            partitions=Partitions(window),
-            limits=limits or IntakeLimits(1000, 2**30),
+            partitions=Partitions(window, limits.records),
+            limits=limits,
             health=self.health,
             clock=self.clock,
             event_sink=self.events,
             times=LoopTimes(1.0, drain_seconds),
+            key_order=KeyOrder() if in_key_order else None,
         )
 
     async def commit(self) -> None:
@@ -129,6 +133,6 @@ async def crash(member: Member, task: "asyncio.Task[None]") -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - turn by turn
             await asyncio.sleep(0.001)

@@ -5,13 +5,15 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from tests.runtime.parts import BLANK, LETTERS, PICTURE, PNG, RESULTS, Parts, in_hand, record
+from tests.runtime.parts import BLANK, LETTERS, PICTURE, PNG, RESULTS, RETRIES, Parts, in_hand, record
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import JobDeadLettered, JobFinished, JobRetried
-from worker.domain.outcome import Completed, DeadLettered
+from worker.domain.headers import DerivedHeaders
+from worker.domain.outcome import Completed, DeadLettered, Retried
 from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.pipeline.header import read_header
@@ -27,7 +29,7 @@ AWAY = JobError(ErrorCode.BROKER_UNAVAILABLE, "The broker is away.")
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - turn by turn
             await asyncio.sleep(0.001)
 
@@ -112,17 +114,83 @@ async def test_a_deadline_runs_on_while_the_job_is_tried_again(parts: Parts) -> 
     assert sum(parts.clock.slept) >= 10
 
 
-@pytest.mark.parametrize("error", [UNAVAILABLE, FAILED])
-async def test_a_transient_error_is_tried_again_in_place_and_never_dead_lettered(parts: Parts, error: JobError) -> None:
-    parts.backend.fail(*[error] * 12)
+async def test_a_systemic_error_is_waited_for_in_place_and_counts_for_no_attempt(parts: Parts) -> None:
+    parts.backend.fail(*[UNAVAILABLE] * 12)
     await parts.deliver(record())
     assert parts.letters() == []
     result = LabelText.model_validate_json(parts.results()[0].value or b"")
-    assert result.attempt == 13
+    assert result.attempt == 1
     delays = parts.clock.slept
     assert len(delays) == len(parts.events.of(JobRetried)) == 12
     assert all(0.25 * 2**n <= seconds <= 0.5 * 2**n for n, seconds in enumerate(delays[:6]))
     assert all(15 <= seconds <= 30 for seconds in delays[6:])
+
+
+async def test_a_job_that_may_be_at_fault_goes_to_the_retry_topic_of_its_attempt(parts: Parts) -> None:
+    parts.backend.fail(FAILED)
+    outcome = await parts.delivery().deliver(in_hand(record(PICTURE, PNG, ("labelwire.attempt", b"1"))))
+    assert outcome == Retried(FAILED)
+    assert parts.results() == parts.letters() == []
+    (written,) = parts.broker.records(RETRIES[1])
+    assert (written.key, written.value) == (b"key", PICTURE)
+    derived = DerivedHeaders.of(written)
+    assert (derived.attempt, derived.origin) == (2, record().coordinate)
+    assert derived.due_at_ms is not None
+    assert 60_000 <= derived.due_at_ms - parts.clock.epoch_ms() <= 66_000
+    assert parts.events.of(JobFinished)[0].outcome == "retried"
+
+
+async def test_a_job_is_given_up_after_its_last_retry_if_others_succeeded_meanwhile(parts: Parts) -> None:
+    delivery = parts.delivery()
+    last = record(PICTURE, PNG, ("labelwire.attempt", b"3"))
+    parts.backend.fail(FAILED)
+    assert await delivery.deliver(in_hand(last)) == Retried(FAILED), "it may be Triton's fault still"
+    assert len(parts.broker.records(RETRIES[2])) == 1
+    await delivery.deliver(in_hand(record(offset=1)))
+    parts.backend.fail(FAILED)
+    assert await delivery.deliver(in_hand(last)) == DeadLettered(FAILED)
+    assert parts.letter()["attempt"] == "4"
+
+
+async def test_where_keys_are_in_order_a_job_is_tried_again_in_place(parts: Parts) -> None:
+    parts.policy = replace(parts.policy, in_place=True)
+    parts.backend.fail(FAILED, UNAVAILABLE, FAILED)
+    await parts.deliver(record())
+    result = LabelText.model_validate_json(parts.results()[0].value or b"")
+    assert result.attempt == 3
+    assert [round(seconds) for seconds in parts.clock.slept if seconds >= 5][:1] == [5]
+    assert all(parts.broker.records(topic) == [] for topic in RETRIES)
+
+
+async def test_over_the_dead_letter_limit_jobs_wait_and_intake_stops(parts: Parts) -> None:
+    limited = Parts(parts.executor, clock=ManualClock(sleeps_pass=False), dead_letters_per_minute=2)
+    delivery = limited.delivery()
+    jobs = [in_hand(record(b"text", offset=offset)) for offset in range(4)]
+    delivering = [asyncio.create_task(delivery.deliver(job)) for job in jobs]
+    await limited.clock.until_sleeping(2)
+    assert len(limited.letters()) == 2
+    assert "2 dead letters" in limited.health.reason
+    assert not any(job.working for job in jobs[2:]), "whoever waits may be handed over"
+    for _ in range(61):
+        limited.clock.advance(1)
+        await asyncio.sleep(0.001)
+    await asyncio.gather(*delivering)
+    assert len(limited.letters()) == 4
+    limited.clock.advance(61)
+
+
+async def test_a_suspect_is_read_apart(parts: Parts) -> None:
+    await parts.deliver(record(), suspect=True)
+    assert parts.isolation.tried == [record().coordinate]
+    assert len(parts.results()) == 1
+
+
+async def test_a_record_that_ends_its_reader_three_times_is_poison(parts: Parts) -> None:
+    parts.isolation.crash(3)
+    await parts.deliver(record(), suspect=True)
+    assert parts.letter()["error.code"] == "POISON"
+    await parts.deliver(record(offset=1))
+    assert len(parts.results()) == 1
 
 
 async def test_attempts_go_on_from_those_of_the_record(parts: Parts) -> None:

@@ -46,7 +46,7 @@ class Life:
             await asyncio.sleep(0)
 
     async def turn_until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not holds():
                 await self.turn()
 
@@ -69,7 +69,7 @@ async def living(life: Life) -> AsyncIterator[None]:
         yield
     finally:
         life.stopping.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not task.done():
                 life.parts.clock.advance(100)
                 await asyncio.wait([task], timeout=0.01)

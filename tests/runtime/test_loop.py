@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from tests.runtime.looping import Member, running, settle, until
+from tests.runtime.looping import Member, crash, running, settle, until
 from tests.runtime.parts import JOBS, memory_broker
 from worker.domain.errors import BrokerError
 from worker.domain.events import PartitionsChanged
-from worker.domain.offsets import decode_done, ended_clean
+from worker.domain.offsets import decode_done, encode_metadata, ended_clean
 from worker.domain.records import CommitPoint, TopicPartition
+from worker.runtime.admission import Lane
 from worker.runtime.loop import IntakeLimits
 from worker.testing.broker import MemoryBroker
 
@@ -103,12 +104,17 @@ async def test_a_full_window_pauses_its_partition_and_no_other() -> None:
         assert member.delivery.offsets(0) == [3, 4]
 
 
+def begun(base: int) -> CommitPoint:
+    """Return what a member commits that has done everything below `base` and has not ended."""
+    return CommitPoint(base, encode_metadata(base, ()))
+
+
 async def test_offsets_are_committed_up_to_the_lowest_open_one_with_a_map_of_the_rest() -> None:
     broker = filled(5)
     async with running(Member(broker)) as member:
         member.delivery.finish(0, 2, 4)
         await settle()
-        assert committed(broker) is None, "a commit waits for its time"
+        assert committed(broker) == begun(0), "a commit waits for its time"
         await member.commit()
         point = committed(broker)
         assert point is not None
@@ -117,7 +123,7 @@ async def test_offsets_are_committed_up_to_the_lowest_open_one_with_a_map_of_the
         member.delivery.finish(1, 3)
         await settle()
         await member.commit()
-        assert committed(broker) == CommitPoint(5)
+        assert committed(broker) == begun(5)
 
 
 async def test_a_revocation_waits_for_what_works_and_stops_what_waits() -> None:
@@ -150,7 +156,7 @@ async def test_a_job_that_fails_while_its_partition_leaves_is_not_waited_for() -
     assert committed(broker) is not None
 
 
-async def test_what_is_not_finished_in_the_drain_time_is_stopped_and_the_end_is_not_clean() -> None:
+async def test_what_is_not_finished_in_the_drain_time_is_stopped_and_is_no_suspect() -> None:
     broker = filled(2)
     async with running(Member(broker, drain_seconds=60)) as member:
         revoking = asyncio.create_task(member.source.revoke([A]))
@@ -161,7 +167,7 @@ async def test_what_is_not_finished_in_the_drain_time_is_stopped_and_the_end_is_
         assert [at.offset for at in member.delivery.cancelled] == [0]
     point = committed(broker)
     assert point is not None
-    assert (point.offset, set(decode_done(point)), ended_clean(point)) == (0, {1}, False)
+    assert (point.offset, set(decode_done(point)), ended_clean(point)) == (0, {1}, True)
 
 
 async def test_what_is_kept_runs_on_through_a_rebalance() -> None:
@@ -174,7 +180,7 @@ async def test_what_is_kept_runs_on_through_a_rebalance() -> None:
         member.delivery.finish(0, partition=1)
         await settle()
         await member.commit()
-        assert committed(broker, B) == CommitPoint(1)
+        assert committed(broker, B) == begun(1)
 
 
 async def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None:
@@ -186,7 +192,7 @@ async def test_a_lost_partition_is_dropped_at_once_and_never_committed() -> None
         await settle()
         assert [at.offset for at in member.delivery.cancelled] == [1, 2]
         await member.commit()
-    assert committed(broker) is None
+    assert committed(broker) == begun(0)
 
 
 async def test_a_job_of_an_old_assignment_says_nothing_about_the_new_one() -> None:
@@ -266,12 +272,12 @@ async def test_commits_that_are_refused_are_made_later() -> None:
         member.delivery.finish(0)
         await settle()
         await member.commit()
-        assert committed(broker) is None
+        assert committed(broker) == begun(0)
         member.source.refuses_commits = False
         member.delivery.finish(1)
         await until(lambda: not member.delivery.in_hand)
         await member.commit()
-        assert committed(broker) == CommitPoint(2)
+        assert committed(broker) == begun(2)
 
 
 async def test_a_log_that_was_cut_is_read_from_there() -> None:
@@ -289,3 +295,46 @@ async def test_a_log_that_was_cut_is_read_from_there() -> None:
         point = committed(broker)
         assert point is not None
         assert point.offset == 1
+
+
+async def test_what_a_killed_member_had_in_hand_is_suspect_and_what_it_handed_back_is_not() -> None:
+    broker, limits = filled(6), IntakeLimits(3, 2**30)
+    first = Member(broker, limits=limits)
+    task = asyncio.create_task(first.loop.run(first.stopping))
+    first.loop.open_for_work(is_open=True)
+    await settle()
+    assert first.delivery.offsets() == [0, 1, 2]
+    await crash(first, task)
+    async with running(Member(broker, limits=limits)) as second:
+        assert [second.delivery.job(offset).suspect for offset in (0, 1, 2)] == [True, True, True]
+        second.delivery.finish(0)
+        await settle()
+        assert not second.delivery.job(3).suspect, "no member held more than its intake"
+        for job, _ in second.delivery.in_hand.values():
+            job.working = False
+        await second.source.revoke([A])
+    async with running(Member(broker, limits=limits)) as third:
+        assert [third.delivery.job(offset).suspect for offset in (1, 2, 3)] == [True, True, False]
+
+
+async def test_jobs_of_a_key_have_their_turns_in_their_order() -> None:
+    broker = memory_broker()
+    for key in (b"a", b"a", b"b", None, b"a"):
+        broker.append(JOBS, b"x", key=key)
+    async with running(Member(broker, in_key_order=True)) as member:
+        assert member.delivery.offsets() == [0, 2, 3]
+        member.delivery.finish(0)
+        await settle()
+        assert member.delivery.offsets() == [1, 2, 3]
+        member.delivery.finish(1, 2)
+        await settle()
+        assert member.delivery.offsets() == [3, 4]
+
+
+async def test_a_large_picture_gives_its_place_back_to_small_ones() -> None:
+    broker = filled(5)
+    async with running(Member(broker, limits=IntakeLimits(2, 2**30))) as member:
+        assert member.delivery.offsets() == [0, 1]
+        member.delivery.job(0).of_lane(Lane.LARGE)
+        await settle()
+        assert member.delivery.offsets() == [0, 1, 2]
