@@ -23,6 +23,7 @@ from worker.cli.dlq_filters import (
     filters_of,
 )
 from worker.cli.dlq_output import listed, show_found, show_statistics, summarise, write_page
+from worker.cli.dlq_replay import replay
 from worker.dlq.export import export as write_files
 from worker.dlq.files import save_new
 from worker.dlq.filters import parse
@@ -135,6 +136,9 @@ def export(  # noqa: PLR0913 - as above
         chosen = selected(reader, selection, SystemClock().epoch_ms(), reached)
         exported = write_files(chosen, folder, fetcher.fetch, resume=resume)
     raise typer.Exit(summarise(exported, folder, letters.name, as_json=as_json))
+
+
+app.command()(replay)
 
 
 def _topic(name: str | None) -> LetterTopic:

@@ -51,9 +51,9 @@ class BoundedReader:
         self._silence_seconds = silence_seconds
         self._consumer = _consumer(bootstrap_servers, client_options or {})
         try:
-            watermarks = _watermarks(self._consumer, bootstrap_servers, topics)
-            self.lows = {partition: low for partition, (low, _) in watermarks.items()}
-            self.ends = {partition: (ends or {}).get(partition, high) for partition, (_, high) in watermarks.items()}
+            spans = _watermarks(self._consumer, bootstrap_servers, topics)
+            self.lows = {partition: low for partition, (low, _) in spans.items()}
+            self.ends = {partition: (ends or {}).get(partition, high) for partition, (_, high) in spans.items()}
             self.starts = {
                 partition: max((starts or {}).get(partition, low), low) for partition, low in self.lows.items()
             }
@@ -146,6 +146,19 @@ class BoundedReader:
                 f"Kafka at {self._bootstrap_servers} sent nothing for {self._silence_seconds:.0f} s, and not all was "
                 f"read: {waiting}. Look whether its topics were made anew, and try again."
             )
+
+
+def watermarks(
+    bootstrap_servers: str, topics: Collection[str], client_options: Mapping[str, str] | None = None
+) -> dict[TopicPartition, tuple[int, int]]:
+    """Return each partition's low watermark and last stable offset. Raises BrokerError."""
+    consumer = _consumer(bootstrap_servers, client_options or {})
+    try:
+        return _watermarks(consumer, bootstrap_servers, topics)
+    except KafkaException as error:
+        raise _broker_error(bootstrap_servers, error.args[0]) from error
+    finally:
+        consumer.close()
 
 
 def _consumer(bootstrap_servers: str, client_options: Mapping[str, str]) -> Consumer:

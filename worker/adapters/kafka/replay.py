@@ -1,0 +1,202 @@
+"""Writing replayed records together with the positions of what was read, in transactions.
+
+Invariant: a record is on its topic for `read_committed` readers exactly if the position behind its dead letter is
+committed. Opening a writer ends what an earlier writer of the same run had under way, and fences that one: it can
+write no more. Errors of librdkafka leave this module as BrokerError, or as FencedError.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from worker.adapters.kafka.sink import producer_options
+from worker.domain.errors import BrokerError
+from worker.domain.records import CommitPoint, OutgoingRecord, TopicPartition
+from worker.ports import FencedError
+from worker.settings import KafkaSettings
+
+_ANSWER_SECONDS = 30.0
+_LEAVE_SECONDS = 5.0
+_AGAIN_SECONDS = 0.5
+_FULL_QUEUE_SECONDS = 0.5
+_GIVE_UP_SECONDS = 120.0
+# A process that stands still for longer loses its transaction, and is fenced.
+_TRANSACTION_SECONDS = 60.0
+_FENCED = (
+    KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own names
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.TRANSACTION_COORDINATOR_FENCED,
+)
+_TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+_ANY_PARTITION = -1
+_LOGGER = logging.getLogger(__name__)
+
+# Records, each with its partition, or None to leave that to the producer.
+Outgoing = Sequence[tuple[OutgoingRecord, int | None]]
+Positions = Mapping[TopicPartition, CommitPoint]
+
+
+class ReplayWriter:
+    """A transactional producer and the consumer groups whose positions it commits; a context manager.
+
+    Entering it raises BrokerError where the broker does not answer.
+    """
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str, groups: Iterable[str]) -> None:
+        self._bootstrap_servers = settings.bootstrap_servers
+        self._producer = Producer({**producer_options(settings), **_transactional(transactional_id)})
+        self._members = {group: Consumer(_member_options(settings, group)) for group in groups}
+        self._refusals: list[KafkaError] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._settled(self._producer.init_transactions, _ANSWER_SECONDS)
+        except KafkaException as error:
+            self.close()
+            raise self._translated(error) from error
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave; what was not committed is not written, and readers do not wait for it."""
+        with contextlib.suppress(KafkaException):  # there is none under way, or the broker ends it in a minute
+            self._producer.abort_transaction(_LEAVE_SECONDS)
+        for member in self._members.values():
+            member.close()
+
+    def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
+        """Return the group's positions, where it has any. Raises BrokerError."""
+        asked = [KafkaPartition(*partition) for partition in partitions]
+        try:
+            found = self._settled(_committed, self._members[group], asked)
+        except KafkaException as error:
+            raise self._translated(error) from error
+        return {
+            TopicPartition(each.topic, each.partition): CommitPoint(each.offset, each.metadata or "")
+            for each in found
+            if each.offset >= 0
+        }
+
+    def commit(self, records: Outgoing, positions: Mapping[str, Positions]) -> None:
+        """Write records, and positions by group, in one transaction; all of it or nothing.
+
+        Raises FencedError where another writer of the run was opened, BrokerError where the broker refuses a record or
+        does not answer for two minutes.
+        """
+        deadline = time.monotonic() + _GIVE_UP_SECONDS
+        while True:
+            try:
+                self._try(records, positions)
+            except KafkaException as error:
+                self._abort(error, final=time.monotonic() > deadline)
+                _LOGGER.warning("Kafka aborted a transaction, which is tried again: %s", error.args[0].str())
+                time.sleep(_AGAIN_SECONDS)
+            else:
+                return
+
+    def _try(self, records: Outgoing, positions: Mapping[str, Positions]) -> None:
+        self._refusals.clear()
+        self._producer.begin_transaction()
+        for record, partition in records:
+            self._produce(record, partition)
+        self._producer.flush(_ANSWER_SECONDS)
+        if self._refusals:
+            raise KafkaException(self._refusals[0])
+        for group, points in positions.items():
+            offsets = [KafkaPartition(*partition, point.offset, point.metadata) for partition, point in points.items()]
+            metadata = self._members[group].consumer_group_metadata()
+            self._settled(self._producer.send_offsets_to_transaction, offsets, metadata, _ANSWER_SECONDS)
+        self._settled(self._producer.commit_transaction, _ANSWER_SECONDS)
+
+    def _produce(self, record: OutgoingRecord, partition: int | None) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    *(record.topic, record.value, record.key),
+                    partition=_ANY_PARTITION if partition is None else partition,
+                    headers=list(record.headers),
+                    on_delivery=self._report,
+                )
+            except BufferError:
+                self._producer.poll(_FULL_QUEUE_SECONDS)
+            else:
+                self._producer.poll(0)
+                return
+
+    def _report(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._refusals.append(error)
+
+    def _abort(self, error: KafkaException, *, final: bool) -> None:
+        """End a transaction that failed; raises what is to be said where it is not to be tried again."""
+        reason: KafkaError = error.args[0]
+        if reason.fatal() or reason.code() in _FENCED:
+            raise self._translated(error) from error
+        try:
+            self._settled(self._producer.abort_transaction, _ANSWER_SECONDS)
+        except KafkaException as failure:
+            raise self._translated(failure) from failure
+        if final or reason.code() in _TOO_LARGE:
+            raise self._translated(error) from error
+
+    def _settled(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - whatever it returns
+        """Repeat a call until its answer comes: librdkafka goes on where it stood."""
+        deadline = time.monotonic() + _GIVE_UP_SECONDS
+        while True:
+            try:
+                return call(*arguments)
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
+
+    def _translated(self, error: KafkaException) -> FencedError | BrokerError:
+        reason: KafkaError = error.args[0]
+        if reason.code() in _FENCED:
+            return FencedError(reason.str())
+        if reason.code() in _TOO_LARGE:
+            return BrokerError(
+                f"Kafka at {self._bootstrap_servers} refused a record as too large; raise the max.message.bytes of the "
+                "topics that the replay writes to."
+            )
+        return BrokerError(f"Kafka at {self._bootstrap_servers}: {reason.str()}.")
+
+
+def _committed(member: Consumer, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
+    found: list[KafkaPartition] = member.committed(partitions, timeout=_ANSWER_SECONDS)
+    error = next((partition.error for partition in found if partition.error), None)
+    if error is not None:
+        raise KafkaException(error)
+    return found
+
+
+def _transactional(transactional_id: str) -> dict[str, Any]:
+    milliseconds = int(_TRANSACTION_SECONDS * 1000)
+    return {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": milliseconds,
+        "delivery.timeout.ms": milliseconds,
+    }
+
+
+def _member_options(settings: KafkaSettings, group: str) -> dict[str, Any]:
+    """Return the options of a consumer that joins no group: it stands for one that nobody is a member of."""
+    return {
+        **{name: value for name, value in settings.client_options().items() if not name.startswith("group.")},
+        "bootstrap.servers": settings.bootstrap_servers,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",  # positions of a transaction that is under way are waited for
+        "logger": _LOGGER,
+    }

@@ -1,0 +1,174 @@
+"""`labelwire dlq replay`."""
+
+import getpass
+import json
+import socket
+import sys
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from worker import settings
+from worker.adapters.clock import SystemClock
+from worker.cli.dlq_filters import (
+    AsJson,
+    Codes,
+    Fingerprints,
+    HeaderValues,
+    Keys,
+    Limit,
+    NewerThan,
+    OlderThan,
+    Stages,
+    filters_of,
+)
+from worker.dlq.canary import CanaryLimits, CanaryOutcomes
+from worker.dlq.execution import carry_out
+from worker.dlq.filters import Filters, parse
+from worker.dlq.outcome import Audience, Conduct, Outcome
+from worker.dlq.plan import ReplayError, ReplayPlan, ReplayRequest
+from worker.dlq.preparation import Preparation, Prepared
+from worker.dlq.replay_text import outcome_figures, plan_figures, told_canaries, told_outcome, told_plan
+from worker.dlq.stopping import stopped_by_signals
+from worker.domain.errors import LabelwireError
+from worker.reporting.formats import printable
+from worker.reporting.progress import Reach, reaching
+from worker.settings import Settings
+
+_MAX_REPLAYS = 3
+
+
+def replay(  # noqa: PLR0913 - each option is a parameter
+    *,
+    codes: Codes = None,
+    stages: Stages = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    keys: Keys = None,
+    headers: HeaderValues = None,
+    fingerprints: Fingerprints = None,
+    limit: Limit = None,
+    target: Annotated[
+        str | None, typer.Option(help="Topic to write to; without it the settings' replay topic.")
+    ] = None,
+    to_origin: Annotated[
+        bool, typer.Option("--to-origin", help="Write to the topic where each job came from.")
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, help="Letters a second; without it as fast as it goes.")
+    ] = None,
+    max_replays: Annotated[
+        int | None, typer.Option(min=1, help="Letters replayed so often are parked; 3 without it.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Take letters that earlier replays took, too.")] = False,
+    canary: Annotated[bool, typer.Option(help="Replay 1 % of each error cluster first and see.")] = True,
+    canary_wait: Annotated[float, typer.Option(min=0, help="Longest time to wait for the canaries, in seconds.")] = 120,
+    max_failure_ratio: Annotated[float, typer.Option(min=0, max=1, help="Part of the canaries that may fail.")] = 0.5,
+    run_id: Annotated[str | None, typer.Option(help="Name of the replay; without it one is made.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN-ID", help="Go on with an unfinished replay.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    by: Annotated[str | None, typer.Option(help="Who replays, for the record; without it user@host.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead letters back to be read again, each exactly once, however often this is interrupted."""
+    chosen = settings.load()
+    filters = filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit)
+    preparation = Preparation(chosen, SystemClock())
+    if resume is not None:
+        if filters != Filters() or to_origin or again or (target, run_id, max_replays) != (None, None, None):
+            raise LabelwireError("--resume goes on with the plan as it was made: leave out filters and what shaped it.")
+        prepared = preparation.resume(resume)
+    else:
+        if to_origin and target is not None:
+            raise LabelwireError(f"--to-origin and --target {target} exclude each other; give one of them.")
+        chosen_target = None if to_origin else target or chosen.topics.replay_topic
+        request = ReplayRequest(
+            parse(filters), chosen_target, max_replays or _MAX_REPLAYS, run_id, canary=canary, again=again
+        )
+        prepared = preparation.prepare(request)
+    if dry_run:
+        _show_plan(prepared, as_json=as_json)
+        return
+    _confirm(prepared, yes=yes, as_json=as_json)
+    limits = CanaryLimits(canary_wait, max_failure_ratio) if canary else None
+    outcome = _carry_out(chosen, prepared, Conduct(rate, limits, by or _whoever()))
+    _show_outcome(prepared, outcome, as_json=as_json)
+
+
+def _show_plan(prepared: Prepared, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"plan": plan_figures(prepared)}, indent=2))
+        return
+    console = Console()
+    for line in told_plan(prepared):
+        console.print(line, soft_wrap=True)
+
+
+def _confirm(prepared: Prepared, *, yes: bool, as_json: bool) -> None:
+    if not yes and not sys.stdin.isatty():
+        raise ReplayError("There is no terminal to ask whether to replay; --dry-run shows the plan, --yes goes ahead.")
+    console = Console(stderr=as_json)
+    for line in told_plan(prepared):
+        console.print(line, soft_wrap=True)
+    if not yes and not typer.confirm("Replay them?", err=as_json):
+        raise ReplayError("Nothing was replayed.")
+
+
+def _carry_out(chosen: Settings, prepared: Prepared, conduct: Conduct) -> Outcome:
+    with ExitStack() as stack, stopped_by_signals() as timing:
+        shown = _Shown(stack)
+        audience = Audience(shown.began, shown.advanced, shown.watched)
+        return carry_out(chosen, prepared, conduct, audience, SystemClock(), timing)
+
+
+class _Shown:
+    """How far a replay is, on standard error."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._console = Console(stderr=True)
+        self._reach: Reach | None = None
+        self._done = 0
+        self._said = ""
+
+    def began(self, plan: ReplayPlan, done: int) -> None:
+        """Show a bar."""
+        self._reach = self._stack.enter_context(reaching(f"Replaying {plan.run_id}", plan.letters, self._console))
+        self.advanced(done)
+
+    def advanced(self, letters: int) -> None:
+        """Move it."""
+        self._done += letters
+        if self._reach is not None:
+            self._reach(self._done)
+
+    def watched(self, outcomes: CanaryOutcomes) -> None:
+        """Say how the canaries fare, where that has changed."""
+        said = told_canaries(outcomes)
+        if said != self._said:
+            self._said = said
+            self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_outcome(prepared: Prepared, outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"plan": plan_figures(prepared), "outcome": outcome_figures(outcome)}, indent=2))
+    else:
+        for line in told_outcome(outcome):
+            print(line)
+    for notice in outcome.notices:
+        print(printable(notice), file=sys.stderr)
+    problem = outcome.problem()
+    if problem is not None:
+        raise ReplayError(problem)
+
+
+def _whoever() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a pod's user id has no name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,38 @@
+"""How many records may go out by now.
+
+Invariant: `rate` holds over the whole of a phase, from its first record on: what a slow moment held up follows,
+unless it was longer than `_MOST_DEBT_SECONDS`, so that a stall ends in no flood.
+"""
+
+_MOST_DEBT_SECONDS = 2.0
+
+
+class Pace:
+    """A rate in records a second; None is as fast as it goes. Times are of a monotonic clock, in seconds."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._began: float | None = None
+        self._spent = 0
+
+    def due(self, now: float) -> int | None:
+        """Return how many records may go now, None where there is no rate. The first call begins the time."""
+        if self._rate is None:
+            return None
+        if self._began is None:
+            self._began = now
+        debt = (now - self._began) * self._rate - self._spent
+        excess_seconds = debt / self._rate - _MOST_DEBT_SECONDS
+        if excess_seconds > 0:
+            self._began += excess_seconds
+        return int((now - self._began) * self._rate - self._spent)
+
+    def spend(self, records: int) -> None:
+        """Note that records went."""
+        self._spent += records
+
+    def next_in(self, now: float) -> float:
+        """Return in how many seconds the next record may go."""
+        if self._rate is None or self._began is None:
+            return 0.0
+        return max(0.0, self._began + (self._spent + 1) / self._rate - now)

@@ -1,0 +1,43 @@
+"""From a dead letter to the record that replays it.
+
+Invariant: key, value and the producer's headers are those that the worker received, byte for byte; only headers of
+the name `labelwire.*` change.
+"""
+
+from dataclasses import dataclass, replace
+
+from worker.dlq.letter import DeadLetter
+from worker.dlq.payload import Original
+from worker.domain.records import OutgoingRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A record to be written to one partition."""
+
+    record: OutgoingRecord
+    partition: int
+
+
+def replayed(letter: DeadLetter, original: Original, run_id: str, topic: str) -> Placed:
+    """Return the letter's job as it goes to `topic`: before its first attempt, one replay on.
+
+    It goes to the partition of the same number as its origin's, which keeps the order of a key whatever partitioner
+    its producer had.
+    """
+    derived = replace(
+        letter.derived,
+        attempt=0,
+        due_at_ms=None,
+        replay_count=letter.derived.replay_count + 1,
+        replay_run_id=run_id,
+    )
+    record = OutgoingRecord(topic, original.key, original.value, derived.onto(original.headers))
+    return Placed(record, letter.derived.origin.partition)
+
+
+def parked(letter: DeadLetter, run_id: str, topic: str, partitions: int) -> Placed:
+    """Return the letter as it is laid aside: whole, with the run that did so."""
+    headers = replace(letter.derived, replay_run_id=run_id).onto(letter.record.headers)
+    record = OutgoingRecord(topic, letter.record.key, letter.record.value, headers)
+    return Placed(record, letter.derived.origin.partition % partitions)

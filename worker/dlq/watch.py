@@ -1,0 +1,53 @@
+"""Waiting for what becomes of the canaries.
+
+Invariant: only results and dead letters that carry the run's id count, and only those written after the plan was made.
+"""
+
+from collections.abc import Callable
+
+from worker.adapters.kafka.bounded import BoundedReader
+from worker.dlq.canary import CanaryLimits, CanaryOutcomes
+from worker.dlq.plan import ReplayPlan
+from worker.dlq.replay import Timing
+from worker.domain.headers import DerivedHeaders
+from worker.domain.records import TopicPartition
+from worker.settings import KafkaSettings
+
+_LOOK_SECONDS = 1.0
+
+
+class CanaryWatch:
+    """Looks at the results and the dead letters, again and again."""
+
+    def __init__(self, kafka: KafkaSettings, plan: ReplayPlan, results_topic: str) -> None:
+        self._kafka = kafka
+        self._plan = plan
+        self._positions = {TopicPartition(results_topic, p): end for p, end in plan.results_ends.items()}
+        self._positions.update({TopicPartition(plan.topic, p): end for p, end in plan.claim.ends.items()})
+        self._topics = (results_topic, plan.topic)
+
+    def wait(
+        self, replayed: int, limits: CanaryLimits, timing: Timing, report: Callable[[CanaryOutcomes], None]
+    ) -> CanaryOutcomes:
+        """Return what is known once all is, or too many failed for sure, or the time is over, or the replay stops."""
+        outcomes = CanaryOutcomes(replayed)
+        deadline = timing.monotonic() + limits.wait_seconds
+        while True:
+            self._look(outcomes)
+            report(outcomes)
+            if outcomes.complete or outcomes.hopeless(limits.max_failure_ratio):
+                return outcomes
+            left_seconds = deadline - timing.monotonic()
+            if left_seconds <= 0 or timing.wait(min(_LOOK_SECONDS, left_seconds)):
+                return outcomes
+
+    def _look(self, outcomes: CanaryOutcomes) -> None:
+        """Read what has come since the last look."""
+        with BoundedReader(
+            self._kafka.bootstrap_servers, self._topics, self._kafka.client_options(), starts=self._positions
+        ) as reader:
+            for record in reader:
+                derived = DerivedHeaders.of(record)
+                if derived.replay_run_id == self._plan.run_id:
+                    outcomes.note(derived.origin, failed=record.coordinate.topic == self._plan.topic)
+            self._positions = dict(reader.ends)
