@@ -22,8 +22,7 @@ from worker.reporting.formats import printable
 from worker.reporting.progress import Reach, reaching
 
 _STYLES: Final = ("", "dim", "yellow", "", "dim", "", "", "", "bold")
-_WIDTHS: Final = (0, 20, 21, 8, 11, 8, 7, 9, 0)
-_OFFSET_CHARACTERS: Final = 12
+_WIDTHS: Final = (10, 20, 21, 8, 11, 8, 7, 9, 0)
 _MOST_SENTENCES: Final = 10
 
 
@@ -35,11 +34,16 @@ def listed(what: str, total: int, topic: str, *, as_json: bool) -> Iterator[tupl
         with reaching(what, total) as reached:
             yield (_print_json if as_json else _print_plain), reached
         return
-    widths = (len(topic) + _OFFSET_CHARACTERS, *_WIDTHS[1:])
     # Rows and bar share a terminal, so both go through one console.
     with reaching(what, total, console) as reached:
-        _print_columns(console, COLUMNS, ("dim",) * len(COLUMNS), widths)
-        yield lambda row: _print_columns(console, row.cells(), _STYLES, widths), reached
+        _print_columns(console, COLUMNS, ("dim",) * len(COLUMNS))
+        yield lambda row: _print_columns(console, _short(row, topic), _STYLES), reached
+
+
+def _short(row: Row, topic: str) -> tuple[str, ...]:
+    """Return the row's cells without the topic, which is the same for all; `show` understands them so."""
+    place, *others = row.cells()
+    return (place.removeprefix(f"{topic}/"), *others)
 
 
 def _print_json(row: Row) -> None:
@@ -50,9 +54,9 @@ def _print_plain(row: Row) -> None:
     print("\t".join(row.cells()), flush=True)
 
 
-def _print_columns(console: Console, cells: tuple[str, ...], styles: tuple[str, ...], widths: tuple[int, ...]) -> None:
-    padded = [(cell.ljust(width) + "  ", style) for cell, style, width in zip(cells, styles, widths, strict=True)]
-    console.print(Text.assemble(*padded), no_wrap=True, overflow="ellipsis")
+def _print_columns(console: Console, cells: tuple[str, ...], styles: tuple[str, ...]) -> None:
+    padded = [(cell.ljust(width) + "  ", style) for cell, style, width in zip(cells, styles, _WIDTHS, strict=True)]
+    console.print(Text.assemble(*padded), soft_wrap=True)
 
 
 def show_found(found: Found, *, with_values: bool, as_json: bool) -> None:

@@ -38,7 +38,7 @@ def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume:
     LabelwireError if it may not or cannot be written to, and what `fetch` raises.
     """
     present = _look(folder, resume=resume)
-    exported = Exported()
+    exported = Exported(missing=[sentence for sentence in present.values() if sentence is not None])
     manifest: IO[bytes] | None = None
     try:
         for letter in letters:
@@ -58,12 +58,15 @@ def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume:
     return exported
 
 
-def _look(folder: Path, *, resume: bool) -> set[str]:
-    """Return the coordinates that the folder holds. Raises LabelwireError if it is not one to write to."""
+def _look(folder: Path, *, resume: bool) -> dict[str, str | None]:
+    """Return the coordinates that the folder holds, and what is said of payloads that were missing.
+
+    Raises LabelwireError if it is not a folder to write to.
+    """
     try:
-        names = {each.name for each in folder.iterdir()} if folder.exists() else set()
+        names = {each.name for each in folder.iterdir()} if folder.exists() else set[str]()
         if not names:
-            return set()
+            return {}
         if not resume:
             raise LabelwireError(f"The folder {folder} is not empty: name another, or go on in it with --resume.")
         if MANIFEST not in names:
@@ -73,15 +76,17 @@ def _look(folder: Path, *, resume: bool) -> set[str]:
         raise LabelwireError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
 
 
-def _present(manifest: Path) -> set[str]:
+def _present(manifest: Path) -> dict[str, str | None]:
     """Read the manifest, and cut a last line off that was not written to its end."""
-    found, whole_bytes = set(), 0
+    found: dict[str, str | None] = {}
+    whole_bytes = 0
     with manifest.open("r+b") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
             try:
-                found.add(str(json.loads(line)["coordinate"]))
+                told = json.loads(line)
+                found[str(told["coordinate"])] = told["payload_missing"]
             except (ValueError, KeyError, TypeError) as error:
                 raise LabelwireError(f"{manifest}, line {number}, is not a letter of an export.") from error
             whole_bytes += len(line)
@@ -117,6 +122,7 @@ def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: Exported) -
         "job_id": told["job_id"],
         "letter_file": f"{stem}.json",
         "payload_file": payload,
+        "payload_missing": sentence,
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import Original
-from worker.domain.errors import ErrorCode, LabelwireError
+from worker.domain.errors import ErrorCode, JobError, LabelwireError
 from worker.domain.job import JSON_TYPE, parse_job
 from worker.domain.records import CONTENT_TYPE_HEADER, Record
 from worker.pipeline.decode import decode
@@ -30,8 +30,11 @@ def drawn(letter: DeadLetter, job: Original, limits: ImageLimits) -> bytes:
         raise LabelwireError(
             "The picture ended the workers that decoded it, so it is not decoded here: save its bytes with --save."
         )
-    encoded = _encoded(letter, job)
-    page = decode(encoded, read_header(encoded, limits))
+    try:
+        encoded = _encoded(letter, job)
+        page = decode(encoded, read_header(encoded, limits))
+    except JobError as error:
+        raise LabelwireError(f"The picture of {letter.record.coordinate} cannot be drawn: {error}") from error
     scale = min(1.0, LONG_SIDE_PIXELS / max(page.width, page.height))
     side = (max(1, round(page.width * scale)), max(1, round(page.height * scale)))
     pixels = cv2.resize(page.pixels, side, interpolation=cv2.INTER_AREA) if scale < 1 else page.pixels
