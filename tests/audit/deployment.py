@@ -25,6 +25,8 @@ class Deployment:
         self.logs = Logs(self.topics)
         create_topics(bootstrap_servers, [TopicSpec(topic, 1, configs or {}) for topic in all_topics(self.topics)])
         self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 1})
+        self._consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": name})
+        self._transactional: Producer | None = None
         self._written = 0
 
     def write(self) -> None:
@@ -36,11 +38,24 @@ class Deployment:
 
     def commit(self, positions: Mapping[TopicPartition, CommitPoint] | None = None) -> None:
         """Commit what the logs say is done."""
-        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": self.kafka.group_id})
-        try:
-            consumer.commit(offsets=kafka_offsets(positions or self.logs.positions()), asynchronous=False)
-        finally:
-            consumer.close()
+        self._consumer.commit(offsets=kafka_offsets(positions or self.logs.positions()), asynchronous=False)
+
+    def write_in_transaction(self, records: Iterable[Record]) -> None:
+        """Write records and positions together, as a worker does that delivers exactly once."""
+        if self._transactional is None:
+            self._transactional = self._new_transactional()
+        self._transactional.begin_transaction()
+        written = list(records)
+        self._written += len(written)
+        produce(self._transactional, written)
+        offsets, group = kafka_offsets(self.logs.positions()), self._consumer.consumer_group_metadata()
+        self._transactional.send_offsets_to_transaction(offsets, group, 20)
+        self._transactional.commit_transaction(20)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+        self._producer.flush(20)
 
     def remove_below(self, topic: str, offset: int) -> None:
         """Let the broker remove a topic's first records, as its retention would."""
@@ -50,10 +65,14 @@ class Deployment:
 
     def transaction(self) -> Producer:
         """Begin a transaction."""
+        producer = self._new_transactional()
+        producer.begin_transaction()
+        return producer
+
+    def _new_transactional(self) -> Producer:
         options = {"bootstrap.servers": self.kafka.bootstrap_servers, "transactional.id": uuid.uuid4().hex}
         producer = Producer(options)
         producer.init_transactions(20)
-        producer.begin_transaction()
         return producer
 
     def environment(self) -> dict[str, str]:

@@ -20,8 +20,9 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def deployment(kafka: KafkaServer) -> Deployment:
-    return Deployment(kafka.bootstrap_servers)
+def deployment(kafka: KafkaServer) -> Iterator[Deployment]:
+    with contextlib.closing(Deployment(kafka.bootstrap_servers)) as deployment:
+        yield deployment
 
 
 def test_a_live_system_is_cut_with_jobs_pending_and_a_lost_one_named(deployment: Deployment) -> None:
@@ -50,6 +51,35 @@ def test_a_live_system_is_cut_with_jobs_pending_and_a_lost_one_named(deployment:
     assert [(o.origin, o.records) for o in lost] == [(jobs[11].coordinate, (jobs[11].coordinate,))]
     assert not report.is_sound
     assert behind
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_nothing_seems_lost_while_workers_go_on(deployment: Deployment, *, transactional: bool) -> None:
+    """Were the ends taken before the positions, jobs that are done meanwhile would seem lost."""
+    stopping = threading.Event()
+
+    def work() -> None:
+        while not stopping.is_set():
+            jobs = [deployment.logs.job() for _ in range(5)]
+            deployment.write()
+            results = [deployment.logs.result(job) for job in jobs]
+            if transactional:
+                deployment.write_in_transaction(results)
+            else:
+                deployment.write()
+                deployment.commit()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        reports = [audit(deployment.kafka, deployment.topics) for _ in range(8)]
+    finally:
+        stopping.set()
+        worker.join()
+    assert [report.lost + report.unverifiable for report in reports] == [0] * 8
+    assert reports[-1].completed > reports[0].completed
+    last = audit(deployment.kafka, deployment.topics)
+    assert last.jobs == last.completed == last.result_records > 0
 
 
 def test_results_of_an_aborted_transaction_are_none(deployment: Deployment) -> None:
@@ -119,11 +149,11 @@ def test_removed_records_are_said_and_never_counted_as_lost(deployment: Deployme
 
 
 def test_compacted_results_prove_nothing(kafka: KafkaServer) -> None:
-    deployment = Deployment(kafka.bootstrap_servers, {"cleanup.policy": "compact,delete"})
-    deployment.logs.job()
-    deployment.write()
-    deployment.commit()
-    report = audit(deployment.kafka, deployment.topics)
+    with contextlib.closing(Deployment(kafka.bootstrap_servers, {"cleanup.policy": "compact,delete"})) as deployment:
+        deployment.logs.job()
+        deployment.write()
+        deployment.commit()
+        report = audit(deployment.kafka, deployment.topics)
     assert (report.unverifiable, report.lost) == (1, 0)
     assert any("is compacted" in sentence for sentence in report.gaps)
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Self
 from worker.audit.verdict import Chain, Entry, Kind
 from worker.domain.records import Coordinate, TopicPartition
 
-_BATCH_ROWS: Final = 5000
+_BATCH_ROWS: Final = 1000
 _CACHE_KIBIBYTES: Final = 16 * 1024
 _SCHEMA: Final = """
 CREATE TABLE entry (

@@ -15,9 +15,9 @@ Errors of librdkafka leave this module as BrokerError.
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -38,6 +38,20 @@ _ANSWER_SECONDS: Final = 15.0
 _ASK_AGAIN_SECONDS: Final = 0.2
 _SHOWN_PARTITIONS: Final = 3
 _NOT_ALLOWED: Final = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+# librdkafka does not mark these as retriable where an admin client gets them.
+_PASSING: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +125,27 @@ def _offsets(
     if not partitions:
         return {}
     asked = {KafkaPartition(partition.topic, partition.partition): spec for partition in partitions}
-    answers = client.list_offsets(asked, isolation_level=isolation, request_timeout=_ANSWER_SECONDS)
-    return {
-        TopicPartition(partition.topic, partition.partition): answer.result().offset
-        for partition, answer in answers.items()
-    }
+
+    def ask() -> dict[TopicPartition, int]:
+        answers = client.list_offsets(asked, isolation_level=isolation, request_timeout=_ANSWER_SECONDS)
+        return {
+            TopicPartition(partition.topic, partition.partition): answer.result().offset
+            for partition, answer in answers.items()
+        }
+
+    return _answered(ask)
+
+
+def _answered(ask: Callable[[], _Answer]) -> _Answer:
+    """Ask again where the broker is about to know: a leader or coordinator moves, or a topic is new."""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                raise
+        time.sleep(_ASK_AGAIN_SECONDS)
 
 
 def _positions(
@@ -125,15 +155,22 @@ def _positions(
         return {}
     asked = [KafkaPartition(partition.topic, partition.partition) for partition in partitions]
     request = ConsumerGroupTopicPartitions(group_id, asked)
-    answers = client.list_consumer_group_offsets([request], request_timeout=_ANSWER_SECONDS)
-    found = {}
-    for partition in answers[group_id].result().topic_partitions:
-        if partition.error:
-            raise KafkaException(partition.error)
-        if partition.offset >= 0:
-            point = CommitPoint(partition.offset, partition.metadata or "")
-            found[TopicPartition(partition.topic, partition.partition)] = point
-    return found
+
+    def ask() -> dict[TopicPartition, CommitPoint]:
+        answers = client.list_consumer_group_offsets([request], request_timeout=_ANSWER_SECONDS)
+        found = answers[group_id].result().topic_partitions
+        for partition in found:
+            if partition.error:
+                raise KafkaException(partition.error)
+        return {
+            TopicPartition(partition.topic, partition.partition): CommitPoint(
+                partition.offset, partition.metadata or ""
+            )
+            for partition in found
+            if partition.offset >= 0
+        }
+
+    return _answered(ask)
 
 
 def _stable(client: AdminClient, ends: Mapping[TopicPartition, int], deadline: float) -> dict[TopicPartition, int]:
