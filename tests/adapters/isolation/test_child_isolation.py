@@ -24,6 +24,7 @@ from worker.chaos.poison import PoisonKind, poisonous
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import ReaderCrashed
 from worker.domain.result import LabelText
+from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 
 SLOW_SECONDS = 0.5
@@ -38,9 +39,8 @@ async def isolation(
     made = ChildIsolation(
         command or child_command(latency_seconds=SLOW_SECONDS),
         environment=child_environment(),
-        **({"attempt_seconds": 30, "pause_seconds": 0.01} | options),
-        clock=SystemClock(),
         event_sink=events,
+        **({"attempt_seconds": 30, "pause_seconds": 0.01, "clock": SystemClock()} | options),
     )
     try:
         yield made
@@ -77,14 +77,16 @@ async def reading_child(apart: ChildIsolation) -> "tuple[asyncio.Task[LabelText]
 @pytest.mark.parametrize("kind", list(PoisonKind))
 async def test_the_verdict_names_the_signal(kind: PoisonKind) -> None:
     name = {"SEGV": "SIGSEGV", "OOM": "SIGKILL", "ABORT": "SIGABRT"}[kind.name]
-    events = RecordedEvents()
-    async with isolation(events, child_command()) as apart:
+    events, clock = RecordedEvents(), ManualClock()
+    async with isolation(events, child_command(), clock=clock, pause_seconds=2) as apart:
         with pytest.raises(JobError, match=rf"three times \(signal {name}\)") as raised:
             await apart.read(record(poisonous(PICTURE, kind), offset=3), 1)
     assert raised.value.code is ErrorCode.POISON
     assert [(event.how, event.count) for event in events.of(ReaderCrashed)] == [
         (f"signal {name}", count) for count in (1, 2, 3)
     ]
+    # Who took the memory, or killed the child, is given time to be gone; a codec's defect stays.
+    assert clock.slept == ([4, 8] if kind is PoisonKind.OOM else [])
 
 
 async def test_two_kills_from_outside_convict_nobody() -> None:
@@ -189,6 +191,16 @@ async def test_a_child_that_nobody_needs_is_ended() -> None:
         assert (await apart.read(record(), 2)).attempt == 2
 
 
+async def test_the_rest_begins_anew_with_each_record() -> None:
+    async with isolation(RecordedEvents(), child_command(), idle_seconds=0.8) as apart:
+        await apart.read(record(), 1)
+        first = readers()
+        for number in (2, 3, 4):
+            await asyncio.sleep(0.4)
+            await apart.read(record(), number)
+        assert readers() == first
+
+
 async def test_memory_that_runs_out_counts_as_a_crash() -> None:
     picture = cv2.imencode(".png", np.full((8000, 6000, 3), 255, np.uint8))[1].tobytes()
     async with isolation(RecordedEvents(), child_command(memory_bytes=100 * 2**20)) as apart:
@@ -203,6 +215,7 @@ import asyncio, sys
 from tests.adapters.isolation.test_child_isolation import child_command, isolation
 from tests.fleet.workers import wait_until
 from tests.runtime.parts import record
+from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 
 async def main():
