@@ -100,8 +100,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, reader: ModelRea
     intake = IntakeLimits(records=2 * max_jobs, held_bytes=limits.max_inflight_bytes)
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
     dead_letter_limit = DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health)
-    in_key_order = runtime.ordering == "key"
-    retry_topics = () if in_key_order else topics.retry_topics
+    in_key_order, retry_topics = runtime.ordering == "key", _retry_topics(settings)
     destination = Destination(topics.results, topics.dead_letters, retry_topics)
     guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
     reader = reader or make_reader(settings, guard, executor, guard.working_time)
@@ -162,6 +161,11 @@ def build(settings: Settings, ports: Ports, executor: Executor, reader: ModelRea
     )
     guard.on_open(lifecycle.circuits_changed)
     return Worker(lifecycle, health, guard)
+
+
+def _retry_topics(settings: Settings) -> tuple[str, ...]:
+    """Return the retry topics that are used: none where keys are kept in order, for then jobs wait in place."""
+    return () if settings.runtime.ordering == "key" else settings.topics.retry_topics
 
 
 def _outbox(ports: Ports, partitions: Partitions) -> Outbox:

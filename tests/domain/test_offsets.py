@@ -252,5 +252,5 @@ def test_a_transaction_counts_what_it_will_have_done_and_forgets_it_if_it_fails(
         tracker.deliver(offset)
     point = tracker.commit_point(also_done={0, 2})
     assert point is not None
-    assert (point.offset, decode_done(point)) == (1, {2})
+    assert (point.offset, set(decode_done(point))) == (1, {2})
     assert tracker.base == 0

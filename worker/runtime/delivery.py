@@ -20,7 +20,7 @@ from worker.domain.records import OutgoingRecord
 from worker.domain.result import LabelText
 from worker.domain.retry import Delay, RetryLater, RetryPolicy, retry_record
 from worker.ports import Clock, EventSink, Isolation
-from worker.runtime.admission import Admission, Lane
+from worker.runtime.admission import CURRENT_LANE, Admission, Lane
 from worker.runtime.dead_letter_limit import DeadLetterLimit
 from worker.runtime.job import JobInHand
 from worker.runtime.outbox import Outbox
@@ -118,7 +118,9 @@ class Delivery:
 
     async def _read_here(self, job: JobInHand, attempt: int) -> LabelText:
         prepared = await self._reading.prepare(job.record)
-        job.of_lane(self._admission.lane_of(prepared.pixels))
+        lane = self._admission.lane_of(prepared.pixels)
+        CURRENT_LANE.set(lane)
+        job.of_lane(lane)
         async with self._admission.place(prepared.pixels):
             job.working = True
             self._inflight_changed()

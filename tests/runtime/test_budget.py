@@ -1,0 +1,67 @@
+"""An attempt's time runs out, but for the time in which nothing could be done."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from worker.runtime.budget import AttemptBudget
+from worker.testing.virtual_time import VirtualTimeLoop
+
+
+def virtually(run: Callable[[], Awaitable[None]]) -> float:
+    """Run it in virtual time and return the seconds that passed."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+
+        async def main() -> float:
+            await run()
+            return asyncio.get_running_loop().time()
+
+        return runner.run(main())
+
+
+async def work_for(budget: AttemptBudget, seconds: float) -> None:
+    async with budget.attempt():
+        await asyncio.sleep(seconds)
+
+
+def test_an_attempt_ends_when_its_time_is_over() -> None:
+    async def run() -> None:
+        await work_for(AttemptBudget(5), 4.9)
+        with pytest.raises(TimeoutError):
+            await work_for(AttemptBudget(5), 5.1)
+
+    assert virtually(run) == pytest.approx(9.9)
+
+
+def test_held_time_does_not_count() -> None:
+    async def run() -> None:
+        budget = AttemptBudget(5)
+        working = asyncio.create_task(work_for(budget, 100))
+        await asyncio.sleep(3)
+        budget.follow(held=True)
+        late = asyncio.create_task(work_for(budget, 100))
+        await asyncio.sleep(50)
+        assert not working.done()
+        budget.follow(held=False)
+        await asyncio.sleep(1.9)
+        assert not working.done()
+        await asyncio.sleep(0.2)
+        assert isinstance(working.exception(), TimeoutError)
+        assert not late.done()
+        await asyncio.wait([late])
+
+    assert virtually(run) == pytest.approx(3 + 50 + 5)
+
+
+def test_what_ends_while_time_is_held_is_forgotten() -> None:
+    async def run() -> None:
+        budget = AttemptBudget(5)
+        working = asyncio.create_task(work_for(budget, 10))
+        await asyncio.sleep(1)
+        budget.follow(held=True)
+        await working
+        budget.follow(held=False)
+        await asyncio.sleep(20)
+
+    assert virtually(run) == pytest.approx(30)
