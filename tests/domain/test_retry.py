@@ -29,8 +29,8 @@ def test_a_job_that_may_be_at_fault_goes_through_one_topic_for_each_delay() -> N
     assert decisions == [*(RetryLater(level, seconds) for level, seconds in enumerate(DELAYS, 1)), GiveUp()]
 
 
-def test_where_nobody_succeeds_a_job_is_not_given_up() -> None:
-    decisions = {POLICY.decide(MAYBE_AT_FAULT, attempt, 0.0, others_succeed=False) for attempt in range(3, 50)}
+def test_where_all_jobs_fail_one_is_not_given_up() -> None:
+    decisions = {POLICY.decide(MAYBE_AT_FAULT, attempt, 0.0, others_fail=True) for attempt in range(3, 50)}
     assert decisions == {RetryLater(3, 600.0)}
 
 
@@ -42,7 +42,7 @@ def test_where_keys_are_in_order_the_delays_are_waited_in_place() -> None:
 
 @given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
 def test_a_topic_stays_nearly_in_due_order(attempt: int, draw: float) -> None:
-    decision = POLICY.decide(MAYBE_AT_FAULT, attempt, draw, others_succeed=False)
+    decision = POLICY.decide(MAYBE_AT_FAULT, attempt, draw, others_fail=True)
     assert isinstance(decision, RetryLater)
     delay = DELAYS[decision.level - 1]
     assert delay <= decision.seconds <= 1.1 * delay
@@ -69,9 +69,10 @@ def test_every_code_has_a_stage_and_says_itself(code: ErrorCode) -> None:
 
 def test_a_retry_keeps_the_record_and_says_where_it_stands() -> None:
     received = Record(Coordinate("jobs", 2, 9), b"key", b"\xffpicture", (("trace", b"\xfe"), ("trace", b"2")), 5)
-    written = retry_record(received, "jobs.retry.1", job_id="j", attempt=1, due_at_ms=77)
+    written = retry_record(received, "jobs.retry.1", job_id="j", attempt=1, due_at_ms=77, first_failed_at_ms=70)
     assert (written.topic, written.key, written.value) == ("jobs.retry.1", received.key, received.value)
     assert written.headers[:2] == received.headers
     again = DerivedHeaders.of(Record(Coordinate("jobs.retry.1", 0, 0), written.key, written.value, written.headers, 6))
-    assert (again.job_id, again.attempt, again.due_at_ms, again.origin) == ("j", 1, 77, received.coordinate)
+    assert (again.job_id, again.attempt, again.due_at_ms, again.first_failed_at_ms) == ("j", 1, 77, 70)
+    assert again.origin == received.coordinate
     assert again.origin_timestamp_ms == 5

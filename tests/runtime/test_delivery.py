@@ -18,6 +18,7 @@ from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
+from worker.runtime.job import JobInHand
 from worker.runtime.reader import ModelReader
 from worker.testing.clock import ManualClock
 
@@ -140,16 +141,35 @@ async def test_a_job_that_may_be_at_fault_goes_to_the_retry_topic_of_its_attempt
     assert parts.events.of(JobFinished)[0].outcome == "retried"
 
 
-async def test_a_job_is_given_up_after_its_last_retry_if_others_succeeded_meanwhile(parts: Parts) -> None:
-    delivery = parts.delivery()
-    last = record(PICTURE, PNG, ("labelwire.attempt", b"3"))
+def at_its_last_attempt(offset: int = 0) -> JobInHand:
+    return in_hand(record(PICTURE, PNG, ("labelwire.attempt", b"3"), offset=offset))
+
+
+async def test_a_job_that_fails_alone_is_given_up_after_its_last_retry(parts: Parts) -> None:
     parts.backend.fail(FAILED)
-    assert await delivery.deliver(in_hand(last)) == Retried(FAILED), "it may be Triton's fault still"
-    assert len(parts.broker.records(RETRIES[2])) == 1
-    await delivery.deliver(in_hand(record(offset=1)))
-    parts.backend.fail(FAILED)
-    assert await delivery.deliver(in_hand(last)) == DeadLettered(FAILED)
+    assert await parts.delivery().deliver(at_its_last_attempt()) == DeadLettered(FAILED)
     assert parts.letter()["attempt"] == "4"
+
+
+async def test_while_all_jobs_fail_none_is_given_up(parts: Parts) -> None:
+    delivery = parts.delivery()
+    parts.backend.fail(FAILED, FAILED, FAILED)
+    await delivery.deliver(in_hand(record(offset=1)))
+    assert await delivery.deliver(at_its_last_attempt()) == Retried(FAILED), "it is Triton's fault"
+    assert len(parts.broker.records(RETRIES[2])) == 1
+    assert await delivery.deliver(at_its_last_attempt(2)) == Retried(FAILED)
+    await delivery.deliver(in_hand(record(offset=3)))
+    parts.backend.fail(FAILED)
+    assert await delivery.deliver(at_its_last_attempt()) == DeadLettered(FAILED), "another one succeeded"
+
+
+async def test_a_retry_topic_that_does_not_take_a_record_lets_it_wait_in_place(parts: Parts) -> None:
+    parts.broker.create_topic(RETRIES[0], 1, 100)
+    parts.backend.fail(FAILED)
+    await parts.deliver(record())
+    assert LabelText.model_validate_json(parts.results()[0].value or b"").attempt == 2
+    assert parts.letters() == []
+    assert any(seconds >= 5 for seconds in parts.clock.slept)
 
 
 async def test_where_keys_are_in_order_a_job_is_tried_again_in_place(parts: Parts) -> None:

@@ -37,7 +37,7 @@ def dead_letter(record: Record, failure: Failure, topic: str, max_message_bytes:
     A record that would be over `max_message_bytes` is left where it stands: its value is dropped, and the header
     `payload.mode` says `reference`. Where that is too large still, key and received headers stay behind as well.
     """
-    derived = replace(DerivedHeaders.of(record), job_id=failure.job_id, attempt=failure.attempt, due_at_ms=None)
+    derived = replace(DerivedHeaders.of(record).at_rest(), job_id=failure.job_id, attempt=failure.attempt)
     kept = tuple((name, value) for name, value in record.headers if not name.startswith(DEAD_LETTER_PREFIX))
     received = derived.onto(kept)
     whole = OutgoingRecord(topic, record.key, record.value, received + _headers(record, failure, derived, "inline"))

@@ -3,13 +3,14 @@
 Times are epoch milliseconds. Values of unknown shape are ignored: a producer may have written anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.domain.records import Coordinate, Headers, Record
 
 JOB_ID = "labelwire.job-id"
 ATTEMPT = "labelwire.attempt"
 DUE_AT = "labelwire.due-at"
+FIRST_FAILED_AT = "labelwire.first-failed-at"
 ORIGIN_TOPIC = "labelwire.origin.topic"
 ORIGIN_PARTITION = "labelwire.origin.partition"
 ORIGIN_OFFSET = "labelwire.origin.offset"
@@ -27,7 +28,8 @@ _MAX_DIGITS = 19  # of a 64-bit number; int() of very long texts is slow
 class DerivedHeaders:
     """What a record says of its job's way: its id if it says one, where it first stood, and its replays.
 
-    `attempt` counts the attempts that were made; `due_at_ms` is when the next one is, on a retry topic alone.
+    `attempt` counts the attempts that were made; `due_at_ms` is when the next one is, and
+    `first_failed_at_ms` when the first one failed, on a retry topic alone.
     """
 
     job_id: str | None
@@ -37,6 +39,7 @@ class DerivedHeaders:
     replay_count: int
     replay_run_id: str | None
     due_at_ms: int | None = None
+    first_failed_at_ms: int | None = None
 
     @classmethod
     def of(cls, record: Record) -> "DerivedHeaders":
@@ -54,7 +57,12 @@ class DerivedHeaders:
             replay_count=_number(record, REPLAY_COUNT) or 0,
             replay_run_id=run_id if run_id is not None and len(run_id) <= _MAX_RUN_ID_CHARACTERS else None,
             due_at_ms=_number(record, DUE_AT),
+            first_failed_at_ms=_number(record, FIRST_FAILED_AT),
         )
+
+    def at_rest(self) -> "DerivedHeaders":
+        """Return the same for a record that waits for no further attempt."""
+        return replace(self, due_at_ms=None, first_failed_at_ms=None)
 
     def onto(self, received: Headers) -> Headers:
         """Return the received headers with these in place of any earlier ones of the same names."""
@@ -72,7 +80,9 @@ class DerivedHeaders:
             own.append((REPLAY_RUN_ID, _text(self.replay_run_id)))
         if self.due_at_ms is not None:
             own.append((DUE_AT, _text(self.due_at_ms)))
-        names = {DUE_AT, *(name for name, _ in own)}
+        if self.first_failed_at_ms is not None:
+            own.append((FIRST_FAILED_AT, _text(self.first_failed_at_ms)))
+        names = {DUE_AT, FIRST_FAILED_AT, *(name for name, _ in own)}
         return tuple((name, value) for name, value in received if name not in names) + tuple(own)
 
 

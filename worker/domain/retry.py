@@ -51,17 +51,17 @@ class RetryPolicy:
     delays_seconds: tuple[float, ...] = ()
     in_place: bool = False
 
-    def decide(self, error: JobError, attempt: int, draw: float, *, others_succeed: bool = True) -> Decision:
+    def decide(self, error: JobError, attempt: int, draw: float, *, others_fail: bool = False) -> Decision:
         """Say what follows attempt number `attempt` (from 1); `draw` is uniform in [0, 1).
 
-        A job is given up after its last delay only if `others_succeed`: where no other job has succeeded meanwhile the
-        cause may be the server's, and the last delay is waited again.
+        Where `others_fail` as well, and none succeeds, the cause is the server's: no job is given up for that, and the
+        last delay is waited again.
         """
         if error.disposition is Disposition.PERMANENT:
             return GiveUp()
         if error.disposition is Disposition.SYSTEMIC:
             return self.back_off(attempt, draw)
-        if attempt > len(self.delays_seconds) and others_succeed:
+        if attempt > len(self.delays_seconds) and not others_fail:
             return GiveUp()
         if not self.delays_seconds:
             return self.back_off(attempt, draw)
@@ -75,7 +75,15 @@ class RetryPolicy:
         return Delay(bound * (0.5 + draw / 2))
 
 
-def retry_record(record: Record, topic: str, *, job_id: str, attempt: int, due_at_ms: int) -> OutgoingRecord:
+def retry_record(
+    record: Record, topic: str, *, job_id: str, attempt: int, due_at_ms: int, first_failed_at_ms: int
+) -> OutgoingRecord:
     """Return what to write to a retry topic: the record as it was received, after so many attempts."""
-    derived = replace(DerivedHeaders.of(record), job_id=job_id, attempt=attempt, due_at_ms=due_at_ms)
+    derived = replace(
+        DerivedHeaders.of(record),
+        job_id=job_id,
+        attempt=attempt,
+        due_at_ms=due_at_ms,
+        first_failed_at_ms=first_failed_at_ms,
+    )
     return OutgoingRecord(topic, record.key, record.value, derived.onto(record.headers))

@@ -16,12 +16,13 @@ from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
 from worker.domain.headers import DerivedHeaders
 from worker.domain.job import job_id_of
 from worker.domain.outcome import Completed, DeadLettered, Outcome, Retried
-from worker.domain.records import OutgoingRecord
+from worker.domain.records import Coordinate, OutgoingRecord, Record
 from worker.domain.result import LabelText
-from worker.domain.retry import Delay, RetryLater, RetryPolicy, retry_record
+from worker.domain.retry import Decision, Delay, RetryLater, RetryPolicy, retry_record
 from worker.ports import Clock, EventSink, Isolation
 from worker.runtime.admission import CURRENT_LANE, Admission, Lane
 from worker.runtime.dead_letter_limit import DeadLetterLimit
+from worker.runtime.evidence import Evidence
 from worker.runtime.job import JobInHand
 from worker.runtime.outbox import Outbox
 from worker.runtime.reading import JobReading
@@ -82,11 +83,11 @@ class Delivery:
         self._identity = identity
         self._clock = clock
         self._events = event_sink
-        self._succeeded_at_ms = 0
+        self._evidence = Evidence()
 
     async def deliver(self, job: JobInHand) -> Outcome:
         """Bring a record to its outcome, however often that takes."""
-        begun, history = self._clock.monotonic(), _History(DerivedHeaders.of(job.record).attempt)
+        begun, history = self._clock.monotonic(), _History.of(job.record)
         outcome: Outcome | None = None
         while outcome is None:
             try:
@@ -108,7 +109,7 @@ class Delivery:
             raise JobError(ErrorCode.MEMORY_EXHAUSTED, message) from error
         finally:
             self._inflight_changed()
-        self._succeeded_at_ms = self._clock.epoch_ms()
+        self._evidence.succeeded(self._clock.epoch_ms())
         return Completed(result)
 
     async def _read_apart(self, job: JobInHand, attempt: int) -> LabelText:
@@ -146,10 +147,12 @@ class Delivery:
 
     async def _after(self, job: JobInHand, error: JobError, history: "_History") -> Outcome | None:
         """Do what a failure asks for; None where the job is to be tried again here."""
-        others_succeed = self._succeeded_at_ms >= (history.first_failed_at_ms or job.record.timestamp_ms)
-        decision = self._policy.decide(error, history.count(error), _draw(), others_succeed=others_succeed)
+        decision = self._decide(error, history)
         if isinstance(decision, RetryLater):
-            return await self._retry_later(job, error, history.attempt, decision)
+            try:
+                return await self._retry_later(job, error, history, decision)
+            except JobError:  # the retry topic does not take a record of this size: it waits here
+                decision = Delay(decision.seconds)
         if isinstance(decision, Delay):
             await self._wait(job, error, history.attempt, decision.seconds)
             history.begin_again(error)
@@ -157,14 +160,27 @@ class Delivery:
         await self._give_up(job, error, history)
         return DeadLettered(error)
 
-    async def _retry_later(self, job: JobInHand, error: JobError, attempt: int, decision: RetryLater) -> Outcome:
+    def _decide(self, error: JobError, history: "_History") -> Decision:
+        others_fail = self._evidence.others_fail(history.origin, history.failed_before_at_ms)
+        if error.disposition is Disposition.RETRY:
+            self._evidence.failed(history.origin, self._clock.epoch_ms())
+        return self._policy.decide(error, history.count(error), _draw(), others_fail=others_fail)
+
+    async def _retry_later(self, job: JobInHand, error: JobError, history: "_History", decision: RetryLater) -> Outcome:
         job.working = True
         topic, job_id = self._destination.retries[decision.level - 1], job_id_of(job.record)
-        due_at_ms = self._clock.epoch_ms() + round(decision.seconds * 1000)
-        await self._send(job, retry_record(job.record, topic, job_id=job_id, attempt=attempt, due_at_ms=due_at_ms))
+        again = retry_record(
+            job.record,
+            topic,
+            job_id=job_id,
+            attempt=history.attempt,
+            due_at_ms=self._clock.epoch_ms() + round(decision.seconds * 1000),
+            first_failed_at_ms=history.first_failed_at_ms,
+        )
+        await self._send(job, again)
         self._events.emit(
             events.JobRetried(
-                job_id, job.record.coordinate, error.code, error.message, attempt, decision.seconds, topic
+                job_id, job.record.coordinate, error.code, error.message, history.attempt, decision.seconds, topic
             )
         )
         return Retried(error)
@@ -252,11 +268,28 @@ class Delivery:
 
 @dataclass(slots=True)
 class _History:
-    """How a record has failed so far. `attempts_made` counts those before this one; systemic failures are none."""
+    """How a record has failed so far.
 
+    `attempts_made` counts those before this one; systemic failures are none. `failed_before_at_ms` is when an attempt
+    of the job last failed before this record came: a retry was written then.
+    """
+
+    origin: Coordinate
     attempts_made: int
+    failed_before_at_ms: int
     systemic_failures: int = 0
     first_failed_at_ms: int = 0
+
+    @classmethod
+    def of(cls, record: Record) -> "_History":
+        """Return what a record says."""
+        derived = DerivedHeaders.of(record)
+        return cls(
+            derived.origin,
+            derived.attempt,
+            record.timestamp_ms,
+            first_failed_at_ms=derived.first_failed_at_ms or 0,
+        )
 
     @property
     def attempt(self) -> int:
