@@ -36,11 +36,12 @@ async def isolation(
     command: tuple[str, ...] | None = None,
     **options: Any,  # noqa: ANN401 - the constructor's
 ) -> AsyncIterator[ChildIsolation]:
+    settings: dict[str, Any] = {"attempt_seconds": 30, "pause_seconds": 0.01, "clock": SystemClock()} | options
     made = ChildIsolation(
         command or child_command(latency_seconds=SLOW_SECONDS),
         environment=child_environment(),
         event_sink=events,
-        **({"attempt_seconds": 30, "pause_seconds": 0.01, "clock": SystemClock()} | options),
+        **settings,
     )
     try:
         yield made
