@@ -58,6 +58,7 @@ def figures(run: ChaosRun) -> dict[str, Any]:
         "duration_seconds": plan.duration_seconds,
         "delivery": plan.delivery,
         "workers": plan.workers,
+        "command": plan.command,
         "jobs_per_second": plan.jobs_per_second,
         "jobs": verdict.jobs,
         "completed": verdict.completed,
@@ -161,12 +162,12 @@ def _exits(run: ChaosRun) -> list[_ExitRow]:
 
 def _facts(run: ChaosRun, measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
-        *run.description.items(),
+        *((name.capitalize(), words) for name, words in run.description.items()),
         ("Load", f"{run.plan.jobs_per_second:g} jobs a second, 2 % of them undecodable"),
         ("Completed", str(measured["completed"])),
         ("Dead letters", str(measured["dead_letters"])),
         ("The rest took", formats.duration(measured["drain_seconds"] * _MILLISECONDS)),
-        ("Again", f"make chaos SEED={run.plan.seed} DURATION={run.plan.duration_seconds:.0f}"),
+        ("Again", run.plan.command),
     ]
 
 

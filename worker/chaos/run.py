@@ -46,6 +46,15 @@ class ChaosPlan:
         """The faults, in their order."""
         return draw_schedule(self.seed, self.duration_seconds, self.kinds)
 
+    @property
+    def command(self) -> str:
+        """How to do the same again."""
+        kinds = "" if set(self.kinds) == set(FaultKind) else "".join(f" --only {kind.value}" for kind in self.kinds)
+        return (
+            f"labelwire chaos --seed {self.seed} --duration {self.duration_seconds:g} --delivery {self.delivery} "
+            f"--workers {self.workers} --rate {self.jobs_per_second:g}{kinds}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:

@@ -38,7 +38,7 @@ def chaos(
         workers=workers,
         jobs_per_second=rate,
     )
-    typer.echo(f"Seed {plan.seed}; again: {_again(plan, only)}", err=True)
+    typer.echo(f"Seed {plan.seed}; again: {plan.command}", err=True)
     run = torment(plan, output / "chaos", _say)
     page = write_report(run, output)
     if as_json:
@@ -48,11 +48,6 @@ def chaos(
             typer.echo(sentence)
         typer.echo(f"The report is {page}")
     raise typer.Exit(1 if run.shortcomings else 0)
-
-
-def _again(plan: ChaosPlan, only: list[FaultKind] | None) -> str:
-    kinds = "".join(f" --only {kind.value}" for kind in only or ())
-    return f"labelwire chaos --seed {plan.seed} --duration {plan.duration_seconds:g} --delivery {plan.delivery}{kinds}"
 
 
 def _say(sentence: str) -> None:

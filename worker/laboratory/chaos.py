@@ -84,7 +84,7 @@ def torment(plan: ChaosPlan, folder: Path, say: Say, model_repository: Path | No
             "broker": stack.broker_words(broker),
             "triton": stack.triton_words(triton, configuration),
             "network": "Toxiproxy" if proxied else "undisturbed: Go, which builds Toxiproxy, is not installed",
-            **{f"machine {name}": str(value) for name, value in describe_machine().items()},
+            "machine": _machine_words(),
         }
         opened.enter_context(_clients_logged(folder / "clients.log"))
         return run_chaos(plan, arena, say, description)
@@ -110,6 +110,11 @@ def _toxiproxy(opened: ExitStack, folder: Path, say: Say) -> Toxiproxy | None:
         say(f"The network is left in peace: {error}")
         return None
     return opened.enter_context(Toxiproxy(run_dir=folder / "run"))
+
+
+def _machine_words() -> str:
+    machine = describe_machine()
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Python {machine['python']}"
 
 
 def _addresses(
