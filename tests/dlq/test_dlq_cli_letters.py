@@ -157,7 +157,9 @@ def test_a_payload_left_at_its_source_comes_back_until_retention_takes_it(
     exported = run(kafka, "export", str(tmp_path / "export"), "--topic", topic)
 
     assert found.exit_code == 0
+    assert "still stands at its source" in found.stdout
     assert saved.read_bytes() == outgoing.value
+    assert "still stands" not in taken.stdout
     assert taken.exit_code == 0
     assert f"stood at {jobs}/0/1 and is there no longer: retention took it" in taken.stdout
     assert "is there no longer" in str(unsaved.exception)

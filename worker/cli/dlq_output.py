@@ -72,6 +72,8 @@ def show_found(found: Found, *, with_values: bool, as_json: bool) -> None:
         widest = max(len(name) for name, _ in pairs)
         for name, text in pairs:
             console.print(Text.assemble((f"  {name.ljust(widest)}  ", "dim"), text), soft_wrap=True)
+    if found.letter.is_reference and found.job is not None:
+        console.print("The payload still stands at its source: --save fetches it.", soft_wrap=True, highlight=False)
     if found.missing is not None:
         console.print(Text(printable(found.missing), style="red"), soft_wrap=True)
 
