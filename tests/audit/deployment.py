@@ -8,9 +8,10 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.audit.histories import Logs, all_topics
+from tests.audit.histories import Logs
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.commits import kafka_offsets
+from worker.audit.cut import outcome_topics
 from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.settings import KafkaSettings, TopicSettings
 
@@ -23,7 +24,8 @@ class Deployment:
         self.kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, group_id=name)
         self.topics = TopicSettings(jobs=name, results=f"{name}.text", dead_letters=f"{name}.dlq")
         self.logs = Logs(self.topics)
-        create_topics(bootstrap_servers, [TopicSpec(topic, 1, configs or {}) for topic in all_topics(self.topics)])
+        names = (self.topics.jobs, *outcome_topics(self.topics))
+        create_topics(bootstrap_servers, [TopicSpec(topic, 1, configs or {}) for topic in names])
         self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 1})
         self._consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": name})
         self._transactional: Producer | None = None

@@ -3,8 +3,8 @@
 import json
 from dataclasses import replace
 
-from worker.adapters.kafka.cut import Cut, Gap
 from worker.audit.account import account
+from worker.audit.cut import Cut, Gap, input_topics, outcome_topics
 from worker.audit.report import AuditReport
 from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders
 from worker.domain.job import parse_job
@@ -15,16 +15,6 @@ from worker.settings import TopicSettings
 TOPICS = TopicSettings()
 
 
-def inputs(topics: TopicSettings) -> tuple[str, ...]:
-    """Return what workers read."""
-    return (topics.jobs, *topics.retry_topics, topics.replay_topic)
-
-
-def all_topics(topics: TopicSettings) -> tuple[str, ...]:
-    """Return all that is audited."""
-    return (*inputs(topics), topics.results, topics.dead_letters, topics.parked_topic)
-
-
 class Logs:
     """The topics of one deployment, one partition each; every input is done unless it is put into `open`."""
 
@@ -32,7 +22,7 @@ class Logs:
         self.topics = topics
         self.records: dict[Coordinate, Record] = {}
         self.open: set[Coordinate] = set()
-        self._ends = dict.fromkeys(all_topics(topics), 0)
+        self._ends = dict.fromkeys((*input_topics(topics), *outcome_topics(topics)), 0)
         self._now_ms = 1_700_000_000_000
 
     def job(self, picture: bytes = b"") -> Record:
@@ -109,7 +99,7 @@ class Logs:
 
     def positions(self) -> dict[TopicPartition, CommitPoint]:
         """Return what a group has committed that has done all but what is open."""
-        return {TopicPartition(topic, 0): self._position(topic) for topic in inputs(self.topics)}
+        return {TopicPartition(topic, 0): self._position(topic) for topic in input_topics(self.topics)}
 
     def _position(self, topic: str) -> CommitPoint:
         """Commit as a worker does: the lowest that is open, and a map of what is done above it."""

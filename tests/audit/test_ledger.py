@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.audit.histories import TOPICS, Logs
-from worker.adapters.kafka.cut import Cut
 from worker.audit.account import account
+from worker.audit.cut import Cut
 from worker.audit.ledger import Ledger
 from worker.audit.verdict import Entry, Kind
 from worker.domain.headers import ORIGIN_OFFSET

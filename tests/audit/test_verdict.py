@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.audit.histories import TOPICS, Logs, inputs
-from worker.adapters.kafka.cut import Cut, Gap
+from tests.audit.histories import TOPICS, Logs
 from worker.audit.account import account
+from worker.audit.cut import Cut, Gap, input_topics
 from worker.audit.report import AuditReport
 from worker.domain.records import Coordinate
 
@@ -65,7 +65,7 @@ def test_a_result_before_the_commit_counts_already() -> None:
     assert states(logs.audit()) == {"completed": 1}
 
 
-@pytest.mark.parametrize("topic", inputs(TOPICS))
+@pytest.mark.parametrize("topic", input_topics(TOPICS))
 def test_an_input_that_is_done_without_successor_is_a_lost_job(topic: str) -> None:
     logs = Logs()
     last = job = logs.job()

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from worker.adapters.kafka.cut import Cut, Gap
-from worker.audit.entries import Classifier, Later, Stranger, Unreadable, kinds_of
+from worker.audit.cut import Cut, Gap, outcome_topics
+from worker.audit.entries import Classifier, Later, Stranger, Unreadable
 from worker.audit.ledger import Ledger
 from worker.audit.report import AuditReport, Offender
 from worker.audit.verdict import Chain, Entry, Kind, State
@@ -57,8 +57,8 @@ def account(
     with Ledger() as ledger:
         _enter(records, Classifier(topics, cut), ledger, named, passed)
         gaps = (*cut.gaps, *find_gaps())
-        outcome_topics = {topic for topic, kind in kinds_of(topics).items() if kind is not Kind.JOB}
-        tally = _judge(ledger, named, outcomes_have_gaps=any(gap.topic in outcome_topics for gap in gaps))
+        outcomes = outcome_topics(topics)
+        tally = _judge(ledger, named, outcomes_have_gaps=any(gap.topic in outcomes for gap in gaps))
         conflicting, conflicts = ledger.conflicts(offenders)
         for conflict in conflicts:
             named.note(_CONFLICTING, conflict.origin, conflict.records)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from worker.adapters.kafka.cut import Cut
+from worker.audit.cut import Cut
 from worker.audit.verdict import Entry, Kind
 from worker.domain.errors import JobError
 from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders
@@ -41,7 +41,7 @@ class Unreadable(NamedTuple):
 Found = Entry | Later | Stranger | Unreadable
 
 
-def kinds_of(topics: TopicSettings) -> dict[str, Kind]:
+def _kinds(topics: TopicSettings) -> dict[str, Kind]:
     """Return what the records of each audited topic are."""
     return {
         topics.jobs: Kind.JOB,
@@ -57,7 +57,7 @@ class Classifier:
     """Knows the topics and the cut."""
 
     def __init__(self, topics: TopicSettings, cut: Cut) -> None:
-        self._kinds = kinds_of(topics)
+        self._kinds = _kinds(topics)
         self._ends = cut.ends
         self._bases = {partition: point.offset for partition, point in cut.positions.items()}
         self._done = {partition: decode_done(point) for partition, point in cut.positions.items()}

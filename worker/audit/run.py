@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 
 from worker.adapters.kafka.bounded import BoundedReader
-from worker.adapters.kafka.cut import Cut, find_removals, require_topics, take_cut
+from worker.adapters.kafka.group_view import KafkaGroupView
 from worker.audit.account import account
+from worker.audit.cut import Cut, find_removals, take_cut
 from worker.audit.report import AuditReport
 from worker.domain.records import Record
 from worker.settings import KafkaSettings, TopicSettings
@@ -35,23 +36,14 @@ def audit(
     `settle_seconds` for transactions that are open at the cut.
     Raises BrokerError where the broker does not answer, or has no topic of jobs or results.
     """
-    servers, options = kafka.bootstrap_servers, kafka.client_options()
-    cut = take_cut(
-        servers,
-        kafka.group_id,
-        options,
-        jobs=topics.jobs,
-        retries=(*topics.retry_topics, topics.replay_topic),
-        outcomes=(topics.results, topics.dead_letters, topics.parked_topic),
-        settle_seconds=settle_seconds,
-    )
-    require_topics(cut, servers, (topics.jobs, topics.results))
-    with BoundedReader(servers, cut.topics, options, ends=cut.ends) as reader:
+    view = KafkaGroupView(kafka)
+    cut = take_cut(view, topics, settle_seconds=settle_seconds)
+    with BoundedReader(kafka.bootstrap_servers, cut.topics, kafka.client_options(), ends=cut.ends) as reader:
         report = account(
             _shown(reader, progress),
             cut,
             topics,
-            find_gaps=partial(find_removals, servers, cut.topics, options),
+            find_gaps=partial(find_removals, view, cut.topics),
             offenders=offenders,
         )
     return replace(report, notes=_notes(cut, kafka, report))

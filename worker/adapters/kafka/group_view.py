@@ -1,0 +1,133 @@
+"""Asking where a group and the topics stand, without being its member.
+
+Errors of librdkafka leave this module as BrokerError; what passes by itself is asked again. Nothing here makes a topic
+by looking at it.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from typing import Final, TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
+
+from worker.adapters.kafka.admin import admin_client, is_mock, translated
+from worker.domain.records import CommitPoint, TopicPartition
+from worker.settings import KafkaSettings
+
+_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_ANSWER_SECONDS: Final = 15.0
+_ASK_AGAIN_SECONDS: Final = 0.2
+_NOT_ALLOWED: Final = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+# librdkafka does not mark these as retriable where an admin client gets them.
+_PASSING: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+_Answer = TypeVar("_Answer")
+
+
+class KafkaGroupView:
+    """A real cluster, and the group of the settings."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client = admin_client(settings.bootstrap_servers, settings.client_options())
+
+    def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
+        """Return the partitions of those of the topics that exist."""
+        # Asked for all topics, because asking for one by name may create it.
+        known = self._answered(lambda: self._client.list_topics(timeout=_ANSWER_SECONDS).topics)
+        return [TopicPartition(topic, n) for topic in topics if topic in known for n in known[topic].partitions]
+
+    def ends(self, partitions: Collection[TopicPartition], *, stable: bool) -> dict[TopicPartition, int]:
+        """Return last stable offsets, or high watermarks."""
+        isolation = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+        return self._answered(lambda: self._offsets(partitions, _LATEST, isolation))
+
+    def lows(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return low watermarks."""
+        return self._answered(lambda: self._offsets(partitions, _EARLIEST, IsolationLevel.READ_UNCOMMITTED))
+
+    def positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
+        """Return what the group has committed; partitions without a position are left out."""
+        return self._answered(lambda: self._committed(partitions))
+
+    def compacted(self, topics: Collection[str]) -> set[str]:
+        """Return those of the topics that Kafka compacts; one whose config may not be read is taken not to be."""
+        return self._answered(lambda: self._compacted(topics))
+
+    def _offsets(
+        self, partitions: Collection[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel
+    ) -> dict[TopicPartition, int]:
+        if not partitions:
+            return {}
+        asked = {KafkaPartition(partition.topic, partition.partition): spec for partition in partitions}
+        answers = self._client.list_offsets(asked, isolation_level=isolation, request_timeout=_ANSWER_SECONDS)
+        return {
+            TopicPartition(partition.topic, partition.partition): answer.result().offset
+            for partition, answer in answers.items()
+        }
+
+    def _committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
+        if not partitions:
+            return {}
+        asked = [KafkaPartition(partition.topic, partition.partition) for partition in partitions]
+        group_id = self._settings.group_id
+        answers = self._client.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group_id, asked)], request_timeout=_ANSWER_SECONDS
+        )
+        found = answers[group_id].result().topic_partitions
+        for partition in found:
+            if partition.error:
+                raise KafkaException(partition.error)
+        return {
+            TopicPartition(partition.topic, partition.partition): CommitPoint(
+                partition.offset, partition.metadata or ""
+            )
+            for partition in found
+            if partition.offset >= 0
+        }
+
+    def _compacted(self, topics: Collection[str]) -> set[str]:
+        listed = self._client.list_topics(timeout=_ANSWER_SECONDS)
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics if topic in listed.topics]
+        if is_mock(listed.cluster_id) or not resources:
+            return set()
+        compacted = set()
+        for resource, answer in self._client.describe_configs(resources, request_timeout=_ANSWER_SECONDS).items():
+            try:
+                policy = answer.result()["cleanup.policy"].value
+            except KafkaException as error:
+                if error.args[0].code() not in _NOT_ALLOWED:
+                    raise
+                continue
+            if "compact" in policy:
+                compacted.add(resource.name)
+        return compacted
+
+    def _answered(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask again where the broker is about to know: a leader or coordinator moves, or a topic is new."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        with translated(self._settings.bootstrap_servers):
+            while True:
+                try:
+                    return ask()
+                except KafkaException as error:
+                    if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                        raise
+                time.sleep(_ASK_AGAIN_SECONDS)

@@ -1,0 +1,149 @@
+"""Where a live system is cut for the audit: what a group says is done, and ends behind which its outcomes stand.
+
+Invariant: for every input record that `positions` calls done, whatever the worker wrote before it said so lies below
+`ends` and can be read up to there, unless `gaps` says why not. That holds because of the order of the questions:
+
+1. the jobs' last stable offsets: later jobs are not of this cut;
+2. the group's positions;
+3. the high watermarks of all outcome topics. A position is committed only after its outcomes were acknowledged, so
+   these stand below. The last stable offset would not do: any transaction that is open, a stranger's too, holds it
+   below records that were acknowledged, and the end of a worker's own transaction reaches the group's positions and
+   its outcomes at different moments;
+4. then wait until the last stable offsets have reached these high watermarks, because readers see no further.
+
+What was removed is asked for last of all, once everything was read (`find_removals`).
+"""
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from worker.domain.errors import BrokerError
+from worker.domain.records import CommitPoint, TopicPartition
+from worker.settings import TopicSettings
+
+_ASK_AGAIN_SECONDS: Final = 0.2
+_SHOWN_PARTITIONS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Why records of a topic cannot be read any more, or not yet, in a sentence."""
+
+    topic: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a group says is done, and the end of each partition that belongs to the cut."""
+
+    positions: Mapping[TopicPartition, CommitPoint]
+    ends: Mapping[TopicPartition, int]
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that exist."""
+        return sorted({partition.topic for partition in self.ends})
+
+
+class GroupView(Protocol):
+    """What is asked of a cluster about one group; each question is answered as of now. All raise BrokerError."""
+
+    def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
+        """Return the partitions of those of the topics that exist."""
+
+    def ends(self, partitions: Collection[TopicPartition], *, stable: bool) -> Mapping[TopicPartition, int]:
+        """Return last stable offsets, or high watermarks."""
+
+    def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
+        """Return what the group has committed; partitions without a position are left out."""
+
+    def lows(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return low watermarks."""
+
+    def compacted(self, topics: Collection[str]) -> Collection[str]:
+        """Return those of the topics that Kafka compacts."""
+
+
+class _Clock(Protocol):
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+def input_topics(topics: TopicSettings) -> tuple[str, ...]:
+    """Return what workers read."""
+    return (topics.jobs, *topics.retry_topics, topics.replay_topic)
+
+
+def outcome_topics(topics: TopicSettings) -> tuple[str, ...]:
+    """Return all but the jobs' topic: where what comes of a record may stand."""
+    return (*input_topics(topics)[1:], topics.results, topics.dead_letters, topics.parked_topic)
+
+
+def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, clock: _Clock = time) -> Cut:
+    """Cut through the topics of a group; those that do not exist hold nothing.
+
+    Waits at most `settle_seconds` for open transactions. Raises BrokerError, too where there is no topic of jobs or
+    results.
+    """
+    job_ends = view.ends(view.partitions([topics.jobs]), stable=True)
+    positions = view.positions(view.partitions(input_topics(topics)))
+    ends = view.ends(view.partitions(outcome_topics(topics)), stable=False)
+    known = {partition.topic for partition in (*job_ends, *ends)}
+    missing = [topic for topic in (topics.jobs, topics.results) if topic not in known]
+    if missing:
+        raise BrokerError(f"Kafka has no topic {' and no topic '.join(missing)}; look at LABELWIRE_TOPICS__*.")
+    stable = _stable(view, ends, clock.monotonic() + settle_seconds, clock)
+    reached = {partition: min(end, stable[partition]) for partition, end in ends.items()}
+    gaps = tuple(_hidden(partition, at, ends[partition]) for partition, at in reached.items() if at < ends[partition])
+    return Cut(positions, {**job_ends, **reached}, gaps)
+
+
+def _stable(
+    view: GroupView, ends: Mapping[TopicPartition, int], deadline: float, clock: _Clock
+) -> dict[TopicPartition, int]:
+    """Return the last stable offsets, once they have reached the ends or time is over."""
+    stable: dict[TopicPartition, int] = {}
+    while True:
+        waiting = [partition for partition, end in ends.items() if stable.get(partition, -1) < end]
+        stable |= view.ends(waiting, stable=True)
+        if all(stable[partition] >= end for partition, end in ends.items()) or clock.monotonic() > deadline:
+            return stable
+        clock.sleep(_ASK_AGAIN_SECONDS)
+
+
+def _hidden(partition: TopicPartition, stable: int, end: int) -> Gap:
+    return Gap(
+        partition.topic,
+        f"A transaction is open on {partition} from offset {stable} on and hides what stands up to {end};"
+        " wait until it ends, or end it with kafka-transactions.sh, and audit again.",
+    )
+
+
+def find_removals(view: GroupView, topics: Collection[str]) -> tuple[Gap, ...]:
+    """Say of which topics records were removed, by retention, by hand or by compaction. Raises BrokerError."""
+    lows, compacted = view.lows(view.partitions(topics)), view.compacted(topics)
+    return tuple(gap for topic in topics for gap in _removals(topic, lows, compacted))
+
+
+def _removals(topic: str, lows: Mapping[TopicPartition, int], compacted: Collection[str]) -> list[Gap]:
+    moved = [(partition, low) for partition, low in lows.items() if partition.topic == topic and low > 0]
+    gaps = []
+    if moved:
+        shown = ", ".join(f"{partition} below offset {low}" for partition, low in moved[:_SHOWN_PARTITIONS])
+        more = f" and {len(moved) - _SHOWN_PARTITIONS} more" if len(moved) > _SHOWN_PARTITIONS else ""
+        sentence = (
+            f"Records of {topic} were removed by its retention ({shown}{more}): what they would show cannot be proved;"
+            " audit before the retention time is over."
+        )
+        gaps.append(Gap(topic, sentence))
+    if topic in compacted:
+        sentence = (
+            f"{topic} is compacted: later records of a key remove earlier ones; set its cleanup.policy to delete."
+        )
+        gaps.append(Gap(topic, sentence))
+    return gaps
