@@ -28,6 +28,7 @@ def run() -> ChaosRun:
     later = Answer("a", "result-a", BEGAN_MS + 15_500, ("SHIP TO",), None)
     return ChaosRun(
         plan=plan,
+        jobs_per_second=2.5,
         began_at_ms=BEGAN_MS,
         ended_at_ms=BEGAN_MS + 20_000,
         drained_at_ms=BEGAN_MS + 25_000,

@@ -59,7 +59,7 @@ def figures(run: ChaosRun) -> dict[str, Any]:
         "delivery": plan.delivery,
         "workers": plan.workers,
         "command": plan.command,
-        "jobs_per_second": plan.jobs_per_second,
+        "jobs_per_second": run.jobs_per_second,
         "jobs": verdict.jobs,
         "completed": verdict.completed,
         "dead_letters": verdict.dead_lettered,
@@ -163,7 +163,7 @@ def _exits(run: ChaosRun) -> list[_ExitRow]:
 def _facts(run: ChaosRun, measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         *((name.capitalize(), words) for name, words in run.description.items()),
-        ("Load", f"{run.plan.jobs_per_second:g} jobs a second, 2 % of them undecodable"),
+        ("Load", f"{run.jobs_per_second:g} jobs a second, 2 % of them undecodable"),
         ("Completed", str(measured["completed"])),
         ("Dead letters", str(measured["dead_letters"])),
         ("The rest took", formats.duration(measured["drain_seconds"] * _MILLISECONDS)),

@@ -19,7 +19,7 @@ from worker.chaos.schedule import FaultKind, ScheduledFault, draw_schedule
 from worker.domain.errors import LabelwireError
 from worker.settings import KafkaSettings, TopicSettings
 
-JOBS_PER_SECOND = 2.5
+_LEAST_JOBS_PER_SECOND, _MOST_JOBS_PER_SECOND = 0.5, 4.0
 _CALM_SECONDS = 240.0
 _CALM_READINGS = 2
 _TELL_SECONDS = 10.0
@@ -31,14 +31,19 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ChaosPlan:
-    """What to do. `drain_seconds` bounds how long the workers may take for what is left when the load ends."""
+    """What to do.
+
+    `pictures` different labels are submitted again and again. Without `jobs_per_second` the load is half of what the
+    calm workers do. `drain_seconds` bounds how long they may take for what is left when the load ends.
+    """
 
     seed: int
     duration_seconds: float
     kinds: tuple[FaultKind, ...] = tuple(FaultKind)
     delivery: str = "at-least-once"
     workers: int = 2
-    jobs_per_second: float = JOBS_PER_SECOND
+    pictures: int = 24
+    jobs_per_second: float | None = None
     drain_seconds: float = 300.0
 
     @property
@@ -49,10 +54,11 @@ class ChaosPlan:
     @property
     def command(self) -> str:
         """How to do the same again."""
+        rate = "" if self.jobs_per_second is None else f" --rate {self.jobs_per_second:g}"
         kinds = "" if set(self.kinds) == set(FaultKind) else "".join(f" --only {kind.value}" for kind in self.kinds)
         return (
             f"labelwire chaos --seed {self.seed} --duration {self.duration_seconds:g} --delivery {self.delivery} "
-            f"--workers {self.workers} --rate {self.jobs_per_second:g}{kinds}"
+            f"--workers {self.workers}{rate}{kinds}"
         )
 
 
@@ -83,6 +89,7 @@ class ChaosRun:
     """What happened, in epoch milliseconds; load and faults lasted from `began_at_ms` to `ended_at_ms`."""
 
     plan: ChaosPlan
+    jobs_per_second: float
     began_at_ms: int
     ended_at_ms: int
     drained_at_ms: int
@@ -123,9 +130,10 @@ def run_chaos(plan: ChaosPlan, arena: Arena, say: Say, description: Mapping[str,
     world.load.start()
     world.workers.start()
     expected = _read_calmly(arena, say)
+    jobs_per_second = plan.jobs_per_second or _half_of_the_rate(arena.watch.answers)
     began_at_ms = clock.epoch_ms()
-    say(f"Faults: {len(plan.schedule)} in {plan.duration_seconds:.0f} s, {plan.jobs_per_second:g} jobs a second")
-    world.load.run_steadily(arena.good, world.undecodable, plan.jobs_per_second)
+    say(f"Faults: {len(plan.schedule)} in {plan.duration_seconds:.0f} s, {jobs_per_second:.1f} jobs a second")
+    world.load.run_steadily(arena.good, world.undecodable, jobs_per_second)
     faults = _inject_all(plan, arena, say)
     ended_at_ms = clock.epoch_ms()
     world.load.pause()
@@ -140,6 +148,7 @@ def run_chaos(plan: ChaosPlan, arena: Arena, say: Say, description: Mapping[str,
     verdict = judge(world.load.submitted, world.load.doubtful, expected, answers, audited)
     return ChaosRun(
         plan,
+        jobs_per_second,
         began_at_ms,
         ended_at_ms,
         drained_at_ms,
@@ -163,6 +172,13 @@ def _read_calmly(arena: Arena, say: Say) -> Expectations:
     if missing:
         raise ChaosError(f"{missing} pictures were not read within {_CALM_SECONDS:.0f} s without any fault.")
     return expect(load.submitted, arena.watch.answers)
+
+
+def _half_of_the_rate(answers: Sequence[Answer]) -> float:
+    """Return half of the jobs a second that were done when there was always one to do."""
+    times = sorted(answer.at_ms for answer in answers)
+    rate = (len(times) - 1) * 1000 / max(1, times[-1] - times[0])
+    return min(_MOST_JOBS_PER_SECOND, max(_LEAST_JOBS_PER_SECOND, round(rate / 2, 1)))
 
 
 def _inject_all(plan: ChaosPlan, arena: Arena, say: Say) -> tuple[InjectedFault, ...]:

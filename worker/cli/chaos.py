@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from worker.chaos.report import figures, sentences, write_report
-from worker.chaos.run import JOBS_PER_SECOND, ChaosPlan
+from worker.chaos.run import ChaosPlan
 from worker.chaos.schedule import FaultKind
 from worker.laboratory.chaos import torment
 
@@ -24,7 +24,9 @@ def chaos(
         Literal["at-least-once", "exactly-once"], typer.Option(help="How the workers write.")
     ] = "at-least-once",
     workers: Annotated[int, typer.Option(min=1, help="Workers that are kept running.")] = 2,
-    rate: Annotated[float, typer.Option(min=0.1, help="Jobs a second.")] = JOBS_PER_SECOND,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Jobs a second; without it half of what the workers do.")
+    ] = None,
     only: Annotated[list[FaultKind] | None, typer.Option(help="Only faults of this kind; may be repeated.")] = None,
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

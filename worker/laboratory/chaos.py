@@ -37,7 +37,6 @@ from worker.settings import MEBIBYTE, PREFIX, KafkaSettings, TopicSettings
 
 _PARTITIONS = 4
 _MAX_MESSAGE_BYTES = 8 * MEBIBYTE
-_PICTURES = 24
 _PICTURES_SEED = 20
 _GROUP = "labelwire-chaos"
 # A worker on its own has a minute's room for fewer than this, also where the burst is shared.
@@ -140,7 +139,7 @@ def _arena(
     broker, triton = servers
     clock, topics = SystemClock(), TopicSettings()
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group_id=_GROUP)
-    good = good_pictures(_PICTURES_SEED, _PICTURES)
+    good = good_pictures(_PICTURES_SEED, plan.pictures)
     load = Load(KafkaSink(kafka), topics.jobs, f"chaos-{plan.seed}", seed=plan.seed)
     opened.callback(load.stop)
     fleet = Fleet(

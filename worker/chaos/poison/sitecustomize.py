@@ -5,8 +5,8 @@ or as the kernel does when memory runs out.
 """
 
 import contextlib
-import os
 import signal
+import threading
 from typing import Any
 
 # The marks of `PoisonKind`; this file stands alone, because it is imported before any package is wanted.
@@ -25,7 +25,7 @@ with contextlib.suppress(ImportError):
         encoded = bytes(buf)
         for mark, number in _SIGNALS.items():
             if mark in encoded:
-                os.kill(os.getpid(), number)
+                signal.pthread_kill(threading.get_ident(), number)  # here, as a codec's fault would be
         return _imdecode(buf, flags, *rest)
 
     cv2.imdecode = _fragile_imdecode

@@ -1,0 +1,51 @@
+"""A short chaos run on a Kafka and a Triton of its own."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from worker.chaos.report import figures, page
+from worker.chaos.run import ChaosPlan
+from worker.chaos.schedule import FaultKind
+from worker.domain.errors import LocalStackError
+from worker.laboratory.chaos import torment
+from worker.local.stack import provision_kafka
+
+PLAN = ChaosPlan(
+    seed=3,
+    duration_seconds=34,
+    kinds=(FaultKind.WORKER_SIGKILL, FaultKind.TRITON_SIGKILL, FaultKind.KAFKA_CONNECTIONS_DROPPED),
+    pictures=6,
+    jobs_per_second=1.5,
+    drain_seconds=120,
+)
+
+
+def _provisioned() -> None:
+    try:
+        provision_kafka()
+    except LocalStackError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI has to run on a real Kafka: {error}")
+        pytest.skip(f"no real Kafka here: {error}")
+    if shutil.which("go") is None and os.environ.get("CI") != "true":
+        pytest.skip("Toxiproxy is built by Go, which is not installed: install Go 1.24 or newer")
+
+
+@pytest.mark.real
+@pytest.mark.timeout(400)
+def test_nothing_is_lost_wrong_or_repeated_while_everything_fails(model_repository: Path, tmp_path: Path) -> None:
+    _provisioned()
+    said: list[str] = []
+
+    run = torment(PLAN, tmp_path / "chaos", said.append, model_repository)
+
+    report = figures(run)
+    assert run.shortcomings == [], report["problems"]
+    assert set(report["faults"]) == {kind.value for kind in PLAN.kinds}, said
+    assert report["jobs"] >= 45
+    assert report["recovery_seconds"] is not None
+    assert "killed" in {worker.asked for worker in run.exits}
+    assert "nothing lost" in page(run)
