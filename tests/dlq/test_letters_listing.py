@@ -42,6 +42,18 @@ class Partitions:
         return burst
 
 
+class OneAfterTheOther(Partitions):
+    """The same, where a partition has its turn when the one before it is read."""
+
+    def read(self, max_records: int, timeout_seconds: float) -> list[Record]:
+        assert timeout_seconds > 0
+        place = next(place for place, end in self.ends.items() if self._positions[place] < end)
+        start = self._positions[place]
+        burst = self._records[place][start : start + min(max_records, 7)]
+        self._positions[place] += len(burst)
+        return burst
+
+
 def partitions(seed: int) -> list[list[Record]]:
     """Return three partitions, each in order of time, with 60 letters in all, every third an IMAGE_TOO_LARGE."""
     chance = random.Random(seed)  # noqa: S311
@@ -77,9 +89,21 @@ def test_only_what_is_selected_and_no_more_than_asked_for() -> None:
 
 
 def test_a_bounded_count_of_rows_is_held_and_none_is_lost() -> None:
-    listed = list(rows(Partitions(partitions(2), 5), Selection(), NOW_MS, print, most_held=3))
+    many = [
+        standing(written(job(number), at_ms=NOW_MS + number), number, at_ms=NOW_MS + number) for number in range(99)
+    ]
+    silent = [standing(written(job(99), at_ms=NOW_MS), 0, partition=1)]
+    source = OneAfterTheOther([many, silent], 0)
+    listed: list[Row] = []
+    for row in rows(source, Selection(), NOW_MS, print, most_held=3):
+        listed.append(row)
+        assert source.passed - len(listed) <= 3 + 7
 
-    assert sorted(row.at_ms for row in listed) == [NOW_MS + number for number in range(60)]
+    assert [row.at_ms for row in listed] == [
+        *(NOW_MS + number for number in range(96)),
+        NOW_MS,
+        *range(NOW_MS + 96, NOW_MS + 99),
+    ]
 
 
 def test_rows_are_seen_before_all_is_read() -> None:

@@ -48,6 +48,15 @@ def test_fewer_bins_never_claim_to_know_more() -> None:
     assert timeline.at_most(8).width_seconds > timeline.width_seconds
 
 
+def test_bins_that_were_merged_are_not_drawn_narrower() -> None:
+    week_ms = 7 * 24 * HOUR_MS
+    timeline = Timeline()
+    for day in range(61):  # one day more than there are bins, so that weeks are counted
+        timeline.add(200 * week_ms + day * 24 * HOUR_MS, "a")
+
+    assert timeline.width_seconds == timeline.at_most(MOST_BINS).width_seconds == week_ms // 1000
+
+
 def test_a_cluster_is_code_stage_and_fingerprint_and_shows_its_newest() -> None:
     statistics = Statistics()
     statistics.add(sighting(at_ms=NOW_MS + 5, offset=1, message="newest"))

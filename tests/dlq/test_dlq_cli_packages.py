@@ -1,0 +1,39 @@
+"""In a production pod there are the worker's own packages only."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXTRA = ("matplotlib", "jinja2", "markupsafe", "scipy", "onnx", "rapidfuzz", "psutil")
+
+
+def outcome_of(script: str) -> subprocess.CompletedProcess[str]:
+    blocked = f"import sys\nsys.modules.update(dict.fromkeys({EXTRA!r}))\n"
+    return subprocess.run([sys.executable, "-c", blocked + script], capture_output=True, text=True, check=False)
+
+
+def test_the_commands_load_without_the_extras() -> None:
+    ended = outcome_of("sys.argv[1:] = ['dlq', '--help']\nimport worker.cli\nworker.cli.main()")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "pip install" not in ended.stdout
+    for command in ("ls", "show", "stats", "export"):
+        assert f" {command} " in ended.stdout
+
+
+def test_a_page_without_the_extras_is_a_sentence(tmp_path: Path) -> None:
+    ended = outcome_of(
+        "from pathlib import Path\n"
+        "from worker.cli.dlq_output import write_page\n"
+        "from worker.dlq.filters import Filters\n"
+        "from worker.dlq.statistics import Statistics\n"
+        "from worker.domain.errors import LabelwireError\n"
+        "try:\n"
+        f"    write_page(Statistics(), 'topic', Filters(), Path({str(tmp_path / 'page.html')!r}))\n"
+        "except LabelwireError as error:\n"
+        "    print(error)\n"
+    )
+
+    assert ended.stdout.startswith("--html needs the package ")
+    assert ended.stdout.endswith(": pip install 'labelwire[evaluation]', or use --json.\n")
+    assert not (tmp_path / "page.html").exists()
