@@ -12,6 +12,8 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.memory import limit_memory
 from worker.chaos.poison import POISON_PATH
+from worker.domain.records import Record
+from worker.domain.result import LabelText
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
@@ -24,10 +26,17 @@ from worker.testing.backend import FakeBackend
 ROOT = Path(__file__).parents[2]
 
 
-def child_command(*, attempt_seconds: float = 30, latency_seconds: float = 0, memory_bytes: int = 0) -> tuple[str, ...]:
-    """Return the command that starts this child."""
-    numbers = {"attempt-seconds": attempt_seconds, "latency-seconds": latency_seconds, "memory-bytes": memory_bytes}
-    return sys.executable, __file__, *(f"--{name}={number}" for name, number in numbers.items())
+def child_command(
+    *, attempt_seconds: float = 30, latency_seconds: float = 0, memory_bytes: int = 0, diary: Path | None = None
+) -> tuple[str, ...]:
+    """Return the command that starts this child; it notes its process id in `diary` each time it begins to read."""
+    given = {
+        "attempt-seconds": attempt_seconds,
+        "latency-seconds": latency_seconds,
+        "memory-bytes": memory_bytes,
+        "diary": diary or os.devnull,
+    }
+    return sys.executable, __file__, *(f"--{name}={value}" for name, value in given.items())
 
 
 def child_environment() -> dict[str, str]:
@@ -40,6 +49,7 @@ async def main() -> None:
     options.add_argument("--attempt-seconds", type=float)
     options.add_argument("--latency-seconds", type=float)
     options.add_argument("--memory-bytes", type=int)
+    options.add_argument("--diary", type=Path)
     given = options.parse_args()
     answers = attach()
     clock = SystemClock()
@@ -51,8 +61,18 @@ async def main() -> None:
 
         reader = ModelReader(backend, pipeline, partial(read_header, limits=ImageLimits(max_pixels=10**9)))
         reading = JobReading(reader, executor, clock, AttemptBudget(given.attempt_seconds))
+
+        async def read(record: Record, attempt: int) -> LabelText:
+            note(given.diary)
+            return await reading.read(record, attempt)
+
         limit_memory(given.memory_bytes or None)
-        await serve(reading.read, answers)
+        await serve(read, answers)
+
+
+def note(diary: Path) -> None:
+    with diary.open("a") as notes:
+        notes.write(f"{os.getpid()}\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,18 @@ from worker.domain.result import LabelText
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 1.0
 
 
 @asynccontextmanager
 async def isolation(
     events: RecordedEvents,
-    command: tuple[str, ...] | None = None,
+    command: tuple[str, ...],
     **options: Any,  # noqa: ANN401 - the constructor's
 ) -> AsyncIterator[ChildIsolation]:
     settings: dict[str, Any] = {"attempt_seconds": 30, "pause_seconds": 0.01, "clock": SystemClock()} | options
     made = ChildIsolation(
-        command or child_command(latency_seconds=SLOW_SECONDS),
+        command,
         environment=child_environment(),
         event_sink=events,
         **settings,
@@ -66,13 +67,30 @@ def readers() -> list[int]:
     return [pid for pid in children(os.getpid()) if b"isolated_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-async def reading_child(apart: ChildIsolation) -> "tuple[asyncio.Task[LabelText], int]":
-    """Start to read a picture that takes a while, in a child that is up already."""
-    await apart.read(record(), 1)
-    task = asyncio.create_task(apart.read(record(), 2))
-    await asyncio.sleep(0.2)
-    (pid,) = readers()
-    return task, pid
+@dataclass
+class Slow:
+    """A command whose children take a while to read, and say when they begin."""
+
+    diary: Path
+
+    def command(self, attempt_seconds: float = 30) -> tuple[str, ...]:
+        return child_command(attempt_seconds=attempt_seconds, latency_seconds=SLOW_SECONDS, diary=self.diary)
+
+    def begun(self) -> list[int]:
+        """Return the process ids of those that began, in order."""
+        return [int(pid) for pid in self.diary.read_text().split()]
+
+    async def reading(self, apart: ChildIsolation) -> "tuple[asyncio.Task[LabelText], int]":
+        """Return a reading that has begun, and the process that reads."""
+        task = asyncio.create_task(apart.read(record(), 2))
+        (pid,) = await until(self.begun)
+        return task, pid
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Slow:
+    (tmp_path / "diary").touch()
+    return Slow(tmp_path / "diary")
 
 
 @pytest.mark.parametrize("kind", list(PoisonKind))
@@ -90,43 +108,42 @@ async def test_the_verdict_names_the_signal(kind: PoisonKind) -> None:
     assert clock.slept == ([4, 8] if kind is PoisonKind.OOM else [])
 
 
-async def test_two_kills_from_outside_convict_nobody() -> None:
+async def test_two_kills_from_outside_convict_nobody(slow: Slow) -> None:
     events = RecordedEvents()
-    async with isolation(events) as apart:
-        task, pid = await reading_child(apart)
-        for seen in (1, 2):
-            os.kill(pid, signal.SIGKILL)
-            await until(lambda seen=seen: len(events.all) == seen)  # type: ignore[misc]
-            (pid,) = await until(lambda gone=pid: [found for found in readers() if found != gone])  # type: ignore[misc]
-            await asyncio.sleep(1.0)
+    async with isolation(events, slow.command()) as apart:
+        task, pid = await slow.reading(apart)
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: len(slow.begun()) == 2)
+        os.kill(slow.begun()[1], signal.SIGKILL)
         assert (await task).attempt == 2
-    assert len(events.all) <= 2
+        assert len(slow.begun()) == 3
+    assert [event.how for event in events.of(ReaderCrashed)] == ["signal SIGKILL", "signal SIGKILL"]
 
 
 async def test_a_child_that_is_killed_while_it_rests_is_replaced() -> None:
     events = RecordedEvents()
     async with isolation(events, child_command()) as apart:
-        for number in (1, 2, 3, 4):
+        for number in (1, 2):
             assert (await apart.read(record(), number)).attempt == number
             os.kill(readers()[0], signal.SIGKILL)
             await until(lambda: not readers())
     assert events.all == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_the_workers_signals_do_not_end_the_child(number: signal.Signals) -> None:
+async def test_the_workers_signals_do_not_end_the_child(slow: Slow) -> None:
     events = RecordedEvents()
-    async with isolation(events) as apart:
-        task, pid = await reading_child(apart)
-        os.kill(pid, number)
+    async with isolation(events, slow.command()) as apart:
+        task, pid = await slow.reading(apart)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(pid, number)
         assert (await task).attempt == 2
     assert events.all == []
 
 
-async def test_a_child_that_hangs_is_ended_and_its_record_tried_again_later() -> None:
+async def test_a_child_that_hangs_is_ended_and_its_record_tried_again_later(slow: Slow) -> None:
     events = RecordedEvents()
-    async with isolation(events, attempt_seconds=1.5, silence_seconds=0.5) as apart:
-        task, pid = await reading_child(apart)
+    async with isolation(events, slow.command(), attempt_seconds=1.5, silence_seconds=0.5) as apart:
+        task, pid = await slow.reading(apart)
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(JobError, match="no answer within 2 seconds") as raised:
             await task
@@ -135,8 +152,8 @@ async def test_a_child_that_hangs_is_ended_and_its_record_tried_again_later() ->
     assert events.all == []
 
 
-async def test_a_slow_reading_ends_in_the_child_and_the_child_stays() -> None:
-    async with isolation(RecordedEvents(), child_command(attempt_seconds=0.3, latency_seconds=SLOW_SECONDS)) as apart:
+async def test_a_slow_reading_ends_in_the_child_and_the_child_stays(slow: Slow) -> None:
+    async with isolation(RecordedEvents(), slow.command(attempt_seconds=0.3)) as apart:
         with pytest.raises(JobError, match=r"longer than 0\.3 seconds") as raised:
             await apart.read(record(), 1)
         assert raised.value.code is ErrorCode.ATTEMPT_TIMED_OUT
@@ -161,10 +178,10 @@ async def test_a_child_that_does_not_start_convicts_nobody(command: tuple[str, .
     assert events.all == []
 
 
-async def test_a_cancelled_reading_leaves_no_child() -> None:
+async def test_a_cancelled_reading_leaves_no_child(slow: Slow) -> None:
     events = RecordedEvents()
-    async with isolation(events) as apart:
-        task, _ = await reading_child(apart)
+    async with isolation(events, slow.command()) as apart:
+        task, _ = await slow.reading(apart)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -172,10 +189,10 @@ async def test_a_cancelled_reading_leaves_no_child() -> None:
     assert events.all == []
 
 
-async def test_closing_ends_the_child_under_a_reading_and_convicts_nobody() -> None:
+async def test_closing_ends_the_child_under_a_reading_and_convicts_nobody(slow: Slow) -> None:
     events = RecordedEvents()
-    async with isolation(events) as apart:
-        task, _ = await reading_child(apart)
+    async with isolation(events, slow.command()) as apart:
+        task, _ = await slow.reading(apart)
         await apart.close()
         with pytest.raises(JobError) as raised:
             await task
@@ -185,21 +202,19 @@ async def test_closing_ends_the_child_under_a_reading_and_convicts_nobody() -> N
 
 
 async def test_a_child_that_nobody_needs_is_ended() -> None:
-    async with isolation(RecordedEvents(), child_command(), idle_seconds=0.3) as apart:
-        await apart.read(record(), 1)
-        assert len(readers()) == 1
-        await until(lambda: not readers())
-        assert (await apart.read(record(), 2)).attempt == 2
-
-
-async def test_the_rest_begins_anew_with_each_record() -> None:
-    async with isolation(RecordedEvents(), child_command(), idle_seconds=0.8) as apart:
+    clock = ManualClock(sleeps_pass=False)
+    async with isolation(RecordedEvents(), child_command(), clock=clock, idle_seconds=60) as apart:
         await apart.read(record(), 1)
         first = readers()
-        for number in (2, 3, 4):
-            await asyncio.sleep(0.4)
+        for number in (2, 3):
+            await clock.until_sleeping()
+            clock.advance(40)
             await apart.read(record(), number)
         assert readers() == first
+        await clock.until_sleeping()
+        clock.advance(61)
+        await until(lambda: not readers())
+        assert (await apart.read(record(), 4)).attempt == 4
 
 
 async def test_memory_that_runs_out_counts_as_a_crash() -> None:
@@ -212,31 +227,25 @@ async def test_memory_that_runs_out_counts_as_a_crash() -> None:
 
 
 PARENT = """
-import asyncio, sys
+import asyncio, pathlib, sys
 from tests.adapters.isolation.test_child_isolation import child_command, isolation
-from tests.fleet.workers import wait_until
 from tests.runtime.parts import record
-from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 
 async def main():
-    async with isolation(RecordedEvents(), child_command(latency_seconds=60)) as apart:
+    command = child_command(latency_seconds=60, diary=pathlib.Path(sys.argv[1]))
+    async with isolation(RecordedEvents(), command) as apart:
         await apart.read(record(), 1)
 
 asyncio.run(main())
 """
 
 
-def test_a_child_ends_with_a_worker_that_is_killed() -> None:
+def test_a_child_ends_with_a_worker_that_is_killed(slow: Slow) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as parent:
-        wait_until(lambda: any(holds_its_record(pid) for pid in children(parent.pid)))
-        (pid,) = children(parent.pid)
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(slow.diary)], env=environment) as parent:
+        wait_until(lambda: bool(slow.begun()))
+        (pid,) = slow.begun()
+        assert children(parent.pid) == [pid]
         parent.kill()
-    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 5)
-
-
-def holds_its_record(pid: int) -> bool:
-    """Say whether a child reads: the fake models' latency is one more thing that its loop waits for."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return "Threads:\t1\n" not in status and b"isolated_child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10)
