@@ -17,7 +17,6 @@ from worker.domain.records import ClusterDescription, TopicPartition
 from worker.ports import Clock
 from worker.settings import Settings
 
-
 _RUN_ID = re.compile(r"[a-zA-Z0-9._-]{1,64}")
 
 
