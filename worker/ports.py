@@ -155,7 +155,7 @@ class InferenceBackend(Protocol):
     ) -> Mapping[str, Tensor]:
         """Run one request; all tensors have a leading batch dimension.
 
-        Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED or INFERENCE_UNAVAILABLE.
+        Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
         """
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from worker.adapters.triton import TritonBackend
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import Event
 from worker.ports import InferenceBackend, Tensor
+from worker.runtime.guard import Guard
 from worker.settings import TritonSettings
 from worker.testing.backend import FakeBackend
 
@@ -45,10 +46,18 @@ async def fake(_: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
     yield FakeBackend(clock=SystemClock(), latency_seconds=0.01)
 
 
+@asynccontextmanager
+async def guarded(_: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
+    clock = SystemClock()
+    yield Guard(FakeBackend(clock=clock, latency_seconds=0.01), TritonSettings(), clock, _Deaf())
+
+
 Maker = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[InferenceBackend]]
 
 
-@pytest.fixture(params=[fake, scripted, pytest.param(real, marks=pytest.mark.real)], ids=lambda maker: maker.__name__)
+@pytest.fixture(
+    params=[fake, guarded, scripted, pytest.param(real, marks=pytest.mark.real)], ids=lambda maker: maker.__name__
+)
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
     maker: Maker = request.param
     async with maker(request) as made:

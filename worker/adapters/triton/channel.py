@@ -16,7 +16,7 @@ from worker.settings import TritonSettings
 _KEEPALIVE_TIME_MS: Final = 30_000
 _KEEPALIVE_TIMEOUT_MS: Final = 10_000
 # A server that comes back is found within this time; gRPC's own default grows to two minutes.
-_RECONNECT_MAX_MS: Final = 2_000
+_RECONNECT_MAX_MS: Final = 500
 _RECONNECT_INITIAL_MS: Final = 200
 _DNS_INTERVAL_MS: Final = 5_000
 _ROUND_ROBIN: Final = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})

@@ -3,8 +3,8 @@
 Invariant: every request ends within its time in arrays, in a `JobError`, or in our own cancellation; no gRPC error
 leaves this package. One backend holds one long-lived channel on one event loop: new channels leak.
 
-A request keeps its place among `max_inflight_requests` while it waits to be sent again. So an overloaded or stopping
-server gets fewer requests without anyone counting.
+A request is sent again a few times within a second, to meet a sound connection or another server behind the same name.
+Whether and when to try longer, and how many requests are under way, is not decided here.
 """
 
 import asyncio
@@ -70,7 +70,6 @@ class TritonBackend:
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - jitter is no secret
         self._credentials = credentials(settings)
-        self._places = asyncio.Semaphore(settings.max_inflight_requests)
         self._open: _Connection | None = None
         self._closed = False
 
@@ -112,15 +111,13 @@ class TritonBackend:
     ) -> Mapping[str, Tensor]:
         """Run one request; all tensors have a leading batch dimension.
 
-        It has `timeout_seconds`, of which at most the setting's once it has its place among those in flight; retries
-        are within that. Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED or INFERENCE_UNAVAILABLE.
+        It has `timeout_seconds`, but no more than the setting; what is sent again is within that. Raises JobError
+        INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
         """
         request = InferRequest(model, inputs, outputs, request_id, timeout_microseconds=0)
-        latest = self._clock.monotonic() + timeout_seconds
+        longest_seconds = min(timeout_seconds, self._settings.request_timeout_seconds)
         try:
-            async with self._places:
-                longest = self._clock.monotonic() + self._settings.request_timeout_seconds
-                response = await self._send_until(request, min(latest, longest))
+            response = await self._send_until(request, self._clock.monotonic() + longest_seconds)
             return decode(response, outputs)
         except AnswerError as error:
             raise JobError(

@@ -1,7 +1,7 @@
 """The one door through which gRPC's errors pass: status → fault → action → `JobError`.
 
-All of it is values. `classify` says what a status means, `decide` what to do about it, `job_error` what the job gets
-when nothing more is to be done.
+All of it is values. `classify` says what a status means, `decide` what to do about it, `job_error` what the caller gets
+when nothing more is to be done here.
 """
 
 import random
@@ -14,36 +14,31 @@ from worker.domain.errors import ErrorCode, JobError
 
 _LONGEST_DETAILS: Final = 300
 _BACKOFF_INITIAL_SECONDS: Final = 0.1
-_BACKOFF_MAX_SECONDS: Final = 2.0
-_SLOW_DOWN_INITIAL_SECONDS: Final = 0.5
-_SLOW_DOWN_MAX_SECONDS: Final = 8.0
+_BACKOFF_MAX_SECONDS: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A way in which a request can fail.
 
-    `reason` is the label of the retry metric. `resends` is how often one request is sent again after it, None: as long
-    as its time lasts. `code` is what the job gets after that. `slow_down` asks for longer pauses.
+    `reason` is the label of the retry metric. `resends` is how often one request is sent again after it: enough to
+    meet a sound connection or another server behind the same name, and no more. `code` is what the caller gets then.
     """
 
     reason: str
     code: ErrorCode
-    resends: int | None
+    resends: int
     remedy: str
-    slow_down: bool = False
 
 
 _RUNS = "see that Triton runs and that LABELWIRE_TRITON__URL is right"
 _FITS = "see that its model repository is the one that this worker was built for"
 
-UNREACHABLE: Final = Fault("unreachable", ErrorCode.INFERENCE_UNAVAILABLE, None, _RUNS)
-STOPPING: Final = Fault("stopping", ErrorCode.INFERENCE_UNAVAILABLE, None, _RUNS)
-NO_VERSION: Final = Fault(
-    "no_version", ErrorCode.INFERENCE_UNAVAILABLE, None, "see in Triton's log why it is not ready"
-)
+UNREACHABLE: Final = Fault("unreachable", ErrorCode.INFERENCE_UNAVAILABLE, 2, _RUNS)
+STOPPING: Final = Fault("stopping", ErrorCode.INFERENCE_UNAVAILABLE, 3, _RUNS)
+NO_VERSION: Final = Fault("no_version", ErrorCode.INFERENCE_UNAVAILABLE, 3, "see in Triton's log why it is not ready")
 OVERLOADED: Final = Fault(
-    "overloaded", ErrorCode.INFERENCE_UNAVAILABLE, None, "Triton needs more capacity or fewer workers", slow_down=True
+    "overloaded", ErrorCode.INFERENCE_OVERLOADED, 0, "Triton needs more capacity or fewer workers"
 )
 UNFIT: Final = Fault("unfit", ErrorCode.INFERENCE_UNAVAILABLE, 0, _FITS)
 DENIED: Final = Fault("denied", ErrorCode.INFERENCE_UNAVAILABLE, 0, "see which access Triton wants of its clients")
@@ -114,15 +109,9 @@ def decide(status: grpc.StatusCode, text: str, failures: int) -> Action:
     `failures` is how often this request has met this fault, this time included.
     """
     fault = classify(status, text)
-    if fault.resends is not None and failures > fault.resends:
+    if failures > fault.resends:
         return GiveUp(fault)
-    initial, longest = (
-        (_SLOW_DOWN_INITIAL_SECONDS, _SLOW_DOWN_MAX_SECONDS)
-        if fault.slow_down
-        else (_BACKOFF_INITIAL_SECONDS, _BACKOFF_MAX_SECONDS)
-    )
-    # The exponent is bounded before the power is taken: an hour of failures must not overflow.
-    return SendAgain(fault, min(longest, initial * 2 ** min(failures - 1, 16)))
+    return SendAgain(fault, min(_BACKOFF_MAX_SECONDS, _BACKOFF_INITIAL_SECONDS * 2.0 ** (failures - 1)))
 
 
 def full_jitter(longest_seconds: float, chance: random.Random) -> float:
