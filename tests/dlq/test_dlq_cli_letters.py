@@ -142,7 +142,7 @@ def test_a_payload_left_at_its_source_comes_back_until_retention_takes_it(
 ) -> None:
     jobs = f"{topic}-jobs"
     create_topics(kafka.bootstrap_servers, [TopicSpec(topic, 1), TopicSpec(jobs, 1)])
-    outgoing = OutgoingRecord(jobs, b"key", b"large" * 1000, (("content-type", b"image/png"),))
+    outgoing = OutgoingRecord(jobs, b"key", b"large" * 1_000_000, (("content-type", b"image/png"),))
     submit(kafka.bootstrap_servers, [outgoing, outgoing])
     source = Record(Coordinate(jobs, 0, 1), outgoing.key, outgoing.value, outgoing.headers, NOW_MS)
     submit(kafka.bootstrap_servers, [written(source, topic=topic, max_message_bytes=2500)])
