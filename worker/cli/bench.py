@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from worker.bench.open_loop_report import write_report as write_open_loop
 from worker.bench.report import write_report
 from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
 from worker.laboratory.bench import BenchPlan, measure
+from worker.laboratory.open_loop import OpenLoopPlan
+from worker.laboratory.open_loop import measure as measure_open_loop
 from worker.laboratory.stack import pictures
 
 app = typer.Typer(add_completion=False)
@@ -22,12 +25,21 @@ def bench(
     repeat: Annotated[
         int, typer.Option(min=1, help="How often each picture is in the worker's and the bare models' backlog.")
     ] = 1,
+    open_loop: Annotated[
+        bool,
+        typer.Option("--open-loop", help="Measure latency instead: do large and broken pictures delay small ones?"),
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=5, help="How long each run of the open loop lasts.")] = 60,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the worker: NAME=VALUE.")] = None,
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
 ) -> None:
     """Measure throughput on one broker, the same cores and the same pictures, in interleaved rounds."""
     configuration = WorkerConfiguration(overrides=parse_overrides(setting or []))
     folder = output / "bench"
+    if open_loop:
+        measured = measure_open_loop(OpenLoopPlan(configuration, rounds, seconds), folder)
+        typer.echo(f"The report is {write_open_loop(measured, output)}")
+        return
     plan = BenchPlan(pictures(data, count, folder), configuration, rounds, repeat)
     page = write_report(measure(plan, folder), output)
     typer.echo(f"The report is {page}")
