@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
+import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
@@ -24,6 +25,10 @@ from worker.testing.source import MemorySource
 
 PARTITIONS = 4
 
+# The mock cluster and the real broker have KIP-848 groups; the classic ones are tried on the real one.
+ALL = ("memory", "mock", pytest.param("real", marks=pytest.mark.real))
+ALL_PROTOCOLS = (*ALL, pytest.param("classic", marks=pytest.mark.real))
+
 
 class Broker(Protocol):
     """What the contracts need of a broker; each instance has one group of its own."""
@@ -35,8 +40,8 @@ class Broker(Protocol):
         """Whether its coordinator gives partitions of one living member to another."""
 
     @property
-    def takes_a_second_member(self) -> bool:
-        """Whether a member may join after another has left; the mock cluster lets it wait for ever."""
+    def limits_sizes(self) -> bool:
+        """Whether a topic's size limit is kept."""
 
     def source(
         self, start_from: Literal["earliest", "latest"] = "earliest", max_delay_seconds: float | None = None
@@ -63,7 +68,7 @@ class Memory:
     """No broker at all."""
 
     moves_partitions = False
-    takes_a_second_member = True
+    limits_sizes = True
 
     def __init__(self) -> None:
         self.topic = "jobs"
@@ -98,16 +103,20 @@ class Memory:
 
 
 class Kafka:
-    """A broker that speaks Kafka's protocol; the classic one on the mock cluster, KIP-848 on the real one."""
+    """A broker that speaks Kafka's protocol, and a group that speaks one of its two."""
 
-    def __init__(self, bootstrap_servers: str, *, real: bool) -> None:
+    moves_partitions = True
+
+    def __init__(
+        self, bootstrap_servers: str, *, limits_sizes: bool, group_protocol: Literal["auto", "classic"] = "auto"
+    ) -> None:
         self.topic = f"jobs-{uuid.uuid4().hex[:12]}"
-        self.moves_partitions = self.takes_a_second_member = real
+        self.limits_sizes = limits_sizes
         self.events = RecordedEvents()
         self.settings = KafkaSettings(
             bootstrap_servers=bootstrap_servers,
             group_id=f"group-{uuid.uuid4().hex[:12]}",
-            group_protocol="consumer" if real else "classic",
+            group_protocol=group_protocol,
         )
 
     def source(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.brokers import Broker, Kafka, Memory
+from tests.contracts.brokers import ALL, Broker, Kafka, Memory
 from worker.local.kafka import MockKafka
 
 
@@ -15,20 +15,17 @@ def mock_kafka() -> Iterator[MockKafka]:
         yield broker
 
 
-def _memory(_: pytest.FixtureRequest) -> Broker:
-    return Memory()
-
-
-def _mock(request: pytest.FixtureRequest) -> Broker:
-    return Kafka(request.getfixturevalue("mock_kafka").bootstrap_servers, real=False)
-
-
-def _real(request: pytest.FixtureRequest) -> Broker:
-    return Kafka(request.getfixturevalue("kafka").bootstrap_servers, real=True)
-
-
-@pytest.fixture(params=[_memory, _mock, pytest.param(_real, marks=pytest.mark.real)], ids=lambda maker: maker.__name__)
+@pytest.fixture(params=ALL)
 async def broker(request: pytest.FixtureRequest) -> Broker:
-    made: Broker = request.param(request)
+    made = _made(request.param, request)
     await made.create(made.topic)
     return made
+
+
+def _made(kind: str, request: pytest.FixtureRequest) -> Broker:
+    if kind == "memory":
+        return Memory()
+    if kind == "mock":
+        return Kafka(request.getfixturevalue("mock_kafka").bootstrap_servers, limits_sizes=False)
+    real = request.getfixturevalue("kafka").bootstrap_servers
+    return Kafka(real, limits_sizes=True, group_protocol="classic" if kind == "classic" else "auto")

@@ -4,13 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-import pytest
-
 from tests.contracts.brokers import Broker
 from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
 from worker.ports import RecordSource
 
-# The mock cluster lets a group wait three seconds for its members.
 PATIENCE_SECONDS = 30.0
 SILENCE_SECONDS = 1.0
 MANY = 1_000_000
@@ -93,11 +90,6 @@ async def member(
 async def write(broker: Broker, count: int, partition: int = 0, value: bytes = b"x") -> None:
     for number in range(count):
         await broker.write(OutgoingRecord(broker.topic, b"%d" % number, value, ()), partition)
-
-
-def skip_without_a_second_member(broker: Broker) -> None:
-    if not broker.takes_a_second_member:
-        pytest.skip("the mock cluster gives a second member of a group nothing")
 
 
 def partition(broker: Broker, number: int) -> TopicPartition:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.contracts.brokers import PARTITIONS, Broker
+from tests.contracts.brokers import ALL_PROTOCOLS, PARTITIONS, Broker
 from tests.contracts.members import MANY, PATIENCE_SECONDS, SILENCE_SECONDS, Listener, member, partition
 from worker.domain.headers import DUE_AT
 from worker.domain.records import CommitPoint, OutgoingRecord, Record
@@ -101,6 +101,7 @@ async def test_only_retry_topics_are_delayed(broker: Broker) -> None:
     assert listener.offsets(0) == [0]
 
 
+@pytest.mark.parametrize("broker", ALL_PROTOCOLS, indirect=True)
 async def test_a_rebalance_while_records_wait_neither_loses_nor_repeats_them(broker: Broker) -> None:
     if not broker.moves_partitions:
         pytest.skip("only a real coordinator moves partitions by itself")
@@ -122,6 +123,7 @@ async def test_a_rebalance_while_records_wait_neither_loses_nor_repeats_them(bro
     assert [first.offsets(number) for number in range(PARTITIONS)] == [[0, 1, 2]] * PARTITIONS
 
 
+@pytest.mark.parametrize("broker", ALL_PROTOCOLS, indirect=True)
 async def test_partitions_that_come_back_after_they_left_while_paused_deliver_again(broker: Broker) -> None:
     if not broker.moves_partitions:
         pytest.skip("only a real coordinator moves partitions by itself")

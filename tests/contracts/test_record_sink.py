@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contracts.brokers import PARTITIONS, Broker, Kafka, Memory
+from tests.contracts.brokers import PARTITIONS, Broker, Memory
 from worker.adapters.kafka.sink import KafkaSink
 from worker.domain.errors import BrokerError, ErrorCode, JobError
 from worker.domain.records import OutgoingRecord
@@ -56,7 +56,7 @@ async def test_many_sends_at_once_are_all_acknowledged_and_records_of_a_key_keep
 async def test_a_record_over_the_topics_limit_is_too_large_and_the_next_one_is_taken(
     broker: Broker, sink: RecordSink, topic: str
 ) -> None:
-    if isinstance(broker, Kafka) and not broker.moves_partitions:
+    if not broker.limits_sizes:
         pytest.skip("the mock cluster has no limits")
     await broker.create(topic, max_message_bytes=64 * KIBIBYTE)
     with pytest.raises(JobError, match=topic) as raised:
@@ -96,7 +96,7 @@ async def test_topics_are_described_with_their_limits_and_missing_ones_as_missin
     limits = description.topics[topic]
     assert limits is not None
     assert limits.partitions == PARTITIONS
-    mock = isinstance(broker, Kafka) and not broker.moves_partitions
+    mock = not broker.limits_sizes
     assert limits.max_message_bytes == (None if mock else 70_000)
     assert description.topics[broker.topic] is not None
 

@@ -3,9 +3,8 @@
 import asyncio
 
 import pytest
-from pydantic import SecretStr
 
-from tests.contracts.brokers import PARTITIONS, Broker, Kafka
+from tests.contracts.brokers import ALL_PROTOCOLS, PARTITIONS, Broker, Kafka
 from tests.contracts.members import (
     MANY,
     PATIENCE_SECONDS,
@@ -13,16 +12,13 @@ from tests.contracts.members import (
     Listener,
     member,
     partition,
-    skip_without_a_second_member,
     write,
 )
-from worker.adapters.clock import SystemClock
-from worker.adapters.kafka.source import KafkaSource
 from worker.domain.errors import BrokerError
 from worker.domain.offsets import encode_metadata
 from worker.domain.records import CommitPoint, Headers, OutgoingRecord
-from worker.settings import KafkaSettings
-from worker.testing.events import RecordedEvents
+
+pytestmark = pytest.mark.parametrize("broker", ALL_PROTOCOLS, indirect=True)
 
 
 async def test_all_partitions_are_assigned_and_records_come_in_order(broker: Broker) -> None:
@@ -140,7 +136,6 @@ async def test_a_paused_partition_delivers_nothing_while_others_do(broker: Broke
 
 
 async def test_committed_metadata_comes_back_and_offsets_go_on_from_there(broker: Broker) -> None:
-    skip_without_a_second_member(broker)
     await write(broker, 6)
     point = CommitPoint(2, encode_metadata(2, {4, 5}))
     first = Listener()
@@ -185,7 +180,6 @@ async def test_a_commit_asked_for_just_before_the_revocation_is_not_lost(broker:
 
 
 async def test_a_member_that_leaves_without_a_commit_leaves_its_records_to_the_next(broker: Broker) -> None:
-    skip_without_a_second_member(broker)
     await write(broker, 2)
     first, second = Listener(), Listener()
     async with member(broker, first):
@@ -220,15 +214,6 @@ async def test_a_second_member_takes_partitions_over_and_nothing_is_done_twice(b
             await write(broker, 1, partition=taken.partition)
             await second.until_received(1)
     assert second.offsets(taken.partition) == [2]
-
-
-async def test_options_that_librdkafka_refuses_are_a_broker_error_and_the_source_can_be_closed() -> None:
-    settings = KafkaSettings(client={"no_such_option": SecretStr("1")})
-    source = KafkaSource(settings, ["jobs"], drain_seconds=1, clock=SystemClock(), event_sink=RecordedEvents())
-    with pytest.raises(BrokerError, match=r"no\.such\.option"):
-        await source.start(Listener())
-    async with asyncio.timeout(5):
-        await source.close()
 
 
 @pytest.mark.parametrize("answer", [asyncio.CancelledError, RuntimeError])

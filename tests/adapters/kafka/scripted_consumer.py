@@ -14,6 +14,7 @@ TOPIC = "jobs"
 # librdkafka's own names.
 TIMED_OUT = KafkaError._TIMED_OUT  # noqa: SLF001
 TRANSPORT = KafkaError._TRANSPORT  # noqa: SLF001
+FATAL = KafkaError._FATAL  # noqa: SLF001
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
 
 
@@ -67,6 +68,11 @@ class Told:
 def refused(code: int) -> KafkaException:
     """Return what librdkafka raises."""
     return KafkaException(KafkaError(code))
+
+
+def fatal(code: int) -> KafkaError:
+    """Return what a poll brings after a fatal error: which one it is stands in its words alone."""
+    return KafkaError(FATAL, f"Fatal error: {KafkaError(code).str()}: what led to it")
 
 
 class ScriptedConsumer:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from confluent_kafka import KafkaError
+from pydantic import SecretStr
 
 from tests.adapters.kafka.scripted_consumer import (
     ALL_BROKERS_DOWN,
@@ -16,6 +17,7 @@ from tests.adapters.kafka.scripted_consumer import (
     Brought,
     ScriptedConsumer,
     Told,
+    fatal,
     refused,
 )
 from worker.adapters.clock import SystemClock
@@ -58,8 +60,9 @@ class Listener:
 
 
 def source_of(consumer: ScriptedConsumer, clock: Clock, events: RecordedEvents) -> KafkaSource:
+    settings = KafkaSettings(group_protocol="consumer")
     return KafkaSource(
-        KafkaSettings(), [TOPIC], drain_seconds=1, clock=clock, event_sink=events, make_consumer=consumer.made_with
+        settings, [TOPIC], drain_seconds=1, clock=clock, event_sink=events, make_consumer=consumer.made_with
     )
 
 
@@ -228,9 +231,11 @@ async def test_a_lost_partition_is_not_committed() -> None:
     assert consumer.commits == []
 
 
-async def test_a_fatal_error_ends_the_source_and_close_raises_it() -> None:
+@pytest.mark.parametrize(
+    "fenced", [KafkaError(KafkaError.FENCED_INSTANCE_ID, fatal=True), fatal(KafkaError.FENCED_INSTANCE_ID)]
+)
+async def test_a_fatal_error_ends_the_source_and_close_raises_it(fenced: KafkaError) -> None:
     consumer, listener = ScriptedConsumer(), Listener()
-    fenced = KafkaError(KafkaError.FENCED_INSTANCE_ID, fatal=True)
     consumer.polls.append(lambda _: Brought(0, 0, fenced))
     source = source_of(consumer, SystemClock(), RecordedEvents())
     source.allow(10, ())
@@ -291,3 +296,12 @@ async def test_events_come_on_the_loops_thread() -> None:
         await until(lambda: bool(events.all))
     assert events.of(LagObserved)[0] == LagObserved(FIRST, 7)
     assert set(threads) == {threading.get_ident()}
+
+
+async def test_options_that_librdkafka_refuses_are_a_broker_error_and_the_source_can_be_closed() -> None:
+    settings = KafkaSettings(client={"no_such_option": SecretStr("1")})
+    source = KafkaSource(settings, ["jobs"], drain_seconds=1, clock=SystemClock(), event_sink=RecordedEvents())
+    with pytest.raises(BrokerError, match=r"no\.such\.option"):
+        await source.start(Listener())
+    async with asyncio.timeout(5):
+        await source.close()

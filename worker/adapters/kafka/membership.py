@@ -1,25 +1,143 @@
-"""How a worker is a member of its group, in librdkafka's options."""
+"""How a worker is a member of its group: the protocol that it speaks, and librdkafka's options for it.
+
+KIP-848 groups (`consumer`) came with Kafka 4.0; librdkafka waits for ever on an older broker, and ends on one that has
+them switched off. Neither says so in a way made for programs: the first is seen in what librdkafka logs of the broker's
+API, the second in the words of its fatal error.
+"""
 
 import logging
+import re
+from collections.abc import Callable, Collection
 from typing import Any, Literal
+
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from worker.settings import KafkaSettings
 
 _LOGGER = logging.getLogger(__name__)
 _QUEUED_KIBIBYTES = 16 * 1024
+# Deals out each topic for itself. The broker's default, `uniform`, deals out all partitions of all topics in one row:
+# of two workers one then has all the jobs, and the other the retry topics, where there is nothing to do.
+_ASSIGNOR = "range"
+_PROBE_SECONDS = 5.0
+_ANY_API = "  ApiKey "
+_HEARTBEAT_API = re.compile(r"ApiKey ConsumerGroupHeartbeat \(68\) Versions \d+\.\.(\d+)")
+_LEAST_HEARTBEAT_VERSION = 1
+_UNSUPPORTED = frozenset(
+    {
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - librdkafka's own name
+    }
+)
 
 GroupProtocol = Literal["consumer", "classic"]
 
 
-def consumer_options(settings: KafkaSettings, protocol: GroupProtocol | None = None) -> dict[str, Any]:
-    """Return the options of librdkafka for a member of the group; what is passed through comes first.
+class Membership:
+    """The present way in which a worker is a member."""
 
-    `protocol` is the one to speak where the settings leave it to the broker.
-    """
-    if protocol is None:
-        protocol = "classic" if settings.group_protocol == "classic" else "consumer"
+    def __init__(self, settings: KafkaSettings, probe: Callable[[KafkaSettings], bool | None]) -> None:
+        self._settings = settings
+        self._probe = probe
+        self._protocol = group_protocols(settings)[0]
+        self._instance_taken = False
+
+    def options(self) -> dict[str, Any]:
+        """Return librdkafka's options."""
+        return consumer_options(self._settings, self._protocol)
+
+    def settle(self, wait: Callable[[], bool]) -> bool:
+        """Ask the broker which protocol it has, where the settings leave that open, and say whether `options` changed.
+
+        `wait` is called while the broker does not answer; it says whether to ask again.
+        """
+        if self._settings.group_protocol != "auto":
+            return False
+        while (has_it := self._probe(self._settings)) is None and wait():
+            pass
+        return has_it is False and self._falls_back()
+
+    def begins_anew_after(self, error: KafkaError) -> bool:
+        """Say whether a fatal error, before any partition was assigned, is a reason to join again with `options`."""
+        if self._settings.group_protocol == "auto" and self._protocol == "consumer" and _is(error, _UNSUPPORTED):
+            return self._falls_back()
+        if not _is(error, {KafkaError.UNRELEASED_INSTANCE_ID}):
+            return False
+        if not self._instance_taken:
+            identity = self._settings.group_instance_id
+            _LOGGER.warning("Another process is the group's member %s; this one joins when that has ended", identity)
+        self._instance_taken = True
+        return True
+
+    def _falls_back(self) -> bool:
+        _LOGGER.info("The broker has no KIP-848 groups; this worker speaks the classic protocol.")
+        self._protocol = "classic"
+        return True
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Say whether a consumer's error ends its membership."""
+    return bool(error.fatal()) or error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's own name
+
+
+def _is(error: KafkaError, codes: frozenset[int] | set[int]) -> bool:
+    # A consumer's fatal error has a code that says only that; which one it is stands in its words.
+    said = error.str()
+    return error.code() in codes or any(said.startswith(f"Fatal error: {KafkaError(code).str()}") for code in codes)
+
+
+def has_consumer_protocol(settings: KafkaSettings) -> bool | None:
+    """Say whether the broker has KIP-848 groups in the version that librdkafka speaks; None if none answers."""
+    lines = api_lines(settings)
+    return None if lines is None else tells_of_consumer_protocol(lines)
+
+
+def api_lines(settings: KafkaSettings) -> list[str] | None:
+    """Return what librdkafka logs of the API of a broker; None if none answers."""
+    heard = _Heard()
+    logger = logging.Logger("probe")  # noqa: LOG001 - nobody else shall hear of it
+    logger.addHandler(heard)
+    options = {**settings.client_options(), "bootstrap.servers": settings.bootstrap_servers}
+    client = Producer({**options, "debug": "feature", "logger": logger})
+    try:
+        client.cluster_id(_PROBE_SECONDS)
+    except KafkaException as error:
+        _LOGGER.warning("Kafka does not tell what it speaks, asked again: %s", error.args[0].str())
+        return None
+    client.poll(0)  # hands the log on
+    return heard.lines
+
+
+def tells_of_consumer_protocol(lines: Collection[str]) -> bool:
+    """Say whether these lines tell of KIP-848 groups; also where they tell of no API at all, which proves nothing."""
+    found = [int(match.group(1)) for line in lines if (match := _HEARTBEAT_API.search(line))]
+    if not any(_ANY_API in line for line in lines):
+        return True
+    return max(found, default=-1) >= _LEAST_HEARTBEAT_VERSION
+
+
+class _Heard(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.lines.append(record.getMessage())
+
+
+def group_protocols(settings: KafkaSettings) -> tuple[GroupProtocol, ...]:
+    """Return the protocols that the settings allow, the preferred one first."""
+    return ("consumer", "classic") if settings.group_protocol == "auto" else (settings.group_protocol,)
+
+
+def consumer_options(settings: KafkaSettings, protocol: GroupProtocol = "consumer") -> dict[str, Any]:
+    """Return the options of librdkafka for a member of the group; what is passed through comes first."""
     options: dict[str, Any] = {
         "client.id": "labelwire",
+        **({"group.remote.assignor": _ASSIGNOR} if protocol == "consumer" else {}),
         "queued.max.messages.kbytes": _QUEUED_KIBIBYTES,
         **settings.client_options(),
         "bootstrap.servers": settings.bootstrap_servers,
@@ -34,6 +152,9 @@ def consumer_options(settings: KafkaSettings, protocol: GroupProtocol | None = N
     }
     if protocol == "classic":
         options["partition.assignment.strategy"] = "cooperative-sticky"
+    else:
+        # Each member gets its share of every topic; the default gives one member the jobs and another the retries.
+        options["group.remote.assignor"] = "range"
     if settings.group_instance_id is not None:
         options["group.instance.id"] = settings.group_instance_id
     return options

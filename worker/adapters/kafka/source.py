@@ -20,12 +20,12 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.commits import Commits
 from worker.adapters.kafka.delays import Delays
-from worker.adapters.kafka.membership import consumer_options
+from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_fatal
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.positions import Positions
 from worker.domain.errors import BrokerError
@@ -70,6 +70,7 @@ class KafkaSource:
         clock: Clock,
         event_sink: EventSink,
         make_consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
+        probe: Callable[[KafkaSettings], bool | None] = has_consumer_protocol,
     ) -> None:
         self._settings = settings
         self._topics = tuple(topics)
@@ -77,6 +78,7 @@ class KafkaSource:
         self._clock = clock
         self._events = event_sink
         self._make_consumer = make_consumer
+        self._membership = Membership(settings, probe)
         self._wishes = _Wishes()
         self._woken = threading.Event()
         self._closing = threading.Event()
@@ -97,11 +99,7 @@ class KafkaSource:
         """Join the group. Raises BrokerError if librdkafka refuses the options."""
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        options = {**consumer_options(self._settings), "on_commit": self._commits.reported}
-        try:
-            self._consumer = self._make_consumer(options)
-        except (KafkaException, ValueError) as error:
-            raise BrokerError(f"librdkafka refuses the consumer's options: {error}") from error
+        self._consumer = self._made_consumer()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._polled_at = self._clock.monotonic()
         threading.Thread(target=self._run, name="kafka", daemon=True).start()
@@ -135,9 +133,9 @@ class KafkaSource:
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            self._consumer.subscribe(
-                list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
+            if self._membership.settle(self._wait_to_ask_again):
+                self._begin_anew()
+            self._subscribe()
             while not self._closing.is_set():
                 self._turn()
         except BaseException as error:  # noqa: BLE001 - handed to the loop, which raises it in close()
@@ -145,6 +143,21 @@ class KafkaSource:
         finally:
             failure = self._leave() or failure
             self._loop.call_soon_threadsafe(self._end, failure)
+
+    def _made_consumer(self) -> Consumer:
+        try:
+            return self._make_consumer({**self._membership.options(), "on_commit": self._commits.reported})
+        except (KafkaException, ValueError) as error:
+            raise BrokerError(f"librdkafka refuses the consumer's options: {error}") from error
+
+    def _begin_anew(self) -> None:
+        self._consumer.close()
+        self._consumer = self._made_consumer()
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
 
     def _leave(self) -> BaseException | None:
         try:
@@ -200,14 +213,22 @@ class KafkaSource:
             error = message.error()
             if error is None:
                 records.append(to_record(message))
-            elif error.fatal():
-                raise BrokerError(f"Kafka ended this worker's membership: {error.str()}")
             else:
-                _LOGGER.warning("Kafka: %s", error.str())
+                self._take_error(error)
         due = self._delays.sift(records)
         if due:
             self._delivered += len(due)
             self._loop.call_soon_threadsafe(self._listener.received, due)
+
+    def _take_error(self, error: KafkaError) -> None:
+        if not is_fatal(error):
+            _LOGGER.warning("Kafka: %s", error.str())
+        elif not self._assigned and self._membership.begins_anew_after(error):
+            self._wait_to_ask_again()
+            self._begin_anew()
+            self._subscribe()
+        else:
+            raise BrokerError(f"Kafka ended this worker's membership: {error.str()}")
 
     def _end_waits(self, paused: Collection[TopicPartition]) -> None:
         for partition, offset in self._delays.over().items():

@@ -2,7 +2,7 @@
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from worker.adapters.kafka.membership import consumer_options
+from worker.adapters.kafka.membership import consumer_options, group_protocols
 from worker.adapters.kafka.sink import producer_options
 from worker.domain.errors import SettingsError
 from worker.settings import PREFIX, KafkaSettings
@@ -12,7 +12,8 @@ def validate_options(settings: KafkaSettings) -> None:
     """Raise SettingsError, with librdkafka's own words, where it refuses an option. Nothing has to be connected."""
     try:
         Producer(producer_options(settings))
-        Consumer(consumer_options(settings)).close()
+        for protocol in group_protocols(settings):
+            Consumer(consumer_options(settings, protocol)).close()
     except (KafkaException, ValueError, TypeError) as error:
         reason = error.args[0]
         said = reason.str() if hasattr(reason, "str") else reason
