@@ -163,7 +163,18 @@ def _poison_pictures(world: World, _fault: ScheduledFault) -> str:
 def _dead_letter_limit(world: World, fault: ScheduledFault) -> str:
     count = world.burst_jobs
     world.load.submit([world.undecodable[(fault.pick + n) % len(world.undecodable)] for n in range(count)])
-    return f"{count} jobs that cannot be read, at once"
+    full = _workers_over_their_limit(world)
+    said = f"worker {full[0]} stopped its intake" if full else "no worker wrote too many within a minute"
+    return f"{count} jobs that cannot be read, at once: {said}"
+
+
+def _workers_over_their_limit(world: World) -> list[int]:
+    """Wait until a worker says that it has written too many dead letters; none if that does not come about."""
+    deadline = world.clock.monotonic() + _LIMIT_SECONDS
+    while not (full := world.workers.unready_for("dead_letters:")) and world.clock.monotonic() < deadline:
+        if world.ending.wait(_LOOK_SECONDS):
+            break
+    return full
 
 
 @contextlib.contextmanager
@@ -184,6 +195,8 @@ def _toxic(link: Link, kind: str, *, stream: str = "downstream", **attributes: i
         link.remove_toxic(name)
 
 
+_LIMIT_SECONDS: Final = 45.0
+_LOOK_SECONDS: Final = 0.5
 _SLOW: Final[Sequence[tuple[str, Mapping[str, int]]]] = (
     ("latency", {"latency": 400, "jitter": 150}),
     ("bandwidth", {"rate": 256}),

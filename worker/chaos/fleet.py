@@ -104,6 +104,11 @@ class Fleet:
                 )
             time.sleep(_LOOK_SECONDS)
 
+    def unready_for(self, reason: str) -> list[int]:
+        """Return the workers that say they are not ready for a reason with these words."""
+        running = [slot for slot in self._slots if slot.process is not None]
+        return [slot.number for slot in running if reason in _probe(slot.port)[1]]
+
     # Faults: each picks one of the workers and says which.
 
     def kill(self, pick: int) -> str:
@@ -199,11 +204,17 @@ class Fleet:
 
 
 def _says_ready(port: int) -> bool:
+    return _probe(port)[0] == http.HTTPStatus.OK
+
+
+def _probe(port: int) -> tuple[int, str]:
+    """Return the status and the words of a worker's readiness; 0 where nothing listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        response = connection.getresponse()
+        return response.status, response.read().decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, ""
     finally:
         connection.close()

@@ -134,11 +134,7 @@ def run_chaos(plan: ChaosPlan, arena: Arena, say: Say, description: Mapping[str,
     began_at_ms = clock.epoch_ms()
     say(f"Faults: {len(plan.schedule)} in {plan.duration_seconds:.0f} s, {jobs_per_second:.1f} jobs a second")
     world.load.run_steadily(arena.good, world.undecodable, jobs_per_second)
-    faults = _inject_all(plan, arena, say)
-    ended_at_ms = clock.epoch_ms()
-    world.load.pause()
-    say("The load has ended; the workers finish what is left")
-    world.workers.wait_until_ready()
+    faults, ended_at_ms = _inject_all(plan, arena, say)
     _drain(arena, plan.drain_seconds, say)
     drained_at_ms = clock.epoch_ms()
     world.workers.stop()
@@ -181,7 +177,8 @@ def _half_of_the_rate(answers: Sequence[Answer]) -> float:
     return min(_MOST_JOBS_PER_SECOND, max(_LEAST_JOBS_PER_SECOND, round(rate / 2, 1)))
 
 
-def _inject_all(plan: ChaosPlan, arena: Arena, say: Say) -> tuple[InjectedFault, ...]:
+def _inject_all(plan: ChaosPlan, arena: Arena, say: Say) -> tuple[tuple[InjectedFault, ...], int]:
+    """Do all faults while the load runs, and return them, and when the load ended."""
     world = arena.world
     begun = world.clock.monotonic()
     with ThreadPoolExecutor(_MOST_FAULTS_AT_ONCE, thread_name_prefix="fault") as pool:
@@ -192,7 +189,10 @@ def _inject_all(plan: ChaosPlan, arena: Arena, say: Say) -> tuple[InjectedFault,
                 say(f"{fault.at_seconds:6.1f} s  {fault.kind}")
                 running.append(pool.submit(_inject_one, world, fault, say))
             time.sleep(max(0.0, begun + plan.duration_seconds - world.clock.monotonic()))
-            return tuple(one.result() for one in running)
+            world.load.pause()
+            ended_at_ms = world.clock.epoch_ms()
+            say("The load has ended; the workers finish what is left")
+            return tuple(one.result() for one in running), ended_at_ms
         except BaseException:
             world.ending.set()
             raise

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from worker.reporting.plots import INK, SERIES, SETTINGS, svg
 
-_WIDTH: Final = 10.0
+_WIDTH: Final = 12.5
 _CURVE_HEIGHT: Final = 2.0
 _ROW_HEIGHT: Final = 0.26
 _BAR_HEIGHT: Final = 0.62
