@@ -93,8 +93,8 @@ def threads(settings: Settings) -> int:
     return settings.runtime.threads or usable_cores()
 
 
-def build(settings: Settings, ports: Ports, executor: Executor, reader: ModelReader | None = None) -> Worker:
-    """Put a worker together out of settings and ports; `reader` is one that reads otherwise than production does."""
+def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[Pipeline] = Pipeline) -> Worker:
+    """Put a worker together out of settings and ports; only a simulation reads with another `pipeline`."""
     limits, runtime, topics = settings.limits, settings.runtime, settings.topics
     max_jobs = limits.max_jobs or _JOBS_PER_CORE * threads(settings)
     intake = IntakeLimits(records=2 * max_jobs, held_bytes=limits.max_inflight_bytes)
@@ -103,7 +103,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, reader: ModelRea
     in_key_order, retry_topics = runtime.ordering == "key", _retry_topics(settings)
     destination = Destination(topics.results, topics.dead_letters, retry_topics)
     guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
-    reader = reader or make_reader(settings, guard, executor, guard.working_time)
+    reader = make_reader(settings, guard, executor, guard.working_time, pipeline)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     budget = AttemptBudget(runtime.attempt_seconds)
@@ -174,11 +174,17 @@ def _outbox(ports: Ports, partitions: Partitions) -> Outbox:
     return TransactionalOutbox(ports.transactions, partitions, ports.clock)
 
 
-def make_reader(settings: Settings, backend: InferenceBackend, executor: Executor, clock: Clock) -> ModelReader:
+def make_reader(
+    settings: Settings,
+    backend: InferenceBackend,
+    executor: Executor,
+    clock: Clock,
+    pipeline: type[Pipeline] = Pipeline,
+) -> ModelReader:
     """Return what reads pictures with the models that the backend serves."""
 
     def make_pipeline(models: ModelSet) -> Pipeline:
-        return Pipeline(backend, models, executor, clock, pipeline_options(settings))
+        return pipeline(backend, models, executor, clock, pipeline_options(settings))
 
     return ModelReader(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
 
