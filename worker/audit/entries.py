@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from pydantic_core import from_json
+
 from worker.audit.cut import Cut
 from worker.audit.verdict import Entry, Kind
 from worker.domain.errors import JobError
@@ -111,13 +113,13 @@ def _expected(record: Record) -> bytes | None:
 
 def _with_reading(entry: Entry, record: Record) -> Entry | Unreadable:
     try:
-        document = json.loads(record.value or b"")
+        document = from_json(record.value or b"")
         lines = [[line["text"] for line in page["lines"]] for page in document["pages"]]
         reading = json.dumps([document["image"]["sha256"], lines])
         return entry._replace(
             identity=digest(str(document["result_id"])), reading=digest(reading), models=_models(document)
         )
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return Unreadable(entry.origin, entry.at)
 
 
