@@ -22,7 +22,7 @@ class Pace:
         if self._began is None:
             self._began = now
         debt = (now - self._began) * self._rate - self._spent
-        excess_seconds = debt / self._rate - _MOST_DEBT_SECONDS
+        excess_seconds = (debt - 1) / self._rate - _MOST_DEBT_SECONDS
         if excess_seconds > 0:
             self._began += excess_seconds
         return int((now - self._began) * self._rate - self._spent)

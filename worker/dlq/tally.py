@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pydantic import TypeAdapter, ValidationError
+
 from worker.dlq.plan import Fate
 
 OTHER_CODES = "(other)"
+_COUNTS = TypeAdapter(dict[Fate, dict[str, int]])
 _MOST_CHARACTERS = 3500  # the broker takes 4,096 bytes of metadata
 
 
@@ -29,10 +32,6 @@ class Tally:
         """Return how many letters had these fates; of all fates where none is named."""
         return sum(self.counts[fate].total() for fate in fates or Fate)
 
-    def copy(self) -> "Tally":
-        """Return one that counts on by itself."""
-        return Tally({fate: Counter(counts) for fate, counts in self.counts.items()})
-
     def metadata(self) -> str:
         """Return it as text; where there are too many codes for that, they are counted as one."""
         text = _dumped(self.counts)
@@ -42,10 +41,14 @@ class Tally:
 
     @classmethod
     def of(cls, metadata: str) -> "Tally":
-        """Read it back; nothing was counted where there is none."""
+        """Read it back; metadata that is not ours counts nothing."""
         tally = cls()
-        for fate, counts in json.loads(metadata or "{}").items():
-            tally.counts[Fate(fate)].update(counts)
+        try:
+            found = _COUNTS.validate_json(metadata)
+        except ValidationError:
+            return tally
+        for fate, counts in found.items():
+            tally.counts[fate].update(counts)
         return tally
 
     @classmethod
