@@ -16,13 +16,14 @@ from worker.adapters.telemetry.fanout import Fanout
 from worker.adapters.telemetry.http import HealthServer
 from worker.adapters.telemetry.metrics import Metrics
 from worker.domain import events
+from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, SettingsError, Stage
 from worker.domain.records import Coordinate, TopicPartition
 from worker.runtime.health import Health
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 
-# The closed list of shared names, less what comes with breakers and shadow requests.
+# The closed list of shared names, less what comes with shadow requests.
 NAMES = {
     "labelwire_job_duration_seconds": {"outcome", "lane"},
     "labelwire_job_age_seconds": set[str](),
@@ -34,6 +35,7 @@ NAMES = {
     "labelwire_triton_retries": {"model", "reason"},
     "labelwire_dead_letters": {"error_code"},
     "labelwire_rebalances": {"kind"},
+    "labelwire_circuit_state": {"model"},
     "labelwire_inflight_jobs": set[str](),
     "labelwire_inflight_pixels": set[str](),
     "labelwire_partition_lag": {"topic", "partition"},
@@ -51,6 +53,7 @@ SAID: list[events.Event] = [
     events.JobRetried("job-9", AT, ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.", 1, 0.4),
     events.InferenceFinished("text_detector", "1", "OK", 0.1),
     events.InferenceRetried("text_detector", "unavailable"),
+    events.CircuitChanged("text_detector", CircuitState.OPEN),
     events.PartitionsChanged("assigned", (PARTITION,)),
     events.InflightChanged(2, 1000),
     events.LagObserved(PARTITION, 12),
@@ -97,6 +100,15 @@ def test_outcomes_and_confidences_are_counted() -> None:
     assert value("labelwire_job_age_seconds_count") == 1
 
 
+def test_a_circuits_state_is_a_number_that_rises_with_the_trouble() -> None:
+    registry = CollectorRegistry()
+    metrics, told = Metrics(registry), []
+    for state in (CircuitState.OPEN, CircuitState.HALF_OPEN, CircuitState.CLOSED):
+        metrics.emit(events.CircuitChanged("text_detector", state))
+        told.append(registry.get_sample_value("labelwire_circuit_state", {"model": "text_detector"}))
+    assert told == [2, 1, 0]
+
+
 @pytest.mark.parametrize("kind", ["revoked", "lost"])
 def test_the_lag_of_a_partition_that_left_is_not_told_any_more(kind: str) -> None:
     counting, registry = metrics()
@@ -120,6 +132,7 @@ LOGGING = """
 import logging, structlog
 from worker.adapters.telemetry.logs import EventLog, configure
 from worker.domain import events
+from worker.domain.circuit import CircuitState
 from tests.adapters.test_telemetry import SAID
 
 configure({level!r}, {style!r})

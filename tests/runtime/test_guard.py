@@ -78,6 +78,10 @@ async def rig() -> AsyncIterator[Rig]:
     await made.guard.close()
 
 
+async def _yes() -> bool:
+    return True
+
+
 async def ended(tasks: Sequence["asyncio.Task[Tensor]"]) -> int:
     return sum(task.done() for task in tasks)
 
@@ -111,6 +115,20 @@ async def test_the_first_answer_comes_soon_after_the_server_is_back(rig: Rig) ->
     rig.backend.broken = None
     back = rig.clock.monotonic()
     while not task.done():
+        await rig.run(0.01)
+    assert rig.clock.monotonic() - back < 0.4
+
+
+async def test_a_restart_ends_the_long_cooldown_of_a_server_that_was_broken(rig: Rig) -> None:
+    rig.backend.broken = BROKEN
+    tasks = [rig.ask() for _ in range(6)]
+    rig.backend.ready = _yes  # type: ignore[method-assign]
+    await rig.run(20, step_seconds=0.05)
+    del rig.backend.ready
+    await rig.run(0.5)
+    rig.backend.broken = None
+    back = rig.clock.monotonic()
+    while not all(task.done() for task in tasks):
         await rig.run(0.01)
     assert rig.clock.monotonic() - back < 0.4
 
@@ -265,6 +283,15 @@ async def test_overload_halves_the_limit_once_a_round_pauses_and_opens_nothing()
     assert all(task.exception() is None for task in tasks)
     assert rig.opened == []
     await rig.guard.close()
+
+
+async def test_overload_opens_no_circuit_while_there_is_something_to_slow_down(rig: Rig) -> None:
+    rig.backend.fail(*[OVERLOADED] * 5)
+    task = rig.ask()
+    await rig.run(20, step_seconds=0.02)
+    assert task.done()
+    assert rig.guard.limit == 2, "halved five times, and one success at the floor"
+    assert rig.opened == []
 
 
 async def test_time_stands_while_the_server_is_overloaded_and_goes_on_later(rig: Rig) -> None:

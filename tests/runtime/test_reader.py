@@ -1,7 +1,9 @@
 """Pictures are read by the models that Triton serves now."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.pipeline import PageReading, Pipeline
-from worker.ports import ModelDescription
+from worker.ports import ModelDescription, Tensor
 from worker.runtime.reader import ModelReader
 from worker.testing.backend import FakeBackend, fake_models
 
@@ -138,3 +140,40 @@ async def test_a_doubt_that_arises_during_a_look_is_not_settled_by_it(parts: Par
     backend.go_on.set()
     await looking
     assert reader.doubtful
+
+
+class Outage(FakeBackend):
+    """A server that is away once, while a picture is read, and is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.during: Callable[[], None] | None = None
+
+    async def infer(self, *args: Any, **kwargs: Any) -> Mapping[str, Tensor]:  # noqa: ANN401
+        answer = await super().infer(*args, **kwargs)
+        if self.during is not None:
+            self.during()
+        return answer
+
+
+@pytest.mark.parametrize("models", [fake_models, version_two])
+async def test_a_text_is_believed_after_an_outage_only_if_the_models_are_the_same(
+    parts: Parts, models: Callable[[], dict[str, ModelDescription]]
+) -> None:
+    parts.backend = backend = Outage()
+    pipelines = Counting(parts)
+    reader = reader_of(parts, pipelines)
+
+    def come_back() -> None:
+        backend.during, backend.models = None, models()
+        reader.doubt()
+
+    backend.during = come_back
+    if models is fake_models:
+        assert [line.text for line in (await read(reader)).text.lines] == ["HELLO"]
+        assert len(pipelines.made) == 1
+    else:
+        with pytest.raises(JobError, match="models changed") as raised:
+            await read(reader)
+        assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
+        assert len(pipelines.made) == 2

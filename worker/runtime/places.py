@@ -68,9 +68,7 @@ class Places:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._admit()  # what waits behind may go now
-            else:
+            if not turn.cancelled():
                 self._give_back(lane)
             raise
 
