@@ -112,7 +112,8 @@ def _picture(document: _JobDocument) -> bytes:
 
 def _job(record: Record, document: _JobDocument, picture: bytes) -> LabelJob:
     derived = DerivedHeaders.of(record)
-    job_id = derived.job_id or document.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
+    # What stands in the value stays its id: derived headers are written without looking into the value.
+    job_id = document.job_id or derived.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
     if len(job_id) > MAX_JOB_ID_CHARACTERS:
         raise JobError(
             ErrorCode.JOB_INVALID,
