@@ -129,12 +129,12 @@ def test_the_id_of_the_way_comes_before_the_producers_and_the_origin_last() -> N
     assert job(b"x", image).job_id == "label-images/3/41"
     first = [(ORIGIN_TOPIC, b"t"), (ORIGIN_PARTITION, b"0"), (ORIGIN_OFFSET, b"9")]
     assert job(b"x", image, *first).job_id == "t/0/9"
+    assert job_id_of(record(b"x", *first)) == "t/0/9"
 
 
 def test_a_json_job_keeps_its_own_id_and_identity_over_a_retry() -> None:
     first, retried = job(document(job_id="a"), JSON), job(document(job_id="a"), JSON, (JOB_ID, b"label-images/3/41"))
     assert (first.job_id, first.result_id) == (retried.job_id, retried.result_id) == ("a", first.result_id)
-    assert job_id_of(record(b"x", *first)) == "t/0/9"
 
 
 def test_a_result_id_is_the_same_wherever_the_record_stands_and_differs_by_job_content_and_options() -> None:
