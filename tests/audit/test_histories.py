@@ -108,7 +108,7 @@ def _found(report: AuditReport) -> dict[str, int]:
     return {state: count for state in STATES if (count := getattr(report, state))}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(model=histories())
 def test_what_workers_and_replays_write_is_sound(model: Model) -> None:
     report = model.logs.audit()
@@ -118,7 +118,7 @@ def test_what_workers_and_replays_write_is_sound(model: Model) -> None:
     assert (report.mismatched, report.conflicting, report.contradictory, report.strangers) == (0, 0, 0, 0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), model=histories())
 def test_exactly_what_is_lost_is_found_and_named(data: st.DataObject, model: Model) -> None:
     for origin in data.draw(st.lists(st.sampled_from(sorted(model.states)), unique=True)):
@@ -130,7 +130,7 @@ def test_exactly_what_is_lost_is_found_and_named(data: st.DataObject, model: Mod
     assert report.is_sound == (not named)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), model=histories())
 def test_exactly_what_is_spoilt_is_found(data: st.DataObject, model: Model) -> None:
     completed = sorted(model.results)
