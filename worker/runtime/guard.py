@@ -91,7 +91,8 @@ class Guard:
         self._backend = backend
         self._clock = clock
         self._events = event_sink
-        self._chance = chance or random.Random()  # noqa: S311 - jitter is no secret
+        # Drawn from the process's own dice, so that a run which seeds those replays exactly.
+        self._chance = chance or random.Random(random.getrandbits(64))  # noqa: S311 - jitter is no secret
         self.working_time = WorkingTime(clock)
         self._limit = InflightLimit(settings.max_inflight_requests)
         self._places = Places(self._limit, clock, shares)
