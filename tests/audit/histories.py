@@ -1,17 +1,35 @@
-"""Logs as workers and replays would write them, so that a test can spoil them."""
+"""Logs as workers and replays write them, by their own code, so that a test can spoil them."""
 
+import base64
 import json
 from dataclasses import replace
 
 from worker.audit.account import account
 from worker.audit.cut import Cut, Gap, input_topics, outcome_topics
 from worker.audit.report import AuditReport
-from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders
-from worker.domain.job import parse_job
+from worker.dlq.letter import DeadLetter
+from worker.dlq.payload import original
+from worker.dlq.rewrite import parked, replayed
+from worker.domain.dead_letter import Failure, dead_letter
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.headers import DerivedHeaders
+from worker.domain.job import JSON_TYPE, job_id_of, parse_job
 from worker.domain.offsets import encode_metadata
-from worker.domain.records import CONTENT_TYPE_HEADER, CommitPoint, Coordinate, Headers, Record, TopicPartition
+from worker.domain.records import (
+    CONTENT_TYPE_HEADER,
+    CommitPoint,
+    Coordinate,
+    Headers,
+    OutgoingRecord,
+    Record,
+    TopicPartition,
+)
+from worker.domain.result import LabelText, Line, ModelUsed, Page, SourceCoordinate, SourceImage
+from worker.domain.retry import retry_record
+from worker.runtime.results import result_record
 from worker.settings import TopicSettings
 
+JSON = JSON_TYPE.encode()
 TOPICS = TopicSettings()
 
 
@@ -25,44 +43,68 @@ class Logs:
         self._ends = dict.fromkeys((*input_topics(topics), *outcome_topics(topics)), 0)
         self._now_ms = 1_700_000_000_000
 
-    def job(self, picture: bytes = b"") -> Record:
+    def job(self, picture: bytes = b"", *, as_json: bool = False) -> Record:
         """Write a job; each has a picture of its own."""
-        value = picture or b"picture %d" % self._ends[self.topics.jobs]
-        return self._append(self.topics.jobs, value, ((CONTENT_TYPE_HEADER, b"image/jpeg"),))
+        number = self._ends[self.topics.jobs]
+        picture = picture or b"picture %d" % number
+        if as_json:
+            document = {"job_id": f"job {number}", "image_base64": base64.b64encode(picture).decode()}
+            return self._append(self.topics.jobs, json.dumps(document).encode(), ((CONTENT_TYPE_HEADER, JSON),))
+        return self._append(self.topics.jobs, picture, ((CONTENT_TYPE_HEADER, b"image/jpeg"),))
 
     def retry(self, record: Record, level: int = 1) -> Record:
         """Write the retry that a worker writes for a record."""
-        return self._append(self.topics.retry_topics[level - 1], record.value, self._derived(record))
+        retried = retry_record(
+            record,
+            self.topics.retry_topics[level - 1],
+            job_id=job_id_of(record),
+            attempt=DerivedHeaders.of(record).attempt + 1,
+            due_at_ms=self._now_ms,
+            first_failed_at_ms=self._now_ms,
+        )
+        return self._write(retried)
 
     def result(
         self, record: Record, text: str = "PARCEL", *, result_id: str | None = None, version: str = "1"
     ) -> Record:
         """Write the result that a worker writes for a record."""
-        job = parse_job(record)
-        document = {
-            "result_id": result_id or job.result_id,
-            "image": {"sha256": job.picture_sha256},
-            "pages": [{"lines": [{"text": text}]}],
-            "models": {"text_recognizer": {"version": version}},
-            "timing_ms": {"read": self._now_ms % 7},
-        }
-        return self._append(self.topics.results, json.dumps(document).encode(), self._derived(record))
+        job, derived = parse_job(record), DerivedHeaders.of(record)
+        line = Line(id=0, text=text, confidence=0.9, polygon=((0, 0), (9, 0), (9, 9), (0, 9)), rotation=0)
+        result = LabelText(
+            job_id=job.job_id,
+            result_id=result_id or job.result_id,
+            image=SourceImage(sha256=job.picture_sha256, size_bytes=len(job.picture), format="jpeg"),
+            pages=(Page(width=10, height=10, lines=(line,)),),
+            models={"text_recognizer": ModelUsed(version=version, digest="d", precision="int8")},
+            timing_ms={"read": self._now_ms % 7},
+            source=SourceCoordinate(**derived.origin._asdict()),
+            attempt=derived.attempt + 1,
+        )
+        return self._write(result_record(record, result, self.topics.results))
 
     def dead_letter(self, record: Record) -> Record:
         """Write the dead letter that a worker writes for a record."""
-        headers = (*self._derived(record), (DEAD_LETTER_PREFIX + "id", f"id of {record.coordinate}".encode()))
-        return self._append(self.topics.dead_letters, record.value, headers)
+        failure = Failure(
+            error=JobError(ErrorCode.INFERENCE_FAILED, "The server failed."),
+            job_id=job_id_of(record),
+            attempt=DerivedHeaders.of(record).attempt + 1,
+            first_failed_at_ms=self._now_ms,
+            failed_at_ms=self._now_ms,
+            cluster_id="cluster",
+            group_id="group",
+            worker_version="1",
+            model_version="1",
+        )
+        return self._write(dead_letter(record, failure, self.topics.dead_letters, None))
 
     def replay(self, letter: Record, *, to_origin: bool = False) -> Record:
         """Write what a replay makes of a dead letter."""
-        derived = DerivedHeaders.of(letter)
-        raised = replace(derived, replay_count=derived.replay_count + 1, attempt=0, replay_run_id="run")
         topic = self.topics.jobs if to_origin else self.topics.replay_topic
-        return self._append(topic, letter.value, raised.onto(letter.headers))
+        return self._write(replayed(DeadLetter.of(letter), original(letter, _never), "run", topic).record)
 
     def park(self, letter: Record) -> Record:
         """Write what a replay makes of a dead letter that was replayed too often."""
-        return self._append(self.topics.parked_topic, letter.value, letter.headers)
+        return self._write(parked(DeadLetter.of(letter), "run", self.topics.parked_topic, 1).record)
 
     def stranger(self, topic: str) -> Record:
         """Write a record that is none of ours."""
@@ -92,10 +134,8 @@ class Logs:
         self.records[at] = Record(at, b"key", value, headers, self._now_ms)
         return self.records[at]
 
-    def _derived(self, record: Record) -> Headers:
-        derived = DerivedHeaders.of(record)
-        job_id = parse_job(record).job_id
-        return replace(derived, attempt=derived.attempt + 1, job_id=job_id).onto(record.headers)
+    def _write(self, record: OutgoingRecord) -> Record:
+        return self._append(record.topic, record.value, record.headers)
 
     def positions(self) -> dict[TopicPartition, CommitPoint]:
         """Return what a group has committed that has done all but what is open."""
@@ -106,3 +146,7 @@ class Logs:
         still_open = {at.offset for at in self.open if at.topic == topic}
         base = min(still_open, default=self._ends[topic])
         return CommitPoint(base, encode_metadata(base, set(range(base + 1, self._ends[topic])) - still_open))
+
+
+def _never(_at: Coordinate) -> Record | None:
+    raise AssertionError("these letters hold their payload")

@@ -41,7 +41,7 @@ def histories(draw: st.DrawFn) -> Model:
 
 
 def _chain(draw: st.DrawFn, model: Model) -> None:
-    logs, job = model.logs, model.logs.job()
+    logs, job = model.logs, model.logs.job(as_json=draw(st.booleans()))
     current, origin = job, job.coordinate
     for generation in range(MAX_REPLAYS + 1):
         for level in range(draw(st.integers(0, 3))):
