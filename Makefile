@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 
-.PHONY: help setup demo test check eval bench chaos docs lock clean
+.PHONY: help setup demo test check eval bench simulation chaos docs lock clean
 
 help:
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 $(SETUP): pyproject.toml .ci/dev.lock.txt
 	@echo "Setting up $(VENV)"
@@ -30,6 +30,9 @@ bench: $(SETUP)  ## throughput beside RapidOCR on the same cores: build/bench.js
 
 chaos: $(SETUP)  ## DURATION seconds of load under faults of a SEED, then the audit: build/chaos.json and .html
 	$(BIN)/labelwire chaos $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(DELIVERY),--delivery $(DELIVERY))
+
+simulation: $(SETUP)  ## run SEEDS simulated runs (10000 unless told) in virtual time; a seed that fails replays exactly
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000)
 
 check: $(SETUP)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

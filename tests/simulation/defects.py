@@ -1,0 +1,83 @@
+"""Defects, planted in the real classes as a mutation would, to show that the judge finds them."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from tests.simulation.building import TOPICS
+from tests.simulation.ports import SimulatedSink
+from worker.domain import offsets
+from worker.domain.offsets import OffsetTracker
+from worker.domain.records import CommitPoint, OutgoingRecord, TopicPartition
+from worker.runtime.loop import Loop
+from worker.runtime.partitions import Partitions
+
+
+def _highest_seen(self: OffsetTracker, _still_open: object) -> int | None:
+    return self._next
+
+
+async def _acknowledge_first(self: SimulatedSink, record: OutgoingRecord) -> None:
+    task = asyncio.get_running_loop().create_task(self._carry(record))
+    self._under_way.add(task)
+    task.add_done_callback(self._arrived)
+
+
+_send = SimulatedSink.send
+
+
+async def _lose_retries(self: SimulatedSink, record: OutgoingRecord) -> None:
+    if record.topic not in TOPICS.retry_topics:
+        await _send(self, record)
+
+
+async def _lose_dead_letters_in_bad_weather(self: SimulatedSink, record: OutgoingRecord) -> None:
+    if record.topic != TOPICS.dead_letters or not self._weather.happens(self._weather.sends_refused):
+        await _send(self, record)
+
+
+def _trust_any_metadata(_base: int, _fields: bytes) -> int:
+    return 0
+
+
+def _keep_old_trackers(_self: Partitions, _partitions: object) -> None:
+    """Forget nothing: an earlier assignment's tracker goes on."""
+
+
+_assign = Partitions.assign
+
+
+def _go_on_where_it_was(self: Partitions, partitions: Mapping[TopicPartition, CommitPoint]) -> object:
+    return _assign(self, {partition: point for partition, point in partitions.items() if partition not in self.held})
+
+
+def _stop_nothing(_self: Loop, _partitions: object) -> list[object]:
+    return []
+
+
+DEFECTS: Mapping[str, tuple[tuple[type | object, str, object], ...]] = {
+    "commit the highest seen": ((OffsetTracker, "_base_over", _highest_seen),),
+    "acknowledge before it is written": ((SimulatedSink, "send", _acknowledge_first),),
+    "lose retry records": ((SimulatedSink, "send", _lose_retries),),
+    "drop a dead letter that is refused": ((SimulatedSink, "send", _lose_dead_letters_in_bad_weather),),
+    "trust any metadata": ((offsets, "_checksum", _trust_any_metadata),),
+    "let completions of an old assignment count": (
+        (Partitions, "drop", _keep_old_trackers),
+        (Partitions, "assign", _go_on_where_it_was),
+    ),
+}
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Plant a defect for the time of the block."""
+    kept: list[Callable[[], None]] = []
+    for owner, attribute, defect in DEFECTS[name]:
+        was = vars(owner)[attribute]
+        kept.append(lambda owner=owner, attribute=attribute, was=was: setattr(owner, attribute, was))  # type: ignore[misc]
+        setattr(owner, attribute, defect)
+    try:
+        yield
+    finally:
+        for restore in kept:
+            restore()

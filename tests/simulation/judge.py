@@ -1,0 +1,139 @@
+"""Who says whether a run was right.
+
+Some rules hold at every moment: no commit passes what has no acknowledged outcome, no position goes back, nothing is
+begun that the hand-over said is done, budgets are kept. Others hold at the end: each job has its one outcome, with the
+right text or code, and with all that its producer wrote.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from tests.simulation.jobs import Sent
+from tests.simulation.outcomes import OutcomeCheck
+from tests.simulation.scenario import Tuning
+from tests.simulation.trace import Trace
+from worker.domain.headers import DerivedHeaders
+from worker.domain.offsets import decode_done
+from worker.domain.records import CommitPoint, Coordinate, OutgoingRecord, Record, TopicPartition
+from worker.settings import TopicSettings
+
+_TERMINAL = 1_000_000
+_MOST_FAILURES = 5
+_LARGE_JOBS = 1
+
+
+class Judge:
+    """Watches a run. `failures` are sentences, `excuses` what may explain a duplicate."""
+
+    def __init__(self, topics: TopicSettings, tuning: Tuning, trace: Trace) -> None:
+        self.failures: list[str] = []
+        self.excuses: set[str] = set()
+        self.jobs: dict[Coordinate, Sent] = {}
+        self._outcomes = OutcomeCheck(topics, self.jobs)
+        self._closed = False
+        self._topics = topics
+        self._tuning = tuning
+        self._trace = trace
+        self._inputs: dict[Coordinate, tuple[Coordinate, int]] = {}
+        self._acknowledged: dict[Coordinate, int] = defaultdict(int)
+        self._promised: dict[tuple[str, TopicPartition], tuple[int, Collection[int]]] = {}
+        self._committed: dict[TopicPartition, int] = {}
+
+    def fail(self, sentence: str) -> None:
+        """Note that something is wrong."""
+        if self._closed:
+            return
+        self._trace.note("judge", "FAILURE", sentence)
+        if len(self.failures) < _MOST_FAILURES:
+            self.failures.append(sentence)
+
+    def excuse(self, what: str) -> None:
+        """Note what may make a worker do a job again."""
+        self.excuses.add(what)
+
+    # What happens on the broker.
+
+    def sent(self, record: Record, job: Sent) -> None:
+        """A producer has written a job."""
+        self.jobs[record.coordinate] = job
+        self._outcomes.timestamps[record.coordinate] = record.timestamp_ms
+        self._inputs[record.coordinate] = (record.coordinate, 0)
+        self._trace.note("producer", "sent", record.coordinate, job.kind)
+
+    def written(self, record: Record) -> None:
+        """A worker's record stands on the broker."""
+        derived = DerivedHeaders.of(record)
+        self._trace.note("broker", "written", record.coordinate, "of", derived.origin, "attempt", derived.attempt)
+        if record.coordinate.topic in {*self._topics.retry_topics, self._topics.replay_topic}:
+            self._inputs[record.coordinate] = (derived.origin, derived.attempt)
+        for problem in self._outcomes.written(record, derived):
+            self.fail(problem)
+
+    def committed(self, partition: TopicPartition, point: CommitPoint) -> None:
+        """A position was committed."""
+        done = sorted(decode_done(point))
+        self._trace.note("broker", "committed", partition, point.offset, done)
+        before = self._committed.get(partition, 0)
+        if point.offset < before:
+            self.fail(f"{partition}: the committed position went back from {before} to {point.offset}.")
+        for offset in (*range(before, point.offset), *done):
+            at = Coordinate(*partition, offset)
+            origin, attempt = self._inputs.get(at, (at, -1))
+            if self._acknowledged[origin] <= attempt:
+                self.fail(f"{at} was committed as done before an outcome of it was acknowledged.")
+        self._committed[partition] = point.offset
+
+    # What workers do.
+
+    def assigned(self, worker: str, partition: TopicPartition, point: CommitPoint) -> None:
+        """A worker has been given a partition, with what was committed for it."""
+        self._promised[worker, partition] = (point.offset, decode_done(point))
+
+    def begun(self, worker: str, record: Record) -> None:
+        """A worker begins an attempt at a record."""
+        offset, partition = record.coordinate.offset, record.topic_partition
+        self._trace.note(worker, "begun", record.coordinate)
+        base, done = self._promised.get((worker, partition), (0, ()))
+        if offset < base or offset in done:
+            self.fail(f"{worker} began {record.coordinate}, which the hand-over had said is done.")
+
+    def sending(self, worker: str, record: OutgoingRecord) -> None:
+        """A worker begins to write a record."""
+        self._trace.note(worker, "sends", record.topic, self._derived(record).origin)
+
+    def acknowledged(self, worker: str, record: OutgoingRecord) -> None:
+        """A worker has been told that its record is written."""
+        derived = self._derived(record)
+        self._trace.note(worker, "acknowledged", record.topic, derived.origin)
+        returns = record.topic in self._topics.retry_topics
+        reached = derived.attempt if returns else _TERMINAL
+        self._acknowledged[derived.origin] = max(self._acknowledged[derived.origin], reached)
+
+    def in_flight(self, worker: str, jobs: int, pixels: int) -> None:
+        """A worker says how much it has under way."""
+        tuning = self._tuning
+        most_pixels = 2 * max(tuning.max_inflight_pixels, OutcomeCheck.LARGEST_PIXELS)
+        if jobs > tuning.max_jobs + _LARGE_JOBS or pixels > most_pixels:
+            self.fail(f"{worker} has {jobs} jobs and {pixels} pixels under way, over its budget.")
+
+    @staticmethod
+    def _derived(record: OutgoingRecord) -> DerivedHeaders:
+        nowhere = Coordinate(record.topic, -1, -1)
+        return DerivedHeaders.of(Record(nowhere, record.key, record.value, record.headers, 0))
+
+    # The end.
+
+    @property
+    def open_jobs(self) -> list[Coordinate]:
+        """The jobs that have no outcome yet."""
+        return [at for at in self.jobs if self._acknowledged[at] < _TERMINAL]
+
+    def conclude(self) -> None:
+        """Look at all outcomes together."""
+        for problem in self._outcomes.at_the_end(excused=bool(self.excuses)):
+            self.fail(problem)
+
+    def close(self) -> None:
+        """Look away: what happens now belongs to no run."""
+        self._closed = True
+        self._trace.close()

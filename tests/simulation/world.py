@@ -1,0 +1,290 @@
+"""One simulated run, from its seed to its verdict."""
+
+import asyncio
+import contextlib
+import contextvars
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.simulation.building import TOPICS, Doors, settings_of
+from tests.simulation.coordinator import GROUP, Coordinator
+from tests.simulation.faults import FaultScript
+from tests.simulation.jobs import BUCKETS, JOB_LIMIT_BYTES, RESULT_LIMIT_BYTES, Sent, closing_job
+from tests.simulation.judge import Judge
+from tests.simulation.member import CONSUMED, Member
+from tests.simulation.ports import Weather
+from tests.simulation.scenario import Scenario, scenario
+from tests.simulation.trace import Trace
+from worker.domain.errors import BrokerError
+from worker.domain.records import CommitPoint, Record, TopicPartition
+from worker.testing.backend import FakeBackend
+from worker.testing.broker import MemoryBroker
+from worker.testing.virtual_time import StandstillError, VirtualProcess, VirtualTimeLoop
+
+_MAX_CALLBACKS = 400_000
+_LOOK_SECONDS = 1.0
+_RESTART_SECONDS = 1.0
+_ROUNDS = 20
+_CLOSING_JOBS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a seed. It is right if there are no failures."""
+
+    seed: int
+    failures: tuple[str, ...]
+    virtual_seconds: float
+    callbacks: int
+    jobs: int
+    excuses: tuple[str, ...]
+    trace: Trace
+
+
+def simulate(seed: int) -> Verdict:
+    """Run a seed to its end, in virtual time."""
+    state = random.getstate()
+    random.seed(seed)
+    loop = VirtualTimeLoop(max_callbacks=_MAX_CALLBACKS)
+    loop.set_exception_handler(lambda _loop, _context: None)  # the judge sees what matters
+    world = World(loop, scenario(seed))
+    try:
+        loop.run_until_complete(world.run())
+    except StandstillError as error:
+        world.judge.fail(str(error))
+    finally:
+        world.end()
+        loop.close()
+        random.setstate(state)
+    return Verdict(
+        seed,
+        tuple(world.judge.failures),
+        loop.time(),
+        loop.callbacks,
+        len(world.judge.jobs),
+        tuple(sorted(world.judge.excuses)),
+        world.trace,
+    )
+
+
+class _Positions(dict[tuple[str, TopicPartition], CommitPoint]):
+    """Committed positions that the judge sees before they count."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self._judge = judge
+
+    def update(self, points: dict[tuple[str, TopicPartition], CommitPoint]) -> None:  # type: ignore[override]
+        for (group, partition), point in sorted(points.items()):  # in whatever order a set gave them
+            self[group, partition] = point
+
+    def __setitem__(self, name: tuple[str, TopicPartition], point: CommitPoint) -> None:
+        self._judge.committed(name[1], point)
+        super().__setitem__(name, point)
+
+
+class _WatchedBroker(MemoryBroker):
+    """A broker that shows the judge what workers write."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self.committed = _Positions(judge)
+        self._judge = judge
+
+    def append(self, topic: str, value: bytes | None, **options: object) -> Record:
+        record = super().append(topic, value, **options)  # type: ignore[arg-type]
+        if topic != TOPICS.jobs:
+            self._judge.written(record)
+        return record
+
+
+class World:
+    """The broker, Triton, the workers, and what happens to them."""
+
+    def __init__(self, loop: VirtualTimeLoop, plan: Scenario) -> None:
+        self.plan = plan
+        self.trace = Trace(loop.time)
+        self.judge = Judge(TOPICS, plan.tuning, self.trace)
+        self.broker = _WatchedBroker(self.judge)
+        self.triton = FakeBackend(buckets=BUCKETS)
+        self.members: list[Member] = []
+        self.weather = Weather.of(plan.tuning, random.Random(f"weather {plan.seed}"))  # noqa: S311 - dice
+        self.coordinator = Coordinator(
+            self.broker,
+            self.members,
+            plan.tuning,
+            self.judge,
+            self.trace,
+            random.Random(f"coordinator {plan.seed}"),  # noqa: S311 - dice
+            lambda: self.weather.metadata_garbled,
+        )
+        self._settings = settings_of(plan.tuning)
+        self._loop = loop
+        self._context = contextvars.copy_context()
+        self._processes: list[VirtualProcess] = []
+        self._lives = 0
+        self._over = False
+        self._create_topics()
+
+    async def run(self) -> None:
+        """Let everything happen, and judge it."""
+        coordinating = self._loop.create_task(self.coordinator.run())
+        for slot in range(self.plan.workers):
+            self.start_worker(slot)
+        for job in self.plan.jobs:
+            self._loop.call_at(job.at_seconds, self._send, job)
+        script = FaultScript(self)
+        for fault in self.plan.faults:
+            self._loop.call_at(fault.at_seconds, script.begin, fault)
+        await asyncio.sleep(self.plan.calm_from_seconds + 0.1)
+        self.trace.note("world", "calm")
+        await self._until_drained()
+        await self._stop_all()
+        coordinating.cancel()
+        self.judge.conclude()
+
+    def _create_topics(self) -> None:
+        for topic in CONSUMED:
+            partitions = self.plan.partitions if topic == TOPICS.jobs else 1
+            self.broker.create_topic(topic, partitions, JOB_LIMIT_BYTES)
+        self.broker.create_topic(TOPICS.results, 2, RESULT_LIMIT_BYTES)
+        self.broker.create_topic(TOPICS.dead_letters, 1, JOB_LIMIT_BYTES)
+
+    def _send(self, job: Sent) -> None:
+        record = self.broker.append(
+            TOPICS.jobs, job.value, key=job.key, headers=job.headers, partition=job.partition, gap=job.gap
+        )
+        self.judge.sent(record, job)
+
+    # Workers.
+
+    def start_worker(self, slot: int) -> None:
+        """Begin a new life of the worker of a slot."""
+        if self._over or (slot < len(self.members) and self.members[slot].living):
+            return
+        self._lives += 1
+        name = f"worker-{slot}.{self._lives}"
+        process = VirtualProcess(self._loop, name)
+        self._processes.append(process)
+        doors = Doors(
+            name=name,
+            loop=self._loop,
+            broker=self.broker,
+            triton=self.triton,
+            weather=self.weather,
+            tuning=self.plan.tuning,
+            judge=self.judge,
+            trace=self.trace,
+            settings=self._settings,
+            crash=lambda: self.kill(slot, "by a picture"),
+        )
+        member = Member.start(doors, process, self.coordinator.changed)
+        self.trace.note(name, "starts")
+        self.members[slot : slot + 1] = [member]
+        member.task.add_done_callback(lambda task: self._ended(slot, member, task))
+
+    def kill(self, slot: int, why: str, *, away_seconds: float = _RESTART_SECONDS) -> None:
+        """End a worker's process as SIGKILL does, and start it again after a time."""
+        member = self.members[slot]
+        if not member.living:
+            return
+        self.trace.note(member.name, "killed", why)
+        self.judge.excuse("a worker was killed")
+        member.process.kill()
+        self.later(self.plan.tuning.session_seconds, self._bury, member)
+        self.later(away_seconds, self.start_worker, slot)
+
+    def _bury(self, member: Member) -> None:
+        member.source.crash()
+        member.source.joined = False
+        self.coordinator.changed()
+
+    def _ended(self, slot: int, member: Member, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        self.trace.note(member.name, "ended", repr(error) if error else "")
+        if error is not None and not _only_broker_errors(error):
+            self.judge.fail(f"{member.name} ended with {error!r}.")
+        self._bury(member)
+        self.later(member.away_seconds, self.start_worker, slot)
+
+    # The end.
+
+    async def _until_drained(self) -> None:
+        limit_seconds, looks = self._loop.time() + self._patience_seconds, 0
+        while not self._drained:
+            await asyncio.sleep(_LOOK_SECONDS)
+            looks += 1
+            if self.judge.open_jobs and (looks < _CLOSING_JOBS or looks % _CLOSING_JOBS == 0):
+                # Whether a job itself is to blame shows only where others succeed.
+                self._send(closing_job(looks, looks % self.plan.partitions))
+            if self._loop.time() > limit_seconds:
+                self.judge.fail(f"Not drained {self._patience_seconds:g} s after the last fault: {self._remaining}.")
+                return
+
+    @property
+    def _patience_seconds(self) -> float:
+        tuning, jobs = self.plan.tuning, len(self.plan.jobs)
+        failing = sum(1 for job in self.plan.jobs if job.codes)
+        one_job = 6 * tuning.inference_seconds + 8 * tuning.ack_seconds + 1
+        letters = 35.0 * failing if tuning.dead_letters_per_minute else 0.0
+        attempts = 4 * tuning.attempt_seconds + 2 * sum(tuning.retry_delays_seconds)
+        return 90 + jobs * one_job + attempts + 4 * tuning.retry_max_seconds + letters
+
+    @property
+    def _remaining(self) -> list[str]:
+        return [
+            *(f"{at} has no outcome" for at in self.judge.open_jobs),
+            *(
+                f"{partition} is committed up to {self._position(partition)} of {self.broker.end(partition)}"
+                for topic in CONSUMED
+                for partition in self.broker.partitions(topic)
+                if self._position(partition) < self.broker.end(partition)
+            ),
+        ]
+
+    @property
+    def _drained(self) -> bool:
+        return not self._remaining
+
+    def _position(self, partition: TopicPartition) -> int:
+        point = self.broker.committed.get((GROUP, partition))
+        return point.offset if point else 0
+
+    async def _stop_all(self) -> None:
+        self._over = True
+        living = [member for member in self.members if member.living]
+        for member in living:
+            member.stopping.set()
+        tasks = [member.task for member in living]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=self.plan.tuning.drain_seconds + 5)
+        if late:
+            self.judge.fail(f"{len(late)} workers did not stop in time.")
+
+    def end(self) -> None:
+        """Let go of what was killed or still runs, which nobody watches any more."""
+        self._over = True
+        self.judge.close()
+        for process in self._processes:
+            process.release()
+        for _ in range(_ROUNDS):
+            tasks = asyncio.all_tasks(self._loop)
+            if not tasks:
+                return
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(StandstillError):
+                self._loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+
+    def later(self, seconds: float, act: Callable[..., object], *arguments: object) -> None:
+        """Do something after so many seconds."""
+        # In the world's own context: what a dying process asks for must not die with it.
+        self._loop.call_later(seconds, act, *arguments, context=self._context)
+
+
+def _only_broker_errors(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_only_broker_errors(inner) for inner in error.exceptions)
+    return isinstance(error, BrokerError)
