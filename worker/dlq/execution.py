@@ -166,7 +166,8 @@ class _Execution:
         if limits is None or not done or self._has_widened():
             return None
         # Two letters of one job have one outcome; where an earlier process replayed some, that is not known.
-        replayed = self._origins if self._outcome.written >= done else done
+        began_here = not any(point.metadata for point in self._positions[Phase.CANARY].values())
+        replayed = self._origins if began_here else done
         watch = CanaryWatch(self._settings.kafka, plan, self._settings.topics.results)
         outcomes = watch.wait(replayed, limits, self._timing, self._audience.watched)
         self._outcome.canaries = outcomes
