@@ -15,18 +15,22 @@ from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.tools import TopicReader
+from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
-from worker.ports import RecordSink, RecordSource
+from worker.ports import RecordSink, RecordSource, TransactionalSink
 from worker.settings import KafkaSettings
 from worker.testing.broker import MemoryBroker
 from worker.testing.events import RecordedEvents
 from worker.testing.sink import MemorySink
 from worker.testing.source import MemorySource
+from worker.testing.transactions import MemoryTransactions
 
 PARTITIONS = 4
 
 # The mock cluster and the real broker have KIP-848 groups; the classic ones are tried on the real one.
 ALL = ("memory", "mock", pytest.param("real", marks=pytest.mark.real))
+# The mock cluster does not show positions that were written in a transaction.
+TRANSACTIONAL = ("memory", ALL[2], pytest.param("classic", marks=pytest.mark.real))
 ALL_PROTOCOLS = (*ALL, pytest.param("classic", marks=pytest.mark.real))
 
 
@@ -50,6 +54,9 @@ class Broker(Protocol):
 
     def sink(self) -> RecordSink:
         """Return a new sink."""
+
+    def transactions(self, source: RecordSource) -> TransactionalSink:
+        """Return what writes in transactions for a member of the group."""
 
     async def create(self, topic: str, max_message_bytes: int | None = None) -> None:
         """Create a topic of four partitions."""
@@ -89,6 +96,9 @@ class Memory:
     def sink(self) -> MemorySink:
         return MemorySink(self.broker)
 
+    def transactions(self, source: RecordSource) -> MemoryTransactions:
+        return MemoryTransactions(self.broker, source)
+
     async def create(self, topic: str, max_message_bytes: int | None = None) -> None:
         self.broker.create_topic(topic, PARTITIONS, max_message_bytes)
 
@@ -117,6 +127,7 @@ class Kafka:
             bootstrap_servers=bootstrap_servers,
             group_id=f"group-{uuid.uuid4().hex[:12]}",
             group_protocol=group_protocol,
+            transaction_timeout_seconds=5,
         )
 
     def source(
@@ -134,6 +145,10 @@ class Kafka:
 
     def sink(self) -> KafkaSink:
         return KafkaSink(self.settings)
+
+    def transactions(self, source: RecordSource) -> KafkaTransactions:
+        assert isinstance(source, KafkaSource)
+        return KafkaTransactions(self.settings, lambda: source.group_metadata)
 
     async def create(self, topic: str, max_message_bytes: int | None = None) -> None:
         configs: Mapping[str, str] = {"max.message.bytes": str(max_message_bytes)} if max_message_bytes else {}

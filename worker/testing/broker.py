@@ -5,7 +5,7 @@ the gaps that a test asks for.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.records import (
@@ -101,6 +101,15 @@ class MemoryBroker:
         limits = self._limits[record.topic]
         partition = sum(record.key or b"") % limits.partitions
         self.append(record.topic, record.value, key=record.key, headers=record.headers, partition=partition)
+
+    def take_together(self, records: Sequence[OutgoingRecord]) -> None:
+        """Write records as a transaction does: its end takes an offset of each partition, too."""
+        ends = {partition: log.end for partition, log in self._logs.items()}
+        for record in records:
+            self.take(record)
+        for partition, end in ends.items():
+            if self._logs[partition].end > end:
+                self._logs[partition].end += 1
 
     def records(self, topic: str) -> list[Record]:
         """Return all records of a topic, by partition and offset."""

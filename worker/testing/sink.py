@@ -52,7 +52,7 @@ class MemorySink:
             await self._released.wait()
         finally:
             self.waiting -= 1
-        error = self.broken or (self._script.popleft() if self._script else None) or self._refusal(record)
+        error = self.broken or (self._script.popleft() if self._script else None) or refusal(self._broker, record)
         if error is not None:
             raise error
         self._broker.take(record)
@@ -67,12 +67,14 @@ class MemorySink:
         """Remember that it was closed."""
         self.closed = True
 
-    def _refusal(self, record: OutgoingRecord) -> JobError | None:
-        limits = self._broker.limits(record.topic)
-        if not self._broker.reachable or limits is None:
-            message = f"The memory broker did not take a record for {record.topic}."
-            return JobError(ErrorCode.BROKER_UNAVAILABLE, message, stage=Stage.PUBLISH)
-        if limits.max_message_bytes is not None and record.size_bytes > limits.max_message_bytes:
-            message = f"The record is larger than topic {record.topic} takes; raise its max.message.bytes."
-            return JobError(ErrorCode.RESULT_TOO_LARGE, message)
-        return None
+
+def refusal(broker: MemoryBroker, record: OutgoingRecord) -> JobError | None:
+    """Return why a broker does not take a record; None if it does."""
+    limits = broker.limits(record.topic)
+    if not broker.reachable or limits is None:
+        message = f"The memory broker did not take a record for {record.topic}."
+        return JobError(ErrorCode.BROKER_UNAVAILABLE, message, stage=Stage.PUBLISH)
+    if limits.max_message_bytes is not None and record.size_bytes > limits.max_message_bytes:
+        message = f"The record is larger than topic {record.topic} takes; raise its max.message.bytes."
+        return JobError(ErrorCode.RESULT_TOO_LARGE, message)
+    return None

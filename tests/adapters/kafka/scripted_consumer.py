@@ -158,6 +158,12 @@ class ScriptedConsumer:
         assert timeout > 0
         return self.watermarks.popleft() if self.watermarks else (0, 10)
 
+    def memberid(self) -> str:
+        return "member"
+
+    def consumer_group_metadata(self) -> object:
+        return self
+
     def pause(self, _partitions: list[KafkaPartition]) -> None:
         """Nothing is prefetched here."""
 

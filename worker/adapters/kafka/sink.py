@@ -106,8 +106,13 @@ def _settle(acknowledged: asyncio.Future[None], error: KafkaError | None, topic:
         acknowledged.set_exception(_job_error(error, topic))
 
 
+def too_large(error: KafkaError) -> bool:
+    """Say whether a record was refused for its size."""
+    return error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+
+
 def _job_error(error: KafkaError, topic: str) -> JobError:
-    if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE):
+    if too_large(error):
         message = f"The record is larger than topic {topic} takes; raise its max.message.bytes."
         return JobError(ErrorCode.RESULT_TOO_LARGE, message)
     message = f"Kafka did not take a record for {topic}: {error.str()}; it is sent again."

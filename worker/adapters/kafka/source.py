@@ -79,6 +79,7 @@ class KafkaSource:
         self._events = event_sink
         self._make_consumer = make_consumer
         self._membership = Membership(settings, probe)
+        self._group_metadata: object | None = None
         self._wishes = _Wishes()
         self._woken = threading.Event()
         self._closing = threading.Event()
@@ -120,6 +121,15 @@ class KafkaSource:
         if polled_at is None:
             return True
         return self._clock.monotonic() - polled_at < self._settings.max_poll_interval_seconds
+
+    @property
+    def group_metadata(self) -> object | None:
+        """What librdkafka's transactions need of the membership; None before there is one.
+
+        It changes on the loop's thread, in the order of what the listener is told: so a listener that has not heard
+        yet of the loss of its partitions has the metadata of the membership in which it had them.
+        """
+        return self._group_metadata
 
     async def close(self) -> None:
         """Hand back all partitions, leave the group, and raise what ended the thread, if anything did."""
@@ -192,7 +202,19 @@ class KafkaSource:
             self._reconcile_pauses(frozenset(self._assigned))
             # What librdkafka had already handed on is taken all the same: a few records over the allowance.
             self._take(self._consumer.poll(_POLL_SECONDS), 1)
+        self._tell_membership()
         self._observe_lag()
+
+    def _tell_membership(self) -> None:
+        # With the metadata of no member the broker would take any position.
+        member = self._consumer.memberid() if self._assigned else ""
+        if member:
+            metadata = self._consumer.consumer_group_metadata()
+            if self._consumer.memberid() == member:
+                self._loop.call_soon_threadsafe(self._note_membership, metadata)
+
+    def _note_membership(self, metadata: object) -> None:
+        self._group_metadata = metadata
 
     def _hold(self) -> bool:
         """Say whether to wait without a pause still; polls, and so rebalances, wait with it."""

@@ -1,0 +1,224 @@
+"""Records and the group's positions in Kafka transactions.
+
+Invariants: one thread alone touches the producer, and one transaction is under way at a time; `commit` returns or
+raises only once the transaction's end is known. Where a broken connection hides it, the broker is asked until it tells.
+
+The group's metadata are taken when `commit` is called, on the event loop: a member that has lost its partitions since
+is then refused by the broker, as it must be.
+"""
+
+import asyncio
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+
+from worker.adapters.kafka.admin import describe_cluster
+from worker.adapters.kafka.commits import kafka_offsets
+from worker.adapters.kafka.membership import consumer_options
+from worker.adapters.kafka.positions import Positions
+from worker.adapters.kafka.sink import producer_options, too_large
+from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, TopicPartition
+from worker.ports import FencedError
+from worker.settings import KafkaSettings
+
+_LOGGER = logging.getLogger(__name__)
+_ANSWER_SECONDS = 5.0
+_ASK_AGAIN_SECONDS = 0.5
+_FULL_QUEUE_SECONDS = 0.05
+
+# What the group's coordinator says to a member that is none any more, or that the group has moved on without.
+_FENCED = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+    }
+)
+
+
+class _EndUnknownError(Exception):
+    """Whether the transaction was committed cannot be learnt from its producer any more."""
+
+
+class KafkaTransactions:
+    """A transactional producer, made anew when it fails for good.
+
+    `group_metadata` tells what the consumer knows of its membership, None before it is a member.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        group_metadata: Callable[[], object | None],
+        make_producer: Callable[[dict[str, Any]], Producer] = Producer,
+    ) -> None:
+        self._settings = settings
+        self._group_metadata = group_metadata
+        self._make_producer = make_producer
+        # A successor with the same id would fence this one; each process has its own, and a producer that was made
+        # anew ends what the one before it has left open.
+        self._options = transaction_options(settings, f"{settings.group_id}-{uuid.uuid4()}")
+        self._producer: Producer | None = None
+        self._must_abort = False
+        self._closing = threading.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-transactions")
+
+    async def commit(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Write records and positions in one transaction, and return once it is committed.
+
+        On an error nothing was written. Raises JobError RESULT_TOO_LARGE and BROKER_UNAVAILABLE, and FencedError.
+        """
+        metadata = self._group_metadata()
+        if metadata is None:
+            raise _unavailable("this worker is not a member of its group yet")
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._commit, tuple(records), dict(points), metadata)
+
+    async def describe(self, topics: Collection[str]) -> ClusterDescription:
+        """Return the cluster's name and each topic's limits. Raises BrokerError if the broker does not answer."""
+        return await asyncio.to_thread(
+            describe_cluster, self._settings.bootstrap_servers, topics, self._settings.client_options()
+        )
+
+    async def close(self) -> None:
+        """Wait for what is under way, which gives up soon where the broker does not answer, and close."""
+        self._closing.set()
+        await asyncio.to_thread(self._thread.shutdown)
+        self._producer = None
+
+    # The thread.
+
+    def _commit(
+        self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint], metadata: object
+    ) -> None:
+        try:
+            producer = self._ready()
+            producer.begin_transaction()
+            self._must_abort = True
+            self._write(producer, records)
+            producer.send_offsets_to_transaction(kafka_offsets(points), metadata, _ANSWER_SECONDS)
+            self._end(producer)
+            self._must_abort = False
+        except KafkaException as error:
+            self._failed(error.args[0])
+            raise _translated(error.args[0]) from error
+        except _EndUnknownError as error:
+            self._producer = None
+            if not self._was_committed(points):
+                raise _unavailable("the transaction's end was not acknowledged") from error
+
+    def _ready(self) -> Producer:
+        """Return a producer with no transaction under way."""
+        if self._producer is not None and self._must_abort:
+            self._producer.abort_transaction(_ANSWER_SECONDS)
+        if self._producer is None:
+            producer = self._make_producer(self._options)
+            producer.init_transactions(_ANSWER_SECONDS)  # waits for the end of what an earlier one has left
+            self._producer = producer
+        self._must_abort = False
+        return self._producer
+
+    def _write(self, producer: Producer, records: Sequence[OutgoingRecord]) -> None:
+        refusals: list[KafkaError] = []
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                refusals.append(error)
+
+        for record in records:
+            while not _produced(producer, record, report):
+                producer.poll(_FULL_QUEUE_SECONDS)
+        left = producer.flush(self._settings.transaction_timeout_seconds)
+        # One that is too large takes others with it, whose reports say less.
+        refusals.sort(key=lambda error: not too_large(error))
+        if refusals or left:
+            raise KafkaException(refusals[0] if refusals else KafkaError(KafkaError.REQUEST_TIMED_OUT))
+
+    def _end(self, producer: Producer) -> None:
+        """Commit, and ask again until the coordinator says how that ended."""
+        while True:
+            try:
+                producer.commit_transaction(_ANSWER_SECONDS)
+            except KafkaException as failure:
+                error = failure.args[0]
+                if error.txn_requires_abort():
+                    raise
+                if not error.retriable() or self._closing.is_set():
+                    raise _EndUnknownError(error.str()) from failure
+                _LOGGER.warning("Kafka does not acknowledge a transaction's end, asked again: %s", error.str())
+            else:
+                return
+
+    def _failed(self, error: KafkaError) -> None:
+        """Leave no transaction open, now or before the next one."""
+        if self._producer is None:
+            return
+        if not error.fatal():
+            try:
+                if self._must_abort:
+                    self._producer.abort_transaction(_ANSWER_SECONDS)
+                self._must_abort = False
+            except KafkaException as failure:
+                error = failure.args[0]
+        if error.fatal():
+            _LOGGER.warning("The transactional producer has failed and is made anew: %s", error.str())
+            self._producer = None
+            self._must_abort = False
+
+    def _was_committed(self, points: Mapping[TopicPartition, CommitPoint]) -> bool:
+        """Ask the group where it stands, which waits for the end of open transactions.
+
+        The points of each transaction differ from those before: at least one more offset is done.
+        """
+        onlooker = self._settings.model_copy(update={"group_instance_id": None})
+        consumer = Consumer(consumer_options(onlooker, "classic"))  # it joins nothing
+        try:
+            found = Positions(self._settings.start_from, self._wait).of(consumer, points)
+        finally:
+            consumer.close()
+        return found == points
+
+    def _wait(self) -> bool:
+        return not self._closing.wait(_ASK_AGAIN_SECONDS)
+
+
+def transaction_options(settings: KafkaSettings, transactional_id: str) -> dict[str, Any]:
+    """Return the options of librdkafka for a transactional producer; what is passed through comes first."""
+    timeout_ms = int(settings.transaction_timeout_seconds * 1000)
+    return {
+        **producer_options(settings),
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": timeout_ms,
+        "message.timeout.ms": timeout_ms,
+    }
+
+
+def _produced(producer: Producer, record: OutgoingRecord, report: Callable[[KafkaError | None, Message], None]) -> bool:
+    """Hand the record to librdkafka; False if its queue is full."""
+    try:
+        producer.produce(record.topic, record.value, record.key, headers=list(record.headers), on_delivery=report)
+    except BufferError:
+        return False
+    return True
+
+
+def _translated(error: KafkaError) -> Exception:
+    if error.code() in _FENCED:
+        return FencedError(f"Another member of the group has taken over: {error.str()}")
+    if too_large(error):
+        message = "A record of the transaction is larger than its topic takes; raise max.message.bytes."
+        return JobError(ErrorCode.RESULT_TOO_LARGE, message)
+    return _unavailable(error.str())
+
+
+def _unavailable(reason: str) -> JobError:
+    message = f"Kafka did not take a transaction: {reason}; it is tried again."
+    return JobError(ErrorCode.BROKER_UNAVAILABLE, message, stage=Stage.PUBLISH)
