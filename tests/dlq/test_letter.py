@@ -3,7 +3,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dlq.letters import FAILED_AT_MS, received, stands, written
+from tests.dlq.failures import FAILED_AT_MS, received, stands, written
 from tests.domain.records import any_headers
 from worker.dlq.letter import UNKNOWN_CODE, UNKNOWN_STAGE, DeadLetter
 from worker.domain.errors import ErrorCode

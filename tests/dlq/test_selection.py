@@ -1,6 +1,6 @@
 import pytest
 
-from tests.dlq.letters import FAILED_AT_MS, received, stands, written
+from tests.dlq.failures import FAILED_AT_MS, received, stands, written
 from worker.dlq.letter import DeadLetter
 from worker.dlq.selection import Selection
 

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.messages import to_record
+from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import Record, TopicPartition
 
@@ -22,6 +23,7 @@ _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _QUEUED_KIBIBYTES = 16 * 1024
 _ASK_SECONDS = 15.0
 _POLL_SECONDS = 0.5
+_AGAIN_SECONDS = 0.2
 _MOST_AT_ONCE = 500
 _LOGGER = logging.getLogger(__name__)
 
@@ -122,7 +124,7 @@ class BoundedReader:
         """Note how far a partition has come, and return the record if it is one before the end."""
         error = message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
-            if error.retriable() or error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            if is_transient(error):
                 return None
             raise _broker_error(self._bootstrap_servers, error)
         partition = TopicPartition(message.topic() or "", message.partition() or 0)
@@ -191,11 +193,23 @@ def _watermarks(
         if topic not in known:
             raise BrokerError(f"Kafka at {bootstrap_servers} has no topic {topic}; create it, or name another.")
         for partition in known[topic].partitions:
-            pair = consumer.get_watermark_offsets(KafkaPartition(topic, partition), timeout=_ASK_SECONDS)
+            pair = _span(consumer, KafkaPartition(topic, partition))
             if pair is None:
                 raise BrokerError(f"Kafka at {bootstrap_servers} does not tell where {topic}/{partition} ends.")
             found[TopicPartition(topic, partition)] = pair
     return found
+
+
+def _span(consumer: Consumer, partition: KafkaPartition) -> tuple[int, int] | None:
+    """Ask until the broker answers: a leader may be on its way to another broker."""
+    deadline = time.monotonic() + _ASK_SECONDS
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=_ASK_SECONDS)
+        except KafkaException as error:
+            if not is_transient(error.args[0]) or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
 
 
 def _broker_error(bootstrap_servers: str, error: KafkaError) -> BrokerError:

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.sink import producer_options
+from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, OutgoingRecord, TopicPartition
 from worker.ports import FencedError
@@ -98,9 +99,10 @@ class ReplayWriter:
         while True:
             try:
                 self._try(records, positions)
-            except KafkaException as error:
-                self._abort(error, final=time.monotonic() > deadline)
-                _LOGGER.warning("Kafka aborted a transaction, which is tried again: %s", error.args[0].str())
+            except (KafkaException, SystemError) as error:
+                # The binding may lose a fatal error that comes while it calls back; aborting tells which it was.
+                self._abort()
+                self._mind(error, final=time.monotonic() > deadline)
                 time.sleep(_AGAIN_SECONDS)
             else:
                 return
@@ -138,17 +140,21 @@ class ReplayWriter:
         if error is not None:
             self._refusals.append(error)
 
-    def _abort(self, error: KafkaException, *, final: bool) -> None:
-        """End a transaction that failed; raises what is to be said where it is not to be tried again."""
-        reason: KafkaError = error.args[0]
-        if reason.fatal() or reason.code() in _FENCED:
-            raise self._translated(error) from error
+    def _abort(self) -> None:
+        """End a transaction that failed. Raises FencedError or BrokerError where the producer is past use."""
         try:
             self._settled(self._producer.abort_transaction, _ANSWER_SECONDS)
-        except KafkaException as failure:
-            raise self._translated(failure) from failure
-        if final or reason.code() in _TOO_LARGE:
+        except KafkaException as error:
             raise self._translated(error) from error
+
+    def _mind(self, error: KafkaException | SystemError, *, final: bool) -> None:
+        """Raise what is to be said of an aborted transaction where it is not to be tried again."""
+        if isinstance(error, SystemError):
+            if final:
+                raise error
+        elif final or error.args[0].code() in _TOO_LARGE:
+            raise self._translated(error) from error
+        _LOGGER.warning("Kafka aborted a transaction, which is tried again: %s", error.args[0])
 
     def _settled(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - whatever it returns
         """Repeat a call until its answer comes: librdkafka goes on where it stood."""
@@ -157,7 +163,7 @@ class ReplayWriter:
             try:
                 return call(*arguments)
             except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() > deadline:
+                if not is_transient(error.args[0]) or time.monotonic() > deadline:
                     raise
                 time.sleep(_AGAIN_SECONDS)
 
