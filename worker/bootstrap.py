@@ -21,6 +21,7 @@ from worker.adapters.isolation.isolation import ChildIsolation
 from worker.adapters.isolation.memory import choose_first_when_memory_runs_out, limit_memory
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.adapters.kafka.validate import validate_options
 from worker.adapters.telemetry.fanout import Fanout
 from worker.adapters.telemetry.http import HealthServer
@@ -270,9 +271,14 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
         clock=clock,
         event_sink=event_sink,
     )
+    transactions = None
+    if runtime.delivery == "exactly-once":
+        transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
-        yield Ports(source, sink, backend, isolation, clock, event_sink)
+        yield Ports(source, sink, backend, isolation, clock, event_sink, transactions)
     finally:
+        if transactions is not None:
+            await transactions.close()
         await isolation.close()
         await sink.close()
         await backend.close()

@@ -197,7 +197,9 @@ def transaction_options(settings: KafkaSettings, transactional_id: str) -> dict[
         **producer_options(settings),
         "transactional.id": transactional_id,
         "transaction.timeout.ms": timeout_ms,
+        # Neither may be longer than the transaction.
         "message.timeout.ms": timeout_ms,
+        "socket.timeout.ms": timeout_ms,
     }
 
 

@@ -4,6 +4,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 
 from worker.adapters.kafka.membership import consumer_options, group_protocols
 from worker.adapters.kafka.sink import producer_options
+from worker.adapters.kafka.transactions import transaction_options
 from worker.domain.errors import SettingsError
 from worker.settings import PREFIX, KafkaSettings
 
@@ -12,6 +13,7 @@ def validate_options(settings: KafkaSettings) -> None:
     """Raise SettingsError, with librdkafka's own words, where it refuses an option. Nothing has to be connected."""
     try:
         Producer(producer_options(settings))
+        Producer(transaction_options(settings, "labelwire"))
         for protocol in group_protocols(settings):
             Consumer(consumer_options(settings, protocol)).close()
     except (KafkaException, ValueError, TypeError) as error:
