@@ -96,44 +96,21 @@ def threads(settings: Settings) -> int:
 
 def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[Pipeline] = Pipeline) -> Worker:
     """Put a worker together out of settings and ports; only a simulation reads with another `pipeline`."""
-    limits, runtime, topics = settings.limits, settings.runtime, settings.topics
-    max_jobs = limits.max_jobs or _JOBS_PER_CORE * threads(settings)
-    intake = IntakeLimits(records=2 * max_jobs, held_bytes=limits.max_inflight_bytes)
+    limits, runtime = settings.limits, settings.runtime
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
     dead_letter_limit = DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health)
-    in_key_order, retry_topics = runtime.ordering == "key", _retry_topics(settings)
-    destination = Destination(topics.results, topics.dead_letters, retry_topics)
     guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
     reader = make_reader(settings, guard, executor, guard.working_time, pipeline)
-    partitions = Partitions(limits.partition_window, intake.records)
-    outbox = _outbox(ports, partitions)
     budget = AttemptBudget(runtime.attempt_seconds)
     guard.on_hold(budget.follow)
-    delivery = Delivery(
-        reading=JobReading(reader, executor, ports.clock, budget),
-        isolation=ports.isolation,
-        outbox=outbox,
-        admission=Admission(
-            max_jobs=max_jobs,
-            max_pixels=limits.max_inflight_pixels,
-            large_from_pixels=limits.large_image_pixels,
-            max_large_jobs=limits.max_large_jobs,
-        ),
-        policy=RetryPolicy(
-            runtime.retry_initial_seconds,
-            runtime.retry_max_seconds,
-            runtime.retry_delays_seconds,
-            in_place=in_key_order,
-        ),
-        dead_letter_limit=dead_letter_limit,
-        destination=destination,
-        identity=Identity(settings.kafka.group_id, __version__),
-        clock=ports.clock,
-        event_sink=ports.events,
-    )
+    intake = IntakeLimits(records=2 * _max_jobs(settings), held_bytes=limits.max_inflight_bytes)
+    partitions = Partitions(limits.partition_window, intake.records)
+    outbox = _outbox(ports, partitions)
+    destination = Destination(settings.topics.results, settings.topics.dead_letters, _retry_topics(settings))
+    reading = JobReading(reader, executor, ports.clock, budget)
     loop = Loop(
         source=ports.source,
-        delivery=delivery,
+        delivery=_delivery(settings, ports, reading, outbox, dead_letter_limit, destination),
         outbox=outbox,
         partitions=partitions,
         limits=intake,
@@ -141,18 +118,11 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
         clock=ports.clock,
         event_sink=ports.events,
         times=LoopTimes(settings.kafka.commit_interval_seconds, runtime.drain_seconds),
-        key_order=KeyOrder() if in_key_order else None,
-    )
-    needs = TopicNeeds(
-        topics.jobs,
-        topics.results,
-        topics.dead_letters,
-        topics.min_result_bytes,
-        returning=(*retry_topics, topics.replay_topic),
+        key_order=KeyOrder() if _in_key_order(settings) else None,
     )
     lifecycle = Lifecycle(
         loop=loop,
-        topics=TopicMonitor(ports.sink, needs, destination, health),
+        topics=TopicMonitor(ports.sink, _topic_needs(settings), destination, health),
         models=ModelMonitor(guard, reader, health),
         dead_letter_limit=dead_letter_limit,
         source=ports.source,
@@ -164,9 +134,61 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     return Worker(lifecycle, health, guard)
 
 
+def _max_jobs(settings: Settings) -> int:
+    return settings.limits.max_jobs or _JOBS_PER_CORE * threads(settings)
+
+
+def _in_key_order(settings: Settings) -> bool:
+    return settings.runtime.ordering == "key"
+
+
+def _delivery(
+    settings: Settings,
+    ports: Ports,
+    reading: JobReading,
+    outbox: Outbox,
+    dead_letter_limit: DeadLetterLimit,
+    destination: Destination,
+) -> Delivery:
+    limits, runtime = settings.limits, settings.runtime
+    return Delivery(
+        reading=reading,
+        isolation=ports.isolation,
+        outbox=outbox,
+        admission=Admission(
+            max_jobs=_max_jobs(settings),
+            max_pixels=limits.max_inflight_pixels,
+            large_from_pixels=limits.large_image_pixels,
+            max_large_jobs=limits.max_large_jobs,
+        ),
+        policy=RetryPolicy(
+            runtime.retry_initial_seconds,
+            runtime.retry_max_seconds,
+            runtime.retry_delays_seconds,
+            in_place=_in_key_order(settings),
+        ),
+        dead_letter_limit=dead_letter_limit,
+        destination=destination,
+        identity=Identity(settings.kafka.group_id, __version__),
+        clock=ports.clock,
+        event_sink=ports.events,
+    )
+
+
+def _topic_needs(settings: Settings) -> TopicNeeds:
+    topics = settings.topics
+    return TopicNeeds(
+        topics.jobs,
+        topics.results,
+        topics.dead_letters,
+        topics.min_result_bytes,
+        returning=(*_retry_topics(settings), topics.replay_topic),
+    )
+
+
 def _retry_topics(settings: Settings) -> tuple[str, ...]:
     """Return the retry topics that are used: none where keys are kept in order, for then jobs wait in place."""
-    return () if settings.runtime.ordering == "key" else settings.topics.retry_topics
+    return () if _in_key_order(settings) else settings.topics.retry_topics
 
 
 def _outbox(ports: Ports, partitions: Partitions) -> Outbox:

@@ -53,7 +53,7 @@ class KafkaSettings(_Section):
     group_id: str = Field(default="labelwire", min_length=1, description="Consumer group of the workers.")
     group_protocol: Literal["auto", "consumer", "classic"] = Field(
         default="auto",
-        description="KIP-848 (`consumer`) or cooperative-sticky (`classic`); `auto` takes the first that the broker has.",
+        description="KIP-848 (`consumer`) or cooperative-sticky (`classic`); `auto`: the first that the broker has.",
     )
     group_instance_id: str | None = Field(
         default=None,
