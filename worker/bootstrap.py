@@ -282,7 +282,7 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
     isolation = make_isolation(settings, clock, event_sink)
     sink = KafkaSink(settings.kafka)
     topics, runtime = settings.topics, settings.runtime
-    retry_topics = () if runtime.ordering == "key" else topics.retry_topics
+    retry_topics = _retry_topics(settings)
     source = KafkaSource(
         settings.kafka,
         [topics.jobs, *retry_topics, topics.replay_topic],
