@@ -23,5 +23,5 @@ def test_an_option_of_the_classic_protocol_needs_that_protocol(group_protocol: s
     if taken:
         validate_options(settings)
         return
-    with pytest.raises(SettingsError, match="session.timeout.ms"):
+    with pytest.raises(SettingsError, match=r"session\.timeout\.ms"):
         validate_options(settings)

@@ -7,7 +7,7 @@ Errors of librdkafka leave this module as BrokerError.
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -93,15 +93,21 @@ class _Delivery:
 class TopicReader:
     """Reads all partitions of some topics, from their beginning and on; a context manager.
 
-    The topics must exist when it is made. Raises BrokerError.
+    The topics must exist when it is made. Of transactions it reads those that were committed, or with
+    `read_uncommitted` all. Raises BrokerError.
     """
 
     def __init__(
-        self, bootstrap_servers: str, topics: Iterable[str], client_options: Mapping[str, str] | None = None
+        self,
+        bootstrap_servers: str,
+        topics: Iterable[str],
+        client_options: Mapping[str, str] | None = None,
+        *,
+        isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed",
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = tuple(topics)
-        self._options = dict(client_options or {})
+        self._options = {**(client_options or {}), "isolation.level": isolation_level}
         self._consumer = self._assigned()
 
     def poll(self, timeout_seconds: float) -> Record | None:

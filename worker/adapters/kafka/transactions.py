@@ -112,7 +112,7 @@ class KafkaTransactions:
             raise _translated(error.args[0]) from error
         except _EndUnknownError as error:
             self._producer = None
-            if not self._was_committed(points):
+            if not self._is_ready_again() or not self._was_committed(points):
                 raise _unavailable("the transaction's end was not acknowledged") from error
 
     def _ready(self) -> Producer:
@@ -125,6 +125,18 @@ class KafkaTransactions:
             self._producer = producer
         self._must_abort = False
         return self._producer
+
+    def _is_ready_again(self) -> bool:
+        """Make the producer anew, which ends what the last one has left open; False if the worker ends before."""
+        while True:
+            try:
+                self._ready()
+            except KafkaException as error:
+                _LOGGER.warning("Kafka makes no transactional producer, asked again: %s", error.args[0].str())
+                if not self._wait():
+                    return False
+            else:
+                return True
 
     def _write(self, producer: Producer, records: Sequence[OutgoingRecord]) -> None:
         refusals: list[KafkaError] = []
