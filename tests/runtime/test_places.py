@@ -12,7 +12,7 @@ from worker.runtime.admission import Lane
 from worker.runtime.places import LaneShares, Places
 from worker.testing.clock import ManualClock
 
-SHARES = LaneShares(small_per_large=3, patience_seconds=2.0, quiet_seconds=10.0)
+SHARES = LaneShares(small_per_large=3, patience_seconds=2.0, large_in_gaps=2, quiet_seconds=10.0)
 SMALL, LARGE = Lane.SMALL, Lane.LARGE
 
 
@@ -60,18 +60,18 @@ async def test_places_are_given_in_order_and_no_more_than_there_are() -> None:
 async def test_a_large_request_waits_until_nothing_small_is_about() -> None:
     room = Room(8)
     await room.ask(SMALL, "a", "b")
-    await room.ask(LARGE, "L1", "L2")
+    await room.ask(LARGE, "L1", "L2", "L3")
     assert room.begun == ["a", "b"]
     await room.end("a")
     assert room.begun == ["a", "b"]
     await room.end("b")
-    assert room.begun == ["a", "b", "L1"], "one at a time, for small ones were seen lately"
+    assert room.begun == ["a", "b", "L1", "L2"], "few at a time, for small ones were seen lately"
     await room.ask(SMALL, "c")
     assert room.begun[-1] == "c", "a small one never waits for a large one's place"
-    await room.end("L1")
+    await room.end("L1", "L2")
     assert room.begun[-1] == "c"
     await room.end("c")
-    assert room.begun[-1] == "L2"
+    assert room.begun[-1] == "L3"
 
 
 async def test_the_large_lane_has_every_place_once_it_is_quiet() -> None:
@@ -79,7 +79,7 @@ async def test_the_large_lane_has_every_place_once_it_is_quiet() -> None:
     await room.ask(SMALL, "a")
     await room.end("a")
     await room.ask(LARGE, "L1", "L2", "L3", "L4")
-    assert room.begun == ["a", "L1"]
+    assert room.begun == ["a", "L1", "L2"]
     room.clock.advance(SHARES.quiet_seconds)
     await room.end("L1")
     assert room.begun == ["a", "L1", "L2", "L3", "L4"]

@@ -1,10 +1,11 @@
 """Who may send a request now: places under the in-flight limit, for two lanes.
 
 Invariants: within a lane places are given in the order in which they were asked for; never more than the limit are
-taken; while small requests are about, at most one large one is under way, and it begins only when no small one is
-waiting or under way, unless the large lane has waited for its share. A place that is not used is given back.
+taken; while small requests wait or are under way no large one begins, unless the large lane has waited for its share,
+and then one alone; in the gaps between small ones few large ones are under way. A place that is not used is given back.
 
-A request is not preemptible, so a large one that has begun delays every small one behind it by its whole length.
+A request is not preemptible, so a large one that has begun delays every small one behind it by its whole length. The
+shares were chosen by simulation: docs/adr/0003-overload.md.
 """
 
 import asyncio
@@ -22,12 +23,14 @@ from worker.runtime.admission import Lane
 class LaneShares:
     """What the large lane gets.
 
-    It gets one request for every `small_per_large` small ones, and one after `patience_seconds` without any. Once no
-    small request has been seen for `quiet_seconds` it gets every place.
+    It gets one request for every `small_per_large` small ones, and one after `patience_seconds` without any. While no
+    small request waits or is under way it has up to `large_in_gaps` under way, and once none has been seen for
+    `quiet_seconds` it gets every place.
     """
 
-    small_per_large: int = 12
-    patience_seconds: float = 2.0
+    small_per_large: int = 16
+    patience_seconds: float = 4.0
+    large_in_gaps: int = 2
     quiet_seconds: float = 10.0
 
 
@@ -103,9 +106,9 @@ class Places:
     def _large_may_go(self) -> bool:
         if not self.small_about:
             return True
-        if self._in_flight[Lane.LARGE]:
-            return False
-        return not (self._in_flight[Lane.SMALL] or self._waiting[Lane.SMALL]) or self._has_waited_enough()
+        if not (self._in_flight[Lane.SMALL] or self._waiting[Lane.SMALL]):
+            return self._in_flight[Lane.LARGE] < self._shares.large_in_gaps
+        return not self._in_flight[Lane.LARGE] and self._has_waited_enough()
 
     def _has_waited_enough(self) -> bool:
         waited_seconds = self._clock.monotonic() - self._large_turn_at
