@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.runtime.parts import BLANK, LETTERS, PICTURE, PNG, RESULTS, RETRIES, Parts, in_hand, record
+from tests.runtime.parts import BLANK, JOBS, LETTERS, PICTURE, PNG, RESULTS, RETRIES, Parts, in_hand, record
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import JobDeadLettered, JobFinished, JobRetried
 from worker.domain.headers import DerivedHeaders
@@ -170,6 +170,17 @@ async def test_a_retry_topic_that_does_not_take_a_record_lets_it_wait_in_place(p
     assert LabelText.model_validate_json(parts.results()[0].value or b"").attempt == 2
     assert parts.letters() == []
     assert any(seconds >= 5 for seconds in parts.clock.slept)
+
+
+async def test_a_json_job_keeps_its_id_as_a_retry_and_as_a_dead_letter(parts: Parts) -> None:
+    picture = base64.b64encode(PICTURE).decode()
+    parts.backend.fail(FAILED)
+    await parts.deliver(record(json.dumps({"job_id": "mine", "image_base64": picture}).encode(), JSON))
+    (retried,) = parts.broker.records(RETRIES[0])
+    await parts.deliver(record(b'{"job_id": "mine too", "image_uri": "s3://a/b"}', JSON, offset=1))
+    await parts.deliver(record(b'{"job_id": "no job"', JSON, offset=2))
+    letters = parts.letters()
+    assert [one.header("labelwire.job-id") for one in (retried, *letters)] == ["mine", "mine too", f"{JOBS}/0/2"]
 
 
 async def test_where_keys_are_in_order_a_job_is_tried_again_in_place(parts: Parts) -> None:

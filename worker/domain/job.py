@@ -5,6 +5,7 @@ Invariant: `parse_job` raises nothing but JobError, whatever the bytes.
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -65,12 +66,20 @@ def job_id_of(record: Record) -> str:
     return derived.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
 
 
+def job_id_within(record: Record) -> str:
+    """Return the record's job id as `parse_job` has it, looking into a JSON value, whether or not it is a job."""
+    if _content_type(record) == JSON_TYPE:
+        with contextlib.suppress(ValidationError):
+            return _JobDocument.model_validate_json(record.value or b"").job_id or job_id_of(record)
+    return job_id_of(record)
+
+
 def parse_job(record: Record) -> LabelJob:
     """Return the job that a record holds.
 
     Raises JobError JOB_INVALID for a body or header that is not a job, URI_FORBIDDEN for one that asks to fetch.
     """
-    content_type = (record.header(CONTENT_TYPE_HEADER) or "").partition(";")[0].strip().lower()
+    content_type = _content_type(record)
     if not record.value:
         raise JobError(ErrorCode.JOB_INVALID, "The record's value is empty; send the picture's bytes or a JSON job.")
     if content_type.startswith("image/"):
@@ -82,6 +91,10 @@ def parse_job(record: Record) -> LabelJob:
         ErrorCode.JOB_INVALID,
         f"The header content-type is {content_type[:80]!r}; send image/jpeg (or another image type) or {JSON_TYPE}.",
     )
+
+
+def _content_type(record: Record) -> str:
+    return (record.header(CONTENT_TYPE_HEADER) or "").partition(";")[0].strip().lower()
 
 
 def _parse_document(value: bytes) -> _JobDocument:

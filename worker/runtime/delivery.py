@@ -14,7 +14,7 @@ from worker.domain import events
 from worker.domain.dead_letter import Failure, dead_letter, raised_at
 from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
 from worker.domain.headers import DerivedHeaders
-from worker.domain.job import job_id_of
+from worker.domain.job import job_id_of, job_id_within
 from worker.domain.outcome import Completed, DeadLettered, Outcome, Retried
 from worker.domain.records import Coordinate, OutgoingRecord, Record
 from worker.domain.result import LabelText
@@ -168,7 +168,7 @@ class Delivery:
 
     async def _retry_later(self, job: JobInHand, error: JobError, history: "_History", decision: RetryLater) -> Outcome:
         job.working = True
-        topic, job_id = self._destination.retries[decision.level - 1], job_id_of(job.record)
+        topic, job_id = self._destination.retries[decision.level - 1], job_id_within(job.record)
         again = retry_record(
             job.record,
             topic,
@@ -192,7 +192,7 @@ class Delivery:
         job.working = True
         failure = Failure(
             error=error,
-            job_id=job_id_of(job.record),
+            job_id=job_id_within(job.record),
             attempt=history.attempt,
             first_failed_at_ms=history.first_failed_at_ms,
             failed_at_ms=self._clock.epoch_ms(),
