@@ -2,17 +2,13 @@
 """Runs of the simulation: `python -m tests.simulation --seeds 10000`, or one with its trace: `--seed N`."""
 
 import argparse
-import gc
-import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
 
+from tests.simulation.many import run_many
 from tests.simulation.world import simulate
 from worker.reporting.progress import counted
-
-_CHUNK = 20
 
 
 def main() -> int:
@@ -39,31 +35,16 @@ def _replay(seed: int) -> int:
 def _run_all(seeds: range, jobs: int) -> int:
     started, failed, virtual_seconds = time.monotonic(), 0, 0.0
     with counted("seeds", len(seeds)) as advance:
-        for seed, failures, seconds in _outcomes(seeds, jobs):
+        for outcome in run_many(seeds, jobs):
             advance()
-            virtual_seconds += seconds
-            if failures:
+            virtual_seconds += outcome.virtual_seconds
+            if outcome.failures:
                 failed += 1
-                print(
-                    f"seed {seed}: {failures[0]}\n  see it with: python -m tests.simulation --seed {seed}", flush=True
-                )
-    print(
-        f"{len(seeds)} seeds, {failed} failed; {virtual_seconds / 3600:.1f} simulated hours"
-        f" in {time.monotonic() - started:.0f} seconds"
-    )
+                print(f"seed {outcome.seed}: {outcome.failures[0]}", flush=True)
+                print(f"  see it with: python -m tests.simulation --seed {outcome.seed}", flush=True)
+    seconds = time.monotonic() - started
+    print(f"{len(seeds)} seeds, {failed} failed; {virtual_seconds / 3600:.1f} simulated hours in {seconds:.0f} seconds")
     return 1 if failed else 0
-
-
-def _outcomes(seeds: range, jobs: int) -> Iterator[tuple[int, tuple[str, ...], float]]:
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=gc.disable) as pool:
-        yield from pool.imap_unordered(_outcome, seeds, chunksize=_CHUNK)
-
-
-def _outcome(seed: int) -> tuple[int, tuple[str, ...], float]:
-    verdict = simulate(seed)
-    if seed % _CHUNK == 0:
-        gc.collect()
-    return seed, verdict.failures, verdict.virtual_seconds
 
 
 if __name__ == "__main__":
