@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,12 @@ class ScriptedProducer(Producer):
         super().commit_transaction(timeout)
         self.script.happen("after the end")
 
+    def send_offsets_to_transaction(self, *arguments: Any) -> None:  # noqa: ANN401 - as they come
+        if self.script.hangs.is_set():
+            self.script.hangs.clear()
+            self.script.released.wait(60)
+        super().send_offsets_to_transaction(*arguments)
+
     script: "Script"
 
 
@@ -48,6 +55,8 @@ class Script:
     def __init__(self) -> None:
         self.failures: dict[str, KafkaError] = {}
         self.made: list[dict[str, Any]] = []
+        self.hangs = threading.Event()
+        self.released = threading.Event()
 
     def happen(self, when: str) -> None:
         error = self.failures.pop(when, None)
@@ -151,6 +160,21 @@ async def test_a_producer_that_failed_for_good_is_made_anew(
         assert raised.value.code is ErrorCode.BROKER_UNAVAILABLE
         await committed(sink, broker, topic, 3)
         assert await values(broker, topic, 2) == [b"1", b"3"]
+    assert len(script.made) == 2
+
+
+async def test_a_producer_that_hangs_is_made_anew_and_fenced(broker: Kafka, script: Script, topic: str) -> None:
+    async with writer(broker, script) as sink:
+        await committed(sink, broker, topic, 1)
+        script.hangs.set()
+        with pytest.raises(JobError) as raised:
+            await committed(sink, broker, topic, 2)
+        assert raised.value.code is ErrorCode.BROKER_UNAVAILABLE
+        await committed(sink, broker, topic, 3)
+        script.released.set()
+        await committed(sink, broker, topic, 4)
+        assert await values(broker, topic, 3) == [b"1", b"3", b"4"]
+        assert await broker.committed(0) == CommitPoint(4, "map")
     assert len(script.made) == 2
 
 

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.commits import kafka_offsets
+from worker.adapters.kafka.hanging import HangsError, call_within
 from worker.adapters.kafka.membership import consumer_options
 from worker.adapters.kafka.positions import Positions
 from worker.adapters.kafka.sink import producer_options, too_large
@@ -29,6 +30,7 @@ from worker.settings import KafkaSettings
 
 _LOGGER = logging.getLogger(__name__)
 _ANSWER_SECONDS = 5.0
+_HANGS_SECONDS = 1.5 * _ANSWER_SECONDS
 _ASK_AGAIN_SECONDS = 0.5
 _FULL_QUEUE_SECONDS = 0.05
 
@@ -104,12 +106,18 @@ class KafkaTransactions:
             producer.begin_transaction()
             self._must_abort = True
             self._write(producer, records)
-            producer.send_offsets_to_transaction(kafka_offsets(points), metadata, _ANSWER_SECONDS)
+            offsets = kafka_offsets(points)
+            call_within(_HANGS_SECONDS, producer.send_offsets_to_transaction, offsets, metadata, _ANSWER_SECONDS)
             self._end(producer)
             self._must_abort = False
         except KafkaException as error:
             self._failed(error.args[0])
             raise _translated(error.args[0]) from error
+        except HangsError as error:
+            # Its successor, which has its name, fences it and ends what it has left open.
+            _LOGGER.warning("The transactional producer hangs and is made anew: the group's coordinator did not answer")
+            self._producer = None
+            raise _unavailable("the group's coordinator did not answer") from error
         except _EndUnknownError as error:
             self._producer = None
             if not self._is_ready_again() or not self._was_committed(points):

@@ -1,0 +1,39 @@
+"""Calls of librdkafka that may never return.
+
+`send_offsets_to_transaction` does not look at its timeout while the group's coordinator cannot be reached
+(librdkafka issue 5456, seen with 2.16): where a connection is reset at the wrong moment it waits for ever.
+"""
+
+import threading
+from collections.abc import Callable
+
+
+class HangsError(Exception):
+    """A call did not return in time. It may return yet, on a thread that nobody waits for."""
+
+
+def call_within(seconds: float, call: Callable[..., object], *arguments: object) -> None:
+    """Make a call on a thread of its own, and return when it does. Raises what it raises, and HangsError."""
+    made = _Call(call, arguments)
+    # A daemon, so that a call that never returns does not keep the process.
+    thread = threading.Thread(target=made.make, name="kafka-call", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise HangsError
+    if made.failure is not None:
+        raise made.failure
+
+
+class _Call:
+    def __init__(self, call: Callable[..., object], arguments: tuple[object, ...]) -> None:
+        self._call = call
+        self._arguments = arguments
+        self.failure: BaseException | None = None
+
+    def make(self) -> None:
+        """Make it, and keep what it raises."""
+        try:
+            self._call(*self._arguments)
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            self.failure = error
