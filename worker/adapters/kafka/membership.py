@@ -76,7 +76,7 @@ class Membership:
 
 
 def is_fatal(error: KafkaError) -> bool:
-    """Say whether a consumer's error ends its membership."""
+    """Say whether an error ends its client, a consumer with its membership or a producer."""
     return bool(error.fatal()) or error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's own name
 
 

@@ -1,17 +1,21 @@
 """A producer as a `RecordSink`: each `send` returns when all in-sync replicas have the record.
 
-Invariant: a record is reported as acknowledged only by its own delivery report without an error.
+Invariants: a record is reported as acknowledged only by its own delivery report without an error; a producer that has
+failed for good is replaced, and what was under way with it fails.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from worker.adapters.kafka.admin import describe_cluster
+from worker.adapters.kafka.membership import is_fatal
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, OutgoingRecord
 from worker.settings import MEBIBYTE, KafkaSettings
@@ -29,9 +33,11 @@ _BATCH_BYTES = 16 * 1024
 class KafkaSink:
     """Writes records with an idempotent producer."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, make_producer: Callable[[dict[str, Any]], Producer] = Producer) -> None:
         self._settings = settings
-        self._producer = Producer(producer_options(settings))
+        self._make_producer = make_producer
+        self._producer = make_producer(producer_options(settings))
+        self._failed: Producer | None = None
         self._closing = threading.Event()
         # Delivery reports come on the thread that polls.
         self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
@@ -54,13 +60,13 @@ class KafkaSink:
 
     def _produced(self, record: OutgoingRecord, report: Any) -> bool:  # noqa: ANN401 - librdkafka's callback
         """Hand the record to librdkafka; False if its queue is full."""
+        producer = self._producer
         try:
-            self._producer.produce(
-                record.topic, record.value, record.key, headers=list(record.headers), on_delivery=report
-            )
+            producer.produce(record.topic, record.value, record.key, headers=list(record.headers), on_delivery=report)
         except BufferError:
             return False
         except KafkaException as error:
+            self._note(producer, error.args[0])
             raise _job_error(error.args[0], record.topic) from error
         return True
 
@@ -78,7 +84,27 @@ class KafkaSink:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(_POLL_SECONDS)
+            try:
+                self._producer.poll(_POLL_SECONDS)
+            except KafkaException as error:  # librdkafka's way to say that a producer has failed for good
+                self._note(self._producer, error.args[0])
+            if self._failed is self._producer:
+                self._replace(self._producer)
+
+    def _note(self, producer: Producer, error: KafkaError) -> None:
+        if is_fatal(error):
+            _LOGGER.warning("The producer has failed and is made anew: %s", error.str())
+            self._failed = producer
+
+    def _replace(self, failed: Producer) -> None:
+        """Make the producer anew, then let all fail that was under way with the old one; its senders send again."""
+        self._producer = self._make_producer(producer_options(self._settings))
+        failed.purge()
+        # Each report may bring the failure up again, instead of what it reports.
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while len(failed) and time.monotonic() < deadline:
+            with contextlib.suppress(KafkaException):
+                failed.poll(_POLL_SECONDS)
 
 
 def producer_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -92,6 +118,9 @@ def producer_options(settings: KafkaSettings) -> dict[str, Any]:
         **{name: value for name, value in settings.client_options().items() if not name.startswith("group.")},
         "bootstrap.servers": settings.bootstrap_servers,
         "enable.idempotence": True,
+        # With more, a batch that the broker refuses for the moment may be overtaken by the next one; where this
+        # producer is new to the partition the broker takes that, and librdkafka counts the first one as written, too.
+        "max.in.flight.requests.per.connection": 1,
         "acks": "all",
         "logger": _LOGGER,
     }
