@@ -54,17 +54,16 @@ class RetryPolicy:
     def decide(self, error: JobError, attempt: int, draw: float, *, others_fail: bool = False) -> Decision:
         """Say what follows attempt number `attempt` (from 1); `draw` is uniform in [0, 1).
 
-        Where `others_fail` as well, and none succeeds, the cause is the server's: no job is given up for that, and the
-        last delay is waited again.
+        Where `others_fail` as well, and none succeeds, the cause may be the server's: the last delay is waited again,
+        as often as there are delays. An outage uses no attempts up (the circuits hold them back), but jobs that fail
+        on their own account could otherwise excuse each other for ever.
         """
         if error.disposition is Disposition.PERMANENT:
             return GiveUp()
         if error.disposition is Disposition.SYSTEMIC:
             return self.back_off(attempt, draw)
-        if attempt > len(self.delays_seconds) and not others_fail:
+        if attempt > (2 if others_fail else 1) * len(self.delays_seconds):
             return GiveUp()
-        if not self.delays_seconds:
-            return self.back_off(attempt, draw)
         level = min(attempt, len(self.delays_seconds))
         seconds = self.delays_seconds[level - 1] * (1 + _LONGEST_JITTER * draw)
         return Delay(seconds) if self.in_place else RetryLater(level, seconds)

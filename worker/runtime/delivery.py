@@ -154,8 +154,9 @@ class Delivery:
             except JobError:  # the retry topic does not take a record of this size: it waits here
                 decision = Delay(decision.seconds)
         if isinstance(decision, Delay):
-            await self._wait(job, error, history.attempt, decision.seconds)
-            history.begin_again(error)
+            attempt = history.attempt
+            history.begin_again(error, self._clock.epoch_ms())
+            await self._wait(job, error, attempt, decision.seconds)
             return None
         await self._give_up(job, error, history)
         return DeadLettered(error)
@@ -270,8 +271,8 @@ class Delivery:
 class _History:
     """How a record has failed so far.
 
-    `attempts_made` counts those before this one; systemic failures are none. `failed_before_at_ms` is when an attempt
-    of the job last failed before this record came: a retry was written then.
+    `attempts_made` counts those before this one; systemic failures are none. `failed_before_at_ms` is when the
+    attempt before this one failed; a retry was written then.
     """
 
     origin: Coordinate
@@ -305,9 +306,11 @@ class _History:
         """Return how often such an error has been met."""
         return self.systemic_failures if error.disposition is Disposition.SYSTEMIC else self.attempt
 
-    def begin_again(self, error: JobError) -> None:
+    def begin_again(self, error: JobError, now_ms: int) -> None:
         """Count the attempt that ended with this error, if it is one."""
-        self.attempts_made += error.disposition is not Disposition.SYSTEMIC
+        if error.disposition is not Disposition.SYSTEMIC:
+            self.attempts_made += 1
+            self.failed_before_at_ms = now_ms
 
 
 def _draw() -> float:
