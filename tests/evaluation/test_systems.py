@@ -132,15 +132,12 @@ def test_the_worker_is_started_as_the_configuration_says(monkeypatch: pytest.Mon
     monkeypatch.setenv("LANG", "C")
     configuration = WorkerConfiguration(overrides={"LABELWIRE_PIPELINE__DETECTION_LONG_SIDE": "1280"})
 
-    system = labelwire_system(
-        "lw", "Labelwire", configuration, Surroundings("broker:1", "classic", "triton:2", 42, 8099)
-    )
+    system = labelwire_system("lw", "Labelwire", configuration, Surroundings("broker:1", "triton:2", 42, 8099))
 
     own = {name: value for name, value in system.environment.items() if name.startswith("LABELWIRE_")}
     assert own == {
         "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS": "broker:1",
         "LABELWIRE_KAFKA__GROUP_ID": "lw",
-        "LABELWIRE_KAFKA__GROUP_PROTOCOL": "classic",
         "LABELWIRE_TOPICS__JOBS": "lw-images",
         "LABELWIRE_TOPICS__RESULTS": "lw-text",
         "LABELWIRE_TOPICS__DEAD_LETTERS": "lw-images.dlq",

@@ -69,13 +69,12 @@ class WorkerConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a system finds: the broker and its group protocol, the Triton server it shall use and that server's process.
+    """What a system finds: the broker, the Triton server it shall use and that server's process.
 
     `free_port` is a local port on which the system may answer probes.
     """
 
     bootstrap_servers: str
-    group_protocol: str
     triton_url: str
     triton_pid: int
     free_port: int
@@ -90,7 +89,6 @@ def labelwire_system(
     places = {
         "KAFKA__BOOTSTRAP_SERVERS": around.bootstrap_servers,
         "KAFKA__GROUP_ID": name,
-        "KAFKA__GROUP_PROTOCOL": around.group_protocol,
         "TOPICS__JOBS": topics.jobs,
         "TOPICS__RESULTS": topics.results,
         "TOPICS__DEAD_LETTERS": topics.dead_letters or "",

@@ -79,7 +79,7 @@ def triton(configuration: WorkerConfiguration, folder: Path) -> Iterator[TritonS
 
 def surroundings(kafka: Broker, server: TritonServer) -> Surroundings:
     """Return what a worker finds."""
-    return Surroundings(kafka.bootstrap_servers, kafka.group_protocol, server.grpc_url, server.pid, free_ports(1)[0])
+    return Surroundings(kafka.bootstrap_servers, server.grpc_url, server.pid, free_ports(1)[0])
 
 
 def launch(argv: Sequence[str], environment: Mapping[str, str], log_path: Path) -> SupervisedProcess:

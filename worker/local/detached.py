@@ -54,12 +54,10 @@ class Addresses(BaseModel):
 
     def exports(self) -> list[str]:
         """Give the lines that point a worker of this shell to the stack."""
-        lines = [
+        return [
             f"export LABELWIRE_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers}",
             f"export LABELWIRE_TRITON__URL={self.triton_grpc_url}",
         ]
-        # The mock cluster has no other protocol.
-        return lines if self.kafka_kind == "kafka" else [*lines, "export LABELWIRE_KAFKA__GROUP_PROTOCOL=classic"]
 
 
 class State(BaseModel):

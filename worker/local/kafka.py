@@ -67,10 +67,6 @@ class Broker(Protocol):
         """`kafka` or `mock`."""
 
     @property
-    def group_protocol(self) -> str:
-        """The group protocol that it has: `consumer` (KIP-848) or `classic`."""
-
-    @property
     def bootstrap_servers(self) -> str:
         """Host and port."""
 
@@ -118,11 +114,6 @@ class KafkaServer:
     def kind(self) -> str:
         """`kafka`: a real broker."""
         return "kafka"
-
-    @property
-    def group_protocol(self) -> str:
-        """KIP-848."""
-        return "consumer"
 
     @property
     def bootstrap_servers(self) -> str:
@@ -241,11 +232,6 @@ class MockKafka:
     def kind(self) -> str:
         """`mock`: nothing is kept."""
         return "mock"
-
-    @property
-    def group_protocol(self) -> str:
-        """The older protocol."""
-        return "classic"
 
     @property
     def bootstrap_servers(self) -> str:
