@@ -92,6 +92,7 @@ async def test_a_transaction_with_a_record_that_is_too_large_writes_nothing_and_
             await sink.commit(results(topic, b"1", large, b"2"), {partition(broker, 0): CommitPoint(3)})
         assert raised.value.code is ErrorCode.RESULT_TOO_LARGE
         assert await broker.committed(0) is None
+        # By the key in the same partition as the one that was refused.
         await sink.commit(results(topic, b"3"), {partition(broker, 0): CommitPoint(1)})
         assert await values(broker, topic, 1) == [b"3"]
         assert await broker.committed(0) == CommitPoint(1)

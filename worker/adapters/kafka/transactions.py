@@ -181,15 +181,17 @@ class KafkaTransactions:
         """Leave no transaction open, now or before the next one."""
         if self._producer is None:
             return
-        if not error.fatal():
+        # What was refused for its size leaves a hole in the numbers, over which the next transaction would stumble.
+        is_worn = too_large(error)
+        if self._must_abort and not error.fatal():
             try:
-                if self._must_abort:
-                    self._producer.abort_transaction(_ANSWER_SECONDS)
+                self._producer.abort_transaction(_ANSWER_SECONDS)
                 self._must_abort = False
             except KafkaException as failure:
                 error = failure.args[0]
         if error.fatal():
             _LOGGER.warning("The transactional producer has failed and is made anew: %s", error.str())
+        if error.fatal() or is_worn:
             self._producer = None
             self._must_abort = False
 
