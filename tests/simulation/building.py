@@ -8,7 +8,14 @@ import numpy as np
 
 from tests.simulation.jobs import LARGE_FROM_PIXELS, MAX_IMAGE_PIXELS, is_poison
 from tests.simulation.judge import Judge
-from tests.simulation.ports import SimulatedBackend, SimulatedEvents, SimulatedExecutor, SimulatedSink, Weather
+from tests.simulation.ports import (
+    SimulatedBackend,
+    SimulatedEvents,
+    SimulatedExecutor,
+    SimulatedSink,
+    SimulatedTransactions,
+    Weather,
+)
 from tests.simulation.scenario import Tuning
 from tests.simulation.trace import Trace
 from worker.bootstrap import Ports, Worker, build, make_reader
@@ -25,6 +32,7 @@ from worker.testing.broker import MemoryBroker
 from worker.testing.isolation import FakeIsolation
 from worker.testing.sink import MemorySink
 from worker.testing.source import MemorySource
+from worker.testing.transactions import MemoryTransactions
 from worker.testing.virtual_time import VirtualClock, VirtualTimeLoop
 
 TOPICS = TopicSettings(min_result_bytes=1024)
@@ -60,6 +68,7 @@ def settings_of(tuning: Tuning) -> Settings:
         topics=TOPICS,
         limits=limits.model_copy(update={"max_inflight_pixels": tuning.max_inflight_pixels}),
         runtime=RuntimeSettings(
+            delivery="exactly-once" if tuning.exactly_once else "at-least-once",
             ordering="key" if tuning.key_order else "unordered",
             attempt_seconds=tuning.attempt_seconds,
             retry_initial_seconds=tuning.retry_initial_seconds,
@@ -84,6 +93,7 @@ def build_worker(doors: Doors, source: MemorySource) -> Worker:
     apart = SimulatedExecutor(doors.name, doors.loop, doors.weather, doors.judge, None)
     reader = make_reader(settings, backend, apart, clock, pipeline)
     reading = JobReading(reader, apart, clock, AttemptBudget(tuning.attempt_seconds))
+    transactions = MemoryTransactions(doors.broker, source) if tuning.exactly_once else None
     ports = Ports(
         source=source,
         sink=SimulatedSink(doors.name, memory, doors.weather, doors.judge, doors.trace),
@@ -91,6 +101,8 @@ def build_worker(doors: Doors, source: MemorySource) -> Worker:
         isolation=FakeIsolation(reading.read, deadly=is_poison),
         clock=clock,
         events=SimulatedEvents(doors.name, doors.judge, doors.trace),
+        transactions=transactions
+        and SimulatedTransactions(doors.name, transactions, doors.weather, doors.judge, doors.trace),
     )
     return build(settings, ports, executor, pipeline)
 

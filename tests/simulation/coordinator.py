@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
 
-from tests.simulation.judge import Judge
+from tests.simulation.judge import SPOILT, Judge
 from tests.simulation.member import CONSUMED, Member
 from tests.simulation.scenario import Tuning
 from tests.simulation.trace import Trace
@@ -114,7 +114,7 @@ class Coordinator:
     def _hand_over(self, member: Member, partition: TopicPartition) -> None:
         point = self._broker.committed.get((GROUP, partition), CommitPoint(0))
         if self._garbles() and point.metadata:
-            self._judge.excuse("the metadata was spoilt")
+            self._judge.excuse(SPOILT)
             point = CommitPoint(point.offset, self._spoilt(point.metadata))
             dict.__setitem__(self._broker.committed, (GROUP, partition), point)
         self._trace.note("coordinator", "assigns", member.name, partition, point)

@@ -13,10 +13,11 @@ from tests.simulation.scenario import Tuning
 from tests.simulation.trace import Trace
 from worker.domain import events
 from worker.domain.errors import ErrorCode, JobError, Stage
-from worker.domain.records import ClusterDescription, OutgoingRecord, Record
-from worker.ports import ModelDescription, Tensor
+from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, Record, TopicPartition
+from worker.ports import FencedError, ModelDescription, Tensor
 from worker.testing.backend import FakeBackend
 from worker.testing.sink import MemorySink
+from worker.testing.transactions import MemoryTransactions
 from worker.testing.virtual_time import VirtualExecutor, VirtualTimeLoop
 
 _SHOWN = (
@@ -108,6 +109,47 @@ class SimulatedSink:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # whoever sent it may be gone
+
+    async def describe(self, topics: Collection[str]) -> ClusterDescription:
+        """Describe topics. Raises BrokerError while the broker is away."""
+        await asyncio.sleep(self._weather.draw(0.01))
+        return await self._inner.describe(topics)
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class SimulatedTransactions:
+    """A `TransactionalSink` whose transactions take time, and are refused in bad weather.
+
+    A transaction is under way by itself: it may come to be where whoever began it has been stopped meanwhile.
+    """
+
+    def __init__(self, name: str, inner: MemoryTransactions, weather: Weather, judge: Judge, trace: Trace) -> None:
+        self._name = name
+        self._inner = inner
+        self._weather = weather
+        self._judge = judge
+        self._trace = trace
+
+    async def commit(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Write all, or nothing. Raises JobError and FencedError."""
+        for record in records:
+            self._judge.sending(self._name, record)
+        await asyncio.shield(asyncio.get_running_loop().create_task(self._carry(records, points)))
+
+    async def _carry(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
+        weather = self._weather
+        await asyncio.sleep(weather.draw(weather.ack_seconds) / 2)
+        if weather.happens(weather.sends_refused):
+            self._trace.note(self._name, "aborted", *points)
+            raise JobError(ErrorCode.BROKER_UNAVAILABLE, "The transaction was aborted.", stage=Stage.PUBLISH)
+        try:
+            await self._inner.commit(records, points)
+        except FencedError:
+            self._trace.note(self._name, "fenced", *points)
+            raise
+        await asyncio.sleep(weather.draw(weather.ack_seconds) / 2)
 
     async def describe(self, topics: Collection[str]) -> ClusterDescription:
         """Describe topics. Raises BrokerError while the broker is away."""

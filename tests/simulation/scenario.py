@@ -69,6 +69,7 @@ class Tuning:
     whole_pipeline: bool
     limits_told: bool
     key_order: bool
+    exactly_once: bool
     retry_delays_seconds: tuple[float, float, float]
     dead_letters_per_minute: int
 
@@ -123,6 +124,7 @@ def _tuning(chance: random.Random) -> Tuning:
         whole_pipeline=chance.random() < 0.03,
         limits_told=chance.random() < 0.8,
         key_order=chance.random() < 0.25,
+        exactly_once=chance.random() < 0.35,
         retry_delays_seconds=chance.choice([(0.2, 0.5, 1.0), (0.5, 3.0, 8.0)]),
         dead_letters_per_minute=0 if chance.random() < 0.9 else 4,
     )

@@ -20,7 +20,7 @@ from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.testing.backend import FakeBackend
 from worker.testing.broker import MemoryBroker
-from worker.testing.virtual_time import StandstillError, VirtualProcess, VirtualTimeLoop
+from worker.testing.virtual_time import StandstillError, VirtualClock, VirtualProcess, VirtualTimeLoop
 
 _MAX_CALLBACKS = 400_000
 _LOOK_SECONDS = 1.0
@@ -87,8 +87,8 @@ class _Positions(dict[tuple[str, TopicPartition], CommitPoint]):
 class _WatchedBroker(MemoryBroker):
     """A broker that shows the judge what workers write."""
 
-    def __init__(self, judge: Judge) -> None:
-        super().__init__()
+    def __init__(self, judge: Judge, clock: VirtualClock) -> None:
+        super().__init__(clock=clock)
         self.committed = _Positions(judge)
         self._judge = judge
 
@@ -106,7 +106,7 @@ class World:
         self.plan = plan
         self.trace = Trace(loop.time)
         self.judge = Judge(TOPICS, plan.tuning, self.trace)
-        self.broker = _WatchedBroker(self.judge)
+        self.broker = _WatchedBroker(self.judge, VirtualClock(loop))
         self.triton = FakeBackend(buckets=BUCKETS)
         self.members: list[Member] = []
         self.weather = Weather.of(plan.tuning, random.Random(f"weather {plan.seed}"))  # noqa: S311 - dice
@@ -236,16 +236,21 @@ class World:
         return [
             *(f"{at} has no outcome" for at in self.judge.open_jobs),
             *(
-                f"{partition} is committed up to {self._position(partition)} of {self.broker.end(partition)}"
+                f"{partition} is committed up to {self._position(partition)} of {self._end(partition)}"
                 for topic in CONSUMED
                 for partition in self.broker.partitions(topic)
-                if self._position(partition) < self.broker.end(partition)
+                if self._position(partition) < self._end(partition)
             ),
         ]
 
     @property
     def _drained(self) -> bool:
         return not self._remaining
+
+    def _end(self, partition: TopicPartition) -> int:
+        """Return the place after the last record; the end of a transaction may stand behind that."""
+        records = self.broker.read(partition, 0, self.broker.end(partition))
+        return records[-1].coordinate.offset + 1 if records else 0
 
     def _position(self, partition: TopicPartition) -> int:
         point = self.broker.committed.get((GROUP, partition))
