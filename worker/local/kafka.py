@@ -22,7 +22,8 @@ MAX_RECORD_BYTES = 68 * 1024 * 1024
 _HEAP_MEBIBYTES = 512
 _POLL_SECONDS = 0.1
 _SHOWN_LINES = 15
-# A worker that was killed here gives its partitions up after 6 seconds; Kafka's own default is 45.
+# A worker that was killed here gives its partitions up after 6 seconds; Kafka's own default is 45. A broker that was
+# killed is let in again when its own session has ended.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -44,6 +45,8 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
+broker.session.timeout.ms=5000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.consumer.min.session.timeout.ms=3000
 group.consumer.session.timeout.ms=6000
