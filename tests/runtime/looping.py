@@ -13,7 +13,7 @@ from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
 from worker.runtime.loop import PARTITIONS, IntakeLimits, Loop, LoopTimes
 from worker.runtime.ordering import KeyOrder
-from worker.runtime.outbox import DirectOutbox
+from worker.runtime.outbox import DirectOutbox, Outbox
 from worker.runtime.partitions import Partitions
 from worker.testing.broker import MemoryBroker
 from worker.testing.clock import ManualClock
@@ -74,6 +74,7 @@ class Member:
         drain_seconds: float = 1.0,
         takes_at_start: bool = True,
         in_key_order: bool = False,
+        outbox: Outbox | None = None,
     ) -> None:
         self.clock = ManualClock(sleeps_pass=False)
         self.source = MemorySource(broker, [JOBS], takes_at_start=takes_at_start)
@@ -85,7 +86,7 @@ class Member:
         self.loop = Loop(
             source=self.source,
             delivery=self.delivery,
-            outbox=DirectOutbox(MemorySink(broker)),
+            outbox=outbox or DirectOutbox(MemorySink(broker)),
             partitions=Partitions(window, limits.records),
             limits=limits,
             health=self.health,

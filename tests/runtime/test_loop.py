@@ -12,7 +12,9 @@ from worker.domain.offsets import decode_done, encode_metadata, ended_clean
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.runtime.admission import Lane
 from worker.runtime.loop import IntakeLimits
+from worker.runtime.outbox import DirectOutbox
 from worker.testing.broker import MemoryBroker
+from worker.testing.sink import MemorySink
 
 A, B = TopicPartition(JOBS, 0), TopicPartition(JOBS, 1)
 
@@ -338,3 +340,20 @@ async def test_a_large_picture_gives_its_place_back_to_small_ones() -> None:
         member.delivery.job(0).of_lane(Lane.LARGE)
         await settle()
         assert member.delivery.offsets() == [0, 1, 2]
+
+
+class EndlessOutbox(DirectOutbox):
+    """An outbox whose last transaction's end is never known."""
+
+    async def settle(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.timeout(60)
+async def test_beside_a_transaction_whose_end_is_unknown_nothing_is_committed() -> None:
+    broker = filled(1)
+    async with running(Member(broker, outbox=EndlessOutbox(MemorySink(broker)))) as member:
+        member.delivery.finish(0)
+        await settle()
+        await member.source.revoke([A])
+    assert committed(broker) == begun(0)

@@ -22,6 +22,7 @@ from worker.runtime.partitions import Partitions
 PARTITIONS = "partitions"
 _TYPICAL_RECORD_BYTES = 1024 * 1024
 _DRAIN_STEP_SECONDS = 0.1
+_SETTLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ class Loop:
         while (running := self._stop_waiting(ended)) and self._clock.monotonic() < deadline:
             await asyncio.wait(running, timeout=_DRAIN_STEP_SECONDS)
         await self._cancel(running)
-        await self._outbox.settle()
-        points = self._partitions.commit_points(ended, clean_end=True)
+        # Where it is not known what a transaction has committed, nothing may be committed beside it.
+        points = self._partitions.commit_points(ended, clean_end=True) if await self._settled() else {}
         self._forget("revoked", ended)
         return points
 
@@ -169,6 +170,13 @@ class Loop:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    async def _settled(self) -> bool:
+        """Wait for the end of what the outbox has under way, and say whether it is known."""
+        settling = asyncio.ensure_future(self._outbox.settle())
+        known, _ = await asyncio.wait({settling}, timeout=_SETTLE_SECONDS)
+        settling.cancel()
+        return bool(known)
 
     def _forget(self, kind: str, partitions: Collection[TopicPartition]) -> None:
         self._partitions.drop(partitions)

@@ -15,6 +15,7 @@ from typing import Any, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from worker.adapters.kafka.hanging import HangsError, call_within
 from worker.adapters.kafka.sink import producer_options
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
@@ -26,6 +27,7 @@ _ANSWER_SECONDS = 30.0
 _LEAVE_SECONDS = 5.0
 _AGAIN_SECONDS = 0.5
 _FULL_QUEUE_SECONDS = 0.5
+_HANGS_SECONDS = 150.0  # longer than what is tried again
 _GIVE_UP_SECONDS = 120.0
 # A process that stands still for longer loses its transaction, and is fenced.
 _TRANSACTION_SECONDS = 60.0
@@ -118,8 +120,18 @@ class ReplayWriter:
         for group, points in positions.items():
             offsets = [KafkaPartition(*partition, point.offset, point.metadata) for partition, point in points.items()]
             metadata = self._members[group].consumer_group_metadata()
-            self._settled(self._producer.send_offsets_to_transaction, offsets, metadata, _ANSWER_SECONDS)
+            self._send_offsets(offsets, metadata)
         self._settled(self._producer.commit_transaction, _ANSWER_SECONDS)
+
+    def _send_offsets(self, offsets: list[KafkaPartition], metadata: object) -> None:
+        send = self._producer.send_offsets_to_transaction
+        try:
+            call_within(_HANGS_SECONDS, self._settled, send, offsets, metadata, _ANSWER_SECONDS)
+        except HangsError as error:
+            raise BrokerError(
+                f"Kafka at {self._bootstrap_servers} did not take the replay's positions within {_HANGS_SECONDS:g} s;"
+                " nothing of this step was written, so resume the run."
+            ) from error
 
     def _produce(self, record: OutgoingRecord, partition: int | None) -> None:
         while True:
