@@ -106,7 +106,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     intake = IntakeLimits(records=2 * _max_jobs(settings), held_bytes=limits.max_inflight_bytes)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
-    destination = Destination(settings.topics.results, settings.topics.dead_letters, _retry_topics(settings))
+    destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
     reading = JobReading(reader, executor, ports.clock, budget)
     loop = Loop(
         source=ports.source,
@@ -182,13 +182,8 @@ def _topic_needs(settings: Settings) -> TopicNeeds:
         topics.results,
         topics.dead_letters,
         topics.min_result_bytes,
-        returning=(*_retry_topics(settings), topics.replay_topic),
+        returning=(*topics.retry_topics, topics.replay_topic),
     )
-
-
-def _retry_topics(settings: Settings) -> tuple[str, ...]:
-    """Return the retry topics that are used: none where keys are kept in order, for then jobs wait in place."""
-    return () if _in_key_order(settings) else settings.topics.retry_topics
 
 
 def _outbox(ports: Ports, partitions: Partitions) -> Outbox:
@@ -282,11 +277,11 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
     isolation = make_isolation(settings, clock, event_sink)
     sink = KafkaSink(settings.kafka)
     topics, runtime = settings.topics, settings.runtime
-    retry_topics = _retry_topics(settings)
     source = KafkaSource(
         settings.kafka,
-        [topics.jobs, *retry_topics, topics.replay_topic],
-        delayed_topics=retry_topics,
+        # Also where keys are kept in order and jobs wait in place: an earlier setting may have left some there.
+        [topics.jobs, *topics.retry_topics, topics.replay_topic],
+        delayed_topics=topics.retry_topics,
         # Its jitter makes a delay a little longer than it is set.
         max_delay_seconds=2 * max(runtime.retry_delays_seconds),
         drain_seconds=runtime.drain_seconds,

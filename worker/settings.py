@@ -32,6 +32,8 @@ _RESERVED_CLIENT_OPTIONS = frozenset(
         "enable.idempotence",
         "acks",
         "isolation.level",
+        "max.in.flight",
+        "max.in.flight.requests.per.connection",
         "transactional.id",
     }
 )
