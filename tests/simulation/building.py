@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tests.simulation.jobs import LARGE_FROM_PIXELS, MAX_IMAGE_PIXELS, is_poison
+from tests.simulation.jobs import LARGE_FROM_PIXELS, MAX_IMAGE_PIXELS, TOPICS, is_poison
 from tests.simulation.judge import Judge
 from tests.simulation.ports import (
     SimulatedBackend,
@@ -17,6 +17,7 @@ from tests.simulation.ports import (
     Weather,
 )
 from tests.simulation.scenario import Tuning
+from tests.simulation.source import SimulatedSource
 from tests.simulation.trace import Trace
 from worker.bootstrap import Ports, Worker, build, make_reader
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
@@ -26,16 +27,13 @@ from worker.pipeline.pipeline import PageReading, Pipeline
 from worker.pipeline.read import decode_ctc
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.reading import JobReading
-from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings, TopicSettings
+from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings
 from worker.testing.backend import FakeBackend
 from worker.testing.broker import MemoryBroker
 from worker.testing.isolation import FakeIsolation
 from worker.testing.sink import MemorySink
-from worker.testing.source import MemorySource
 from worker.testing.transactions import MemoryTransactions
 from worker.testing.virtual_time import VirtualClock, VirtualTimeLoop
-
-TOPICS = TopicSettings(min_result_bytes=1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ def settings_of(tuning: Tuning) -> Settings:
     )
 
 
-def build_worker(doors: Doors, source: MemorySource) -> Worker:
+def build_worker(doors: Doors, source: SimulatedSource) -> Worker:
     """Return a worker that is built and not yet running."""
     settings, tuning = doors.settings, doors.tuning
     clock = VirtualClock(doors.loop)
@@ -102,7 +100,7 @@ def build_worker(doors: Doors, source: MemorySource) -> Worker:
         clock=clock,
         events=SimulatedEvents(doors.name, doors.judge, doors.trace),
         transactions=transactions
-        and SimulatedTransactions(doors.name, transactions, doors.weather, doors.judge, doors.trace),
+        and SimulatedTransactions(doors.name, transactions, source.generation, doors.weather, doors.judge, doors.trace),
     )
     return build(settings, ports, executor, pipeline)
 

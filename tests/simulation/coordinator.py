@@ -9,8 +9,9 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from tests.simulation.judge import SPOILT, Judge
-from tests.simulation.member import CONSUMED, Member
+from tests.simulation.member import Member
 from tests.simulation.scenario import Tuning
+from tests.simulation.source import CONSUMED
 from tests.simulation.trace import Trace
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.testing.broker import MemoryBroker

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from tests.simulation.building import TOPICS
+from tests.simulation.jobs import TOPICS
 from tests.simulation.ports import SimulatedSink
 from worker.domain import offsets
 from worker.domain.offsets import OffsetTracker

@@ -10,8 +10,10 @@ import cv2
 
 from worker.domain.errors import ErrorCode
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Headers, Record
+from worker.settings import TopicSettings
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 
+TOPICS = TopicSettings(min_result_bytes=1024)
 EPOCH_MS = 1_700_000_000_000
 LARGE_FROM_PIXELS = 5000
 MAX_IMAGE_PIXELS = 1_000_000

@@ -4,39 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.simulation.building import TOPICS, Doors, build_worker
+from tests.simulation.building import Doors, build_worker
+from tests.simulation.source import SimulatedSource
 from worker.domain.records import TopicPartition
-from worker.ports import SourceListener
-from worker.testing.source import MemorySource
 from worker.testing.virtual_time import VirtualClock, VirtualProcess
-
-CONSUMED = (TOPICS.jobs, *TOPICS.retry_topics, TOPICS.replay_topic)
-
-
-class SimulatedSource(MemorySource):
-    """A member of a group whose coordinator wants to know who comes."""
-
-    def __init__(self, doors: Doors, changed: Callable[[], None]) -> None:
-        super().__init__(
-            doors.broker,
-            CONSUMED,
-            delayed_topics=TOPICS.retry_topics,
-            clock=VirtualClock(doors.loop),
-            takes_at_start=False,
-        )
-        self.joined = False
-        self._changed = changed
-
-    async def start(self, listener: SourceListener) -> None:
-        """Join the group."""
-        await super().start(listener)
-        self.joined = True
-        self._changed()
-
-    async def close(self) -> None:
-        """Leave it."""
-        self.joined = False
-        await super().close()
 
 
 @dataclass(eq=False, slots=True)
@@ -57,7 +28,7 @@ class Member:
     @classmethod
     def start(cls, doors: Doors, process: VirtualProcess, changed: Callable[[], None]) -> "Member":
         """Build a worker and begin its life."""
-        source, stopping = SimulatedSource(doors, changed), asyncio.Event()
+        source, stopping = SimulatedSource(doors.broker, VirtualClock(doors.loop), changed), asyncio.Event()
         worker = build_worker(doors, source)
         return cls(doors.name, process, source, stopping, process.create_task(worker.lifecycle.run(stopping)))
 

@@ -122,12 +122,23 @@ class SimulatedSink:
 class SimulatedTransactions:
     """A `TransactionalSink` whose transactions take time, and are refused in bad weather.
 
-    A transaction is under way by itself: it may come to be where whoever began it has been stopped meanwhile.
+    A transaction is under way by itself: it may come to be where whoever began it has been stopped meanwhile. It
+    belongs to the generation of the group that it was begun in, which `generation` tells: one that ends in a later
+    generation is fenced, even where its partitions have come back to the same member.
     """
 
-    def __init__(self, name: str, inner: MemoryTransactions, weather: Weather, judge: Judge, trace: Trace) -> None:
+    def __init__(
+        self,
+        name: str,
+        inner: MemoryTransactions,
+        generation: Callable[[TopicPartition], int],
+        weather: Weather,
+        judge: Judge,
+        trace: Trace,
+    ) -> None:
         self._name = name
         self._inner = inner
+        self._generation = generation
         self._weather = weather
         self._judge = judge
         self._trace = trace
@@ -139,8 +150,11 @@ class SimulatedTransactions:
         await asyncio.shield(asyncio.get_running_loop().create_task(self._carry(records, points)))
 
     async def _carry(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
-        weather = self._weather
+        weather, generations = self._weather, [self._generation(partition) for partition in points]
         await asyncio.sleep(weather.draw(weather.ack_seconds) / 2)
+        if generations != [self._generation(partition) for partition in points]:
+            self._trace.note(self._name, "fenced", *points)
+            raise FencedError("The group has moved on.")
         if weather.happens(weather.sends_refused):
             self._trace.note(self._name, "aborted", *points)
             raise JobError(ErrorCode.BROKER_UNAVAILABLE, "The transaction was aborted.", stage=Stage.PUBLISH)

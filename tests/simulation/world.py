@@ -7,14 +7,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.simulation.building import TOPICS, Doors, settings_of
+from tests.simulation.building import Doors, settings_of
 from tests.simulation.coordinator import GROUP, Coordinator
 from tests.simulation.faults import FaultScript
-from tests.simulation.jobs import BUCKETS, JOB_LIMIT_BYTES, RESULT_LIMIT_BYTES, Sent, closing_job
+from tests.simulation.jobs import BUCKETS, JOB_LIMIT_BYTES, RESULT_LIMIT_BYTES, TOPICS, Sent, closing_job
 from tests.simulation.judge import Judge
-from tests.simulation.member import CONSUMED, Member
+from tests.simulation.member import Member
 from tests.simulation.ports import Weather
 from tests.simulation.scenario import Scenario, scenario
+from tests.simulation.source import CONSUMED
 from tests.simulation.trace import Trace
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, Record, TopicPartition
