@@ -115,9 +115,8 @@ class MemorySource:
             points[partition] = self._broker.committed.get((self._group_id, partition)) or self._begin(partition)
         marks = await self._told.assigned(points)
         kept = {partition: point for partition, point in points.items() if self._owner(partition) is self}
-        # What cannot be committed at once waits as any other commit.
-        self._pending.update({partition: mark for partition, mark in marks.items() if partition in kept})
-        self._commit_pending()
+        # A mark that comes late could undo what a transaction has committed meanwhile: it comes now or never.
+        self._store({partition: mark for partition, mark in marks.items() if partition in kept})
         self._positions.update({partition: point.offset for partition, point in kept.items()})
         self._wake()
 

@@ -1,6 +1,6 @@
 """What is to be committed, what is on its way, and what was refused.
 
-Invariant: a refused commit is repeated, and never overtakes a newer one of its partition.
+Invariant: a refused commit is repeated, but for marks, and never overtakes a newer one of its partition.
 """
 
 import logging
@@ -71,6 +71,15 @@ class Commits:
                 self.reported(None, consumer.commit(offsets=offsets, asynchronous=False))
         except KafkaException as error:
             self.reported(error.args[0], offsets)
+
+    def mark(self, consumer: Consumer, points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Commit these at once, before anything else of their partitions; never raises.
+
+        A refusal is not made good later: by then a transaction may have committed more, and the next commit says all
+        that a mark does.
+        """
+        self.send(consumer, points, asynchronous=False)
+        self.forget(points)
 
     def reported(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
         """Take librdkafka's report: what was refused is committed again soon, unless something newer was sent."""

@@ -281,7 +281,7 @@ class KafkaSource:
             return
         marks = self._ask(self._listener.assigned(points))
         self._assigned |= points.keys()
-        self._commits.send(consumer, marks, asynchronous=False)
+        self._commits.mark(consumer, marks)
         consumer.incremental_assign([KafkaPartition(*partition, point.offset) for partition, point in points.items()])
 
     def _wait_to_ask_again(self) -> bool:
