@@ -1,16 +1,20 @@
 """Defects, planted in the real classes as a mutation would, to show that the judge finds them."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 from tests.simulation.jobs import TOPICS
 from tests.simulation.ports import SimulatedSink
 from worker.domain import offsets
 from worker.domain.offsets import OffsetTracker
-from worker.domain.records import CommitPoint, OutgoingRecord, TopicPartition
-from worker.runtime.loop import Loop
+from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
+from worker.ports import FencedError
+from worker.runtime.ordering import KeyOrder
 from worker.runtime.partitions import Partitions
+from worker.testing.transactions import MemoryTransactions
+
+_Points = Mapping[TopicPartition, CommitPoint]
 
 
 def _highest_seen(self: OffsetTracker, _still_open: object) -> int | None:
@@ -47,12 +51,21 @@ def _keep_old_trackers(_self: Partitions, _partitions: object) -> None:
 _assign = Partitions.assign
 
 
-def _go_on_where_it_was(self: Partitions, partitions: Mapping[TopicPartition, CommitPoint]) -> object:
+def _go_on_where_it_was(self: Partitions, partitions: _Points) -> object:
     return _assign(self, {partition: point for partition, point in partitions.items() if partition not in self.held})
 
 
-def _stop_nothing(_self: Loop, _partitions: object) -> list[object]:
-    return []
+@asynccontextmanager
+async def _no_turns(_self: KeyOrder, _record: Record) -> AsyncIterator[None]:
+    yield
+
+
+_refusal = MemoryTransactions._refusal  # noqa: SLF001 - what is broken is inside
+
+
+def _fence_nobody(self: MemoryTransactions, records: Sequence[OutgoingRecord], points: _Points) -> Exception | None:
+    error = _refusal(self, records, points)
+    return None if isinstance(error, FencedError) else error
 
 
 DEFECTS: Mapping[str, tuple[tuple[type | object, str, object], ...]] = {
@@ -61,6 +74,8 @@ DEFECTS: Mapping[str, tuple[tuple[type | object, str, object], ...]] = {
     "lose retry records": ((SimulatedSink, "send", _lose_retries),),
     "drop a dead letter that is refused": ((SimulatedSink, "send", _lose_dead_letters_in_bad_weather),),
     "trust any metadata": ((offsets, "_checksum", _trust_any_metadata),),
+    "begin the jobs of a key together": ((KeyOrder, "turn", _no_turns),),
+    "commit transactions of partitions that are another's": ((MemoryTransactions, "_refusal", _fence_nobody),),
     "let completions of an old assignment count": (
         (Partitions, "drop", _keep_old_trackers),
         (Partitions, "assign", _go_on_where_it_was),

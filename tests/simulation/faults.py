@@ -63,8 +63,22 @@ class FaultScript:
 
     # Workers and their partitions.
 
-    def _kill(self, fault: Fault) -> None:
-        self._world.kill(fault.worker, "from outside", away_seconds=fault.lasts_seconds)
+    def _kill(self, fault: Fault) -> Callable[[], None] | None:
+        member = self._there(fault)
+        if member is None:
+            return None
+        kill = partial(self._world.kill, fault.worker, "from outside", away_seconds=fault.lasts_seconds)
+        return self._at_once_or_in_a_send(fault, member, kill)
+
+    def _at_once_or_in_a_send(self, fault: Fault, member: Member, act: Callable[[], object]) -> Callable[[], None]:
+        if fault.share < 1:
+            self._weather.ambushes[member.name] = act
+        else:
+            act()
+        return partial(self._call_off, member)
+
+    def _call_off(self, member: Member) -> None:
+        self._weather.ambushes.pop(member.name, None)
 
     def _stop(self, fault: Fault) -> None:
         member = self._there(fault)
@@ -76,9 +90,18 @@ class FaultScript:
         member = self._there(fault)
         if member is None:
             return None
+        call_off = self._at_once_or_in_a_send(fault, member, partial(self._freeze, member))
+        return partial(self._wake, member, call_off)
+
+    def _freeze(self, member: Member) -> None:
+        self._world.trace.note(member.name, "stands still")
         member.process.freeze()
         self._world.later(self._world.plan.tuning.session_seconds, self._miss, member)
-        return member.process.thaw
+
+    @staticmethod
+    def _wake(member: Member, call_off: Callable[[], None]) -> None:
+        call_off()
+        member.process.thaw()
 
     def _miss(self, member: Member) -> None:
         if member.process.frozen and member.in_group:
@@ -106,9 +129,10 @@ class FaultScript:
         for member in members:
             member.source.refuses_commits = False
 
-    def _garble_metadata(self, _fault: Fault) -> Callable[[], None]:
+    def _garble_metadata(self, fault: Fault) -> Callable[[], None]:
+        """Spoil what is handed over, and see to it that something is."""
         self._weather.metadata_garbled = True
-        self._world.coordinator.changed()
+        self._lose(fault)
         return partial(setattr, self._weather, "metadata_garbled", False)
 
     def _take_broker_away(self, fault: Fault) -> Callable[[], None]:

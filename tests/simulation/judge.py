@@ -32,6 +32,7 @@ class Judge:
         self.jobs: dict[Coordinate, Sent] = {}
         self._outcomes = OutcomeCheck(topics, self.jobs)
         self._closed = False
+        self._of_key: dict[tuple[TopicPartition, bytes | None], list[Coordinate]] = defaultdict(list)
         self._topics = topics
         self._tuning = tuning
         self._trace = trace
@@ -59,6 +60,7 @@ class Judge:
         self.jobs[record.coordinate] = job
         self._outcomes.timestamps[record.coordinate] = record.timestamp_ms
         self._inputs[record.coordinate] = (record.coordinate, 0)
+        self._of_key[record.topic_partition, record.key].append(record.coordinate)
         self._trace.note("producer", "sent", record.coordinate, job.kind)
 
     def written(self, record: Record) -> None:
@@ -100,6 +102,10 @@ class Judge:
         base, done = self._promised.get((worker, partition), (0, ()))
         if offset < base or offset in done:
             self.fail(f"{worker} began {record.coordinate}, which the hand-over had said is done.")
+        if self._tuning.key_order and record.key is not None:
+            for earlier in self._of_key[partition, record.key]:
+                if earlier.offset < offset and self._acknowledged[earlier] < _TERMINAL:
+                    self.fail(f"{worker} began {record.coordinate} before {earlier} of the same key had ended.")
 
     def sending(self, worker: str, record: OutgoingRecord) -> None:
         """A worker begins to write a record."""

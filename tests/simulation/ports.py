@@ -53,6 +53,7 @@ class Weather:
     acks_lost: float = 0.0
     triton: dict[ErrorCode, float] = field(default_factory=dict)
     metadata_garbled: bool = False
+    ambushes: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tuning: Tuning, chance: random.Random) -> "Weather":
@@ -62,6 +63,12 @@ class Weather:
     def draw(self, seconds: float) -> float:
         """Return a time around `seconds`."""
         return seconds * self.chance.uniform(0.5, 1.5)
+
+    def sends(self, worker: str) -> None:
+        """Let happen what waits for a worker to be in the middle of a send."""
+        ambush = self.ambushes.pop(worker, None)
+        if ambush is not None:
+            ambush()
 
     def happens(self, share: float) -> bool:
         """Draw whether something happens that happens so often."""
@@ -94,6 +101,7 @@ class SimulatedSink:
     async def _carry(self, record: OutgoingRecord) -> None:
         weather = self._weather
         await asyncio.sleep(weather.draw(weather.ack_seconds) / 2)
+        weather.sends(self._name)
         if weather.happens(weather.sends_refused):
             self._trace.note(self._name, "refused", record.topic)
             raise JobError(ErrorCode.BROKER_UNAVAILABLE, "The broker did not take it.", stage=Stage.PUBLISH)
@@ -152,6 +160,8 @@ class SimulatedTransactions:
     async def _carry(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
         weather, generations = self._weather, [self._generation(partition) for partition in points]
         await asyncio.sleep(weather.draw(weather.ack_seconds) / 2)
+        weather.sends(self._name)
+        await asyncio.sleep(0)
         if generations != [self._generation(partition) for partition in points]:
             self._trace.note(self._name, "fenced", *points)
             raise FencedError("The group has moved on.")

@@ -21,7 +21,7 @@ _FOREIGN_HEADERS: tuple[Headers, ...] = (
 FAULTS = {
     "kill": 6,
     "stop": 4,
-    "stall": 5,
+    "stall": 9,
     "lose": 4,
     "rebalance": 5,
     "commits-refused": 4,
@@ -158,10 +158,13 @@ def _faults(chance: random.Random, workers: int) -> Iterator[Fault]:
     kinds = chance.sample(list(FAULTS), chance.randint(1, len(FAULTS)))
     weights = [FAULTS[kind] for kind in kinds]
     for _ in range(chance.choice([0, 1, 1, 2, 3, 4, 6, 8])):
+        kind = chance.choices(kinds, weights)[0]
+        # Most stalls are to last longer than a session.
+        lasts_seconds = chance.choice([1.0, 12.0, 18.0] if kind == "stall" else [0.2, 1.0, 4.0, 12.0])
         yield Fault(
-            kind=chance.choices(kinds, weights)[0],
+            kind=kind,
             at_seconds=chance.uniform(0.5, _SECONDS),
-            lasts_seconds=chance.choice([0.2, 1.0, 4.0, 12.0]) * chance.uniform(0.5, 1.5),
+            lasts_seconds=lasts_seconds * chance.uniform(0.5, 1.5),
             worker=chance.randrange(workers),
             share=chance.choice([0.1, 0.5, 1.0]),
         )
