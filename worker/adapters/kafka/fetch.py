@@ -13,6 +13,7 @@ from typing import Final, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from worker.adapters.kafka.messages import to_record
+from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import Coordinate, Record
 
@@ -118,6 +119,6 @@ class RecordFetcher:
         error = message.error()
         if error is None or error.code() in _NOTHING_THERE:
             return False
-        if error.retriable() or error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own name
+        if is_transient(error):
             return True
         raise KafkaException(error)

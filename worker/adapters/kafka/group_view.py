@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 )
 
 from worker.adapters.kafka.admin import admin_client, is_mock, translated
+from worker.adapters.kafka.transient import is_transient
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.settings import KafkaSettings
 
@@ -25,19 +26,6 @@ _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _ANSWER_SECONDS: Final = 15.0
 _ASK_AGAIN_SECONDS: Final = 0.2
 _NOT_ALLOWED: Final = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
-# librdkafka does not mark these as retriable where an admin client gets them.
-_PASSING: Final = frozenset(
-    {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.REQUEST_TIMED_OUT,
-    }
-)
 _Answer = TypeVar("_Answer")
 
 
@@ -128,6 +116,11 @@ class KafkaGroupView:
                 try:
                     return ask()
                 except KafkaException as error:
-                    if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                    if not _passes(error.args[0]) or time.monotonic() > deadline:
                         raise
                 time.sleep(_ASK_AGAIN_SECONDS)
+
+
+def _passes(error: KafkaError) -> bool:
+    # A topic that was created a moment ago is not known to every broker.
+    return is_transient(error) or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from worker.adapters.kafka.messages import to_record
+from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import OutgoingRecord, Record
 
@@ -117,7 +118,7 @@ class TopicReader:
             return None
         error = message.error()
         if error is not None:
-            if error.retriable() or error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own name
+            if is_transient(error):
                 return None
             raise BrokerError(f"Kafka at {self._bootstrap_servers}: {error.str()}")
         return to_record(message)
