@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
     ConfigResource,
@@ -75,11 +75,20 @@ class KafkaGroupView:
         if not partitions:
             return {}
         asked = [KafkaPartition(partition.topic, partition.partition) for partition in partitions]
-        group_id = self._settings.group_id
-        answers = self._client.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group_id, asked)], request_timeout=_ANSWER_SECONDS
+        # Not by the admin client: while the coordinator is elsewhere that ends the process (librdkafka issue 5040).
+        onlooker = Consumer(
+            {
+                **self._settings.client_options(),
+                "bootstrap.servers": self._settings.bootstrap_servers,
+                "group.id": self._settings.group_id,
+                "enable.auto.commit": False,
+                "isolation.level": "read_uncommitted",  # else it would wait for the end of every transaction
+            }
         )
-        found = answers[group_id].result().topic_partitions
+        try:
+            found = onlooker.committed(asked, timeout=_ANSWER_SECONDS)
+        finally:
+            onlooker.close()  # it has joined nothing
         for partition in found:
             if partition.error:
                 raise KafkaException(partition.error)
