@@ -39,6 +39,10 @@ def submit(
             "bootstrap.servers": bootstrap_servers,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+            # A batch that is sent again neither comes twice nor after a later one; with more than one in flight
+            # librdkafka may acknowledge what a leader that has just come up did not take.
+            "enable.idempotence": True,
+            "max.in.flight.requests.per.connection": 1,
             "logger": _LOGGER,
         }
     )
