@@ -113,11 +113,12 @@ class KafkaTransactions:
         except KafkaException as error:
             self._failed(error.args[0])
             raise _translated(error.args[0]) from error
-        except HangsError as error:
-            # Its successor, which has its name, fences it and ends what it has left open.
-            _LOGGER.warning("The transactional producer hangs and is made anew: the group's coordinator did not answer")
+        except (HangsError, SystemError) as error:
+            # The binding loses a fatal error that comes while it calls back, and raises SystemError in its place.
+            # The successor, which has the producer's name, fences it and ends what it has left open.
+            _LOGGER.warning("The transactional producer hangs or has failed, and is made anew")
             self._producer = None
-            raise _unavailable("the group's coordinator did not answer") from error
+            raise _unavailable("the producer did not answer, or failed for good") from error
         except _EndUnknownError as error:
             self._producer = None
             if not self._is_ready_again() or not self._was_committed(points):
@@ -174,6 +175,8 @@ class KafkaTransactions:
                 if not error.retriable() or self._closing.is_set():
                     raise _EndUnknownError(error.str()) from failure
                 _LOGGER.warning("Kafka does not acknowledge a transaction's end, asked again: %s", error.str())
+            except SystemError as failure:
+                raise _EndUnknownError(str(failure)) from failure
             else:
                 return
 
