@@ -88,6 +88,9 @@ class KafkaSink:
                 self._producer.poll(_POLL_SECONDS)
             except KafkaException as error:  # librdkafka's way to say that a producer has failed for good
                 self._note(self._producer, error.args[0])
+            except SystemError:  # the same, where the binding was calling back and lost the error
+                _LOGGER.warning("The producer has failed and is made anew")
+                self._failed = self._producer
             if self._failed is self._producer:
                 self._replace(self._producer)
 
@@ -103,7 +106,7 @@ class KafkaSink:
         # Each report may bring the failure up again, instead of what it reports.
         deadline = time.monotonic() + _CLOSE_SECONDS
         while len(failed) and time.monotonic() < deadline:
-            with contextlib.suppress(KafkaException):
+            with contextlib.suppress(KafkaException, SystemError):
                 failed.poll(_POLL_SECONDS)
 
 
