@@ -12,7 +12,7 @@ from tests.runtime.parts import JOBS, LETTERS, PICTURE, PNG, RESULTS, RETRIES, P
 from worker.bootstrap import Ports, Worker, build
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.result import LabelText
-from worker.settings import Settings
+from worker.settings import RuntimeSettings, Settings
 from worker.testing.backend import fake_models
 from worker.testing.broker import MemoryBroker
 from worker.testing.clock import ManualClock
@@ -36,7 +36,9 @@ class Life:
         self.stopping = asyncio.Event()
         isolation = self.parts.isolation
         ports = Ports(self.source, self.parts.sink, self.backend, isolation, self.parts.clock, self.parts.events)
-        self.worker: Worker = build(Settings(), ports, parts.executor)
+        # The clock leaps while real threads decode, so an attempt must not end by it.
+        settings = Settings(runtime=RuntimeSettings(attempt_seconds=1e9))
+        self.worker: Worker = build(settings, ports, parts.executor)
         self.health = self.worker.health
 
     async def turn(self, seconds: float = 2.0) -> None:
