@@ -50,6 +50,7 @@ def test_held_time_does_not_count() -> None:
         assert isinstance(working.exception(), TimeoutError)
         assert not late.done()
         await asyncio.wait([late])
+        assert isinstance(late.exception(), TimeoutError)
 
     assert virtually(run) == pytest.approx(3 + 50 + 5)
 
