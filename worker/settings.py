@@ -226,7 +226,7 @@ class RuntimeSettings(_Section):
     retry_initial_seconds: Positive = Field(
         default=0.5, description="First delay before a job is tried again while a server is away."
     )
-    retry_max_seconds: Positive = Field(default=30.0, description="Longest such delay.")
+    retry_max_seconds: Positive = Field(default=3.0, description="Longest such delay.")
     retry_delays_seconds: tuple[Positive, Positive, Positive] = Field(
         default=(5.0, 60.0, 600.0),
         description="Delays of the three retry topics, for a job that may itself be the cause, as JSON.",
