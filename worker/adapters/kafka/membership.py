@@ -137,7 +137,6 @@ def consumer_options(settings: KafkaSettings, protocol: GroupProtocol = "consume
     """Return the options of librdkafka for a member of the group; what is passed through comes first."""
     options: dict[str, Any] = {
         "client.id": "labelwire",
-        **({"group.remote.assignor": _ASSIGNOR} if protocol == "consumer" else {}),
         "queued.max.messages.kbytes": _QUEUED_KIBIBYTES,
         **settings.client_options(),
         "bootstrap.servers": settings.bootstrap_servers,
@@ -153,8 +152,7 @@ def consumer_options(settings: KafkaSettings, protocol: GroupProtocol = "consume
     if protocol == "classic":
         options["partition.assignment.strategy"] = "cooperative-sticky"
     else:
-        # Each member gets its share of every topic; the default gives one member the jobs and another the retries.
-        options["group.remote.assignor"] = "range"
+        options["group.remote.assignor"] = _ASSIGNOR
     if settings.group_instance_id is not None:
         options["group.instance.id"] = settings.group_instance_id
     return options
