@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.image import ImageFormat, ImageHeader, PageImage
+from worker.domain.image import ImageFormat, ImageHeader, PageHeader, PageImage
 from worker.pipeline.decode import decode
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
@@ -172,7 +172,7 @@ def test_a_thumbnails_end_marker_does_not_hide_a_truncation() -> None:
 
 def test_a_picture_of_another_size_than_it_claimed_is_corrupt() -> None:
     with pytest.raises(JobError, match="decodes to 64 x 48") as caught:
-        decode(FILES["png"](), ImageHeader(ImageFormat.PNG, 65, 48))
+        decode(FILES["png"](), ImageHeader(ImageFormat.PNG, (PageHeader(65, 48),)))
     assert caught.value.code is ErrorCode.IMAGE_CORRUPT
 
 

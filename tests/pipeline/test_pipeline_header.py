@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.image import ImageFormat, ImageHeader
+from worker.domain.image import ImageFormat, ImageHeader, PageHeader
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 
@@ -53,23 +53,23 @@ def test_format_size_and_orientation_are_read(
     pillow_format: str, expected: ImageFormat, orientation: int | None
 ) -> None:
     header = read_header(encoded(pillow_format, orientation=orientation), LIMITS)
-    assert header == ImageHeader(expected, 60, 40, orientation or 1)
+    assert header == ImageHeader(expected, (PageHeader(60, 40, orientation or 1),))
 
 
 def test_a_bitmap_is_read() -> None:
-    assert read_header(encoded("BMP"), LIMITS) == ImageHeader(ImageFormat.BMP, 60, 40, 1)
+    assert read_header(encoded("BMP"), LIMITS) == ImageHeader(ImageFormat.BMP, (PageHeader(60, 40),))
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_counts_as_upright(orientation: int) -> None:
-    assert read_header(encoded("JPEG", orientation=orientation), LIMITS).orientation == 1
+    assert read_header(encoded("JPEG", orientation=orientation), LIMITS).pages[0].orientation == 1
 
 
 def test_damaged_exif_does_not_spoil_the_picture() -> None:
     data = encoded("JPEG", orientation=6)
     tags = data.index(b"Exif\0\0") + 6
     damaged = data[:tags] + b"\xff" * 8 + data[tags + 8 :]
-    assert read_header(damaged, LIMITS) == ImageHeader(ImageFormat.JPEG, 60, 40, 1)
+    assert read_header(damaged, LIMITS) == ImageHeader(ImageFormat.JPEG, (PageHeader(60, 40),))
 
 
 @pytest.mark.parametrize("lie", [png_that_claims, bmp_that_claims, jpeg_that_claims])
@@ -95,7 +95,7 @@ def test_the_limits_count_all_pixels_and_each_side() -> None:
 
 def test_a_limit_over_pillows_own_is_honoured() -> None:
     header = read_header(png_that_claims(12_000, 12_000), ImageLimits(max_pixels=150_000_000))
-    assert (header.width, header.height) == (12_000, 12_000)
+    assert (header.pages[0].width, header.pages[0].height) == (12_000, 12_000)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from worker.domain.image import PageText, Pixels
 from worker.pipeline.header import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
-from worker.pipeline.pipeline import PageReading, Pipeline
+from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 from worker.testing.clock import ManualClock
@@ -51,7 +51,7 @@ async def backend() -> AsyncIterator[FakeBackend]:
 
 async def read(
     backend: FakeBackend, executor: Executor, pixels: Pixels, options: PipelineOptions | None = None
-) -> PageReading:
+) -> PictureReading:
     pipeline = Pipeline(backend, await load_models(backend), executor, ManualClock(), options or PipelineOptions())
     picture = encode_png(np.ascontiguousarray(pixels))
     return await pipeline.process(picture, read_header(picture, ImageLimits()), timeout_seconds=30, request_id="j")
@@ -63,9 +63,9 @@ def texts(page: PageText) -> list[str]:
 
 async def test_a_label_is_read_in_order_and_in_place(backend: FakeBackend, executor: Executor) -> None:
     reading = await read(backend, executor, label())
-    assert texts(reading.text) == TEXTS
-    assert (reading.text.width, reading.text.height) == (800, 420)
-    for line, drawn in zip(reading.text.lines, LINES, strict=True):
+    assert texts(reading.pages[0]) == TEXTS
+    assert (reading.pages[0].width, reading.pages[0].height) == (800, 420)
+    for line, drawn in zip(reading.pages[0].lines, LINES, strict=True):
         np.testing.assert_allclose(line.polygon[0], [drawn.left, drawn.top], atol=3)
         assert line.confidence == pytest.approx(0.99)
         assert line.rotation_degrees == 0.0
@@ -74,22 +74,22 @@ async def test_a_label_is_read_in_order_and_in_place(backend: FakeBackend, execu
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 async def test_a_page_is_read_from_any_side(backend: FakeBackend, executor: Executor, quarters: int) -> None:
     reading = await read(backend, executor, np.rot90(label(), -quarters))
-    assert texts(reading.text) == TEXTS
-    assert {line.rotation_degrees for line in reading.text.lines} == {90.0 * quarters}
+    assert texts(reading.pages[0]) == TEXTS
+    assert {line.rotation_degrees for line in reading.pages[0].lines} == {90.0 * quarters}
 
 
 async def test_a_large_page_is_read_through_tiles(backend: FakeBackend, executor: Executor) -> None:
     large = np.asarray(cv2.resize(label(), None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
     options = PipelineOptions(tiled_from_pixels=2_000_000, tile_side=320, tile_overlap=96)
     reading = await read(backend, executor, large, options)
-    assert texts(reading.text) == TEXTS
+    assert texts(reading.pages[0]) == TEXTS
     assert sum(call.model == "text_detector" for call in backend.calls) > 8
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 900), (300, 200)])
 async def test_a_blank_page_asks_no_recogniser(backend: FakeBackend, executor: Executor, size: tuple[int, int]) -> None:
     reading = await read(backend, executor, np.full((*size, 3), 255, dtype=np.uint8))
-    assert reading.text.lines == ()
+    assert reading.pages[0].lines == ()
     assert [call.model for call in backend.calls] == ["text_detector"]
 
 
@@ -136,4 +136,4 @@ async def test_many_pages_at_once_do_not_mix(backend: FakeBackend, executor: Exe
 
     pages = [draw_blocks([BlockLine(f"PAGE {index}", 40, 40)], width=400, height=120) for index in range(20)]
     readings = await asyncio.gather(*(read(backend, executor, page) for page in pages))
-    assert [texts(reading.text) for reading in readings] == [[f"PAGE {index}"] for index in range(20)]
+    assert [texts(reading.pages[0]) for reading in readings] == [[f"PAGE {index}"] for index in range(20)]

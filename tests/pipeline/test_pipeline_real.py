@@ -48,7 +48,7 @@ async def read(backend: TritonBackend, pixels: Pixels, options: PipelineOptions 
     with ThreadPoolExecutor(2) as executor:
         pipeline = Pipeline(backend, await load_models(backend), executor, SystemClock(), options or PipelineOptions())
         reading = await pipeline.process(picture, read_header(picture, ImageLimits()), timeout_seconds=120)
-    return reading.text
+    return reading.pages[0]
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])

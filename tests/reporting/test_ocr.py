@@ -102,7 +102,7 @@ async def test_drawings_have_names_of_their_own(tmp_path: Path, reader: ModelRea
     assert all_read
     drawings = sorted((tmp_path / "out" / "deep").iterdir())
     assert [drawing.name for drawing in drawings] == ["a.png.2.png", "a.png.png"]
-    assert all(read_header(drawing.read_bytes(), ImageLimits()).width > 900 for drawing in drawings)
+    assert all(read_header(drawing.read_bytes(), ImageLimits()).pages[0].width > 900 for drawing in drawings)
 
 
 async def test_a_drawing_that_cannot_be_written_is_an_error(tmp_path: Path, reader: ModelReader) -> None:

@@ -11,7 +11,7 @@ from tests.runtime.parts import LIMITS, PICTURE, Parts, record
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
-from worker.pipeline.pipeline import PageReading, Pipeline
+from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import ModelDescription, Tensor
 from worker.runtime.reader import ModelReader
 from worker.testing.backend import FakeBackend, fake_models
@@ -36,7 +36,7 @@ def reader_of(parts: Parts, pipelines: Counting) -> ModelReader:
     return ModelReader(parts.backend, pipelines, lambda picture: read_header(picture, LIMITS))
 
 
-async def read(reader: ModelReader) -> PageReading:
+async def read(reader: ModelReader) -> PictureReading:
     return await reader.process(PICTURE, reader.header(PICTURE), timeout_seconds=5, request_id="job")
 
 
@@ -48,7 +48,7 @@ async def test_the_models_are_looked_at_before_the_first_picture(parts: Parts) -
     pipelines = Counting(parts)
     reader = reader_of(parts, pipelines)
     assert reader.models_used == {}
-    assert [line.text for line in (await read(reader)).text.lines] == ["HELLO"]
+    assert [line.text for line in (await read(reader)).pages[0].lines] == ["HELLO"]
     assert reader.models_used["text_recognizer"].version == "1"
     assert len(pipelines.made) == 1
 
@@ -170,7 +170,7 @@ async def test_a_text_is_believed_after_an_outage_only_if_the_models_are_the_sam
 
     backend.during = come_back
     if models is fake_models:
-        assert [line.text for line in (await read(reader)).text.lines] == ["HELLO"]
+        assert [line.text for line in (await read(reader)).pages[0].lines] == ["HELLO"]
         assert len(pipelines.made) == 1
     else:
         with pytest.raises(JobError, match="models changed") as raised:

@@ -13,7 +13,7 @@ from worker.domain.image import ImageHeader
 from worker.domain.records import CONTENT_TYPE_HEADER
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
-from worker.pipeline.pipeline import PageReading
+from worker.pipeline.pipeline import PictureReading
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import JobReading
@@ -31,7 +31,7 @@ class EndlessReader(ModelReader):
 
     async def process(
         self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str
-    ) -> PageReading:
+    ) -> PictureReading:
         del picture, header, timeout_seconds, request_id
         await asyncio.get_running_loop().create_future()
         raise AssertionError

@@ -23,7 +23,7 @@ from worker.bootstrap import Ports, Worker, build, make_reader
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
 from worker.pipeline.decode import decode
 from worker.pipeline.inference import PageRequests
-from worker.pipeline.pipeline import PageReading, Pipeline
+from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.pipeline.read import decode_ctc
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.reading import JobReading
@@ -110,13 +110,13 @@ class ShortPipeline(Pipeline):
 
     async def process(
         self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str = ""
-    ) -> PageReading:
+    ) -> PictureReading:
         """Read the line. Raises JobError."""
         requests = PageRequests(self._backend, self._clock, timeout_seconds=timeout_seconds, request_id=request_id)
         pixels = await self._on_cpu(lambda: _pixels(picture, header))
         found = await requests.infer("text_detector", {"image": pixels[np.newaxis]}, ["probability"])
         lines = await self._line(pixels, requests) if found["probability"].any() else ()
-        return PageReading(PageText(header.width, header.height, lines), {})
+        return PictureReading((PageText(*header.pages[0].upright_size, lines),), {})
 
     async def _line(self, pixels: Pixels, requests: PageRequests) -> tuple[TextLine, ...]:
         height, width = pixels.shape[:2]

@@ -16,14 +16,19 @@ class Stage(StrEnum):
     """A step of a job's way, in the order of the way."""
 
     CONSUME = "consume"
+    FETCH = "fetch"
     ADMIT = "admit"
     DECODE = "decode"
+    CHECK = "check"
+    SURVEY = "survey"
     TILE = "tile"
     DETECT = "detect"
     STITCH = "stitch"
     CROP = "crop"
     READ = "read"
+    BARCODES = "barcodes"
     ASSEMBLE = "assemble"
+    EXTRACT = "extract"
     PUBLISH = "publish"
 
 
@@ -47,10 +52,13 @@ class ErrorCode(Enum):
 
     JOB_INVALID = "JOB_INVALID", Stage.CONSUME, Disposition.PERMANENT
     URI_FORBIDDEN = "URI_FORBIDDEN", Stage.CONSUME, Disposition.PERMANENT
+    URI_NOT_FOUND = "URI_NOT_FOUND", Stage.FETCH, Disposition.PERMANENT
+    URI_UNAVAILABLE = "URI_UNAVAILABLE", Stage.FETCH, Disposition.RETRY
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED", Stage.ADMIT, Disposition.PERMANENT
     IMAGE_CORRUPT = "IMAGE_CORRUPT", Stage.DECODE, Disposition.PERMANENT
     IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE", Stage.ADMIT, Disposition.PERMANENT
     IMAGE_UNSUPPORTED = "IMAGE_UNSUPPORTED", Stage.DECODE, Disposition.PERMANENT
+    IMAGE_QUALITY_POOR = "IMAGE_QUALITY_POOR", Stage.CHECK, Disposition.PERMANENT
     INFERENCE_REJECTED = "INFERENCE_REJECTED", Stage.READ, Disposition.PERMANENT
     INFERENCE_FAILED = "INFERENCE_FAILED", Stage.READ, Disposition.RETRY
     INFERENCE_UNAVAILABLE = "INFERENCE_UNAVAILABLE", Stage.READ, Disposition.SYSTEMIC

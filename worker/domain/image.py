@@ -3,13 +3,16 @@
 `PageImage` → `Tile` → `ProbabilityMap` → `TextRegion` → `LineCrop` → `TextLine` → `PageText`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.domain.barcode import Barcode
+from worker.domain.fields import Field
 from worker.domain.geometry import Points, Transform
+from worker.domain.quality import Quality
 
 Pixels = NDArray[np.uint8]
 
@@ -22,24 +25,49 @@ class ImageFormat(StrEnum):
     WEBP = "webp"
     TIFF = "tiff"
     BMP = "bmp"
+    PDF = "pdf"
+    AVIF = "avif"
+    HEIF = "heif"
+
+
+_SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """What a picture claims to be, read without decoding it.
+class PageHeader:
+    """What one page of a picture claims to be, read without decoding it.
 
     `width` and `height` are the stored pixels, before EXIF turns them; `orientation` is the EXIF value, 1 to 8.
+    `streams` says that its rows can be decoded a few at a time, so that it need not fit into memory.
     """
 
-    format: ImageFormat
     width: int
     height: int
     orientation: int = 1
+    streams: bool = False
 
     @property
     def pixels(self) -> int:
         """The number of pixels to decode."""
         return self.width * self.height
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) as EXIF says the page stands."""
+        return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What a picture claims to be, read without decoding it: its real format and its pages, of which it has one."""
+
+    format: ImageFormat
+    pages: tuple[PageHeader, ...]
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels of the largest page; pages are decoded one after another."""
+        return max(page.pixels for page in self.pages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,23 +142,45 @@ class LineCrop:
 
 
 @dataclass(frozen=True, slots=True)
+class Character:
+    """One character of a line as the recogniser saw it.
+
+    `position` is where its middle lies along the line, from 0 (left end of the text) to 1. `alternatives` are other
+    characters that the recogniser held possible there, with their probabilities, best first; empty where the model
+    gives only one a step.
+    """
+
+    text: str
+    confidence: float
+    position: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TextLine:
     """A line that was read.
 
     `polygon` is float64 [4, 2] in page pixels, clockwise from the text's own top left; `rotation_degrees` is the
-    clockwise angle of the text on the page, in [0, 360).
+    clockwise angle of the text on the page, in [0, 360). `characters` spell `text`; they may be absent.
     """
 
     text: str
     confidence: float
     polygon: Points
     rotation_degrees: float
+    characters: tuple[Character, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """All lines of a page in reading order; `width` and `height` are the page's, upright by EXIF."""
+    """What a page says. `lines` are in reading order; `width` and `height` are the page's, upright by EXIF.
+
+    Fields and barcodes name lines and each other by their places in these tuples.
+    """
 
     width: int
     height: int
-    lines: tuple[TextLine, ...] = field(default=())
+    lines: tuple[TextLine, ...] = ()
+    barcodes: tuple[Barcode, ...] = ()
+    fields: tuple[Field, ...] = ()
+    quality: Quality | None = None

@@ -8,9 +8,12 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.domain.fields import Check, Source
+
 RESULT_SCHEMA: Final = "labelwire.result/1"
 
 Point = tuple[float, float]
+Quad = tuple[Point, Point, Point, Point]
 
 
 class _Part(BaseModel):
@@ -31,21 +34,59 @@ class Line(_Part):
     id: int = Field(description="The line's place in reading order, from 0.")
     text: str
     confidence: float = Field(ge=0, le=1, description="Mean probability of the characters.")
-    polygon: tuple[Point, Point, Point, Point] = Field(
-        description="Corners [x, y] in pixels, clockwise from the text's own top left."
-    )
+    polygon: Quad = Field(description="Corners [x, y] in pixels, clockwise from the text's own top left.")
     rotation: float = Field(ge=0, lt=360, description="Clockwise angle of the text in degrees.")
 
 
+class LabelField(_Part):
+    """A value that was found, with all that speaks for and against it."""
+
+    type: str = Field(description="Kind of value: a built-in one, or one of the deployment's own.")
+    value: str = Field(description="The value in normal form.")
+    text: str = Field(description="The value as it was read, before any repair.")
+    confidence: float = Field(ge=0, le=1)
+    check: Check = Field(description="Whether check digit or rules hold; `none` where the kind has none.")
+    source: Source
+    line_ids: tuple[int, ...] = ()
+    barcode_ids: tuple[int, ...] = ()
+    repaired: bool = Field(default=False, description="The value differs from what was read, by evidence.")
+    conflict: bool = Field(default=False, description="Text and barcode say different things.")
+
+
+class Element(_Part):
+    """One element string of GS1 data."""
+
+    identifier: str = Field(description="Application identifier, as `00`.")
+    value: str
+
+
+class Barcode(_Part):
+    """A symbol that was read."""
+
+    id: int
+    format: str = Field(description="Symbology, by the name that zxing-cpp gives it.")
+    text: str
+    polygon: Quad = Field(description="Corners [x, y] in pixels, clockwise from the symbol's own top left.")
+    elements: tuple[Element, ...] = Field(default=(), description="GS1 element strings.")
+
+
+class Quality(_Part):
+    """How good the picture of the page is."""
+
+    score: float = Field(ge=0, le=1, description="Expected share of text that reads right.")
+    measures: dict[str, float]
+    problems: tuple[str, ...] = Field(default=(), description="Measures under their floor, the worst first.")
+
+
 class Page(_Part):
-    """A page of the picture. Fields, barcodes and quality stay empty until something fills them."""
+    """A page of the picture."""
 
     width: int = Field(description="Width in pixels, as EXIF says the picture stands.")
     height: int = Field(description="Height in pixels, as EXIF says the picture stands.")
     lines: tuple[Line, ...] = ()
-    fields: tuple[()] = ()
-    barcodes: tuple[()] = ()
-    quality: None = None
+    fields: tuple[LabelField, ...] = ()
+    barcodes: tuple[Barcode, ...] = ()
+    quality: Quality | None = None
 
 
 class ModelUsed(_Part):

@@ -4,10 +4,12 @@ Invariant: EXIF orientation is applied exactly once, and a page has the size tha
 cut short is refused, never filled up with grey.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import cv2
 import numpy as np
+import pyvips
 from cv2.typing import MatLike
 
 from worker.domain.errors import ErrorCode, JobError
@@ -21,8 +23,8 @@ _START_OF_SCAN: Final = b"\xff\xda"
 _END_OF_IMAGE: Final = b"\xff\xd9"
 
 
-def decode(data: bytes, header: ImageHeader) -> PageImage:
-    """Decode the first page of an encoded picture to uint8 [height, width, 3] BGR, as EXIF says it stands.
+def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
+    """Decode page `number` of an encoded picture to uint8 [height, width, 3] BGR, as EXIF says it stands.
 
     Transparent pixels become white, 16-bit levels are scaled to 8. Raises JobError IMAGE_CORRUPT for a damaged or
     truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and 16 bits; MemoryError.
@@ -37,15 +39,12 @@ def decode(data: bytes, header: ImageHeader) -> PageImage:
     if stored is None:
         raise _corrupt(header, "it cannot be decoded")
     if header.format is ImageFormat.TIFF:  # OpenCV's TIFF reader has turned it already
-        return _page(_to_bgr(stored), header)
-    return _page(_turn(_to_bgr(stored), header.orientation), header)
+        return _page(_to_bgr(stored), header, number)
+    return _page(_turn(_to_bgr(stored), header.pages[number].orientation), header, number)
 
 
-def _page(pixels: Pixels, header: ImageHeader) -> PageImage:
-    expected = (header.height, header.width)
-    if header.orientation in _SIDEWAYS:
-        expected = (header.width, header.height)
-    if pixels.shape[:2] != expected:
+def _page(pixels: Pixels, header: ImageHeader, number: int) -> PageImage:
+    if pixels.shape[1::-1] != header.pages[number].upright_size:
         raise _corrupt(header, f"it decodes to {pixels.shape[1]} x {pixels.shape[0]} pixels")
     return PageImage(np.ascontiguousarray(pixels))
 
@@ -89,6 +88,19 @@ def _on_white(levels: Pixels) -> Pixels:
     return mixed.astype(np.uint8)
 
 
+def decode_strips(data: bytes, header: ImageHeader, rows: int, number: int = 0) -> Iterator[Pixels]:
+    """Decode page `number` from top to bottom as it is stored, before EXIF turns it, `rows` rows at a time.
+
+    Yields uint8 [at most `rows`, width, 3] BGR, by the same rules as `decode`, and holds one strip at a time where the
+    page's header says that it streams. Raises JobError as `decode` does, at the strip that is damaged.
+    """
+    page = header.pages[number]
+    image = pyvips.Image.new_from_buffer(data, "", access="sequential")
+    for top in range(0, page.height, rows):
+        strip = image.crop(0, top, page.width, min(rows, page.height - top)).numpy()
+        yield np.asarray(cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+
+
 def _turn(pixels: Pixels, orientation: int) -> Pixels:
     """Return a view of the stored pixels as the EXIF orientation wants them shown (EXIF 2.32, tag 0x0112)."""
     if orientation in _SIDEWAYS:
@@ -101,7 +113,8 @@ def _turn(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _corrupt(header: ImageHeader, what: str) -> JobError:
+    size = f"{header.pages[0].width} x {header.pages[0].height}"
     return JobError(
         ErrorCode.IMAGE_CORRUPT,
-        f"The {header.format} picture of {header.width} x {header.height} pixels is damaged ({what}): send it again.",
+        f"The {header.format} picture of {size} pixels is damaged ({what}): send it again.",
     )

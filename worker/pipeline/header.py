@@ -13,7 +13,7 @@ from typing import Final
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.image import ImageFormat, ImageHeader
+from worker.domain.image import ImageFormat, ImageHeader, PageHeader
 from worker.pipeline.options import ImageLimits
 
 _PLUGINS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -55,11 +55,12 @@ def read_header(data: bytes, limits: ImageLimits) -> ImageHeader:
         raise JobError(ErrorCode.IMAGE_UNSUPPORTED, f"The value is empty: {_ACCEPTED} bytes as the record's value.")
     if data.startswith(_PNG_START) and len(data) >= _PNG_SIZE.size:
         # Pillow reads on to the pixels' chunk, and a header that lies need not have one.
-        _check_limits(ImageHeader(ImageFormat.PNG, *_PNG_SIZE.unpack_from(data)), limits)
+        _check_limits(ImageFormat.PNG, PageHeader(*_PNG_SIZE.unpack_from(data)), limits)
     header = _read(data)
-    if min(header.width, header.height) < 1:
-        raise _corrupt(data, f"its header claims {header.width} x {header.height} pixels")
-    _check_limits(header, limits)
+    for page in header.pages:
+        if min(page.width, page.height) < 1:
+            raise _corrupt(data, f"its header claims {page.width} x {page.height} pixels")
+        _check_limits(header.format, page, limits)
     return header
 
 
@@ -69,7 +70,8 @@ def _read(data: bytes) -> ImageHeader:
             warnings.simplefilter("ignore")
             # Only headers are read here; `load` is never called.
             with Image.open(io.BytesIO(data), formats=_PLUGINS) as picture:
-                return ImageHeader(_FORMATS[str(picture.format)], *_stored_size(picture), _orientation(picture))
+                page = PageHeader(*_stored_size(picture), _orientation(picture))
+                return ImageHeader(_FORMATS[str(picture.format)], (page,))
     except Image.DecompressionBombError as error:
         raise JobError(ErrorCode.IMAGE_TOO_LARGE, f"The picture is too large: {error}.") from error
     except UnidentifiedImageError as error:
@@ -99,11 +101,11 @@ def _orientation(picture: Image.Image) -> int:
     return value if isinstance(value, int) and value in _ORIENTATIONS else 1
 
 
-def _check_limits(header: ImageHeader, limits: ImageLimits) -> None:
-    if header.pixels > limits.max_pixels or max(header.width, header.height) > limits.max_side_pixels:
+def _check_limits(picture_format: ImageFormat, page: PageHeader, limits: ImageLimits) -> None:
+    if page.pixels > limits.max_pixels or max(page.width, page.height) > limits.max_side_pixels:
         raise JobError(
             ErrorCode.IMAGE_TOO_LARGE,
-            f"The {header.format} header claims {header.width} x {header.height} pixels, more than the limit of "
+            f"The {picture_format} header claims {page.width} x {page.height} pixels, more than the limit of "
             f"{limits.max_pixels} pixels and {limits.max_side_pixels} along a side: send a smaller picture or raise "
             "the limit.",
         )

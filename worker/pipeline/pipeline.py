@@ -1,10 +1,12 @@
-"""One page, from bytes to text."""
+"""One picture, from bytes to the text of its pages."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from worker.domain.errors import Stage
@@ -25,15 +27,15 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class PageReading:
-    """A page's text, and how many seconds each stage took."""
+class PictureReading:
+    """What a picture's pages say, and how many seconds each stage took over all of them."""
 
-    text: PageText
+    pages: tuple[PageText, ...]
     timing_seconds: Mapping[Stage, float]
 
 
 class Pipeline:
-    """Reads pages: geometry in the executor's threads, tensors on the server."""
+    """Reads pictures: geometry in the executor's threads, tensors on the server."""
 
     def __init__(
         self,
@@ -51,22 +53,28 @@ class Pipeline:
 
     async def process(
         self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str = ""
-    ) -> PageReading:
-        """Read the first page of a picture. Raises JobError, and nothing else."""
+    ) -> PictureReading:
+        """Read a picture, page after page. Raises JobError, and nothing else."""
         watch = _Stopwatch(self._clock)
         requests = PageRequests(self._backend, self._clock, timeout_seconds=timeout_seconds, request_id=request_id)
-        page, tiled = await self._on_cpu(lambda: self._decode_and_tile(picture, header, watch))
+        pages = [
+            await self._page(partial(decode, picture, header, number), requests, watch)
+            for number in range(len(header.pages))
+        ]
+        return PictureReading(tuple(pages), watch.seconds)
+
+    async def _page(self, decoded: Callable[[], PageImage], requests: PageRequests, watch: "_Stopwatch") -> PageText:
+        page, tiled = await self._on_cpu(lambda: self._decode_and_tile(decoded, watch))
         with watch.stage(Stage.DETECT):
             maps = await detect(tiled, self._models, requests)
         crops = await self._on_cpu(lambda: self._stitch_and_crop(page, tiled, maps, watch))
         with watch.stage(Stage.READ):
             lines = await LineReader(self._models, requests, self._options).read(crops)
-        text = await self._on_cpu(lambda: self._assemble(page, lines, watch))
-        return PageReading(text, watch.seconds)
+        return await self._on_cpu(lambda: self._assemble(page, lines, watch))
 
-    def _decode_and_tile(self, picture: bytes, header: ImageHeader, watch: "_Stopwatch") -> tuple[PageImage, TiledPage]:
+    def _decode_and_tile(self, decoded: Callable[[], PageImage], watch: "_Stopwatch") -> tuple[PageImage, TiledPage]:
         with watch.stage(Stage.DECODE):
-            page = decode(picture, header)
+            page = decoded()
         with watch.stage(Stage.TILE):
             return page, tile_page(page, self._models.tile_shapes, self._options)
 
@@ -87,10 +95,10 @@ class Pipeline:
 
 
 class _Stopwatch:
-    """Seconds by stage, of one page."""
+    """Seconds by stage, of one picture."""
 
     def __init__(self, clock: Clock) -> None:
-        self.seconds: dict[Stage, float] = {}
+        self.seconds: dict[Stage, float] = defaultdict(float)
         self._clock = clock
 
     @contextmanager
@@ -99,4 +107,4 @@ class _Stopwatch:
         try:
             yield
         finally:
-            self.seconds[stage] = self._clock.monotonic() - started
+            self.seconds[stage] += self._clock.monotonic() - started

@@ -10,7 +10,7 @@ from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.domain.image import ImageHeader
 from worker.domain.result import ModelUsed
 from worker.pipeline.models import ModelSet, load_models
-from worker.pipeline.pipeline import PageReading, Pipeline
+from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import InferenceBackend
 
 
@@ -63,7 +63,7 @@ class ModelReader:
         *,
         timeout_seconds: float,
         request_id: str,
-    ) -> PageReading:
+    ) -> PictureReading:
         """Read a picture. Raises JobError."""
         pipeline = await self._trusted_pipeline()
         try:

@@ -1,0 +1,28 @@
+"""A barcode that was read off a page."""
+
+from dataclasses import dataclass
+
+from worker.domain.geometry import Points
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element string of GS1 data: an application identifier, as `00` or `3103`, and its value without it."""
+
+    identifier: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Barcode:
+    """A symbol and what it holds.
+
+    `format` is zxing-cpp's name of the symbology, as `Code128`. `text` is what it says (GS1 data has its application
+    identifiers in parentheses); `elements` are the same apart, empty where the symbol holds no GS1 data. `polygon` is
+    float64 [4, 2] in page pixels, clockwise from the symbol's own top left.
+    """
+
+    format: str
+    text: str
+    polygon: Points
+    elements: tuple[Element, ...] = ()

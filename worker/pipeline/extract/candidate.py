@@ -1,0 +1,43 @@
+"""What a finder proposes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.domain.fields import Check
+from worker.domain.image import PageText
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of one line's text: characters `start` to `stop` of line `line_id` of the page."""
+
+    line_id: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A value that may stand on the page.
+
+    `text` is what was read, `value` its normal form; `spans` say where, in reading order. `evidence` is how sure the
+    finder is that this text is of this kind at all, from 0 to 1: a number alone says little, a check digit more, a
+    caption beside it more again. Which of two candidates on the same characters stays goes by check, then evidence.
+    """
+
+    type: str
+    value: str
+    text: str
+    spans: Sequence[Span]
+    check: Check
+    confidence: float
+    evidence: float
+    repaired: bool = False
+
+
+class Finder(Protocol):
+    """Looks for values of one kind, or of several that are found alike."""
+
+    def __call__(self, page: PageText) -> Iterable[Candidate]:
+        """Return candidates in any order; a pure function of the page's lines and barcodes, and fast: see `extract`."""
