@@ -28,12 +28,17 @@ _MARGIN_OF_GROWTH = 0.4
 
 def assemble(page: PageImage, lines: Sequence[ReadLine], options: PipelineOptions) -> PageText:
     """Return the page's text: doubtful and empty lines dropped, the rest placed and in reading order."""
-    kept = [
-        _place(line, page.width, page.height)
+    placed = place_lines(lines, page.width, page.height, options)
+    return PageText(page.width, page.height, tuple(reading_order(placed)))
+
+
+def place_lines(lines: Sequence[ReadLine], width: int, height: int, options: PipelineOptions) -> list[TextLine]:
+    """Return the lines that are worth keeping, each in its place on a page of `width` x `height` pixels."""
+    return [
+        _place(line, width, height)
         for line in lines
         if line.confidence >= options.min_line_confidence and line.text.strip()
     ]
-    return PageText(page.width, page.height, tuple(reading_order(kept)))
 
 
 def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:

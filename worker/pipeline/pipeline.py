@@ -66,7 +66,7 @@ class Pipeline:
     async def _page(self, decoded: Callable[[], PageImage], requests: PageRequests, watch: "_Stopwatch") -> PageText:
         page, tiled = await self._on_cpu(lambda: self._decode_and_tile(decoded, watch))
         with watch.stage(Stage.DETECT):
-            maps = await detect(tiled, self._models, requests)
+            maps = await detect(tiled.tiles, self._models, requests)
         crops = await self._on_cpu(lambda: self._stitch_and_crop(page, tiled, maps, watch))
         with watch.stage(Stage.READ):
             lines = await LineReader(self._models, requests, self._options).read(crops)

@@ -49,8 +49,8 @@ def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> 
     to_page = Transform.scale_then_shift(page.width / width, page.height / height, 0.0, 0.0)
     tiles = tuple(
         _cut(scaled, rows, columns, shapes)
-        for rows in spans(height, _fitted_side(height, side, shapes, options), options.tile_overlap)
-        for columns in spans(width, _fitted_side(width, side, shapes, options), options.tile_overlap)
+        for rows in spans(height, fitted_side(height, side, shapes, options), options.tile_overlap)
+        for columns in spans(width, fitted_side(width, side, shapes, options), options.tile_overlap)
     )
     return TiledPage(tiles, width, height, to_page)
 
@@ -71,14 +71,15 @@ def spans(length: int, side: int, overlap: int) -> Iterator[Span]:
 
 def _scale_and_side(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> tuple[float, int]:
     """Return the scale at which a page is searched, and the largest side of a tile in pixels."""
-    largest = _largest_side(shapes)
+    largest = largest_side(shapes)
     if page.width * page.height > options.tiled_from_pixels:
         return options.tile_scale, min(largest, options.tile_side)
     side = min(largest, options.detection_long_side)
     return min(options.max_enlargement, side / max(page.width, page.height)), side
 
 
-def _largest_side(shapes: TileShapes) -> int:
+def largest_side(shapes: TileShapes) -> int:
+    """Return the largest side in pixels of a square tile that the detector takes."""
     if shapes.fixed:
         return max(min(height, width) for height, width in shapes.fixed)
     return shapes.max_side // shapes.multiple_of * shapes.multiple_of
@@ -88,7 +89,7 @@ def _count(length: int, side: int, overlap: int) -> int:
     return 1 if length <= side else math.ceil((length - overlap) / (side - overlap))
 
 
-def _fitted_side(length: int, side: int, shapes: TileShapes, options: PipelineOptions) -> int:
+def fitted_side(length: int, side: int, shapes: TileShapes, options: PipelineOptions) -> int:
     """Return the smallest side that covers `length` in no more tiles, where the detector takes any."""
     if shapes.fixed:
         return side
