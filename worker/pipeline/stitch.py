@@ -39,10 +39,20 @@ def stitch(page: TiledPage, maps: Sequence[Pixels]) -> ProbabilityMap:
 
 def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> list[TextRegion]:
     """Return the regions of text on a page, in page pixels, in no particular order."""
-    binary = (page_map.values > thresholds.binarize * 255).astype(np.uint8)
-    if thresholds.dilate:
-        binary = np.asarray(cv2.dilate(binary, _DILATION), dtype=np.uint8)
-    contours, _ = cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(text_mask(page_map.values, thresholds), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    return regions_of(contours, page_map, thresholds)
+
+
+def text_mask(values: Pixels, thresholds: DetectionThresholds) -> Pixels:
+    """Return where a probability map says text, uint8 of its shape, 1 for text."""
+    binary = (values > thresholds.binarize * 255).astype(np.uint8)
+    return np.asarray(cv2.dilate(binary, _DILATION), dtype=np.uint8) if thresholds.dilate else binary
+
+
+def regions_of(
+    contours: Sequence[MatLike], page_map: ProbabilityMap, thresholds: DetectionThresholds
+) -> list[TextRegion]:
+    """Return the regions of text that contours on the map enclose, in page pixels."""
     found = (_region(contour, page_map.values, thresholds) for contour in contours)
     kept = [region for region in found if region is not None]
     quads = orient_quads([page_map.to_page.apply(corners) for corners, _, _ in kept])
