@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ from worker.pipeline.assemble import assemble
 from worker.pipeline.crop import crop_lines
 from worker.pipeline.decode import decode
 from worker.pipeline.detect import detect
+from worker.pipeline.extract.extract import extract
+from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
@@ -44,12 +46,14 @@ class Pipeline:
         executor: Executor,
         clock: Clock,
         options: PipelineOptions = PipelineOptions(),  # noqa: B008 - frozen
+        fields: FieldOptions = FieldOptions(),  # noqa: B008 - frozen
     ) -> None:
         self._backend = backend
         self._models = models
         self._executor = executor
         self._clock = clock
         self._options = options
+        self._fields = fields
 
     async def process(
         self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str = ""
@@ -88,7 +92,9 @@ class Pipeline:
 
     def _assemble(self, page: PageImage, lines: list[ReadLine], watch: "_Stopwatch") -> PageText:
         with watch.stage(Stage.ASSEMBLE):
-            return assemble(page, lines, self._options)
+            text = assemble(page, lines, self._options)
+        with watch.stage(Stage.EXTRACT):
+            return replace(text, fields=extract(text, self._fields))
 
     async def _on_cpu(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

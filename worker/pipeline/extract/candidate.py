@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from worker.domain.fields import Check
 from worker.domain.image import PageText
+
+if TYPE_CHECKING:
+    from worker.pipeline.extract.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,9 @@ class Candidate:
 
     `text` is what was read, `value` its normal form; `spans` say where, in reading order. `evidence` is how sure the
     finder is that this text is of this kind at all, from 0 to 1: a number alone says little, a check digit more, a
-    caption beside it more again. Which of two candidates on the same characters stays goes by check, then evidence.
+    caption beside it more again. Which of two candidates on the same characters stays goes by check, then evidence,
+    then length. One that is not `exclusive` is a block that may hold other values, as an address does: it rivals those
+    of its own type alone.
     """
 
     type: str
@@ -34,10 +39,15 @@ class Candidate:
     confidence: float
     evidence: float
     repaired: bool = False
+    exclusive: bool = True
 
 
 class Finder(Protocol):
     """Looks for values of one kind, or of several that are found alike."""
 
-    def __call__(self, page: PageText) -> Iterable[Candidate]:
-        """Return candidates in any order; a pure function of the page's lines and barcodes, and fast: see `extract`."""
+    def __call__(self, page: PageText, around: "Surroundings", /) -> Iterable[Candidate]:
+        """Return candidates in any order.
+
+        A pure function of the page's lines and barcodes and of what stands around each line; fast: a label of 70 lines
+        has three milliseconds for all finders together, a page of 5,000 lines 300.
+        """

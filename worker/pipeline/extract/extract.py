@@ -1,0 +1,20 @@
+"""Lines and barcodes to fields: propose, settle, match."""
+
+from worker.domain.fields import Field
+from worker.domain.image import PageText
+from worker.pipeline.extract.matching import match
+from worker.pipeline.extract.options import FieldOptions
+from worker.pipeline.extract.registry import finders_for
+from worker.pipeline.extract.settle import settle
+from worker.pipeline.extract.surroundings import Surroundings
+
+
+def extract(page: PageText, options: FieldOptions) -> tuple[Field, ...]:
+    """Return the fields of a page in reading order, those that only barcodes hold last.
+
+    A pure function of the page's lines and barcodes; `page.fields` plays no part.
+    """
+    around = Surroundings.of(page)
+    proposed = (candidate for find in finders_for(options) for candidate in find(page, around))
+    settled = settle(candidate for candidate in proposed if options.wants(candidate.type))
+    return tuple(field for field in match(page, settled) if options.wants(field.type))

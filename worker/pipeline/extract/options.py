@@ -1,0 +1,22 @@
+"""What a deployment wants of fields."""
+
+from dataclasses import dataclass
+
+from worker.pipeline.extract.candidate import Finder
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOptions:
+    """Which fields are looked for.
+
+    `types` are the kinds that results carry, None for all. `phone_region` is the country (ISO 3166-1, as `DE`) of
+    telephone numbers without a country code. `finders` are the deployment's own.
+    """
+
+    types: frozenset[str] | None = None
+    phone_region: str | None = None
+    finders: tuple[Finder, ...] = ()
+
+    def wants(self, kind: str) -> bool:
+        """Whether fields of this type are wanted."""
+        return self.types is None or kind in self.types
