@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Final
 
 _LATIN: Final = range(0x24F + 1)
-_ALONE: Final = {"ß": "S", "Ø": "O", "ø": "O", "Ł": "L", "ł": "L", "Đ": "D", "đ": "D", "Æ": "A", "æ": "A", "ı": "I"}
-_PUNCTUATION: Final = {"：": ":", "，": ",", "．": ".", "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "’": "'"}
+_ALONE: Final = dict(zip("ßØøŁłĐđÆæı", "SOOLLDDAAI", strict=True))  # letters that do not come apart
+_PUNCTUATION: Final = dict(zip("：，．–—−‐‑’", ":,.-----'", strict=True))  # noqa: RUF001 - what keyboards have none of
 _LOOKALIKES: Final = {
     "0": "O",
     "Q": "O",
