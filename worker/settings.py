@@ -5,6 +5,7 @@ can be told passes through `LABELWIRE_KAFKA__CLIENT__*`: `SECURITY_PROTOCOL` is 
 """
 
 import difflib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.domain.barcode import Symbology
 from worker.domain.errors import SettingsError
 
 PREFIX = "LABELWIRE_"
@@ -187,6 +189,22 @@ class PipelineSettings(_Section):
     tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
     tile_overlap: int = Field(default=160, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")
     min_line_confidence: float = Field(default=0.5, ge=0, le=1, description="Lines read with less are dropped.")
+    barcode_formats: tuple[Symbology, ...] = Field(
+        default=tuple(Symbology), description="Symbols that are read, as JSON: [] reads none."
+    )
+
+
+class FieldSettings(_Section):
+    """Which values are looked for in what a picture says."""
+
+    types: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
+        default=(), description='Kinds of fields in results, as a JSON list: `["sscc", "gtin"]`; all if empty.'
+    )
+    phone_region: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z]{2}$",
+        description="Country of telephone numbers that are printed without a country code, as `DE`.",
+    )
 
 
 class LimitSettings(_Section):
@@ -271,6 +289,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     triton: TritonSettings = TritonSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    fields: FieldSettings = FieldSettings()
     limits: LimitSettings = LimitSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     http: HttpSettings = HttpSettings()
@@ -340,5 +359,12 @@ def effective(settings: Settings) -> dict[str, str]:
         if name == "client":
             shown.update({f"{key}__{option.upper().replace('.', '_')}": "(hidden)" for option in sorted(value)})
         else:
-            shown[key] = "" if value is None else str(value)
+            shown[key] = _shown(value)
     return shown
+
+
+def _shown(value: object) -> str:
+    """Return a value as the environment has to say it."""
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return "" if value is None else str(value)

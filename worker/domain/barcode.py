@@ -1,8 +1,27 @@
 """A barcode that was read off a page."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from worker.domain.geometry import Points
+
+
+class Symbology(StrEnum):
+    """The kinds of symbols that are read, by zxing-cpp's names; some are families of several formats."""
+
+    CODE_128 = "Code128"
+    CODE_39 = "Code39"
+    CODE_93 = "Code93"
+    CODABAR = "Codabar"
+    ITF = "ITF"
+    EAN_UPC = "EANUPC"
+    DATABAR = "DataBar"
+    QR_CODE = "QRCode"
+    MICRO_QR_CODE = "MicroQRCode"
+    DATA_MATRIX = "DataMatrix"
+    PDF417 = "PDF417"
+    AZTEC = "Aztec"
+    MAXICODE = "MaxiCode"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from worker.domain.barcode import Symbology
+
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
@@ -12,6 +14,13 @@ class ImageLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class BarcodeOptions:
+    """Which symbols are looked for on a page; none at all where `formats` is empty."""
+
+    formats: tuple[Symbology, ...] = tuple(Symbology)
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineOptions:
     """How a page is searched and read.
 
@@ -19,7 +28,7 @@ class PipelineOptions:
     but they are enlarged no more than `max_enlargement` times. Larger pages are searched at `tile_scale` in tiles of
     `tile_side` pixels that overlap by `tile_overlap`. `vote_lines` of the longest lines decide whether the page stands
     on its head. A request holds at most `max_lines_per_request` lines. Lines read with less than `min_line_confidence`
-    are dropped.
+    are dropped. Symbols of `barcode_formats` are read, none where it is empty.
     """
 
     detection_long_side: int = 1056
@@ -31,3 +40,9 @@ class PipelineOptions:
     vote_lines: int = 8
     max_lines_per_request: int = 32
     min_line_confidence: float = 0.5
+    barcode_formats: tuple[Symbology, ...] = tuple(Symbology)
+
+    @property
+    def barcodes(self) -> BarcodeOptions:
+        """What is looked for in bars and matrices."""
+        return BarcodeOptions(self.barcode_formats)
