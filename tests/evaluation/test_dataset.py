@@ -8,6 +8,7 @@ import pytest
 
 from worker.evaluation import dataset
 from worker.evaluation.errors import DatasetError
+from worker.evaluation.fields import Findings, Value
 
 PICTURE = b"not really a picture"
 
@@ -34,6 +35,23 @@ def test_truth_is_read(tmp_path: Path) -> None:
     assert sample.truth is not None
     assert [line.text for line in sample.truth.lines] == ["TOTAL 12.50"]
     assert sample.truth.lines[0].polygon.tolist() == [[0, 0], [9, 0], [9, 5], [0, 5]]
+
+
+def test_fields_and_barcodes_are_read_where_somebody_wrote_them_down(tmp_path: Path) -> None:
+    told = row(
+        fields=[{"type": "gtin", "value": "4012345123456"}],
+        barcodes=[{"format": "QRCode", "value": "A|B", "polygon": []}],
+        layout="carton",
+        degradation="blur",
+    )
+
+    (sample,) = dataset.load(write_truth(tmp_path, told)).samples
+
+    assert sample.stands == Findings((Value("gtin", "4012345123456"),), ("A|B",))
+    assert (sample.layout, sample.degradation) == ("carton", "blur")
+    assert dataset.load(tmp_path).covered_types == {"gtin"}
+    (bare,) = dataset.load(write_truth(tmp_path, row())).samples
+    assert bare.stands == Findings(None, None)
 
 
 def test_a_folder_without_truth_is_all_its_pictures_by_name(tmp_path: Path) -> None:

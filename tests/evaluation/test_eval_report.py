@@ -23,6 +23,8 @@ KEYS = {
     "cer",
     "field_exact",
     "field_false_accept",
+    "address_cer",
+    "barcode_recall",
     "configuration",
     "baseline",
 }
@@ -41,7 +43,7 @@ def sample(tmp_path: Path) -> Sample:
 
 def reading(name: str, sample: Sample, *texts: str) -> SystemReading:
     transcript = Transcript(tuple(line(text, at, 0.9) for text, at in zip(texts, (BOX, BELOW), strict=False)))
-    counts = score([sample], [transcript]) if sample.truth else None
+    counts = score(Dataset("set", (sample,)), [transcript]) if sample.truth else None
     return SystemReading(name, name.title(), (transcript,), (12.0,), counts)
 
 

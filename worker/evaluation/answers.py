@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from worker.domain.headers import DEAD_LETTER_PREFIX, JOB_ID
 from worker.domain.records import JOB_ID_HEADER, Record
 from worker.domain.result import LabelText
+from worker.evaluation import fields
+from worker.evaluation.fields import UNTOLD, Findings
 from worker.evaluation.transcript import Transcript, line, of_result
 
 
@@ -16,7 +18,8 @@ class Answer:
     """What a system made of one job.
 
     `milliseconds` is how long the system itself worked on the job, `stages` how long in each stage (RapidOCR does not
-    tell them). `identity` is the same for equal results of one job. `result` is the worker's own record.
+    tell them). `identity` is the same for equal results of one job. `result` is the worker's own record. `findings` are
+    the fields and barcodes it told.
     """
 
     job_id: str
@@ -25,6 +28,7 @@ class Answer:
     milliseconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
     result: LabelText | None = None
+    findings: Findings = UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,21 @@ class _RapidAnswer(BaseModel):
 
 def of_worker(record: Record) -> Answer:
     """Read a record of the worker's output topic. Raises pydantic.ValidationError for anything else."""
-    result = LabelText.model_validate_json(record.value or b"")
+    return of_label_text(LabelText.model_validate_json(record.value or b""))
+
+
+def of_label_text(result: LabelText) -> Answer:
+    """Return the worker's result as an answer."""
     stages = dict(result.timing_ms)
-    return Answer(result.job_id, result.result_id, of_result(result), sum(stages.values()), stages, result)
+    return Answer(
+        job_id=result.job_id,
+        identity=result.result_id,
+        transcript=of_result(result),
+        milliseconds=sum(stages.values()),
+        stages=stages,
+        result=result,
+        findings=fields.of_result(result),
+    )
 
 
 def of_rapidocr(record: Record) -> Answer:

@@ -1,7 +1,9 @@
 """Pictures to measure on, with or without truth.
 
 A folder with a `truth.jsonl` is a fixed list: one JSON object a picture with `image`, `sha256`, `width`, `height` and
-`lines` of `polygon` and `text`. A folder without one is all its pictures, in order of name.
+`lines` of `polygon` and `text`. Where somebody wrote them down there are also `fields` of `type` and `value`,
+`barcodes` of `value`, and words for what the picture is: `layout` and `degradation`. A folder without the file is all
+its pictures, in order of name.
 Invariant: a picture's bytes have the digest that its sample says, checked when the folder is read.
 """
 
@@ -12,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker.evaluation.errors import DatasetError
+from worker.evaluation.fields import UNTOLD, Findings, Value, covered_types
 from worker.evaluation.transcript import Transcript, line
 
 TRUTH_FILE = "truth.jsonl"
@@ -20,12 +23,19 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff",
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture. `name` tells it apart within its set; `truth` is None where nobody wrote it down."""
+    """One picture. `name` tells it apart within its set; `truth` is None where nobody wrote it down.
+
+    `stands` are the fields and barcodes that stand on it. `layout` and `degradation` are words for tables, empty where
+    nobody says.
+    """
 
     name: str
     path: Path
     sha256: str
     truth: Transcript | None = None
+    stands: Findings = UNTOLD
+    layout: str = ""
+    degradation: str = ""
 
     def read_bytes(self) -> bytes:
         """Return the picture as encoded."""
@@ -44,6 +54,11 @@ class Dataset:
         """Whether each picture has its truth."""
         return all(sample.truth is not None for sample in self.samples)
 
+    @property
+    def covered_types(self) -> frozenset[str]:
+        """The types of field that the truth knows of."""
+        return covered_types(sample.stands for sample in self.samples)
+
     def first(self, count: int | None) -> "Dataset":
         """Return the set of the first `count` pictures; None keeps all."""
         return self if count is None else Dataset(self.name, self.samples[:count])
@@ -55,14 +70,34 @@ class _TruthLine(BaseModel):
     text: str
 
 
+class _TruthField(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    type: str = Field(min_length=1)
+    value: str
+
+
+class _TruthBarcode(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    value: str
+
+
 class _TruthRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
     image: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     lines: list[_TruthLine]
+    fields: list[_TruthField] | None = None
+    barcodes: list[_TruthBarcode] | None = None
+    layout: str = ""
+    degradation: str = ""
 
     def transcript(self) -> Transcript:
         return Transcript(tuple(line(one.text, one.polygon) for one in self.lines))
+
+    def findings(self) -> Findings:
+        fields = None if self.fields is None else tuple(Value(one.type, one.value) for one in self.fields)
+        barcodes = None if self.barcodes is None else tuple(one.value for one in self.barcodes)
+        return Findings(fields, barcodes)
 
 
 def load(directory: Path) -> Dataset:
@@ -105,7 +140,15 @@ def _sample(directory: Path, truth: Path, number: int, row: str) -> Sample:
         raise DatasetError(
             f"{path} is not the picture that the truth was written for: its SHA-256 is {digest}, not {record.sha256}."
         )
-    return Sample(record.image, path, digest, record.transcript())
+    return Sample(
+        name=record.image,
+        path=path,
+        sha256=digest,
+        truth=record.transcript(),
+        stands=record.findings(),
+        layout=record.layout,
+        degradation=record.degradation,
+    )
 
 
 def _bare(directory: Path) -> tuple[Sample, ...]:

@@ -75,7 +75,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
         "images": len(evaluation.dataset.samples),
         **asdict(evaluation.labelwire.scores),
         "configuration": dict(evaluation.configuration),
-        "baseline": {"rapidocr": asdict(evaluation.rapidocr.scores)},
+        "baseline": {"rapidocr": asdict(_anchor_scores(evaluation))},
         "word_f1_difference": asdict(difference) if difference else None,
         "dataset": {
             "name": evaluation.dataset.name,
@@ -96,14 +96,15 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
     """Write `eval.json`, `eval.html` and what each system read (`eval/<system>.jsonl`), and return the page."""
     write(folder / "eval.json", json.dumps(figures(evaluation), indent=2) + "\n")
-    for read in (evaluation.labelwire, evaluation.rapidocr):
+    for read in filter(None, (evaluation.labelwire, evaluation.rapidocr)):
         write(folder / "eval" / f"{read.name}.jsonl", "".join(_reading_rows(evaluation.dataset, read)))
     return write(folder / "eval.html", page(evaluation))
 
 
 def page(evaluation: Evaluation) -> str:
     """Return the page."""
-    own, other = evaluation.labelwire, evaluation.rapidocr
+    own, other = evaluation.labelwire, _anchor_scores(evaluation)
+    names = (own.title, evaluation.rapidocr.title if evaluation.rapidocr else "RapidOCR")
     rows = list(_rows(evaluation))
     return render(
         "eval",
@@ -111,13 +112,12 @@ def page(evaluation: Evaluation) -> str:
         title=_headline(own.scores),
         lead=_lead(evaluation),
         metrics=[
-            _Metric(title, getattr(own.scores, name), getattr(other.scores, name), better)
-            for name, title, better in _METRICS
+            _Metric(title, getattr(own.scores, name), getattr(other, name), better) for name, title, better in _METRICS
         ],
-        names=(own.title, other.title),
+        names=names,
         difference=_difference(evaluation),
         rows=rows,
-        plots=_plots(rows, (own.title, other.title)),
+        plots=_plots(rows, names),
         worst=list(_worst(evaluation.dataset, own)),
         configuration=json.dumps(evaluation.configuration, indent=2),
     )
@@ -140,14 +140,20 @@ def _headline(scores: Scores) -> str:
 
 def _lead(evaluation: Evaluation) -> str:
     count, name = len(evaluation.dataset.samples), evaluation.dataset.name
+    way = evaluation.configuration.get("way", "through Kafka and Triton")
+    anchor = f" and by {evaluation.rapidocr.title} in the same run" if evaluation.rapidocr else ""
     return (
-        f"{count} pictures of {name}, read by the worker through Kafka and Triton and by {evaluation.rapidocr.title} "
-        f"in the same run, judged by the same scorer. Configuration {evaluation.configuration.get('name', '')}."
+        f"{count} pictures of {name}, read by the worker {way}{anchor}, judged by the same scorer. "
+        f"Configuration {evaluation.configuration.get('name', '')}."
     )
 
 
+def _anchor_scores(evaluation: Evaluation) -> Scores:
+    return evaluation.rapidocr.scores if evaluation.rapidocr else Scores.unmeasured()
+
+
 def _difference(evaluation: Evaluation) -> Difference | None:
-    own, other = evaluation.labelwire.counts, evaluation.rapidocr.counts
+    own, other = evaluation.labelwire.counts, evaluation.rapidocr.counts if evaluation.rapidocr else None
     return None if own is None or other is None else word_f1_difference(own, other)
 
 
@@ -159,7 +165,7 @@ def _rows(evaluation: Evaluation) -> Iterator[_Row]:
             name=sample.name,
             lines=len(sample.truth.lines) if sample.truth else None,
             own=_scores_of(own.counts, number),
-            other=_scores_of(other.counts, number),
+            other=_scores_of(other.counts if other else None, number),
             milliseconds=own.milliseconds[number],
         )
 

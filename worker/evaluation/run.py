@@ -1,23 +1,29 @@
 """One evaluation: systems read the same pictures, and the same scorer judges them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker.domain.errors import ErrorCode
 from worker.evaluation.answers import Answer
 from worker.evaluation.dataset import Dataset, Sample
+from worker.evaluation.fields import UNTOLD, Findings
 from worker.evaluation.scores import Counts, Scores, count, total
 from worker.evaluation.systems import Delivery, Job, Launch, RunningSystem, System, complete
 from worker.evaluation.transcript import Transcript
 from worker.reporting.progress import counted
+
+# A picture that the gate turns away is refused, not lost: it counts as one of which nothing was read.
+GATE_REFUSALS = frozenset({ErrorCode.IMAGE_QUALITY_POOR.value})
 
 
 @dataclass(frozen=True, slots=True)
 class SystemReading:
     """What one system read, picture by picture in the order of the set; counts are None without truth.
 
-    `models` is what a system says of the models that it read with.
+    `models` is what a system says of the models that it read with. `admitted` says which pictures passed the quality
+    gate: those that were neither refused nor flagged; empty where a system has no gate.
     """
 
     name: str
@@ -26,11 +32,17 @@ class SystemReading:
     milliseconds: tuple[float, ...]
     counts: tuple[Counts, ...] | None
     models: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Findings, ...] = ()
+    admitted: tuple[bool, ...] = ()
 
     @property
     def scores(self) -> Scores:
         """The scores over the whole set."""
         return Scores.unmeasured() if self.counts is None else Scores.of(total(self.counts))
+
+    def passed_gate(self, number: int) -> bool:
+        """Return whether a picture was good enough to be read."""
+        return self.admitted[number] if self.admitted else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class Evaluation:
 
     dataset: Dataset
     labelwire: SystemReading
-    rapidocr: SystemReading
+    rapidocr: SystemReading | None
     configuration: Mapping[str, Any]
 
 
@@ -49,34 +61,62 @@ def read_set(system: System, dataset: Dataset, bootstrap_servers: str, launch: L
     with RunningSystem(system, bootstrap_servers, launch, folder / f"{system.name}.log") as running:
         running.wait_until_ready()
         with counted(f"{system.title} reads", len(jobs)) as advance:
-            delivery = complete(running.answer_all(jobs, advance), system.title)
+            delivery = complete(running.answer_all(jobs, advance), system.title, GATE_REFUSALS)
     return reading(system.name, system.title, dataset, delivery)
 
 
 def reading(name: str, title: str, dataset: Dataset, delivery: Delivery, prefix: str = "") -> SystemReading:
-    """Score a complete delivery of the set's pictures, whose job ids are their names after `prefix`."""
-    answers = [delivery.answers[prefix + sample.name] for sample in dataset.samples]
-    transcripts = tuple(answer.transcript for answer in answers)
+    """Score a complete delivery of the set's pictures, whose job ids are their names after `prefix`.
+
+    A picture that was refused counts as one of which nothing was read.
+    """
+    answers = [delivery.answers.get(prefix + sample.name) for sample in dataset.samples]
+    transcripts = tuple(answer.transcript if answer else Transcript() for answer in answers)
+    findings = tuple(answer.findings if answer else Findings((), ()) for answer in answers)
     return SystemReading(
         name=name,
         title=title,
         transcripts=transcripts,
-        milliseconds=tuple(answer.milliseconds for answer in answers),
-        counts=score(dataset.samples, transcripts) if dataset.has_truth else None,
+        milliseconds=tuple(answer.milliseconds if answer else 0.0 for answer in answers),
+        counts=score(dataset, transcripts, findings) if dataset.has_truth else None,
         models=_models(answers),
+        findings=findings,
+        admitted=tuple(_passed(answer) for answer in answers),
     )
 
 
-def score(samples: Sequence[Sample], transcripts: Sequence[Transcript]) -> tuple[Counts, ...]:
+def score(
+    dataset: Dataset, transcripts: Sequence[Transcript], findings: Sequence[Findings] | None = None
+) -> tuple[Counts, ...]:
     """Count each picture against its truth. Raises ValueError for a picture without one."""
-    counts = []
-    for sample, transcript in zip(samples, transcripts, strict=True):
-        if sample.truth is None:
-            raise ValueError(f"{sample.name} has no truth")
-        counts.append(count(sample.truth, transcript))
-    return tuple(counts)
+    covered = dataset.covered_types
+    told = findings or [UNTOLD] * len(transcripts)
+    return tuple(
+        count(_truth(sample), transcript, sample.stands, found, covered)
+        for sample, transcript, found in zip(dataset.samples, transcripts, told, strict=True)
+    )
 
 
-def _models(answers: Sequence[Answer]) -> dict[str, Any]:
-    used = next((answer.result.models for answer in answers if answer.result), {})
+def scores_by(groups: Mapping[str, Sequence[int]], read: SystemReading) -> Iterator[tuple[str, Scores]]:
+    """Yield the scores of groups of pictures, over those that passed the gate."""
+    for name, numbers in groups.items():
+        passed = [read.counts[number] for number in numbers if read.counts and read.passed_gate(number)]
+        yield name, Scores.of(total(passed))
+
+
+def _truth(sample: Sample) -> Transcript:
+    if sample.truth is None:
+        raise ValueError(f"{sample.name} has no truth")
+    return sample.truth
+
+
+def _passed(answer: Answer | None) -> bool:
+    if answer is None:
+        return False
+    pages = answer.result.pages if answer.result else ()
+    return not any(page.quality and page.quality.problems for page in pages)
+
+
+def _models(answers: Sequence[Answer | None]) -> dict[str, Any]:
+    used = next((answer.result.models for answer in answers if answer and answer.result), {})
     return {name: model.model_dump() for name, model in used.items()}

@@ -4,7 +4,7 @@
 - Detection: polygons of intersection over union 0.5 or more, one to one.
 - Lines: the same, and equal text: NFKC, spaces collapsed, case-folded. O and 0 are never folded.
 - CER: edits (Levenshtein, rapidfuzz) over characters of the whole page in reading order, normalised alike.
-- Fields: nothing extracts any yet, so their scores are None.
+- Fields and barcodes: see `fields`.
 
 Invariant: counts add up over pictures, and a score is a function of the sum (micro average); a score without a
 denominator is None, never 0 or 1.
@@ -13,12 +13,14 @@ denominator is None, never 0 or 1.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from worker.evaluation.fields import UNTOLD, FieldCounts, Findings, count_barcodes, count_fields
 from worker.evaluation.matching import overlap_matrix, pairs
 from worker.evaluation.transcript import Transcript
 
@@ -40,7 +42,7 @@ def words(transcript: Transcript) -> Counter[str]:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted on one picture, or on many: counts add up."""
+    """What was counted on one picture, or on many: counts add up. `fields` are by type."""
 
     words_true: int = 0
     words_read: int = 0
@@ -51,9 +53,24 @@ class Counts:
     lines_right: int = 0
     characters_true: int = 0
     character_edits: int = 0
+    barcodes_true: int = 0
+    barcodes_right: int = 0
+    fields: Mapping[str, FieldCounts] = field(default_factory=dict)
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMMED}
+        types = {*self.fields, *other.fields}
+        nothing = FieldCounts()
+        by_type = {kind: self.fields.get(kind, nothing) + other.fields.get(kind, nothing) for kind in sorted(types)}
+        return Counts(**sums, fields=by_type)
+
+    @property
+    def all_fields(self) -> FieldCounts:
+        """The counts of all types together."""
+        return sum(self.fields.values(), start=FieldCounts())
+
+
+_SUMMED = tuple(part.name for part in fields(Counts) if part.name != "fields")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,8 @@ class Scores:
     cer: float | None
     field_exact: float | None = None
     field_false_accept: float | None = None
+    address_cer: float | None = None
+    barcode_recall: float | None = None
 
     @classmethod
     def unmeasured(cls) -> "Scores":
@@ -77,6 +96,7 @@ class Scores:
     @classmethod
     def of(cls, counts: Counts) -> "Scores":
         """Return the scores of counts."""
+        found = counts.all_fields
         return cls(
             word_precision=_ratio(counts.words_right, counts.words_read),
             word_recall=_ratio(counts.words_right, counts.words_true),
@@ -84,14 +104,28 @@ class Scores:
             line_hmean=_ratio(2 * counts.lines_right, counts.lines_true + counts.lines_read),
             detection_hmean=_ratio(2 * counts.lines_found, counts.lines_true + counts.lines_read),
             cer=_ratio(counts.character_edits, counts.characters_true),
+            field_exact=found.exact,
+            field_false_accept=found.false_accept,
+            address_cer=found.address_cer,
+            barcode_recall=_ratio(counts.barcodes_right, counts.barcodes_true),
         )
 
 
-def count(truth: Transcript, reading: Transcript) -> Counts:
-    """Compare what was read on one picture with what stands there."""
+def count(
+    truth: Transcript,
+    reading: Transcript,
+    stands: Findings = UNTOLD,
+    told: Findings = UNTOLD,
+    covered: AbstractSet[str] = frozenset(),
+) -> Counts:
+    """Compare what was read on one picture with what stands there.
+
+    `stands` and `told` are its fields and barcodes, `covered` the types of field that the set's truth knows of.
+    """
     words_true, words_read = words(truth), words(reading)
     found, right = _matched_lines(truth, reading)
     text_true, text_read = _page_text(truth), _page_text(reading)
+    barcodes_true, barcodes_right = count_barcodes(stands, told)
     return Counts(
         words_true=words_true.total(),
         words_read=words_read.total(),
@@ -102,6 +136,9 @@ def count(truth: Transcript, reading: Transcript) -> Counts:
         lines_right=right,
         characters_true=len(text_true),
         character_edits=Levenshtein.distance(text_true, text_read),
+        barcodes_true=barcodes_true,
+        barcodes_right=barcodes_right,
+        fields=count_fields(stands, told, covered, normalised),
     )
 
 

@@ -10,6 +10,7 @@ import http.client
 import mimetypes
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -266,10 +267,14 @@ def _says_ready(port: int) -> bool:
         connection.close()
 
 
-def complete(delivery: Delivery, title: str) -> Delivery:
-    """Return the delivery if every job has an answer; raises MeasurementError for refused and lost jobs."""
-    if delivery.refusals:
-        refusal = next(iter(delivery.refusals.values()))
+def complete(delivery: Delivery, title: str, excused: AbstractSet[str] = frozenset()) -> Delivery:
+    """Return the delivery if every job has an answer or was refused with one of the `excused` codes.
+
+    Raises MeasurementError for jobs that were refused otherwise, or lost.
+    """
+    for refusal in delivery.refusals.values():
+        if refusal.code in excused:
+            continue
         raise MeasurementError(f"{title} refused {refusal.job_id} as {refusal.code}: {refusal.message}")
     if delivery.lost:
         raise MeasurementError(

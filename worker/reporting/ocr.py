@@ -29,11 +29,12 @@ SOURCE: Final = "file"
 
 @dataclass(frozen=True, slots=True)
 class FileReading:
-    """A file and its result, or the sentence that says why there is none."""
+    """A file and its result, or the sentence that says why there is none, and the code of that error if it has one."""
 
     path: Path
     result: LabelText | None
     error: str | None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ async def _read(
             await asyncio.to_thread(_draw, picture, reader, result, drawing)
     except OSError as error:
         return FileReading(path, None, f"{error.filename or path}: {error.strerror or error}.")
+    except JobError as error:
+        return FileReading(path, None, f"{path}: {error}", error.code.value)
     except LabelwireError as error:
         return FileReading(path, None, f"{path}: {error}")
     return FileReading(path, result, None)
