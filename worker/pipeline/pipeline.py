@@ -12,6 +12,7 @@ from typing import TypeVar
 from worker.domain.errors import Stage
 from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels
 from worker.pipeline.assemble import assemble
+from worker.pipeline.barcodes import Codes, find_codes, without_codes
 from worker.pipeline.crop import crop_lines
 from worker.pipeline.decode import decode
 from worker.pipeline.detect import detect
@@ -65,16 +66,17 @@ class Pipeline:
             await self._page(partial(decode, picture, header, number), requests, watch)
             for number in range(len(header.pages))
         ]
-        return PictureReading(tuple(pages), watch.seconds)
+        return PictureReading(tuple(pages), watch.in_order())
 
     async def _page(self, decoded: Callable[[], PageImage], requests: PageRequests, watch: "_Stopwatch") -> PageText:
         page, tiled = await self._on_cpu(lambda: self._decode_and_tile(decoded, watch))
-        with watch.stage(Stage.DETECT):
-            maps = await detect(tiled.tiles, self._models, requests)
-        crops = await self._on_cpu(lambda: self._stitch_and_crop(page, tiled, maps, watch))
+        maps, codes = await asyncio.gather(
+            self._detect(tiled, requests, watch), self._on_cpu(lambda: self._find_codes(page, watch))
+        )
+        crops = await self._on_cpu(lambda: self._stitch_and_crop(page, tiled, maps, codes, watch))
         with watch.stage(Stage.READ):
             lines = await LineReader(self._models, requests, self._options).read(crops)
-        return await self._on_cpu(lambda: self._assemble(page, lines, watch))
+        return await self._on_cpu(lambda: self._assemble(page, lines, codes, watch))
 
     def _decode_and_tile(self, decoded: Callable[[], PageImage], watch: "_Stopwatch") -> tuple[PageImage, TiledPage]:
         with watch.stage(Stage.DECODE):
@@ -82,17 +84,26 @@ class Pipeline:
         with watch.stage(Stage.TILE):
             return page, tile_page(page, self._models.tile_shapes, self._options)
 
+    async def _detect(self, tiled: TiledPage, requests: PageRequests, watch: "_Stopwatch") -> list[Pixels]:
+        with watch.stage(Stage.DETECT):
+            return await detect(tiled.tiles, self._models, requests)
+
+    def _find_codes(self, page: PageImage, watch: "_Stopwatch") -> Codes:
+        """Run while the server detects: both only look at the page."""
+        with watch.stage(Stage.BARCODES):
+            return find_codes(page.pixels, self._options.barcodes)
+
     def _stitch_and_crop(
-        self, page: PageImage, tiled: TiledPage, maps: list[Pixels], watch: "_Stopwatch"
+        self, page: PageImage, tiled: TiledPage, maps: list[Pixels], codes: Codes, watch: "_Stopwatch"
     ) -> list[LineCrop]:
         with watch.stage(Stage.STITCH):
             regions = find_regions(stitch(tiled, maps), self._models.thresholds)
         with watch.stage(Stage.CROP):
-            return crop_lines(page, regions, self._models.line)
+            return crop_lines(page, without_codes(regions, codes.areas), self._models.line)
 
-    def _assemble(self, page: PageImage, lines: list[ReadLine], watch: "_Stopwatch") -> PageText:
+    def _assemble(self, page: PageImage, lines: list[ReadLine], codes: Codes, watch: "_Stopwatch") -> PageText:
         with watch.stage(Stage.ASSEMBLE):
-            text = assemble(page, lines, self._options)
+            text = replace(assemble(page, lines, self._options), barcodes=codes.barcodes)
         with watch.stage(Stage.EXTRACT):
             return replace(text, fields=extract(text, self._fields))
 
@@ -114,3 +125,7 @@ class _Stopwatch:
             yield
         finally:
             self.seconds[stage] += self._clock.monotonic() - started
+
+    def in_order(self) -> dict[Stage, float]:
+        """Return the seconds in the order of the way, whatever ran at the same time."""
+        return {stage: self.seconds[stage] for stage in Stage if stage in self.seconds}
