@@ -29,6 +29,7 @@ from worker.adapters.telemetry.logs import EventLog, configure
 from worker.adapters.telemetry.metrics import Metrics
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.retry import RetryPolicy
+from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits, PipelineOptions
@@ -82,6 +83,11 @@ class Worker:
 def pipeline_options(settings: Settings) -> PipelineOptions:
     """Return the pipeline's options."""
     return PipelineOptions(**settings.pipeline.model_dump())
+
+
+def field_options(settings: Settings) -> FieldOptions:
+    """Return which fields are looked for."""
+    return FieldOptions(frozenset(settings.fields.types) or None, settings.fields.phone_region)
 
 
 def image_limits(settings: Settings) -> ImageLimits:
@@ -202,7 +208,7 @@ def make_reader(
     """Return what reads pictures with the models that the backend serves."""
 
     def make_pipeline(models: ModelSet) -> Pipeline:
-        return pipeline(backend, models, executor, clock, pipeline_options(settings))
+        return pipeline(backend, models, executor, clock, pipeline_options(settings), field_options(settings))
 
     return ModelReader(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
 
