@@ -1,0 +1,171 @@
+"""Lines that stand below one another as a block, by geometry alone.
+
+Invariant: a line belongs to one block at most, distances are measured in line heights along the lines' own direction,
+and the work grows with the number of lines and not with its square.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from worker.domain.image import TextLine
+
+# In heights of the taller of two lines.
+_SAME_EDGE: Final = 0.7
+_CLOSE: Final = 1.0  # between the foot of one line and the head of the next
+_TOUCH: Final = -0.55  # boxes of neighbouring lines may run into each other
+_LEAST_HEIGHT_RATIO: Final = 0.5
+_PIECE_GAP: Final = 1.1  # between pieces of one row
+_PIECE_TOUCH: Final = -0.6
+_SAME_ROW: Final = 0.45
+_CELL: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A line's box: its own top left, its directions (unit vectors) along and down, its length and height in pixels."""
+
+    x: float
+    y: float
+    along: tuple[float, float]
+    length: float
+    height: float
+
+    def offset_of(self, x: float, y: float) -> tuple[float, float]:
+        """Return how far a point lies along and down from the top left, in pixels."""
+        dx, dy = x - self.x, y - self.y
+        return dx * self.along[0] + dy * self.along[1], dy * self.along[0] - dx * self.along[1]
+
+
+class Blocks:
+    """The neighbours of each line. Make it once a page, by `of`."""
+
+    def __init__(self, boxes: Sequence[Box], quarters: Sequence[int], cell: float) -> None:
+        self.boxes = boxes
+        self._quarters = quarters
+        self._cell = cell
+        self._grid: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+
+    @classmethod
+    def of(cls, lines: Sequence[TextLine]) -> "Blocks":
+        """Measure the lines and sort them into a grid by their top left corners."""
+        if not lines:
+            return cls((), (), 1.0)
+        quads = np.stack([line.polygon for line in lines]).astype(np.float64)
+        edges = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
+        sides = (quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]) / 2
+        lengths = np.maximum(np.hypot(edges[:, 0], edges[:, 1]), 1.0)
+        heights = np.maximum(np.hypot(sides[:, 0], sides[:, 1]), 1.0)
+        along = edges / lengths[:, None]
+        quarters = np.round([line.rotation_degrees / 90.0 for line in lines]).astype(int) % 4
+        boxes = [
+            Box(x, y, (ax, ay), length, height)
+            for (x, y), (ax, ay), length, height in zip(
+                quads[:, 0].tolist(), along.tolist(), lengths.tolist(), heights.tolist(), strict=True
+            )
+        ]
+        blocks = cls(boxes, quarters.tolist(), _CELL * float(np.percentile(heights, 75)))
+        blocks._sort()
+        return blocks
+
+    def _sort(self) -> None:
+        for line, box in enumerate(self.boxes):
+            self._grid[self._quarters[line], int(box.x // self._cell), int(box.y // self._cell)].append(line)
+
+    def near(self, line: int, x: float, y: float, reach: float) -> Iterator[int]:
+        """Yield the other lines of the same direction whose top left is within `reach` pixels of a point, roughly."""
+        quarter, cell = self._quarters[line], self._cell
+        for column in range(int((x - reach) // cell), int((x + reach) // cell) + 1):
+            for row in range(int((y - reach) // cell), int((y + reach) // cell) + 1):
+                for other in self._grid.get((quarter, column, row), ()):
+                    if other != line:
+                        yield other
+
+    def below(
+        self, line: int, *, left: float = -_SAME_EDGE, right: float = _SAME_EDGE, far: float = _CLOSE
+    ) -> int | None:
+        """Return the nearest line below whose left edge lies between `left` and `right` of this one's, in heights."""
+        box = self.boxes[line]
+        foot_x, foot_y = box.x - box.height * box.along[1], box.y + box.height * box.along[0]
+        reach = 2.0 * max(far, right, -left) * box.height
+        best, found = math.inf, None
+        for other in self.near(line, foot_x, foot_y, reach):
+            box_of_other = self.boxes[other]
+            tall = max(box.height, box_of_other.height)
+            aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
+            gap = depth - box.height
+            if left * tall <= aside <= right * tall and _TOUCH * tall <= gap <= far * tall and depth > tall / 4:
+                weight = gap + abs(aside) / 2
+                if weight < best:
+                    best, found = weight, other
+        return found
+
+    def beside(self, line: int, reach: float = _PIECE_GAP) -> int | None:
+        """Return the nearest line that goes on in the same row within `reach` heights."""
+        box = self.boxes[line]
+        end_x, end_y = box.x + box.length * box.along[0], box.y + box.length * box.along[1]
+        best, found = math.inf, None
+        for other in self.near(line, end_x, end_y, 2.0 * max(reach, 1.0) * box.height):
+            box_of_other = self.boxes[other]
+            tall = max(box.height, box_of_other.height)
+            aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
+            shift = depth + (box_of_other.height - box.height) / 2
+            gap = aside - box.length
+            if _PIECE_TOUCH * tall <= gap <= reach * tall and abs(shift) <= _SAME_ROW * tall and gap < best:
+                best, found = gap, other
+        return found
+
+    def alike(self, one: int, other: int) -> bool:
+        """Say whether two lines are about as high as each other."""
+        heights = self.boxes[one].height, self.boxes[other].height
+        return min(heights) >= _LEAST_HEIGHT_RATIO * max(heights)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How the lines of a page go on.
+
+    `pieces` says which line goes on to the right of which in the same row; `next_row` which row stands below which, by
+    the first line of each.
+    """
+
+    pieces: dict[int, int]
+    next_row: dict[int, int]
+
+    @classmethod
+    def of(cls, blocks: Blocks) -> "Rows":
+        """Find pieces of rows first, then rows below one another; both ends must agree on it."""
+        pieces: dict[int, int] = {}
+        taken: set[int] = set()
+        for line in range(len(blocks.boxes)):
+            piece = blocks.beside(line)
+            if piece is not None and piece not in taken and blocks.alike(line, piece):
+                pieces[line] = piece
+                taken.add(piece)
+        above: dict[int, tuple[float, int]] = {}
+        for line in range(len(blocks.boxes)):
+            lower = None if line in taken else blocks.below(line)
+            if lower is None or lower in taken or not blocks.alike(line, lower):
+                continue
+            gap = blocks.boxes[line].offset_of(blocks.boxes[lower].x, blocks.boxes[lower].y)[1]
+            if lower not in above or gap < above[lower][0]:
+                above[lower] = gap, line
+        return cls(pieces, {line: lower for lower, (_, line) in above.items()})
+
+    def row(self, first: int) -> list[int]:
+        """Return a line and the pieces that go on from it."""
+        row = [first]
+        while row[-1] in self.pieces and self.pieces[row[-1]] not in row:
+            row.append(self.pieces[row[-1]])
+        return row
+
+    def column(self, first: int, most: int) -> list[int]:
+        """Return the first lines of up to `most` rows from `first` on downwards."""
+        column = [first]
+        while len(column) < most and column[-1] in self.next_row and self.next_row[column[-1]] not in column:
+            column.append(self.next_row[column[-1]])
+        return column
