@@ -1,5 +1,6 @@
 """How one carrier's labels look: its fonts, its letter case, how it writes dates, weights and captions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -86,6 +87,12 @@ def note_parties(sheet: Sheet, consignment: content.Consignment) -> None:
     """Write down the postcodes of both parties, sender first."""
     sheet.note(FieldType.POSTCODE, consignment.sender.postcode)
     sheet.note(FieldType.POSTCODE, consignment.receiver.postcode)
+
+
+def note_addresses(sheet: Sheet, sender: Sequence[str], receiver: Sequence[str]) -> None:
+    """Write down both address blocks, each as its printed lines."""
+    sheet.note(FieldType.ADDRESS_FROM, "\n".join(sender))
+    sheet.note(FieldType.ADDRESS_TO, "\n".join(receiver))
 
 
 def note_phone(sheet: Sheet, party: content.Party) -> None:

@@ -25,6 +25,8 @@ class FieldType(StrEnum):
     PHONE = "phone"
     WEIGHT = "weight"
     DATE = "date"
+    ADDRESS_TO = "address_to"
+    ADDRESS_FROM = "address_from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Field:
     """A value that stands on the label, in its normal form.
 
     Numbers of consignments and goods without spaces or punctuation, telephone numbers as E.164, dates as ISO 8601,
-    weights as `12.4 kg`, postcodes as printed.
+    weights as `12.4 kg`, postcodes as printed. An address is its lines as printed, person and firm first, joined by
+    line feeds; telephone numbers within the block are no part of it.
     """
 
     type: FieldType

@@ -6,7 +6,7 @@ from worker.synth.barcodes import Symbol, Symbology
 from worker.synth.chance import Chance
 from worker.synth.content import Consignment
 from worker.synth.draw import WHITE, Align, Sheet
-from worker.synth.theme import Theme, address, cell, note_parties, note_shipping
+from worker.synth.theme import Theme, address, cell, note_addresses, note_parties, note_shipping
 from worker.synth.truth import FieldType
 
 WIDTH: Final = 1015
@@ -21,6 +21,7 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
     _order(sheet, consignment, theme, chance)
     _symbols(sheet, consignment, theme)
     note_parties(sheet, consignment)
+    note_addresses(sheet, *(address(theme, party) for party in (consignment.sender, consignment.receiver)))
     note_shipping(sheet, theme, consignment.day, consignment.weight_kg)
 
 

@@ -7,7 +7,7 @@ from worker.synth.barcodes import Symbol, Symbology
 from worker.synth.chance import Chance
 from worker.synth.content import Consignment
 from worker.synth.draw import Align, Sheet
-from worker.synth.theme import Theme, address, cell, note_parties, note_phone, note_shipping
+from worker.synth.theme import Theme, address, cell, note_addresses, note_parties, note_phone, note_shipping
 from worker.synth.truth import FieldType
 
 WIDTH: Final = 1624
@@ -22,6 +22,7 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
     _parties(sheet, consignment, theme)
     _contents(sheet, consignment, theme, chance)
     note_parties(sheet, consignment)
+    note_addresses(sheet, *(address(theme, party) for party in (consignment.sender, consignment.receiver)))
     note_shipping(sheet, theme, consignment.day, _weight_kg(consignment))
 
 

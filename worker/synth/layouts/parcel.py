@@ -4,9 +4,9 @@ from typing import Final
 
 from worker.synth.barcodes import Symbol, Symbology
 from worker.synth.chance import Chance
-from worker.synth.content import Consignment, grouped
+from worker.synth.content import Consignment, Party, grouped
 from worker.synth.draw import WHITE, Align, Sheet
-from worker.synth.theme import Theme, address, note_parties, note_phone, note_shipping
+from worker.synth.theme import Theme, address, note_addresses, note_parties, note_phone, note_shipping
 from worker.synth.truth import FieldType
 
 WIDTH: Final = 812
@@ -29,13 +29,18 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
         _tracking(sheet, consignment, theme)
     _references(sheet, consignment, theme, chance)
     note_parties(sheet, consignment)
+    note_addresses(sheet, *(_lines(theme, party) for party in (consignment.sender, consignment.receiver)))
     note_shipping(sheet, theme, consignment.day, consignment.weight_kg)
+
+
+def _lines(theme: Theme, party: Party) -> tuple[str, ...]:
+    return (theme.case(party.contact), *address(theme, party))
 
 
 def _sender(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     sender = consignment.sender
-    lines = (theme.case(sender.contact), sender.phone, *address(theme, sender))
-    sheet.block(_LEFT, 46, lines, theme.plain(27), room=400)
+    contact, *lines = _lines(theme, sender)
+    sheet.block(_LEFT, 46, (contact, sender.phone, *lines), theme.plain(27), room=400)
     note_phone(sheet, sender)
     sheet.text(470, 58, theme.weight(consignment.weight_kg), theme.bold(40))
     sheet.text(_RIGHT, 58, f"{consignment.piece} OF {consignment.pieces}", theme.bold(40), align=Align.RIGHT)
@@ -47,7 +52,7 @@ def _sender(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
 def _receiver(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
     receiver = consignment.receiver
     sheet.text(_LEFT, 318, chance.pick(("SHIP TO:", "TO:", "DELIVER TO:")), theme.bold(30))
-    lines = (theme.case(receiver.contact), *address(theme, receiver))
+    lines = _lines(theme, receiver)
     end = sheet.block(74, 362, lines[:-2], theme.plain(38), room=700)
     sheet.block(74, end + 8, lines[-2:], theme.bold(44), room=700)
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from worker.synth.barcodes import Symbol, Symbology
 from worker.synth.chance import Chance
-from worker.synth.content import Consignment, grouped
+from worker.synth.content import Consignment, Party, grouped
 from worker.synth.draw import Align, Sheet
-from worker.synth.theme import Theme, address, note_parties, note_phone, note_shipping
+from worker.synth.theme import Theme, address, note_addresses, note_parties, note_phone, note_shipping
 from worker.synth.truth import FieldType
 
 WIDTH: Final = 1218
@@ -33,7 +33,12 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
     if chance.likely(0.5):
         sheet.text_turned(WIDTH - 54, 262, chance.pick(_NOTICES), theme.bold(26), 1)
     note_parties(sheet, consignment)
+    note_addresses(sheet, *(_lines(theme, party) for party in (consignment.sender, consignment.receiver)))
     note_shipping(sheet, theme, consignment.day, consignment.weight_kg)
+
+
+def _lines(theme: Theme, party: Party) -> tuple[str, ...]:
+    return (theme.case(party.contact), *address(theme, party))
 
 
 def _head(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
@@ -54,12 +59,12 @@ def _head(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) 
 def _parties(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     sender, receiver = consignment.sender, consignment.receiver
     sheet.text(_LEFT, 212, "From:", theme.bold(28))
-    sheet.block(_LEFT, 252, (theme.case(sender.contact), *address(theme, sender)), theme.plain(30), room=490)
+    sheet.block(_LEFT, 252, _lines(theme, sender), theme.plain(30), room=490)
     sheet.text(_LEFT, 500, f"Tel: {sender.phone}", theme.plain(28), room=490)
     note_phone(sheet, sender)
     sheet.post(_MIDDLE - 20, 172, 516)
     sheet.text(_MIDDLE + 10, 212, "To:", theme.bold(28))
-    sheet.block(_MIDDLE + 10, 258, (theme.case(receiver.contact), *address(theme, receiver)), theme.bold(38), room=580)
+    sheet.block(_MIDDLE + 10, 258, _lines(theme, receiver), theme.bold(38), room=580)
     sheet.rule(516, 8, WIDTH - 8)
 
 
