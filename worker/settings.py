@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.domain.barcode import Symbology
 from worker.domain.errors import SettingsError
+from worker.domain.uri import AllowedPrefixes
 
 PREFIX = "LABELWIRE_"
 MEBIBYTE = 1024 * 1024
@@ -185,7 +186,18 @@ class PipelineSettings(_Section):
     tiled_from_pixels: int = Field(
         default=4_000_000, ge=1, description="Pictures with more pixels than this are searched tile by tile."
     )
-    tile_scale: float = Field(default=0.6, gt=0, le=1, description="Scale at which tiled pictures are searched.")
+    streamed_from_pixels: int = Field(
+        default=24_000_000, ge=1, description="Pictures with more pixels than this are decoded while they are read."
+    )
+    tile_scale: float | None = Field(
+        default=None, gt=0, le=2, description="Scale at which tiled pictures are searched; chosen by each if unset."
+    )
+    detection_text_height: float = Field(
+        default=16.0,
+        ge=8,
+        le=64,
+        description="Height in pixels to which a tiled picture's small print is brought for the search.",
+    )
     tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
     tile_overlap: int = Field(default=160, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")
     min_line_confidence: float = Field(default=0.5, ge=0, le=1, description="Lines read with less are dropped.")
@@ -229,6 +241,32 @@ class LimitSettings(_Section):
     partition_window: int = Field(
         default=1024, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
     )
+
+
+class BlobSettings(_Section):
+    """Pictures that jobs name by URI. Credentials come from the stores' own variables: AWS_*, GOOGLE_*, AZURE_*."""
+
+    allowed_prefixes: tuple[str, ...] = Field(
+        default=(),
+        description='Folders that pictures may come from, as JSON: ["s3://labels/", "https://cdn.example.com/labels/"].',
+    )
+    max_bytes: int = Field(default=64 * MEBIBYTE, ge=1024, description="Bytes of one fetched picture.")
+    max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Fetched bytes held at once.")
+    connect_timeout_seconds: Positive = Field(default=5.0, description="Longest time to connect to a store.")
+    timeout_seconds: Positive = Field(default=30.0, description="Longest time to fetch one picture, retries included.")
+    retries: int = Field(default=2, ge=0, le=10, description="Retries of a fetch before the job goes to a retry topic.")
+    retry_initial_seconds: Positive = Field(default=0.2, description="First delay before such a retry; it doubles.")
+    private_networks: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description='Networks that https may reach although they are not public, as JSON: ["10.1.0.0/16"].'
+    )
+    tls_root_certificates: str | None = Field(
+        default=None, description="PEM file of authorities to trust besides those of the system."
+    )
+
+    @field_validator("allowed_prefixes")
+    @classmethod
+    def _whole_folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return AllowedPrefixes.of(value).prefixes
 
 
 class RuntimeSettings(_Section):
@@ -291,6 +329,7 @@ class Settings(BaseSettings):
     pipeline: PipelineSettings = PipelineSettings()
     fields: FieldSettings = FieldSettings()
     limits: LimitSettings = LimitSettings()
+    blob: BlobSettings = BlobSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

@@ -21,10 +21,11 @@ from tests.simulation.source import SimulatedSource
 from tests.simulation.trace import Trace
 from worker.bootstrap import Ports, Worker, build, make_reader
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
+from worker.pipeline.ctc import decode_ctc
 from worker.pipeline.decode import decode
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.pipeline import PictureReading, Pipeline
-from worker.pipeline.read import decode_ctc
+from worker.pipeline.stages import Stages
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.reading import JobReading
 from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings
@@ -113,7 +114,7 @@ class ShortPipeline(Pipeline):
     ) -> PictureReading:
         """Read the line. Raises JobError."""
         requests = PageRequests(self._backend, self._clock, timeout_seconds=timeout_seconds, request_id=request_id)
-        pixels = await self._on_cpu(lambda: _pixels(picture, header))
+        pixels = await Stages(self._executor, self._clock).on_cpu(_pixels, picture, header)
         found = await requests.infer("text_detector", {"image": pixels[np.newaxis]}, ["probability"])
         lines = await self._line(pixels, requests) if found["probability"].any() else ()
         return PictureReading((PageText(*header.pages[0].upright_size, lines),), {})
@@ -122,11 +123,10 @@ class ShortPipeline(Pipeline):
         height, width = pixels.shape[:2]
         model = self._models.readers[width].name
         read = await requests.infer(model, {"line": pixels[np.newaxis]}, ["token", "confidence", "upside_down"])
-        tokens = np.asarray(read["token"], np.int32)[..., 0]
-        confidences = np.asarray(read["confidence"], np.float32)[..., 0]
-        ((text, confidence),) = decode_ctc(tokens, confidences, self._models.dictionary)
+        tokens, confidences = np.asarray(read["token"], np.int32), np.asarray(read["confidence"], np.float32)
+        (line,) = decode_ctc(tokens, confidences, self._models.dictionary)
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-        return (TextLine(text, confidence, corners, 0.0),)
+        return (TextLine(line.text, line.confidence, corners, 0.0),)
 
 
 @lru_cache(maxsize=2000)

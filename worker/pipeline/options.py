@@ -25,8 +25,10 @@ class PipelineOptions:
     """How a page is searched and read.
 
     Pages of up to `tiled_from_pixels` are searched whole: their long side is brought to `detection_long_side` pixels,
-    but they are enlarged no more than `max_enlargement` times. Larger pages are searched at `tile_scale` in tiles of
-    `tile_side` pixels that overlap by `tile_overlap`. `vote_lines` of the longest lines decide whether the page stands
+    but they are enlarged no more than `max_enlargement` times. Larger pages are searched in tiles of `tile_side` pixels
+    that overlap by `tile_overlap`, at `tile_scale`, or where that is None at the scale that brings their small print to
+    `detection_text_height` pixels; those of more than `streamed_from_pixels` are decoded while they are read, where
+    their format can. `vote_lines` of the longest lines decide whether the page stands
     on its head. A request holds at most `max_lines_per_request` lines. Lines read with less than `min_line_confidence`
     are dropped. Symbols of `barcode_formats` are read, none where it is empty.
     """
@@ -34,7 +36,9 @@ class PipelineOptions:
     detection_long_side: int = 1056
     max_enlargement: float = 2.0
     tiled_from_pixels: int = 4_000_000
-    tile_scale: float = 0.6
+    streamed_from_pixels: int = 24_000_000
+    tile_scale: float | None = None
+    detection_text_height: float = 16.0
     tile_side: int = 960
     tile_overlap: int = 160
     vote_lines: int = 8

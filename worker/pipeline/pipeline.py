@@ -1,32 +1,32 @@
 """One picture, from bytes to the text of its pages."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
+from worker.domain.barcode import Barcode
 from worker.domain.errors import Stage
-from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels
-from worker.pipeline.assemble import assemble
+from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels, TextLine
+from worker.pipeline.assemble import place_lines, reading_order
 from worker.pipeline.barcodes import Codes, find_codes, without_codes
 from worker.pipeline.crop import crop_lines
-from worker.pipeline.decode import decode
 from worker.pipeline.detect import detect
+from worker.pipeline.encoded import EncodedPage
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.inference import PageRequests
+from worker.pipeline.large import LargePage
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.read import LineReader, ReadLine
+from worker.pipeline.read import LineReader
+from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
+from worker.pipeline.stages import Stages
 from worker.pipeline.stitch import find_regions, stitch
 from worker.pipeline.tile import TiledPage, tile_page
+from worker.pipeline.turn import Turn
 from worker.ports import Clock, InferenceBackend
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,72 +60,69 @@ class Pipeline:
         self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str = ""
     ) -> PictureReading:
         """Read a picture, page after page. Raises JobError, and nothing else."""
-        watch = _Stopwatch(self._clock)
+        stages = Stages(self._executor, self._clock)
         requests = PageRequests(self._backend, self._clock, timeout_seconds=timeout_seconds, request_id=request_id)
-        pages = [
-            await self._page(partial(decode, picture, header, number), requests, watch)
-            for number in range(len(header.pages))
-        ]
-        return PictureReading(tuple(pages), watch.in_order())
+        pages = []
+        for number, page in enumerate(header.pages):
+            read = self._large_page if page.pixels > self._options.tiled_from_pixels else self._page
+            pages.append(await read(EncodedPage(picture, header, number), requests, stages))
+        return PictureReading(tuple(pages), stages.in_order())
 
-    async def _page(self, decoded: Callable[[], PageImage], requests: PageRequests, watch: "_Stopwatch") -> PageText:
-        page, tiled = await self._on_cpu(lambda: self._decode_and_tile(decoded, watch))
+    async def _page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> PageText:
+        """Read a page that is searched as a whole."""
+        page, tiled = await stages.on_cpu(self._decode_and_tile, encoded, stages)
         maps, codes = await asyncio.gather(
-            self._detect(tiled, requests, watch), self._on_cpu(lambda: self._find_codes(page, watch))
+            self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
         )
-        crops = await self._on_cpu(lambda: self._stitch_and_crop(page, tiled, maps, codes, watch))
-        with watch.stage(Stage.READ):
+        crops = await stages.on_cpu(self._stitch_and_crop, page, tiled, maps, codes, stages)
+        with stages.timed(Stage.READ):
             lines = await LineReader(self._models, requests, self._options).read(crops)
-        return await self._on_cpu(lambda: self._assemble(page, lines, codes, watch))
+        placed = place_lines(lines, page.width, page.height, self._options)
+        return await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
 
-    def _decode_and_tile(self, decoded: Callable[[], PageImage], watch: "_Stopwatch") -> tuple[PageImage, TiledPage]:
-        with watch.stage(Stage.DECODE):
-            page = decoded()
-        with watch.stage(Stage.TILE):
+    async def _large_page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> PageText:
+        """Read a page band by band: out of memory, or while it is decoded where it would fill too much of it."""
+        header, turn = encoded.page, None
+        if header.streams and header.pixels > self._options.streamed_from_pixels:
+            turn = Turn.of(header)
+            rows: PageRows = StreamedRows(partial(encoded.strips, mirrored=turn.mirrored), header.width, header.height)
+        else:
+            with stages.timed(Stage.DECODE):
+                page = await stages.on_cpu(encoded.decode)
+            rows = HeldRows(page.pixels)
+        reading = await LargePage(rows, self._models, requests, self._options, stages).read()
+        lines, barcodes = reading.lines, reading.barcodes
+        if turn is not None:
+            lines, barcodes = [turn.line(line) for line in lines], [turn.barcode(code) for code in barcodes]
+        return await stages.on_cpu(self._finish, header.upright_size, lines, tuple(barcodes), stages)
+
+    def _decode_and_tile(self, encoded: EncodedPage, stages: Stages) -> tuple[PageImage, TiledPage]:
+        with stages.timed(Stage.DECODE):
+            page = encoded.decode()
+        with stages.timed(Stage.TILE):
             return page, tile_page(page, self._models.tile_shapes, self._options)
 
-    async def _detect(self, tiled: TiledPage, requests: PageRequests, watch: "_Stopwatch") -> list[Pixels]:
-        with watch.stage(Stage.DETECT):
+    async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> list[Pixels]:
+        with stages.timed(Stage.DETECT):
             return await detect(tiled.tiles, self._models, requests)
 
-    def _find_codes(self, page: PageImage, watch: "_Stopwatch") -> Codes:
+    def _find_codes(self, page: PageImage, stages: Stages) -> Codes:
         """Run while the server detects: both only look at the page."""
-        with watch.stage(Stage.BARCODES):
+        with stages.timed(Stage.BARCODES):
             return find_codes(page.pixels, self._options.barcodes)
 
     def _stitch_and_crop(
-        self, page: PageImage, tiled: TiledPage, maps: list[Pixels], codes: Codes, watch: "_Stopwatch"
+        self, page: PageImage, tiled: TiledPage, maps: list[Pixels], codes: Codes, stages: Stages
     ) -> list[LineCrop]:
-        with watch.stage(Stage.STITCH):
+        with stages.timed(Stage.STITCH):
             regions = find_regions(stitch(tiled, maps), self._models.thresholds)
-        with watch.stage(Stage.CROP):
+        with stages.timed(Stage.CROP):
             return crop_lines(page, without_codes(regions, codes.areas), self._models.line)
 
-    def _assemble(self, page: PageImage, lines: list[ReadLine], codes: Codes, watch: "_Stopwatch") -> PageText:
-        with watch.stage(Stage.ASSEMBLE):
-            text = replace(assemble(page, lines, self._options), barcodes=codes.barcodes)
-        with watch.stage(Stage.EXTRACT):
+    def _finish(
+        self, size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...], stages: Stages
+    ) -> PageText:
+        with stages.timed(Stage.ASSEMBLE):
+            text = PageText(*size, tuple(reading_order(lines)), barcodes)
+        with stages.timed(Stage.EXTRACT):
             return replace(text, fields=extract(text, self._fields))
-
-    async def _on_cpu(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-
-class _Stopwatch:
-    """Seconds by stage, of one picture."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.seconds: dict[Stage, float] = defaultdict(float)
-        self._clock = clock
-
-    @contextmanager
-    def stage(self, stage: Stage) -> Iterator[None]:
-        started = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[stage] += self._clock.monotonic() - started
-
-    def in_order(self) -> dict[Stage, float]:
-        """Return the seconds in the order of the way, whatever ran at the same time."""
-        return {stage: self.seconds[stage] for stage in Stage if stage in self.seconds}

@@ -42,13 +42,14 @@ class Span:
 
 
 def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> TiledPage:
-    """Scale a page for detection and cut it into tiles of allowed shapes, padded at the right and at the bottom."""
-    scale, side = _scale_and_side(page, shapes, options)
-    scaled = _scaled(page.pixels, scale)
-    height, width = scaled.shape[:2]
+    """Scale a page as a whole for detection, and cut it into tiles where the detector takes none so large."""
+    side = min(largest_side(shapes), options.detection_long_side)
+    scale = min(options.max_enlargement, side / max(page.width, page.height))
+    width, height = max(1, round(page.width * scale)), max(1, round(page.height * scale))
+    pixels = scaled(page.pixels, width, height)
     to_page = Transform.scale_then_shift(page.width / width, page.height / height, 0.0, 0.0)
     tiles = tuple(
-        _cut(scaled, rows, columns, shapes)
+        _cut(pixels, rows, columns, shapes)
         for rows in spans(height, fitted_side(height, side, shapes, options), options.tile_overlap)
         for columns in spans(width, fitted_side(width, side, shapes, options), options.tile_overlap)
     )
@@ -67,15 +68,6 @@ def spans(length: int, side: int, overlap: int) -> Iterator[Span]:
     borders = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops, strict=False)), length]
     for start, stop, kept_start, kept_stop in zip(starts, stops, borders, borders[1:], strict=False):
         yield Span(start, stop, kept_start, kept_stop)
-
-
-def _scale_and_side(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> tuple[float, int]:
-    """Return the scale at which a page is searched, and the largest side of a tile in pixels."""
-    largest = largest_side(shapes)
-    if page.width * page.height > options.tiled_from_pixels:
-        return options.tile_scale, min(largest, options.tile_side)
-    side = min(largest, options.detection_long_side)
-    return min(options.max_enlargement, side / max(page.width, page.height)), side
 
 
 def largest_side(shapes: TileShapes) -> int:
@@ -98,18 +90,18 @@ def fitted_side(length: int, side: int, shapes: TileShapes, options: PipelineOpt
     return min(side, math.ceil(needed / shapes.multiple_of) * shapes.multiple_of)
 
 
-def _scaled(pixels: Pixels, scale: float) -> Pixels:
-    height, width = pixels.shape[:2]
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if size == (width, height):
+def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Bring pixels to the detector's scale, uint8 [height, width, 3]; those of that size are returned as they are."""
+    if pixels.shape[1::-1] == (width, height):
         return pixels
     # Cubic costs a fifth of averaging and reads as well, until it would step over pixels.
-    interpolation = cv2.INTER_CUBIC if scale >= _CUBIC_FROM_SCALE else cv2.INTER_AREA
-    return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), dtype=np.uint8)
+    enough = width >= _CUBIC_FROM_SCALE * pixels.shape[1]
+    interpolation = cv2.INTER_CUBIC if enough else cv2.INTER_AREA
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), dtype=np.uint8)
 
 
-def _cut(scaled: Pixels, rows: Span, columns: Span, shapes: TileShapes) -> Tile:
-    view = scaled[rows.start : rows.stop, columns.start : columns.stop]
+def _cut(pixels: Pixels, rows: Span, columns: Span, shapes: TileShapes) -> Tile:
+    view = pixels[rows.start : rows.stop, columns.start : columns.stop]
     kept = (
         columns.kept_start - columns.start,
         rows.kept_start - rows.start,
@@ -117,10 +109,11 @@ def _cut(scaled: Pixels, rows: Span, columns: Span, shapes: TileShapes) -> Tile:
         rows.kept_stop - rows.start,
     )
     to_map = Transform.scale_then_shift(1.0, 1.0, columns.start, rows.start)
-    return Tile(_padded(view, shapes), to_map, kept)
+    return Tile(padded(view, shapes), to_map, kept)
 
 
-def _padded(view: Pixels, shapes: TileShapes) -> Pixels:
+def padded(view: Pixels, shapes: TileShapes) -> Pixels:
+    """Pad a view with grey at the right and at the bottom to a shape that the detector takes."""
     height, width = view.shape[:2]
     bottom, right = (
         target - side for target, side in zip(_shape_for(height, width, shapes), (height, width), strict=True)

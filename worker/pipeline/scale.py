@@ -1,0 +1,63 @@
+"""At which scale a large page is searched.
+
+Invariant: the choice follows from what the page shows: its small print is brought to the height at which the detector
+finds text surely, and a page is never enlarged beyond its options.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+
+from worker.domain.image import TextRegion
+from worker.pipeline.options import PipelineOptions
+
+# The share of all print, by length, that may be smaller than what the scale is made for.
+_SMALL_SHARE: Final = 0.1
+_LEAST_COARSE_HEIGHT: Final = 12.0  # pixels of the thumbnail; print that looks smaller there is not measured there
+_EDGE_PIXELS: Final = 2.0
+
+
+def choose_scale(
+    thumbnail_scale: float,
+    coarse: Sequence[TextRegion],
+    close: Sequence[TextRegion],
+    options: PipelineOptions,
+) -> float:
+    """Return the scale at which to search a page.
+
+    `coarse` are the regions found on its thumbnail, `close` those in its windows, both in page pixels. Where neither
+    shows text, the page is searched at its full resolution: what is too faint for both is small.
+    """
+    if options.tile_scale is not None:
+        return options.tile_scale
+    seen = [region for region in coarse if _height(region) * thumbnail_scale >= _LEAST_COARSE_HEIGHT]
+    heights = [(_height(region), _length(region)) for region in (*seen, *close)]
+    if not heights:
+        return 1.0
+    small = _small_height(heights)
+    return float(np.clip(options.detection_text_height / small, thumbnail_scale, options.max_enlargement))
+
+
+def whole_regions(regions: Iterable[TextRegion], width: int, height: int) -> list[TextRegion]:
+    """Return the regions that no edge of their window of `width` x `height` pixels cuts."""
+    return [
+        region
+        for region in regions
+        if (region.quad > _EDGE_PIXELS).all() and (region.quad < (width - _EDGE_PIXELS, height - _EDGE_PIXELS)).all()
+    ]
+
+
+def _height(region: TextRegion) -> float:
+    return float(np.hypot(*(region.quad[3] - region.quad[0])))
+
+
+def _length(region: TextRegion) -> float:
+    return float(np.hypot(*(region.quad[1] - region.quad[0])))
+
+
+def _small_height(heights: Sequence[tuple[float, float]]) -> float:
+    """Return the height that `_SMALL_SHARE` of the print does not reach, each region weighing its length."""
+    ordered = np.array(sorted(heights))
+    reached = np.cumsum(ordered[:, 1])
+    return float(ordered[np.searchsorted(reached, _SMALL_SHARE * reached[-1]), 0])

@@ -1,0 +1,129 @@
+"""A first look at a large page: where anything is, and how large its print may be.
+
+One pass over the page's strips gives a thumbnail, a grid that says where there is any detail, and a few windows at full
+resolution. Invariant: memory is bounded by one strip and the thumbnail, whatever the page's height.
+"""
+
+import heapq
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.image import Pixels
+
+STRIP_ROWS: Final = 512  # a multiple of every reduction and of the cell
+CELL_PIXELS: Final = 32
+_WINDOW_PIXELS: Final = STRIP_ROWS
+_MOST_WINDOWS: Final = 6
+_LARGEST_REDUCTION: Final = 64
+# Mean difference of neighbouring levels, down and across, in a cell at half resolution. Blank paper out of a JPEG has
+# less than 0.5; one thin grey letter in a cell has more than 2.
+_DETAIL_FROM: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A piece of the page at full resolution: uint8 [h, w, 3] BGR, whose top left is (`left`, `top`) of the page."""
+
+    pixels: Pixels
+    left: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the first look saw.
+
+    `thumbnail` is uint8 [h, w, 3] BGR of the whole page; `detail` is bool [rows, columns], one for each cell of
+    `CELL_PIXELS` square of the page, true where there is anything to look at; `windows` are where most of it is.
+    """
+
+    width: int
+    height: int
+    thumbnail: Pixels
+    detail: NDArray[np.bool_]
+    windows: tuple[Window, ...]
+
+
+@dataclass(order=True, slots=True)
+class _Ranked:
+    share: float
+    number: int
+    window: Window = field(compare=False)
+
+
+class Surveyor:
+    """Takes a page's strips from top to bottom, each of `STRIP_ROWS` rows but the last."""
+
+    def __init__(self, width: int, height: int, thumbnail_long_side: int) -> None:
+        self._width = width
+        self._height = height
+        self._long_side = thumbnail_long_side
+        self._reduction = _reduction(max(width, height), thumbnail_long_side)
+        self._reduced: list[Pixels] = []
+        self._detail: list[NDArray[np.bool_]] = []
+        self._best: list[_Ranked] = []
+        self._rows = 0
+
+    def add(self, strip: Pixels) -> None:
+        """Look at the next strip, uint8 [rows, width, 3] BGR."""
+        detail = _detail(strip)
+        self._detail.append(detail)
+        self._reduced.append(_shrunk(strip, self._reduction))
+        self._consider(strip, detail)
+        self._rows += strip.shape[0]
+
+    def survey(self) -> Survey:
+        """Return what was seen."""
+        reduced = np.concatenate(self._reduced)
+        scale = min(1.0, self._long_side / max(reduced.shape[:2]))
+        size = (max(1, round(reduced.shape[1] * scale)), max(1, round(reduced.shape[0] * scale)))
+        thumbnail = np.asarray(cv2.resize(reduced, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        windows = tuple(ranked.window for ranked in sorted(self._best, reverse=True))
+        return Survey(self._width, self._height, thumbnail, np.concatenate(self._detail), windows)
+
+    def _consider(self, strip: Pixels, detail: NDArray[np.bool_]) -> None:
+        """Keep the strip's fullest window if it is among the fullest of the page; one a strip, so that they spread."""
+        cells = _WINDOW_PIXELS // CELL_PIXELS
+        by_column = detail.sum(axis=0)
+        sums = np.convolve(by_column, np.ones(min(cells, len(by_column)), dtype=int), mode="valid")
+        column = int(np.argmax(sums))
+        share = float(sums[column])
+        if not share:
+            return
+        left = min(column * CELL_PIXELS, max(0, self._width - _WINDOW_PIXELS))
+        window = Window(strip[:, left : left + _WINDOW_PIXELS].copy(), left, self._rows)
+        ranked = _Ranked(share, self._rows, window)
+        if len(self._best) < _MOST_WINDOWS:
+            heapq.heappush(self._best, ranked)
+        else:
+            heapq.heappushpop(self._best, ranked)
+
+
+def _reduction(long_side: int, wanted: int) -> int:
+    """Return the largest power of two that leaves at least the wanted pixels."""
+    reduction = 1
+    while long_side // (2 * reduction) >= wanted and reduction < _LARGEST_REDUCTION:
+        reduction *= 2
+    return reduction
+
+
+def _shrunk(strip: Pixels, reduction: int) -> Pixels:
+    height, width = strip.shape[:2]
+    size = (-(-width // reduction), -(-height // reduction))
+    return np.asarray(cv2.resize(strip, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _detail(strip: Pixels) -> NDArray[np.bool_]:
+    """Return where a strip has any detail, bool [cells down, cells across]; colours of equal grey look alike."""
+    half = cv2.cvtColor(_shrunk(strip, 2), cv2.COLOR_BGR2GRAY)
+    steps = np.zeros(half.shape, dtype=np.uint8)
+    steps[:, 1:] = cv2.absdiff(half[:, 1:], half[:, :-1])
+    steps[1:] = cv2.add(steps[1:], cv2.absdiff(half[1:], half[:-1]))
+    cells = (-(-strip.shape[1] // CELL_PIXELS), -(-strip.shape[0] // CELL_PIXELS))
+    # As floats: a mean of a byte image is rounded to whole levels.
+    mean = cv2.resize(steps.astype(np.float32), cells, interpolation=cv2.INTER_AREA)
+    return np.asarray(mean > _DETAIL_FROM, dtype=np.bool_).reshape(cells[::-1])
