@@ -13,7 +13,7 @@ from PIL import Image
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader, PageImage
-from worker.pipeline.decode import decode
+from worker.pipeline.decode import decode, decode_strips
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 
@@ -97,6 +97,42 @@ def test_every_format_and_mode_gives_the_same_page(name: str) -> None:
     assert page.pixels.shape == (HEIGHT, WIDTH, 3)
     assert page.pixels.flags.c_contiguous
     assert np.abs(page.pixels.astype(int) - expected).mean() < 3
+
+
+STREAMING = [name for name in FILES if "progressive" not in name and not name.startswith(("webp", "bmp"))]
+
+
+def strips(data: bytes, rows: int) -> NDArray[np.uint8]:
+    return np.concatenate(list(decode_strips(data, read_header(data, ImageLimits()), rows)))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 16, HEIGHT, 1000])
+@pytest.mark.parametrize("name", STREAMING)
+def test_strips_are_the_page_within_the_rounding_of_jpeg(name: str, rows: int) -> None:
+    data = FILES[name]()
+    assert read_header(data, ImageLimits()).pages[0].streams
+    difference = np.abs(strips(data, rows).astype(int) - read(data).pixels)
+    assert difference.max() <= (3 if "jpeg" in name else 0)
+
+
+def test_a_turned_page_comes_in_strips_as_it_is_stored() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = save(scene(), "PNG", exif=exif)
+    assert read(data).width == HEIGHT
+    assert np.array_equal(strips(data, 10), np.asarray(scene())[:, :, ::-1])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in STREAMING if name not in {"tiff pages", "jpeg with a second picture"}]
+)
+@pytest.mark.parametrize("part", [0.5, 0.8, 0.95])
+def test_strips_of_a_file_that_is_cut_short_are_refused(name: str, part: float) -> None:
+    data = FILES[name]()
+    header = read_header(data, ImageLimits())
+    with pytest.raises(JobError) as caught:
+        list(decode_strips(data[: int(len(data) * part)], header, 16))
+    assert caught.value.code is ErrorCode.IMAGE_CORRUPT
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB"])

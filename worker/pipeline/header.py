@@ -70,7 +70,7 @@ def _read(data: bytes) -> ImageHeader:
             warnings.simplefilter("ignore")
             # Only headers are read here; `load` is never called.
             with Image.open(io.BytesIO(data), formats=_PLUGINS) as picture:
-                page = PageHeader(*_stored_size(picture), _orientation(picture))
+                page = PageHeader(*_stored_size(picture), _orientation(picture), _streams(picture))
                 return ImageHeader(_FORMATS[str(picture.format)], (page,))
     except Image.DecompressionBombError as error:
         raise JobError(ErrorCode.IMAGE_TOO_LARGE, f"The picture is too large: {error}.") from error
@@ -85,6 +85,13 @@ def _stored_size(picture: Image.Image) -> tuple[int, int]:
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         return int(picture.tag_v2[TiffImagePlugin.IMAGEWIDTH]), int(picture.tag_v2[TiffImagePlugin.IMAGELENGTH])
     return picture.size
+
+
+def _streams(picture: Image.Image) -> bool:
+    """Say whether rows can be decoded a few at a time: not where they are stored in several passes over the page."""
+    if picture.format in {"JPEG", "MPO"}:
+        return "progressive" not in picture.info
+    return picture.format == "TIFF" or (picture.format == "PNG" and not picture.info.get("interlace"))
 
 
 def _orientation(picture: Image.Image) -> int:

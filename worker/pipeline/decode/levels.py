@@ -1,0 +1,97 @@
+"""Decoded samples of any layout to uint8 BGR.
+
+Invariant: the same samples give the same pixels, whichever library decoded them and however many rows at a time.
+"""
+
+from enum import Enum
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.image import Pixels
+
+_OPAQUE: Final = 255
+_BAND_ROWS: Final = 64  # what is mixed at once stays in the cache, and needs no memory for a page
+_GREY_DIMENSIONS: Final = 2
+
+
+class Layout(Enum):
+    """What the channels of a sample mean."""
+
+    GREY = 1
+    GREY_ALPHA = 2
+    RGB = 3
+    RGBA = 4
+    BGR = 5
+    BGRA = 6
+    CMYK = 7  # 0 is no ink
+
+
+_TO_BGR: Final = {
+    Layout.GREY: cv2.COLOR_GRAY2BGR,
+    Layout.RGB: cv2.COLOR_RGB2BGR,
+    Layout.RGBA: cv2.COLOR_RGBA2BGRA,
+}
+
+
+def to_bgr(samples: NDArray[Any], layout: Layout) -> Pixels:
+    """Return uint8 [height, width, 3] BGR of `samples`, [height, width] or [height, width, channels].
+
+    Transparent pixels become white, 16-bit levels are scaled to 8, inks are mixed without a profile. Raises JobError
+    IMAGE_UNSUPPORTED for sample types other than 8 and 16 bits.
+    """
+    levels = _to_bytes(samples)
+    if layout is Layout.BGR:
+        return levels
+    if layout is Layout.BGRA:
+        return _on_white(levels)
+    if layout is Layout.CMYK:
+        return _mixed(levels)
+    if layout is Layout.GREY_ALPHA:
+        return _on_white(np.ascontiguousarray(levels[:, :, [0, 0, 0, 1]]))
+    converted = np.asarray(cv2.cvtColor(levels, _TO_BGR[layout]), dtype=np.uint8)
+    return _on_white(converted) if layout is Layout.RGBA else converted
+
+
+def opencv_layout(samples: NDArray[Any]) -> Layout:
+    """Return what the channels of an array mean that OpenCV decoded unchanged."""
+    if samples.ndim == _GREY_DIMENSIONS:
+        return Layout.GREY
+    return {1: Layout.GREY, 3: Layout.BGR, 4: Layout.BGRA}[samples.shape[2]]
+
+
+def _to_bytes(samples: NDArray[Any]) -> Pixels:
+    if samples.dtype == np.uint8:
+        return samples.astype(np.uint8, copy=False)
+    if samples.dtype == np.uint16:
+        return np.asarray(cv2.convertScaleAbs(samples, alpha=1 / 257), dtype=np.uint8).reshape(samples.shape)
+    raise JobError(
+        ErrorCode.IMAGE_UNSUPPORTED,
+        f"The picture has {samples.dtype} samples, of which only 8 and 16 bits without sign are read: convert it.",
+    )
+
+
+def _on_white(levels: Pixels) -> Pixels:
+    """Lay BGRA on white paper."""
+    if int(levels[:, :, 3].min()) == _OPAQUE:
+        return np.asarray(cv2.cvtColor(levels, cv2.COLOR_BGRA2BGR), dtype=np.uint8)
+    mixed = np.empty((*levels.shape[:2], 3), np.uint8)
+    for top in range(0, len(levels), _BAND_ROWS):
+        band = levels[top : top + _BAND_ROWS].astype(np.uint16)
+        weight = band[:, :, 3:]
+        mixed[top : top + _BAND_ROWS] = (
+            band[:, :, :3] * weight + (_OPAQUE * (_OPAQUE - weight) + _OPAQUE // 2)
+        ) // _OPAQUE
+    return mixed
+
+
+def _mixed(levels: Pixels) -> Pixels:
+    """Mix inks: each colour is what its ink and the black leave of the paper."""
+    mixed = np.empty((*levels.shape[:2], 3), np.uint8)
+    for top in range(0, len(levels), _BAND_ROWS):
+        paper = _OPAQUE - levels[top : top + _BAND_ROWS].astype(np.uint16)
+        mixed[top : top + _BAND_ROWS] = (paper[:, :, 2::-1] * paper[:, :, 3:] + _OPAQUE // 2) // _OPAQUE
+    return mixed

@@ -1,0 +1,77 @@
+"""Pixels of a page, upright.
+
+Invariant: EXIF orientation is applied exactly once, and a page has the size that its header claimed; a picture that is
+cut short is refused, never filled up with grey.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
+from worker.pipeline.decode.levels import opencv_layout, to_bgr
+from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.decode.rows import open_rows
+
+_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+_START_OF_SCAN: Final = b"\xff\xda"
+_END_OF_IMAGE: Final = b"\xff\xd9"
+_END_CHUNK: Final = b"IEND"
+
+
+def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
+    """Decode page `number` of an encoded picture to uint8 [height, width, 3] BGR, as EXIF says it stands.
+
+    Transparent pixels become white, 16-bit levels are scaled to 8. Raises JobError IMAGE_CORRUPT for a damaged or
+    truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and 16 bits; MemoryError.
+    """
+    check_complete(data, header)
+    page = header.pages[number]
+    if header.format is ImageFormat.TIFF:
+        stored = open_rows(data, header, number).read(0, page.height)
+    else:
+        stored = _opencv(data, header, number)
+    if stored.shape[1::-1] != (page.width, page.height):
+        raise corrupt(header, number, f"it decodes to {stored.shape[1]} x {stored.shape[0]} pixels")
+    return PageImage(np.ascontiguousarray(_turn(stored, page.orientation)))
+
+
+def check_complete(data: bytes, header: ImageHeader) -> None:
+    """Refuse a file without its end marker: libjpeg would fill the rest with grey. Other formats notice themselves.
+
+    Raises JobError IMAGE_CORRUPT.
+    """
+    match header.format:
+        case ImageFormat.JPEG:
+            scan = data.rfind(_START_OF_SCAN)
+            complete = scan >= 0 and data.find(_END_OF_IMAGE, scan) >= 0
+        case ImageFormat.PNG:
+            complete = data.rfind(_END_CHUNK) >= 0
+        case _:
+            return
+    if not complete:
+        raise corrupt(header, 0, "it is cut short, its end marker is missing")
+
+
+def _opencv(data: bytes, header: ImageHeader, number: int) -> Pixels:
+    try:
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(error.err) from error
+        raise corrupt(header, number, f"the decoder says: {error.err}") from error
+    if stored is None:
+        raise corrupt(header, number, "it cannot be decoded")
+    return to_bgr(stored, opencv_layout(stored))
+
+
+def _turn(pixels: Pixels, orientation: int) -> Pixels:
+    """Return a view of the stored pixels as the EXIF orientation wants them shown (EXIF 2.32, tag 0x0112)."""
+    if orientation in _SIDEWAYS:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    return pixels
