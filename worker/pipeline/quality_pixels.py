@@ -1,0 +1,132 @@
+"""What the pixels of a page say about how well it can be read, block by block.
+
+A block is a square of `BLOCK_PIXELS`; each figure is found within it alone, so that pages and windows out of huge pages
+are measured alike. Invariant: nothing here knows what text is; where the text stands is said later, by the detector.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.image import PageImage, Pixels
+
+BLOCK_PIXELS: Final = 32
+
+Figures = NDArray[np.float32]
+Corner = tuple[float, float]
+_NOWHERE: Final = (math.nan, math.nan)
+_STRIP_ROWS: Final = 4 * BLOCK_PIXELS
+
+# Eight directions, 22.5 degrees apart or nearly: (columns, rows) between the two places of a difference. A picture that
+# was moved has sharp edges along its way; only across a direction close to it are all edges wide.
+_DIRECTIONS: Final = ((2, 0), (2, 1), (2, 2), (1, 2), (0, 2), (-1, 2), (-2, 2), (-2, 1))
+_NOISE_OF_RESIDUAL: Final = 1.545  # deviation of white noise by its mean absolute distance from its 3 x 3 smoothing
+
+
+@dataclass(frozen=True, slots=True)
+class PixelMeasures:
+    """Figures of `n` blocks.
+
+    `grid` is the (rows, columns) of blocks that a whole page has, row by row; windows have none. `middles` is float32
+    [n, 2], the blocks' middles (x, y) in page pixels, NaN for windows of unknown places. The others are float32 [n] in
+    grey levels from 0 to 255 of the lightly smoothed picture: `lowest`, `highest`, `average`, and `residual`, the
+    deviation of the noise where the block has no edges. `slopes` is float32 [n, 8], the steepest change in levels a
+    pixel along each of eight directions.
+    """
+
+    middles: Figures
+    lowest: Figures
+    highest: Figures
+    average: Figures
+    residual: Figures
+    slopes: Figures
+    grid: tuple[int, int] | None = None
+
+    @property
+    def contrast(self) -> Figures:
+        """Levels between the darkest and the brightest place of each block."""
+        return self.highest - self.lowest
+
+
+def measure(page: PageImage) -> PixelMeasures:
+    """Measure a whole page."""
+    grid = max(1, page.height // BLOCK_PIXELS), max(1, page.width // BLOCK_PIXELS)
+    return replace(measure_windows([page.pixels], [(0, 0)]), grid=grid)
+
+
+def measure_windows(windows: Sequence[Pixels], corners: Sequence[Corner] | None = None) -> PixelMeasures:
+    """Measure at least one window of a page at its full resolution, uint8 [h, w, 3] BGR each.
+
+    `corners` are the windows' (left, top) on the page in pixels, where they are known.
+    """
+    places = [_NOWHERE] * len(windows) if corners is None else corners
+    measured = [
+        _measured(strip, corner)
+        for window, place in zip(windows, places, strict=True)
+        for strip, corner in _strips(window, place)
+    ]
+    middles, lowest, highest, average, residual, slopes = (np.concatenate(of) for of in zip(*measured, strict=True))
+    return PixelMeasures(middles, lowest, highest, average, residual, slopes)
+
+
+def _strips(window: Pixels, corner: Corner) -> Iterator[tuple[Pixels, Corner]]:
+    """Cut into strips of whole blocks that stay in a core's cache; what makes no whole block is left off."""
+    for top in range(0, max(1, window.shape[0] - BLOCK_PIXELS + 1), _STRIP_ROWS):
+        yield window[top : top + _STRIP_ROWS], (corner[0], corner[1] + top)
+
+
+def _measured(window: Pixels, corner: Corner) -> tuple[Figures, ...]:
+    grey = _whole_blocks(np.asarray(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY), dtype=np.uint8))
+    smooth = np.asarray(cv2.GaussianBlur(grey, (3, 3), 0), dtype=np.uint8)
+    rows, columns = np.mgrid[0 : grey.shape[0] // BLOCK_PIXELS, 0 : grey.shape[1] // BLOCK_PIXELS]
+    middles = (np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) * BLOCK_PIXELS + corner
+    residual = np.asarray(cv2.absdiff(grey, smooth), dtype=np.uint8)
+    return (
+        middles.astype(np.float32),
+        _extreme(smooth, np.minimum),
+        _extreme(smooth, np.maximum),
+        _average(smooth),
+        _average(residual) * np.float32(_NOISE_OF_RESIDUAL),
+        np.stack([_slope(smooth, *step) for step in _DIRECTIONS], axis=1),
+    )
+
+
+def _whole_blocks(grey: Pixels) -> Pixels:
+    """Leave off what makes no whole block; repeat the last row and column of a window that is smaller than one."""
+    height, width = grey.shape
+    missing = max(0, BLOCK_PIXELS - height), max(0, BLOCK_PIXELS - width)
+    if any(missing):
+        padded = cv2.copyMakeBorder(grey, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+        return _whole_blocks(np.asarray(padded, dtype=np.uint8))
+    return grey[: height // BLOCK_PIXELS * BLOCK_PIXELS, : width // BLOCK_PIXELS * BLOCK_PIXELS]
+
+
+def _slope(smooth: Pixels, columns: int, rows: int) -> Figures:
+    """Return the steepest change of each block along a direction, in levels a pixel."""
+    height, width = smooth.shape
+    difference = np.zeros_like(smooth)
+    left, right = max(0, -columns), max(0, columns)
+    first = smooth[: height - rows, left : width - right]
+    second = smooth[rows:, right : width - left]
+    cv2.absdiff(first, second, dst=difference[: height - rows, left : width - right])
+    return _extreme(difference, np.maximum) / np.float32(math.hypot(columns, rows))
+
+
+def _extreme(levels: Pixels, which: np.ufunc) -> Figures:
+    """Reduce each block to its least or greatest level; whole rows first, which is fast."""
+    rows = which.reduce(levels.reshape(-1, BLOCK_PIXELS, levels.shape[1]), axis=1)
+    blocks = which.reduce(rows.reshape(-1, BLOCK_PIXELS), axis=1)
+    return np.asarray(blocks, dtype=np.float32)
+
+
+def _average(levels: Pixels) -> Figures:
+    size = levels.shape[1] // BLOCK_PIXELS, levels.shape[0] // BLOCK_PIXELS
+    # In floating point: eight bits would round a slight noise away.
+    return np.asarray(
+        cv2.resize(levels.astype(np.float32), size, interpolation=cv2.INTER_AREA), dtype=np.float32
+    ).ravel()

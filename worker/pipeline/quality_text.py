@@ -1,0 +1,186 @@
+"""The figures of a page's text: how large it is, how sharp, how dark against its paper, and what covers it.
+
+Invariant: only the blocks where text stands count for sharpness and contrast, so that neither an empty page nor a
+blurred background says anything; where no text was found, the blocks of most contrast stand in for it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.image import TextRegion
+from worker.pipeline.quality_pixels import BLOCK_PIXELS, Figures, PixelMeasures
+
+Mask = NDArray[np.bool_]
+PageSize = tuple[int, int]
+
+TEXT_HEIGHT: Final = "text_height_pixels"
+BLUR: Final = "blur_pixels"
+BLUR_SHARE: Final = "blur_share"
+CONTRAST: Final = "contrast_levels"
+NOISE: Final = "noise_levels"
+CONTRAST_TO_NOISE: Final = "contrast_to_noise"
+PAPER: Final = "paper_level"
+INK: Final = "ink_level"
+GLARE: Final = "glare_share"
+COVERED: Final = "covered_share"
+DETECTION: Final = "detection_score"
+
+_HEIGHT_OF_GROWTH: Final = 0.8  # of what the detector's box was grown by on both sides, this much is margin
+_SLOPE_OF_EDGE: Final = math.sqrt(2 * math.pi)  # contrast over steepest slope of a Gaussian edge, in its deviations
+_OWN_BLUR_PIXELS: Final = 1.06  # what measuring adds: the smoothing and the difference over two pixels
+_RANGE_OF_NOISE: Final = 2.5  # by how many deviations of the picture's noise the smoothed range of a block grows
+_SLOPE_OF_NOISE: Final = 0.8
+_LEAST_NOISE_LEVELS: Final = 1.0  # of eight bits and JPEG
+_HIDDEN_NOISE_LEVELS: Final = 4.0  # of a picture whose paper is clipped: the ink's noise is not seen
+_FEWEST_BLOCKS: Final = 3
+_BUSY_QUANTILE: Final = 0.8
+_EDGED_QUANTILE: Final = 0.3
+_NOISE_QUANTILE: Final = 0.1
+_LEAST_EDGE_LEVELS: Final = 12.0
+
+_CLIPPED_LEVEL: Final = 250.0
+_SURROUNDINGS_BLOCKS: Final = 4.0
+_FLAT_LEVELS: Final = 10.0
+_FLAT_RESIDUALS: Final = 5.0
+_MOST_FLAT_LEVELS: Final = 40.0
+_COVER_DARKNESS: Final = 0.25  # what lies on a label is at least this much darker than its paper
+_LEAST_DARKER_LEVELS: Final = 15.0
+_LEAST_COVER_SHARE: Final = 0.01
+_TINY: Final = 1e-3
+
+
+def text_figures(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize) -> dict[str, float]:
+    """Return the figures that a page of (width, height) pixels has, by name; without text there are fewer."""
+    mask = _text_mask(pixels, regions, page_size)
+    figures = ink_figures(pixels, mask)
+    if regions:
+        height = text_height_pixels(regions)
+        figures[TEXT_HEIGHT] = height
+        figures[BLUR_SHARE] = figures[BLUR] / max(height, 1.0)
+        figures[DETECTION] = float(np.mean([region.score for region in regions]))
+        if pixels.grid is not None:
+            figures[GLARE], figures[COVERED] = _cover_shares(pixels, pixels.grid, mask, regions)
+    return figures
+
+
+def ink_figures(pixels: PixelMeasures, mask: Mask | None = None) -> dict[str, float]:
+    """Return the figures of the blocks of a mask, bool [n]; without one, of the blocks of most contrast."""
+    mask = _busiest(pixels) if mask is None else mask
+    noise = _noise_levels(pixels)
+    contrast = float(np.median(pixels.contrast[mask]))
+    paper = float(np.median(pixels.highest[mask]))
+    least_noise = _HIDDEN_NOISE_LEVELS if paper >= _CLIPPED_LEVEL else _LEAST_NOISE_LEVELS
+    return {
+        BLUR: _blur_pixels(pixels, mask, noise),
+        CONTRAST: contrast,
+        NOISE: noise,
+        CONTRAST_TO_NOISE: contrast / math.hypot(noise, least_noise),
+        PAPER: paper,
+        INK: float(np.median(pixels.lowest[mask])),
+    }
+
+
+def text_height_pixels(regions: Sequence[TextRegion]) -> float:
+    """Return the median height of lines, without the margin that the detector's boxes were grown by."""
+    heights = [
+        math.dist(region.quad[0], region.quad[3]) - _HEIGHT_OF_GROWTH * region.growth_pixels for region in regions
+    ]
+    return float(np.median(heights))
+
+
+def is_blank(pixels: PixelMeasures) -> bool:
+    """Tell whether no block has an edge that could be ink, so that there is nothing to read."""
+    noise = _noise_levels(pixels)
+    return float(pixels.contrast.max()) < _LEAST_EDGE_LEVELS + 2 * _RANGE_OF_NOISE * noise
+
+
+def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize) -> Mask:
+    """Return which blocks hold text: bool [n]."""
+    if not regions or np.isnan(pixels.middles).any():
+        return _busiest(pixels)
+    width, height = page_size
+    drawn = np.zeros((height // BLOCK_PIXELS + 1, width // BLOCK_PIXELS + 1), dtype=np.uint8)
+    for region in regions:
+        _fill(drawn, region.quad)
+    column, row = np.clip(
+        (pixels.middles // BLOCK_PIXELS).astype(int).T, 0, [[drawn.shape[1] - 1], [drawn.shape[0] - 1]]
+    )
+    mask: Mask = drawn[row, column] > 0
+    return mask if int(mask.sum()) >= _FEWEST_BLOCKS else _busiest(pixels)
+
+
+def _busiest(pixels: PixelMeasures) -> Mask:
+    return pixels.contrast >= np.quantile(pixels.contrast, _BUSY_QUANTILE)
+
+
+def _fill(drawn: NDArray[np.uint8], corners: NDArray[Any]) -> None:
+    """Mark the blocks inside corners given in page pixels, to a 256th of a block."""
+    places = np.round((corners / BLOCK_PIXELS - 0.5) * 256).astype(np.int32)
+    cv2.fillConvexPoly(drawn, places, 1, shift=8)
+
+
+def _noise_levels(pixels: PixelMeasures) -> float:
+    """Take the quietest blocks: what else differs from its smoothing is print. A clipped scan has none."""
+    return float(np.quantile(pixels.residual, _NOISE_QUANTILE))
+
+
+def _blur_pixels(pixels: PixelMeasures, mask: Mask, noise: float) -> float:
+    """Return how far edges are smeared along the direction where they are widest, as a Gaussian's deviation.
+
+    A step of contrast C under a Gaussian of deviation s rises by at most C / (s sqrt(2 pi)) a pixel; a thin stroke
+    loses contrast and slope alike.
+    """
+    edged = mask & (pixels.contrast >= np.quantile(pixels.contrast[mask], _EDGED_QUANTILE))
+    contrast = np.maximum(pixels.contrast[edged] - _RANGE_OF_NOISE * noise, 1.0)
+    slopes = np.sqrt(np.maximum(pixels.slopes[edged] ** 2 - (_SLOPE_OF_NOISE * noise) ** 2, _SLOPE_OF_NOISE / 2))
+    widths = np.median(contrast[:, np.newaxis] / slopes, axis=0) / _SLOPE_OF_EDGE
+    return math.sqrt(max(0.0, float(widths.max()) ** 2 - _OWN_BLUR_PIXELS**2))
+
+
+def _cover_shares(
+    pixels: PixelMeasures, grid: tuple[int, int], mask: Mask, regions: Sequence[TextRegion]
+) -> tuple[float, float]:
+    """Return which shares of the area that text spans are lost to glare, and lie under something darker than paper.
+
+    Glare is white without any texture on paper that is not white itself: on a scan whose paper is clipped it cannot
+    be told from paper. Only areas of two blocks and more along both sides, and of a hundredth of the whole, count.
+    """
+    lowest, highest, average = (figures.reshape(grid) for figures in (pixels.lowest, pixels.highest, pixels.average))
+    paper = _paper_around(highest, mask.reshape(grid))
+    spanned = np.zeros(grid, dtype=np.uint8)
+    corners = np.concatenate([region.quad for region in regions]).astype(np.float32)
+    _fill(spanned, cv2.convexHull(corners)[:, 0])
+    candidate = (spanned > 0) & ~mask.reshape(grid)
+    flat = highest - lowest <= np.minimum(
+        _FLAT_LEVELS + _FLAT_RESIDUALS * pixels.residual.reshape(grid), _MOST_FLAT_LEVELS
+    )
+    darker = np.maximum(_COVER_DARKNESS * paper, _LEAST_DARKER_LEVELS)
+    glare = candidate & (lowest >= _CLIPPED_LEVEL) & (paper < _CLIPPED_LEVEL)
+    if float(np.median(pixels.highest[mask])) >= _CLIPPED_LEVEL:
+        glare[:] = False
+    covered = candidate & flat & (paper - average >= darker)
+    whole = max(1, int(spanned.sum()))
+    return _large_share(glare, whole), _large_share(covered, whole)
+
+
+def _paper_around(highest: Figures, mask: Mask) -> Figures:
+    """Return the level of the paper at each block, out of the text around it: light is seldom even."""
+    weight = mask.astype(np.float32)
+    border = cv2.BORDER_CONSTANT
+    weighed = cv2.GaussianBlur(weight * highest, (0, 0), _SURROUNDINGS_BLOCKS, borderType=border)
+    weights = np.asarray(cv2.GaussianBlur(weight, (0, 0), _SURROUNDINGS_BLOCKS, borderType=border), dtype=np.float32)
+    overall = np.float32(np.median(highest[mask]))
+    near = np.asarray(weighed, dtype=np.float32) / np.maximum(weights, np.float32(_TINY))
+    return np.where(weights > _TINY, near, overall).astype(np.float32)
+
+
+def _large_share(blocks: Mask, whole: int) -> float:
+    solid = cv2.morphologyEx(blocks.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), dtype=np.uint8))
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(solid)
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    return min(1.0, float(areas[areas >= _LEAST_COVER_SHARE * whole].sum()) / whole)
