@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.domain.image import LineCrop, PageImage, TextLine, TextRegion
+from worker.domain.image import PageImage, TextLine, TextRegion
 from worker.pipeline.assemble import assemble, page_angle_degrees, reading_order
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.read import ReadLine
@@ -74,9 +74,8 @@ def test_no_lines_have_an_order() -> None:
     assert reading_order([]) == []
 
 
-def read_line(text: str, confidence: float, polygon: np.ndarray, *, upside_down: float = 0.0) -> ReadLine:
-    crop = LineCrop(TextRegion(polygon, 0.9), np.zeros((48, 96, 3), dtype=np.uint8), 96)
-    return ReadLine(crop, text, confidence, upside_down)
+def read_line(text: str, confidence: float, polygon: np.ndarray, *, upside_down: bool = False) -> ReadLine:
+    return ReadLine(TextRegion(polygon, 0.9), text, confidence, upside_down)
 
 
 PAGE = PageImage(np.zeros((100, 200, 3), dtype=np.uint8))
@@ -102,7 +101,7 @@ def test_a_polygon_begins_at_the_texts_own_top_left_and_stays_on_the_page() -> N
         PAGE,
         [
             read_line("up", 0.9, quad(-5, -3, 100, 20)),
-            read_line("down", 0.9, quad(120, 70, 90, 20), upside_down=1.0),
+            read_line("down", 0.9, quad(120, 70, 90, 20), upside_down=True),
         ],
         OPTIONS,
     ).lines
@@ -121,6 +120,5 @@ def test_a_rotation_is_never_360(tilt: float) -> None:
 
 def test_a_polygon_is_pulled_in_by_a_part_of_what_its_region_was_grown() -> None:
     region = TextRegion(quad(20, 10, 100, 30), 0.9, growth_pixels=10.0)
-    crop = LineCrop(region, np.zeros((48, 160, 3), dtype=np.uint8), 160)
-    (line,) = assemble(PAGE, [ReadLine(crop, "x", 0.9, 0.0)], OPTIONS).lines
+    (line,) = assemble(PAGE, [ReadLine(region, "x", 0.9, upside_down=False)], OPTIONS).lines
     assert line.polygon.tolist() == [[24, 14], [116, 14], [116, 36], [24, 36]]

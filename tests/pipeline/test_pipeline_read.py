@@ -1,7 +1,7 @@
-"""Chunks that a server takes, best-path decoding, and the page's vote."""
+"""Chunks that a server takes, and which way up lines are read."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +16,11 @@ from worker.domain.manifest import ModelRole
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.read import LineReader, ReadLine, cut_to_chunks, decode_ctc
+from worker.pipeline.read import LineReader, ReadLine, cut_to_chunks
+from worker.ports import Tensor
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks
 from worker.testing.clock import ManualClock
-
-LETTERS = ["", "a", "b", "c", " "]
 
 
 @given(count=st.integers(0, 500), largest=st.integers(1, 70))
@@ -31,32 +30,6 @@ def test_chunks_are_never_empty_nor_too_large(count: int, largest: int) -> None:
     assert [index for chunk in chunks for index in chunk] == members
     assert all(1 <= len(chunk) <= largest for chunk in chunks)
     assert len(chunks) == -(-count // largest)
-
-
-def naive_ctc(tokens: Sequence[int], confidences: Sequence[float]) -> tuple[str, float]:
-    text, kept, last = "", [], 0
-    for token, confidence in zip(tokens, confidences, strict=True):
-        if token not in (0, last):
-            text += LETTERS[token]
-            kept.append(confidence)
-        last = token
-    return text, sum(kept) / len(kept) if kept else 0.0
-
-
-@given(
-    st.integers(1, 12).flatmap(
-        lambda steps: st.lists(st.lists(st.integers(0, 4), min_size=steps, max_size=steps), min_size=1, max_size=5)
-    ),
-    st.integers(0, 99),
-)
-def test_ctc_decodes_as_the_naive_way(rows: list[list[int]], seed: int) -> None:
-    tokens = np.array(rows, dtype=np.int32)
-    confidences = np.random.default_rng(seed).random(tokens.shape).astype(np.float32)
-    decoded = decode_ctc(tokens, confidences, LETTERS)
-    for row, levels, (text, confidence) in zip(rows, confidences.tolist(), decoded, strict=True):
-        expected_text, expected_confidence = naive_ctc(row, levels)
-        assert text == expected_text
-        assert confidence == pytest.approx(expected_confidence, abs=1e-5)
 
 
 def crop_of(text: str, *, upside_down: bool = False, runs_down: bool = False, top: float = 0.0) -> LineCrop:
@@ -79,7 +52,7 @@ async def read(
 
 
 def classified(backend: FakeBackend) -> int:
-    return sum(backend.lines_sent(ModelRole.READER))
+    return sum(backend.lines_sent(ModelRole.ORIENTATION))
 
 
 def recognized(backend: FakeBackend) -> int:
@@ -93,38 +66,93 @@ async def test_no_crops_make_no_request() -> None:
 
 
 @pytest.mark.parametrize("upside_down", [False, True])
-async def test_the_longest_lines_vote_and_the_rest_follows(*, upside_down: bool) -> None:
+async def test_where_the_classified_lines_agree_the_rest_follows(*, upside_down: bool) -> None:
     backend = FakeBackend()
-    texts = ["A", "LONGER LINE 1", "LONGER LINE 2", "B", "CC", "LONGER LINE 3"]
-    crops = [crop_of(text, upside_down=upside_down) for text in texts]
-    lines = await read(backend, crops, PipelineOptions(vote_lines=3))
+    texts = ["A", "LONGER LINE 1", "LONGER LINE 2", "B", "CC", "LONGER LINE 3"] * 8
+    crops = [crop_of(text, upside_down=upside_down, top=60.0 * row) for row, text in enumerate(texts)]
+    lines = await read(backend, crops)
     assert [line.text for line in lines] == texts
-    assert {line.upside_down > 0.5 for line in lines} == {upside_down}
-    assert (classified(backend), recognized(backend)) == (3, 3)
-    widths = [call.shapes["line"][2] for call in backend.calls if call.model.startswith("text_reader")]
-    assert widths == [640]
+    assert {line.upside_down for line in lines} == {upside_down}
+    assert (classified(backend), recognized(backend)) == (8, len(texts))
 
 
-async def test_a_sample_line_that_the_vote_contradicts_is_read_again() -> None:
-    backend = FakeBackend()
-    crops = [crop_of("FIRST LINE"), crop_of("SECOND ONE"), crop_of("LIAR LIAR", upside_down=True), crop_of("XY")]
-    lines = await read(backend, crops, PipelineOptions(vote_lines=3))
-    assert [line.upside_down for line in lines] == [0, 0, 0, 0]
-    assert (classified(backend), recognized(backend)) == (3, 2)
-    # Alone it would have been turned and read with confidence; the page knows better.
-    assert lines[2].text != "LIAR LIAR"
-    assert lines[2].confidence == pytest.approx(0.6)
-
-
-async def test_lines_that_run_down_vote_by_themselves() -> None:
+async def test_both_axes_share_the_eight_and_vote_apart() -> None:
     backend = FakeBackend()
     crops = [
-        *(crop_of(f"LINE {index}") for index in range(8)),
-        *(crop_of(f"SIDE {index}", upside_down=True, runs_down=True) for index in range(2)),
+        *(crop_of(f"LINE {row}", top=60.0 * row) for row in range(10)),
+        *(crop_of(f"SIDE {row}", upside_down=True, runs_down=True, top=2000 + 60.0 * row) for row in range(10)),
     ]
     lines = await read(backend, crops)
-    assert [line.text for line in lines] == [*(f"LINE {index}" for index in range(8)), "SIDE 0", "SIDE 1"]
-    assert [line.upside_down for line in lines] == [0.0] * 8 + [1.0] * 2
+    assert [line.text for line in lines] == [f"{word} {row}" for word in ("LINE", "SIDE") for row in range(10)]
+    assert [line.upside_down for line in lines] == [False] * 10 + [True] * 10
+    assert (classified(backend), recognized(backend)) == (8, 20)
+
+
+def mixed_page(upside_down: Sequence[bool]) -> list[LineCrop]:
+    """Blocks of ten lines, a short one among them, each block as told."""
+    return [
+        crop_of("7" if row == 4 else f"BLOCK {block} {row}", upside_down=side, top=1000.0 * block + 60.0 * row)
+        for block, side in enumerate(upside_down)
+        for row in range(10)
+    ]
+
+
+@pytest.mark.parametrize("sides", [(True, False), (False, False, True, True), (True, False, True, False, True)])
+async def test_blocks_of_a_mixed_page_are_read_as_each_stands(sides: tuple[bool, ...]) -> None:
+    backend = FakeBackend()
+    lines = await read(backend, mixed_page(sides))
+    assert [line.text for line in lines] == [
+        "7" if row == 4 else f"BLOCK {block} {row}" for block in range(len(sides)) for row in range(10)
+    ]
+    assert [line.upside_down for line in lines] == [side for side in sides for _ in range(10)]
+
+
+async def test_a_block_that_no_classified_line_stands_for_is_found_by_how_it_reads() -> None:
+    backend = FakeBackend()
+    sides = [False] * 9 + [True] + [False] * 3
+    lines = await read(backend, mixed_page(sides), PipelineOptions(vote_lines=2))
+    assert [line.text for line in lines if not line.text.startswith("BLOCK")] == ["7"] * 13
+    assert [line.upside_down for line in lines] == [side for side in sides for _ in range(10)]
+    assert classified(backend) == 2
+    assert recognized(backend) == 130 + 10
+
+
+async def test_a_lone_line_may_stand_as_no_other_does() -> None:
+    backend = FakeBackend()
+    crops = [crop_of(f"LINE {row}", upside_down=row == 3, top=60.0 * row) for row in range(12)]
+    lines = await read(backend, crops)
+    assert [line.text for line in lines] == [f"LINE {row}" for row in range(12)]
+    assert [line.upside_down for line in lines] == [row == 3 for row in range(12)]
+
+
+class _Recording(FakeBackend):
+    """Remembers what the recogniser was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[Mapping[str, Tensor]] = []
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        *,
+        timeout_seconds: float,
+        request_id: str = "",
+    ) -> Mapping[str, Tensor]:
+        if model.startswith(ModelRole.RECOGNIZER):
+            self.sent.append(inputs)
+        return await super().infer(model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id)
+
+
+async def test_the_server_turns_no_line_and_all_are_padded_on_the_right() -> None:
+    backend = _Recording()
+    await read(backend, [crop_of("ABCDE", upside_down=True), crop_of("VWXYZ", upside_down=True, top=60)])
+    (inputs,) = backend.sent
+    assert not inputs["upside_down"].any()
+    assert (inputs["line"][:, :, 240:] == 127).all() or (inputs["line"][:, :, 240:] == 255).all()
+    assert (inputs["line"][:, :, 0] < 255).any()
 
 
 async def test_requests_hold_one_bucket_and_no_more_lines_than_allowed() -> None:
@@ -145,10 +173,11 @@ async def test_chunks_are_under_way_together() -> None:
     models = await load_models(backend)
     reader = LineReader(models, PageRequests(backend, clock, timeout_seconds=10, request_id=""), PipelineOptions())
     reading = asyncio.create_task(reader.read([crop_of("ABC")] * 8))
-    for _ in range(100):
-        await asyncio.sleep(0)
-    assert clock.sleeping == 8
-    clock.advance(1.0)
+    for _ in range(2):  # classified, then read
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert clock.sleeping == 8
+        clock.advance(1.0)
     assert [line.text for line in await reading] == ["ABC"] * 8
 
 
@@ -176,7 +205,7 @@ async def test_each_request_gets_the_time_that_is_left() -> None:
     backend = FakeBackend(clock=clock, latency_seconds=4.0)
     models = await load_models(backend)
     requests = PageRequests(backend, clock, timeout_seconds=10, request_id="job-7")
-    crops = [crop_of("LONG LINE"), crop_of("B")]
+    crops = [crop_of("LONG LINE"), crop_of("LONG LINK")]
     await LineReader(models, requests, PipelineOptions(vote_lines=1)).read(crops)
     assert [call.timeout_seconds for call in backend.calls] == [10, 6]
     assert {call.request_id for call in backend.calls} == {"job-7"}

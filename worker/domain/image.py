@@ -128,12 +128,14 @@ class LineCrop:
     """A line straightened for the recogniser.
 
     `pixels` is uint8 [line_height, bucket width, 3] BGR, padded on the right; `content_width` is how many of its
-    columns are picture.
+    columns are picture. `span` is the part of the region's length that it shows, from 0 to 1: a line that is longer
+    than the widest bucket is cut into crops that overlap.
     """
 
     region: TextRegion
     pixels: Pixels
     content_width: int
+    span: tuple[float, float] = (0.0, 1.0)
 
     @property
     def bucket(self) -> int:

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.geometry import Points
-from worker.domain.image import PageImage, PageText, TextLine
+from worker.domain.image import Character, PageImage, PageText, TextLine
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.read import ReadLine
 
-_HALF = 0.5
 _QUARTER_TURN_DEGREES = 90.0
 _FULL_TURN_DEGREES = 360.0
 _TINY = 1e-9
@@ -114,13 +113,22 @@ def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) 
 
 def _place(line: ReadLine, width: int, height: int) -> TextLine:
     """Begin the polygon at the text's own top left, pull it in towards the ink, and keep it on the page."""
-    region = line.crop.region
-    quad = _pulled_in(region.quad, _MARGIN_OF_GROWTH * region.growth_pixels)
-    quad = np.roll(quad, -2, axis=0) if line.upside_down > _HALF else quad
+    quad = _pulled_in(line.region.quad, _MARGIN_OF_GROWTH * line.region.growth_pixels)
+    quad = np.roll(quad, -2, axis=0) if line.upside_down else quad
     dx, dy = quad[1] - quad[0]
     # Rounded before the modulus: a negative angle near zero would become 360.
     rotation = round(math.degrees(math.atan2(dy, dx)), 2) % _FULL_TURN_DEGREES
-    return TextLine(line.text.strip(), line.confidence, np.clip(quad, 0.0, (width, height)), rotation)
+    text, characters = _stripped(line)
+    return TextLine(text, line.confidence, np.clip(quad, 0.0, (width, height)), rotation, characters)
+
+
+def _stripped(line: ReadLine) -> tuple[str, tuple[Character, ...]]:
+    """Return text and characters without the spaces at both ends; the ones still spell the other."""
+    blank = [character.text.isspace() for character in line.characters]
+    if not blank or not (blank[0] or blank[-1]):
+        return line.text.strip(), line.characters
+    first, last = blank.index(False), len(blank) - blank[::-1].index(False)
+    return line.text.strip(), line.characters[first:last]
 
 
 def _pulled_in(quad: Points, inset: float) -> Points:

@@ -14,31 +14,74 @@ import numpy as np
 from worker.domain.geometry import Points
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
 from worker.pipeline.models import LineShape
+from worker.pipeline.tile import Span, spans
 
 _MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
 _SQUEEZED_TO: Final = 0.95  # of its width; the recogniser's time goes by columns, and reads these as well
+_SHARED_HEIGHTS: Final = 2  # line heights that two pieces of a line share: a whole character of any script
 _TINY: Final = 1e-6
 _AVERAGED_FROM: Final = 1.5  # page pixels for each of a crop's
 
 
-def crop_lines(page: PageImage, regions: Sequence[TextRegion], shape: LineShape) -> list[LineCrop]:
-    """Straighten each region of the page to a line crop."""
-    return [crop_line(page, region, shape) for region in regions]
+def crop_lines(page: PageImage, regions: Sequence[TextRegion], shape: LineShape, *, top: int = 0) -> list[LineCrop]:
+    """Straighten each region of the page to a line crop, or to several, one after another, if it is too long for one.
+
+    If `page` is a strip of a larger one, `top` is the row of that at which it begins; regions are the larger one's.
+    """
+    return [crop for region in regions for crop in crop_line(page, region, shape, top=top)]
 
 
-def crop_line(page: PageImage, region: TextRegion, shape: LineShape) -> LineCrop:
-    """Straighten one region to uint8 [line height, bucket width, 3], padded on the right.
+def crop_line(page: PageImage, region: TextRegion, shape: LineShape, *, top: int = 0) -> list[LineCrop]:
+    """Straighten one region to crops, each uint8 [line height, bucket width, 3], padded on the right.
 
-    A line a little longer than a bucket is squeezed into it, and so is one longer than the widest.
+    A line a little longer than a bucket is squeezed into it. One longer than the widest is cut into pieces of about the
+    same width, of which neighbours share about two line heights.
     """
     along, down = region.quad[1] - region.quad[0], region.quad[3] - region.quad[0]
     ratio = math.hypot(*along) / max(math.hypot(*down), _TINY)
     natural_width = max(1, math.ceil(shape.height * ratio))
+    return [
+        _crop(page, region, piece.stop - piece.start, shape, span, top)
+        for piece in _pieces(natural_width, shape)
+        for span in [(piece.start / natural_width, piece.stop / natural_width)]
+    ]
+
+
+def turned(crop: LineCrop, pad_value: int) -> LineCrop:
+    """Return a line's crop as it is if the line stands upside down: turned by 180°, and padded on the right again."""
+    pixels = np.full_like(crop.pixels, pad_value)
+    pixels[:, : crop.content_width] = crop.pixels[::-1, crop.content_width - 1 :: -1]
+    start, stop = crop.span
+    return LineCrop(crop.region, pixels, crop.content_width, (1 - stop, 1 - start))
+
+
+def _pieces(natural_width: int, shape: LineShape) -> list[Span]:
+    """Return the whole line, or the fewest pieces of it that fit into the widest bucket, of about one width."""
+    widest = shape.bucket_widths[-1]
+    if natural_width * _SQUEEZED_TO <= widest:
+        return list(spans(natural_width, natural_width, 0))
+    overlap = min(_SHARED_HEIGHTS * shape.height, widest // 2)
+    count = math.ceil((natural_width - overlap) / (widest - overlap))
+    return list(spans(natural_width, math.ceil((natural_width + (count - 1) * overlap) / count), overlap))
+
+
+def _crop(
+    page: PageImage, region: TextRegion, natural_width: int, shape: LineShape, span: tuple[float, float], top: int
+) -> LineCrop:
     bucket = _bucket(natural_width, shape)
     content_width = min(natural_width, bucket)
+    quad = _part(region.quad, span) - (0.0, top)
     pixels = np.full((shape.height, bucket, 3), shape.pad_value, dtype=np.uint8)
-    pixels[:, :content_width] = _straighten(page.pixels, region, content_width, shape.height)
-    return LineCrop(region, pixels, content_width)
+    pixels[:, :content_width] = _straighten(page.pixels, quad, content_width, shape.height)
+    return LineCrop(region, pixels, content_width, span)
+
+
+def _part(quad: Points, span: tuple[float, float]) -> Points:
+    """Return the part of a rectangle between two parts of its length."""
+    start, stop = span
+    along = quad[1] - quad[0]
+    begin, end = along * start, along * (stop - 1)
+    return np.asarray(quad + np.array([begin, end, end, begin]), dtype=np.float64)
 
 
 def _bucket(natural_width: int, shape: LineShape) -> int:
@@ -46,11 +89,11 @@ def _bucket(natural_width: int, shape: LineShape) -> int:
     return shape.bucket_widths[min(fitting, len(shape.bucket_widths) - 1)]
 
 
-def _straighten(pixels: Pixels, region: TextRegion, width: int, height: int) -> Pixels:
-    """Resample the region's rectangle to width x height. Only the part of the page around it is touched."""
-    left, top, right, bottom = _surroundings(pixels, region)
+def _straighten(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels:
+    """Resample a rectangle of the page to width x height. Only the part of the page around it is touched."""
+    left, top, right, bottom = _surroundings(pixels, quad)
     part = pixels[top:bottom, left:right]
-    origin, along, down = region.quad[0], region.quad[1] - region.quad[0], region.quad[3] - region.quad[0]
+    origin, along, down = quad[0], quad[1] - quad[0], quad[3] - quad[0]
     linear = np.column_stack([along / width, down / height])
     shift = origin - (left, top)
     part, kept = _thinned(part, math.sqrt(abs(np.linalg.det(linear))))
@@ -80,11 +123,11 @@ def _thinned(part: Pixels, shrinkage: float) -> tuple[Pixels, Points]:
     return thinned, np.array([size[0] / width, size[1] / height])
 
 
-def _surroundings(pixels: Pixels, region: TextRegion) -> tuple[int, int, int, int]:
-    """Return (left, top, right, bottom) of the part of the page that the region needs, at least one pixel."""
+def _surroundings(pixels: Pixels, quad: Points) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of the part of the page that a rectangle needs, at least one pixel."""
     height, width = pixels.shape[:2]
-    low = np.floor(region.quad.min(axis=0)).astype(int) - _MARGIN_PIXELS
-    high = np.ceil(region.quad.max(axis=0)).astype(int) + _MARGIN_PIXELS
+    low = np.floor(quad.min(axis=0)).astype(int) - _MARGIN_PIXELS
+    high = np.ceil(quad.max(axis=0)).astype(int) + _MARGIN_PIXELS
     left, top = np.clip(low, 0, (width - 1, height - 1))
     right, bottom = np.clip(high, (left + 1, top + 1), (width, height))
     return int(left), int(top), int(right), int(bottom)

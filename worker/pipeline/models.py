@@ -71,6 +71,7 @@ class ModelSet:
     tile_shapes: TileShapes
     thresholds: DetectionThresholds
     line: LineShape
+    orientation: ServedModel
     recognizers: Mapping[int, ServedModel]
     readers: Mapping[int, ServedModel]
     dictionary: tuple[str, ...]
@@ -114,6 +115,7 @@ async def load_models(backend: InferenceBackend) -> ModelSet:
         tile_shapes=_present(detector.manifest.tile_shapes),
         thresholds=_present(detector.manifest.detection),
         line=_line_shape(main.manifest, tuple(sorted(recognizers))),
+        orientation=orientation.served,
         recognizers=MappingProxyType({width: model.served for width, model in recognizers.items()}),
         readers=MappingProxyType(_readers(readers, recognizers, orientation)),
         dictionary=_dictionary(main),

@@ -1,34 +1,58 @@
-"""Line crops to text, on the server, and which way up the page stands.
+"""Line crops to text, on the server, and which way up the lines stand.
 
 Invariant: no request is empty or holds more lines than its model takes, and what a line reads as does not depend on the
-lines beside it.
+lines beside it. Whichever way up a line stands, the recogniser is sent it upright and padded on the right.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.image import LineCrop
+from worker.domain.image import Character, LineCrop, Pixels, TextRegion
+from worker.pipeline.crop import turned
+from worker.pipeline.ctc import Spelling, decode_ctc
 from worker.pipeline.inference import PageRequests, together
+from worker.pipeline.join import Piece, join_pieces
 from worker.pipeline.models import CONFIDENCE, LINE, TOKEN, UPSIDE_DOWN, ModelSet, ServedModel
 from worker.pipeline.options import PipelineOptions
+from worker.pipeline.sides import Flags, LinePlaces, certain, decide, log_odds, sample, spread
 from worker.ports import Tensor
 
-_HALF = 0.5
+_CLASSIFIED_HEIGHTS: Final = 4  # of a line's beginning, in line heights: what PP-OCR's classifier was trained on
+_CLASSIFIED_AT_ONCE: Final = 8
+_DOUBTFUL_BELOW: Final = 0.8  # read so, a line of some length may stand upside down: 98 % of those do, 1 % of others
+_PROBED_LINES: Final = 4
+_EVEN: Final = 0.5  # a confidence that speaks neither for a reading nor against it
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
-    """What one crop reads as. `upside_down` is the probability, or the vote, that it was read turned by 180°."""
+    """What one region reads as. `upside_down` says whether the text stands on its head against the region."""
 
-    crop: LineCrop
+    region: TextRegion
     text: str
     confidence: float
-    upside_down: float
+    upside_down: bool
+    characters: tuple[Character, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _PageLines:
+    """The lines of a page, each of one crop or of several pieces, and where they lie."""
+
+    pieces: Sequence[Sequence[LineCrop]]
+    places: LinePlaces
+
+    @property
+    def axes(self) -> list[Flags]:
+        """Which lines run along the page, and which down, unless there are none."""
+        return [axis for axis in (~self.places.runs_down, self.places.runs_down) if axis.any()]
 
 
 class LineReader:
@@ -40,69 +64,112 @@ class LineReader:
         self._options = options
 
     async def read(self, crops: Sequence[LineCrop]) -> list[ReadLine]:
-        """Return every crop's text, in the order of the crops.
+        """Return what every region reads as, in the order of their crops; a region's crops follow one another.
 
-        The longest lines are classified and read; by their vote the others are read, and those again that the vote
-        contradicts. Lines that run along the page and lines that run down vote apart.
+        A few lines from all over the page are classified. If they agree, all lines are read as they say, else more are
+        classified, and each line is decided by its neighbourhood. Lines that then read badly are tried upside down.
         """
-        lines: dict[int, ReadLine] = {}
-        for runs_down in (False, True):
-            members = [index for index, crop in enumerate(crops) if _runs_down(crop) is runs_down]
-            lines.update(await self._read_alike(crops, members))
-        return [lines[index] for index in range(len(crops))]
+        lines = _lines_of(crops)
+        if not lines:
+            return []
+        page = _PageLines(lines, LinePlaces.of([pieces[0].region.quad for pieces in lines]))
+        upside_down = await self._vote(page)
+        read = dict(enumerate(await self._read(page, range(len(lines)), upside_down)))
+        await self._try_doubtful(page, read)
+        return [read[index] for index in range(len(lines))]
 
-    async def _read_alike(self, crops: Sequence[LineCrop], members: Sequence[int]) -> dict[int, ReadLine]:
-        sample = sorted(members, key=lambda index: -crops[index].content_width)[: self._options.vote_lines]
-        lines = await self._classify_and_read(crops, sample)
-        vote = float(np.mean([line.upside_down for line in lines.values()]) > _HALF) if lines else 0.0
-        agreeing = {index: line for index, line in lines.items() if (line.upside_down > _HALF) == (vote > _HALF)}
-        rest = [index for index in members if index not in agreeing]
-        return agreeing | await self._read_turned(crops, rest, vote)
+    async def _vote(self, page: _PageLines) -> Flags:
+        """Return which lines stand upside down by the classifier."""
+        asked = sample(page.places, self._options.vote_lines)
+        evidence = np.zeros(len(page.pieces))
+        evidence[asked] = log_odds(await self._classify(page, asked))
+        doubted = [axis & page.places.telling for axis in page.axes if not certain(evidence[axis])]
+        more = [int(index) for axis in doubted for index in np.flatnonzero(axis) if index not in asked]
+        if more:
+            evidence[more] = log_odds(await self._classify(page, more))
+        upside_down = decide(page.places, evidence)
+        for axis in page.axes:
+            if certain(evidence[axis]):
+                upside_down[axis] = evidence[axis].sum() > 0
+        return upside_down
 
-    async def _classify_and_read(self, crops: Sequence[LineCrop], members: Sequence[int]) -> dict[int, ReadLine]:
-        chunks = self._chunks(crops, members, self._models.readers)
-        read = await together(self._ask_reader(model, [crops[i] for i in chunk]) for model, chunk in chunks)
-        return _by_member(chunks, read)
+    async def _try_doubtful(self, page: _PageLines, read: dict[int, ReadLine]) -> None:
+        """Read lines that read badly the other way up, and those too short to tell as their neighbours then stand.
 
-    async def _read_turned(self, crops: Sequence[LineCrop], members: Sequence[int], vote: float) -> dict[int, ReadLine]:
-        chunks = self._chunks(crops, members, self._models.recognizers)
-        read = await together(self._ask_recognizer(model, [crops[i] for i in chunk], vote) for model, chunk in chunks)
-        return _by_member(chunks, read)
+        A few come first, from all over the page; if none of them reads better, the page is only hard to read.
+        """
+        doubtful = [index for index in np.flatnonzero(page.places.telling).tolist() if _is_doubtful(read[index])]
+        probes = spread(page.places, np.array(doubtful, dtype=np.intp), _PROBED_LINES)
+        if not await self._try_turned(page, read, probes):
+            return
+        await self._try_turned(page, read, [index for index in doubtful if index not in probes])
+        sides = np.array([read[index].upside_down for index in range(len(page.pieces))])
+        evidence = np.where(page.places.telling, np.where(sides, 1.0, -1.0), 0.0)
+        decided = decide(page.places, evidence)
+        short = np.flatnonzero(~page.places.telling & (decided != sides)).tolist()
+        read.update(zip(short, await self._read(page, short, decided[short]), strict=True))
 
-    async def _ask_reader(self, model: ServedModel, crops: Sequence[LineCrop]) -> list[ReadLine]:
-        # Triton fails if an ensemble's output that is also an edge inside it is not asked for: ask for all.
-        outputs = await self._requests.infer(model.name, {LINE: _batch(crops)}, [TOKEN, CONFIDENCE, UPSIDE_DOWN])
-        return self._decode(model, crops, outputs, outputs[UPSIDE_DOWN].astype(np.float32, copy=False))
+    async def _try_turned(self, page: _PageLines, read: dict[int, ReadLine], members: Sequence[int]) -> bool:
+        """Read lines the other way up, keep what reads better, and say whether any does."""
+        other_way = [not read[index].upside_down for index in members]
+        found = zip(members, await self._read(page, members, other_way), strict=True)
+        better = {index: line for index, line in found if _evidence(line) > max(_evidence(read[index]), 0.0)}
+        read.update(better)
+        return bool(better)
 
-    async def _ask_recognizer(self, model: ServedModel, crops: Sequence[LineCrop], vote: float) -> list[ReadLine]:
-        upside_down = np.full((len(crops), 1), vote, dtype=np.float32)
-        inputs: Mapping[str, Tensor] = {LINE: _batch(crops), UPSIDE_DOWN: upside_down}
-        outputs = await self._requests.infer(model.name, inputs, [TOKEN, CONFIDENCE])
-        return self._decode(model, crops, outputs, upside_down)
+    async def _classify(self, page: _PageLines, members: Sequence[int]) -> list[float]:
+        """Return the probability that each line stands upside down, by its beginning."""
+        model, width = self._models.orientation, _CLASSIFIED_HEIGHTS * self._models.line.height
+        chunks = list(cut_to_chunks(members, min(model.max_batch_size, _CLASSIFIED_AT_ONCE)))
+        beginnings = [
+            np.stack([_beginning(page.pieces[index][0], width, self._models.line.pad_value) for index in chunk])
+            for chunk in chunks
+        ]
+        answers = await together(self._requests.infer(model.name, {LINE: batch}, [UPSIDE_DOWN]) for batch in beginnings)
+        return [float(side) for answer in answers for side in answer[UPSIDE_DOWN][:, 0]]
 
-    def _decode(
-        self,
-        model: ServedModel,
-        crops: Sequence[LineCrop],
-        outputs: Mapping[str, Tensor],
-        upside_down: NDArray[np.float32],
+    async def _read(
+        self, page: _PageLines, members: Sequence[int], upside_down: Sequence[bool] | Flags
     ) -> list[ReadLine]:
+        """Read some lines of the page, each as its flag says that it stands."""
+        pad_value = self._models.line.pad_value
+        lines = [
+            [turned(piece, pad_value) for piece in reversed(page.pieces[index])] if turn else page.pieces[index]
+            for index, turn in zip(members, upside_down, strict=True)
+        ]
+        spellings = iter(await self._spell([piece for pieces in lines for piece in pieces]))
+        return [
+            _as_line(pieces, list(itertools.islice(spellings, len(pieces))), self._models.line.height, bool(turn))
+            for pieces, turn in zip(lines, upside_down, strict=True)
+        ]
+
+    async def _spell(self, crops: Sequence[LineCrop]) -> list[Spelling]:
+        """Return what each crop reads as."""
+        chunks = self._chunks(crops)
+        read = await together(self._ask(model, [crops[index] for index in chunk]) for model, chunk in chunks)
+        spellings: dict[int, Spelling] = {}
+        for (_, chunk), found in zip(chunks, read, strict=True):
+            spellings.update(zip(chunk, found, strict=True))
+        return [spellings[index] for index in range(len(crops))]
+
+    async def _ask(self, model: ServedModel, crops: Sequence[LineCrop]) -> list[Spelling]:
+        inputs: Mapping[str, Tensor] = {
+            LINE: np.stack([crop.pixels for crop in crops]),
+            UPSIDE_DOWN: np.zeros((len(crops), 1), dtype=np.float32),
+        }
+        outputs = await self._requests.infer(model.name, inputs, [TOKEN, CONFIDENCE])
         tokens = outputs[TOKEN].astype(np.int32, copy=False)
         confidences = outputs[CONFIDENCE].astype(np.float32, copy=False)
         _check_steps(model, tokens, confidences, len(crops), len(self._models.dictionary))
-        decoded = decode_ctc(tokens[..., 0], confidences[..., 0], self._models.dictionary)
-        return [
-            ReadLine(crop, text, confidence, float(side))
-            for crop, (text, confidence), side in zip(crops, decoded, upside_down[:, 0], strict=True)
-        ]
+        content_steps = np.array([crop.content_width for crop in crops]) / self._models.line.stride
+        return decode_ctc(tokens, confidences, self._models.dictionary, content_steps)
 
-    def _chunks(
-        self, crops: Sequence[LineCrop], members: Sequence[int], models: Mapping[int, ServedModel]
-    ) -> list[tuple[ServedModel, list[int]]]:
+    def _chunks(self, crops: Sequence[LineCrop]) -> list[tuple[ServedModel, list[int]]]:
         """Group by bucket, and cut each group to what one request may hold."""
         by_bucket: dict[int, list[int]] = defaultdict(list)
-        for index in members:
-            by_bucket[crops[index].bucket].append(index)
+        for index, crop in enumerate(crops):
+            by_bucket[crop.bucket].append(index)
+        models = self._models.recognizers
         return [
             (models[bucket], chunk)
             for bucket, group in sorted(by_bucket.items())
@@ -117,37 +184,45 @@ def cut_to_chunks(members: Sequence[int], largest: int) -> Iterator[list[int]]:
         yield list(members[len(members) * chunk // count : len(members) * (chunk + 1) // count])
 
 
-def decode_ctc(
-    tokens: NDArray[np.int32], confidences: NDArray[np.float32], dictionary: Sequence[str]
-) -> list[tuple[str, float]]:
-    """Return the text and mean confidence of each line, by best-path decoding (Graves et al., ICML 2006).
-
-    `tokens` and `confidences` are [n, T]; a token that repeats its predecessor, or is the blank 0, counts for nothing.
-    A line of blanks is ("", 0.0).
-    """
-    kept = tokens != 0
-    kept[:, 1:] &= tokens[:, 1:] != tokens[:, :-1]
-    counts = kept.sum(axis=1)
-    means = np.where(kept, confidences, 0).sum(axis=1) / np.maximum(counts, 1)
-    texts = ("".join([dictionary[token] for token in row[keep]]) for row, keep in zip(tokens, kept, strict=True))
-    return list(zip(texts, means.tolist(), strict=True))
+def _lines_of(crops: Sequence[LineCrop]) -> list[list[LineCrop]]:
+    """Group crops by line: each begins with the piece that shows its start."""
+    lines: list[list[LineCrop]] = []
+    for crop in crops:
+        if not crop.span[0]:
+            lines.append([])
+        lines[-1].append(crop)
+    return lines
 
 
-def _runs_down(crop: LineCrop) -> bool:
-    dx, dy = crop.region.quad[1] - crop.region.quad[0]
-    return bool(abs(dy) > abs(dx))
+def _as_line(
+    pieces: Sequence[LineCrop],
+    spellings: Sequence[Spelling],
+    height: int,
+    upside_down: bool,  # noqa: FBT001
+) -> ReadLine:
+    """Put the pieces of a line together."""
+    spelling = spellings[0]
+    if len(pieces) > 1:
+        start, stop = pieces[0].span
+        joined = [Piece(found, piece.span) for piece, found in zip(pieces, spellings, strict=True)]
+        spelling = join_pieces(joined, height / pieces[0].content_width * (stop - start))
+    return ReadLine(pieces[0].region, spelling.text, spelling.confidence, upside_down, spelling.characters)
 
 
-def _batch(crops: Sequence[LineCrop]) -> NDArray[np.uint8]:
-    return np.stack([crop.pixels for crop in crops])
+def _beginning(crop: LineCrop, width: int, pad_value: int) -> Pixels:
+    beginning = np.full((len(crop.pixels), width, 3), pad_value, dtype=np.uint8)
+    shown = min(width, crop.content_width)
+    beginning[:, :shown] = crop.pixels[:, :shown]
+    return beginning
 
 
-def _by_member(chunks: Sequence[tuple[ServedModel, list[int]]], read: Sequence[list[ReadLine]]) -> dict[int, ReadLine]:
-    return {
-        index: line
-        for (_, chunk), lines in zip(chunks, read, strict=True)
-        for index, line in zip(chunk, lines, strict=True)
-    }
+def _is_doubtful(line: ReadLine) -> bool:
+    return line.confidence < _DOUBTFUL_BELOW or line.text.isspace()
+
+
+def _evidence(line: ReadLine) -> float:
+    """Return how much speaks for a reading: print on its head reads as fewer characters, and less sure ones."""
+    return sum([character.confidence - _EVEN for character in line.characters if not character.text.isspace()])
 
 
 def _check_steps(

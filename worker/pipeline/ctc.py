@@ -1,0 +1,98 @@
+"""A recogniser's answer to characters: best-path decoding of CTC (Graves et al., ICML 2006).
+
+Invariant: a line's characters spell its text, from left to right, and its confidence is the mean of theirs.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.image import Character
+
+_BLANK = 0
+_LEAST_PROBABILITY = 1e-3  # what is less likely is no alternative
+
+_Alternatives = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """What one line reads as; a line of blanks is "" with confidence 0."""
+
+    text: str
+    confidence: float
+    characters: tuple[Character, ...]
+
+
+def decode_ctc(
+    tokens: NDArray[np.int32],
+    confidences: NDArray[np.float32],
+    dictionary: Sequence[str],
+    content_steps: NDArray[np.float64] | None = None,
+) -> list[Spelling]:
+    """Return what each line reads as, by best-path decoding.
+
+    `tokens` and `confidences` are [n, T, K], best first; a best token that repeats its predecessor, or is the blank 0,
+    counts for nothing. `content_steps` [n] says how many steps each line's picture covers (default: all); positions are
+    parts of that. A character's alternatives are those of the steps that its best token holds, each with its highest
+    probability, without blank.
+    """
+    best, steps = tokens[..., 0], tokens.shape[1]
+    begins = np.ones(best.shape, dtype=np.bool_)
+    begins[:, 1:] = best[:, 1:] != best[:, :-1]
+    rows, starts = np.nonzero(begins)
+    ends = np.append(starts[1:], 0)
+    ends[np.append(rows[1:] != rows[:-1], [True])[: ends.size]] = steps
+    kept = best[rows, starts] != _BLANK
+    rows, starts, ends = rows[kept], starts[kept], ends[kept]
+    covered = np.full(len(best), steps) if content_steps is None else content_steps
+    positions = np.clip((starts + ends) / 2 / covered[rows], 0.0, 1.0)
+    found = list(
+        map(
+            Character,
+            [dictionary[token] for token in best[rows, starts].tolist()],
+            confidences[rows, starts, 0].tolist(),
+            positions.tolist(),
+            _alternatives(tokens, confidences, dictionary, (rows, starts, ends)),
+        )
+    )
+    bounds = np.searchsorted(rows, np.arange(len(best) + 1)).tolist()
+    return [spell(found[first:last]) for first, last in itertools.pairwise(bounds)]
+
+
+def spell(characters: Sequence[Character]) -> Spelling:
+    """Return characters as a line."""
+    text = "".join([character.text for character in characters])
+    mean = sum([character.confidence for character in characters]) / max(len(characters), 1)
+    return Spelling(text, mean, tuple(characters))
+
+
+def _alternatives(
+    tokens: NDArray[np.int32],
+    confidences: NDArray[np.float32],
+    dictionary: Sequence[str],
+    runs: tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]],
+) -> list[_Alternatives]:
+    """Return the alternatives of each run of equal best tokens, given as rows, starts and ends."""
+    rows, starts, ends = runs
+    found: list[_Alternatives] = [()] * len(rows)
+    if tokens.shape[2] == 1 or not len(rows):
+        return found
+    # Most characters are certain: only runs with another likely token are looked at one by one.
+    likely = (confidences[..., 1:] >= _LEAST_PROBABILITY) & (tokens[..., 1:] != _BLANK)
+    counts = np.zeros((tokens.shape[0], tokens.shape[1] + 1), dtype=np.int64)
+    np.cumsum(likely.any(axis=2), axis=1, out=counts[:, 1:])
+    for run in np.flatnonzero(counts[rows, ends] > counts[rows, starts]).tolist():
+        row, held = rows[run], slice(starts[run], ends[run])
+        best = tokens[row, starts[run], 0]
+        others: dict[str, float] = {}
+        for token, probability in zip(
+            tokens[row, held, 1:].ravel().tolist(), confidences[row, held, 1:].ravel().tolist(), strict=True
+        ):
+            if token not in (_BLANK, best) and probability >= _LEAST_PROBABILITY:
+                others[dictionary[token]] = max(others.get(dictionary[token], 0.0), probability)
+        found[run] = tuple(sorted(others.items(), key=lambda entry: -entry[1]))
+    return found
