@@ -23,11 +23,23 @@ _GROUNDS: Final = ((178, 140, 98), (196, 166, 124), (58, 60, 64), (142, 146, 150
 
 
 class Degradation(Enum):
-    """How bad the photograph is."""
+    """What is wrong with the picture: nothing, a little or much of everything, or one thing alone."""
 
     NONE = "none"
     MILD = "mild"
     STRONG = "strong"
+    BLUR = "blur"
+    MOTION = "motion"
+    LOW_LIGHT = "low-light"
+    GLARE = "glare"
+    FADE = "fade"
+    NOISE = "noise"
+    LOW_RESOLUTION = "low-resolution"
+    JPEG = "jpeg"
+    SKEW = "skew"
+    TURNED = "turned"
+    PERSPECTIVE = "perspective"
+    OCCLUSION = "occlusion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,19 @@ class Conditions:
     fade: Range
     shadow: Range
     jpeg_quality: Range
+
+
+def _placed(angle_degrees: float, corner_shift: float) -> Conditions:
+    return Conditions(
+        angle_degrees=angle_degrees,
+        corner_shift=corner_shift,
+        margin=(0.02, 0.06),
+        blur_pixels=(0.3, 0.5),
+        noise=(1.0, 3.0),
+        fade=(0.0, 20.0),
+        shadow=(0.0, 0.1),
+        jpeg_quality=(85, 93),
+    )
 
 
 CONDITIONS: Final = {
@@ -65,6 +90,9 @@ CONDITIONS: Final = {
         shadow=(0.25, 0.55),
         jpeg_quality=(30, 60),
     ),
+    # Where only the place of the label is wrong, the light is even and the lens sharp.
+    Degradation.SKEW: _placed(angle_degrees=15.0, corner_shift=0.0),
+    Degradation.PERSPECTIVE: _placed(angle_degrees=3.0, corner_shift=0.075),
 }
 
 

@@ -21,6 +21,7 @@ from worker.synth import content
 from worker.synth.camera import CONDITIONS, Degradation, Homography, photograph, place
 from worker.synth.chance import Chance
 from worker.synth.draw import Sheet
+from worker.synth.factors import SINGLE_FACTORS, spoilt
 from worker.synth.layouts import LAYOUTS, Layout
 from worker.synth.theme import Theme
 from worker.synth.truth import Polygon, SyntheticLabel
@@ -114,6 +115,8 @@ def _pictured(sheet: Sheet, degradation: Degradation, scene: Chance) -> tuple[ND
     """Return the pixels of the picture, the map from the sheet to it, and the JPEG quality."""
     if degradation is Degradation.NONE:
         return sheet.pixels, Homography(np.eye(3)), _CLEAN_QUALITY
+    if degradation in SINGLE_FACTORS:
+        return spoilt(sheet.pixels, degradation, sheet.scale, scene)
     conditions = CONDITIONS[degradation]
     height, width = sheet.pixels.shape[:2]
     placement = place(width, height, conditions, scene)
