@@ -1,12 +1,117 @@
-"""Numbers with check digits."""
+"""Numbers of standards and carriers, in the text of a page.
 
-from collections.abc import Iterable
+A candidate has its shape, and what its form asks for besides: see `Proof`. A check digit that fails is reported only
+where the shape or the caption leaves no doubt what the number is.
+"""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
+from worker.pipeline.extract.captions import Naming, Topic
+from worker.pipeline.extract.forms import Form, Proof
+from worker.pipeline.extract.kinds import FORMS_BY_LENGTH
+from worker.pipeline.extract.pieces import Pieces, Run
+from worker.pipeline.extract.repair import Mark, is_rivalled, marks_of, repaired
 from worker.pipeline.extract.surroundings import Surroundings
+from worker.pipeline.extract.symbols import Symbols
+
+_LENGTHS: Final = frozenset(FORMS_BY_LENGTH)
+_HALF: Final = 0.5
+
+# How sure a kind is: of a number that only looks so, of one that is named, and of one that is both.
+_LOOKS: Final = 0.7
+_NAMED: Final = 0.9
+_BOTH: Final = 0.95
+_REPAIR_COST: Final = 0.1
 
 
-def find_numbers(page: PageText, around: Surroundings) -> Iterable[Candidate]:  # noqa: ARG001 - the kinds follow
-    """Return numbers that prove themselves."""
-    return ()
+def find_numbers(page: PageText, around: Surroundings) -> Iterator[Candidate]:
+    """Yield the numbers of a page that are of a known form."""
+    search = _Search(page, around, Naming(page, around), Symbols.of(page.barcodes))
+    for run in Pieces(page, around).runs(_LENGTHS):
+        for form in FORMS_BY_LENGTH[len(run.number)]:
+            if candidate := search.candidate(run, form):
+                yield candidate
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    page: PageText
+    around: Surroundings
+    naming: Naming
+    symbols: Symbols
+
+    def candidate(self, run: Run, form: Form) -> Candidate | None:
+        """Return what the run is, if it is of this form."""
+        if form.fits(run.number):
+            return self._fitting(run, form)
+        if form.check is not None and _mostly_digits(run.number) and form.resembles(run.number):
+            return self._repaired(run, form)
+        return None
+
+    def _fitting(self, run: Run, form: Form) -> Candidate | None:
+        evidence = self._evidence(run, form)
+        if form.check is None:
+            return self._proposed(run, form, run.number, Check.NONE, evidence) if evidence else None
+        if not form.passes(run.number):
+            return self._repaired(run, form) or self._failed(run, form)
+        if not evidence:
+            return None
+        check = Check.NONE if is_rivalled(self._marks(run), form) else Check.PASSED
+        return self._proposed(run, form, run.number, check, evidence)
+
+    def _repaired(self, run: Run, form: Form) -> Candidate | None:
+        evidence = self._evidence(run, form)
+        if not evidence or not run.whole:
+            return None
+        number = repaired(self._marks(run), form)
+        if number is None:
+            return None
+        return self._proposed(run, form, number, Check.PASSED, evidence - _REPAIR_COST)
+
+    def _failed(self, run: Run, form: Form) -> Candidate | None:
+        named = bool(self._topics(run) & form.topics) and run.whole
+        if not form.certain and not (named and self._evidence(run, form)):
+            return None
+        return self._proposed(run, form, run.number, Check.FAILED, _NAMED if named else _LOOKS)
+
+    def _evidence(self, run: Run, form: Form) -> float:
+        """Return how sure it is that a run of this form is of its kind; 0 where that is not enough."""
+        topics = self._topics(run)
+        named = bool(topics & form.topics)
+        if form.proof is Proof.SHAPE:
+            return _BOTH if named else _LOOKS
+        # Fewer proofs hold for what may be a part of something longer, or is named as something else.
+        if not run.whole or (topics and not named):
+            return 0.0
+        grouped = run.sizes in form.groups
+        said = self.symbols.says(form.type, form.value(run.number))
+        if form.proof is Proof.CARRIED and form.carrier not in self.naming.carriers:
+            return 0.0
+        return _NAMED if named else _LOOKS if grouped or said else 0.0
+
+    def _topics(self, run: Run) -> frozenset[Topic]:
+        return self.naming.topics(run.spans[0])
+
+    def _marks(self, run: Run) -> tuple[Mark, ...]:
+        return marks_of(run, self.page, self.around.folded)
+
+    def _proposed(self, run: Run, form: Form, number: str, check: Check, evidence: float) -> Candidate:
+        return Candidate(
+            type=form.type,
+            value=form.value(number),
+            text=run.read_in(self.page),
+            spans=run.spans,
+            check=check,
+            confidence=min(self.page.lines[span.line_id].confidence for span in run.spans),
+            evidence=evidence,
+            repaired=number != run.number,
+        )
+
+
+def _mostly_digits(number: str) -> bool:
+    return sum(map(str.isdigit, number)) >= _HALF * len(number)

@@ -1,0 +1,69 @@
+"""The numbers that are looked for: those of standards here, those of carriers beside them in `carriers`.
+
+A bare check digit lets one random number in ten through, so what a form needs besides (`Proof`) follows from how rare
+its shape is on labels that do not mean it.
+"""
+
+import re
+from collections import defaultdict
+from typing import Final
+
+from worker.pipeline.extract import checks
+from worker.pipeline.extract.captions import Topic
+from worker.pipeline.extract.carriers import CARRIER_FORMS
+from worker.pipeline.extract.forms import Form, Proof
+
+# ISO 3166-1 alpha-2, with the codes that postal operators use beyond it.
+_COUNTRIES: Final = frozenset(
+    re.findall(
+        "..",
+        "ADAEAFAGAIALAMANAOARASATAUAWAXAZBABBBDBEBFBGBHBIBJBMBNBOBRBSBTBVBWBYBZCACCCDCFCGCHCICKCLCMCNCOCRCUCVCXCYCZDEDJ"
+        "DKDMDODZECEEEGEHERESETFIFJFKFMFOFRGAGBGDGEGFGGGHGIGLGMGNGPGQGRGSGTGUGWGYHKHMHNHRHTHUIDIEILIMINIOIQIRISITJEJMJOJP"
+        "KEKGKHKIKMKNKPKRKWKYKZLALBLCLILKLRLSLTLULVLYMAMCMDMEMGMHMKMLMMMNMOMPMQMRMSMTMUMVMWMXMYMZNANCNENFNGNINLNONPNRNUNZ"
+        "OMPAPEPFPGPHPKPLPMPNPRPSPTPWPYQAREROGRRSRURWSASBSCSDSESGSHSISJSKSLSMSNSOSRSSSTSVSYSZTCTDTGTHTJTKTLTMTNTOTRTTTVTW"
+        "TZUAUGUSUYUZVAVCVEVGVIVNVUWFWSYEYTYUZAZMZWXKEUBLBQCWMFSXTFTLUMPSGS",
+    )
+)
+
+
+def _posted(number: str) -> bool:
+    return number[-2:] in _COUNTRIES
+
+
+def _flown(number: str) -> bool:
+    """Airlines' prefixes begin at 001; a serial number of zeros is none."""
+    return number[:3] != "000" and number[3:10] != "0000000"
+
+
+def _not_empty(number: str) -> bool:
+    return len(set(number)) > 1
+
+
+_SSCC, _GTIN = frozenset({Topic.SSCC}), frozenset({Topic.GTIN})
+
+STANDARD_FORMS: Final = (
+    Form("s10", "[ABCEGHLMQRSTUVZDFIJKNOPWXY]@#{9}@{2}", checks.s10, Proof.SHAPE, certain=True, plausible=_posted),
+    Form("sscc", "#{18}", checks.gs1, Proof.NAMED, _SSCC, groups=((1, 7, 9, 1), (1, 7, 10)), plausible=_not_empty),
+    Form("sscc", "00#{18}", checks.gs1, Proof.SHAPE, _SSCC, plausible=_not_empty, strip=2),
+    Form("gtin", "#{14}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 2, 5, 5, 1), (1, 7, 6)), plausible=_not_empty),
+    Form("gtin", "#{13}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 6, 6),), plausible=_not_empty),
+    Form("gtin", "#{12}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 5, 5, 1),), plausible=_not_empty),
+    Form("gtin", "#{8}", checks.gs1, Proof.NAMED, _GTIN, plausible=_not_empty),
+    Form("air_waybill", "#{11}", checks.air_waybill, Proof.NAMED, frozenset({Topic.AIR_WAYBILL}), plausible=_flown),
+    Form("iso6346", "@{3}[UJZ]#{7}", checks.iso_6346, Proof.SHAPE, frozenset({Topic.CONTAINER})),
+    Form("imei", "#{15}", checks.mod_10_luhn, Proof.NAMED, frozenset({Topic.IMEI}), plausible=_not_empty),
+)
+
+FORMS: Final = (*STANDARD_FORMS, *CARRIER_FORMS)
+
+
+def _by_length() -> dict[int, tuple[Form, ...]]:
+    found = defaultdict(list)
+    for form in FORMS:
+        found[len(form.places)].append(form)
+    return {length: tuple(forms) for length, forms in found.items()}
+
+
+FORMS_BY_LENGTH: Final = _by_length()
+LONGEST: Final = max(FORMS_BY_LENGTH)
+NUMBER_TYPES: Final = frozenset(form.type for form in FORMS)
