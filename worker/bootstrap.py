@@ -34,6 +34,7 @@ from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
+from worker.pipeline.quality import QualityMode, QualityOptions
 from worker.ports import Clock, EventSink, InferenceBackend, Isolation, RecordSink, RecordSource, TransactionalSink
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
@@ -88,6 +89,11 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 def field_options(settings: Settings) -> FieldOptions:
     """Return which fields are looked for."""
     return FieldOptions(frozenset(settings.fields.types) or None, settings.fields.phone_region)
+
+
+def quality_options(settings: Settings) -> QualityOptions:
+    """Return what becomes of pictures that can hardly be read."""
+    return QualityOptions(QualityMode(settings.quality.mode), settings.quality.floor)
 
 
 def image_limits(settings: Settings) -> ImageLimits:
@@ -208,7 +214,15 @@ def make_reader(
     """Return what reads pictures with the models that the backend serves."""
 
     def make_pipeline(models: ModelSet) -> Pipeline:
-        return pipeline(backend, models, executor, clock, pipeline_options(settings), field_options(settings))
+        return pipeline(
+            backend,
+            models,
+            executor,
+            clock,
+            pipeline_options(settings),
+            field_options(settings),
+            quality_options(settings),
+        )
 
     return ModelReader(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
 

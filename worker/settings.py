@@ -219,6 +219,17 @@ class FieldSettings(_Section):
     )
 
 
+class QualitySettings(_Section):
+    """What becomes of pictures that can hardly be read."""
+
+    mode: Literal["off", "flag", "refuse"] = Field(
+        default="flag", description="`refuse` ends pages under the floor as IMAGE_QUALITY_POOR; `off` measures nothing."
+    )
+    floor: float = Field(
+        default=0.5, ge=0, le=1, description="Least score, the expected share of text that reads right."
+    )
+
+
 class LimitSettings(_Section):
     """What may be in memory at once, and how large one job may be."""
 
@@ -328,6 +339,7 @@ class Settings(BaseSettings):
     triton: TritonSettings = TritonSettings()
     pipeline: PipelineSettings = PipelineSettings()
     fields: FieldSettings = FieldSettings()
+    quality: QualitySettings = QualitySettings()
     limits: LimitSettings = LimitSettings()
     blob: BlobSettings = BlobSettings()
     runtime: RuntimeSettings = RuntimeSettings()

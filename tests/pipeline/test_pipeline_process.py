@@ -95,7 +95,7 @@ async def test_a_blank_page_asks_no_recogniser(backend: FakeBackend, executor: E
 
 async def test_every_stage_is_timed(backend: FakeBackend, executor: Executor) -> None:
     reading = await read(backend, executor, label())
-    searched = [Stage.DECODE, Stage.TILE, Stage.DETECT, Stage.STITCH, Stage.CROP]
+    searched = [Stage.DECODE, Stage.CHECK, Stage.TILE, Stage.DETECT, Stage.STITCH, Stage.CROP]
     expected = [*searched, Stage.READ, Stage.BARCODES, Stage.ASSEMBLE, Stage.EXTRACT]
     assert list(reading.timing_seconds) == expected
 

@@ -9,6 +9,7 @@ from functools import partial
 from worker.domain.barcode import Barcode
 from worker.domain.errors import Stage
 from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels, TextLine
+from worker.domain.quality import Quality
 from worker.pipeline.assemble import place_lines, reading_order
 from worker.pipeline.barcodes import Codes, find_codes, without_codes
 from worker.pipeline.crop import crop_lines
@@ -20,6 +21,7 @@ from worker.pipeline.inference import PageRequests
 from worker.pipeline.large import LargePage
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
+from worker.pipeline.quality import PixelMeasures, QualityGate, QualityOptions
 from worker.pipeline.read import LineReader
 from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
 from worker.pipeline.stages import Stages
@@ -48,6 +50,7 @@ class Pipeline:
         clock: Clock,
         options: PipelineOptions = PipelineOptions(),  # noqa: B008 - frozen
         fields: FieldOptions = FieldOptions(),  # noqa: B008 - frozen
+        quality: QualityOptions = QualityOptions(),  # noqa: B008 - frozen
     ) -> None:
         self._backend = backend
         self._models = models
@@ -55,6 +58,7 @@ class Pipeline:
         self._clock = clock
         self._options = options
         self._fields = fields
+        self._gate = QualityGate(quality)
 
     async def process(
         self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str = ""
@@ -70,15 +74,16 @@ class Pipeline:
 
     async def _page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> PageText:
         """Read a page that is searched as a whole."""
-        page, tiled = await stages.on_cpu(self._decode_and_tile, encoded, stages)
+        page, measures, tiled = await stages.on_cpu(self._decode_and_tile, encoded, stages)
         maps, codes = await asyncio.gather(
             self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
         )
-        crops = await stages.on_cpu(self._stitch_and_crop, page, tiled, maps, codes, stages)
+        crops, quality = await stages.on_cpu(self._stitch_and_crop, page, measures, tiled, maps, codes, stages)
         with stages.timed(Stage.READ):
             lines = await LineReader(self._models, requests, self._options).read(crops)
         placed = place_lines(lines, page.width, page.height, self._options)
-        return await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
+        text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
+        return replace(text, quality=quality)
 
     async def _large_page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> PageText:
         """Read a page band by band: out of memory, or while it is decoded where it would fill too much of it."""
@@ -96,11 +101,15 @@ class Pipeline:
             lines, barcodes = [turn.line(line) for line in lines], [turn.barcode(code) for code in barcodes]
         return await stages.on_cpu(self._finish, header.upright_size, lines, tuple(barcodes), stages)
 
-    def _decode_and_tile(self, encoded: EncodedPage, stages: Stages) -> tuple[PageImage, TiledPage]:
+    def _decode_and_tile(
+        self, encoded: EncodedPage, stages: Stages
+    ) -> tuple[PageImage, PixelMeasures | None, TiledPage]:
         with stages.timed(Stage.DECODE):
             page = encoded.decode()
+        with stages.timed(Stage.CHECK):
+            measures = self._gate.measure(page)
         with stages.timed(Stage.TILE):
-            return page, tile_page(page, self._models.tile_shapes, self._options)
+            return page, measures, tile_page(page, self._models.tile_shapes, self._options)
 
     async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> list[Pixels]:
         with stages.timed(Stage.DETECT):
@@ -112,12 +121,20 @@ class Pipeline:
             return find_codes(page.pixels, self._options.barcodes)
 
     def _stitch_and_crop(
-        self, page: PageImage, tiled: TiledPage, maps: list[Pixels], codes: Codes, stages: Stages
-    ) -> list[LineCrop]:
+        self,
+        page: PageImage,
+        measures: PixelMeasures | None,
+        tiled: TiledPage,
+        maps: list[Pixels],
+        codes: Codes,
+        stages: Stages,
+    ) -> tuple[list[LineCrop], Quality | None]:
         with stages.timed(Stage.STITCH):
-            regions = find_regions(stitch(tiled, maps), self._models.thresholds)
+            regions = without_codes(find_regions(stitch(tiled, maps), self._models.thresholds), codes.areas)
+        with stages.timed(Stage.CHECK):
+            quality = self._gate.judge(measures, regions, (page.width, page.height))
         with stages.timed(Stage.CROP):
-            return crop_lines(page, without_codes(regions, codes.areas), self._models.line)
+            return crop_lines(page, regions, self._models.line), quality
 
     def _finish(
         self, size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...], stages: Stages

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.image import TextRegion
+from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.domain.quality import Quality
-from worker.pipeline.quality_pixels import PixelMeasures, measure, measure_windows
+from worker.pipeline.quality_pixels import Corner, PixelMeasures, measure, measure_windows
 from worker.pipeline.quality_score import limit, scored
 from worker.pipeline.quality_text import (
     BLUR,
@@ -35,6 +35,7 @@ from worker.pipeline.quality_text import (
 
 __all__ = [
     "PixelMeasures",
+    "QualityGate",
     "QualityMode",
     "QualityOptions",
     "judge",
@@ -115,6 +116,34 @@ def refuse_if_poor(quality: Quality, options: QualityOptions) -> None:
     worst = quality.problems[0]
     found = _SENTENCES[worst](quality.measures[worst], limit(worst))
     raise _poor(f"its score is {quality.score:.2f}, under the floor of {options.floor:.2f}, because {found}")
+
+
+@dataclass(frozen=True, slots=True)
+class QualityGate:
+    """What a page passes on its way; nothing is measured in the mode `off`."""
+
+    options: QualityOptions
+
+    def measure(self, page: PageImage) -> PixelMeasures | None:
+        """Measure a decoded page. Raises JobError IMAGE_QUALITY_POOR if it is hopeless."""
+        return self._checked(measure(page)) if self.options.mode is not QualityMode.OFF else None
+
+    def measure_windows(self, windows: Sequence[Pixels], corners: Sequence[Corner]) -> PixelMeasures | None:
+        """Measure windows out of a huge page; see `measure`."""
+        wanted = self.options.mode is not QualityMode.OFF and windows
+        return self._checked(measure_windows(windows, corners)) if wanted else None
+
+    def judge(self, pixels: PixelMeasures | None, regions: Sequence[TextRegion], page_size: PageSize) -> Quality | None:
+        """Judge a page that was searched for text. Raises JobError IMAGE_QUALITY_POOR if it is under the floor."""
+        if pixels is None:
+            return None
+        quality = judge(pixels, regions, page_size, self.options)
+        refuse_if_poor(quality, self.options)
+        return quality
+
+    def _checked(self, pixels: PixelMeasures) -> PixelMeasures:
+        refuse_if_hopeless(pixels, self.options)
+        return pixels
 
 
 def _is_dark(pixels: PixelMeasures) -> bool:
