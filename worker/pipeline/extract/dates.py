@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from worker.pipeline.extract.folding import fold, skeleton
+from worker.pipeline.extract.folding import fold, phrases, skeleton
 
 # English, German, French, Spanish, Italian, Dutch, Portuguese, Polish, Swedish and their short forms, without accents.
 _NAMES: Final = (
@@ -57,6 +57,8 @@ _NUMERIC: Final = re.compile(
     rf"(?P<year>20[0-9]{{2}}|[0-9]{{2}}){_BEHIND}"
 )
 _COMPACT: Final = re.compile(r"(?<![0-9A-Z])(20[0-9]{2})([01][0-9])([0-3][0-9])(?![0-9A-Z])")
+_CAPTION_NAMES: Final = ("date", "datum", "dato", "data", "fecha", "day", "dt", "shipped", "expiry", "best before")
+_CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_CAPTION_NAMES)})(?![A-Z])")
 _LOOKALIKE_DIGITS: Final = str.maketrans("OQIL|", "00111")
 
 
@@ -69,6 +71,11 @@ class FoundDate:
     day: dt.date
     evidence: float
     repaired: bool = False
+
+
+def names_date(caption: str) -> bool:
+    """Say whether folded text names a date."""
+    return _CAPTION.search(skeleton(caption)) is not None
 
 
 def dates_in(text: str, country: str | None, *, captioned: bool = False) -> Iterable[FoundDate]:
@@ -106,6 +113,9 @@ def _year_first(folded: str) -> Iterator[FoundDate]:
 
 def _numeric(folded: str, country: str | None) -> Iterator[FoundDate]:
     for match in _NUMERIC.finditer(folded):
+        # 22.7.24 may be the number of a version as well.
+        if len(match["year"]) < 3 and len(match["first"]) + len(match["second"]) < 4:  # noqa: PLR2004
+            continue
         first, second = int(match["first"]), int(match["second"])
         order = _order(first, second, match["mark"], country)
         if order is None:

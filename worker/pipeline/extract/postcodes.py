@@ -95,10 +95,10 @@ _KINDS: Final = {
     "ZA": _Kind(("9999",), _At.END),
 }
 _CLASSES: Final = {"9": "[0-9OQIL|SBZ]", "A": "[A-Z01528]", "X": "[A-Z0-9]", " ": r"[\s.\-]?", "-": r"\s?-?\s?"}
-_RIGHT: Final = {
+_RIGHT: Final[dict[str, dict[int, int]]] = {
     "9": str.maketrans("OQIL|SBZ", "00111582"),
     "A": str.maketrans("01528", "OISZB"),
-    "X": str.maketrans("", ""),
+    "X": {},
 }
 _MOST_MISREAD: Final = 2
 _STATE: Final = "|".join(sorted({skeleton(state) for state in US_STATES.split()}))
@@ -174,16 +174,27 @@ def _in_line(folded: str, country: str | None) -> Iterator[_Match]:
         for template in kind.templates if kind else ():
             yield from ((*match, country) for match in _fitting(folded, template, country, sure=True))
         return
-    for home, template in _TELLING:
-        found = [match for match in _fitting(folded, template, home, sure=False) if not match[3]]
+    for telling, template in _TELLING:
+        found = [match for match in _fitting(folded, template, telling, sure=False) if not match[3]]
         if found:
-            yield from ((*match, home) for match in found)
+            yield from ((*match, telling) for match in found)
             return
+    yield from _before_town(folded)
+
+
+def _before_town(folded: str) -> Iterator[_Match]:
+    """Yield the digits that begin a line, if a country's letters stand before them or five of them before a town."""
     match = _WITH_PREFIX.match(folded)
-    if match and (match["country"] or _TOWN.match(folded, match.end() + 1)) and not _STREET.search(folded):
-        home = _BY_PREFIX.get(match["country"], match["country"]) if match["country"] else None
-        if home or len(match["code"]) == _LONG:
-            yield match.start("code"), match.end("code"), match["code"], 0, home
+    if match is None or _STREET.search(folded):
+        return
+    letters, code = match["country"], match["code"]
+    if letters:
+        home = _BY_PREFIX.get(letters, letters)
+        template = _KINDS[home].templates[0]
+        fits = sum(map(str.isalnum, template)) == len(code)
+        yield match.start("code"), match.end("code"), _spelt(code, template)[0] if fits else code, 0, home
+    elif len(code) == _LONG and _TOWN.match(folded, match.end() + 1):
+        yield match.start("code"), match.end("code"), code, 0, None
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,137 @@
+"""Telephone numbers, in the normal form E.164.
+
+Invariant: a number is one by its country code, by a caption, or as a line of its own within an address; digits alone
+are none. A telephone number carries no check digit: what the numbering plan allows is not proven, what it does not know
+has failed.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
+
+from worker.domain.fields import Check
+from worker.pipeline.extract.folding import fold, phrases, skeleton
+
+_NAMES: Final = (
+    "tel", "tel.", "tel no", "telephone", "telefon", "telefonnr", "telefono", "telefoon", "telefone", "telf", "tlf",
+    "tfn", "tfno", "phone", "phone no", "phone number", "ph", "ph.", "ph no", "mobile", "mobil", "mob", "mob.", "cell",
+    "cel", "cellulare", "celular", "handy", "rufnummer", "contact no", "contact number", "contact tel", "call", "gsm",
+    "portable", "movil", "mobiel", "puhelin", "komorka", "daytime phone", "tel/mob",
+)  # fmt: skip
+_CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?![A-Z])")
+_SHORT_CAPTION: Final = re.compile(r"(?:^|[\s,;/|])[TMP][.:]\s*$")
+_OTHER: Final = re.compile(rf"(?<![A-Z])(?:{phrases(('fax', 'telefax', 'facsimile', 'fx'))})(?![A-Z])")
+_INTERNATIONAL: Final = re.compile(
+    r"(?:\+|(?<![0-9])00(?=\s?[1-9]))\s?(?:\(\s?)?[1-9OIl](?:[\s().\-/]{0,3}[0-9OIl]){6,14}"
+)
+_NATIONAL: Final = re.compile(r"(?<![0-9A-Za-z+.\-])\(?[0-9](?:[\s().\-/]{0,3}[0-9]){6,13}(?![0-9A-Za-z])")
+_ALONE: Final = re.compile(
+    r"\W*(?:\([0-9]{2,5}\)|0[0-9]{1,4}|[0-9]{3})[\s.\-/]{1,2}[0-9]{2,5}(?:[\s.\-/][0-9]{2,5}){1,4}\W*"
+    r"|\W*[2-9][0-9]{2}[2-9][0-9]{6}\W*"
+)
+_LETTERS_AS_DIGITS: Final = str.maketrans("OIl", "011")
+_LEAST_DIGITS: Final = 7
+
+_CAPTIONED: Final = 0.9
+_WITH_COUNTRY: Final = 0.8
+_IN_ADDRESS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPhone:
+    """A telephone number and where in the text it stands. `region` is the country that it was read for."""
+
+    start: int
+    stop: int
+    value: str
+    check: Check
+    evidence: float
+    repaired: bool = False
+
+
+def names_phone(caption: str) -> bool:
+    """Say whether folded text names a telephone number, and not a fax."""
+    return (_CAPTION.search(skeleton(caption)) or _SHORT_CAPTION.search(caption)) is not None and not _OTHER.search(
+        skeleton(caption)
+    )
+
+
+def may_hold_phone(text: str) -> bool:
+    """Say whether a text has as many digits as a telephone number."""
+    return sum(map(str.isdigit, text)) >= _LEAST_DIGITS
+
+
+def phones_in(
+    text: str, region: str | None, *, captioned: bool = False, in_address: bool = False
+) -> Iterator[FoundPhone]:
+    """Yield the telephone numbers of a text.
+
+    `region` (ISO 3166-1) is for numbers without country code. `captioned` says that a caption beside the text names a
+    telephone number, `in_address` that the text stands within an address of that region.
+    """
+    matches = list(_INTERNATIONAL.finditer(text))
+    for match in matches:
+        named = captioned or _named(text, match.start())
+        if not _fax(text, match.start()):
+            yield from _parsed(text, match, None, _CAPTIONED if named else _WITH_COUNTRY, strict=not named)
+    if matches:
+        return
+    for match in _NATIONAL.finditer(text):
+        if _fax(text, match.start()):
+            continue
+        if captioned or _named(text, match.start()):
+            yield from _national(text, match, region, _CAPTIONED)
+        elif in_address and _ALONE.fullmatch(text):
+            yield from _parsed(text, match, region, _IN_ADDRESS, strict=True)
+
+
+def _named(text: str, stop: int) -> bool:
+    return stop > 0 and names_phone(fold(text[:stop]))
+
+
+def _fax(text: str, stop: int) -> bool:
+    return stop > 0 and _OTHER.search(skeleton(fold(text[:stop]))) is not None
+
+
+def _national(text: str, match: re.Match[str], region: str | None, evidence: float) -> Iterator[FoundPhone]:
+    """Yield a captioned number: of the region, or, where its plan does not know it, with its plus sign lost."""
+    found = list(_parsed(text, match, region, evidence, strict=False)) if region else []
+    if found and found[0].check is not Check.FAILED:
+        yield from found
+        return
+    number = _number("+" + match[0], None)
+    if number is not None and phonenumbers.is_valid_number(number):
+        yield FoundPhone(match.start(), match.end(), _value(number), Check.NONE, evidence)
+    else:
+        yield from found
+
+
+def _parsed(
+    text: str, match: re.Match[str], region: str | None, evidence: float, *, strict: bool
+) -> Iterator[FoundPhone]:
+    read = text[match.start() : match.end()]
+    digits = read.translate(_LETTERS_AS_DIGITS)
+    number = _number(re.sub(r"^00\s?", "+", digits) if region is None else digits, region)
+    if number is None or not phonenumbers.is_possible_number(number):
+        return
+    valid = phonenumbers.is_valid_number(number)
+    if valid or not strict:
+        check = Check.NONE if valid else Check.FAILED
+        yield FoundPhone(match.start(), match.end(), _value(number), check, evidence, digits != read)
+
+
+@lru_cache(maxsize=512)
+def _number(text: str, region: str | None) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(text, region)
+    except NumberParseException:
+        return None
+
+
+def _value(number: PhoneNumber) -> str:
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))

@@ -1,0 +1,178 @@
+"""Fields that carry no check digit: what stands around a text makes it one.
+
+Addresses are found first: they say in which country a date was written, a telephone number dialled, a postcode given.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from worker.domain.fields import Check
+from worker.domain.image import PageText, TextLine
+from worker.pipeline.extract.addresses import FROM, OTHER, Address, find_addresses
+from worker.pipeline.extract.candidate import Candidate, Span
+from worker.pipeline.extract.contact import names_phone, phones_in
+from worker.pipeline.extract.dates import dates_in, names_date
+from worker.pipeline.extract.measures import names_weight, weights_in
+from worker.pipeline.extract.surroundings import Surroundings
+from worker.pipeline.extract.vat import names_vat, vat_numbers_in
+
+_POSTCODE_CAPTIONED: Final = 0.9
+_POSTCODE: Final = 0.8
+_DIGIT: Final = re.compile(r"\d")
+# What only a caption beside or above it can make a value of.
+_BARE_PHONE: Final = re.compile(r"\W*[(0-9][0-9\s().\-/]{5,18}[0-9]\W*")
+_BARE_WEIGHT: Final = re.compile(r"\W*[0-9]{1,3}(?:[ .,'][0-9]{3})*(?:[.,][0-9]{1,3})?\s*(?:[A-Z]{1,3})?\W*")
+_BARE_DATE: Final = re.compile(r"\W*20[0-9]{6}\W*")
+_BARE_VAT: Final = re.compile(r"\W*[A-Z]{2,3}[\s.\-]?[0-9A-Z][0-9A-Z\s.\-]{6,14}\W*")
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFinder:
+    """Finds addresses, postcodes, telephone numbers, dates, weights and VAT numbers.
+
+    `phone_region` is the country (ISO 3166-1) of numbers without country code where no address says more.
+    """
+
+    phone_region: str | None = None
+
+    def __call__(self, page: PageText, around: Surroundings, /) -> Iterable[Candidate]:
+        """Return candidates in any order."""
+        addresses = find_addresses(page, around)
+        for address in addresses:
+            yield _block(address, page.lines)
+            yield from _postcode(address, page.lines)
+        looking = _Looking(page, around, addresses, self.phone_region)
+        for line_id, folded in enumerate(around.folded):
+            if _DIGIT.search(folded):
+                yield from looking.at(line_id)
+
+
+class _Looking:
+    """Looks at one line after the other for values that need no address of their own."""
+
+    def __init__(self, page: PageText, around: Surroundings, addresses: Sequence[Address], default: str | None) -> None:
+        self._lines = page.lines
+        self._around = around
+        self._addresses = [address for address in addresses if address.country]
+        self._within = {line: address for address in self._addresses for line in address.line_ids}
+        self._default = default
+        self._written_in = _written_in(self._addresses) or default
+
+    def at(self, line_id: int) -> Iterator[Candidate]:
+        """Yield the candidates of one line."""
+        yield from self._phones(line_id)
+        yield from self._dates(line_id)
+        yield from self._weights(line_id)
+        yield from self._vat_numbers(line_id)
+
+    def _phones(self, line_id: int) -> Iterator[Candidate]:
+        text, folded = self._lines[line_id].text, self._around.folded[line_id]
+        if len(_DIGIT.findall(folded)) < 7:  # noqa: PLR2004 - no telephone number is shorter
+            return
+        captioned = _BARE_PHONE.fullmatch(folded) is not None and self._captioned(line_id, names_phone)
+        region = self._region(line_id)
+        for phone in phones_in(text, region, captioned=captioned, in_address=line_id in self._within):
+            yield self._candidate(
+                "phone", phone.value, line_id, phone.start, phone.stop, phone.evidence, phone.check, phone.repaired
+            )
+
+    def _dates(self, line_id: int) -> Iterator[Candidate]:
+        text, folded = self._lines[line_id].text, self._around.folded[line_id]
+        captioned = _BARE_DATE.search(folded) is not None and (
+            names_date(folded) or (_BARE_DATE.fullmatch(folded) is not None and self._captioned(line_id, names_date))
+        )
+        for date in dates_in(text, self._written_in, captioned=captioned):
+            value = date.day.isoformat()
+            yield self._candidate("date", value, line_id, date.start, date.stop, date.evidence, repaired=date.repaired)
+
+    def _weights(self, line_id: int) -> Iterator[Candidate]:
+        text, folded = self._lines[line_id].text, self._around.folded[line_id]
+        bare = _BARE_WEIGHT.fullmatch(folded) is not None
+        caption = next(filter(names_weight, self._captions(line_id)), "") if bare else ""
+        for weight in weights_in(text, caption=caption):
+            yield self._candidate("weight", weight.value, line_id, weight.start, weight.stop, weight.evidence)
+
+    def _vat_numbers(self, line_id: int) -> Iterator[Candidate]:
+        text, folded = self._lines[line_id].text, self._around.folded[line_id]
+        captioned = _BARE_VAT.fullmatch(folded) is not None and self._captioned(line_id, names_vat)
+        for vat in vat_numbers_in(text, captioned=captioned):
+            yield self._candidate("vat", vat.value, line_id, vat.start, vat.stop, vat.evidence, vat.check)
+
+    def _captions(self, line_id: int) -> Iterator[str]:
+        span = Span(line_id, 0, len(self._around.folded[line_id]))
+        return (caption.text for caption in self._around.captions(span))
+
+    def _captioned(self, line_id: int, names: Callable[[str], bool]) -> bool:
+        return any(map(names, self._captions(line_id)))
+
+    def _region(self, line_id: int) -> str | None:
+        """Return the country of the address that the line stands in, or of the nearest one."""
+        if line_id in self._within:
+            return self._within[line_id].country
+        place = self._lines[line_id].polygon[0]
+        nearest = min(
+            self._addresses,
+            key=lambda address: min(math.dist(place, self._lines[line].polygon[0]) for line in address.line_ids),
+            default=None,
+        )
+        return nearest.country if nearest else self._default
+
+    def _candidate(
+        self,
+        kind: str,
+        value: str,
+        line_id: int,
+        start: int,
+        stop: int,
+        evidence: float,
+        check: Check = Check.NONE,
+        repaired: bool = False,  # noqa: FBT001, FBT002 - as of the candidate
+    ) -> Candidate:
+        line = self._lines[line_id]
+        span = Span(line_id, start, stop)
+        return Candidate(kind, value, line.text[start:stop], (span,), check, line.confidence, evidence, repaired)
+
+
+def _written_in(addresses: Sequence[Address]) -> str | None:
+    """Return the country that the label was written in: the sender's, or the only one there is."""
+    senders = {address.country for address in addresses if address.type == FROM}
+    others = {address.country for address in addresses if address.type == OTHER}
+    for countries in (senders, others, {address.country for address in addresses}):
+        if len(countries) == 1:
+            return countries.pop()
+    return None
+
+
+def _block(address: Address, lines: Sequence[TextLine]) -> Candidate:
+    rows = [" ".join(lines[span.line_id].text[span.start : span.stop].strip() for span in row) for row in address.rows]
+    text = "\n".join(rows)
+    return Candidate(
+        address.type,
+        text,
+        text,
+        address.spans,
+        Check.NONE,
+        _mean_confidence(address, lines),
+        address.evidence,
+        exclusive=False,
+    )
+
+
+def _mean_confidence(address: Address, lines: Sequence[TextLine]) -> float:
+    characters = sum(span.stop - span.start for span in address.spans)
+    weighed = sum(lines[span.line_id].confidence * (span.stop - span.start) for span in address.spans)
+    return weighed / max(characters, 1)
+
+
+def _postcode(address: Address, lines: Sequence[TextLine]) -> Iterator[Candidate]:
+    found = address.postcode
+    if found is None:
+        return
+    spans = tuple(address.within(found.line, found.start, found.stop))
+    text = " ".join(lines[span.line_id].text[span.start : span.stop] for span in spans)
+    confidence = min(lines[span.line_id].confidence for span in spans)
+    evidence = _POSTCODE if address.type == OTHER else _POSTCODE_CAPTIONED
+    yield Candidate("postcode", found.value, text, spans, Check.NONE, confidence, evidence, found.repaired)
