@@ -5,6 +5,7 @@ on its head answers as an upright one; no distance is fixed in pixels. A questio
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,6 +19,7 @@ from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.folding import fold
 
 _Floats = NDArray[np.float64]
+_Point = tuple[float, float]
 
 # Distances in heights of the taller of two lines.
 _ABOVE_REACH: Final = 1.6  # from a caption's foot to the head of what it names
@@ -25,8 +27,11 @@ _ABOVE_TOUCH: Final = 0.45  # how far the boxes of such a pair may run into each
 _LEFT_REACH: Final = 14.0
 _RIGHT_REACH: Final = 3.5  # between the pieces of one number
 _ROW_SHIFT: Final = 0.5  # how far the middles of two lines of a row may lie apart
-_MOST_LEFT: Final = 3
+_MOST_BESIDE: Final = 3
 _MOST_ABOVE: Final = 4
+_ABOVE_SHARE: Final = 0.3  # of the shorter of two lines that has to lie over the other
+_TALLER: Final = 8.0  # times as tall as a line is its tallest neighbour that counts
+_TINY: Final = 1e-9
 _CAPTION_DIGITS: Final = 2  # with more a line is a value itself, and names nothing below or beside it
 _FAN: Final = 0.06  # the tangent by which lines of one page may differ in direction: perspective
 
@@ -49,19 +54,31 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True)
+class _Placed:
+    """A line as geometry: its direction, of length 1, and its corners and the middles of its ends in page pixels."""
+
+    line_id: int
+    along: _Point
+    height: float
+    corners: Sequence[_Point]
+    left: _Point
+    right: _Point
+
+
+@dataclass(frozen=True, slots=True)
 class _Frame:
-    """The lines of about one direction, sorted by how far down they lie; all arrays are in this order.
+    """The lines of about one direction, sorted by how far down they lie: `depths`, of their middles."""
 
-    `quads` is float64 [n, 4, 2] in page pixels, `depths` the place of each middle across the direction `down`.
-    """
-
-    ids: NDArray[np.int64]
-    quads: _Floats
-    depths: _Floats
-    heights: _Floats
-    down: _Floats
+    lines: Sequence[_Placed]
+    depths: Sequence[float]
     longest: float
     tallest: float
+
+    def near(self, place: int, over: float, under: float) -> Sequence[_Placed]:
+        """Return the lines that may lie so many heights over and under one, whatever their own heights and slopes."""
+        tall, slack = min(self.tallest, _TALLER * self.lines[place].height), _FAN * self.longest
+        first = bisect_left(self.depths, self.depths[place] - over * tall - slack)
+        return self.lines[first : bisect_right(self.depths, self.depths[place] + under * tall + slack)]
 
 
 class Surroundings:
@@ -83,7 +100,9 @@ class Surroundings:
         quarters = np.round(angles / 90.0).astype(int) % 4
         frames = [_frame(quads, np.flatnonzero(quarters == quarter)) for quarter in sorted(set(quarters.tolist()))]
         homes = {
-            int(line): (number, place) for number, frame in enumerate(frames) for place, line in enumerate(frame.ids)
+            line.line_id: (number, place)
+            for number, frame in enumerate(frames)
+            for place, line in enumerate(frame.lines)
         }
         return cls(folded, frames, homes)
 
@@ -105,46 +124,39 @@ class Surroundings:
 
     def left_of(self, line_id: int) -> tuple[int, ...]:
         """Return up to three lines to the left in the same row, the nearest first."""
-        return self._beside(line_id, -1.0, _LEFT_REACH, _MOST_LEFT)
+        return self._beside(line_id, -1, _LEFT_REACH, _MOST_BESIDE)
 
     def right_of(self, line_id: int) -> tuple[int, ...]:
         """Return up to three lines that go on to the right in the same row, the nearest first, close by alone."""
-        return self._beside(line_id, 1.0, _RIGHT_REACH, _MOST_LEFT)
+        return self._beside(line_id, 1, _RIGHT_REACH, _MOST_BESIDE)
 
     def above(self, span: Span) -> tuple[int, ...]:
         """Return up to four lines close above the span that lie over it, the lowest first."""
         frame, place = self._home(span.line_id)
-        quad, height = frame.quads[place], float(frame.heights[place])
-        near = _near(frame, place, _ABOVE_REACH + 1.0)
+        own = frame.lines[place]
         length = max(len(self.folded[span.line_id]), 1)
-        first = quad[0] + (quad[1] - quad[0]) * (span.start / length)
-        last = quad[0] + (quad[1] - quad[0]) * (min(span.stop, length) / length)
-        along, down = _axes(quad)
-        quads = frame.quads[near] - (first + last) / 2
-        xs, half = quads @ along, float((last - first) @ along) / 2
-        lefts, rights = xs[:, [0, 3]].min(axis=1), xs[:, [1, 2]].max(axis=1)
-        overlaps = np.minimum(rights, half) - np.maximum(lefts, -half)
-        gaps = -_height_at(quads[:, 3] @ down, quads[:, 2] @ down, xs[:, 3], xs[:, 2])
-        tall = np.maximum(frame.heights[near], height)
-        fits = (overlaps > 0.3 * np.minimum(rights - lefts, 2 * half)) & (gaps < _ABOVE_REACH * tall)
-        fits &= (gaps > -_ABOVE_TOUCH * np.minimum(frame.heights[near], height)) & (frame.ids[near] != span.line_id)
-        chosen = np.flatnonzero(fits)
-        order = chosen[np.argsort(gaps[chosen], kind="stable")][:_MOST_ABOVE]
-        return tuple(int(line) for line in frame.ids[near][order])
+        first = _between(own.corners[0], own.corners[1], span.start / length)
+        last = _between(own.corners[0], own.corners[1], min(span.stop, length) / length)
+        found = []
+        for other in frame.near(place, _ABOVE_REACH + 1.5, 0.0):
+            gap = _gap_above(own, other, first, last)
+            if gap is not None and other.line_id != span.line_id:
+                found.append((gap, other.line_id))
+        return tuple(line for _, line in sorted(found)[:_MOST_ABOVE])
 
-    def _beside(self, line_id: int, side: float, reach: float, most: int) -> tuple[int, ...]:
+    def _beside(self, line_id: int, side: int, reach: float, most: int) -> tuple[int, ...]:
         frame, place = self._home(line_id)
-        quad, height = frame.quads[place], float(frame.heights[place])
-        near = _near(frame, place, 1.0)
-        along, down = _axes(quad)
-        own, other = ((1, 2), (0, 3)) if side > 0 else ((0, 3), (1, 2))
-        ends = frame.quads[near][:, other].mean(axis=1) - quad[list(own)].mean(axis=0)
-        gaps, shifts = side * (ends @ along), np.abs(ends @ down)
-        tall = np.maximum(frame.heights[near], height)
-        fits = (gaps > -_ROW_SHIFT * tall) & (gaps < reach * tall) & (shifts < _ROW_SHIFT * tall)
-        chosen = np.flatnonzero(fits & (frame.ids[near] != line_id))
-        order = chosen[np.argsort(gaps[chosen], kind="stable")][:most]
-        return tuple(int(line) for line in frame.ids[near][order])
+        own = frame.lines[place]
+        (x, y), (along_x, along_y) = own.right if side > 0 else own.left, own.along
+        found = []
+        for other in frame.near(place, 1.0, 1.0):
+            end_x, end_y = other.left if side > 0 else other.right
+            end_x, end_y = end_x - x, end_y - y
+            gap, tall = side * (end_x * along_x + end_y * along_y), max(own.height, other.height)
+            shift = end_y * along_x - end_x * along_y
+            if -_ROW_SHIFT * tall < gap < reach * tall and abs(shift) < _ROW_SHIFT * tall and other is not own:
+                found.append((gap, other.line_id))
+        return tuple(line for _, line in sorted(found)[:most])
 
     def _home(self, line_id: int) -> tuple[_Frame, int]:
         number, place = self._homes[line_id]
@@ -155,41 +167,46 @@ class Surroundings:
         return sum(map(str.isdigit, text)) <= _CAPTION_DIGITS and any(map(str.isalpha, text))
 
 
+def _gap_above(own: _Placed, other: _Placed, first: _Point, last: _Point) -> float | None:
+    """Return how far another line's foot lies over the stretch of a line's head, None if it does not lie over it."""
+    along_x, along_y = own.along
+    x, y = (first[0] + last[0]) / 2, (first[1] + last[1]) / 2
+    half = ((last[0] - first[0]) * along_x + (last[1] - first[1]) * along_y) / 2
+    places = [(cx - x) * along_x + (cy - y) * along_y for cx, cy in other.corners]
+    left, right = min(places[0], places[3]), max(places[1], places[2])
+    if min(right, half) - max(left, -half) <= _ABOVE_SHARE * min(right - left, 2 * half):
+        return None
+    (left_x, left_y), (right_x, right_y) = other.corners[3], other.corners[2]
+    share = min(max(-places[3] / max(places[2] - places[3], _TINY), 0.0), 1.0)
+    foot_x, foot_y = left_x + (right_x - left_x) * share - x, left_y + (right_y - left_y) * share - y
+    gap = foot_x * along_y - foot_y * along_x
+    reach, touch = _ABOVE_REACH * max(own.height, other.height), _ABOVE_TOUCH * min(own.height, other.height)
+    return gap if -touch < gap < reach else None
+
+
+def _between(first: _Point, last: _Point, share: float) -> _Point:
+    return first[0] + (last[0] - first[0]) * share, first[1] + (last[1] - first[1]) * share
+
+
 def _frame(quads: _Floats, members: NDArray[np.int64]) -> _Frame:
     chosen = quads[members]
     edges = chosen[:, 1] - chosen[:, 0] + chosen[:, 2] - chosen[:, 3]
+    lengths = np.maximum(np.hypot(edges[:, 0], edges[:, 1]), _TINY)
     along = edges.sum(axis=0)
-    along /= max(math.hypot(*along), 1e-9)
-    down = np.array([-along[1], along[0]])
-    depths = chosen.mean(axis=1) @ down
+    along /= max(math.hypot(*along), _TINY)
+    depths = chosen.mean(axis=1) @ np.array([-along[1], along[0]])
     order = np.argsort(depths, kind="stable")
     sides = chosen[:, 3] - chosen[:, 0] + chosen[:, 2] - chosen[:, 1]
     heights = np.maximum(np.hypot(sides[:, 0], sides[:, 1]) / 2, 1.0)
-    return _Frame(
-        ids=members[order],
-        quads=chosen[order],
-        depths=depths[order],
-        heights=heights[order],
-        down=down,
-        longest=float(np.hypot(edges[:, 0], edges[:, 1]).max() / 2),
-        tallest=float(heights.max()),
+    columns = (
+        members.tolist(),
+        map(tuple, (edges / lengths[:, None]).tolist()),
+        heights.tolist(),
+        chosen.tolist(),
+        map(tuple, chosen[:, [0, 3]].mean(axis=1).tolist()),
+        map(tuple, chosen[:, [1, 2]].mean(axis=1).tolist()),
     )
-
-
-def _near(frame: _Frame, place: int, reach: float) -> slice:
-    """Return the lines whose middles may lie within `reach` heights, whatever their heights and slopes."""
-    window = (reach + 0.5) * min(frame.tallest, 8 * float(frame.heights[place])) + _FAN * frame.longest
-    first, last = np.searchsorted(frame.depths, [frame.depths[place] - window, frame.depths[place] + window])
-    return slice(int(first), int(last))
-
-
-def _axes(quad: _Floats) -> tuple[_Floats, _Floats]:
-    edge = quad[1] - quad[0] + quad[2] - quad[3]
-    along = edge / max(math.hypot(*edge), 1e-9)
-    return along, np.array([-along[1], along[0]])
-
-
-def _height_at(left: _Floats, right: _Floats, left_x: _Floats, right_x: _Floats) -> _Floats:
-    """Return how deep each foot lies below x = 0, or below the end that is nearest to it."""
-    share = np.clip(-left_x / np.maximum(right_x - left_x, 1e-9), 0.0, 1.0)
-    return np.asarray(left + (right - left) * share, dtype=np.float64)
+    placed = [_Placed(*values) for values in zip(*columns, strict=True)]
+    return _Frame(
+        [placed[index] for index in order], depths[order].tolist(), float(lengths.max() / 2), float(heights.max())
+    )
