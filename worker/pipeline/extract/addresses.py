@@ -220,7 +220,7 @@ class _BlockReader:
         column = [line for line in self.rows.column(head, _MOST_ROWS) if line not in taken]
         while column and (column[0] in self.captions or not self.speaks(column[0])):
             column = column[1:]
-        address = self.read(OTHER, column, _BARE) if column else None
+        address = self.read(OTHER, column, _BARE) if len(column) >= _LEAST_BARE_LINES else None
         if address is None or (address.postcode is None and address.country is None):
             return None
         return address if len(address.rows) >= _LEAST_BARE_LINES else None

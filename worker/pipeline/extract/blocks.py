@@ -68,7 +68,7 @@ class Blocks:
                 quads[:, 0].tolist(), along.tolist(), lengths.tolist(), heights.tolist(), strict=True
             )
         ]
-        blocks = cls(boxes, quarters.tolist(), _CELL * float(np.percentile(heights, 75)))
+        blocks = cls(boxes, quarters.tolist(), _CELL * sorted(heights.tolist())[3 * len(lines) // 4])
         blocks._sort()
         return blocks
 

@@ -1,6 +1,7 @@
 """Countries by the names that labels give them, and the codes of places within them."""
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from worker.pipeline.extract.folding import fold, skeleton
@@ -82,7 +83,18 @@ def _key(folded: str) -> str:
 
 
 _BY_NAME: Final = {_key(fold(name)): code for code, names in _NAMES.items() for name in names.split(",")}
-_LOOSE: Final = {name: code for name, code in _BY_NAME.items() if len(name) >= _LEAST_LOOSE}
+
+
+def _shortened(key: str) -> Iterator[str]:
+    """Yield the word with each of its letters left out; two words that differ by one letter have one of these alike."""
+    return (key[:i] + key[i + 1 :] for i in range(len(key)))
+
+
+# Of long names only: short words are too often something else.
+_LONG: Final = {name: code for name, code in _BY_NAME.items() if len(name) >= _LEAST_LOOSE}
+_LOOSE: Final = _LONG | {short: code for name, code in _LONG.items() for short in _shortened(name)}
+
+_LONGEST: Final = max(map(len, _LONG))
 
 US_STATES: Final = (
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA "
@@ -94,9 +106,9 @@ def country_named(folded: str) -> str | None:
     """Return the code of the country if folded text names one and nothing else, one letter wrong at most."""
     key = _key(folded)
     code = _BY_NAME.get(key)
-    if code is not None or len(key) < _LEAST_LOOSE - 1:
+    if code is not None or not _LEAST_LOOSE - 1 <= len(key) <= _LONGEST + 1:
         return code
-    return next((code for name, code in _LOOSE.items() if _almost(key, name)), None)
+    return _LOOSE.get(key) or next((_LOOSE[short] for short in _shortened(key) if short in _LOOSE), None)
 
 
 def country_at_end(folded: str) -> tuple[str, int] | None:
@@ -110,12 +122,3 @@ def country_at_end(folded: str) -> tuple[str, int] | None:
     if len(words) > 1 and words[-1][0] in _NAMES and words[-2][0][-1].isdigit():
         return words[-1][0], words[-1].start()
     return None
-
-
-def _almost(one: str, other: str) -> bool:
-    """Say whether two words differ by at most one letter changed, lost or added."""
-    if abs(len(one) - len(other)) > 1:
-        return False
-    shorter, longer = sorted((one, other), key=len)
-    same = next((i for i, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))
-    return shorter[same + (len(one) == len(other)) :] == longer[same + 1 :]

@@ -111,6 +111,7 @@ _BY_PREFIX: Final = {
     "H": "HU", "FIN": "FI",
 }  # fmt: skip
 _POSTAL_WORD: Final = re.compile(r"(?<![A-Z])(?:ZIP|ZIP CODE|POSTCODE|POSTAL CODE|POST CODE|PLZ|CAP|CP|C\.P\.)\W*$")
+_DIGIT: Final = re.compile(r"\d")
 _TOWN: Final = re.compile(r"[A-Z]{2,}")
 
 _WITH_PREFIX: Final = re.compile(rf"\s*{_PREFIX}(?P<code>[0-9]{{4,5}})(?=\s|,|$)")
@@ -169,6 +170,8 @@ _Match = tuple[int, int, str, int, str | None]
 
 def _in_line(folded: str, country: str | None) -> Iterator[_Match]:
     """Yield (start, stop, value, misread characters, country)."""
+    if not _DIGIT.search(folded):
+        return
     if country is not None:
         kind = _KINDS.get(country)
         for template in kind.templates if kind else ():
