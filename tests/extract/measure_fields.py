@@ -20,6 +20,7 @@ from worker.domain.fields import Check, Field
 from worker.domain.image import PageText, TextLine
 from worker.pipeline.assemble import reading_order
 from worker.pipeline.extract.extract import extract
+from worker.pipeline.extract.kinds import NUMBER_TYPES
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.gs1 import parse_elements
 from worker.synth import Degradation, SyntheticLabel, generate
@@ -39,7 +40,7 @@ def page_of_truth(label: SyntheticLabel, *, with_barcodes: bool = True) -> PageT
             code.format.removeprefix("GS1-"),
             code.value,
             np.array(code.polygon),
-            parse_elements(code.value) if code.format.startswith("GS1-") else (),
+            (parse_elements(code.value) or ()) if code.format.startswith("GS1-") else (),
         )
         for code in label.barcodes
         if with_barcodes
@@ -47,7 +48,9 @@ def page_of_truth(label: SyntheticLabel, *, with_barcodes: bool = True) -> PageT
     return PageText(label.width, label.height, tuple(reading_order(lines)), codes)
 
 
-async def measure(pages: ReadPage, indices: Sequence[int], seed: int, degradation: Degradation, *, verbose: bool) -> None:
+async def measure(
+    pages: ReadPage, indices: Sequence[int], seed: int, degradation: Degradation, *, verbose: bool
+) -> None:
     """Print exact and false fields by type."""
     printed, exact, passed, wrong = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     spent_seconds, lines = 0.0, 0
@@ -75,6 +78,7 @@ async def measure(pages: ReadPage, indices: Sequence[int], seed: int, degradatio
 
 
 def _show(index: int, label: SyntheticLabel, missed: list[tuple[str, str]], false: list[Field], page: PageText) -> None:
+    missed = [(kind, value) for kind, value in missed if kind in NUMBER_TYPES]
     if missed or false:
         print(index, label.layout, "missed", missed, "false", [(field.type, field.value) for field in false])
         print("   ", " | ".join(line.text for line in page.lines))

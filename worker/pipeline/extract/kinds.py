@@ -66,4 +66,5 @@ def _by_length() -> dict[int, tuple[Form, ...]]:
 
 FORMS_BY_LENGTH: Final = _by_length()
 LONGEST: Final = max(FORMS_BY_LENGTH)
+GTIN_DIGITS: Final = 14  # a shorter GTIN is one of these with zeros before it
 NUMBER_TYPES: Final = frozenset(form.type for form in FORMS)

@@ -1,15 +1,42 @@
-"""Candidates of the text and what the barcodes hold become fields."""
+"""Candidates of the text and what the barcodes hold become fields.
 
-from collections.abc import Sequence
+- Text and symbol with the same number: one field, `both`, surer than either.
+- A number whose check digit fails or was mended, and one symbol with one of its kind that is hardly different: the
+  symbol's number, `both`, repaired.
+- A number whose check digit passes, and the only number of its kind in symbols that is a little different: both are
+  given and both say `conflict`, for one of them is wrong. Numbers that differ more are two numbers.
+- What only a symbol holds: a field of its own.
+"""
 
-from worker.domain.fields import Field, Source
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from worker.domain.fields import Check, Field, Source
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
+from worker.pipeline.extract.kinds import NUMBER_TYPES
+from worker.pipeline.extract.symbols import Held, Symbols
+
+_AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symbol confirms
+_SYMBOL_CONFIDENCE: Final = 0.99  # symbols prove their own reading
+_REPAIRED_CONFIDENCE: Final = 0.95
+_MOST_REPAIRED: Final = 3  # characters in which a misread number may differ from the symbol's
+_CONFLICT_SHARE: Final = 0.25  # of its characters in which a number may differ and be meant to be the same
 
 
-def match(page: PageText, candidates: Sequence[Candidate]) -> list[Field]:  # noqa: ARG001 - barcodes follow
-    """Return the fields of the text, then those of the barcodes alone."""
-    return [_of_text(candidate) for candidate in candidates]
+def match(page: PageText, candidates: Sequence[Candidate]) -> list[Field]:
+    """Return the fields of the text in its order, then those that only symbols hold."""
+    symbols = Symbols.of(page.barcodes)
+    matched = [_agreeing(_of_text(candidate), symbols) for candidate in candidates]
+    open_held = [held for held in symbols.held if not any(_is_same(field, held) for field in matched)]
+    fields: list[Field] = []
+    for field in matched:
+        partner = _partner(field, open_held)
+        fields.append(field if partner is None else _against(field, partner))
+    told = [held for held in _once(open_held) if not any(_is_same(field, held) for field in fields)]
+    alone = [_of_symbols(held, symbols) for held in told]
+    return _merged([*fields, *(_doubted(field, fields) for field in alone)])
 
 
 def _of_text(candidate: Candidate) -> Field:
@@ -23,3 +50,96 @@ def _of_text(candidate: Candidate) -> Field:
         line_ids=tuple(sorted({span.line_id for span in candidate.spans})),
         repaired=candidate.repaired,
     )
+
+
+def _agreeing(field: Field, symbols: Symbols) -> Field:
+    """Return the field with the symbols that hold the same number."""
+    codes = symbols.with_number(field.type, field.value) if field.type in NUMBER_TYPES else ()
+    if not codes:
+        return field
+    confidence = 1.0 - (1.0 - field.confidence) * _AGREED_DOUBT
+    return replace(field, source=Source.BOTH, barcode_ids=codes, confidence=confidence)
+
+
+def _partner(field: Field, open_held: Sequence[Held]) -> Held | None:
+    """Return the only number of the field's kind in symbols, if the text does not hold it and it is not far off."""
+    if field.source is not Source.TEXT:
+        return None
+    held = list(_once(held for held in open_held if held.type == field.type))
+    near = [other for other in held if distance(field.value, other.value) <= _reach(field)]
+    return near[0] if len(near) == 1 and (_is_doubtful(field) or len(held) == 1) else None
+
+
+def _reach(field: Field) -> int:
+    return _MOST_REPAIRED if _is_doubtful(field) else max(1, int(_CONFLICT_SHARE * len(field.value)))
+
+
+def _is_doubtful(field: Field) -> bool:
+    return field.repaired or field.check is not Check.PASSED
+
+
+def _against(field: Field, held: Held) -> Field:
+    if not _is_doubtful(field) or held.check is Check.FAILED:
+        return replace(field, conflict=True)
+    return replace(
+        field,
+        value=held.value,
+        check=held.check,
+        source=Source.BOTH,
+        barcode_ids=(held.barcode_id,),
+        confidence=max(field.confidence, _REPAIRED_CONFIDENCE),
+        repaired=True,
+    )
+
+
+def _of_symbols(held: Held, symbols: Symbols) -> Field:
+    codes = symbols.with_number(held.type, held.value)
+    return Field(held.type, held.value, held.value, _SYMBOL_CONFIDENCE, held.check, Source.BARCODE, barcode_ids=codes)
+
+
+def _doubted(alone: Field, fields: Iterable[Field]) -> Field:
+    rival = any(field.conflict and field.type == alone.type for field in fields)
+    return replace(alone, conflict=True) if rival else alone
+
+
+def _is_same(field: Field, held: Held) -> bool:
+    return field.type == held.type and Held(field.type, field.value, held.check, -1).key == held.key
+
+
+def _once(held: Iterable[Held]) -> Iterator[Held]:
+    seen = set()
+    for found in held:
+        if (found.type, found.key) not in seen:
+            seen.add((found.type, found.key))
+            yield found
+
+
+def _merged(fields: Iterable[Field]) -> list[Field]:
+    """Join fields that repair made the same."""
+    kept: dict[tuple[str, str], Field] = {}
+    for field in fields:
+        key = (field.type, field.value)
+        first = kept.get(key)
+        kept[key] = field if first is None else _joined(first, field)
+    return list(kept.values())
+
+
+def _joined(one: Field, other: Field) -> Field:
+    best, rest = (other, one) if one.repaired and not other.repaired else (one, other)
+    return replace(
+        best,
+        line_ids=tuple(sorted({*best.line_ids, *rest.line_ids})),
+        barcode_ids=tuple(sorted({*best.barcode_ids, *rest.barcode_ids})),
+        confidence=max(best.confidence, rest.confidence),
+        source=best.source if best.source is rest.source else Source.BOTH,
+    )
+
+
+def distance(one: str, other: str) -> int:
+    """Return how many characters have to be changed, put in or left out (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for place, left in enumerate(one, start=1):
+        corner, row[0] = row[0], place
+        for column, right in enumerate(other, start=1):
+            corner, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, corner + (left != right))
+    return row[len(other)]

@@ -89,7 +89,7 @@ class _Search:
         if not run.whole or (topics and not named):
             return 0.0
         grouped = run.sizes in form.groups
-        said = self.symbols.says(form.type, form.value(run.number))
+        said = bool(self.symbols.with_number(form.type, form.value(run.number)))
         if form.proof is Proof.CARRIED and form.carrier not in self.naming.carriers:
             return 0.0
         return _NAMED if named else _LOOKS if grouped or said else 0.0

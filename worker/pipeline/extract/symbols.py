@@ -5,21 +5,24 @@ a shape that no other number has. What a symbol holds plainly may still bear out
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from worker.domain.barcode import Barcode
+from worker.domain.fields import Check
+from worker.pipeline.extract import checks
 from worker.pipeline.extract.forms import Proof
-from worker.pipeline.extract.kinds import FORMS_BY_LENGTH
+from worker.pipeline.extract.kinds import FORMS_BY_LENGTH, GTIN_DIGITS
 
 _ELEMENT_TYPES: Final = {"00": "sscc", "01": "gtin", "02": "gtin"}
-_TRADE_SYMBOLS: Final = frozenset(
-    {"EAN13", "EAN8", "UPCA", "UPCE", "ITF14", "DataBar", "DataBarOmni", "DataBarLimited"}
-)
+_TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "ITF14"})
 _WORD: Final = re.compile(r"[0-9A-Z]+")
-_PIECE_DIGITS: Final = 5  # behind an air waybill's eleven digits in IATA's bar coded label
 _WAYBILL_DIGITS: Final = 11
+_PIECE_DIGITS: Final = 5  # behind an air waybill's in IATA's bar coded label
+
+# UPS's message in a MaxiCode: class of service, parcel, the carrier's code and the shipper, a sign between each.
+_UPS_MESSAGE: Final = re.compile(r"\W\d(\d\d)\W(1Z)(\d{8})\WUPSN\W([0-9A-Z]{6})\W")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,52 +31,72 @@ class Held:
 
     type: str
     value: str
+    check: Check
     barcode_id: int
+
+    @property
+    def key(self) -> str:
+        """What makes it the same number: a GTIN is the same with leading zeros."""
+        return same_number(self.type, self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """`held` are the numbers whose kind the symbols tell; `plain` all runs of letters and digits in them."""
+    """`held` are the numbers whose kind the symbols tell; `plain` all runs of letters and digits, by their symbols."""
 
-    held: tuple[Held, ...] = ()
-    plain: frozenset[str] = frozenset()
+    held: Sequence[Held]
+    plain: Sequence[tuple[str, int]]
 
     @classmethod
-    def of(cls, barcodes: Iterable[Barcode]) -> "Symbols":
+    def of(cls, barcodes: Sequence[Barcode]) -> "Symbols":
         """Look into the barcodes of a page."""
-        listed = list(barcodes)
-        held = dict.fromkeys(found for number, code in enumerate(listed) for found in _held(number, code))
-        plain = frozenset(word for code in listed for word in _words(code))
-        return cls(tuple(held), plain)
+        held = dict.fromkeys(found for number, code in enumerate(barcodes) for found in _held(number, code))
+        plain = [(word, number) for number, code in enumerate(barcodes) for word in _words(code)]
+        return cls(tuple(held), tuple(plain))
 
-    def says(self, kind: str, value: str) -> bool:
-        """Whether a symbol holds this number, as of this kind or plainly."""
-        if value in self.plain or any(found.type == kind and found.value == value for found in self.held):
-            return True
-        return len(value) == _WAYBILL_DIGITS and any(
-            word.startswith(value) and len(word) == _WAYBILL_DIGITS + _PIECE_DIGITS for word in self.plain
-        )
+    def with_number(self, kind: str, value: str) -> tuple[int, ...]:
+        """Return the symbols that hold this number, as of this kind or plainly."""
+        key = same_number(kind, value)
+        told = {found.barcode_id for found in self.held if found.type == kind and found.key == key}
+        return tuple(sorted(told | {number for word, number in self.plain if _bears_out(word, kind, value)}))
+
+
+def same_number(kind: str, value: str) -> str:
+    """Return what two ways to write one number have in common."""
+    return value.zfill(GTIN_DIGITS) if kind == "gtin" else value
+
+
+def _bears_out(word: str, kind: str, value: str) -> bool:
+    if kind == "air_waybill" and len(word) == _WAYBILL_DIGITS + _PIECE_DIGITS:
+        return word.startswith(value)
+    return word == value
 
 
 def _held(number: int, code: Barcode) -> Iterator[Held]:
     if code.elements:
-        yield from (
-            Held(_ELEMENT_TYPES[element.identifier], element.value, number)
-            for element in code.elements
-            if element.identifier in _ELEMENT_TYPES
-        )
-        joined = "".join(f"{element.identifier}{element.value}" for element in code.elements)
-        yield from _of_shape(number, joined)
+        for element in code.elements:
+            if kind := _ELEMENT_TYPES.get(element.identifier):
+                yield Held(kind, element.value, _checked(element.value), number)
+        yield from _of_shape(number, "".join(f"{element.identifier}{element.value}" for element in code.elements))
+        return
+    if code.format in _TRADE_SYMBOLS and code.text.isascii() and code.text.isdigit():
+        yield Held("gtin", code.text, _checked(code.text), number)
         return
     for word in _words(code):
         yield from _of_shape(number, word)
+    for service, prefix, parcel, shipper in _UPS_MESSAGE.findall(code.text.upper()):
+        yield from _of_shape(number, f"{prefix}{shipper}{service}{parcel}")
 
 
 def _of_shape(number: int, word: str) -> Iterator[Held]:
     for form in FORMS_BY_LENGTH.get(len(word), ()):
         if form.proof is Proof.SHAPE and form.passes(word):
-            yield Held(form.type, form.value(word), number)
+            yield Held(form.type, form.value(word), Check.PASSED if form.check else Check.NONE, number)
 
 
-def _words(code: Barcode) -> list[str]:
+def _checked(digits: str) -> Check:
+    return Check.PASSED if digits.isdigit() and checks.gs1(digits) else Check.FAILED
+
+
+def _words(code: Barcode) -> Iterable[str]:
     return _WORD.findall(code.text.upper())
