@@ -1,5 +1,6 @@
 """The rewritten graphs compute what the originals compute behind PP-OCR's own pre- and post-processing."""
 
+import string
 from collections.abc import Mapping
 from typing import Any
 
@@ -118,18 +119,35 @@ def test_a_head_cut_to_latin_is_the_softmax_over_the_classes_that_stay(
 
 
 @pytest.mark.parametrize("alphabet", ["latin", "full"])
-def test_alternatives_come_best_first(
+def test_alternatives_are_the_best_others_that_codes_are_written_with(
     sources: Sources, originals: Originals, dictionary: list[str], lines: list[Pixels], alphabet: str
 ) -> None:
     classes = kept_classes(dictionary, alphabet)
-    several = _recognizer(sources, classes, 3)
+    several, single = _recognizer(sources, classes, 4), _recognizer(sources, classes)
+    printable = np.array([dictionary[place] in set(string.printable[:94]) for place in classes])
 
-    token, confidence = several.run(None, {"line": lines[0][None], "upside_down": UPRIGHT})
+    for line in lines:
+        token, confidence = several.run(None, {"line": line[None], "upside_down": UPRIGHT})
 
-    kept = run_original(originals[ModelRole.RECOGNIZER], lines[0][None])[..., list(classes)]
-    best = -np.sort(-kept, axis=2)[..., :3] / kept.sum(axis=2, keepdims=True)
-    np.testing.assert_allclose(confidence, best, atol=1e-4)
-    np.testing.assert_array_equal(token[..., 0], kept.argmax(axis=2))
+        best, best_confidence = single.run(None, {"line": line[None], "upside_down": UPRIGHT})
+        np.testing.assert_array_equal(token[..., :1], best)
+        np.testing.assert_array_equal(confidence[..., :1], best_confidence)
+        kept = run_original(originals[ModelRole.RECOGNIZER], line[None])[..., list(classes)]
+        others = np.where(printable & (np.arange(len(classes)) != best), kept / kept.sum(axis=2, keepdims=True), 0)
+        np.testing.assert_allclose(confidence[..., 1:], -np.sort(-others, axis=2)[..., :3], atol=1e-4)
+        np.testing.assert_allclose(np.take_along_axis(others, token[..., 1:], axis=2), confidence[..., 1:], atol=1e-4)
+
+
+def test_an_alphabet_of_few_printable_characters_takes_alternatives_from_all_but_the_blank(
+    sources: Sources, dictionary: list[str], lines: list[Pixels]
+) -> None:
+    classes = [0, *(dictionary.index(character) for character in sorted("1Z9€Ü", key=dictionary.index))]
+    token, _ = _recognizer(sources, classes, 4).run(None, {"line": lines[1][None], "upside_down": UPRIGHT})
+
+    assert (token[..., 1:] != 0).all()
+    assert all(len(set(step)) == 4 for step in token[0].tolist())
+    with pytest.raises(GraphError, match="5 characters"):
+        _recognizer(sources, classes, 6)
 
 
 def test_each_line_is_turned_where_it_is_upside_down_and_only_there(

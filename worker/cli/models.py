@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
-from worker.models.profiles import select_profile
+from worker.models.profiles import DEFAULT_ALTERNATIVES, select_profile
 
 app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True, add_completion=False)
 _OnnxFile = Annotated[Path | None, typer.Option(help="An ONNX file to take instead of the pinned one.")]
@@ -25,7 +25,7 @@ def build(
     *,
     profile: Annotated[str, typer.Option(help="embedded or onnx")] = "embedded",
     alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep")] = "full",
-    alternatives: Annotated[int, typer.Option(help="classes given for each step, best first")] = 1,
+    alternatives: Annotated[int, typer.Option(help="classes given for each step, best first")] = DEFAULT_ALTERNATIVES,
     device: Annotated[str | None, typer.Option(help="cpu or gpu, for the onnx profile")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or int8, for the embedded profile")] = None,
     output: Annotated[Path | None, typer.Option(help="default: build/model_repository/PROFILE")] = None,

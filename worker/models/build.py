@@ -19,7 +19,7 @@ from worker.domain.manifest import ModelRole
 from worker.models.alphabet import FULL, LATIN
 from worker.models.assembly import Assembly
 from worker.models.precision import Precisions, resolve_precision
-from worker.models.profiles import Profile, select_profile
+from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
 from worker.models.source import ModelSource, find_sources
 from worker.models.templates import templates_directory
 
@@ -47,7 +47,7 @@ def build_repository(
     output: Path,
     *,
     alphabet: str = FULL,
-    alternatives: int = 1,
+    alternatives: int = DEFAULT_ALTERNATIVES,
     sources: Mapping[ModelRole, Path] | None = None,
     progress: Progress | None = None,
 ) -> Path:

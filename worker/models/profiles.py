@@ -14,6 +14,7 @@ Device = Literal["cpu", "gpu"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 DETECTION = DetectionThresholds(binarize=0.3, box_score=0.4, unclip_ratio=1.6, dilate=True, min_side_pixels=3)
+DEFAULT_ALTERNATIVES = 4  # the best class and three others: what the repair of a misread code can choose from
 TILE_SHAPES = TileShapes(multiple_of=32, max_side=2048)
 
 

@@ -13,6 +13,7 @@ from worker.models.rewriting import LINE_HEIGHT_PIXELS, GraphError, Rewriter, si
 
 _GROUP_CLASSES = 144
 _FEW_CLASSES = 1024
+_CODE_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F)))
 _NEVER = -1e4  # a logit that no softmax sees, representable in 16 bits
 
 
@@ -30,20 +31,23 @@ def rewrite_recognizer(
     """Return a recogniser from `line` and `upside_down` to `token` and `confidence`.
 
     `line` is UINT8 [N, 48, W, 3] (BGR) and is turned by 180° where `upside_down` FP32 [N, 1] is over 0.5. `token`
-    INT32 and `confidence` FP32 are [N, T, K] with T = W / 8 and K = `alternatives`, best first. `classes` are
-    the classes of the head that stay (all if None); tokens count within them. Changes `model`. Raises GraphError if
-    the head is not a linear layer with a softmax.
+    INT32 and `confidence` FP32 are [N, T, K] with T = W / 8 and K = `alternatives`: the best of all classes first, then
+    the best others that codes are written with, printable ASCII, each once and never the blank. `classes` are the
+    classes of the head that stay (all if None); tokens count within them. Changes `model`. Raises GraphError if the
+    head is not a linear layer with a softmax, or knows too few characters for so many alternatives.
     """
+    candidates = _candidates(model, classes, alternatives) if alternatives > 1 else []
     rewriter = Rewriter(model)
     _turn(rewriter, "line", "upside_down", "labelwire/upright")
     rewriter.normalise("labelwire/upright")
     head = _Head(rewriter)
     if classes is not None:
         head.keep(classes)
-    if alternatives == 1:
-        _take_best(rewriter, head)
+    _take_best(rewriter, head)
+    if alternatives > 1:
+        _add_alternatives(rewriter, head.logits, candidates, alternatives - 1)
     else:
-        _take_alternatives(rewriter, head.logits, alternatives)
+        _name_outputs(rewriter)
     return rewriter.finish(
         signature(
             line=(TensorProto.UINT8, ("N", LINE_HEIGHT_PIXELS, "W", 3)), upside_down=(TensorProto.FLOAT, ("N", 1))
@@ -116,8 +120,26 @@ def _linear_layer(rewriter: Rewriter, logits: str) -> tuple[onnx.TensorProto, on
     raise GraphError(f"the recogniser's head ends in {add.op_type}, not in a linear layer: give a PP-OCR recogniser")
 
 
+def _candidates(model: onnx.ModelProto, classes: Sequence[int] | None, alternatives: int) -> list[int]:
+    """Return the classes, counted within those that stay, that may stand behind the best one.
+
+    They are printable ASCII, or all but the blank where the alphabet has too little of that.
+    """
+    # The blank comes first, the characters after it, at last the space.
+    known = ("", *recognizer_characters(model), " ")
+    kept = [known[index] for index in (range(len(known)) if classes is None else classes)]
+    printable = [index for index, character in enumerate(kept) if character in _CODE_CHARACTERS]
+    candidates = printable if len(printable) >= alternatives else list(range(1, len(kept)))
+    if len(candidates) < alternatives:
+        raise GraphError(
+            f"{alternatives} classes a step cannot be given, for the alphabet has {len(candidates)} characters: "
+            "ask for fewer alternatives"
+        )
+    return candidates
+
+
 def _take_best(rewriter: Rewriter, head: _Head) -> None:
-    """Return the best class and its softmax, 1 / Σ exp(x - max), without writing all the probabilities."""
+    """Find the best class and its softmax, 1 / Σ exp(x - max), without writing all the probabilities."""
     if head.class_count <= _FEW_CLASSES:
         rewriter.after += [
             helper.make_node("ArgMax", [head.logits], ["labelwire/best"], axis=2, keepdims=1),
@@ -127,11 +149,41 @@ def _take_best(rewriter: Rewriter, head: _Head) -> None:
         rewriter.after += _best_of_groups(rewriter, head)
     one = rewriter.scalar("one", 1)
     rewriter.after += [
-        helper.make_node("Cast", ["labelwire/best"], ["token"], to=TensorProto.INT32),
+        helper.make_node("Cast", ["labelwire/best"], ["labelwire/token"], to=TensorProto.INT32),
         helper.make_node("Sub", [head.logits, "labelwire/maximum"], ["labelwire/below"]),
         helper.make_node("Exp", ["labelwire/below"], ["labelwire/odds"]),
         helper.make_node("ReduceSum", ["labelwire/odds"], ["labelwire/total"], axes=[2], keepdims=1),
-        helper.make_node("Div", [one, "labelwire/total"], ["confidence"]),
+        helper.make_node("Div", [one, "labelwire/total"], ["labelwire/confidence"]),
+    ]
+
+
+def _name_outputs(rewriter: Rewriter) -> None:
+    rewriter.after += [
+        helper.make_node("Identity", [f"labelwire/{output}"], [output]) for output in ("token", "confidence")
+    ]
+
+
+def _add_alternatives(rewriter: Rewriter, logits: str, candidates: Sequence[int], count: int) -> None:
+    """Put the best `count` of the candidates behind the best class of all.
+
+    A sort over 18,710 classes would cost as much as the rest of the recogniser, and its second and third would be
+    look-alikes of other scripts; that over a hundred candidates costs next to nothing.
+    """
+    classes = rewriter.indices("candidates", *candidates)
+    never = rewriter.scalar("never", _NEVER)
+    how_many = rewriter.indices("alternatives", count)
+    rewriter.after += [
+        helper.make_node("Gather", [logits, classes], ["labelwire/candidate_logits"], axis=2),
+        helper.make_node("Equal", [classes, "labelwire/best"], ["labelwire/is_best"]),
+        helper.make_node("Where", ["labelwire/is_best", never, "labelwire/candidate_logits"], ["labelwire/others"]),
+        helper.make_node("TopK", ["labelwire/others", how_many], ["labelwire/other", "labelwire/place"], axis=2),
+        helper.make_node("Gather", [classes, "labelwire/place"], ["labelwire/other_class"], axis=0),
+        helper.make_node("Cast", ["labelwire/other_class"], ["labelwire/other_token"], to=TensorProto.INT32),
+        helper.make_node("Sub", ["labelwire/other", "labelwire/maximum"], ["labelwire/other_below"]),
+        helper.make_node("Exp", ["labelwire/other_below"], ["labelwire/other_odds"]),
+        helper.make_node("Div", ["labelwire/other_odds", "labelwire/total"], ["labelwire/other_confidence"]),
+        helper.make_node("Concat", ["labelwire/token", "labelwire/other_token"], ["token"], axis=2),
+        helper.make_node("Concat", ["labelwire/confidence", "labelwire/other_confidence"], ["confidence"], axis=2),
     ]
 
 
@@ -180,13 +232,4 @@ def _as_steps(rewriter: Rewriter, head: _Head, tensors: Mapping[str, str]) -> li
             helper.make_node("Reshape", [f"labelwire/{flat}", "labelwire/best_shape"], [f"labelwire/{shaped}"])
             for flat, shaped in tensors.items()
         ),
-    ]
-
-
-def _take_alternatives(rewriter: Rewriter, logits: str, count: int) -> None:
-    how_many = rewriter.indices("alternatives", count)
-    rewriter.after += [
-        helper.make_node("Softmax", [logits], ["labelwire/probabilities"], axis=2),
-        helper.make_node("TopK", ["labelwire/probabilities", how_many], ["confidence", "labelwire/classes"], axis=2),
-        helper.make_node("Cast", ["labelwire/classes"], ["token"], to=TensorProto.INT32),
     ]
