@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import cv2
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from worker import __version__
+from worker.adapters.blob.store import UriStore
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.isolation import ChildIsolation
@@ -29,13 +31,23 @@ from worker.adapters.telemetry.logs import EventLog, configure
 from worker.adapters.telemetry.metrics import Metrics
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.retry import RetryPolicy
+from worker.pipeline.extract.custom_file import load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.quality import QualityMode, QualityOptions
-from worker.ports import Clock, EventSink, InferenceBackend, Isolation, RecordSink, RecordSource, TransactionalSink
+from worker.ports import (
+    BlobStore,
+    Clock,
+    EventSink,
+    InferenceBackend,
+    Isolation,
+    RecordSink,
+    RecordSource,
+    TransactionalSink,
+)
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
@@ -50,6 +62,7 @@ from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
 from worker.runtime.partitions import Partitions
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import JobReading
+from worker.runtime.room import FetchRoom
 from worker.settings import Settings
 
 _LOGGER = logging.getLogger("labelwire")
@@ -69,6 +82,7 @@ class Ports:
     isolation: Isolation
     clock: Clock
     events: EventSink
+    blobs: BlobStore
     transactions: TransactionalSink | None = None
 
 
@@ -87,8 +101,10 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 
 
 def field_options(settings: Settings) -> FieldOptions:
-    """Return which fields are looked for."""
-    return FieldOptions(frozenset(settings.fields.types) or None, settings.fields.phone_region)
+    """Return which fields are looked for. Raises SettingsError for a wrong file of fields."""
+    chosen = settings.fields
+    own = load_custom_fields(Path(chosen.file)) if chosen.file else ()
+    return FieldOptions(frozenset(chosen.types) or None, chosen.phone_region, own)
 
 
 def quality_options(settings: Settings) -> QualityOptions:
@@ -119,7 +135,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
-    reading = JobReading(reader, executor, ports.clock, budget)
+    reading = JobReading(reader, executor, ports.clock, budget, ports.blobs, fetch_room(settings))
     loop = Loop(
         source=ports.source,
         delivery=_delivery(settings, ports, reading, outbox, dead_letter_limit, destination),
@@ -144,6 +160,11 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     )
     guard.on_open(lifecycle.circuits_changed)
     return Worker(lifecycle, health, guard)
+
+
+def fetch_room(settings: Settings) -> FetchRoom:
+    """Return the room for fetched pictures: as many are fetched at once as may be read at once."""
+    return FetchRoom(settings.blob.max_inflight_bytes, _max_jobs(settings))
 
 
 def _max_jobs(settings: Settings) -> int:
@@ -253,11 +274,12 @@ async def read_apart(settings: Settings) -> None:
     configure(settings.log.level, settings.log.format)
     clock = SystemClock()
     backend = TritonBackend(settings.triton, Fanout(), clock)
+    blobs = UriStore(settings.blob)
     with _pixel_threads(1) as executor:
         reader = make_reader(settings, backend, executor, clock)
         limit_memory(settings.limits.isolated_memory_bytes)
         budget = AttemptBudget(settings.runtime.attempt_seconds)
-        await serve(JobReading(reader, executor, clock, budget).read, answers)
+        await serve(JobReading(reader, executor, clock, budget, blobs, fetch_room(settings)).read, answers)
 
 
 async def run(settings: Settings) -> None:
@@ -308,15 +330,16 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
         clock=clock,
         event_sink=event_sink,
     )
-    transactions = None
+    blobs, transactions = UriStore(settings.blob), None
     if runtime.delivery == "exactly-once":
         transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
-        yield Ports(source, sink, backend, isolation, clock, event_sink, transactions)
+        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions)
     finally:
         if transactions is not None:
             await transactions.close()
         await isolation.close()
+        await blobs.close()
         await sink.close()
         await backend.close()
 

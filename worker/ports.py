@@ -4,7 +4,7 @@ All methods are called on the event loop's thread, and all listeners are called 
 of its own hides them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from worker.domain.events import Event
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, Record, TopicPartition
 from worker.domain.result import LabelText
+from worker.domain.uri import PictureUri
 
 Tensor = NDArray[np.uint8] | NDArray[np.int32] | NDArray[np.float32]
 
@@ -156,6 +157,21 @@ class InferenceBackend(Protocol):
         """Run one request; all tensors have a leading batch dimension.
 
         Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class BlobStore(Protocol):
+    """Where pictures lie that jobs name by URI."""
+
+    async def fetch(self, uri: PictureUri, make_room: Callable[[int], Awaitable[None]]) -> bytes:
+        """Return the bytes that lie there.
+
+        `make_room` is awaited with the most bytes that may come before any of them is kept, again for each new try;
+        the time that it takes is not the store's. Raises JobError URI_FORBIDDEN (also where nothing is asked),
+        URI_NOT_FOUND, URI_UNAVAILABLE, IMAGE_TOO_LARGE, or IMAGE_UNSUPPORTED for bytes that come compressed.
         """
 
     async def close(self) -> None:

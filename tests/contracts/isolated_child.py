@@ -21,7 +21,9 @@ from worker.pipeline.pipeline import Pipeline
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import JobReading
+from worker.runtime.room import FetchRoom
 from worker.testing.backend import FakeBackend
+from worker.testing.blob import MemoryBlobStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +62,9 @@ async def main() -> None:
             return Pipeline(backend, models, executor, clock)
 
         reader = ModelReader(backend, pipeline, partial(read_header, limits=ImageLimits(max_pixels=10**9)))
-        reading = JobReading(reader, executor, clock, AttemptBudget(given.attempt_seconds))
+        reading = JobReading(
+            reader, executor, clock, AttemptBudget(given.attempt_seconds), MemoryBlobStore(), FetchRoom(1, 1)
+        )
 
         async def read(record: Record, attempt: int) -> LabelText:
             note(given.diary)

@@ -33,7 +33,7 @@ class Apart:
 
 async def fake(threads: ThreadPoolExecutor) -> Apart:
     parts = Parts(threads)
-    reading = JobReading(parts.reader, threads, parts.clock, AttemptBudget(30))
+    reading = JobReading(parts.reader, threads, parts.clock, AttemptBudget(30), parts.blobs, parts.room)
     isolation = FakeIsolation(reading.read, deadly=lambda record: b"LABELWIRE-" in (record.value or b""))
     return Apart(isolation, lambda: len(isolation.crashes))
 
@@ -73,7 +73,9 @@ async def test_a_good_picture_is_read_as_it_is_read_at_home(apart: Apart, pixel_
     parts = Parts(pixel_threads)
     sent = Record(record().coordinate, None, PICTURE, (("content-type", b"image/png"), ("own", b"\xff\0")), 12)
     result = await apart.isolation.read(sent, 3)
-    home = await JobReading(parts.reader, pixel_threads, parts.clock, AttemptBudget(30)).read(sent, 3)
+    home = await JobReading(parts.reader, pixel_threads, parts.clock, AttemptBudget(30), parts.blobs, parts.room).read(
+        sent, 3
+    )
     assert result.model_dump(exclude={"timing_ms"}) == home.model_dump(exclude={"timing_ms"})
     assert texts(result) == ["HELLO"]
     assert result.attempt == 3

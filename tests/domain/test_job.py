@@ -67,7 +67,7 @@ def test_a_json_body_is_a_job_or_a_job_error(value: bytes) -> None:
     if isinstance(came, JobError):
         assert came.code in {ErrorCode.JOB_INVALID, ErrorCode.URI_FORBIDDEN}
     else:
-        assert came.picture == b"hello"
+        assert came.picture == (b"hello" if came.uri is None else b"")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,8 @@ def test_a_json_body_is_a_job_or_a_job_error(value: bytes) -> None:
         (b"[]", [JSON], "wrong at the body"),
         (document(image_uri="s3://b/k"), [JSON], "both image_uri and image_base64"),
         (document(image_base64=None), [JSON], "no picture"),
+        (b'{"image_uri": "s3://bucket"}', [JSON], "no path"),
+        (b'{"image_uri": ""}', [JSON], "no URI"),
         (document(image_base64="*"), [JSON], "not base64"),
         (document(image_base64="größe"), [JSON], "not base64"),
         (document(options={"min_confidence": 2}), [JSON], r"options\.min_confidence"),
@@ -98,11 +100,24 @@ def test_what_is_no_job_gets_a_sentence(value: bytes | None, headers: list[tuple
         raise error
 
 
-def test_a_uri_is_forbidden_and_not_repeated_in_the_sentence() -> None:
-    error = refusal(json.dumps({"image_uri": "s3://secret-bucket/key?token=1"}).encode(), JSON)
+def test_a_scheme_that_nobody_fetches_is_forbidden_and_the_uri_not_repeated_in_the_sentence() -> None:
+    error = refusal(json.dumps({"image_uri": "http://secret-host/key?token=1"}).encode(), JSON)
     assert error.code is ErrorCode.URI_FORBIDDEN
-    assert "'s3'" in error.message
+    assert "'http'" in error.message
     assert "secret" not in error.message
+
+
+def test_a_job_by_uri_has_its_identity_before_its_picture_and_keeps_it() -> None:
+    given = {"job_id": "a", "image_uri": "https://cdn.example.com/a.png?signature=1"}
+    parsed = job(json.dumps(given).encode(), JSON)
+    assert parsed.picture == b""
+    fetched = parsed.with_picture(b"x")
+    assert (fetched.picture, fetched.picture_sha256) == (b"x", hashlib.sha256(b"x").hexdigest())
+    assert fetched.result_id == parsed.result_id
+    elsewhere = given | {"image_uri": "https://cdn.example.com/b.png"}
+    assert job(json.dumps(elsewhere).encode(), JSON).result_id != parsed.result_id
+    inline = {"job_id": "a", "image_base64": base64.b64encode(b"x").decode()}
+    assert job(json.dumps(inline).encode(), JSON).result_id != parsed.result_id
 
 
 def test_a_wrong_document_is_not_repeated_in_the_sentence() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from worker.domain.offsets import OffsetTracker
 from worker.domain.records import CONTENT_TYPE_HEADER, Coordinate, Headers, Record
 from worker.domain.retry import RetryPolicy
+from worker.domain.uri import AllowedPrefixes
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
@@ -22,7 +23,9 @@ from worker.runtime.job import JobInHand
 from worker.runtime.outbox import DirectOutbox
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import JobReading
+from worker.runtime.room import FetchRoom
 from worker.testing.backend import FakeBackend
+from worker.testing.blob import MemoryBlobStore
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 from worker.testing.broker import MemoryBroker
 from worker.testing.clock import ManualClock
@@ -34,6 +37,7 @@ JOBS, RESULTS, LETTERS = "label-images", "label-text", "label-images.dlq"
 RETRIES = ("label-images.retry.1", "label-images.retry.2", "label-images.retry.3")
 DELAYS_SECONDS = (5.0, 60.0, 600.0)
 LIMITS = ImageLimits(max_pixels=1_000_000)
+FOLDER = "s3://labels/in/"
 PNG = (CONTENT_TYPE_HEADER, b"image/png")
 PICTURE = encode_png(draw_blocks([BlockLine("HELLO", 30, 40)], width=240, height=120))
 BLANK = encode_png(draw_blocks([], width=64, height=64))
@@ -69,6 +73,8 @@ class Parts:
     clock: ManualClock = field(default_factory=ManualClock)
     backend: FakeBackend = field(default_factory=FakeBackend)
     events: RecordedEvents = field(default_factory=RecordedEvents)
+    blobs: MemoryBlobStore = field(default_factory=lambda: MemoryBlobStore(AllowedPrefixes.of([FOLDER])))
+    room: FetchRoom = field(default_factory=lambda: FetchRoom(1_000_000, 4))
     destination: Destination = field(default_factory=lambda: Destination(RESULTS, LETTERS, RETRIES, "memory"))
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(0.5, 30, DELAYS_SECONDS))
     dead_letters_per_minute: int = 0
@@ -92,7 +98,7 @@ class Parts:
         return partial(_pipeline, backend or self.backend, self.executor, self.clock)
 
     def reading(self) -> JobReading:
-        return JobReading(self.reader, self.executor, self.clock, self.budget)
+        return JobReading(self.reader, self.executor, self.clock, self.budget, self.blobs, self.room)
 
     def delivery(self) -> Delivery:
         return Delivery(

@@ -78,7 +78,7 @@ async def test_lines_below_the_jobs_own_confidence_are_left_out(parts: Parts) ->
         (PICTURE, ("content-type", b"text/html"), ErrorCode.JOB_INVALID, "consume"),
         (b'{"job_id": ', JSON, ErrorCode.JOB_INVALID, "consume"),
         (b'{"image_uri": "s3://a", "image_base64": "eA=="}', JSON, ErrorCode.JOB_INVALID, "consume"),
-        (b'{"image_uri": "s3://a"}', JSON, ErrorCode.URI_FORBIDDEN, "consume"),
+        (b'{"image_uri": "s3://a/b"}', JSON, ErrorCode.URI_FORBIDDEN, "consume"),
     ],
     ids=["null", "empty", "text", "cut", "type", "json", "both", "uri"],
 )

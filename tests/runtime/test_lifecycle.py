@@ -35,7 +35,9 @@ class Life:
         self.source = MemorySource(self.broker, [JOBS])
         self.stopping = asyncio.Event()
         isolation = self.parts.isolation
-        ports = Ports(self.source, self.parts.sink, self.backend, isolation, self.parts.clock, self.parts.events)
+        ports = Ports(
+            self.source, self.parts.sink, self.backend, isolation, self.parts.clock, self.parts.events, self.parts.blobs
+        )
         # The clock leaps while real threads decode, so an attempt must not end by it.
         settings = Settings(runtime=RuntimeSettings(attempt_seconds=1e9))
         self.worker: Worker = build(settings, ports, parts.executor)

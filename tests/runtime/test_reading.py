@@ -17,6 +17,8 @@ from worker.pipeline.pipeline import PictureReading
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import JobReading
+from worker.runtime.room import FetchRoom
+from worker.testing.blob import MemoryBlobStore
 from worker.testing.virtual_time import VirtualClock, VirtualExecutor, VirtualTimeLoop
 
 
@@ -50,7 +52,9 @@ def end_of(deadline_seconds: float | None, budget: AttemptBudget, *, held: bool)
                 at = datetime.fromtimestamp(clock.epoch_ms() / 1000 + deadline_seconds, UTC)
                 document["deadline"] = at.isoformat()
             budget.follow(held=held)
-            reading = JobReading(EndlessReader(), VirtualExecutor(loop, lambda: 0.0), clock, budget)
+            reading = JobReading(
+                EndlessReader(), VirtualExecutor(loop, lambda: 0.0), clock, budget, MemoryBlobStore(), FetchRoom(1, 1)
+            )
             with pytest.raises(JobError) as raised:
                 await reading.read(record(json.dumps(document).encode(), (CONTENT_TYPE_HEADER, b"application/json")), 1)
             return raised.value.code, loop.time()

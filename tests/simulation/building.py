@@ -19,7 +19,7 @@ from tests.simulation.ports import (
 from tests.simulation.scenario import Tuning
 from tests.simulation.source import SimulatedSource
 from tests.simulation.trace import Trace
-from worker.bootstrap import Ports, Worker, build, make_reader
+from worker.bootstrap import Ports, Worker, build, fetch_room, make_reader
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
 from worker.pipeline.ctc import decode_ctc
 from worker.pipeline.decode import decode
@@ -30,6 +30,7 @@ from worker.runtime.budget import AttemptBudget
 from worker.runtime.reading import JobReading
 from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings
 from worker.testing.backend import FakeBackend
+from worker.testing.blob import MemoryBlobStore
 from worker.testing.broker import MemoryBroker
 from worker.testing.isolation import FakeIsolation
 from worker.testing.sink import MemorySink
@@ -91,7 +92,8 @@ def build_worker(doors: Doors, source: SimulatedSource) -> Worker:
     pipeline = Pipeline if tuning.whole_pipeline else ShortPipeline
     apart = SimulatedExecutor(doors.name, doors.loop, doors.weather, doors.judge, None)
     reader = make_reader(settings, backend, apart, clock, pipeline)
-    reading = JobReading(reader, apart, clock, AttemptBudget(tuning.attempt_seconds))
+    blobs = MemoryBlobStore()
+    reading = JobReading(reader, apart, clock, AttemptBudget(tuning.attempt_seconds), blobs, fetch_room(settings))
     transactions = MemoryTransactions(doors.broker, source) if tuning.exactly_once else None
     ports = Ports(
         source=source,
@@ -100,6 +102,7 @@ def build_worker(doors: Doors, source: SimulatedSource) -> Worker:
         isolation=FakeIsolation(reading.read, deadly=is_poison),
         clock=clock,
         events=SimulatedEvents(doors.name, doors.judge, doors.trace),
+        blobs=blobs,
         transactions=transactions
         and SimulatedTransactions(doors.name, transactions, source.generation, doors.weather, doors.judge, doors.trace),
     )

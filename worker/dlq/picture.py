@@ -48,4 +48,9 @@ def _encoded(letter: DeadLetter, job: Original) -> bytes:
     """Return the encoded picture. A job that is no JSON is taken for one, also where its header does not say so."""
     record = Record(letter.record.coordinate, job.key, job.value, job.headers, letter.record.timestamp_ms)
     content_type = (record.header(CONTENT_TYPE_HEADER) or "").partition(";")[0].strip().lower()
-    return parse_job(record).picture if content_type == JSON_TYPE else job.value or b""
+    if content_type != JSON_TYPE:
+        return job.value or b""
+    parsed = parse_job(record)
+    if parsed.uri is not None:
+        raise LabelwireError(f"The picture of {letter.record.coordinate} lies at {parsed.uri}; fetch it from there.")
+    return parsed.picture

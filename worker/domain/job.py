@@ -8,7 +8,7 @@ import binascii
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import DerivedHeaders
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Record
+from worker.domain.uri import PictureUri
 
 MAX_JOB_ID_CHARACTERS = 512
 JSON_TYPE = "application/json"
@@ -45,19 +46,31 @@ class _JobDocument(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LabelJob:
-    """A picture to read. `deadline_ms` is epoch milliseconds."""
+    """A picture to read. `deadline_ms` is epoch milliseconds.
+
+    With a `uri` the picture lies there; `picture` is empty, and `picture_sha256` that of nothing, until it is fetched.
+    """
 
     job_id: str
     picture: bytes
     picture_sha256: str
     options: JobOptions
     deadline_ms: int | None
+    uri: PictureUri | None = None
 
     @property
     def result_id(self) -> str:
-        """The identity of the job's result: the same for every attempt and replay of the same content."""
-        identity = f"{self.job_id}\0{self.picture_sha256}\0{self.options.canonical()}"
+        """The identity of the job's result: the same for every attempt and replay of the same job.
+
+        A picture by URI counts by the URI as it was given, unread, so that the identity is known without it.
+        """
+        content = self.picture_sha256 if self.uri is None else self.uri.original
+        identity = f"{self.job_id}\0{content}\0{self.options.canonical()}"
         return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def with_picture(self, picture: bytes) -> "LabelJob":
+        """Return the job with its picture, which was fetched."""
+        return replace(self, picture=picture, picture_sha256=hashlib.sha256(picture).hexdigest())
 
 
 def job_id_of(record: Record) -> str:
@@ -77,7 +90,7 @@ def job_id_within(record: Record) -> str:
 def parse_job(record: Record) -> LabelJob:
     """Return the job that a record holds.
 
-    Raises JobError JOB_INVALID for a body or header that is not a job, URI_FORBIDDEN for one that asks to fetch.
+    Raises JobError JOB_INVALID for a body or header that is not a job, URI_FORBIDDEN for a scheme that nobody fetches.
     """
     content_type = _content_type(record)
     if not record.value:
@@ -86,7 +99,8 @@ def parse_job(record: Record) -> LabelJob:
         return _job(record, _JobDocument(), record.value)
     if content_type == JSON_TYPE:
         document = _parse_document(record.value)
-        return _job(record, document, _picture(document))
+        uri = _uri(document)
+        return _job(record, document, b"" if uri else _picture(document), uri)
     raise JobError(
         ErrorCode.JOB_INVALID,
         f"The header content-type is {content_type[:80]!r}; send image/jpeg (or another image type) or {JSON_TYPE}.",
@@ -106,24 +120,24 @@ def _parse_document(value: bytes) -> _JobDocument:
         raise JobError(ErrorCode.JOB_INVALID, f"The JSON job is wrong at {place[:80]}: {problem['msg']}.") from error
 
 
-def _picture(document: _JobDocument) -> bytes:
-    if document.image_uri is not None and document.image_base64 is not None:
+def _uri(document: _JobDocument) -> PictureUri | None:
+    if document.image_uri is None:
+        return None
+    if document.image_base64 is not None:
         raise JobError(ErrorCode.JOB_INVALID, "The job has both image_uri and image_base64; send one of them.")
-    if document.image_uri is not None:
-        scheme = document.image_uri.partition(":")[0][:20]
-        raise JobError(
-            ErrorCode.URI_FORBIDDEN,
-            f"The job's image_uri has scheme {scheme!r}, and no scheme is allowed; send the picture's bytes.",
-        )
+    return PictureUri.parse(document.image_uri)
+
+
+def _picture(document: _JobDocument) -> bytes:
     if not document.image_base64:
-        raise JobError(ErrorCode.JOB_INVALID, "The job has no picture; give image_base64.")
+        raise JobError(ErrorCode.JOB_INVALID, "The job has no picture; give image_base64 or image_uri.")
     try:
         return base64.b64decode(document.image_base64, validate=True)
     except (binascii.Error, ValueError) as error:
         raise JobError(ErrorCode.JOB_INVALID, f"The job's image_base64 is not base64: {error}.") from error
 
 
-def _job(record: Record, document: _JobDocument, picture: bytes) -> LabelJob:
+def _job(record: Record, document: _JobDocument, picture: bytes, uri: PictureUri | None = None) -> LabelJob:
     derived = DerivedHeaders.of(record)
     # What stands in the value stays its id: derived headers are written without looking into the value.
     job_id = document.job_id or derived.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
@@ -139,6 +153,7 @@ def _job(record: Record, document: _JobDocument, picture: bytes) -> LabelJob:
         picture_sha256=hashlib.sha256(picture).hexdigest(),
         options=document.options,
         deadline_ms=None if deadline is None else int(deadline.timestamp() * 1000),
+        uri=uri,
     )
 
 

@@ -118,14 +118,14 @@ class Delivery:
         return await self._isolation.read(job.record, attempt)
 
     async def _read_here(self, job: JobInHand, attempt: int) -> LabelText:
-        prepared = await self._reading.prepare(job.record)
-        lane = self._admission.lane_of(prepared.pixels)
-        CURRENT_LANE.set(lane)
-        job.of_lane(lane)
-        async with self._admission.place(prepared.pixels):
-            job.working = True
-            self._inflight_changed()
-            result = await self._reading.process(prepared, attempt)
+        with await self._reading.prepare(job.record) as prepared, job.holding(prepared.fetched_bytes):
+            lane = self._admission.lane_of(prepared.pixels)
+            CURRENT_LANE.set(lane)
+            job.of_lane(lane)
+            async with self._admission.place(prepared.pixels):
+                job.working = True
+                self._inflight_changed()
+                result = await self._reading.process(prepared, attempt)
         for stage, milliseconds in result.timing_ms.items():
             self._events.emit(events.StageFinished(Stage(stage), milliseconds / 1000))
         return result

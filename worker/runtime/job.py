@@ -1,6 +1,7 @@
 """A record in the worker's hands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from worker.domain.offsets import OffsetTracker
@@ -22,6 +23,7 @@ class JobInHand:
     suspect: bool = False
     working: bool = False
     large: bool = False
+    fetched_bytes: int = 0
     on_large: Callable[[], None] | None = None
 
     def of_lane(self, lane: Lane) -> None:
@@ -30,6 +32,20 @@ class JobInHand:
             self.large = True
             if self.on_large is not None:
                 self.on_large()
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes: its record's, and that of its picture where that was fetched."""
+        return self.record.size_bytes + self.fetched_bytes
+
+    @contextmanager
+    def holding(self, fetched_bytes: int) -> Iterator[None]:
+        """Note for the block's time what was fetched for it."""
+        self.fetched_bytes = fetched_bytes
+        try:
+            yield
+        finally:
+            self.fetched_bytes = 0
 
     def complete(self) -> None:
         """Count its offset as done."""

@@ -198,7 +198,7 @@ class Loop:
     def _room(self) -> int:
         if not self._open_for_work:
             return 0
-        sizes = [job.record.size_bytes for job in self._jobs.values()]
+        sizes = [job.size_bytes for job in self._jobs.values()]
         free_bytes = self._limits.held_bytes - sum(sizes)
         largest_bytes = max(1, *sizes) if sizes else _TYPICAL_RECORD_BYTES
         by_bytes = max(0, free_bytes) // largest_bytes

@@ -1,0 +1,83 @@
+"""Which addresses https may reach: public ones, and those networks that the settings name.
+
+Invariant: an address is judged by what it leads to, so that one of IPv4 is judged the same inside one of IPv6.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class PrivateAddressError(Exception):
+    """A host leads to an address that is not public. No OSError: nobody shall try the host's next address."""
+
+
+class Surroundings:
+    """Says which addresses may be reached."""
+
+    def __init__(self, private_networks: Sequence[Network] = ()) -> None:
+        self._private_networks = private_networks
+
+    def check(self, host: str) -> None:
+        """Raise PrivateAddressError for an address that may not be reached; a name passes, its addresses are next."""
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return
+        self._check_address(address)
+
+    def _check_address(self, address: Address) -> None:
+        target = _target(address)
+        named = any(target in network for network in self._private_networks if network.version == target.version)
+        if not named and not _is_public(target):
+            raise PrivateAddressError
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves a name, and refuses it whole if one of its addresses may not be reached.
+
+    What is judged here is what is connected to: nothing resolves the name a second time.
+    """
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses. Raises OSError, PrivateAddressError."""
+        results = await self._resolver.resolve(host, port, family)
+        for result in results:
+            self._surroundings.check(result["host"])
+        return results
+
+    async def close(self) -> None:
+        """Close."""
+        await self._resolver.close()
+
+
+def _target(address: Address) -> Address:
+    """Return the address of IPv4 that one of IPv6 stands for."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    embedded = address.ipv4_mapped or address.sixtofour
+    if embedded is None and address in _NAT64:
+        embedded = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return embedded or address
+
+
+def _is_public(address: Address) -> bool:
+    special = address.is_multicast or address.is_reserved or address.is_unspecified
+    if isinstance(address, ipaddress.IPv6Address):
+        special = special or address.is_site_local or address.teredo is not None
+    return address.is_global and not special

@@ -1,0 +1,105 @@
+"""Pictures from object stores: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage.
+
+Invariants: there is one client for each allowed bucket, made at the start, so that no job can name another; endpoint
+and credentials come from the stores' own environment variables.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import obstore
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
+
+from worker.adapters.blob.answers import MakeRoom, collect, not_found, refuse_encoded, unavailable
+from worker.domain.errors import SettingsError
+from worker.domain.uri import PREFIXES_SETTING, AllowedPrefixes, PictureUri
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+OBJECT_SCHEMES: Final = ("s3", "gs", "az")
+_CHUNK_BYTES: Final = 256 * 1024
+_NO_RETRIES: "Final[RetryConfig]" = {"max_retries": 0}
+
+
+class ObjectFetcher:
+    """Fetches from the allowed buckets and containers. Raises SettingsError where one cannot be used at all."""
+
+    def __init__(
+        self,
+        *,
+        allowed: AllowedPrefixes,
+        root_certificates: str | None,
+        connect_timeout_seconds: float,
+        timeout_seconds: float,
+        max_bytes: int,
+    ) -> None:
+        options: ClientConfig = {
+            "connect_timeout": timedelta(seconds=connect_timeout_seconds),
+            "timeout": timedelta(seconds=timeout_seconds),
+        }
+        if root_certificates is not None:
+            options["root_certificate"] = Path(root_certificates).read_bytes()
+        self._stores = {
+            (prefix.scheme, prefix.place): _opened(prefix, options)
+            for scheme in OBJECT_SCHEMES
+            for prefix in allowed.of_scheme(scheme)
+        }
+        self._max_bytes = max_bytes
+
+    async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+        """Try once. Raises JobError."""
+        store = self._stores[uri.scheme, uri.place]
+        with _translated(uri):
+            found = await obstore.get_async(store, uri.key)
+            refuse_encoded(uri, found.attributes.get("Content-Encoding"))
+            return await collect(
+                uri, _chunks(found), found.meta["size"], max_bytes=self._max_bytes, make_room=make_room
+            )
+
+    async def close(self) -> None:
+        """Drop the clients, which close their connections then."""
+        self._stores.clear()
+
+
+def _opened(prefix: PictureUri, options: "ClientConfig") -> ObjectStore:
+    try:
+        if prefix.scheme == "gs":
+            return GCSStore(prefix.place, client_options=options, retry_config=_NO_RETRIES)
+        # Options that are given here make the clients look past the variable that allows endpoints without TLS.
+        vendor = "AWS" if prefix.scheme == "s3" else "AZURE"
+        if os.environ.get(f"{vendor}_ALLOW_HTTP", "").lower() in {"1", "true"}:
+            options = {**options, "allow_http": True}
+        make = S3Store if prefix.scheme == "s3" else AzureStore
+        return make(prefix.place, client_options=options, retry_config=_NO_RETRIES)
+    except (exceptions.BaseError, ValueError) as error:
+        why = str(error).partition("\n")[0][:200].rstrip(".")
+        raise SettingsError(
+            f"{PREFIXES_SETTING} allows {prefix.scheme}://{prefix.place}/, which cannot be used: {why}; "
+            f"see the store's own variables in the environment."
+        ) from None
+
+
+@contextmanager
+def _translated(uri: PictureUri) -> Iterator[None]:
+    """Give each failure its code; not in the client's words, which repeat signed requests."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise not_found(uri) from None
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+        # The credentials are the deployment's, not the job's: once they are put right, the job succeeds.
+        why = "the store refuses this worker's credentials, or hides that nothing is there"
+        raise unavailable(uri, why) from None
+    except (exceptions.BaseError, OSError, ValueError) as error:
+        raise unavailable(uri, f"the store failed ({type(error).__name__})") from None
+
+
+async def _chunks(found: "obstore.GetResult") -> AsyncIterator[bytes]:
+    async for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
+        yield bytes(chunk)

@@ -1,0 +1,94 @@
+"""The door through which pictures come that jobs name by URI.
+
+Invariants: nothing is asked for that no allowed prefix names; a fetch, its retries included, ends within its time,
+which does not run while it waits for room.
+"""
+
+import asyncio
+import itertools
+import random
+from typing import Self
+
+from worker.adapters.blob.answers import Fetcher, MakeRoom, unavailable
+from worker.adapters.blob.files import FileFetcher
+from worker.adapters.blob.https import HttpsFetcher
+from worker.adapters.blob.objects import OBJECT_SCHEMES, ObjectFetcher
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.uri import AllowedPrefixes, PictureUri
+from worker.settings import BlobSettings
+
+
+class UriStore:
+    """A `BlobStore` over whatever lies under the allowed prefixes.
+
+    Raises SettingsError for a bucket that cannot be used as the environment is.
+    """
+
+    def __init__(self, settings: BlobSettings) -> None:
+        self._settings = settings
+        self._allowed = AllowedPrefixes(settings.allowed_prefixes)
+        objects = ObjectFetcher(
+            allowed=self._allowed,
+            root_certificates=settings.tls_root_certificates,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            timeout_seconds=settings.timeout_seconds,
+            max_bytes=settings.max_bytes,
+        )
+        self._fetchers: dict[str, Fetcher] = dict.fromkeys(OBJECT_SCHEMES, objects)
+        self._fetchers["file"] = FileFetcher(allowed=self._allowed, max_bytes=settings.max_bytes)
+        self._fetchers["https"] = HttpsFetcher(
+            allowed=self._allowed,
+            private_networks=settings.private_networks,
+            root_certificates=settings.tls_root_certificates,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            max_bytes=settings.max_bytes,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+        """Return the bytes that lie there. Raises JobError as the port says."""
+        self._allowed.check(uri)
+        seconds = self._settings.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds) as timer:
+                return await self._fetch(uri, _Pausing(timer, make_room).make_room)
+        except TimeoutError:
+            raise unavailable(uri, f"it was not there after {seconds:g} seconds") from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for fetcher in set(self._fetchers.values()):
+            await fetcher.close()
+
+    async def _fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+        for attempt in itertools.count():
+            try:
+                return await self._fetchers[uri.scheme].fetch(uri, make_room)
+            except JobError as error:
+                if error.code is not ErrorCode.URI_UNAVAILABLE or attempt >= self._settings.retries:
+                    raise
+            bound = self._settings.retry_initial_seconds * 2**attempt
+            await asyncio.sleep(bound * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
+        raise AssertionError
+
+
+class _Pausing:
+    """Waits for room while a timer stands still."""
+
+    def __init__(self, timer: asyncio.Timeout, make_room: MakeRoom) -> None:
+        self._timer = timer
+        self._make_room = make_room
+
+    async def make_room(self, size_bytes: int) -> None:
+        """Wait for room."""
+        loop, due = asyncio.get_running_loop(), self._timer.when()
+        self._timer.reschedule(None)
+        begun = loop.time()
+        await self._make_room(size_bytes)
+        if due is not None:
+            self._timer.reschedule(due + loop.time() - begun)

@@ -1,0 +1,55 @@
+"""A store of pictures in memory.
+
+Invariant: it refuses and limits as the real one does; what lies in it comes only by `put`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.uri import AllowedPrefixes, PictureUri
+
+_NOWHERE: Final = AllowedPrefixes()
+
+
+class MemoryBlobStore:
+    """A `BlobStore` over a dictionary.
+
+    `fail` lets the next fetches end in an error. `fetched` lists what was asked for, each time; nothing that is not
+    allowed is.
+    """
+
+    def __init__(self, allowed: AllowedPrefixes = _NOWHERE, *, max_bytes: int = 1024 * 1024) -> None:
+        self.fetched: list[PictureUri] = []
+        self.closed = False
+        self._allowed = allowed
+        self._max_bytes = max_bytes
+        self._pictures: dict[str, bytes] = {}
+        self._failures: list[JobError] = []
+
+    def put(self, uri: str, picture: bytes) -> None:
+        """Lay a picture there."""
+        self._pictures[PictureUri.parse(uri).canonical] = picture
+
+    def fail(self, *errors: JobError) -> None:
+        """Let the next fetches end so, in this order."""
+        self._failures.extend(errors)
+
+    async def fetch(self, uri: PictureUri, make_room: Callable[[int], Awaitable[None]]) -> bytes:
+        """Return what lies there. Raises JobError as the port says."""
+        self._allowed.check(uri)
+        self.fetched.append(uri)
+        if self._failures:
+            raise self._failures.pop(0)
+        picture = self._pictures.get(uri.canonical)
+        if picture is None:
+            raise JobError(ErrorCode.URI_NOT_FOUND, f"There is no picture at {uri}; send the job once it is there.")
+        if len(picture) > self._max_bytes:
+            message = f"The picture at {uri} has {len(picture)} bytes, over the limit of {self._max_bytes} bytes."
+            raise JobError(ErrorCode.IMAGE_TOO_LARGE, message, stage=Stage.FETCH)
+        await make_room(len(picture))
+        return picture
+
+    async def close(self) -> None:
+        """Note it."""
+        self.closed = True
