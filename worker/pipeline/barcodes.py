@@ -4,23 +4,49 @@ Invariant: what a symbol says is what was decoded, error-free; a symbol that doe
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
 import numpy as np
 import zxingcpp
+from cv2.typing import MatLike
 
-from worker.domain.barcode import Barcode, Element
-from worker.domain.geometry import Points
+from worker.domain.barcode import Barcode, Element, Symbology
+from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
+from worker.pipeline.bars import BarArea, clearer, find_bars, straighten, whole_bars
 from worker.pipeline.gs1 import parse_elements
 from worker.pipeline.options import BarcodeOptions
 
 _GREY_DIMENSIONS: Final = 2
 _MOSTLY: Final = 0.6
 _TINY: Final = 1e-9
+
+_LINEAR: Final = frozenset(
+    {
+        Symbology.CODE_128,
+        Symbology.CODE_39,
+        Symbology.CODE_93,
+        Symbology.CODABAR,
+        Symbology.ITF,
+        Symbology.EAN_UPC,
+        Symbology.DATABAR,
+    }
+)
+_LINEAR_NAMES: Final = frozenset(
+    {*_LINEAR, "EAN13", "EAN8", "UPCA", "UPCE", "DataBarOmni", "DataBarStk", "DataBarLtd", "DataBarExp"}
+)
+_MATRICES: Final = frozenset(
+    {Symbology.QR_CODE, Symbology.MICRO_QR_CODE, Symbology.AZTEC, Symbology.DATA_MATRIX, Symbology.PDF417}
+)
+# MaxiCode decodes from a clean cut only. ITF has no start pattern: a scan that leaves the bars reads a shorter number.
+_NOT_ON_PAGES: Final = frozenset({Symbology.MAXICODE, Symbology.ITF})
+_NOISE_ROWS: Final = 16
+_NOISE_TAPS: Final = 3
+_NOISY: Final = 8  # second differences; white noise of a standard deviation of 5 levels
+_LAST_PIXEL: Final = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +82,75 @@ def _share_inside(region: TextRegion, area: Points) -> float:
 def read_barcodes(pixels: Pixels, options: BarcodeOptions) -> list[Barcode]:
     """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], from top to bottom and left to right.
 
-    Polygons are in pixels of this picture.
+    Polygons are in pixels of this picture. Bars that the page as it stands does not give away are looked at again,
+    straightened and cleared.
     """
-    if not options.formats or not pixels.size:
+    formats = frozenset(options.formats)
+    if not formats or not pixels.size:
         return []
-    grey = pixels if pixels.ndim == _GREY_DIMENSIONS else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY))
-    formats = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name.value] for name in options.formats])
-    found = zxingcpp.read_barcodes(grey, formats=formats)
-    return merge_barcodes(_barcode(symbol) for symbol in found if symbol.valid)
+    grey = _grey(pixels)
+    found = [_barcode(symbol, to_page) for symbol, to_page in _on_the_page(grey, formats)]
+    if formats & _LINEAR:
+        found = [_reaching(grey, code) if code.format in _LINEAR_NAMES else code for code in found]
+        missed = [area for area in find_bars(grey) if not _is_covered(area.quad, found)]
+        found += [code for area in missed for code in _in_bars(grey, area, formats & _LINEAR)]
+    return merge_barcodes(found)
+
+
+def _grey(pixels: Pixels) -> Pixels:
+    return pixels if pixels.ndim == _GREY_DIMENSIONS else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8)
+
+
+def _on_the_page(grey: Pixels, formats: frozenset[Symbology]) -> Iterator[tuple[zxingcpp.Barcode, Transform]]:
+    """Look for each kind at the scale and in the directions that find it, and no others: together a third of them all.
+
+    Half the scale shows most matrices, at a quarter of the cost and with half the noise. Bars need every pixel.
+    """
+    clear = _without_noise(grey)
+    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    whole, doubled = Transform.identity(), Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)
+    yield from ((code, doubled) for code in _decoded(half, formats & _MATRICES, try_rotate=True))
+    yield from ((code, doubled) for code in _decoded(cv2.bitwise_not(half), formats & _MATRICES))
+    yield from ((code, whole) for code in _decoded(clear, formats - {Symbology.DATA_MATRIX} - _NOT_ON_PAGES))
+    yield from ((code, whole) for code in _decoded(clear, formats & {Symbology.DATA_MATRIX}, try_rotate=True))
+
+
+def _without_noise(grey: Pixels) -> Pixels:
+    """Return the picture, averaged over 3 x 3 pixels where it is so noisy that zxing-cpp chases specks."""
+    rows = grey[::_NOISE_ROWS].astype(np.int16)
+    if rows.shape[1] < _NOISE_TAPS:
+        return grey
+    noise = float(np.median(np.abs(2 * rows[:, 1:-1] - rows[:, :-2] - rows[:, 2:])))
+    return np.asarray(cv2.blur(grey, (3, 3)), dtype=np.uint8) if noise > _NOISY else grey
+
+
+def _decoded(grey: MatLike, formats: Collection[Symbology], *, try_rotate: bool = False) -> list[zxingcpp.Barcode]:
+    if not formats or not grey.size:
+        return []
+    wanted = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name.value] for name in formats])
+    found = zxingcpp.read_barcodes(grey, formats=wanted, try_rotate=try_rotate, try_downscale=False, try_invert=False)
+    return [symbol for symbol in found if symbol.valid]
+
+
+def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
+    straight, to_picture = straighten(grey, area)
+    for cleared, row_pixels in clearer(straight):
+        to_straight = Transform.scale_then_shift(1.0, row_pixels, 0.0, 0.0)
+        found = [_barcode(symbol, to_straight.then(to_picture)) for symbol in _decoded(cleared, formats)]
+        if found:
+            return [_reaching(grey, code) for code in found]
+    return []
+
+
+def _is_covered(quad: Points, found: Iterable[Barcode]) -> bool:
+    """Whether a symbol that was read lies in the middle of a rectangle."""
+    middle = quad.mean(axis=0).tolist()
+    return any(cv2.pointPolygonTest(_hull(code.polygon), middle, measureDist=False) >= 0 for code in found)
+
+
+def _reaching(grey: Pixels, code: Barcode) -> Barcode:
+    """Return the code with the whole height of its bars: it was read along a few rows of them."""
+    return replace(code, polygon=whole_bars(grey, code.polygon))
 
 
 def _marked(region: TextRegion) -> Points:
@@ -107,8 +194,10 @@ def _in_order(codes: Sequence[Barcode]) -> list[Barcode]:
     return [code for row in rows for code in sorted(row, key=lambda code: float(code.polygon[:, 0].min()))]
 
 
-def _barcode(symbol: zxingcpp.Barcode) -> Barcode:
-    return Barcode(symbol.format.name, symbol.text, _polygon(symbol.position), _elements(symbol))
+def _barcode(symbol: zxingcpp.Barcode, to_page: Transform) -> Barcode:
+    name = symbol.format.name
+    polygon = to_page.apply(_polygon(symbol.position, is_linear=name in _LINEAR_NAMES))
+    return Barcode(name, symbol.text, polygon, _elements(symbol))
 
 
 def _elements(symbol: zxingcpp.Barcode) -> tuple[Element, ...]:
@@ -117,9 +206,11 @@ def _elements(symbol: zxingcpp.Barcode) -> tuple[Element, ...]:
     return parse_elements(symbol.bytes.decode("latin-1")) or ()
 
 
-def _polygon(position: zxingcpp.Position) -> Points:
+def _polygon(position: zxingcpp.Position, *, is_linear: bool) -> Points:
     corners = (position.top_left, position.top_right, position.bottom_right, position.bottom_left)
-    return np.array([(corner.x, corner.y) for corner in corners], dtype=np.float64)
+    polygon = np.array([(corner.x, corner.y) for corner in corners], dtype=np.float64)
+    # Of bars it names the last pixel inside, of matrices the edge.
+    return polygon + _LAST_PIXEL if is_linear else polygon
 
 
 def _area(polygon: Points) -> float:

@@ -1,0 +1,222 @@
+"""Where bars stand on a page, and how to see them straight, evenly lit and without the noise.
+
+Bars are found by the structure tensor (Bigün and Granlund, 1987): their gradients all point along one line, those of
+text and of matrix codes do not. A photograph's tilt takes a long low symbol out of every row of pixels, and a shadow
+defeats a threshold that holds for a row; straightened, averaged along the bars and brought to even light most of them
+decode. Invariant: nothing here decides what a symbol says.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.geometry import Points, Transform
+from worker.domain.image import Pixels
+
+_HALVED_FROM_PIXELS: Final = 600_000
+_BLOCK: Final = 8  # pixels of the searched picture
+_WINDOW_BLOCKS: Final = 3
+_LEAST_COHERENCE: Final = 0.6
+_LEAST_ENERGY: Final = 900.0  # of squared Sobel gradients: bars of some 30 grey levels
+_LEAST_BLOCKS: Final = 8
+_RULE_BLOCKS: Final = 5  # a printed rule reaches over fewer, with its neighbourhood
+_LEAST_LENGTH_PIXELS: Final = 72.0
+_MOST_AREAS: Final = 24
+
+_QUIET_SHARE: Final = 0.08
+_QUIET_PIXELS: Final = 24.0
+_WIDEST_PIXELS: Final = 3000
+
+_LEAST_CONTRAST: Final = 25
+_BAND_ROWS: Final = 8
+
+_SAMPLES: Final = 256
+_MOST_REACH_PIXELS: Final = 500.0
+_LEAST_CORRELATION: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class BarArea:
+    """A rectangle of bars: its middle, the unit vector across the bars (the way a reader goes), and its size."""
+
+    middle: Points
+    across: Points
+    length: float
+    height: float
+
+    @property
+    def quad(self) -> Points:
+        """Corners, float64 [4, 2], in order around the rectangle."""
+        along = self.across * (self.length / 2)
+        down = np.array([-self.across[1], self.across[0]]) * (self.height / 2)
+        return np.array([self.middle + x * along + y * down for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+
+
+@dataclass(frozen=True, slots=True)
+class _Direction:
+    """A way across bars, and the blocks along it that tell them from a rule."""
+
+    radians: float
+    kernel: NDArray[np.uint8]
+
+
+_DIRECTIONS: Final = (
+    _Direction(0.0, np.ones((1, _RULE_BLOCKS + 1), dtype=np.uint8)),
+    _Direction(math.pi / 4, np.eye(_RULE_BLOCKS, dtype=np.uint8)),
+    _Direction(math.pi / 2, np.ones((_RULE_BLOCKS + 1, 1), dtype=np.uint8)),
+    _Direction(3 * math.pi / 4, np.eye(_RULE_BLOCKS, dtype=np.uint8)[::-1].copy()),
+)
+
+
+def find_bars(grey: Pixels) -> list[BarArea]:
+    """Return where a picture, uint8 [h, w], shows parallel bars, the largest first; not all of them are barcodes."""
+    scale = 0.5 if grey.size > _HALVED_FROM_PIXELS else 1.0
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    if min(small.shape) < _BLOCK * _WINDOW_BLOCKS:
+        return []
+    tensor = _tensor(np.asarray(small, dtype=np.uint8))
+    parts = [part for direction in _DIRECTIONS for part in _parts(tensor, direction)]
+    parts.sort(key=lambda part: int(part.sum()), reverse=True)
+    areas = [_area(part, tensor, _BLOCK / scale) for part in parts[:_MOST_AREAS]]
+    return [area for area in areas if area.length >= _LEAST_LENGTH_PIXELS]
+
+
+def _parts(tensor: NDArray[np.float32], direction: "_Direction") -> list[NDArray[np.bool_]]:
+    """Return the connected masks of blocks whose gradients point along one direction, rules left out."""
+    xx, yy, xy = tensor
+    # In the doubled angle, opposite gradients agree.
+    agreement = (xx - yy) * math.cos(2 * direction.radians) + 2 * xy * math.sin(2 * direction.radians)
+    energy = xx + yy
+    mask = ((agreement > _LEAST_COHERENCE * energy) & (energy > _LEAST_ENERGY)).astype(np.uint8)
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, direction.kernel)
+    closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, direction.kernel)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
+    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= _LEAST_BLOCKS) + 1
+    return [labels == label for label in large]
+
+
+def _tensor(small: Pixels) -> NDArray[np.float32]:
+    """Return the mean gradient products xx, yy, xy, float32 [3, rows, columns], of blocks and their neighbours."""
+    dx, dy = (np.asarray(part, dtype=np.float32) for part in cv2.spatialGradient(small))
+    rows, columns = small.shape[0] // _BLOCK, small.shape[1] // _BLOCK
+    kept = slice(rows * _BLOCK), slice(columns * _BLOCK)
+    means = []
+    for product in (dx * dx, dy * dy, dx * dy):
+        blocks = cv2.resize(product[kept], (columns, rows), interpolation=cv2.INTER_AREA)
+        means.append(cv2.blur(blocks, (_WINDOW_BLOCKS, _WINDOW_BLOCKS)))
+    return np.asarray(means, dtype=np.float32)
+
+
+def _area(mask: NDArray[np.bool_], tensor: NDArray[np.float32], block_pixels: float) -> BarArea:
+    xx, yy, xy = (float(part[mask].sum()) for part in tensor)
+    angle = 0.5 * math.atan2(2 * xy, xx - yy)
+    across = np.array([math.cos(angle), math.sin(angle)])
+    rows, columns = np.nonzero(mask)
+    places = (np.stack([columns, rows], axis=1) + 0.5) * block_pixels
+    frame = np.stack([across, (-across[1], across[0])], axis=1)
+    turned = places @ frame
+    low, high = turned.min(axis=0) - block_pixels / 2, turned.max(axis=0) + block_pixels / 2
+    length, height = (high - low).tolist()
+    return BarArea(frame @ ((low + high) / 2), across, length, height)
+
+
+def straighten(grey: Pixels, area: BarArea) -> tuple[Pixels, Transform]:
+    """Return the area upright with room for a quiet zone, uint8 [h, w], and the map from it to the picture."""
+    room = max(_QUIET_PIXELS, _QUIET_SHARE * area.length)
+    width, height = area.length + 2 * room, area.height
+    scale = max(1.0, width / _WIDEST_PIXELS)
+    down = np.array([-area.across[1], area.across[0]])
+    linear = np.stack([area.across, down], axis=1) * scale
+    corner = area.middle - area.across * (width / 2) - down * (height / 2)
+    size = max(1, round(width / scale)), max(1, round(height / scale))
+    to_picture = Transform(np.column_stack([linear, corner]))
+    return resample(grey, to_picture, size), to_picture
+
+
+def resample(grey: Pixels, to_picture: Transform, size: tuple[int, int]) -> Pixels:
+    """Return a picture of (width, height) whose points `to_picture` takes to places of `grey`."""
+    linear = to_picture.matrix[:, :2]
+    # OpenCV counts from pixel centres, the page from pixel edges.
+    shift = to_picture.matrix[:, 2] + linear @ (0.5, 0.5) - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(grey, np.column_stack([linear, shift]), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def clearer(straight: Pixels) -> Iterator[tuple[Pixels, float]]:
+    """Yield pictures of straightened bars that are easier to read, the most promising first, and their rows' height.
+
+    Each row of such a picture stands for so many rows of `straight`, none for two: what decodes in several of them was
+    seen several times.
+    """
+    for rows, sigma_pixels, strength in ((_BAND_ROWS, 2.5, 2.0), (_BAND_ROWS, 1.5, 1.0), (2 * _BAND_ROWS, 2.5, 1.0)):
+        bands = max(1, straight.shape[0] // rows)
+        averaged = cv2.resize(straight, (straight.shape[1], bands), interpolation=cv2.INTER_AREA).astype(np.float32)
+        soft = cv2.GaussianBlur(averaged, (0, 0), sigma_pixels, sigmaY=0.01)
+        sharp = np.clip(averaged + strength * (averaged - soft), 0, 255).astype(np.uint8)
+        yield evenly_lit(sharp), straight.shape[0] / bands
+
+
+def evenly_lit(straight: Pixels) -> Pixels:
+    """Stretch the light between the darkest and the lightest of each neighbourhood to the full range."""
+    height, width = straight.shape
+    small = cv2.resize(straight, (max(1, width // 4), height), interpolation=cv2.INTER_AREA)
+    reach = max(9, small.shape[1] // 12 | 1)
+    window = np.ones((1, reach), dtype=np.uint8)
+    high, low = (
+        cv2.resize(cv2.blur(found, (reach, 1)), (width, height)).astype(np.float32)
+        for found in (cv2.dilate(small, window), cv2.erode(small, window))
+    )
+    even = (straight - low) * (255 / np.maximum(high - low, _LEAST_CONTRAST))
+    return np.clip(even, 0, 255).astype(np.uint8)
+
+
+def whole_bars(grey: Pixels, seen: Points) -> Points:
+    """Return the rectangle over the full height of the bars of which `seen`, float64 [4, 2], shows a part.
+
+    Its ends along the symbol are those of `seen`. It grows up and down as long as the rows look like those in its
+    middle.
+    """
+    left, right = (seen[0] + seen[3]) / 2, (seen[1] + seen[2]) / 2
+    across = _across(grey, seen)
+    across = across if across @ (right - left) >= 0 else -across
+    down = np.array([-across[1], across[0]])
+    middle, length = (left + right) / 2, float(across @ (right - left))
+    reach = min(length, _MOST_REACH_PIXELS)
+    rows = 2 * round(reach) + 1
+    corner = middle - across * (length / 2) - down * (rows / 2)
+    linear = np.stack([across * length / _SAMPLES, down], axis=1)
+    profile = resample(grey, Transform(np.column_stack([linear, corner])), (_SAMPLES, rows))
+    halves = np.array([_alike(half.astype(np.float32), rows // 2) for half in np.split(profile, 2, axis=1)])
+    # In a photograph the ends of the bars need not be square to them: carry what the halves say on to the ends.
+    slope = (halves[1] - halves[0]) / 2
+    (top_left, bottom_left), (top_right, bottom_right) = np.array([halves[0] - slope, halves[1] + slope]) - rows / 2
+    start, end = middle - across * (length / 2), middle + across * (length / 2)
+    return np.array(
+        [start + down * top_left, end + down * top_right, end + down * bottom_right, start + down * bottom_left]
+    )
+
+
+def _across(grey: Pixels, seen: Points) -> Points:
+    """Return the unit vector along the gradients inside a quadrilateral's box."""
+    low = np.clip(np.floor(seen.min(axis=0)).astype(int) - 2, 0, None)
+    high = np.ceil(seen.max(axis=0)).astype(int) + 3
+    dx, dy = (part.astype(np.float32) for part in cv2.spatialGradient(grey[low[1] : high[1], low[0] : high[0]].copy()))
+    angle = 0.5 * math.atan2(2 * float((dx * dy).sum()), float((dx * dx - dy * dy).sum()))
+    return np.array([math.cos(angle), math.sin(angle)])
+
+
+def _alike(profile: NDArray[np.float32], middle: int) -> tuple[int, int]:
+    """Return the run [first, last) of rows around the middle that correlate with those in it."""
+    pattern = profile[max(0, middle - 1) : middle + 2].mean(axis=0)
+    centred = profile - profile.mean(axis=1, keepdims=True)
+    pattern = pattern - pattern.mean()
+    norms = np.linalg.norm(centred, axis=1) * np.linalg.norm(pattern)
+    unlike = (centred @ pattern) / np.maximum(norms, 1.0) < _LEAST_CORRELATION
+    above, below = np.flatnonzero(unlike[:middle]), np.flatnonzero(unlike[middle + 1 :])
+    return int(above[-1]) + 1 if len(above) else 0, middle + 1 + int(below[0]) if len(below) else len(profile)
