@@ -114,7 +114,13 @@ def quality_options(settings: Settings) -> QualityOptions:
 
 def image_limits(settings: Settings) -> ImageLimits:
     """Return how large a picture may be."""
-    return ImageLimits(max_pixels=settings.limits.max_image_pixels)
+    limits = settings.limits
+    return ImageLimits(
+        max_pixels=limits.max_image_pixels,
+        max_decoded_bytes=limits.max_decoded_bytes,
+        max_pages=limits.max_pages,
+        pdf_dots_per_inch=limits.pdf_dots_per_inch,
+    )
 
 
 def threads(settings: Settings) -> int:

@@ -217,6 +217,9 @@ class FieldSettings(_Section):
         pattern=r"^[A-Z]{2}$",
         description="Country of telephone numbers that are printed without a country code, as `DE`.",
     )
+    file: str | None = Field(
+        default=None, min_length=1, description="TOML file of the deployment's own fields; docs/fields.md tells how."
+    )
 
 
 class QualitySettings(_Section):
@@ -236,7 +239,16 @@ class LimitSettings(_Section):
     max_jobs: int = Field(default=0, ge=0, description="Jobs under way at once; 0 chooses by the cores.")
     max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Encoded bytes held at once.")
     max_inflight_pixels: int = Field(default=64_000_000, ge=1_000_000, description="Decoded pixels held at once.")
-    max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels of one picture, from its header.")
+    max_image_pixels: int = Field(
+        default=268_435_456, ge=1, description="Pixels of one page, from its header; a picture has twice as many in all."
+    )
+    max_decoded_bytes: int = Field(
+        default=384 * MEBIBYTE,
+        ge=MEBIBYTE,
+        description="Memory for a page that must be decoded whole: progressive JPEG, interlaced PNG, WebP, HEIF, PDF.",
+    )
+    max_pages: int = Field(default=100, ge=1, description="Pages of one TIFF or PDF.")
+    pdf_dots_per_inch: int = Field(default=200, ge=50, le=1200, description="Resolution at which PDF is drawn.")
     large_image_pixels: int = Field(
         default=8_000_000, ge=1, description="Pictures over this have a lane of their own and never delay small ones."
     )

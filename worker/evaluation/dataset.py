@@ -18,7 +18,9 @@ from worker.evaluation.fields import UNTOLD, Findings, Value, covered_types
 from worker.evaluation.transcript import Transcript, line
 
 TRUTH_FILE = "truth.jsonl"
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif", ".pdf"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,17 @@ from worker.domain.barcode import Symbology
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """How large a picture may claim to be: `max_pixels` in all, `max_side_pixels` along each side."""
+    """How large a picture may claim to be, and at which resolution documents become pictures.
 
-    max_pixels: int = 50_000_000
+    A page has at most `max_pixels`, and `max_side_pixels` along each side; one that must be decoded whole takes at most
+    `max_decoded_bytes` for it. A picture has at most `max_pages`, and twice `max_pixels` on all of them.
+    """
+
+    max_pixels: int = 268_435_456
     max_side_pixels: int = 65_535
+    max_decoded_bytes: int = 384 * 1024 * 1024
+    max_pages: int = 100
+    pdf_dots_per_inch: int = 200
 
 
 @dataclass(frozen=True, slots=True)

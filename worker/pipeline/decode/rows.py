@@ -4,6 +4,7 @@ Invariant: libvips decodes in the calling thread only, keeps no cache, and says 
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.decode.levels import Layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.header import tiff
+from worker.pipeline.header.claim import DamagedHeaderError
 
 _ROWS_AT_ONCE: Final = 16
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
@@ -52,7 +55,7 @@ class RowReader:
 
 
 def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:
-    """Open page `number` of a JPEG, PNG or TIFF.
+    """Open page `number` of a JPEG, PNG, TIFF or AVIF.
 
     Raises JobError IMAGE_CORRUPT where it cannot be opened or has another size than its header claimed, and
     IMAGE_UNSUPPORTED for samples that are not read.
@@ -62,6 +65,8 @@ def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:
         image = _open(data, header.format, number)
     except pyvips.Error as error:
         raise corrupt(header, number, _said(error)) from error
+    except (DamagedHeaderError, StopIteration) as error:
+        raise corrupt(header, number, f"its directory cannot be read, {error}") from error
     if (image.width, image.height) != (page.width, page.height):
         raise corrupt(header, number, f"it decodes to {image.width} x {image.height} pixels")
     return RowReader(header, number, image, _layout(image), data)
@@ -77,9 +82,16 @@ def _open(data: bytes, picture_format: ImageFormat, number: int) -> Any:  # noqa
             return pyvips.Image.pngload_source(source, **how)
         case ImageFormat.TIFF:
             # `unlimited` lifts the bound on one encoded strip, which is no longer than the file.
-            return pyvips.Image.tiffload_source(source, page=number, unlimited=True, **how)
+            return pyvips.Image.tiffload_source(source, page=_directory(data, number), unlimited=True, **how)
+        case ImageFormat.AVIF:
+            return pyvips.Image.heifload_source(source, **how)
         case _:
             raise AssertionError(picture_format)
+
+
+def _directory(data: bytes, number: int) -> int:
+    """Return the place of page `number` among the file's directories, which hold thumbnails, too."""
+    return next(islice(tiff.pages(data), number, None)).directory
 
 
 def _layout(image: Any) -> Layout:  # noqa: ANN401

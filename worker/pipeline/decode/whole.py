@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 
 from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
+from worker.pipeline import pdf
+from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.rows import open_rows
+from worker.pipeline.header.claim import DamagedHeaderError
 
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 _START_OF_SCAN: Final = b"\xff\xda"
@@ -28,13 +31,26 @@ def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
     """
     check_complete(data, header)
     page = header.pages[number]
-    if header.format is ImageFormat.TIFF:
-        stored = open_rows(data, header, number).read(0, page.height)
-    else:
-        stored = _opencv(data, header, number)
+    stored = _stored(data, header, number)
     if stored.shape[1::-1] != (page.width, page.height):
         raise corrupt(header, number, f"it decodes to {stored.shape[1]} x {stored.shape[0]} pixels")
     return PageImage(np.ascontiguousarray(_turn(stored, page.orientation)))
+
+
+def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
+    page = header.pages[number]
+    match header.format:
+        case ImageFormat.TIFF | ImageFormat.AVIF:
+            return open_rows(data, header, number).read(0, page.height)
+        case ImageFormat.HEIF:
+            return decode_heif(data, header)
+        case ImageFormat.PDF:
+            try:
+                return pdf.render(data, number, page)
+            except DamagedHeaderError as error:
+                raise corrupt(header, number, str(error)) from error
+        case _:
+            return _opencv(data, header, number)
 
 
 def check_complete(data: bytes, header: ImageHeader) -> None:

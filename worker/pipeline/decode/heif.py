@@ -1,0 +1,29 @@
+"""Pixels of HEIF files, whose HEVC pictures only libheif decodes.
+
+Invariant: libheif makes the turns and mirrors that the file asks for, and nobody makes them again.
+"""
+
+from typing import Final
+
+import numpy as np
+import pillow_heif
+
+from worker.domain.image import ImageHeader, Pixels
+from worker.pipeline.decode.levels import Layout, to_bgr
+from worker.pipeline.decode.refusals import corrupt
+
+_LAYOUTS: Final = {"L": Layout.GREY, "LA": Layout.GREY_ALPHA, "BGR": Layout.BGR, "BGRA": Layout.BGRA}
+
+pillow_heif.options.DECODE_THREADS = 1  # the worker's threads are counted
+
+
+def decode_heif(data: bytes, header: ImageHeader) -> Pixels:
+    """Decode the primary picture to uint8 [height, width, 3] BGR. Raises JobError IMAGE_CORRUPT."""
+    try:
+        picture = pillow_heif.open_heif(data, convert_hdr_to_8bit=True, bgr_mode=True)
+        page = header.pages[0]
+        if picture.size != (page.width, page.height):
+            raise corrupt(header, 0, f"it decodes to {picture.size[0]} x {picture.size[1]} pixels")
+        return to_bgr(np.asarray(picture), _LAYOUTS[picture.mode])
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
+        raise corrupt(header, 0, f"the decoder says: {error}") from error

@@ -1,0 +1,50 @@
+"""Headers of Windows bitmaps."""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from worker.domain.image import PageHeader
+from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+
+_OLD_HEADER: Final = 12
+_HEADERS: Final = frozenset({40, 52, 56, 64, 108, 124})
+_DEPTHS: Final = frozenset({1, 4, 8, 16, 24, 32})
+_NONE, _RLE8, _RLE4, _MASKS = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bitmap:
+    """Where the rows of a bitmap lie: `row_bytes` each from `first_row` on, the lowest row first unless `top_down`."""
+
+    width: int
+    height: int
+    top_down: bool
+    first_row: int
+    row_bytes: int
+    packed: bool
+
+
+def read(data: bytes) -> Claim:
+    """Return the file's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for kinds that nobody writes."""
+    bitmap = layout(data)
+    page = PageHeader(bitmap.width, bitmap.height, streams=not bitmap.packed)
+    possible = bitmap.packed or bitmap.first_row + bitmap.row_bytes * bitmap.height <= len(data)
+    return Claim(page, page.pixels * 7, possible)
+
+
+def layout(data: bytes) -> Bitmap:
+    """Return where the rows lie. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED."""
+    try:
+        (first_row, size) = struct.unpack_from("<II", data, 10)
+        if size == _OLD_HEADER:
+            (width, height, _, depth), packing = struct.unpack_from("<4H", data, 18), _NONE
+        elif size in _HEADERS:
+            (width, height, _, depth, packing) = struct.unpack_from("<2i2HI", data, 18)
+        else:
+            raise DamagedHeaderError(f"its header claims {size} bytes for itself")
+    except struct.error as error:
+        raise DamagedHeaderError("it ends within its header") from error
+    if depth not in _DEPTHS or packing not in {_NONE, _RLE8, _RLE4, _MASKS}:
+        raise unsupported(f"a bitmap of {depth} bits packed in way {packing}")
+    return Bitmap(width, abs(height), height < 0, first_row, (width * depth + 31) // 32 * 4, packing in {_RLE8, _RLE4})

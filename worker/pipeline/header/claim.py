@@ -1,0 +1,30 @@
+"""What a page's header claims, and what decoding it whole would take."""
+
+from dataclasses import dataclass
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.image import PageHeader
+
+ACCEPTED = "send JPEG, PNG, WebP, TIFF, BMP, HEIF, AVIF or PDF"
+
+
+class DamagedHeaderError(Exception):
+    """The header cannot be read; the message is half a sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One page.
+
+    `decoded_bytes` is what its decoder and the page in uint8 BGR hold at the worst moment. `possible` is False where
+    the file's bytes cannot hold so many pixels.
+    """
+
+    page: PageHeader
+    decoded_bytes: int
+    possible: bool = True
+
+
+def unsupported(what: str, *, instead: str = "save it in another way") -> JobError:
+    """Return the refusal of a picture whose kind is known and not read."""
+    return JobError(ErrorCode.IMAGE_UNSUPPORTED, f"The picture is {what}, which is not read: {instead}.")

@@ -1,0 +1,93 @@
+"""Directories of tags as TIFF and EXIF have them (TIFF 6.0, BigTIFF).
+
+Invariant: only the tags that are asked for are looked at, at most a few values of each, so that no directory, however
+long, takes memory.
+"""
+
+import struct
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from worker.pipeline.header.claim import DamagedHeaderError
+
+_BIG: Final = 43
+_CLASSIC: Final = 42
+_MAX_TAGS: Final = 4096
+_MAX_VALUES: Final = 16
+_BYTE, _SHORT, _LONG, _LONG8 = 1, 3, 4, 16
+_CODES: Final = {_BYTE: "B", _SHORT: "H", _LONG: "I", 13: "I", _LONG8: "Q", 18: "Q"}
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The tags that were asked for, each with its first values and the count of all, and where the next one lies."""
+
+    values: Mapping[int, tuple[int, ...]]
+    counts: Mapping[int, int]
+    next_offset: int
+
+    def one(self, tag: int, default: int) -> int:
+        """Return the first value of a tag."""
+        return self.values[tag][0] if self.values.get(tag) else default
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryReader:
+    """Reads directories out of `data`, whose offsets count from its start."""
+
+    data: bytes | memoryview
+    order: str
+    big: bool
+    first_offset: int
+
+    def read(self, offset: int, tags: Collection[int]) -> Directory:
+        """Return the directory at `offset`. Raises DamagedHeaderError."""
+        try:
+            return self._read(offset, tags)
+        except struct.error as error:
+            raise DamagedHeaderError("a directory lies outside of the file") from error
+
+    def _read(self, offset: int, tags: Collection[int]) -> Directory:
+        (count,) = struct.unpack_from(self.order + ("Q" if self.big else "H"), self.data, offset)
+        if not 0 < count <= _MAX_TAGS:
+            raise DamagedHeaderError(f"a directory claims {count} tags")
+        entry = struct.Struct(self.order + ("HHQ" if self.big else "HHI"))
+        width, start = (20, offset + 8) if self.big else (12, offset + 2)
+        values, counts = {}, {}
+        for place in range(start, start + count * width, width):
+            tag, kind, many = entry.unpack_from(self.data, place)
+            if tag in tags and kind in _CODES and many and tag not in values:
+                values[tag] = self._values(place + entry.size, kind, many)
+                counts[tag] = many
+        (following,) = struct.unpack_from(self._offset_code(), self.data, start + count * width)
+        return Directory(values, counts, following)
+
+    def _values(self, place: int, kind: int, many: int) -> tuple[int, ...]:
+        one = struct.Struct(self.order + _CODES[kind])
+        if one.size * many > (8 if self.big else 4):
+            (place,) = struct.unpack_from(self._offset_code(), self.data, place)
+            if place + one.size * many > len(self.data):
+                raise DamagedHeaderError("a tag's values lie outside of the file")
+        return tuple(
+            int(one.unpack_from(self.data, place + one.size * index)[0]) for index in range(min(many, _MAX_VALUES))
+        )
+
+    def _offset_code(self) -> str:
+        return self.order + ("Q" if self.big else "I")
+
+
+def open_directories(data: bytes | memoryview) -> DirectoryReader:
+    """Return a reader of the directories in `data`. Raises DamagedHeaderError where it is no TIFF."""
+    order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
+    try:
+        if order:
+            (kind, first) = struct.unpack_from(order + "HI", data, 2)
+            if kind == _CLASSIC:
+                return DirectoryReader(data, order, big=False, first_offset=first)
+            (kind, width, zero, first) = struct.unpack_from(order + "HHHQ", data, 2)
+            if (kind, width, zero) == (_BIG, 8, 0):
+                return DirectoryReader(data, order, big=True, first_offset=first)
+    except struct.error as error:
+        raise DamagedHeaderError("it ends within its first bytes") from error
+    raise DamagedHeaderError("its first bytes are wrong")

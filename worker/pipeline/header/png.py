@@ -1,0 +1,62 @@
+"""Headers of PNG files (ISO/IEC 15948).
+
+Invariant: chunks are passed over by their lengths and never unpacked. Deflate packs no tighter than 1 : 1032.
+"""
+
+import struct
+from typing import Final
+
+from worker.domain.image import PageHeader
+from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.header.exif import UPRIGHT, orientation
+
+START: Final = b"\x89PNG\r\n\x1a\n"
+_HEADER: Final = struct.Struct(">I4s2I5B")
+_MAX_CHUNKS: Final = 100_000
+_TIGHTEST: Final = 1032
+_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_DEPTHS: Final = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
+_PALETTE: Final = 3
+_WHOLE_BYTE: Final = 8
+
+
+def read(data: bytes) -> Claim:
+    """Return the file's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for animations."""
+    if len(data) < len(START) + _HEADER.size:
+        raise DamagedHeaderError("it ends within its header")
+    length, kind, width, height, depth, colour, packing, filtering, interlace = _HEADER.unpack_from(data, len(START))
+    if (length, kind, packing, filtering) != (13, b"IHDR", 0, 0) or interlace > 1:
+        raise DamagedHeaderError("its header is wrong")
+    if depth not in _DEPTHS.get(colour, ()):
+        raise DamagedHeaderError(f"its header claims colours of kind {colour} with {depth} bits")
+    turned, packed_bytes = _walk(data)
+    page = PageHeader(width, height, turned, streams=not interlace)
+    possible = page.pixels * _CHANNELS[colour] * depth <= packed_bytes * _TIGHTEST * 8
+    return Claim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), possible)
+
+
+def _walk(data: bytes) -> tuple[int, int]:
+    """Return the orientation and how many bytes of packed pixels there are."""
+    turned, packed_bytes, at = UPRIGHT, 0, len(START)
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > len(data):
+            return turned, packed_bytes
+        (length,) = struct.unpack_from(">I", data, at)
+        kind = data[at + 4 : at + 8]
+        if kind == b"IDAT":
+            packed_bytes += min(length, len(data) - at - 8)
+        elif kind == b"eXIf":
+            turned = orientation(memoryview(data)[at + 8 : at + 8 + length])
+        elif kind == b"acTL":
+            raise unsupported("an animated PNG", instead="send its frames one by one")
+        elif kind == b"IEND":
+            return turned, packed_bytes
+        at += 12 + length
+    raise DamagedHeaderError(f"it has more than {_MAX_CHUNKS} chunks")
+
+
+def _bytes_of_a_pixel(colour: int, depth: int, turned: int) -> int:
+    """Return what the decoder unpacks to, its levels in bytes, the page, and the page once more if it is turned."""
+    channels = 4 if colour in {_PALETTE, 4} else _CHANNELS[colour]
+    deep = depth > _WHOLE_BYTE
+    return channels * (2 if deep else 1) + (channels if deep else 0) + 3 + (0 if turned == UPRIGHT else 3)

@@ -1,0 +1,100 @@
+"""Headers of TIFF and BigTIFF files (TIFF 6.0), page by page.
+
+Invariant: the chain of directories is followed once, never in a loop, and no further than the limit of pages.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+from worker.domain.image import PageHeader
+from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.header.exif import ORIENTATION_TAG, UPRIGHT, known
+from worker.pipeline.header.ifd import Directory, open_directories
+
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 256, 257, 258, 259, 262, 277
+_ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG = 278, 284, 322, 323, 339, 50706
+_TAGS: Final = frozenset(
+    {_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH,
+     _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG}
+)  # fmt: skip
+_REDUCED_OR_MASK: Final = 1 | 4
+_JPEG: Final = 7
+_COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 50000})
+_NAMES: Final = {6: "old JPEG", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50001: "WebP", 50002: "JPEG XL"}
+_YCBCR: Final = 6
+_CHANNELS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, _YCBCR: 3}  # by photometric interpretation
+_INKS: Final = 5
+_UNSIGNED: Final = 1
+_SEPARATE: Final = 2
+_WHOLE_BYTE: Final = 8
+# What libtiff unpacks at once must fit: a row of tiles, or a strip of each plane. Other strips go row by row.
+_MAX_UNIT_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TiffPage:
+    """A page and the place of its directory in the file's chain, thumbnails and masks counted."""
+
+    directory: int
+    claim: Claim
+
+
+def pages(data: bytes) -> Iterator[TiffPage]:
+    """Yield the pages without thumbnails and masks, each as it is asked for.
+
+    Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED.
+    """
+    directories = open_directories(data)
+    offset, seen = directories.first_offset, set[int]()
+    for number in count():
+        if offset in seen:
+            raise DamagedHeaderError("its directories go round in a circle")
+        seen.add(offset)
+        directory = directories.read(offset, _TAGS)
+        if number == 0 or not directory.one(_SUBFILE, 0) & _REDUCED_OR_MASK:
+            yield TiffPage(number, _claim(directory))
+        offset = directory.next_offset
+        if not offset:
+            return
+
+
+def _claim(directory: Directory) -> Claim:
+    if _DNG in directory.values:
+        raise unsupported("a camera's raw file", instead="save it as JPEG")
+    width, height = directory.one(_WIDTH, 0), directory.one(_HEIGHT, 0)
+    bits, samples = directory.one(_BITS, 1), directory.one(_SAMPLES, 1)
+    _check_kind(directory, bits, samples)
+    turned = known(directory.one(ORIENTATION_TAG, UPRIGHT))
+    unit_bytes = _unit_bytes(directory, width, height, bits * samples)
+    page = PageHeader(width, height, turned, streams=unit_bytes <= _MAX_UNIT_BYTES)
+    return Claim(page, page.pixels * (3 if turned == UPRIGHT else 6) + 2 * unit_bytes)
+
+
+def _check_kind(directory: Directory, bits: int, samples: int) -> None:
+    compression, photometric = directory.one(_COMPRESSION, 1), directory.one(_PHOTOMETRIC, 1)
+    if compression not in _COMPRESSIONS:
+        name = _NAMES.get(compression, f"a way of its own ({compression})")
+        raise unsupported(f"a TIFF packed by {name}", instead="save it with LZW or JPEG compression")
+    if set(directory.values.get(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
+        raise unsupported("a TIFF with samples that are no whole numbers without sign", instead="convert it to 8 bits")
+    if len(set(directory.values.get(_BITS, (bits,)))) > 1 or bits not in {1, 2, 4, 8, 16}:
+        raise unsupported(f"a TIFF with samples of {bits} bits", instead="convert it to 8 bits")
+    if photometric not in _CHANNELS or (photometric == _YCBCR and compression != _JPEG):
+        raise unsupported(f"a TIFF with colours of kind {photometric}", instead="convert it to RGB")
+    extra = samples - _CHANNELS[photometric]
+    if not 0 <= extra <= (0 if photometric == _INKS else 1) or (bits < _WHOLE_BYTE and samples > 1):
+        raise unsupported(f"a TIFF with {samples} samples of {bits} bits a pixel", instead="convert it to RGB")
+
+
+def _unit_bytes(directory: Directory, width: int, height: int, bits_of_pixel: int) -> int:
+    """Return how many bytes are unpacked at once."""
+    if _TILE_WIDTH in directory.values:
+        across, down = directory.one(_TILE_WIDTH, 0), directory.one(_TILE_HEIGHT, 0)
+        if not across or not down:
+            raise DamagedHeaderError("its tiles have no size")
+        return -(-width // across) * across * down * bits_of_pixel // 8
+    rows = min(directory.one(_ROWS_PER_STRIP, height), height)
+    in_rows = rows if directory.one(_PLANES, 1) == _SEPARATE else min(rows, 128)
+    return in_rows * width * bits_of_pixel // 8
