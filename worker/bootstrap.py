@@ -31,6 +31,7 @@ from worker.adapters.telemetry.logs import EventLog, configure
 from worker.adapters.telemetry.metrics import Metrics
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.retry import RetryPolicy
+from worker.pipeline.extract.custom import CustomField
 from worker.pipeline.extract.custom_file import load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header import read_header
@@ -103,8 +104,12 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 def field_options(settings: Settings) -> FieldOptions:
     """Return which fields are looked for. Raises SettingsError for a wrong file of fields."""
     chosen = settings.fields
-    own = load_custom_fields(Path(chosen.file)) if chosen.file else ()
-    return FieldOptions(frozenset(chosen.types) or None, chosen.phone_region, own)
+    return FieldOptions(frozenset(chosen.types) or None, chosen.phone_region, own_fields(settings))
+
+
+def own_fields(settings: Settings) -> tuple[CustomField, ...]:
+    """Return the fields that the deployment declares. Raises SettingsError for a wrong file."""
+    return load_custom_fields(Path(settings.fields.file)) if settings.fields.file else ()
 
 
 def quality_options(settings: Settings) -> QualityOptions:

@@ -6,18 +6,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from worker import settings
+from worker import bootstrap, settings
 from worker.adapters.kafka.validate import validate_options
+from worker.pipeline.extract.custom import CustomField
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def check(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show every setting as it takes effect, secrets hidden; refuse what is unknown or wrong."""
+    """Show every setting as it takes effect and the deployment's own fields; refuse what is unknown or wrong."""
     chosen = settings.load()
     validate_options(chosen.kafka)
+    own = bootstrap.own_fields(chosen)
     effective = settings.effective(chosen)
     if as_json:
         print(json.dumps(effective, indent=2))
@@ -29,4 +32,17 @@ def check(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     table.add_column("What it is", overflow="fold")
     for name, value in effective.items():
         table.add_row(name, value, descriptions.get(name, "passed through to librdkafka"))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if own:
+        console.print(_table_of(own))
+
+
+def _table_of(own: tuple[CustomField, ...]) -> Table:
+    table = Table(box=None)
+    for column in ("Field", "Pattern", "Check", "Labels"):
+        table.add_column(column, overflow="fold")
+    for field in own:
+        # Brackets of a pattern are no mark-up.
+        table.add_row(field.name, Text(field.pattern), field.check, ", ".join(field.labels))
+    return table
