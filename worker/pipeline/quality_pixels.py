@@ -21,6 +21,8 @@ Figures = NDArray[np.float32]
 Corner = tuple[float, float]
 _NOWHERE: Final = (math.nan, math.nan)
 _STRIP_ROWS: Final = 4 * BLOCK_PIXELS
+_STRETCH: Final = 4.0
+_SAMPLED_PIXELS: Final = 1_000_000
 
 # Eight directions, 22.5 degrees apart or nearly: (columns, rows) between the two places of a difference. A picture that
 # was moved has sharp edges along its way; only across a direction close to it are all edges wide.
@@ -36,7 +38,7 @@ class PixelMeasures:
     [n, 2], the blocks' middles (x, y) in page pixels, NaN for windows of unknown places. The others are float32 [n] in
     grey levels from 0 to 255 of the lightly smoothed picture: `lowest`, `highest`, `average`, and `residual`, the
     deviation of the noise where the block has no edges. `slopes` is float32 [n, 8], the steepest change in levels a
-    pixel along each of eight directions.
+    pixel along each of eight directions; of large pages only an even sample of blocks has them, the others NaN.
     """
 
     middles: Figures
@@ -65,11 +67,9 @@ def measure_windows(windows: Sequence[Pixels], corners: Sequence[Corner] | None 
     `corners` are the windows' (left, top) on the page in pixels, where they are known.
     """
     places = [_NOWHERE] * len(windows) if corners is None else corners
-    measured = [
-        _measured(strip, corner)
-        for window, place in zip(windows, places, strict=True)
-        for strip, corner in _strips(window, place)
-    ]
+    strips = [strip for window, place in zip(windows, places, strict=True) for strip in _strips(window, place)]
+    every = math.ceil(sum(pixels.shape[0] * pixels.shape[1] for pixels, _ in strips) / _SAMPLED_PIXELS)
+    measured = [_measured(*strip, closely=number % every == 0) for number, strip in enumerate(strips)]
     middles, lowest, highest, average, residual, slopes = (np.concatenate(of) for of in zip(*measured, strict=True))
     return PixelMeasures(middles, lowest, highest, average, residual, slopes)
 
@@ -80,19 +80,21 @@ def _strips(window: Pixels, corner: Corner) -> Iterator[tuple[Pixels, Corner]]:
         yield window[top : top + _STRIP_ROWS], (corner[0], corner[1] + top)
 
 
-def _measured(window: Pixels, corner: Corner) -> tuple[Figures, ...]:
+def _measured(window: Pixels, corner: Corner, *, closely: bool) -> tuple[Figures, ...]:
     grey = _whole_blocks(np.asarray(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY), dtype=np.uint8))
     smooth = np.asarray(cv2.GaussianBlur(grey, (3, 3), 0), dtype=np.uint8)
     rows, columns = np.mgrid[0 : grey.shape[0] // BLOCK_PIXELS, 0 : grey.shape[1] // BLOCK_PIXELS]
     middles = (np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) * BLOCK_PIXELS + corner
-    residual = np.asarray(cv2.absdiff(grey, smooth), dtype=np.uint8)
+    slopes = np.full((len(middles), len(_DIRECTIONS)), np.nan, dtype=np.float32)
+    if closely:
+        slopes = np.stack([_slope(smooth, *step) for step in _DIRECTIONS], axis=1)
     return (
         middles.astype(np.float32),
         _extreme(smooth, np.minimum),
         _extreme(smooth, np.maximum),
         _average(smooth),
-        _average(residual) * np.float32(_NOISE_OF_RESIDUAL),
-        np.stack([_slope(smooth, *step) for step in _DIRECTIONS], axis=1),
+        _residual(grey, smooth),
+        slopes,
     )
 
 
@@ -124,9 +126,12 @@ def _extreme(levels: Pixels, which: np.ufunc) -> Figures:
     return np.asarray(blocks, dtype=np.float32)
 
 
+def _residual(grey: Pixels, smooth: Pixels) -> Figures:
+    # Averages are whole numbers: stretched before, so that a slight noise is not rounded away.
+    distance = cv2.convertScaleAbs(cv2.absdiff(grey, smooth), alpha=_STRETCH)
+    return _average(np.asarray(distance, dtype=np.uint8)) * np.float32(_NOISE_OF_RESIDUAL / _STRETCH)
+
+
 def _average(levels: Pixels) -> Figures:
     size = levels.shape[1] // BLOCK_PIXELS, levels.shape[0] // BLOCK_PIXELS
-    # In floating point: eight bits would round a slight noise away.
-    return np.asarray(
-        cv2.resize(levels.astype(np.float32), size, interpolation=cv2.INTER_AREA), dtype=np.float32
-    ).ravel()
+    return np.asarray(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), dtype=np.float32).ravel()

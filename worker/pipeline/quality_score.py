@@ -73,7 +73,7 @@ CURVES: Final[Mapping[str, Curve]] = {
     BLUR_SHARE: Logistic(0.129, -7.38),
     CONTRAST: Logistic(6.64, 6.65),
     CONTRAST_TO_NOISE: Logistic(2.23, 2.93),
-    DETECTION: Logistic(0.608, 14.1),
+    DETECTION: Logistic(0.56, 18.0),
     GLARE: Decay(2.82),
     COVERED: Decay(2.81),
 }

@@ -136,8 +136,11 @@ def _blur_pixels(pixels: PixelMeasures, mask: Mask, noise: float) -> float:
     loses contrast and slope alike.
     """
     edged = mask & (pixels.contrast >= np.quantile(pixels.contrast[mask], _EDGED_QUANTILE))
-    contrast = np.maximum(pixels.contrast[edged] - _RANGE_OF_NOISE * noise, 1.0)
-    slopes = np.sqrt(np.maximum(pixels.slopes[edged] ** 2 - (_SLOPE_OF_NOISE * noise) ** 2, _SLOPE_OF_NOISE / 2))
+    sampled = edged & ~np.isnan(pixels.slopes[:, 0])
+    if not sampled.any():
+        return 0.0
+    contrast = np.maximum(pixels.contrast[sampled] - _RANGE_OF_NOISE * noise, 1.0)
+    slopes = np.sqrt(np.maximum(pixels.slopes[sampled] ** 2 - (_SLOPE_OF_NOISE * noise) ** 2, _SLOPE_OF_NOISE / 2))
     widths = np.median(contrast[:, np.newaxis] / slopes, axis=0) / _SLOPE_OF_EDGE
     return math.sqrt(max(0.0, float(widths.max()) ** 2 - _OWN_BLUR_PIXELS**2))
 
@@ -161,8 +164,7 @@ def _cover_shares(
     )
     darker = np.maximum(_COVER_DARKNESS * paper, _LEAST_DARKER_LEVELS)
     glare = candidate & (lowest >= _CLIPPED_LEVEL) & (paper < _CLIPPED_LEVEL)
-    if float(np.median(pixels.highest[mask])) >= _CLIPPED_LEVEL:
-        glare[:] = False
+    glare &= bool(np.median(pixels.highest[mask]) < _CLIPPED_LEVEL)
     covered = candidate & flat & (paper - average >= darker)
     whole = max(1, int(spanned.sum()))
     return _large_share(glare, whole), _large_share(covered, whole)
