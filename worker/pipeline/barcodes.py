@@ -16,7 +16,7 @@ from cv2.typing import MatLike
 from worker.domain.barcode import Barcode, Element, Symbology
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
-from worker.pipeline.bars import BarArea, clearer, find_bars, straighten, whole_bars
+from worker.pipeline.bars import BarArea, clearer, evenly_lit, find_bars, straighten, whole_bars
 from worker.pipeline.gs1 import parse_elements
 from worker.pipeline.options import BarcodeOptions
 
@@ -41,11 +41,11 @@ _LINEAR_NAMES: Final = frozenset(
 _MATRICES: Final = frozenset(
     {Symbology.QR_CODE, Symbology.MICRO_QR_CODE, Symbology.AZTEC, Symbology.DATA_MATRIX, Symbology.PDF417}
 )
+_IN_BARS: Final = _LINEAR | {Symbology.PDF417}
 # MaxiCode decodes from a clean cut only. ITF has no start pattern: a scan that leaves the bars reads a shorter number.
 _NOT_ON_PAGES: Final = frozenset({Symbology.MAXICODE, Symbology.ITF})
 _NOISE_ROWS: Final = 16
-_NOISE_TAPS: Final = 3
-_NOISY: Final = 8  # second differences; white noise of a standard deviation of 5 levels
+_NOISY: Final = 2
 _LAST_PIXEL: Final = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 
@@ -90,10 +90,10 @@ def read_barcodes(pixels: Pixels, options: BarcodeOptions) -> list[Barcode]:
         return []
     grey = _grey(pixels)
     found = [_barcode(symbol, to_page) for symbol, to_page in _on_the_page(grey, formats)]
-    if formats & _LINEAR:
+    if formats & _IN_BARS:
         found = [_reaching(grey, code) if code.format in _LINEAR_NAMES else code for code in found]
         missed = [area for area in find_bars(grey) if not _is_covered(area.quad, found)]
-        found += [code for area in missed for code in _in_bars(grey, area, formats & _LINEAR)]
+        found += [code for area in missed for code in _in_bars(grey, area, formats & _IN_BARS)]
     return merge_barcodes(found)
 
 
@@ -106,22 +106,23 @@ def _on_the_page(grey: Pixels, formats: frozenset[Symbology]) -> Iterator[tuple[
 
     Half the scale shows most matrices, at a quarter of the cost and with half the noise. Bars need every pixel.
     """
-    clear = _without_noise(grey)
     half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     whole, doubled = Transform.identity(), Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)
     yield from ((code, doubled) for code in _decoded(half, formats & _MATRICES, try_rotate=True))
     yield from ((code, doubled) for code in _decoded(cv2.bitwise_not(half), formats & _MATRICES))
-    yield from ((code, whole) for code in _decoded(clear, formats - {Symbology.DATA_MATRIX} - _NOT_ON_PAGES))
-    yield from ((code, whole) for code in _decoded(clear, formats & {Symbology.DATA_MATRIX}, try_rotate=True))
+    small = formats - _NOT_ON_PAGES - {Symbology.DATA_MATRIX}
+    if _is_noisy(grey):  # zxing-cpp would chase specks
+        yield from ((code, whole) for code in _decoded(cv2.blur(grey, (3, 3)), small))
+        return
+    yield from ((code, whole) for code in _decoded(grey, small))
+    yield from ((code, whole) for code in _decoded(grey, formats & {Symbology.DATA_MATRIX}, try_rotate=True))
 
 
-def _without_noise(grey: Pixels) -> Pixels:
-    """Return the picture, averaged over 3 x 3 pixels where it is so noisy that zxing-cpp chases specks."""
+def _is_noisy(grey: Pixels) -> bool:
+    """Whether the second differences along the rows are more than paper and print leave."""
     rows = grey[::_NOISE_ROWS].astype(np.int16)
-    if rows.shape[1] < _NOISE_TAPS:
-        return grey
-    noise = float(np.median(np.abs(2 * rows[:, 1:-1] - rows[:, :-2] - rows[:, 2:])))
-    return np.asarray(cv2.blur(grey, (3, 3)), dtype=np.uint8) if noise > _NOISY else grey
+    differences = np.abs(2 * rows[:, 1:-1] - rows[:, :-2] - rows[:, 2:])
+    return bool(differences.size) and float(np.median(differences)) > _NOISY
 
 
 def _decoded(grey: MatLike, formats: Collection[Symbology], *, try_rotate: bool = False) -> list[zxingcpp.Barcode]:
@@ -134,9 +135,12 @@ def _decoded(grey: MatLike, formats: Collection[Symbology], *, try_rotate: bool 
 
 def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
     straight, to_picture = straighten(grey, area)
+    stacked = _decoded(evenly_lit(straight), formats & {Symbology.PDF417})
+    if stacked:
+        return [_barcode(symbol, to_picture) for symbol in stacked]
     for cleared, row_pixels in clearer(straight):
         to_straight = Transform.scale_then_shift(1.0, row_pixels, 0.0, 0.0)
-        found = [_barcode(symbol, to_straight.then(to_picture)) for symbol in _decoded(cleared, formats)]
+        found = [_barcode(symbol, to_straight.then(to_picture)) for symbol in _decoded(cleared, formats & _LINEAR)]
         if found:
             return [_reaching(grey, code) for code in found]
     return []

@@ -21,7 +21,7 @@ from worker.domain.image import Pixels
 _HALVED_FROM_PIXELS: Final = 600_000
 _BLOCK: Final = 8  # pixels of the searched picture
 _WINDOW_BLOCKS: Final = 3
-_LEAST_COHERENCE: Final = 0.6
+_LEAST_COHERENCE: Final = 0.5  # PDF417 has 0.55
 _LEAST_ENERGY: Final = 900.0  # of squared Sobel gradients: bars of some 30 grey levels
 _LEAST_BLOCKS: Final = 8
 _RULE_BLOCKS: Final = 5  # a printed rule reaches over fewer, with its neighbourhood
