@@ -63,7 +63,7 @@ def test_the_onnx_repository_has_a_model_for_each_bucket(onnx: Path) -> None:
     assert set(configs) == ONNX_MODELS
     for width, name in {160: "text_recognizer_w160", 1280: "text_recognizer"}.items():
         assert list(configs[name].input[0].dims) == [48, width, 3]
-        assert [list(tensor.dims) for tensor in configs[name].output] == [[width // 8, 1]] * 2
+        assert [list(tensor.dims) for tensor in configs[name].output] == [[width // 8, 4]] * 2
         assert {warmup.batch_size for warmup in configs[name].model_warmup} == {1, 64}
     steps = configs["text_reader_w320"].ensemble_scheduling.step
     assert [step.model_name for step in steps] == ["line_orientation", "text_recognizer_w320"]

@@ -6,22 +6,34 @@ import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.image import Pixels, Tile
+from worker.domain.manifest import TileShapes
 from worker.pipeline.inference import PageRequests, together
 from worker.pipeline.models import IMAGE, PROBABILITY, ModelSet
 
 
-async def detect(tiles: Sequence[Tile], models: ModelSet, requests: PageRequests) -> list[Pixels]:
+async def detect(
+    tiles: Sequence[Tile], models: ModelSet, requests: PageRequests, *, sideways: bool = False
+) -> list[Pixels]:
     """Return each tile's probability map, uint8 [h, w] of the tile's shape, in the order of the tiles.
 
-    Each tile is a request of its own: the server batches them with those of other pages. Raises JobError of the
-    backend, or INFERENCE_FAILED for a map of another shape.
+    Each tile is a request of its own: the server batches them with those of other pages. If the text runs `sideways`,
+    the detector is shown the tiles turned by 90°, for it misses more of what runs down; the maps are turned back.
+    Raises JobError of the backend, or INFERENCE_FAILED for a map of another shape.
     """
-    return await together(_detect_tile(tile, models, requests) for tile in tiles)
+    if not sideways:
+        return await together(_detect(tile.pixels, models, requests) for tile in tiles)
+    maps = await together(_detect(np.rot90(tile.pixels), models, requests) for tile in tiles)
+    return [np.ascontiguousarray(np.rot90(tile_map, -1)) for tile_map in maps]
 
 
-async def _detect_tile(tile: Tile, models: ModelSet, requests: PageRequests) -> Pixels:
+def takes_turned(tiles: Sequence[Tile], shapes: TileShapes) -> bool:
+    """Say whether the detector takes the tiles also turned by 90°."""
+    return not shapes.fixed or all(tile.pixels.shape[1::-1] in shapes.fixed for tile in tiles)
+
+
+async def _detect(pixels: Pixels, models: ModelSet, requests: PageRequests) -> Pixels:
     name = models.detector.name
-    image = np.ascontiguousarray(tile.pixels[np.newaxis])
+    image = np.ascontiguousarray(pixels[np.newaxis])
     outputs = await requests.infer(name, {IMAGE: image}, [PROBABILITY])
     probability = outputs[PROBABILITY]
     if probability.shape != image.shape[:3]:

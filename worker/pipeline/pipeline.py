@@ -8,12 +8,12 @@ from functools import partial
 
 from worker.domain.barcode import Barcode
 from worker.domain.errors import Stage
-from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels, TextLine
+from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels, TextLine, TextRegion
 from worker.domain.quality import Quality
 from worker.pipeline.assemble import place_lines, reading_order
 from worker.pipeline.barcodes import Codes, find_codes, without_codes
 from worker.pipeline.crop import crop_lines
-from worker.pipeline.detect import detect
+from worker.pipeline.detect import detect, takes_turned
 from worker.pipeline.encoded import EncodedPage
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.options import FieldOptions
@@ -25,7 +25,7 @@ from worker.pipeline.quality import PixelMeasures, QualityGate, QualityOptions
 from worker.pipeline.read import LineReader
 from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
 from worker.pipeline.stages import Stages
-from worker.pipeline.stitch import find_regions, stitch
+from worker.pipeline.stitch import find_regions, run_sideways, stitch
 from worker.pipeline.tile import TiledPage, tile_page
 from worker.pipeline.turn import Turn
 from worker.ports import Clock, InferenceBackend
@@ -78,7 +78,13 @@ class Pipeline:
         maps, codes = await asyncio.gather(
             self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
         )
-        crops, quality = await stages.on_cpu(self._stitch_and_crop, page, measures, tiled, maps, codes, stages)
+        regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
+        if run_sideways(regions) and takes_turned(tiled.tiles, self._models.tile_shapes):
+            maps = await self._detect(tiled, requests, stages, sideways=True)
+            regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
+        crops, quality = await stages.on_cpu(
+            self._judge_and_crop, page, measures, without_codes(regions, codes.areas), stages
+        )
         with stages.timed(Stage.READ):
             lines = await LineReader(self._models, requests, self._options).read(crops)
         placed = place_lines(lines, page.width, page.height, self._options)
@@ -111,26 +117,24 @@ class Pipeline:
         with stages.timed(Stage.TILE):
             return page, measures, tile_page(page, self._models.tile_shapes, self._options)
 
-    async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> list[Pixels]:
+    async def _detect(
+        self, tiled: TiledPage, requests: PageRequests, stages: Stages, *, sideways: bool = False
+    ) -> list[Pixels]:
         with stages.timed(Stage.DETECT):
-            return await detect(tiled.tiles, self._models, requests)
+            return await detect(tiled.tiles, self._models, requests, sideways=sideways)
 
     def _find_codes(self, page: PageImage, stages: Stages) -> Codes:
         """Run while the server detects: both only look at the page."""
         with stages.timed(Stage.BARCODES):
             return find_codes(page.pixels, self._options.barcodes)
 
-    def _stitch_and_crop(
-        self,
-        page: PageImage,
-        measures: PixelMeasures | None,
-        tiled: TiledPage,
-        maps: list[Pixels],
-        codes: Codes,
-        stages: Stages,
-    ) -> tuple[list[LineCrop], Quality | None]:
+    def _find_regions(self, tiled: TiledPage, maps: list[Pixels], stages: Stages) -> list[TextRegion]:
         with stages.timed(Stage.STITCH):
-            regions = without_codes(find_regions(stitch(tiled, maps), self._models.thresholds), codes.areas)
+            return find_regions(stitch(tiled, maps), self._models.thresholds)
+
+    def _judge_and_crop(
+        self, page: PageImage, measures: PixelMeasures | None, regions: list[TextRegion], stages: Stages
+    ) -> tuple[list[LineCrop], Quality | None]:
         with stages.timed(Stage.CHECK):
             quality = self._gate.judge(measures, regions, (page.width, page.height))
         with stages.timed(Stage.CROP):

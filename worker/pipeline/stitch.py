@@ -20,6 +20,7 @@ from worker.pipeline.tile import TiledPage
 
 _GROWN_MARGIN_PIXELS: Final = 2
 _LONGISH_RATIO: Final = 1.5
+_NEARLY_ALL: Final = 0.8
 _TINY: Final = 1e-9
 _DILATION: Final = np.ones((2, 2), dtype=np.uint8)
 
@@ -58,6 +59,14 @@ def regions_of(
     quads = orient_quads([page_map.to_page.apply(corners) for corners, _, _ in kept])
     scale = math.sqrt(abs(np.linalg.det(page_map.to_page.matrix[:, :2])))
     return [TextRegion(quad, score, distance * scale) for quad, (_, score, distance) in zip(quads, kept, strict=True)]
+
+
+def run_sideways(regions: Sequence[TextRegion]) -> bool:
+    """Say whether nearly all lines of a page, by length, run down it."""
+    edges = np.array([region.quad[1] - region.quad[0] for region in regions], dtype=np.float64).reshape(-1, 2)
+    lengths = np.linalg.norm(edges, axis=1)
+    down = np.abs(edges[:, 1]) > np.abs(edges[:, 0])
+    return bool(lengths[down].sum() > _NEARLY_ALL * lengths.sum())
 
 
 def orient_quads(rectangles: Sequence[Points]) -> list[Points]:
