@@ -31,7 +31,10 @@ def _pixels(label: SyntheticLabel) -> np.ndarray[tuple[int, ...], np.dtype[np.ui
     return np.asarray(Image.open(io.BytesIO(label.image)))
 
 
-@pytest.mark.parametrize("degradation", Degradation)
+SCENES = (Degradation.NONE, Degradation.MILD, Degradation.STRONG)
+
+
+@pytest.mark.parametrize("degradation", SCENES)
 def test_the_same_seed_gives_the_same_bytes(degradation: Degradation) -> None:
     first, second = (generate(5, 3, degradation=degradation) for _ in range(2))
     assert first == second
@@ -40,7 +43,7 @@ def test_the_same_seed_gives_the_same_bytes(degradation: Degradation) -> None:
 
 
 def test_degradation_changes_neither_words_nor_values() -> None:
-    clean, mild, strong = (generate(5, 1, degradation=degradation) for degradation in Degradation)
+    clean, mild, strong = (generate(5, 1, degradation=degradation) for degradation in SCENES)
     assert (
         [line.text for line in clean.lines]
         == [line.text for line in mild.lines]
@@ -138,6 +141,18 @@ def test_the_folder_has_the_format_of_the_receipts(tmp_path: Path) -> None:
             assert (corners <= (row["width"], row["height"])).all()
         assert all(set(field) == {"type", "value"} for field in row["fields"])
         assert all(set(code) == {"format", "value", "polygon"} for code in row["barcodes"])
+
+
+def test_degradations_take_turns_and_each_gets_every_layout(tmp_path: Path) -> None:
+    kinds = (Degradation.JPEG, Degradation.TURNED)
+    truth = write_dataset(tmp_path, 4, 9, degradation=kinds, layouts=LAYOUTS[2:4])
+    rows = [json.loads(row) for row in truth.read_text(encoding="utf-8").splitlines()]
+    assert [(row["degradation"], row["layout"]) for row in rows] == [
+        ("jpeg", "air_waybill"),
+        ("turned", "air_waybill"),
+        ("jpeg", "postal"),
+        ("turned", "postal"),
+    ]
 
 
 def test_no_labels_are_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ class Symbology(Enum):
 
     CODE_128 = "Code128"
     ITF = "ITF"
+    EAN_13 = "EAN13"
     QR_CODE = "QRCode"
     DATA_MATRIX = "DataMatrix"
     PDF417 = "PDF417"
@@ -27,12 +28,12 @@ class Symbology(Enum):
     @property
     def is_linear(self) -> bool:
         """Whether the symbol is bars, which may be cut to any height."""
-        return self in (Symbology.CODE_128, Symbology.ITF)
+        return self in (Symbology.CODE_128, Symbology.ITF, Symbology.EAN_13)
 
     @property
     def quiet_modules(self) -> int:
         """Modules of white paper that the standard asks for on each side."""
-        return {Symbology.CODE_128: 10, Symbology.ITF: 10, Symbology.QR_CODE: 4}.get(self, 2)
+        return {Symbology.CODE_128: 10, Symbology.ITF: 10, Symbology.EAN_13: 11, Symbology.QR_CODE: 4}.get(self, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from worker.synth import check_digits, places
+from worker.synth import check_digits
 from worker.synth.chance import Chance
+from worker.synth.places import DIRECTORY, Directory
 
 _FIRST_DAY = date(2025, 1, 6)
 _DAYS = 500
@@ -51,14 +52,14 @@ class Consignment:
     container: str
 
 
-def consignment(chance: Chance) -> Consignment:
-    """Invent a consignment."""
+def consignment(chance: Chance, directory: Directory = DIRECTORY) -> Consignment:
+    """Invent a consignment between two parties of a directory, at different places."""
     pieces = chance.pick((1, 1, 1, 2, 3, 4, 6, 12))
-    sender, receiver = _party(chance), _party(chance)
+    sender, receiver = _party(chance, directory), _party(chance, directory)
     while receiver.airport == sender.airport:
-        receiver = _party(chance)
+        receiver = _party(chance, directory)
     return Consignment(
-        carrier=chance.pick(places.CARRIERS),
+        carrier=chance.pick(directory.carriers),
         sender=sender,
         receiver=receiver,
         day=_FIRST_DAY + timedelta(days=chance.whole(0, _DAYS)),
@@ -66,7 +67,7 @@ def consignment(chance: Chance) -> Consignment:
         pieces=pieces,
         piece=chance.whole(1, pieces),
         sides_cm=(chance.whole(20, 80), chance.whole(15, 60), chance.whole(8, 50)),
-        goods=chance.pick(places.GOODS),
+        goods=chance.pick(directory.goods),
         reference=chance.filled(chance.pick(("REF-######", "@@%####", "SO-%#####", "%####-##"))),
         order=chance.filled("45########"),
         route=chance.filled(f"{receiver.airport} %-##@"),
@@ -94,12 +95,13 @@ def grouped(number: str, *sizes: int) -> str:
     return " ".join(group for group in (*groups, number[start:]) if group)
 
 
-def _party(chance: Chance) -> Party:
-    country = chance.pick(places.COUNTRIES)
+def _party(chance: Chance, directory: Directory) -> Party:
+    country = chance.pick(directory.countries)
     town, pattern, region, airport = chance.pick(country.towns)
     postcode = chance.filled(pattern)
-    contact = f"{chance.pick(places.FIRST_NAMES)} {chance.pick(places.LAST_NAMES)}"
-    firm = f"{chance.pick(places.FIRM_STEMS)} {chance.pick(places.FIRM_TRADES)} {chance.pick(country.legal_forms)}"
+    contact = f"{chance.pick(directory.first_names)} {chance.pick(directory.last_names)}"
+    trade = chance.pick(directory.firm_stems), chance.pick(directory.firm_trades)
+    firm = f"{trade[0]} {trade[1]} {chance.pick(country.legal_forms)}"
     street = country.street_form.format(number=chance.whole(1, 480), street=chance.pick(country.streets))
     annex = (
         (chance.filled(chance.pick(("Dock %", "Unit %@", "Building %#", "Suite %#0"))),) if chance.likely(0.4) else ()

@@ -7,7 +7,7 @@ libraries. What it says and how it is laid out does not depend on the degradatio
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -35,12 +35,17 @@ _LARGE_SHARE: Final = 0.12
 _CONTENT, _LOOK, _SCENE = range(3)
 
 
-def generate(seed: int, index: int, *, degradation: Degradation = Degradation.MILD) -> SyntheticLabel:
+def generate(
+    seed: int, index: int, *, degradation: Degradation = Degradation.MILD, layouts: Sequence[Layout] = LAYOUTS
+) -> SyntheticLabel:
     """Return label `index` of the series `seed`, as JPEG with its truth. Layouts take turns along the index.
 
     Raises `LabelwireError` if a font package is missing.
     """
-    layout = LAYOUTS[index % len(LAYOUTS)]
+    return _label(seed, index, layouts[index % len(layouts)], degradation)
+
+
+def _label(seed: int, index: int, layout: Layout, degradation: Degradation) -> SyntheticLabel:
     sheet = _drawn(layout, Chance(seed, index, _CONTENT), Chance(seed, index, _LOOK))
     pixels, homography, quality = _pictured(sheet, degradation, Chance(seed, index, _SCENE))
     height, width = pixels.shape[:2]
@@ -49,6 +54,7 @@ def generate(seed: int, index: int, *, degradation: Degradation = Degradation.MI
         width=width,
         height=height,
         layout=layout.name,
+        degradation=degradation.value,
         lines=tuple(replace(line, polygon=_moved(line.polygon, homography)) for line in sheet.lines),
         fields=tuple(sheet.fields),
         barcodes=tuple(replace(code, polygon=_moved(code.polygon, homography)) for code in sheet.barcodes),
@@ -60,21 +66,24 @@ def write_dataset(
     count: int,
     seed: int,
     *,
-    degradation: Degradation = Degradation.MILD,
+    degradation: Degradation | Sequence[Degradation] = Degradation.MILD,
+    layouts: Sequence[Layout] = LAYOUTS,
     progress: Progress | None = None,
 ) -> Path:
     """Write `images/000.jpg` and on, and last `truth.jsonl`, one JSON object a label; return the path of the truth.
 
-    `progress` is called with the labels done and the labels to do, after each. Files of the same names are replaced.
+    Several degradations take turns, and each gets every layout equally often. `progress` is called with the labels done
+    and the labels to do, after each. Files of the same names are replaced.
     Raises `LabelwireError` if the count is under 1 or the directory cannot be written.
     """
     if count < 1:
         raise LabelwireError(f"The number of labels is {count}; ask for at least 1.")
+    kinds = (degradation,) if isinstance(degradation, Degradation) else degradation
     try:
         (directory / "images").mkdir(parents=True, exist_ok=True)
         rows = []
         for index in range(count):
-            label = generate(seed, index, degradation=degradation)
+            label = _label(seed, index, layouts[index // len(kinds) % len(layouts)], kinds[index % len(kinds)])
             name = f"images/{index:03d}.jpg"
             (directory / name).write_bytes(label.image)
             rows.append(json.dumps(truth_row(name, label), ensure_ascii=False))
@@ -97,6 +106,7 @@ def truth_row(name: str, label: SyntheticLabel) -> dict[str, Any]:
         "width": label.width,
         "height": label.height,
         "layout": label.layout,
+        "degradation": label.degradation,
         "lines": [{"polygon": line.polygon, "text": line.text} for line in label.lines],
         "fields": [{"type": field.type.value, "value": field.value} for field in label.fields],
         "barcodes": [{"format": code.format, "value": code.value, "polygon": code.polygon} for code in label.barcodes],
@@ -107,7 +117,7 @@ def _drawn(layout: Layout, words: Chance, look: Chance) -> Sheet:
     sides = _LARGE_LONG_SIDES if look.likely(_LARGE_SHARE) else _LONG_SIDES
     scale = max(layout.least_scale, look.between(*sides) / max(layout.width, layout.height))
     sheet = Sheet(layout.width, layout.height, scale)
-    layout.draw(sheet, content.consignment(words), Theme.drawn(look), look)
+    layout.draw(sheet, content.consignment(words, layout.directory), Theme.drawn(look, layout.families), look)
     return sheet
 
 

@@ -12,10 +12,11 @@ from worker.domain.errors import LabelwireError
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One font file of an installed package."""
+    """One font file of an installed package, in one of its folders."""
 
     package: str
     file: str
+    folder: str = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ Font = ImageFont.FreeTypeFont
 def load(face: Face, size_pixels: int) -> Font:
     """Return the font at a size of the em square in pixels. Raises `LabelwireError` if its package is missing."""
     try:
-        file = resources.files(face.package) / "files" / face.file
+        file = resources.files(face.package) / face.folder / face.file
         with resources.as_file(file) as path:
             return ImageFont.truetype(path, size_pixels, layout_engine=ImageFont.Layout.BASIC)
     except (ModuleNotFoundError, OSError) as error:

@@ -155,3 +155,19 @@ GOODS: Final = (
     "CERAMIC TILES",
 )
 CARRIERS: Final = ("TARNWICK", "QUILLMARK", "VELMARA", "OSTRELLE", "NORDFALK", "HAVENROW")
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Whom and what labels speak of."""
+
+    countries: tuple[Country, ...]
+    firm_stems: tuple[str, ...]
+    firm_trades: tuple[str, ...]
+    first_names: tuple[str, ...]
+    last_names: tuple[str, ...]
+    goods: tuple[str, ...]
+    carriers: tuple[str, ...]
+
+
+DIRECTORY: Final = Directory(COUNTRIES, FIRM_STEMS, FIRM_TRADES, FIRST_NAMES, LAST_NAMES, GOODS, CARRIERS)

@@ -10,7 +10,7 @@ from worker.synth.chance import Chance
 from worker.synth.draw import BLACK, Ink, Sheet, Style
 from worker.synth.truth import FieldType
 
-_FAMILIES: Final = (
+FAMILIES: Final = (
     fonts.ROBOTO,
     fonts.ROBOTO,
     fonts.ROBOTO_BLACK,
@@ -35,10 +35,10 @@ class Theme:
     band: Ink
 
     @classmethod
-    def drawn(cls, chance: Chance) -> "Theme":
-        """Choose a look."""
+    def drawn(cls, chance: Chance, families: Sequence[fonts.Family] = FAMILIES) -> "Theme":
+        """Choose a look, with one of the families."""
         return cls(
-            family=chance.pick(_FAMILIES),
+            family=chance.pick(families),
             stretch=chance.pick((1.0, 0.94, 0.88)),
             capitals=chance.likely(0.6),
             date_form=chance.pick(_DATE_FORMS),

@@ -19,6 +19,10 @@ class FieldType(StrEnum):
     S10 = "s10"
     SSCC = "sscc"
     GTIN = "gtin"
+    FEDEX = "fedex"
+    DHL_EXPRESS = "dhl_express"
+    DPD = "dpd"
+    VAT = "vat"
     AIR_WAYBILL = "air_waybill"
     ISO6346 = "iso6346"
     POSTCODE = "postcode"
@@ -70,6 +74,7 @@ class SyntheticLabel:
     width: int
     height: int
     layout: str
+    degradation: str
     lines: tuple[Line, ...]
     fields: tuple[Field, ...]
     barcodes: tuple[Barcode, ...]

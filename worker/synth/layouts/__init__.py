@@ -1,25 +1,32 @@
 """The layouts: each a way in which carriers arrange a label. Distances are dots of 1/203 inch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from worker.synth.chance import Chance
 from worker.synth.content import Consignment
 from worker.synth.draw import Sheet
+from worker.synth.fonts import Family
 from worker.synth.layouts import air_waybill, carton, pallet, parcel, postal
-from worker.synth.theme import Theme
+from worker.synth.places import DIRECTORY, Directory
+from worker.synth.theme import FAMILIES, Theme
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A layout, its size in dots, and the scale under which its small print gets too small to read."""
+    """A layout, its size in dots, and the scale under which its small print gets too small to read.
+
+    `directory` says whom its labels speak of, `families` in which type they are set.
+    """
 
     name: str
     width: int
     height: int
     least_scale: float
     draw: Callable[[Sheet, Consignment, Theme, Chance], None]
+    directory: Directory = DIRECTORY
+    families: Sequence[Family] = FAMILIES
 
 
 LAYOUTS: Final = (
