@@ -90,7 +90,7 @@ def _size_points(document: Any, number: int) -> tuple[float, float]:  # noqa: AN
 def _pixels(points: float, limits: ImageLimits) -> int:
     if not math.isfinite(points):
         raise DamagedHeaderError("a page has no size")
-    return math.ceil(points / _POINTS_PER_INCH * limits.pdf_dots_per_inch)
+    return max(1, round(points / _POINTS_PER_INCH * limits.pdf_dots_per_inch))
 
 
 def _draw(page: Any, pixels: Pixels) -> None:  # noqa: ANN401 - a pointer

@@ -11,8 +11,9 @@ import pillow_heif
 from worker.domain.image import ImageHeader, Pixels
 from worker.pipeline.decode.levels import Layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.header.claim import unsupported
 
-_LAYOUTS: Final = {"L": Layout.GREY, "LA": Layout.GREY_ALPHA, "BGR": Layout.BGR, "BGRA": Layout.BGRA}
+_LAYOUTS: Final = {"L": Layout.GREY, "LA": Layout.GREY_ALPHA, "BGR": Layout.BGR, "BGRA": Layout.BGRA, "I;16": Layout.GREY}
 
 pillow_heif.options.DECODE_THREADS = 1  # the worker's threads are counted
 
@@ -24,6 +25,8 @@ def decode_heif(data: bytes, header: ImageHeader) -> Pixels:
         page = header.pages[0]
         if picture.size != (page.width, page.height):
             raise corrupt(header, 0, f"it decodes to {picture.size[0]} x {picture.size[1]} pixels")
+        if picture.mode not in _LAYOUTS:
+            raise unsupported(f"a HEIF with colours of kind {picture.mode}", instead="save it as JPEG")
         return to_bgr(np.asarray(picture), _LAYOUTS[picture.mode])
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
+    except (RuntimeError, ValueError, EOFError, OSError) as error:
         raise corrupt(header, 0, f"the decoder says: {error}") from error

@@ -4,8 +4,10 @@ Invariant: no more is held than one strip, what the decoder needs for its own ro
 """
 
 from collections.abc import Iterator
+from functools import partial
 
-from worker.domain.image import ImageHeader, Pixels
+from worker.domain.image import ImageFormat, ImageHeader, Pixels
+from worker.pipeline.decode.bitmap import read_bitmap
 from worker.pipeline.decode.rows import open_rows
 from worker.pipeline.decode.whole import check_complete
 
@@ -18,6 +20,9 @@ def decode_strips(data: bytes, header: ImageHeader, rows: int, number: int = 0) 
     """
     check_complete(data, header)
     page = header.pages[number]
-    reader = open_rows(data, header, number)
+    if header.format is ImageFormat.BMP:
+        read = partial(read_bitmap, data, header)
+    else:
+        read = open_rows(data, header, number).read
     for top in range(0, page.height, rows):
-        yield reader.read(top, min(rows, page.height - top))
+        yield read(top, min(rows, page.height - top))

@@ -1,0 +1,35 @@
+"""Rows of a Windows bitmap that is not packed: they lie in the file as they are.
+
+Invariant: rows are decoded by cutting them out as a smaller bitmap, so that they become what the whole page would.
+"""
+
+import struct
+from typing import Final
+
+import cv2
+import numpy as np
+
+from worker.domain.image import ImageHeader, Pixels
+from worker.pipeline.decode.levels import opencv_layout, to_bgr
+from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.header import bmp
+
+_OLD_HEADER: Final = 12
+_HEADER_SIZE_AT: Final = 14
+
+
+def read_bitmap(data: bytes, header: ImageHeader, top: int, rows: int) -> Pixels:
+    """Return rows [top, top + rows) as uint8 [rows, width, 3] BGR. Raises JobError IMAGE_CORRUPT."""
+    bitmap = bmp.layout(data)
+    above = top if bitmap.top_down else bitmap.height - top - rows
+    start = bitmap.first_row + above * bitmap.row_bytes
+    head = bytearray(data[: bitmap.first_row])
+    if head[_HEADER_SIZE_AT] == _OLD_HEADER:
+        struct.pack_into("<H", head, 20, rows)
+    else:
+        struct.pack_into("<i", head, 22, -rows if bitmap.top_down else rows)
+    cut = np.frombuffer(b"".join((head, memoryview(data)[start : start + rows * bitmap.row_bytes])), np.uint8)
+    stored = cv2.imdecode(cut, cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.shape[:2] != (rows, bitmap.width):
+        raise corrupt(header, 0, "its rows cannot be decoded")
+    return to_bgr(stored, opencv_layout(stored))
