@@ -12,7 +12,7 @@ from typing import Final
 from worker.domain.image import PageText
 from worker.pipeline.extract.blocks import Blocks, Rows
 from worker.pipeline.extract.candidate import Span
-from worker.pipeline.extract.countries import country_at_end, country_named
+from worker.pipeline.extract.countries import country_at_end, country_coded, country_named
 from worker.pipeline.extract.folding import phrases, skeleton
 from worker.pipeline.extract.postcodes import FoundPostcode, postcode_in
 from worker.pipeline.extract.surroundings import Surroundings
@@ -28,7 +28,8 @@ _TO_NAMES: Final = (
     "lieferanschrift", "lieferung an", "warenempfanger", "destinatario", "entregar a", "consignatario", "enviar a",
     "ontvanger", "geadresseerde", "bezorgadres", "afleveradres", "leveren aan", "destinatario/a", "odbiorca", "adresat",
     "mottagare", "mottaker", "modtager", "vastaanottaja", "prijemce", "prijimatel", "cimzett", "destinatar", "alici",
-    "leverans till", "leverer til", "to address", "ship-to", "consigned to", "spedire a",
+    "leverans till", "leverer til", "to address", "ship-to", "consigned to", "spedire a", "sold to/ship to",
+    "收件人", "收货人", "收件地址", "お届け先", "받는 사람",
 )  # fmt: skip
 _FROM_NAMES: Final = (
     "ship from", "shipped from", "shipped by", "shipper", "sender", "from address", "consignor", "exporter",
@@ -36,6 +37,7 @@ _FROM_NAMES: Final = (
     "speditore", "afzender", "remetente", "nadawca", "avsandare", "avsender", "afsender", "lahettaja", "odesilatel",
     "odosielatel", "felado", "expeditor", "gonderen", "return address", "sent by", "sold by", "ship-from", "sold from",
     "collect from", "collected from", "pickup from", "pick up address", "sender address",
+    "寄件人", "发件人", "发货人", "ご依頼主", "보내는 사람",
 )  # fmt: skip
 _OTHER_NAMES: Final = (
     "bill to", "sold to", "invoice to", "invoice address", "billing address", "notify", "notify party", "also notify",
@@ -46,13 +48,18 @@ _OTHER_NAMES: Final = (
 # These are words of other lines, too: they name an address only before a colon or alone in their line.
 _SHORT_TO: Final = ("to", "an", "a", "aan", "per", "para", "til", "till", "do", "dest", "consig", "cnee", "delivery")
 _SHORT_FROM: Final = ("from", "von", "de", "van", "da", "fra", "fran", "od", "exp", "origin address")
+# The same in other languages: SHIP TO / DESTINATAIRE (EMPFANGER).
+_AGAIN: Final = rf"(?:\s*[/(\-]\s*(?:{phrases((*_TO_NAMES, *_FROM_NAMES, *_SHORT_TO, *_SHORT_FROM))})(?![A-Z])\)?)*"
 _CAPTION: Final = re.compile(
     rf"\W*(?:(?P<to>{phrases(_TO_NAMES)})|(?P<from>{phrases(_FROM_NAMES)})|(?P<other>{phrases(_OTHER_NAMES)}))"
-    r"(?![A-Z])(?:\s*[/|(][^:]{0,40}?)?\W*"
+    rf"(?![A-Z]){_AGAIN}(?P<end>\W*)"
 )
 _SHORT_CAPTION: Final = re.compile(
-    rf"\W*(?:(?P<to>{phrases(_SHORT_TO)})|(?P<from>{phrases(_SHORT_FROM)}))\s*(?:[:;]\s*|$)"
+    rf"\W*(?:(?P<to>{phrases(_SHORT_TO)})|(?P<from>{phrases(_SHORT_FROM)})){_AGAIN}(?P<end>\s*[:;]\s*|\W*$)"
 )
+# Without a colon these words are a caption only if what follows is an address without doubt.
+_DOUBTFUL_CAPTION: Final = re.compile(r"\W*(?:(?P<to>TO)|(?P<from>FROM))\s+(?=[A-Z])")
+_TWO_WORDS: Final = re.compile(r"[A-Z]\W+(?:TO|FROM|ADDRESS|AN|A)\W*$")
 
 _PHONE_NAMES: Final = (
     "tel", "tel.", "telephone", "telefon", "telefono", "telefoon", "telefone", "phone", "ph", "ph.", "mobile", "mob",
@@ -120,21 +127,27 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class _Caption:
+    """A caption in `line`; behind `stop` the rest begins. One in `doubt` needs a place in what it names."""
+
     type: str
     line: int
-    stop: int  # where in its line the rest begins
+    stop: int
+    doubt: bool
 
 
 def find_addresses(page: PageText, around: Surroundings) -> list[Address]:
     """Return the addresses of a page: those with a caption first, then others by their place lines."""
     blocks = Blocks.of(page.lines)
     rows = Rows.of(blocks)
-    captions = {caption.line: caption for caption in _captions(around.folded)}
+    named = {caption.line: caption for caption in _captions(around.folded)}
+    captions = {line: caption for line, caption in named.items() if not caption.doubt}
     reader = _BlockReader(around.folded, rows, captions)
     found: list[Address] = []
     taken: set[int] = set()
-    for caption in captions.values():
+    for caption in sorted(named.values(), key=lambda caption: caption.doubt):
         address = _captioned(caption, blocks, reader)
+        if address is not None and caption.doubt and address.postcode is None and address.country is None:
+            continue
         if address is not None and not taken & _lines(address):
             found.append(address)
             taken |= _lines(address)
@@ -164,15 +177,13 @@ def _lines(address: Address) -> set[int]:
 def _captions(folded: Sequence[str]) -> Iterator[_Caption]:
     for line, text in enumerate(folded):
         shape = skeleton(text)
-        match = _CAPTION.match(shape) or _SHORT_CAPTION.match(shape)
-        if match is None:
-            continue
-        rest = shape[match.end() :]
-        closed = ":" in text[: match.end()] or match.lastgroup is None
-        # "SHIP TO ACME" names an address, "SHIPPER LOAD AND COUNT" none: two words of a caption need no colon.
-        if rest.strip() and not closed and not re.search(r"[A-Z]\W+(?:TO|FROM|ADDRESS|AN|A)\W*$", text[: match.end()]):
-            continue
-        yield _Caption({"to": TO, "from": FROM}.get(match.lastgroup or "", OTHER), line, match.end())
+        match = _CAPTION.match(shape) or _SHORT_CAPTION.match(shape) or _DOUBTFUL_CAPTION.match(shape)
+        if match is not None:
+            named = match.groupdict()
+            kind = TO if named["to"] else FROM if named["from"] else OTHER
+            # "SHIP TO ACME" names an address, "SHIPPER LOAD AND COUNT" may not: two words of a caption need no colon.
+            sure = match.end() == len(shape) or ":" in match[0] or _TWO_WORDS.search(text[: match.end()]) is not None
+            yield _Caption(kind, line, match.end(), not sure)
 
 
 def _captioned(caption: _Caption, blocks: Blocks, reader: "_BlockReader") -> Address | None:
@@ -241,7 +252,7 @@ class _BlockReader:
                 continue
             spans.append(row)
             texts.append(text)
-            if number and country_named(text) is not None:
+            if number and (country_named(text) or (number > 1 and country_coded(text))):
                 break
         address = _finished(kind, spans, texts, evidence)
         return replace(address, asides=tuple(asides)) if address else None
@@ -271,7 +282,9 @@ def _finished(kind: str, spans: list[tuple[Span, ...]], texts: list[str], eviden
         end = postcode.line + 1
     elif kind == OTHER:
         return None
-    if end < _LEAST_LINES or not any(map(_WORD.search, texts[:end])):
+    # One line holds an address where a caption says so and a place stands in it.
+    least = _LEAST_LINES if kind == OTHER or not (postcode and "," in texts[0]) else 1
+    if end < least or not any(map(_WORD.search, texts[:end])):
         return None
     if postcode is not None and postcode.line >= end:
         postcode = None
@@ -282,7 +295,7 @@ def _finished(kind: str, spans: list[tuple[Span, ...]], texts: list[str], eviden
 def _country(texts: Sequence[str]) -> tuple[str | None, int | None]:
     """Return the country and the row that names it: alone in a row, or at the end of the last rows."""
     for row in range(1, len(texts)):
-        code = country_named(texts[row])
+        code = country_named(texts[row]) or (country_coded(texts[row]) if row > 1 else None)
         if code is not None:
             return code, row
     for row in range(len(texts) - 1, max(len(texts) - 1 - _MOST_BEHIND_PLACE, 0), -1):

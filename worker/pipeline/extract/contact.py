@@ -34,6 +34,8 @@ _ALONE: Final = re.compile(
     r"\W*(?:\([0-9]{2,5}\)|0[0-9]{1,4}|[0-9]{3})[\s.\-/]{1,2}[0-9]{2,5}(?:[\s.\-/][0-9]{2,5}){1,4}\W*"
     r"|\W*[2-9][0-9]{2}[2-9][0-9]{6}\W*"
 )
+_AREA_CODE: Final = re.compile(r"\([2-9][0-9]{2}\)\s?[2-9][0-9]{2}[\s.\-][0-9]{4}")
+_NORTH_AMERICA: Final = frozenset({"US", "CA", "PR"})
 _LETTERS_AS_DIGITS: Final = str.maketrans("OIl", "011")
 _LEAST_DIGITS: Final = 7
 
@@ -86,7 +88,7 @@ def phones_in(
             continue
         if captioned or _named(text, match.start()):
             yield from _national(text, match, region, _CAPTIONED)
-        elif in_address and _ALONE.fullmatch(text):
+        elif (in_address and _ALONE.fullmatch(text)) or (region in _NORTH_AMERICA and _AREA_CODE.fullmatch(match[0])):
             yield from _parsed(text, match, region, _IN_ADDRESS, strict=True)
 
 

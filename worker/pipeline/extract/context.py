@@ -14,8 +14,9 @@ from worker.domain.image import PageText, TextLine
 from worker.pipeline.extract.addresses import FROM, OTHER, Address, find_addresses
 from worker.pipeline.extract.candidate import Candidate, Span
 from worker.pipeline.extract.contact import names_phone, phones_in
-from worker.pipeline.extract.dates import dates_in, names_date
+from worker.pipeline.extract.dates import dates_in, names_date, of_one_order
 from worker.pipeline.extract.measures import names_weight, weights_in
+from worker.pipeline.extract.postcodes import names_postcode, postal_caption_end, postcode_in
 from worker.pipeline.extract.surroundings import Surroundings
 from worker.pipeline.extract.vat import names_vat, vat_numbers_in
 
@@ -25,6 +26,7 @@ _DIGIT: Final = re.compile(r"\d")
 # What only a caption beside or above it can make a value of.
 _BARE_PHONE: Final = re.compile(r"\W*[(0-9][0-9\s().\-/]{5,18}[0-9]\W*")
 _BARE_WEIGHT: Final = re.compile(r"\W*[0-9]{1,3}(?:[ .,'][0-9]{3})*(?:[.,][0-9]{1,3})?\s*(?:[A-Z]{1,3})?\W*")
+_BARE_POSTCODE: Final = re.compile(r"\W*[0-9A-Z]{2,6}[\s\-]?[0-9A-Z]{2,5}\W*")
 _BARE_DATE: Final = re.compile(r"\W*20[0-9]{6}\W*")
 _BARE_VAT: Final = re.compile(r"\W*[A-Z]{2,3}[\s.\-]?[0-9A-Z][0-9A-Z\s.\-]{6,14}\W*")
 
@@ -63,10 +65,25 @@ class _Looking:
 
     def at(self, line_id: int) -> Iterator[Candidate]:
         """Yield the candidates of one line."""
+        yield from self._postcodes(line_id)
         yield from self._phones(line_id)
         yield from self._dates(line_id)
         yield from self._weights(line_id)
         yield from self._vat_numbers(line_id)
+
+    def _postcodes(self, line_id: int) -> Iterator[Candidate]:
+        """Yield a postcode outside an address, which needs a caption of its own."""
+        folded = self._around.folded[line_id]
+        behind = postal_caption_end(folded)
+        alone = not behind and _BARE_POSTCODE.fullmatch(folded) is not None
+        if line_id in self._within or not (behind or (alone and self._captioned(line_id, names_postcode))):
+            return
+        found = postcode_in([folded[behind:]], self._region(line_id)) or postcode_in([folded[behind:]], None)
+        if found is not None:
+            start, stop = behind + found.start, behind + found.stop
+            yield self._candidate(
+                "postcode", found.value, line_id, start, stop, _POSTCODE_CAPTIONED, repaired=found.repaired
+            )
 
     def _phones(self, line_id: int) -> Iterator[Candidate]:
         text, folded = self._lines[line_id].text, self._around.folded[line_id]
@@ -137,13 +154,11 @@ class _Looking:
 
 
 def _written_in(addresses: Sequence[Address]) -> str | None:
-    """Return the country that the label was written in: the sender's, or the only one there is."""
-    senders = {address.country for address in addresses if address.type == FROM}
-    others = {address.country for address in addresses if address.type == OTHER}
-    for countries in (senders, others, {address.country for address in addresses}):
-        if len(countries) == 1:
-            return countries.pop()
-    return None
+    """Return the country that the label was written in: the sender's, or any where all of them write dates alike."""
+    senders = {address.country for address in addresses if address.type == FROM and address.country}
+    if len(senders) == 1:
+        return senders.pop()
+    return of_one_order(address.country for address in addresses if address.country)
 
 
 def _block(address: Address, lines: Sequence[TextLine]) -> Candidate:

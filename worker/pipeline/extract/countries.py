@@ -76,6 +76,7 @@ _SIGNS: Final = re.compile(r"[\W_]+")
 _LEAST_LOOSE: Final = 7
 _WORDS: Final = re.compile(r"[^\s,;()/]+")
 _MOST_WORDS: Final = 4
+_TWICE: Final = re.compile(r"(?:(?P<before>[A-Z]{2})\W+)?(?P<name>[A-Z][A-Z .]+?)(?:\W+(?P<behind>[A-Z]{2})\)?)?")
 
 
 def _key(folded: str) -> str:
@@ -105,10 +106,25 @@ US_STATES: Final = (
 def country_named(folded: str) -> str | None:
     """Return the code of the country if folded text names one and nothing else, one letter wrong at most."""
     key = _key(folded)
-    code = _BY_NAME.get(key)
+    code = _BY_NAME.get(key) or _named_twice(folded)
     if code is not None or not _LEAST_LOOSE - 1 <= len(key) <= _LONGEST + 1:
         return code
     return _LOOSE.get(key) or next((_LOOSE[short] for short in _shortened(key) if short in _LOOSE), None)
+
+
+def _named_twice(folded: str) -> str | None:
+    """Return the country of `UNITED STATES US` and `FR - FRANCE`."""
+    match = _TWICE.fullmatch(folded.strip())
+    if match is None:
+        return None
+    code = match["before"] or match["behind"]
+    return code if code and _BY_NAME.get(_key(match["name"])) == code else None
+
+
+def country_coded(folded: str) -> str | None:
+    """Return the country if folded text is its two letters and nothing else."""
+    code = folded.strip(" .-()")
+    return code if code in _NAMES else None
 
 
 def country_at_end(folded: str) -> tuple[str, int] | None:

@@ -125,6 +125,13 @@ def _numeric(folded: str, country: str | None) -> Iterator[FoundDate]:
             yield FoundDate(match.start(), match.end(), day, _NUMERIC_EVIDENCE)
 
 
+def of_one_order(countries: Iterable[str]) -> str | None:
+    """Return one of the countries, if all of them write day and month in the same order."""
+    known = sorted(set(countries))
+    orders = {(country in _MONTH_FIRST_COUNTRIES, country in _UNDECIDED_COUNTRIES) for country in known}
+    return known[0] if len(orders) == 1 else None
+
+
 def _order(first: int, second: int, mark: str, country: str | None) -> tuple[int, int] | None:
     """Return (day, month), or None where nobody can tell which is which."""
     if first > _MONTHS_OF_A_YEAR or first == second:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from worker.pipeline.extract.countries import US_STATES, country_named
-from worker.pipeline.extract.folding import skeleton
+from worker.pipeline.extract.folding import phrases, skeleton
 
 
 class _At(Enum):
@@ -103,6 +103,9 @@ _RIGHT: Final[dict[str, dict[int, int]]] = {
 _MOST_MISREAD: Final = 2
 _STATE: Final = "|".join(sorted({skeleton(state) for state in US_STATES.split()}))
 _STATE_ENDS: Final = re.compile(rf"(?:^|[^A-Z0-9])(?:{_STATE})[\s.,]*$")
+_AUSTRALIAN: Final = re.compile(
+    rf"(?:^|[^A-Z0-9])(?:{phrases(('NSW', 'VIC', 'QLD', 'SA', 'WA', 'TAS', 'ACT'))})[\s.,]*$"
+)
 _PREFIX: Final = (
     r"(?:(?P<country>DE|FR|IT|ES|AT|BE|CH|LU|DK|SE|NO|FI|PL|CZ|HU|PT|NL|D|F|I|E|A|B|L|S|N|P|H|FIN)\s?-\s?)?"
 )
@@ -110,7 +113,14 @@ _BY_PREFIX: Final = {
     "D": "DE", "F": "FR", "I": "IT", "E": "ES", "A": "AT", "B": "BE", "L": "LU", "S": "SE", "N": "NO", "P": "PT",
     "H": "HU", "FIN": "FI",
 }  # fmt: skip
-_POSTAL_WORD: Final = re.compile(r"(?<![A-Z])(?:ZIP|ZIP CODE|POSTCODE|POSTAL CODE|POST CODE|PLZ|CAP|CP|C\.P\.)\W*$")
+_POSTAL_NAMES: Final = phrases(
+    ("zip", "zip code", "postcode", "postal code", "post code", "plz", "postleitzahl", "code postal", "codigo postal",
+     "cap", "c.p.", "cp", "kod pocztowy", "postnummer", "postnr", "eircode", "pin code")
+)  # fmt: skip
+_POSTAL_WORD: Final = re.compile(rf"(?<![A-Z])(?:{_POSTAL_NAMES})\W*$")
+_POSTAL_CAPTION: Final = re.compile(
+    rf"\W*(?:(?:SHIP|DEST)\w*\W{{0,2}}(?:TO)?\W{{0,2}})?(?:{_POSTAL_NAMES})(?![A-Z])[\s:.#]*"
+)
 _DIGIT: Final = re.compile(r"\d")
 _TOWN: Final = re.compile(r"[A-Z]{2,}")
 
@@ -132,6 +142,7 @@ _TELLING: Final = (
     ("GB", "A9 9AA"),
     ("US", "99999-9999"),
     ("US", "99999"),
+    ("AU", "9999"),
     ("PL", "99-999"),
     ("PT", "9999-999"),
     ("JP", "999-9999"),
@@ -149,6 +160,17 @@ class FoundPostcode:
     value: str
     country: str | None
     repaired: bool
+
+
+def names_postcode(caption: str) -> bool:
+    """Say whether folded text names a postcode."""
+    return _POSTAL_CAPTION.fullmatch(skeleton(caption)) is not None
+
+
+def postal_caption_end(folded: str) -> int:
+    """Return where the caption of a postcode ends that folded text begins with, 0 if it begins otherwise."""
+    match = _POSTAL_CAPTION.match(skeleton(folded))
+    return match.end() if match else 0
 
 
 def postcode_in(lines: Sequence[str], country: str | None) -> FoundPostcode | None:
@@ -207,25 +229,26 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def _fitting(folded: str, template: str, country: str, *, sure: bool) -> Iterator[tuple[int, int, str, int]]:
-    at = _KINDS[country].at
     for match in _pattern(template).finditer(folded):
         before, behind = folded[: match.start()], folded[match.end() :]
-        if _stands(at, before, behind, sure=sure) and (sure or "-" not in template or "-" in match[0]):
+        if _stands(country, before, behind, sure=sure) and (sure or "-" not in template or "-" in match[0]):
             value, changed = _spelt(match[0], template)
             yield match.start(), match.end(), value, changed
 
 
-def _stands(at: _At, before: str, behind: str, *, sure: bool) -> bool:
+def _stands(country: str, before: str, behind: str, *, sure: bool) -> bool:
+    at = _KINDS[country].at
     if at is _At.START:
         return _starts(before, behind, sure=sure)
-    return _ends(before, behind, sure=sure) if at is _At.END else sure or not behind.strip(" ,.-")
+    return _ends(before, behind, country, sure=sure) if at is _At.END else sure or not behind.strip(" ,.-")
 
 
-def _ends(before: str, behind: str, *, sure: bool) -> bool:
+def _ends(before: str, behind: str, country: str, *, sure: bool) -> bool:
     """Say whether nothing but the country follows, and a town goes before: its state where the country is not known."""
     if any(map(str.isdigit, behind)) or (_TOWN.search(behind) and country_named(behind) is None):
         return False
-    if _STATE_ENDS.search(skeleton(before)) or _POSTAL_WORD.search(before):
+    states = _AUSTRALIAN if country == "AU" else _STATE_ENDS
+    if states.search(skeleton(before)) or _POSTAL_WORD.search(skeleton(before)):
         return True
     return sure and (not before.strip() or _TOWN.search(before) is not None)
 
@@ -235,7 +258,7 @@ def _starts(before: str, behind: str, *, sure: bool) -> bool:
     last = before.rsplit(",", 1)[-1].strip(" -.")
     if len(last) > 3 or any(map(str.isdigit, last)):  # noqa: PLR2004 - FIN
         behind_town = sure and not behind.strip(" ,.") and before[-1:] == " "
-        return behind_town or _POSTAL_WORD.search(before) is not None
+        return behind_town or _POSTAL_WORD.search(skeleton(before)) is not None
     return sure or _TOWN.match(behind.lstrip(" ,.")) is not None
 
 
