@@ -6,7 +6,8 @@ and the work grows with the number of lines and not with its square.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,10 @@ from worker.domain.image import TextLine
 
 # In heights of the taller of two lines.
 _SAME_EDGE: Final = 0.7
-_CLOSE: Final = 1.0  # between the foot of one line and the head of the next
+_CLOSE: Final = 1.5  # between the foot of one line and the head of the next
+_EVEN: Final = 1.6  # times the smaller gap beside it: a wider one ends a block
+_EVEN_SLACK: Final = 0.45
+_CENTRE_REACH: Final = 8.0
 _TOUCH: Final = -0.55  # boxes of neighbouring lines may run into each other
 _LEAST_HEIGHT_RATIO: Final = 0.5
 _PIECE_GAP: Final = 1.1  # between pieces of one row
@@ -104,6 +108,23 @@ class Blocks:
                     best, found = weight, other
         return found
 
+    def centred_below(self, line: int) -> int | None:
+        """Return the nearest line below whose middle stands below the middle of this one."""
+        box = self.boxes[line]
+        middle = box.length / 2
+        x = box.x + middle * box.along[0] - box.height * box.along[1]
+        y = box.y + middle * box.along[1] + box.height * box.along[0]
+        best, found = _CLOSE, None
+        for other in self.near(line, x, y, _CENTRE_REACH * box.height):
+            box_of_other = self.boxes[other]
+            tall = max(box.height, box_of_other.height)
+            aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
+            gap = (depth - box.height) / tall
+            off = abs(aside + box_of_other.length / 2 - middle)
+            if _TOUCH <= gap <= best and off <= _SAME_EDGE * tall and depth > tall / 4:
+                best, found = gap, other
+        return found
+
     def beside(self, line: int, reach: float = _PIECE_GAP) -> int | None:
         """Return the nearest line that goes on in the same row within `reach` heights."""
         box = self.boxes[line]
@@ -118,6 +139,12 @@ class Blocks:
             if _PIECE_TOUCH * tall <= gap <= reach * tall and abs(shift) <= _SAME_ROW * tall and gap < best:
                 best, found = gap, other
         return found
+
+    def gap(self, upper: int, lower: int) -> float:
+        """Return how far the head of one line lies below the foot of another, in heights of the taller."""
+        box, box_of_lower = self.boxes[upper], self.boxes[lower]
+        depth = box.offset_of(box_of_lower.x, box_of_lower.y)[1]
+        return (depth - box.height) / max(box.height, box_of_lower.height)
 
     def alike(self, one: int, other: int) -> bool:
         """Say whether two lines are about as high as each other."""
@@ -146,15 +173,11 @@ class Rows:
             if piece is not None and piece not in taken and blocks.alike(line, piece):
                 pieces[line] = piece
                 taken.add(piece)
-        above: dict[int, tuple[float, int]] = {}
-        for line in range(len(blocks.boxes)):
-            lower = None if line in taken else blocks.below(line)
-            if lower is None or lower in taken or not blocks.alike(line, lower):
-                continue
-            gap = blocks.boxes[line].offset_of(blocks.boxes[lower].x, blocks.boxes[lower].y)[1]
-            if lower not in above or gap < above[lower][0]:
-                above[lower] = gap, line
-        return cls(pieces, {line: lower for lower, (_, line) in above.items()})
+        links = dict(_links(blocks, taken, blocks.below))
+        # What stands alone on the left may stand in the middle.
+        linked = taken | set(links) | set(links.values())
+        links |= dict(_links(blocks, linked, blocks.centred_below))
+        return cls(pieces, _even(links, blocks))
 
     def row(self, first: int) -> list[int]:
         """Return a line and the pieces that go on from it."""
@@ -169,3 +192,27 @@ class Rows:
         while len(column) < most and column[-1] in self.next_row and self.next_row[column[-1]] not in column:
             column.append(self.next_row[column[-1]])
         return column
+
+
+def _links(blocks: Blocks, taken: AbstractSet[int], below: Callable[[int], int | None]) -> Iterator[tuple[int, int]]:
+    """Yield which line stands below which, each below one at most: the nearest."""
+    above: dict[int, tuple[float, int]] = {}
+    for line in range(len(blocks.boxes)):
+        lower = None if line in taken else below(line)
+        if lower is None or lower in taken or not blocks.alike(line, lower):
+            continue
+        gap = blocks.gap(line, lower)
+        if lower not in above or gap < above[lower][0]:
+            above[lower] = gap, line
+    return ((line, lower) for lower, (_, line) in above.items())
+
+
+def _even(links: Mapping[int, int], blocks: Blocks) -> dict[int, int]:
+    """Return the links without those that are much wider than the one before or behind them."""
+    gaps = {line: max(blocks.gap(line, lower), 0.0) for line, lower in links.items()}
+    before = {lower: gaps[line] for line, lower in links.items()}
+    return {
+        line: lower
+        for line, lower in links.items()
+        if gaps[line] <= _EVEN_SLACK + _EVEN * min(before.get(line, gaps[line]), gaps.get(lower, gaps[line]))
+    }
