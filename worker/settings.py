@@ -193,13 +193,13 @@ class PipelineSettings(_Section):
         default=None, gt=0, le=2, description="Scale at which tiled pictures are searched; chosen by each if unset."
     )
     detection_text_height: float = Field(
-        default=16.0,
+        default=15.0,
         ge=8,
         le=64,
         description="Height in pixels to which a tiled picture's small print is brought for the search.",
     )
     tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
-    tile_overlap: int = Field(default=160, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")
+    tile_overlap: int = Field(default=128, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")
     min_line_confidence: float = Field(default=0.5, ge=0, le=1, description="Lines read with less are dropped.")
     barcode_formats: tuple[Symbology, ...] = Field(
         default=tuple(Symbology), description="Symbols that are read, as JSON: [] reads none."

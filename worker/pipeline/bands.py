@@ -17,6 +17,8 @@ from worker.pipeline.options import PipelineOptions
 from worker.pipeline.survey import CELL_PIXELS, Survey
 from worker.pipeline.tile import Span, fitted_side, largest_side, spans
 
+# Sides of tiles are multiples of this where the detector takes any: each new shape costs the server time and memory.
+_STEP_PIXELS: Final = 128
 # Blank paper around the detail that a tile shows in addition, so that the detector sees where a line ends.
 _MARGIN_PIXELS: Final = 48
 
@@ -76,9 +78,10 @@ class _Planner:
     def __init__(self, detail: NDArray[np.bool_], cell: float, shapes: TileShapes, options: PipelineOptions) -> None:
         self._detail = detail
         self._cell = cell
-        self._shapes = shapes
+        step = math.lcm(shapes.multiple_of, _STEP_PIXELS) if not shapes.fixed else shapes.multiple_of
+        self._shapes = shapes.model_copy(update={"multiple_of": step})
         self._options = options
-        self._side = min(largest_side(shapes), options.tile_side)
+        self._side = min(largest_side(self._shapes), options.tile_side)
 
     def bands(self, width: int, height: int) -> Iterator[Band]:
         for start, stop in self._runs(np.asarray(self._detail.any(axis=1)), height):
@@ -103,6 +106,8 @@ class _Planner:
         if not runs:
             return rows
         start, stop = max(rows.start, runs[0][0]), min(rows.stop, runs[-1][1])
+        stop = min(rows.stop, start + self._whole_steps(stop - start))
+        start = max(rows.start, stop - self._whole_steps(stop - start))
         return replace(
             rows,
             start=start,
@@ -133,6 +138,10 @@ class _Planner:
             length, fitted_side(length, self._side, self._shapes, self._options), self._options.tile_overlap
         ):
             yield Span(span.start + start, span.stop + start, span.kept_start + start, span.kept_stop + start)
+
+    def _whole_steps(self, length: int) -> int:
+        step = self._shapes.multiple_of
+        return -(-length // step) * step
 
     def _cells(self, start: int, stop: int) -> slice:
         return slice(self._first_cell(start), math.ceil(stop / self._cell))

@@ -1,6 +1,8 @@
 """The requests of one page, under one deadline."""
 
 import asyncio
+import contextlib
+import copy
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -18,9 +20,23 @@ class PageRequests:
         self._clock = clock
         self._deadline_seconds = clock.monotonic() + timeout_seconds
         self._request_id = request_id
+        self._places: asyncio.Semaphore | None = None
+
+    def at_most(self, count: int) -> "PageRequests":
+        """Return the same, with at most `count` of its own requests under way at once.
+
+        A large page has hundreds: sent all at once they would outwait the server's queue, and fill memory meanwhile.
+        """
+        limited = copy.copy(self)
+        limited._places = asyncio.Semaphore(count)  # noqa: SLF001 - a copy of this
+        return limited
 
     async def infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Mapping[str, Tensor]:
         """Run one request. Raises JobError of the backend, or INFERENCE_FAILED if no time is left."""
+        async with self._places or contextlib.nullcontext():
+            return await self._infer(model, inputs, outputs)
+
+    async def _infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Mapping[str, Tensor]:
         left_seconds = self._deadline_seconds - self._clock.monotonic()
         if left_seconds <= 0:
             raise JobError(ErrorCode.INFERENCE_FAILED, f"The attempt's time was over before {model} was asked.")

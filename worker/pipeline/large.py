@@ -34,6 +34,8 @@ from worker.pipeline.survey import Survey, Surveyor
 from worker.pipeline.tile import padded, scaled, tile_page
 
 _BANDS_IN_READING: Final = 2
+_DETECTIONS_AT_ONCE: Final = 8
+_READINGS_AT_ONCE: Final = 16
 _CODE_ROWS: Final = 512  # a symbol of so many rows of the page is seen whole in one window
 _CROP_MARGIN: Final = 64  # rows of the map above an open region that its crop may reach into
 
@@ -56,7 +58,8 @@ class LargePage:
     ) -> None:
         self._rows = rows
         self._models = models
-        self._requests = requests
+        self._detections = requests.at_most(_DETECTIONS_AT_ONCE)
+        self._readings = requests.at_most(_READINGS_AT_ONCE)
         self._options = options
         self._stages = stages
         self._lines: list[TextLine] = []
@@ -100,7 +103,7 @@ class LargePage:
         """Return the regions of text on a small piece, in its pixels."""
         options = replace(self._options, detection_long_side=max(pixels.shape[:2]))
         tiled = await self._stages.on_cpu(tile_page, PageImage(pixels), self._models.tile_shapes, options)
-        maps = await detect(tiled.tiles, self._models, self._requests)
+        maps = await detect(tiled.tiles, self._models, self._detections)
         return await self._stages.on_cpu(lambda: find_regions(stitch(tiled, maps), self._models.thresholds))
 
     async def _read_bands(self, plan: ScanPlan, group: asyncio.TaskGroup) -> None:
@@ -122,11 +125,11 @@ class LargePage:
 
     async def _detect(self, tiles: Sequence[Tile]) -> list[Pixels]:
         with self._stages.timed(Stage.DETECT):
-            return await detect(tiles, self._models, self._requests)
+            return await detect(tiles, self._models, self._detections)
 
     async def _read_crops(self, crops: Sequence[LineCrop]) -> None:
         with self._stages.timed(Stage.READ):
-            lines = await LineReader(self._models, self._requests, self._options).read(crops)
+            lines = await LineReader(self._models, self._readings, self._options).read(crops)
         self._lines += place_lines(lines, self._rows.width, self._rows.height, self._options)
 
 

@@ -19,9 +19,11 @@ CELL_PIXELS: Final = 32
 _WINDOW_PIXELS: Final = STRIP_ROWS
 _MOST_WINDOWS: Final = 6
 _LARGEST_REDUCTION: Final = 64
-# Mean difference of neighbouring levels, down and across, in a cell at half resolution. Blank paper out of a JPEG has
-# less than 0.5; one thin grey letter in a cell has more than 2.
-_DETAIL_FROM: Final = 1.5
+# A step between neighbouring levels at half resolution counts from here on, over what the paper's grain makes; print
+# that hardly shows has steps of 10 to 20. A dot of a character makes three of them.
+_LEAST_STEP: Final = 8
+_GRAIN_STEPS: Final = 4
+_STEPS_FROM: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,11 @@ def _detail(strip: Pixels) -> NDArray[np.bool_]:
     half = cv2.cvtColor(_shrunk(strip, 2), cv2.COLOR_BGR2GRAY)
     steps = np.zeros(half.shape, dtype=np.uint8)
     steps[:, 1:] = cv2.absdiff(half[:, 1:], half[:, :-1])
-    steps[1:] = cv2.add(steps[1:], cv2.absdiff(half[1:], half[:-1]))
+    steps[1:] = cv2.max(steps[1:], cv2.absdiff(half[1:], half[:-1]))
+    # Most of any page is paper, so the middle step is the paper's grain.
+    levels = np.cumsum(cv2.calcHist([steps], [0], None, [256], [0, 256]))
+    grain = int(np.searchsorted(levels, levels[-1] / 2))
+    marked = (steps > _LEAST_STEP + _GRAIN_STEPS * grain).astype(np.float32)
     cells = (-(-strip.shape[1] // CELL_PIXELS), -(-strip.shape[0] // CELL_PIXELS))
-    # As floats: a mean of a byte image is rounded to whole levels.
-    mean = cv2.resize(steps.astype(np.float32), cells, interpolation=cv2.INTER_AREA)
-    return np.asarray(mean > _DETAIL_FROM, dtype=np.bool_).reshape(cells[::-1])
+    share = cv2.resize(marked, cells, interpolation=cv2.INTER_AREA).reshape(cells[::-1])
+    return np.asarray(share * (CELL_PIXELS // 2) ** 2 > _STEPS_FROM - 0.5, dtype=np.bool_)
