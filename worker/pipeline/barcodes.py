@@ -18,6 +18,7 @@ from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
 from worker.pipeline.bars import BarArea, clearer, evenly_lit, find_bars, straighten, whole_bars
 from worker.pipeline.gs1 import parse_elements
+from worker.pipeline.maxicode import Bullseye, cut_out, find_bullseyes
 from worker.pipeline.options import BarcodeOptions
 
 _GREY_DIMENSIONS: Final = 2
@@ -44,9 +45,19 @@ _MATRICES: Final = frozenset(
 _IN_BARS: Final = _LINEAR | {Symbology.PDF417}
 # MaxiCode decodes from a clean cut only. ITF has no start pattern: a scan that leaves the bars reads a shorter number.
 _NOT_ON_PAGES: Final = frozenset({Symbology.MAXICODE, Symbology.ITF})
-_NOISE_ROWS: Final = 16
+# Finder patterns that nothing else on a page has shown: what has them is such a symbol, decoded or not.
+_SURE_NAMES: Final = frozenset({"QRCode", "Aztec", "PDF417"})
+_NOISE_ROWS: Final = 64
 _NOISY: Final = 2
 _LAST_PIXEL: Final = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A symbol's place, and what it says if it decodes."""
+
+    polygon: Points
+    barcode: Barcode | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +68,35 @@ class Codes:
     areas: tuple[Points, ...] = ()
 
 
+def read_barcodes(pixels: Pixels, options: BarcodeOptions) -> list[Barcode]:
+    """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], from top to bottom and left to right.
+
+    Polygons are in pixels of this picture.
+    """
+    return list(find_codes(pixels, options).barcodes)
+
+
 def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
-    """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], and where there is no text because of them."""
-    barcodes = tuple(read_barcodes(pixels, options))
-    return Codes(barcodes, tuple(code.polygon for code in barcodes))
+    """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], and where there is no text because of them.
+
+    Bars that the page as it stands does not give away are looked at again, straightened and cleared; MaxiCode is cut
+    out. Symbols of which zxing-cpp is sure without being able to decode them are areas without text, too.
+    """
+    formats = frozenset(options.formats)
+    if not formats or not pixels.size:
+        return Codes()
+    grey = pixels if pixels.ndim == _GREY_DIMENSIONS else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8)
+    seen = [_seen(symbol, to_page) for symbol, to_page in _on_the_page(grey, formats)]
+    if Symbology.MAXICODE in formats:
+        seen += [_maxicode(grey, eye) for eye in find_bullseyes(grey)]
+    found = [mark.barcode for mark in seen if mark.barcode is not None]
+    if formats & _IN_BARS:
+        found = [_reaching(grey, code) if code.format in _LINEAR_NAMES else code for code in found]
+        missed = [area for area in find_bars(grey) if not _is_covered(area.quad, found)]
+        found += [code for area in missed for code in _in_bars(grey, area, formats & _IN_BARS)]
+    barcodes = tuple(merge_barcodes(found))
+    undecoded = tuple(mark.polygon for mark in seen if mark.barcode is None)
+    return Codes(barcodes, tuple(code.polygon for code in barcodes) + undecoded)
 
 
 def without_codes(regions: Sequence[TextRegion], areas: Sequence[Points]) -> list[TextRegion]:
@@ -77,28 +113,6 @@ def _share_inside(region: TextRegion, area: Points) -> float:
         return 0.0
     shared, _ = cv2.intersectConvexConvex(_hull(marked), _hull(area))
     return float(shared) / max(_area(marked), _TINY)
-
-
-def read_barcodes(pixels: Pixels, options: BarcodeOptions) -> list[Barcode]:
-    """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], from top to bottom and left to right.
-
-    Polygons are in pixels of this picture. Bars that the page as it stands does not give away are looked at again,
-    straightened and cleared.
-    """
-    formats = frozenset(options.formats)
-    if not formats or not pixels.size:
-        return []
-    grey = _grey(pixels)
-    found = [_barcode(symbol, to_page) for symbol, to_page in _on_the_page(grey, formats)]
-    if formats & _IN_BARS:
-        found = [_reaching(grey, code) if code.format in _LINEAR_NAMES else code for code in found]
-        missed = [area for area in find_bars(grey) if not _is_covered(area.quad, found)]
-        found += [code for area in missed for code in _in_bars(grey, area, formats & _IN_BARS)]
-    return merge_barcodes(found)
-
-
-def _grey(pixels: Pixels) -> Pixels:
-    return pixels if pixels.ndim == _GREY_DIMENSIONS else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8)
 
 
 def _on_the_page(grey: Pixels, formats: frozenset[Symbology]) -> Iterator[tuple[zxingcpp.Barcode, Transform]]:
@@ -130,14 +144,14 @@ def _decoded(grey: MatLike, formats: Collection[Symbology], *, try_rotate: bool 
         return []
     wanted = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name.value] for name in formats])
     found = zxingcpp.read_barcodes(grey, formats=wanted, try_rotate=try_rotate, try_downscale=False, try_invert=False)
-    return [symbol for symbol in found if symbol.valid]
+    return [symbol for symbol in found if symbol.valid or symbol.format.name in _SURE_NAMES]
 
 
 def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
     straight, to_picture = straighten(grey, area)
     stacked = _decoded(evenly_lit(straight), formats & {Symbology.PDF417})
-    if stacked:
-        return [_barcode(symbol, to_picture) for symbol in stacked]
+    if any(symbol.valid for symbol in stacked):
+        return [_barcode(symbol, to_picture) for symbol in stacked if symbol.valid]
     for cleared, row_pixels in clearer(straight):
         to_straight = Transform.scale_then_shift(1.0, row_pixels, 0.0, 0.0)
         found = [_barcode(symbol, to_straight.then(to_picture)) for symbol in _decoded(cleared, formats & _LINEAR)]
@@ -196,6 +210,18 @@ def _in_order(codes: Sequence[Barcode]) -> list[Barcode]:
         else:
             rows.append([code])
     return [code for row in rows for code in sorted(row, key=lambda code: float(code.polygon[:, 0].min()))]
+
+
+def _maxicode(grey: Pixels, eye: Bullseye) -> _Mark:
+    for cut, place in cut_out(grey, eye):
+        for symbol in _decoded(cut, {Symbology.MAXICODE}):
+            return _seen(symbol, place)
+    return _Mark(eye.surroundings, None)
+
+
+def _seen(symbol: zxingcpp.Barcode, to_page: Transform) -> _Mark:
+    barcode = _barcode(symbol, to_page)
+    return _Mark(barcode.polygon, barcode if symbol.valid else None)
 
 
 def _barcode(symbol: zxingcpp.Barcode, to_page: Transform) -> Barcode:
