@@ -3,6 +3,7 @@
 Without `--url` the labels' own lines and barcodes are taken as read, which tells the extraction's own mistakes; with
 the address of a Triton the pictures are read.
 """
+# ruff: noqa: T201 - it prints
 
 import argparse
 import asyncio
@@ -82,6 +83,7 @@ def _show(index: int, label: SyntheticLabel, missed: list[tuple[str, str]], fals
     if missed or false:
         print(index, label.layout, "missed", missed, "false", [(field.type, field.value) for field in false])
         print("   ", " | ".join(line.text for line in page.lines))
+        print("   ", [(code.format, code.text) for code in page.barcodes])
 
 
 async def main() -> None:

@@ -58,7 +58,10 @@ def _agreeing(field: Field, symbols: Symbols) -> Field:
     if not codes:
         return field
     confidence = 1.0 - (1.0 - field.confidence) * _AGREED_DOUBT
-    return replace(field, source=Source.BOTH, barcode_ids=codes, confidence=confidence)
+    # A symbol that tells the kind settles which of two readings that both pass was printed.
+    told = [held.check for held in symbols.held if _is_same(field, held)]
+    check = told[0] if told and field.check is Check.NONE else field.check
+    return replace(field, source=Source.BOTH, barcode_ids=codes, confidence=confidence, check=check)
 
 
 def _partner(field: Field, open_held: Sequence[Held]) -> Held | None:

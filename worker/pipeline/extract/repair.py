@@ -16,8 +16,9 @@ from worker.pipeline.extract.pieces import Run
 
 _MOST_CHANGES: Final = 2
 _LOOKALIKE_ODDS: Final = 0.5  # of a character of the wrong class for what looks like it, if the recogniser said nothing
-_FREE_ODDS: Final = 0.02  # an alternative of the same class has to be at least so probable against what was read
-_RIVAL_ODDS: Final = 0.12  # a second reading that passes, and is as probable as this, casts doubt on the first
+_ENOUGH_ODDS: Final = 0.1  # against what was read, or against the likeliest reading where that has not the shape
+_POSSIBLE_ODDS: Final = 0.002  # a reading as probable as this counts as one that may pass as well
+_RIVAL_ODDS: Final = 0.03  # so probable, it casts doubt even on what passes as it was read
 _MOST_PLACES: Final = 12  # more doubtful characters are no reading
 
 
@@ -56,8 +57,8 @@ def repaired(marks: Sequence[Mark], form: Form) -> str | None:
     """
     if form.check is None:
         return None
-    passing = [reading for reading in _readings(marks, form, _FREE_ODDS) if form.passes(reading.number)]
-    return passing[0].number if len(passing) == 1 else None
+    passing = [reading for reading in _readings(marks, form, _POSSIBLE_ODDS) if form.passes(reading.number)]
+    return passing[0].number if len(passing) == 1 and passing[0].odds >= _ENOUGH_ODDS else None
 
 
 def is_rivalled(marks: Sequence[Mark], form: Form) -> bool:

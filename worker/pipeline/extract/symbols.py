@@ -17,6 +17,7 @@ from worker.pipeline.extract.kinds import FORMS_BY_LENGTH, GTIN_DIGITS
 
 _ELEMENT_TYPES: Final = {"00": "sscc", "01": "gtin", "02": "gtin"}
 _TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "ITF14"})
+_ITF: Final = "ITF"
 _WORD: Final = re.compile(r"[0-9A-Z]+")
 _WAYBILL_DIGITS: Final = 11
 _PIECE_DIGITS: Final = 5  # behind an air waybill's in IATA's bar coded label
@@ -79,13 +80,22 @@ def _held(number: int, code: Barcode) -> Iterator[Held]:
                 yield Held(kind, element.value, _checked(element.value), number)
         yield from _of_shape(number, "".join(f"{element.identifier}{element.value}" for element in code.elements))
         return
-    if code.format in _TRADE_SYMBOLS and code.text.isascii() and code.text.isdigit():
-        yield Held("gtin", code.text, _checked(code.text), number)
+    if _holds_trade_item(code):
+        yield Held("gtin", code.text, Check.PASSED, number)
         return
     for word in _words(code):
         yield from _of_shape(number, word)
     for service, prefix, parcel, shipper in _UPS_MESSAGE.findall(code.text.upper()):
         yield from _of_shape(number, f"{prefix}{shipper}{service}{parcel}")
+
+
+def _holds_trade_item(code: Barcode) -> bool:
+    """Whether the symbology is one for goods. ITF carries Deutsche Post's codes too, of other weights."""
+    if not (code.text.isascii() and code.text.isdigit() and checks.gs1(code.text)):
+        return False
+    return code.format in _TRADE_SYMBOLS or (
+        code.format == _ITF and len(code.text) == GTIN_DIGITS and not checks.identcode(code.text)
+    )
 
 
 def _of_shape(number: int, word: str) -> Iterator[Held]:
