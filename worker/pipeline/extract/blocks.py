@@ -80,14 +80,20 @@ class Blocks:
         for line, box in enumerate(self.boxes):
             self._grid[self._quarters[line], int(box.x // self._cell), int(box.y // self._cell)].append(line)
 
-    def near(self, line: int, x: float, y: float, reach: float) -> Iterator[int]:
-        """Yield the other lines of the same direction whose top left is within `reach` pixels of a point, roughly."""
-        quarter, cell = self._quarters[line], self._cell
-        for column in range(int((x - reach) // cell), int((x + reach) // cell) + 1):
-            for row in range(int((y - reach) // cell), int((y + reach) // cell) + 1):
-                for other in self._grid.get((quarter, column, row), ()):
-                    if other != line:
-                        yield other
+    def near(self, line: int, x: float, y: float, aside: float, down: float) -> list[int]:
+        """Return the lines of the same direction whose top left is near a point, the line itself maybe among them.
+
+        `aside` and `down` are how far along and across the line they may lie, in heights, roughly.
+        """
+        box, cell, quarter, grid = self.boxes[line], self._cell, self._quarters[line], self._grid
+        across, upright = abs(box.along[0]) * box.height, abs(box.along[1]) * box.height
+        reach_x, reach_y = aside * across + down * upright, aside * upright + down * across
+        rows = range(int((y - reach_y) // cell), int((y + reach_y) // cell) + 1)
+        found: list[int] = []
+        for column in range(int((x - reach_x) // cell), int((x + reach_x) // cell) + 1):
+            for row in rows:
+                found += grid.get((quarter, column, row), ())
+        return found
 
     def below(
         self, line: int, *, left: float = -_SAME_EDGE, right: float = _SAME_EDGE, far: float = _CLOSE
@@ -95,9 +101,10 @@ class Blocks:
         """Return the nearest line below whose left edge lies between `left` and `right` of this one's, in heights."""
         box = self.boxes[line]
         foot_x, foot_y = box.x - box.height * box.along[1], box.y + box.height * box.along[0]
-        reach = 2.0 * max(far, right, -left) * box.height
         best, found = math.inf, None
-        for other in self.near(line, foot_x, foot_y, reach):
+        for other in self.near(line, foot_x, foot_y, 1.5 * max(right, -left), 1.5 * far):
+            if other == line:
+                continue
             box_of_other = self.boxes[other]
             tall = max(box.height, box_of_other.height)
             aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
@@ -115,7 +122,9 @@ class Blocks:
         x = box.x + middle * box.along[0] - box.height * box.along[1]
         y = box.y + middle * box.along[1] + box.height * box.along[0]
         best, found = _CLOSE, None
-        for other in self.near(line, x, y, _CENTRE_REACH * box.height):
+        for other in self.near(line, x, y, _CENTRE_REACH, _CLOSE):
+            if other == line:
+                continue
             box_of_other = self.boxes[other]
             tall = max(box.height, box_of_other.height)
             aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
@@ -130,7 +139,9 @@ class Blocks:
         box = self.boxes[line]
         end_x, end_y = box.x + box.length * box.along[0], box.y + box.length * box.along[1]
         best, found = math.inf, None
-        for other in self.near(line, end_x, end_y, 2.0 * max(reach, 1.0) * box.height):
+        for other in self.near(line, end_x, end_y, 1.5 * max(reach, 1.0), 1.5):
+            if other == line:
+                continue
             box_of_other = self.boxes[other]
             tall = max(box.height, box_of_other.height)
             aside, depth = box.offset_of(box_of_other.x, box_of_other.y)

@@ -61,6 +61,7 @@ class _Looking:
         self._addresses = [address for address in addresses if address.country]
         self._within = {line: address for address in self._addresses for line in address.line_ids}
         self._default = default
+        self._asked: dict[int, tuple[str, ...]] = {}
         self._written_in = _written_in(self._addresses) or default
 
     def at(self, line_id: int) -> Iterator[Candidate]:
@@ -90,7 +91,7 @@ class _Looking:
         if len(_DIGIT.findall(folded)) < 7:  # noqa: PLR2004 - no telephone number is shorter
             return
         captioned = _BARE_PHONE.fullmatch(folded) is not None and self._captioned(line_id, names_phone)
-        region = self._region(line_id)
+        region = None if "+" in folded else self._region(line_id)
         for phone in phones_in(text, region, captioned=captioned, in_address=line_id in self._within):
             yield self._candidate(
                 "phone", phone.value, line_id, phone.start, phone.stop, phone.evidence, phone.check, phone.repaired
@@ -118,9 +119,11 @@ class _Looking:
         for vat in vat_numbers_in(text, captioned=captioned):
             yield self._candidate("vat", vat.value, line_id, vat.start, vat.stop, vat.evidence, vat.check)
 
-    def _captions(self, line_id: int) -> Iterator[str]:
-        span = Span(line_id, 0, len(self._around.folded[line_id]))
-        return (caption.text for caption in self._around.captions(span))
+    def _captions(self, line_id: int) -> tuple[str, ...]:
+        if line_id not in self._asked:
+            span = Span(line_id, 0, len(self._around.folded[line_id]))
+            self._asked[line_id] = tuple(caption.text for caption in self._around.captions(span))
+        return self._asked[line_id]
 
     def _captioned(self, line_id: int, names: Callable[[str], bool]) -> bool:
         return any(map(names, self._captions(line_id)))
