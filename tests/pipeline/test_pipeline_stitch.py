@@ -13,7 +13,7 @@ from worker.domain.geometry import Transform
 from worker.domain.image import PageImage, Pixels, ProbabilityMap
 from worker.domain.manifest import DetectionThresholds, TileShapes
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.stitch import find_regions, orient_quads, stitch
+from worker.pipeline.stitch import find_regions, stitch
 from worker.pipeline.tile import tile_page
 
 THRESHOLDS = DetectionThresholds()
@@ -105,47 +105,6 @@ def test_regions_are_given_in_page_pixels() -> None:
     page_map = ProbabilityMap(values, Transform.scale_then_shift(2.0, 3.0, 0.0, 0.0))
     (region,) = find_regions(page_map, DetectionThresholds(unclip_ratio=0))
     np.testing.assert_allclose(region.quad, [[100, 60], [300, 60], [300, 120], [100, 120]], atol=0.01)
-
-
-@given(
-    degrees=st.floats(-44, 44),
-    width=st.floats(2, 100),
-    height=st.floats(2, 100),
-    first=st.integers(0, 3),
-    reverse=st.booleans(),
-)
-def test_a_quad_begins_where_its_line_does(
-    *, degrees: float, width: float, height: float, first: int, reverse: bool
-) -> None:
-    radians = math.radians(degrees)
-    along = np.array([math.cos(radians), math.sin(radians)])
-    down = np.array([-along[1], along[0]])
-    start = np.array([200.0, 200.0])
-    expected = np.array([start, start + along * width, start + along * width + down * height, start + down * height])
-    if height >= 1.5 * width:
-        expected = np.roll(expected, -1, axis=0)
-    shuffled = np.roll(expected, first, axis=0)
-    (quad,) = orient_quads([shuffled[::-1] if reverse else shuffled])
-    np.testing.assert_allclose(quad, expected, atol=1e-6)
-
-
-def rectangle(width: float, height: float) -> NDArray[np.float64]:
-    return np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-
-
-@pytest.mark.parametrize(
-    ("shapes", "running_down"),
-    [
-        ([(100, 20), (20, 20), (20, 25), (20, 40)], [False, False, False, True]),
-        ([(20, 100), (20, 20), (25, 20), (40, 20)], [True, True, True, False]),
-        ([(100, 20), (20, 90), (20, 20)], [False, True, False]),
-        ([(20, 20)], [False]),
-        ([], []),
-    ],
-)
-def test_squarish_rectangles_run_as_the_page_does(shapes: list[tuple[float, float]], running_down: list[bool]) -> None:
-    quads = orient_quads([rectangle(*shape) for shape in shapes])
-    assert [bool(quad[1, 1] > quad[0, 1]) for quad in quads] == running_down
 
 
 @settings(max_examples=60, deadline=None)

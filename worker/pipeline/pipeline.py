@@ -11,6 +11,7 @@ from worker.domain.errors import Stage
 from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels, TextLine, TextRegion
 from worker.domain.quality import Quality
 from worker.pipeline.assemble import place_lines, reading_order
+from worker.pipeline.axes import run_sideways
 from worker.pipeline.barcodes import Codes, find_codes, without_codes
 from worker.pipeline.crop import crop_lines
 from worker.pipeline.detect import detect, takes_turned
@@ -25,7 +26,7 @@ from worker.pipeline.quality import PixelMeasures, QualityGate, QualityOptions
 from worker.pipeline.read import LineReader
 from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
 from worker.pipeline.stages import Stages
-from worker.pipeline.stitch import find_regions, run_sideways, stitch
+from worker.pipeline.stitch import find_regions, stitch
 from worker.pipeline.tile import TiledPage, tile_page
 from worker.pipeline.turn import Turn
 from worker.ports import Clock, InferenceBackend

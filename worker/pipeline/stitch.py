@@ -16,12 +16,10 @@ from cv2.typing import MatLike
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels, ProbabilityMap, TextRegion
 from worker.domain.manifest import DetectionThresholds
+from worker.pipeline.axes import orient_quads
 from worker.pipeline.tile import TiledPage
 
 _GROWN_MARGIN_PIXELS: Final = 2
-_LONGISH_RATIO: Final = 1.5
-_NEARLY_ALL: Final = 0.8
-_TINY: Final = 1e-9
 _DILATION: Final = np.ones((2, 2), dtype=np.uint8)
 
 
@@ -59,37 +57,6 @@ def regions_of(
     quads = orient_quads([page_map.to_page.apply(corners) for corners, _, _ in kept])
     scale = math.sqrt(abs(np.linalg.det(page_map.to_page.matrix[:, :2])))
     return [TextRegion(quad, score, distance * scale) for quad, (_, score, distance) in zip(quads, kept, strict=True)]
-
-
-def run_sideways(regions: Sequence[TextRegion]) -> bool:
-    """Say whether nearly all lines of a page, by length, run down it."""
-    edges = np.array([region.quad[1] - region.quad[0] for region in regions], dtype=np.float64).reshape(-1, 2)
-    lengths = np.linalg.norm(edges, axis=1)
-    down = np.abs(edges[:, 1]) > np.abs(edges[:, 0])
-    return bool(lengths[down].sum() > _NEARLY_ALL * lengths.sum())
-
-
-def orient_quads(rectangles: Sequence[Points]) -> list[Points]:
-    """Order the corners of a page's rectangles clockwise so that each first edge runs along the line of text.
-
-    Lines run to the right or down, as most of the page's clearly longish rectangles do, by length; a rectangle that is
-    at least 1.5 times as long the other way runs that way. Each of `rectangles` is float64 [4, 2], in order around it.
-    """
-    quads = [_level(corners) for corners in rectangles]
-    widths = np.array([math.dist(quad[0], quad[1]) for quad in quads])
-    heights = np.array([math.dist(quad[1], quad[2]) for quad in quads])
-    wide, tall = widths >= _LONGISH_RATIO * heights, heights >= _LONGISH_RATIO * widths
-    runs_down = ~wide if heights[tall].sum() > widths[wide].sum() else tall
-    return [np.roll(quad, -1, axis=0) if down else quad for quad, down in zip(quads, runs_down, strict=True)]
-
-
-def _level(corners: Points) -> Points:
-    """Order corners clockwise, beginning with the edge that runs most to the right."""
-    (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[1]
-    clockwise = corners if ax * by - ay * bx >= 0 else corners[::-1]
-    edges = np.roll(clockwise, -1, axis=0) - clockwise
-    rightward = edges[:, 0] / np.maximum(np.hypot(edges[:, 0], edges[:, 1]), _TINY)
-    return np.roll(clockwise, -int(np.argmax(rightward)), axis=0)
 
 
 def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -> tuple[Points, float, float] | None:
