@@ -2,35 +2,48 @@
 
 import asyncio
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from worker import bootstrap, settings
+from worker.cli.picture_options import ALL, DEGRADATIONS, parse_degradations, parse_size
 from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
-from worker.evaluation.dataset import Dataset
-from worker.evaluation.offline import read_offline
+from worker.evaluation.dataset import Dataset, load
+from worker.evaluation.offline import deliver_offline
 from worker.evaluation.report import write_report
-from worker.evaluation.run import Evaluation, SystemReading
-from worker.laboratory.evaluation import evaluate, pictures_to_judge
-from worker.reporting.progress import counted
-from worker.synth import Degradation
+from worker.evaluation.run import Evaluation
+from worker.evaluation.systems import Delivery
+from worker.laboratory.evaluation import LABELS, Labels, Pictures, drawn, evaluate, evaluate_offline, with_mosaic
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command(name="eval")
-def evaluation(
+def evaluation(  # noqa: PLR0913 - a parameter an option
     *,
     data: Annotated[
         Path | None, typer.Option(help="A folder with pictures and truth.jsonl; else labels are drawn.")
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Only the first pictures.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help=f"Only the first pictures, or so many labels ({LABELS}).")
+    ] = None,
     degrade: Annotated[
-        Degradation, typer.Option(help="How bad the photographs of drawn labels are.")
-    ] = Degradation.MILD,
+        str, typer.Option(metavar="KIND", help=f"What is wrong with drawn labels: {DEGRADATIONS}.")
+    ] = ALL,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Labels of the layouts that nothing is tuned on.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The series of drawn labels.")] = 20,
+    mosaic: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Also read a mosaic of the pictures, so many pixels.")
+    ] = None,
+    baseline: Annotated[
+        bool | None, typer.Option("--baseline/--no-baseline", help="RapidOCR, too; unless told, with --data only.")
+    ] = None,
     url: Annotated[
         str | None, typer.Option(help="Read by this Triton (gRPC, host:port) alone: no Kafka, no RapidOCR.")
     ] = None,
@@ -41,22 +54,31 @@ def evaluation(
     """Score the worker and RapidOCR on the same pictures against their truth."""
     configuration = WorkerConfiguration(alphabet=alphabet, overrides=parse_overrides(setting or []))
     folder = output / "eval"
-    dataset = pictures_to_judge(data, count, folder, degradation=degrade, seed=seed)
-    judged = _offline(dataset, configuration, url) if url else evaluate(dataset, configuration, folder)
-    page = write_report(judged, output)
-    typer.echo(f"The report is {page}")
+    size = None if mosaic is None else parse_size(mosaic)
+    labels = Labels(count or LABELS, seed, parse_degradations(degrade), held_out=held_out)
+    pictures = _pictures(data, count, labels, folder, size)
+    if url is not None:
+        judged = _offline(pictures, configuration, url)
+    else:
+        judged = evaluate(pictures, configuration, folder, baseline=data is not None if baseline is None else baseline)
+    typer.echo(f"The report is {write_report(judged, output)}")
 
 
-def _offline(dataset: Dataset, configuration: WorkerConfiguration, url: str) -> Evaluation:
+def _pictures(
+    data: Path | None, count: int | None, labels: Labels, folder: Path, size: tuple[int, int] | None
+) -> Pictures:
+    source = data or folder / "labels"
+    dataset = load(source).first(count) if data else drawn(labels, source)
+    return with_mosaic(dataset, source, folder / "mosaic", size) if size else Pictures(dataset)
+
+
+def _offline(pictures: Pictures, configuration: WorkerConfiguration, url: str) -> Evaluation:
     os.environ.update(configuration.overrides)
     chosen = settings.load()
     chosen = chosen.model_copy(update={"triton": chosen.triton.model_copy(update={"url": url})})
-    own = asyncio.run(_read(dataset, chosen))
-    description = configuration.describe() | {"way": "by Triton alone", "models": dict(own.models)}
-    return Evaluation(dataset, own, None, description)
+    return asyncio.run(evaluate_offline(pictures, configuration, partial(_deliver, chosen)))
 
 
-async def _read(dataset: Dataset, chosen: settings.Settings) -> SystemReading:
-    with counted("Labelwire reads", len(dataset.samples)) as advance:
-        async with bootstrap.opened_reader(chosen) as reader:
-            return await read_offline(dataset, reader, advance)
+async def _deliver(chosen: settings.Settings, dataset: Dataset, on_picture: Callable[[], None]) -> Delivery:
+    async with bootstrap.opened_reader(chosen) as reader:
+        return await deliver_offline(dataset, reader, on_picture, chosen.runtime.attempt_seconds)

@@ -28,7 +28,8 @@ class Sample:
     """One picture. `name` tells it apart within its set; `truth` is None where nobody wrote it down.
 
     `stands` are the fields and barcodes that stand on it. `layout` and `degradation` are words for tables, empty where
-    nobody says.
+    nobody says; `width` and `height` are pixels as its truth has them, 0 without. `pieces` are the names of the
+    pictures that a mosaic is made of.
     """
 
     name: str
@@ -38,6 +39,9 @@ class Sample:
     stands: Findings = UNTOLD
     layout: str = ""
     degradation: str = ""
+    width: int = 0
+    height: int = 0
+    pieces: tuple[str, ...] = ()
 
     def read_bytes(self) -> bytes:
         """Return the picture as encoded."""
@@ -61,6 +65,10 @@ class Dataset:
         """The types of field that the truth knows of."""
         return covered_types(sample.stands for sample in self.samples)
 
+    def with_picture(self, sample: Sample) -> "Dataset":
+        """Return the set with one more picture at its end."""
+        return Dataset(self.name, (*self.samples, sample))
+
     def first(self, count: int | None) -> "Dataset":
         """Return the set of the first `count` pictures; None keeps all."""
         return self if count is None else Dataset(self.name, self.samples[:count])
@@ -83,6 +91,11 @@ class _TruthBarcode(BaseModel):
     value: str
 
 
+class _TruthPiece(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    image: str
+
+
 class _TruthRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
     image: str
@@ -92,6 +105,9 @@ class _TruthRecord(BaseModel):
     barcodes: list[_TruthBarcode] | None = None
     layout: str = ""
     degradation: str = ""
+    width: int = Field(default=0, ge=0)
+    height: int = Field(default=0, ge=0)
+    pieces: list[_TruthPiece] = []
 
     def transcript(self) -> Transcript:
         return Transcript(tuple(line(one.text, one.polygon) for one in self.lines))
@@ -150,6 +166,9 @@ def _sample(directory: Path, truth: Path, number: int, row: str) -> Sample:
         stands=record.findings(),
         layout=record.layout,
         degradation=record.degradation,
+        width=record.width,
+        height=record.height,
+        pieces=tuple(piece.image for piece in record.pieces),
     )
 
 

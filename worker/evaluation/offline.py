@@ -7,14 +7,19 @@ from collections.abc import Callable
 
 from worker.evaluation.answers import Refusal, of_label_text
 from worker.evaluation.dataset import Dataset
-from worker.evaluation.run import GATE_REFUSALS, SystemReading, reading
+from worker.evaluation.run import GATE_REFUSALS
 from worker.evaluation.systems import Delivery, complete
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
 from worker.runtime.reader import ModelReader
 
 
-async def read_offline(dataset: Dataset, reader: ModelReader, on_picture: Callable[[], None]) -> SystemReading:
-    """Have a reader read the set. Raises MeasurementError if it refuses a picture for another reason than quality."""
+async def deliver_offline(
+    dataset: Dataset, reader: ModelReader, on_picture: Callable[[], None], timeout_seconds: float
+) -> Delivery:
+    """Return what a reader answers on the set, with so much time for each picture.
+
+    Raises MeasurementError if it refuses a picture for another reason than quality.
+    """
     names = {sample.path: sample.name for sample in dataset.samples}
     delivery = Delivery(tuple(names.values()))
 
@@ -26,5 +31,5 @@ async def read_offline(dataset: Dataset, reader: ModelReader, on_picture: Callab
             delivery.take_refusal(Refusal(name, read.code or "UNKNOWN", read.error or ""))
         on_picture()
 
-    await read_files(names, reader, take, ReadingOptions())
-    return reading("labelwire", "Labelwire", dataset, complete(delivery, "Labelwire", GATE_REFUSALS))
+    await read_files(names, reader, take, ReadingOptions(timeout_seconds=timeout_seconds))
+    return complete(delivery, "Labelwire", GATE_REFUSALS)

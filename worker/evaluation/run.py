@@ -1,6 +1,6 @@
 """One evaluation: systems read the same pictures, and the same scorer judges them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,22 +47,75 @@ class SystemReading:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The worker and its anchor on one set; `configuration` says all that decides what they read."""
+    """The worker and its anchor on one set; `configuration` says all that decides what they read.
+
+    `rapidocr` is None where it did not take part, `mosaic` where there was none.
+    """
 
     dataset: Dataset
     labelwire: SystemReading
     rapidocr: SystemReading | None
     configuration: Mapping[str, Any]
+    mosaic: "MosaicReading | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class MosaicReading:
+    """Pictures of the set in one huge picture: the same words, in one by one and all at once.
+
+    `pieces` are the numbers of the pictures in the set, as often as they were pasted; milliseconds the worker's own.
+    """
+
+    width: int
+    height: int
+    pieces: tuple[int, ...]
+    counts: Counts
+    singles: Counts
+    milliseconds: float
+    singles_milliseconds: float
+
+    @property
+    def word_recall(self) -> float | None:
+        """The share of the mosaic's words that were read off it."""
+        return Scores.of(self.counts).word_recall
+
+    @property
+    def singles_word_recall(self) -> float | None:
+        """The share of the same words that were read off the pictures one by one."""
+        return Scores.of(self.singles).word_recall
+
+
+def mosaic_reading(mosaic: Sample, dataset: Dataset, own: SystemReading, delivery: Delivery) -> MosaicReading:
+    """Compare a mosaic with the pictures of the set that it is made of; ValueError if it has no truth."""
+    numbers = {sample.name: number for number, sample in enumerate(dataset.samples)}
+    pieces = tuple(numbers[name] for name in mosaic.pieces)
+    huge = reading(own.name, own.title, Dataset(mosaic.name, (mosaic,)), delivery)
+    if huge.counts is None or own.counts is None:
+        raise ValueError(f"{mosaic.name} has no truth")
+    return MosaicReading(
+        width=mosaic.width,
+        height=mosaic.height,
+        pieces=pieces,
+        counts=huge.counts[0],
+        singles=total(own.counts[number] for number in pieces),
+        milliseconds=huge.milliseconds[0],
+        singles_milliseconds=sum(own.milliseconds[number] for number in pieces),
+    )
 
 
 def read_set(system: System, dataset: Dataset, bootstrap_servers: str, launch: Launch, folder: Path) -> SystemReading:
     """Have a system read the set. Raises MeasurementError if a picture stays without an answer."""
+    delivery = deliver(system, dataset, bootstrap_servers, launch, folder)
+    return reading(system.name, system.title, dataset, delivery)
+
+
+def deliver(system: System, dataset: Dataset, bootstrap_servers: str, launch: Launch, folder: Path) -> Delivery:
+    """Return what a system answers on the set. Raises MeasurementError if a picture stays without an answer."""
     jobs = [Job.of(sample) for sample in dataset.samples]
     with RunningSystem(system, bootstrap_servers, launch, folder / f"{system.name}.log") as running:
         running.wait_until_ready()
         with counted(f"{system.title} reads", len(jobs)) as advance:
-            delivery = complete(running.answer_all(jobs, advance), system.title, GATE_REFUSALS)
-    return reading(system.name, system.title, dataset, delivery)
+            return complete(running.answer_all(jobs, advance), system.title, GATE_REFUSALS)
 
 
 def reading(name: str, title: str, dataset: Dataset, delivery: Delivery, prefix: str = "") -> SystemReading:
@@ -95,13 +148,6 @@ def score(
         count(_truth(sample), transcript, sample.stands, found, covered)
         for sample, transcript, found in zip(dataset.samples, transcripts, told, strict=True)
     )
-
-
-def scores_by(groups: Mapping[str, Sequence[int]], read: SystemReading) -> Iterator[tuple[str, Scores]]:
-    """Yield the scores of groups of pictures, over those that passed the gate."""
-    for name, numbers in groups.items():
-        passed = [read.counts[number] for number in numbers if read.counts and read.passed_gate(number)]
-        yield name, Scores.of(total(passed))
 
 
 def _truth(sample: Sample) -> Transcript:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,15 +72,22 @@ class Piece:
 
 
 def write_mosaic(
-    dataset_dir: Path, out_dir: Path, width: int, height: int, seed: int, *, progress: Progress | None = None
+    dataset_dir: Path,
+    out_dir: Path,
+    width: int,
+    height: int,
+    seed: int,
+    *,
+    names: AbstractSet[str] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Fill a picture of that many pixels with the pictures of a dataset; return the path of its truth.
 
-    The pictures go in rows, in an order of chance, each once before one comes again. Writes `images/mosaic.jpg` and
-    `truth.jsonl` into `out_dir`; the truth tells the pieces, too. Raises LabelwireError if the dataset has no truth or
-    no picture fits.
+    `names` says which pictures, by their name in the dataset's truth; None takes all. They go in rows, in an order of
+    chance, each once before one comes again. Writes `images/mosaic.jpg` and `truth.jsonl` into `out_dir`; the truth
+    tells the pieces, too. Raises LabelwireError if the dataset has no truth or no picture fits.
     """
-    rows = _truth_rows(dataset_dir)
+    rows = [row for row in _truth_rows(dataset_dir) if names is None or row["image"] in names]
     pieces = list(_in_rows(rows, width, height, Chance(seed)))
     return _written(dataset_dir, out_dir, "mosaic", (width, height), pieces, seed, progress)
 
