@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,19 @@ def test_what_is_wrong_ends_with_2_and_one_line_that_names_it(name: str, value: 
     assert says in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stdout == ""
+
+
+def test_it_shows_the_fields_of_the_deployment(tmp_path: Path) -> None:
+    file = tmp_path / "fields.toml"
+    file.write_text("[bay]\npattern = 'B-[0-9]{2}'\nlabels = ['dock']\n")
+    ended = check(LABELWIRE_FIELDS__FILE=str(file))
+    assert ended.returncode == 0
+    assert "B-[0-9]{2}" in ended.stdout
+
+
+def test_a_wrong_file_of_fields_ends_with_2(tmp_path: Path) -> None:
+    file = tmp_path / "fields.toml"
+    file.write_text("[bay]\npattern = '('\n")
+    ended = check(LABELWIRE_FIELDS__FILE=str(file))
+    assert ended.returncode == 2
+    assert "the field 'bay' has pattern '('" in ended.stderr
