@@ -1,6 +1,7 @@
 """Reading order follows the lines, however the page lies."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -122,3 +123,63 @@ def test_a_polygon_is_pulled_in_by_a_part_of_what_its_region_was_grown() -> None
     region = TextRegion(quad(20, 10, 100, 30), 0.9, growth_pixels=10.0)
     (line,) = assemble(PAGE, [ReadLine(region, "x", 0.9, upside_down=False)], OPTIONS).lines
     assert line.polygon.tolist() == [[24, 14], [116, 14], [116, 36], [24, 36]]
+
+
+def slow_order(lines: list[TextLine]) -> list[TextLine]:
+    """The rule as it is written down: each line asks all rows, the last first."""
+    if not lines:
+        return []
+    radians = math.radians(page_angle_degrees(lines))
+    along = np.array([math.cos(radians), math.sin(radians)])
+    down = np.array([-along[1], along[0]])
+    sides = []
+    for line in lines:
+        x, y = line.polygon @ along, line.polygon @ down
+        sides.append((x.min(), x.max(), y[:2].mean(), y[2:].mean()))
+    middles = [(top + bottom) / 2 for _, _, top, bottom in sides]
+
+    def belongs(index: int, row: list[int]) -> bool:
+        left, right, top, bottom = sides[index]
+        nearest = min(row, key=lambda other: max(left - sides[other][1], sides[other][0] - right))
+        return bool(sides[nearest][2] <= middles[index] <= sides[nearest][3] or top <= middles[nearest] <= bottom)
+
+    rows: list[list[int]] = []
+    for index in sorted(range(len(lines)), key=lambda i: middles[i]):
+        row = next((row for row in reversed(rows) if belongs(index, row)), None)
+        if row is None:
+            rows.append([index])
+        else:
+            row.append(index)
+    rows.sort(key=lambda row: sum(middles[i] for i in row) / len(row))
+    return [lines[i] for row in rows for i in sorted(row, key=lambda i: sides[i][0])]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    boxes=st.lists(
+        st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(1, 120), st.integers(1, 60)), max_size=40
+    ),
+    degrees=st.sampled_from([0.0, 4.0, 90.0, 180.0, 200.0]),
+)
+def test_order_is_that_of_the_rule(boxes: list[tuple[int, int, int, int]], degrees: float) -> None:
+    radians = math.radians(degrees)
+    turn = np.array([[math.cos(radians), -math.sin(radians)], [math.sin(radians), math.cos(radians)]])
+    lines = [TextLine(str(place), 1.0, quad(*box) @ turn.T, degrees) for place, box in enumerate(boxes)]
+    assert [line.text for line in reading_order(lines)] == [line.text for line in slow_order(lines)]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(100, 50), (2500, 2)])
+def test_five_thousand_lines_are_ordered_quickly(rows: int, columns: int) -> None:
+    radians = math.radians(2)
+    turn = np.array([[math.cos(radians), -math.sin(radians)], [math.sin(radians), math.cos(radians)]])
+    rng = np.random.default_rng(1)
+    lines = [
+        TextLine(f"{row} {column}", 1.0, quad(250 * column + offset, 80 * row + offset, 200, 40) @ turn.T, 2.0)
+        for row in range(rows)
+        for column, offset in enumerate(rng.integers(9, size=columns).tolist())
+    ]
+    shuffled = [lines[index] for index in rng.permutation(len(lines))]
+    started = time.thread_time()
+    ordered = reading_order(shuffled)
+    assert time.thread_time() - started < 1.0  # 0.1 s on a quiet machine
+    assert [line.text for line in ordered] == [line.text for line in lines]

@@ -48,17 +48,11 @@ def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
     """
     if not lines:
         return []
-    angle_degrees = page_angle_degrees(lines)
-    extents = [_extent(line, angle_degrees) for line in lines]
-    rows: list[list[int]] = []
-    for index in sorted(range(len(lines)), key=lambda i: extents[i].middle):
-        row = next((row for row in reversed(rows) if _belongs(extents[index], row, extents)), None)
-        if row is None:
-            rows.append([index])
-        else:
-            row.append(index)
-    rows.sort(key=lambda row: float(np.mean([extents[i].middle for i in row])))
-    return [lines[i] for row in rows for i in sorted(row, key=lambda i: extents[i].left)]
+    extents = _extents(lines, page_angle_degrees(lines))
+    rows = _Rows(len(lines))
+    for index in np.argsort(extents.middle, kind="stable").tolist():
+        rows.add(index, extents)
+    return [lines[index] for row in rows.from_top_to_bottom() for index in row]
 
 
 def page_angle_degrees(lines: Sequence[TextLine]) -> float:
@@ -74,35 +68,82 @@ def page_angle_degrees(lines: Sequence[TextLine]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Extent:
-    """Where a line lies once the page is turned upright."""
+class _Extents:
+    """Where lines lie once the page is turned upright; all arrays are [n]."""
 
-    left: float
-    right: float
-    top: float
-    bottom: float
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+    top: NDArray[np.float64]
+    bottom: NDArray[np.float64]
 
     @property
-    def middle(self) -> float:
+    def middle(self) -> NDArray[np.float64]:
         return (self.top + self.bottom) / 2
 
 
-def _extent(line: TextLine, angle_degrees: float) -> _Extent:
-    """Take the height at the line's middle, so that a long line that lies a little skew does not look tall."""
+def _extents(lines: Sequence[TextLine], angle_degrees: float) -> _Extents:
+    """Take the height at each line's middle, so that a long line that lies a little skew does not look tall."""
     radians = math.radians(angle_degrees)
     along = np.array([math.cos(radians), math.sin(radians)])
     down = np.array([-along[1], along[0]])
-    x, y = line.polygon @ along, line.polygon @ down
-    return _Extent(float(x.min()), float(x.max()), float(y[:2].mean()), float(y[2:].mean()))
+    corners = np.array([line.polygon for line in lines])
+    x, y = corners @ along, corners @ down
+    return _Extents(x.min(axis=1), x.max(axis=1), y[:, :2].mean(axis=1), y[:, 2:].mean(axis=1))
 
 
-def _belongs(extent: _Extent, row: Sequence[int], extents: Sequence[_Extent]) -> bool:
-    nearest = min((extents[i] for i in row), key=lambda other: _gap(extent, other))
-    return nearest.top <= extent.middle <= nearest.bottom or extent.top <= nearest.middle <= extent.bottom
+class _Row:
+    """Lines side by side, in the order in which they joined."""
+
+    def __init__(self) -> None:
+        self.members: list[int] = []
+        self.middles: list[float] = []
+        self._places: list[tuple[float, float]] = []
+        self._heights: list[tuple[float, float]] = []
+
+    def add(self, index: int, left: float, right: float, top: float, bottom: float) -> None:
+        self.members.append(index)
+        self.middles.append((top + bottom) / 2)
+        self._places.append((left, right))
+        self._heights.append((top, bottom))
+
+    def takes(self, left: float, right: float, top: float, bottom: float) -> bool:
+        """Say whether a line lies beside the one of the row that is nearest to it."""
+        gaps = [max(left - its_right, its_left - right) for its_left, its_right in self._places]
+        nearest = gaps.index(min(gaps))
+        its_top, its_bottom = self._heights[nearest]
+        return its_top <= (top + bottom) / 2 <= its_bottom or top <= self.middles[nearest] <= bottom
+
+    def from_left_to_right(self) -> list[int]:
+        return [index for _, index in sorted(zip(self._places, self.members, strict=True), key=lambda pair: pair[0][0])]
 
 
-def _gap(one: _Extent, other: _Extent) -> float:
-    return max(one.left - other.right, other.left - one.right)
+class _Rows:
+    """The rows of a page, which lines join in the order of their middles."""
+
+    def __init__(self, capacity: int) -> None:
+        self._rows: list[_Row] = []
+        self._lowest = np.empty(capacity)  # bottom of each row
+        self._latest = np.empty(capacity)  # middle of each row's last line, its greatest
+
+    def add(self, index: int, extents: _Extents) -> None:
+        """Let a line join the last row that takes it, or begin one."""
+        line = tuple(float(side[index]) for side in (extents.left, extents.right, extents.top, extents.bottom))
+        _, _, top, bottom = line
+        count, middle = len(self._rows), (top + bottom) / 2
+        # Rows that end above the line cannot take it: most of a long page is left out at once.
+        possible = np.flatnonzero((self._lowest[:count] >= middle) | (self._latest[:count] >= top))
+        number = next((number for number in reversed(possible.tolist()) if self._rows[number].takes(*line)), count)
+        if number == count:
+            self._rows.append(_Row())
+            self._lowest[number] = bottom
+        self._rows[number].add(index, *line)
+        self._lowest[number] = max(self._lowest[number], bottom)
+        self._latest[number] = middle
+
+    def from_top_to_bottom(self) -> list[list[int]]:
+        """Return the rows in order, each from left to right."""
+        ordered = sorted(self._rows, key=lambda row: sum(row.middles) / len(row.middles))
+        return [row.from_left_to_right() for row in ordered]
 
 
 def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
