@@ -5,8 +5,7 @@ on its head answers as an upright one; no distance is fixed in pixels. A questio
 """
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -21,7 +20,7 @@ from worker.pipeline.extract.folding import fold
 _Floats = NDArray[np.float64]
 _Point = tuple[float, float]
 
-# Distances in heights of the taller of two lines.
+# Distances in heights: of the taller of two lines across the text, of the asking line along it.
 _ABOVE_REACH: Final = 1.6  # from a caption's foot to the head of what it names
 _ABOVE_TOUCH: Final = 0.45  # how far the boxes of such a pair may run into each other
 _LEFT_REACH: Final = 14.0
@@ -30,10 +29,11 @@ _ROW_SHIFT: Final = 0.5  # how far the middles of two lines of a row may lie apa
 _MOST_BESIDE: Final = 3
 _MOST_ABOVE: Final = 4
 _ABOVE_SHARE: Final = 0.3  # of the shorter of two lines that has to lie over the other
-_TALLER: Final = 8.0  # times as tall as a line is its tallest neighbour that counts
+_TALLER: Final = 4.0  # times as tall as a line is its tallest neighbour that counts
+_CELL_WIDTH: Final = 8.0  # in median heights
+_CELL_HEIGHT: Final = 3.0
 _TINY: Final = 1e-9
 _CAPTION_DIGITS: Final = 2  # with more a line is a value itself, and names nothing below or beside it
-_FAN: Final = 0.06  # the tangent by which lines of one page may differ in direction: perspective
 
 
 class Place(IntEnum):
@@ -67,44 +67,48 @@ class _Placed:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The lines of about one direction, sorted by how far down they lie: `depths`, of their middles."""
+    """The lines of about one direction, in the cells of a grid that lies along them: each line in all that it crosses.
 
-    lines: Sequence[_Placed]
-    depths: Sequence[float]
-    longest: float
+    `size` is the width and height of a cell in pixels; `tallest` is the height of the tallest line.
+    """
+
+    cells: Mapping[tuple[int, int], Sequence[_Placed]]
+    along: _Point
+    size: _Point
     tallest: float
 
-    def near(self, place: int, over: float, under: float) -> Sequence[_Placed]:
-        """Return the lines that may lie so many heights over and under one, whatever their own heights and slopes."""
-        tall, slack = min(self.tallest, _TALLER * self.lines[place].height), _FAN * self.longest
-        first = bisect_left(self.depths, self.depths[place] - over * tall - slack)
-        return self.lines[first : bisect_right(self.depths, self.depths[place] + under * tall + slack)]
+    def near(self, middle: _Point, before: float, after: float, over: float, under: float) -> Sequence[_Placed]:
+        """Return the lines around a point, as far as these distances along and across, and some beyond."""
+        x = middle[0] * self.along[0] + middle[1] * self.along[1]
+        y = middle[1] * self.along[0] - middle[0] * self.along[1]
+        width, height = self.size
+        columns = range(int((x - before) // width), int((x + after) // width) + 1)
+        rows = range(int((y - over) // height), int((y + under) // height) + 1)
+        found = {
+            placed.line_id: placed for row in rows for column in columns for placed in self.cells.get((column, row), ())
+        }
+        return list(found.values())
 
 
 class Surroundings:
     """The neighbourhood of each line of a page. Make it once a page, by `of`, and hand it to all who ask."""
 
-    def __init__(self, folded: tuple[str, ...], frames: Sequence[_Frame], homes: dict[int, tuple[int, int]]) -> None:
+    def __init__(self, folded: tuple[str, ...], homes: Mapping[int, tuple[_Frame, _Placed]]) -> None:
         self.folded = folded
-        self._frames = frames
-        self._homes = homes  # line -> its frame and its place there
+        self._homes = homes
 
     @classmethod
     def of(cls, page: PageText) -> "Surroundings":
         """Look at a page. `folded` will hold the text of each line, folded, at the same length."""
         folded = tuple(fold(line.text) for line in page.lines)
         if not page.lines:
-            return cls(folded, (), {})
+            return cls(folded, {})
         quads = np.stack([line.polygon for line in page.lines]).astype(np.float64)
         angles = np.array([line.rotation_degrees for line in page.lines])
         quarters = np.round(angles / 90.0).astype(int) % 4
         frames = [_frame(quads, np.flatnonzero(quarters == quarter)) for quarter in sorted(set(quarters.tolist()))]
-        homes = {
-            line.line_id: (number, place)
-            for number, frame in enumerate(frames)
-            for place, line in enumerate(frame.lines)
-        }
-        return cls(folded, frames, homes)
+        homes = {line.line_id: (frame, line) for frame in frames for cell in frame.cells.values() for line in cell}
+        return cls(folded, homes)
 
     def captions(self, span: Span) -> tuple[Caption, ...]:
         """Return what may name the text of `span`, the closest first.
@@ -132,35 +136,32 @@ class Surroundings:
 
     def above(self, span: Span) -> tuple[int, ...]:
         """Return up to four lines close above the span that lie over it, the lowest first."""
-        frame, place = self._home(span.line_id)
-        own = frame.lines[place]
+        frame, own = self._homes[span.line_id]
         length = max(len(self.folded[span.line_id]), 1)
         first = _between(own.corners[0], own.corners[1], span.start / length)
         last = _between(own.corners[0], own.corners[1], min(span.stop, length) / length)
+        half, reach = math.dist(first, last) / 2, (_ABOVE_REACH + 1.0) * min(frame.tallest, _TALLER * own.height)
         found = []
-        for other in frame.near(place, _ABOVE_REACH + 1.5, 0.0):
+        for other in frame.near(_between(first, last, 0.5), half, half, reach, 0.0):
             gap = _gap_above(own, other, first, last)
             if gap is not None and other.line_id != span.line_id:
                 found.append((gap, other.line_id))
         return tuple(line for _, line in sorted(found)[:_MOST_ABOVE])
 
     def _beside(self, line_id: int, side: int, reach: float, most: int) -> tuple[int, ...]:
-        frame, place = self._home(line_id)
-        own = frame.lines[place]
+        frame, own = self._homes[line_id]
         (x, y), (along_x, along_y) = own.right if side > 0 else own.left, own.along
+        across = _ROW_SHIFT * min(frame.tallest, _TALLER * own.height)
+        back, forth = (across, reach * own.height) if side > 0 else (reach * own.height, across)
         found = []
-        for other in frame.near(place, 1.0, 1.0):
+        for other in frame.near((x, y), back, forth, across, across):
             end_x, end_y = other.left if side > 0 else other.right
             end_x, end_y = end_x - x, end_y - y
             gap, tall = side * (end_x * along_x + end_y * along_y), max(own.height, other.height)
             shift = end_y * along_x - end_x * along_y
-            if -_ROW_SHIFT * tall < gap < reach * tall and abs(shift) < _ROW_SHIFT * tall and other is not own:
+            if -_ROW_SHIFT * tall < gap < reach * own.height and abs(shift) < _ROW_SHIFT * tall and other is not own:
                 found.append((gap, other.line_id))
         return tuple(line for _, line in sorted(found)[:most])
-
-    def _home(self, line_id: int) -> tuple[_Frame, int]:
-        number, place = self._homes[line_id]
-        return self._frames[number], place
 
     def _names(self, line_id: int) -> bool:
         text = self.folded[line_id]
@@ -194,19 +195,25 @@ def _frame(quads: _Floats, members: NDArray[np.int64]) -> _Frame:
     lengths = np.maximum(np.hypot(edges[:, 0], edges[:, 1]), _TINY)
     along = edges.sum(axis=0)
     along /= max(math.hypot(*along), _TINY)
-    depths = chosen.mean(axis=1) @ np.array([-along[1], along[0]])
-    order = np.argsort(depths, kind="stable")
     sides = chosen[:, 3] - chosen[:, 0] + chosen[:, 2] - chosen[:, 1]
     heights = np.maximum(np.hypot(sides[:, 0], sides[:, 1]) / 2, 1.0)
-    columns = (
-        members.tolist(),
-        map(tuple, (edges / lengths[:, None]).tolist()),
-        heights.tolist(),
-        chosen.tolist(),
-        map(tuple, chosen[:, [0, 3]].mean(axis=1).tolist()),
-        map(tuple, chosen[:, [1, 2]].mean(axis=1).tolist()),
-    )
-    placed = [_Placed(*values) for values in zip(*columns, strict=True)]
-    return _Frame(
-        [placed[index] for index in order], depths[order].tolist(), float(lengths.max() / 2), float(heights.max())
-    )
+    lefts, rights = chosen[:, [0, 3]].mean(axis=1), chosen[:, [1, 2]].mean(axis=1)
+    columns = members, edges / lengths[:, None], heights, chosen, lefts, rights
+    placed = [_Placed(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+    size = _CELL_WIDTH * float(np.median(heights)), _CELL_HEIGHT * float(np.median(heights))
+    turn = np.array([[along[0], -along[1]], [along[1], along[0]]])
+    cells = _cells(placed, (lefts @ turn / size).tolist(), (rights @ turn / size).tolist())
+    return _Frame(cells, (float(along[0]), float(along[1])), size, float(heights.max()))
+
+
+def _cells(
+    placed: Sequence[_Placed], lefts: Sequence[_Point], rights: Sequence[_Point]
+) -> dict[tuple[int, int], list[_Placed]]:
+    """Put each line into every cell that its middle crosses; `lefts` and `rights` are its ends, counted in cells."""
+    cells: dict[tuple[int, int], list[_Placed]] = {}
+    for line, (left_x, left_y), (right_x, right_y) in zip(placed, lefts, rights, strict=True):
+        slope = (right_y - left_y) / max(right_x - left_x, _TINY)
+        for column in range(int(left_x // 1), int(max(right_x, left_x) // 1) + 1):
+            row = left_y + slope * (min(max(column + 0.5, left_x), right_x) - left_x)
+            cells.setdefault((column, int(row // 1)), []).append(line)
+    return cells
