@@ -71,7 +71,8 @@ _ASIDE_NAME: Final = re.compile(rf"\W*(?:{phrases(_PHONE_NAMES)})(?![A-Z])")
 _ASIDE_VALUE: Final = re.compile(r"(?:\s*(?:NO|NR|N|#)\b)?[\s.:#/]*(?:[A-Z]{0,3}\s?[+(]?\s?[0-9(].*|\S+@.*)?")
 _ASIDE_ALONE: Final = re.compile(r"[^@\s]+@[^@\s]+\.[A-Z]+|\W*[+(]?[0-9][0-9OIl\s()./\-]{7,}")
 _STOP_NAMES: Final = (
-    "ref", "reference", "po", "p.o.#", "order", "inv", "invoice", "date", "weight", "gross", "net wt", "tracking",
+    "origin id", "ref", "reference", "po", "p.o.#", "order", "inv", "invoice", "date", "weight", "gross", "net wt",
+    "tracking",
     "shipment", "service", "billing", "desc", "description", "account", "acct", "dim", "dims", "pieces", "pcs", "qty",
     "sscc", "gtin", "batch", "lot", "carrier", "route", "pro", "bol", "customer", "cust", "department no", "item",
     "contents", "sku", "product", "instructions", "incoterms", "lieferschein", "bestellnr", "auftrag", "kundennr",
@@ -138,8 +139,8 @@ class _Caption:
 def find_addresses(page: PageText, around: Surroundings) -> list[Address]:
     """Return the addresses of a page: those with a caption first, then others by their place lines."""
     blocks = Blocks.of(page.lines)
-    rows = Rows.of(blocks)
     named = {caption.line: caption for caption in _captions(around.folded)}
+    rows = Rows.of(blocks, {line for line, caption in named.items() if caption.stop >= len(around.folded[line])})
     captions = {line: caption for line, caption in named.items() if not caption.doubt}
     reader = _BlockReader(around.folded, rows, captions)
     found: list[Address] = []

@@ -175,19 +175,18 @@ class Rows:
     next_row: dict[int, int]
 
     @classmethod
-    def of(cls, blocks: Blocks) -> "Rows":
-        """Find pieces of rows first, then rows below one another; both ends must agree on it."""
+    def of(cls, blocks: Blocks, captions: AbstractSet[int]) -> "Rows":
+        """Find pieces of rows first, then rows below one another; no row goes on from one of the `captions`."""
         pieces: dict[int, int] = {}
         taken: set[int] = set()
         for line in range(len(blocks.boxes)):
-            piece = blocks.beside(line)
+            piece = None if line in captions else blocks.beside(line)
             if piece is not None and piece not in taken and blocks.alike(line, piece):
                 pieces[line] = piece
                 taken.add(piece)
-        links = dict(_links(blocks, taken, blocks.below))
-        # What stands alone on the left may stand in the middle.
-        linked = taken | set(links) | set(links.values())
-        links |= dict(_links(blocks, linked, blocks.centred_below))
+        links = dict(_links(blocks, taken, taken, blocks.below))
+        # What has nothing below its left edge may have it below its middle.
+        links |= dict(_links(blocks, taken | set(links), taken | set(links.values()), blocks.centred_below))
         return cls(pieces, _even(links, blocks))
 
     def row(self, first: int) -> list[int]:
@@ -205,12 +204,14 @@ class Rows:
         return column
 
 
-def _links(blocks: Blocks, taken: AbstractSet[int], below: Callable[[int], int | None]) -> Iterator[tuple[int, int]]:
+def _links(
+    blocks: Blocks, not_upper: AbstractSet[int], not_lower: AbstractSet[int], below: Callable[[int], int | None]
+) -> Iterator[tuple[int, int]]:
     """Yield which line stands below which, each below one at most: the nearest."""
     above: dict[int, tuple[float, int]] = {}
     for line in range(len(blocks.boxes)):
-        lower = None if line in taken else below(line)
-        if lower is None or lower in taken or not blocks.alike(line, lower):
+        lower = None if line in not_upper else below(line)
+        if lower is None or lower in not_lower or not blocks.alike(line, lower):
             continue
         gap = blocks.gap(line, lower)
         if lower not in above or gap < above[lower][0]:

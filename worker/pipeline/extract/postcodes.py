@@ -124,7 +124,7 @@ _POSTAL_CAPTION: Final = re.compile(
 _DIGIT: Final = re.compile(r"\d")
 _TOWN: Final = re.compile(r"[A-Z]{2,}")
 
-_WITH_PREFIX: Final = re.compile(rf"\s*{_PREFIX}(?P<code>[0-9]{{4,5}})(?=\s|,|$)")
+_WITH_PREFIX: Final = re.compile(rf"(?:^|,)\s*{_PREFIX}(?P<code>[0-9]{{4,5}}|[0-9]{{3}} [0-9]{{2}})(?=\s|,|$)")
 _STREET: Final = re.compile(
     r"\b(?:ST|STREET|RD|ROAD|AVE|AVENUE|BLVD|BOULEVARD|DR|DRIVE|LN|LANE|WAY|CT|COURT|PKWY|PARKWAY|HWY|HIGHWAY|LOOP|CIR|"
     r"CROSSING|TER|TERRACE|SQ|SQUARE|TRAIL|TRL|PIKE|RUN)\b"
@@ -208,17 +208,18 @@ def _in_line(folded: str, country: str | None) -> Iterator[_Match]:
 
 
 def _before_town(folded: str) -> Iterator[_Match]:
-    """Yield the digits that begin a line, if a country's letters stand before them or five of them before a town."""
-    match = _WITH_PREFIX.match(folded)
-    if match is None or _STREET.search(folded):
+    """Yield digits at the start or behind a comma: a country's letters stand before them, or five before a town."""
+    match = next(iter(reversed(list(_WITH_PREFIX.finditer(folded)))), None)
+    if match is None or _STREET.search(folded, match.end()):
         return
     letters, code = match["country"], match["code"]
+    digits = re.sub(" ", "", code)
     if letters:
         home = _BY_PREFIX.get(letters, letters)
         template = _KINDS[home].templates[0]
-        fits = sum(map(str.isalnum, template)) == len(code)
-        yield match.start("code"), match.end("code"), _spelt(code, template)[0] if fits else code, 0, home
-    elif len(code) == _LONG and _TOWN.match(folded, match.end() + 1):
+        fits = sum(map(str.isalnum, template)) == len(digits)
+        yield match.start("code"), match.end("code"), _spelt(digits, template)[0] if fits else code, 0, home
+    elif len(digits) == _LONG and _TOWN.match(folded, match.end() + 1):
         yield match.start("code"), match.end("code"), code, 0, None
 
 
