@@ -5,7 +5,7 @@ read right. Nothing is refused unless the deployment asks for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -29,7 +29,6 @@ from worker.pipeline.quality_text import (
     TEXT_HEIGHT,
     PageSize,
     ink_figures,
-    is_blank,
     text_figures,
 )
 
@@ -74,15 +73,16 @@ def judge(
 ) -> Quality:
     """Return the quality of a page of (width, height) pixels with these regions of text.
 
-    A page on which nothing was found and nothing is to be seen has the score 1; one that is too dark to tell has 0.
+    A page on which no text was found is good, unless it is too dark to tell or all that is on it is blurred.
     """
     figures = text_figures(pixels, regions, page_size)
-    if not regions and is_blank(pixels):
-        return Quality(0.0, figures, (PAPER,)) if _is_dark(pixels) else Quality(1.0, figures)
-    if not regions:
-        # Only how blurred it is for print of the usual size can be said.
-        return scored(figures | {BLUR_SHARE: figures[BLUR] / _USUAL_TEXT_HEIGHT_PIXELS}, options.floor)
-    return scored(figures, options.floor)
+    if regions:
+        return scored(figures, options.floor)
+    if _is_dark(pixels):
+        return Quality(0.0, figures, (PAPER,))
+    # That little stands out says nothing of a page without text; blurred print does, of the usual size.
+    blur = {BLUR_SHARE: figures[BLUR] / _USUAL_TEXT_HEIGHT_PIXELS} if _is_busy(pixels) else {}
+    return replace(scored(blur, options.floor), measures=figures | blur)
 
 
 def refuse_if_hopeless(pixels: PixelMeasures, options: QualityOptions) -> None:
@@ -98,9 +98,8 @@ def refuse_if_hopeless(pixels: PixelMeasures, options: QualityOptions) -> None:
             f"it is black: its brightest place has level {level:.0f} of 255, at least {_DARK_LEVEL:.0f} is "
             "needed: use more light, and look whether something covers the lens"
         )
-    busy = float((pixels.contrast >= _BUSY_LEVELS).mean())
     blur = ink_figures(pixels)[BLUR]
-    if busy >= _BUSY_SHARE and blur >= _HOPELESS_BLUR_PIXELS:
+    if _is_busy(pixels) and blur >= _HOPELESS_BLUR_PIXELS:
         raise _poor(
             f"its edges are smeared over {blur:.0f} pixels, at most {_HOPELESS_BLUR_PIXELS:.0f} can be read: {_STEADY}"
         )
@@ -150,6 +149,11 @@ def _is_dark(pixels: PixelMeasures) -> bool:
     """Tell whether something is there, but hardly any light; a page of one dark colour is just a page."""
     levels = float(pixels.highest.max()) - float(np.min(pixels.lowest))
     return float(pixels.highest.max()) < _DARK_LEVEL and levels > _ONE_COLOUR_LEVELS
+
+
+def _is_busy(pixels: PixelMeasures) -> bool:
+    """Tell whether a good part of the page has edges; one shadow on blank paper is not enough."""
+    return float((pixels.contrast >= _BUSY_LEVELS).mean()) >= _BUSY_SHARE
 
 
 def _poor(what: str) -> JobError:

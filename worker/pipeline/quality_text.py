@@ -1,7 +1,8 @@
 """The figures of a page's text: how large it is, how sharp, how dark against its paper, and what covers it.
 
 Invariant: only the blocks where text stands count for sharpness and contrast, so that neither an empty page nor a
-blurred background says anything; where no text was found, the blocks of most contrast stand in for it.
+blurred background says anything; where no text was found, the blocks of most contrast stand in for it. These may be
+bars, which are wide along one direction however sharp they are.
 """
 
 import math
@@ -33,15 +34,13 @@ DETECTION: Final = "detection_score"
 _HEIGHT_OF_GROWTH: Final = 0.8  # of what the detector's box was grown by on both sides, this much is margin
 _SLOPE_OF_EDGE: Final = math.sqrt(2 * math.pi)  # contrast over steepest slope of a Gaussian edge, in its deviations
 _OWN_BLUR_PIXELS: Final = 1.06  # what measuring adds: the smoothing and the difference over two pixels
-_RANGE_OF_NOISE: Final = 2.5  # by how many deviations of the picture's noise the smoothed range of a block grows
-_SLOPE_OF_NOISE: Final = 0.8
+_SLOPE_OF_NOISE: Final = 0.8  # of the steepest change that noise alone makes in a block, by its deviation
 _LEAST_NOISE_LEVELS: Final = 1.0  # of eight bits and JPEG
 _HIDDEN_NOISE_LEVELS: Final = 4.0  # of a picture whose paper is clipped: the ink's noise is not seen
 _FEWEST_BLOCKS: Final = 3
 _BUSY_QUANTILE: Final = 0.8
 _EDGED_QUANTILE: Final = 0.3
 _NOISE_QUANTILE: Final = 0.1
-_LEAST_EDGE_LEVELS: Final = 12.0
 
 _CLIPPED_LEVEL: Final = 250.0
 _SURROUNDINGS_BLOCKS: Final = 4.0
@@ -56,27 +55,28 @@ _TINY: Final = 1e-3
 
 def text_figures(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize) -> dict[str, float]:
     """Return the figures that a page of (width, height) pixels has, by name; without text there are fewer."""
-    mask = _text_mask(pixels, regions, page_size)
-    figures = ink_figures(pixels, mask)
+    text = _text_mask(pixels, regions, page_size)
+    figures = ink_figures(pixels, text)
     if regions:
         height = text_height_pixels(regions)
         figures[TEXT_HEIGHT] = height
         figures[BLUR_SHARE] = figures[BLUR] / max(height, 1.0)
         figures[DETECTION] = float(np.mean([region.score for region in regions]))
-        if pixels.grid is not None:
-            figures[GLARE], figures[COVERED] = _cover_shares(pixels, pixels.grid, mask, regions)
+        if pixels.grid is not None and text is not None:
+            figures[GLARE], figures[COVERED] = _cover_shares(pixels, pixels.grid, text, regions)
     return figures
 
 
-def ink_figures(pixels: PixelMeasures, mask: Mask | None = None) -> dict[str, float]:
-    """Return the figures of the blocks of a mask, bool [n]; without one, of the blocks of most contrast."""
-    mask = _busiest(pixels) if mask is None else mask
+def ink_figures(pixels: PixelMeasures, text: Mask | None = None) -> dict[str, float]:
+    """Return the figures of the blocks that hold text, bool [n]; where nobody knows, of the blocks of most contrast."""
+    mask = pixels.contrast >= np.quantile(pixels.contrast, _BUSY_QUANTILE) if text is None else text
     noise = _noise_levels(pixels)
+    widths = _edge_widths(pixels, mask, noise)
     contrast = float(np.median(pixels.contrast[mask]))
     paper = float(np.median(pixels.highest[mask]))
     least_noise = _HIDDEN_NOISE_LEVELS if paper >= _CLIPPED_LEVEL else _LEAST_NOISE_LEVELS
     return {
-        BLUR: _blur_pixels(pixels, mask, noise),
+        BLUR: float(widths.min() if text is None else widths.max()),
         CONTRAST: contrast,
         NOISE: noise,
         CONTRAST_TO_NOISE: contrast / math.hypot(noise, least_noise),
@@ -93,16 +93,10 @@ def text_height_pixels(regions: Sequence[TextRegion]) -> float:
     return float(np.median(heights))
 
 
-def is_blank(pixels: PixelMeasures) -> bool:
-    """Tell whether no block has an edge that could be ink, so that there is nothing to read."""
-    noise = _noise_levels(pixels)
-    return float(pixels.contrast.max()) < _LEAST_EDGE_LEVELS + 2 * _RANGE_OF_NOISE * noise
-
-
-def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize) -> Mask:
-    """Return which blocks hold text: bool [n]."""
+def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize) -> Mask | None:
+    """Return which blocks hold text, bool [n]; None where too few are known to."""
     if not regions or np.isnan(pixels.middles).any():
-        return _busiest(pixels)
+        return None
     width, height = page_size
     drawn = np.zeros((height // BLOCK_PIXELS + 1, width // BLOCK_PIXELS + 1), dtype=np.uint8)
     for region in regions:
@@ -111,11 +105,7 @@ def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: 
         (pixels.middles // BLOCK_PIXELS).astype(int).T, 0, [[drawn.shape[1] - 1], [drawn.shape[0] - 1]]
     )
     mask: Mask = drawn[row, column] > 0
-    return mask if int(mask.sum()) >= _FEWEST_BLOCKS else _busiest(pixels)
-
-
-def _busiest(pixels: PixelMeasures) -> Mask:
-    return pixels.contrast >= np.quantile(pixels.contrast, _BUSY_QUANTILE)
+    return mask if int(mask.sum()) >= _FEWEST_BLOCKS else None
 
 
 def _fill(drawn: NDArray[np.uint8], corners: NDArray[Any]) -> None:
@@ -129,8 +119,8 @@ def _noise_levels(pixels: PixelMeasures) -> float:
     return float(np.quantile(pixels.residual, _NOISE_QUANTILE))
 
 
-def _blur_pixels(pixels: PixelMeasures, mask: Mask, noise: float) -> float:
-    """Return how far edges are smeared along the direction where they are widest, as a Gaussian's deviation.
+def _edge_widths(pixels: PixelMeasures, mask: Mask, noise: float) -> Figures:
+    """Return how far edges are smeared along each direction, as a Gaussian's deviation in pixels: float32 [8].
 
     A step of contrast C under a Gaussian of deviation s rises by at most C / (s sqrt(2 pi)) a pixel; a thin stroke
     loses contrast and slope alike.
@@ -138,11 +128,11 @@ def _blur_pixels(pixels: PixelMeasures, mask: Mask, noise: float) -> float:
     edged = mask & (pixels.contrast >= np.quantile(pixels.contrast[mask], _EDGED_QUANTILE))
     sampled = edged & ~np.isnan(pixels.slopes[:, 0])
     if not sampled.any():
-        return 0.0
-    contrast = np.maximum(pixels.contrast[sampled] - _RANGE_OF_NOISE * noise, 1.0)
+        return np.zeros(pixels.slopes.shape[1], dtype=np.float32)
+    contrast = np.maximum(pixels.contrast[sampled], 1.0)
     slopes = np.sqrt(np.maximum(pixels.slopes[sampled] ** 2 - (_SLOPE_OF_NOISE * noise) ** 2, _SLOPE_OF_NOISE / 2))
     widths = np.median(contrast[:, np.newaxis] / slopes, axis=0) / _SLOPE_OF_EDGE
-    return math.sqrt(max(0.0, float(widths.max()) ** 2 - _OWN_BLUR_PIXELS**2))
+    return np.asarray(np.sqrt(np.maximum(widths**2 - _OWN_BLUR_PIXELS**2, 0.0)), dtype=np.float32)
 
 
 def _cover_shares(
