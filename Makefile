@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 
-.PHONY: help setup demo test check eval bench simulation chaos docs lock clean
+.PHONY: help setup demo test check eval bench simulation fuzz chaos docs lock clean
 
 help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ chaos: $(SETUP)  ## DURATION seconds of load under faults of a SEED, then the au
 
 simulation: $(SETUP)  ## run SEEDS simulated runs (10000 unless told) in virtual time; a seed that fails replays exactly
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000)
+
+fuzz: $(SETUP)  ## FILES damaged pictures (10000 unless told) through the decoders, for crashes, hangs and greed
+	$(BIN)/python -m tests.fuzz --files $(or $(FILES),10000)
 
 check: $(SETUP)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -13,7 +13,13 @@ from worker.pipeline.decode.levels import Layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header.claim import unsupported
 
-_LAYOUTS: Final = {"L": Layout.GREY, "LA": Layout.GREY_ALPHA, "BGR": Layout.BGR, "BGRA": Layout.BGRA, "I;16": Layout.GREY}
+_LAYOUTS: Final = {
+    "L": Layout.GREY,
+    "I;16": Layout.GREY,
+    "LA": Layout.GREY_ALPHA,
+    "BGR": Layout.BGR,
+    "BGRA": Layout.BGRA,
+}
 
 pillow_heif.options.DECODE_THREADS = 1  # the worker's threads are counted
 
@@ -28,5 +34,7 @@ def decode_heif(data: bytes, header: ImageHeader) -> Pixels:
         if picture.mode not in _LAYOUTS:
             raise unsupported(f"a HEIF with colours of kind {picture.mode}", instead="save it as JPEG")
         return to_bgr(np.asarray(picture), _LAYOUTS[picture.mode])
-    except (RuntimeError, ValueError, EOFError, OSError) as error:
+    except SyntaxError as error:  # what libheif has not learnt, by pillow_heif's way to say so
+        raise unsupported(f"a HEIF of another kind ({error})", instead="save it as JPEG") from error
+    except (RuntimeError, ValueError, EOFError, OSError, IndexError) as error:
         raise corrupt(header, 0, f"the decoder says: {error}") from error

@@ -14,7 +14,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.decode.levels import Layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
-from worker.pipeline.header import tiff
+from worker.pipeline.header import png, tiff
 from worker.pipeline.header.claim import DamagedHeaderError
 
 _ROWS_AT_ONCE: Final = 16
@@ -29,7 +29,10 @@ pyvips.vips_lib.vips_concurrency_set(1)
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """One page whose rows are read once, from top to bottom. `data` stays alive as long as libvips reads from it."""
+    """One page whose rows are read once, from top to bottom.
+
+    libvips reads from `data` as long as it has the image, and pyvips does not keep it for it.
+    """
 
     header: ImageHeader
     number: int
@@ -61,6 +64,8 @@ def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:
     IMAGE_UNSUPPORTED for samples that are not read.
     """
     page = header.pages[number]
+    if header.format is ImageFormat.PNG:
+        data = png.without_texts(data)
     try:
         image = _open(data, header.format, number)
     except pyvips.Error as error:
@@ -105,4 +110,6 @@ def _layout(image: Any) -> Layout:  # noqa: ANN401
 
 
 def _said(error: Any) -> str:  # noqa: ANN401
-    return "the decoder says: " + " ".join(str(error.detail).split())[:200]
+    lines = [line.strip() for line in str(error.detail).splitlines()]
+    # libheif looks for a file's end by seeking beyond it, which libvips notes each time.
+    return "the decoder says: " + " ".join(line for line in lines if line and "bad seek" not in line)[:200]

@@ -20,9 +20,7 @@ def decode_strips(data: bytes, header: ImageHeader, rows: int, number: int = 0) 
     """
     check_complete(data, header)
     page = header.pages[number]
-    if header.format is ImageFormat.BMP:
-        read = partial(read_bitmap, data, header)
-    else:
-        read = open_rows(data, header, number).read
+    bitmap = header.format is ImageFormat.BMP
+    read = partial(read_bitmap, data, header) if bitmap else open_rows(data, header, number).read
     for top in range(0, page.height, rows):
         yield read(top, min(rows, page.height - top))

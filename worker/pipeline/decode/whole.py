@@ -15,6 +15,7 @@ from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.rows import open_rows
+from worker.pipeline.header import png
 from worker.pipeline.header.claim import DamagedHeaderError
 
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
@@ -71,6 +72,8 @@ def check_complete(data: bytes, header: ImageHeader) -> None:
 
 
 def _opencv(data: bytes, header: ImageHeader, number: int) -> Pixels:
+    if header.format is ImageFormat.PNG:
+        data = png.without_texts(data)
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

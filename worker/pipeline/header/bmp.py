@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
 
+_FILE_HEADER: Final = 14
 _OLD_HEADER: Final = 12
 _HEADERS: Final = frozenset({40, 52, 56, 64, 108, 124})
 _DEPTHS: Final = frozenset({1, 4, 8, 16, 24, 32})
@@ -30,7 +31,7 @@ def read(data: bytes) -> Claim:
     bitmap = layout(data)
     page = PageHeader(bitmap.width, bitmap.height, streams=not bitmap.packed)
     possible = bitmap.packed or bitmap.first_row + bitmap.row_bytes * bitmap.height <= len(data)
-    return Claim(page, page.pixels * 7, possible)
+    return Claim(page, page.pixels * 7, "" if possible else BEYOND_ITS_BYTES)
 
 
 def layout(data: bytes) -> Bitmap:
@@ -45,6 +46,8 @@ def layout(data: bytes) -> Bitmap:
             raise DamagedHeaderError(f"its header claims {size} bytes for itself")
     except struct.error as error:
         raise DamagedHeaderError("it ends within its header") from error
+    if first_row < _FILE_HEADER + size:
+        raise DamagedHeaderError("its pixels begin within its header")
     if depth not in _DEPTHS or packing not in {_NONE, _RLE8, _RLE4, _MASKS}:
         raise unsupported(f"a bitmap of {depth} bits packed in way {packing}")
     return Bitmap(width, abs(height), height < 0, first_row, (width * depth + 31) // 32 * 4, packing in {_RLE8, _RLE4})

@@ -16,13 +16,16 @@ class DamagedHeaderError(Exception):
 class Claim:
     """One page.
 
-    `decoded_bytes` is what its decoder and the page in uint8 BGR hold at the worst moment. `possible` is False where
-    the file's bytes cannot hold so many pixels.
+    `decoded_bytes` is what its decoder and the page in uint8 BGR hold at the worst moment. `fault` is half a sentence
+    that says why the file's bytes cannot hold what is claimed; empty where they may.
     """
 
     page: PageHeader
     decoded_bytes: int
-    possible: bool = True
+    fault: str = ""
+
+
+BEYOND_ITS_BYTES = "it claims more pixels than its bytes can hold"
 
 
 def unsupported(what: str, *, instead: str = "save it in another way") -> JobError:

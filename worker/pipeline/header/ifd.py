@@ -45,7 +45,7 @@ class DirectoryReader:
         """Return the directory at `offset`. Raises DamagedHeaderError."""
         try:
             return self._read(offset, tags)
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:
             raise DamagedHeaderError("a directory lies outside of the file") from error
 
     def _read(self, offset: int, tags: Collection[int]) -> Directory:

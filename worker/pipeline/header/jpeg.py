@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header.exif import EXIF_START, UPRIGHT, orientation
 
 _MAX_SEGMENTS: Final = 2000
@@ -95,4 +95,5 @@ def _claim(data: bytes, frame: _Frame | None, turned: int, *, components: int) -
     page = PageHeader(frame.width, frame.height, turned, streams=not in_passes)
     coefficients = frame.blocks * 64 * 2 if in_passes else 0
     possible = frame.blocks <= len(data) * (8 if frame.progressive else 4)
-    return Claim(page, coefficients + page.pixels * (4 if turned == UPRIGHT else 7), possible)
+    held = coefficients + page.pixels * (4 if turned == UPRIGHT else 7)
+    return Claim(page, held, "" if possible else BEYOND_ITS_BYTES)

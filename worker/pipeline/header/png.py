@@ -7,7 +7,7 @@ import struct
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header.exif import UPRIGHT, orientation
 
 START: Final = b"\x89PNG\r\n\x1a\n"
@@ -17,6 +17,7 @@ _TIGHTEST: Final = 1032
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS: Final = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 _PALETTE: Final = 3
+_TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
 _WHOLE_BYTE: Final = 8
 
 
@@ -29,28 +30,42 @@ def read(data: bytes) -> Claim:
         raise DamagedHeaderError("its header is wrong")
     if depth not in _DEPTHS.get(colour, ()):
         raise DamagedHeaderError(f"its header claims colours of kind {colour} with {depth} bits")
-    turned, packed_bytes = _walk(data)
+    turned, packed_bytes, fault = _walk(data)
     page = PageHeader(width, height, turned, streams=not interlace)
-    possible = page.pixels * _CHANNELS[colour] * depth <= packed_bytes * _TIGHTEST * 8
-    return Claim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), possible)
+    if page.pixels * _CHANNELS[colour] * depth > packed_bytes * _TIGHTEST * 8:
+        fault = BEYOND_ITS_BYTES
+    return Claim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), fault)
 
 
-def _walk(data: bytes) -> tuple[int, int]:
-    """Return the orientation and how many bytes of packed pixels there are."""
+def without_texts(data: bytes) -> bytes:
+    """Return the file without its texts and profiles, which libpng would unpack, each to 50 megabytes if it can."""
+    kept, since, at = [], 0, len(START)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 12 + length
+        if data[at + 4 : at + 8] in _TEXTS:
+            kept.append(memoryview(data)[since:at])
+            since = end
+        at = end
+    return b"".join((*kept, memoryview(data)[since:])) if kept else data
+
+
+def _walk(data: bytes) -> tuple[int, int, str]:
+    """Return the orientation, how many bytes of packed pixels there are, and what is wrong with the chunks."""
     turned, packed_bytes, at = UPRIGHT, 0, len(START)
     for _ in range(_MAX_CHUNKS):
-        if at + 8 > len(data):
-            return turned, packed_bytes
-        (length,) = struct.unpack_from(">I", data, at)
+        (length,) = struct.unpack_from(">I", data, at) if at + 12 <= len(data) else (0,)
+        if at + 12 + length > len(data):
+            return turned, packed_bytes, "a chunk is longer than the file"
         kind = data[at + 4 : at + 8]
         if kind == b"IDAT":
-            packed_bytes += min(length, len(data) - at - 8)
+            packed_bytes += length
         elif kind == b"eXIf":
             turned = orientation(memoryview(data)[at + 8 : at + 8 + length])
         elif kind == b"acTL":
             raise unsupported("an animated PNG", instead="send its frames one by one")
         elif kind == b"IEND":
-            return turned, packed_bytes
+            return turned, packed_bytes, ""
         at += 12 + length
     raise DamagedHeaderError(f"it has more than {_MAX_CHUNKS} chunks")
 

@@ -121,8 +121,8 @@ def _check_page(picture_format: ImageFormat, claim: Claim, limits: ImageLimits) 
             f"{claim.decoded_bytes} bytes, more than the limit of {limits.max_decoded_bytes}"
         )
         raise _too_large(picture_format, what, "save it as a baseline JPEG or as a PNG without interlacing")
-    if not claim.possible:
-        raise DamagedHeaderError(f"its header claims {page.width} x {page.height} pixels, more than its bytes can hold")
+    if claim.fault:
+        raise DamagedHeaderError(claim.fault)
 
 
 def _too_large(picture_format: ImageFormat, what: str, remedy: str) -> JobError:
