@@ -27,6 +27,7 @@ from worker.ports import Tensor
 _CLASSIFIED_HEIGHTS: Final = 4  # of a line's beginning, in line heights: what PP-OCR's classifier was trained on
 _CLASSIFIED_AT_ONCE: Final = 8
 _DOUBTFUL_BELOW: Final = 0.8  # read so, a line of some length may stand upside down: 98 % of those do, 1 % of others
+_TEXT_FROM: Final = 0.7
 _PROBED_LINES: Final = 4
 _EVEN: Final = 0.5  # a confidence that speaks neither for a reading nor against it
 
@@ -113,7 +114,7 @@ class LineReader:
         """Read lines the other way up, keep what reads better, and say whether any does."""
         other_way = [not read[index].upside_down for index in members]
         found = zip(members, await self._read(page, members, other_way), strict=True)
-        better = {index: line for index, line in found if _evidence(line) > max(_evidence(read[index]), 0.0)}
+        better = {index: line for index, line in found if _is_better(line, read[index])}
         read.update(better)
         return bool(better)
 
@@ -218,6 +219,11 @@ def _beginning(crop: LineCrop, width: int, pad_value: int) -> Pixels:
 
 def _is_doubtful(line: ReadLine) -> bool:
     return line.confidence < _DOUBTFUL_BELOW or line.text.isspace()
+
+
+def _is_better(line: ReadLine, other: ReadLine) -> bool:
+    """Say whether a line reads better the other way up, and well enough that it is text at all."""
+    return line.confidence >= _TEXT_FROM and _evidence(line) > _evidence(other)
 
 
 def _evidence(line: ReadLine) -> float:
