@@ -246,10 +246,15 @@ def test_without_a_caption_an_easy_check_proves_nothing(text: str) -> None:
         ("SHENZHEN 518000|GUANGDONG", "CN", "518000"),
         ("75001 PARIS CEDEX 08", "FR", "75001"),
         ("1010 WIEN", "AT", "1010"),
+        ("80997MÜNCHEN", "DE", "80997"),
+        ("COLUMBUSOH43222", "US", "43222"),
+        ("LEEDSLS184AB", "GB", "LS18 4AB"),
+        ("GLASGOWG412AB", "GB", "G41 2AB"),
+        ("5912ABVENLO", "NL", "5912 AB"),
     ],
 )
 def test_postcodes_as_their_country_spells_them(lines: str, country: str | None, value: str) -> None:
-    found = postcode_in(lines.split("|"), country)
+    found = postcode_in(fold(lines).split("|"), country)
     assert found is not None
     assert (found.value, found.repaired) == (value, False)
 

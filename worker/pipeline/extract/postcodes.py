@@ -55,7 +55,7 @@ _KINDS: Final = {
     "ES": _FIVE_START,
     "FI": _FIVE_START,
     "FR": _FIVE_START,
-    "GB": _Kind(("A9 9AA", "A99 9AA", "AA9 9AA", "AA99 9AA", "A9A 9AA", "AA9A 9AA"), _At.ANY),
+    "GB": _Kind(("AA99 9AA", "AA9A 9AA", "AA9 9AA", "A99 9AA", "A9A 9AA", "A9 9AA"), _At.ANY),
     "GR": _SPACED,
     "HR": _FIVE_START,
     "HU": _FOUR_START,
@@ -95,6 +95,12 @@ _KINDS: Final = {
     "ZA": _Kind(("9999",), _At.END),
 }
 _CLASSES: Final = {"9": "[0-9OQIL|SBZ]", "A": "[A-Z01528]", "X": "[A-Z0-9]", " ": r"[\s.\-]?", "-": r"\s?-?\s?"}
+_STRICT_CLASSES: Final = {"9": "[0-9]", "A": "[A-Z]", "X": "[A-Z0-9]", " ": r"[\s.\-]?", "-": "-"}
+_GB_AREAS: Final = {
+    1: "[BEGLMNSW]",
+    2: "AB|AL|B[ABDHLNRST]|C[ABFHMORTVW]|D[ADEGHLNTY]|E[CHNX]|F[KY]|G[LUY]|H[ADGPRSUX]|I[GMPV]|JE|K[ATWY]|L[ADELNSU]|"
+    "M[EKL]|N[EGNPRW]|O[LX]|P[AEHLOR]|R[GHM]|S[AEGKLMNOPRSTWY]|T[ADFNQRSW]|UB|W[ACDFNRSV]|YO|ZE",
+}
 _RIGHT: Final[dict[str, dict[int, int]]] = {
     "9": str.maketrans("OQIL|SBZ", "00111582"),
     "A": str.maketrans("01528", "OISZB"),
@@ -184,6 +190,18 @@ def postcode_in(lines: Sequence[str], country: str | None) -> FoundPostcode | No
             if fitting:
                 start, stop, value, changed, home = fitting[-1]
                 return FoundPostcode(number, start, stop, value, home, changed > 0)
+    return _glued(lines, country) if country else None
+
+
+def _glued(lines: Sequence[str], country: str) -> FoundPostcode | None:
+    """Return a postcode that the reader ran into its town: 80997MUNCHEN, LEEDSLS184AB."""
+    kind = _KINDS.get(country)
+    for number in reversed(range(len(lines))):
+        for template in kind.templates if kind else ():
+            match = _glued_pattern(country, template).search(lines[number])
+            if match is not None:
+                start, stop = match.span("code")
+                return FoundPostcode(number, start, stop, _spelt(match["code"], template)[0], country, repaired=False)
     return None
 
 
@@ -227,6 +245,18 @@ def _before_town(folded: str) -> Iterator[_Match]:
 def _pattern(template: str) -> re.Pattern[str]:
     inner = "".join(_CLASSES[mark] for mark in template)
     return re.compile(rf"(?<![A-Z0-9])(?<![0-9]-){inner}(?![A-Z0-9])(?!-[0-9])")
+
+
+@lru_cache(maxsize=256)
+def _glued_pattern(country: str, template: str) -> re.Pattern[str]:
+    inner = "".join(_STRICT_CLASSES[mark] for mark in template)
+    if country == "GB":
+        # LS18 4AB and S18 4AB are both postcodes: the area is the longest one that there is.
+        area = "AA" if template.startswith("AA") else "A"
+        inner = f"(?:{_GB_AREAS[len(area)]}){inner.removeprefix(_STRICT_CLASSES['A'] * len(area))}"
+    if _KINDS[country].at is _At.START:
+        return re.compile(rf"^\W*(?:[A-Z]{{1,3}}-)?(?P<code>{inner})(?=[A-Z])")
+    return re.compile(rf"(?<=[A-Z])(?P<code>{inner})\W*$")
 
 
 def _fitting(folded: str, template: str, country: str, *, sure: bool) -> Iterator[tuple[int, int, str, int]]:
