@@ -35,9 +35,9 @@ class PipelineOptions:
     but they are enlarged no more than `max_enlargement` times. Larger pages are searched in tiles of `tile_side` pixels
     that overlap by `tile_overlap`, at `tile_scale`, or where that is None at the scale that brings their small print to
     `detection_text_height` pixels; those of more than `streamed_from_pixels` are decoded while they are read, where
-    their format can. `vote_lines` of the longest lines decide whether the page stands
-    on its head. A request holds at most `max_lines_per_request` lines. Lines read with less than `min_line_confidence`
-    are dropped. Symbols of `barcode_formats` are read, none where it is empty.
+    their format can. Up to `vote_lines` lines from all over the page are classified by which way up they stand; if they
+    agree, that holds for all, else more are classified. A request holds at most `max_lines_per_request` lines. Lines
+    read with less than `min_line_confidence` are dropped. Symbols of `barcode_formats` are read, none where it is empty.
     """
 
     detection_long_side: int = 1056
