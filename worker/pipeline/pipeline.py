@@ -102,11 +102,12 @@ class Pipeline:
             with stages.timed(Stage.DECODE):
                 page = await stages.on_cpu(encoded.decode)
             rows = HeldRows(page.pixels)
-        reading = await LargePage(rows, self._models, requests, self._options, stages).read()
+        reading = await LargePage(rows, self._models, requests, self._options, self._gate, stages).read()
         lines, barcodes = reading.lines, reading.barcodes
         if turn is not None:
             lines, barcodes = [turn.line(line) for line in lines], [turn.barcode(code) for code in barcodes]
-        return await stages.on_cpu(self._finish, header.upright_size, lines, tuple(barcodes), stages)
+        text = await stages.on_cpu(self._finish, header.upright_size, lines, tuple(barcodes), stages)
+        return replace(text, quality=reading.quality)
 
     def _decode_and_tile(
         self, encoded: EncodedPage, stages: Stages

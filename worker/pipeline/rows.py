@@ -29,6 +29,9 @@ class PageRows(Protocol):
         Raises JobError for a page that turns out to be damaged there.
         """
 
+    def reserve(self, rows: int) -> None:
+        """Say that windows will have up to so many rows."""
+
 
 class HeldRows:
     """The rows of a page that lies in memory, uint8 [height, width, 3] BGR."""
@@ -45,6 +48,9 @@ class HeldRows:
     def window(self, top: int, bottom: int) -> Pixels:
         """Return a view of rows [top, bottom)."""
         return self._pixels[top:bottom]
+
+    def reserve(self, rows: int) -> None:
+        """Need nothing: all rows are there."""
 
 
 class StreamedRows:
@@ -82,6 +88,10 @@ class StreamedRows:
             rows = min(_MOVED_ROWS, kept - start)
             self._held[start : start + rows] = self._held[start + gone : start + gone + rows].copy()
         self._top += gone
+
+    def reserve(self, rows: int) -> None:
+        """Make room for so many rows at once: to grow takes twice the memory for a moment."""
+        self._make_room(min(rows, self.height + STRIP_ROWS))
 
     def _make_room(self, rows: int) -> None:
         if rows > self._held.shape[0]:

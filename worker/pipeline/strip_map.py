@@ -20,15 +20,17 @@ _REACH_ROWS: Final = 16
 
 
 class StripMap:
-    """Takes the map of a page row by row, uint8 [h, width] at a time, and gives the regions that are complete."""
+    """Takes the map of a page from row `top` on, uint8 [h, width] at a time, and gives the regions that are complete."""
 
-    def __init__(self, width: int, to_page: Transform, thresholds: DetectionThresholds, max_open_rows: int) -> None:
+    def __init__(
+        self, width: int, to_page: Transform, thresholds: DetectionThresholds, *, max_open_rows: int, top: int = 0
+    ) -> None:
         self._to_page = to_page
         self._thresholds = thresholds
         self._max_open_rows = max_open_rows
         self._values = np.zeros((0, width), dtype=np.uint8)
         self._closed = np.zeros((0, width), dtype=np.uint8)
-        self._top = 0
+        self._top = top
 
     @property
     def open_from(self) -> int:

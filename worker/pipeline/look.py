@@ -1,0 +1,92 @@
+"""The first look at a large page: where there is anything, how large the print is, and how it runs.
+
+Invariant: it costs one pass over the page's rows and a few small detections, whatever the page's size.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from worker.domain.errors import Stage
+from worker.domain.image import PageImage, Pixels, TextRegion
+from worker.pipeline.axes import run_sideways
+from worker.pipeline.detect import detect, takes_turned
+from worker.pipeline.inference import PageRequests
+from worker.pipeline.models import ModelSet
+from worker.pipeline.options import PipelineOptions
+from worker.pipeline.rows import PageRows
+from worker.pipeline.scale import choose_scale, whole_regions
+from worker.pipeline.stages import Stages
+from worker.pipeline.stitch import find_regions, stitch
+from worker.pipeline.survey import Survey, Surveyor, Window
+from worker.pipeline.tile import tile_page
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the first look found.
+
+    `coarse` are the regions of text on the thumbnail, `close` those in the windows, all in page pixels; `sideways` says
+    that nearly all text runs down the page.
+    """
+
+    coarse: list[TextRegion]
+    close: list[TextRegion]
+    scale: float
+    sideways: bool
+
+
+def take_survey(rows: PageRows, options: PipelineOptions, stages: Stages) -> Survey:
+    """Pass over a page's rows once. Raises JobError for a damaged page."""
+    with stages.timed(Stage.SURVEY):
+        surveyor = Surveyor(rows.width, rows.height, options.detection_long_side)
+        for strip in rows.strips():
+            surveyor.add(strip)
+        return surveyor.survey()
+
+
+class FirstLook:
+    """Searches the thumbnail and the windows of a survey."""
+
+    def __init__(self, models: ModelSet, requests: PageRequests, options: PipelineOptions, stages: Stages) -> None:
+        self._models = models
+        self._requests = requests
+        self._options = options
+        self._stages = stages
+
+    async def look(self, survey: Survey) -> Look:
+        """Return what there is to see. Raises JobError of the backend."""
+        with self._stages.timed(Stage.SURVEY):
+            coarse, close = await self._regions(survey, sideways=False)
+            sideways = run_sideways([*coarse, *close]) and not self._models.tile_shapes.fixed
+            if sideways:
+                coarse, close = await self._regions(survey, sideways=True)
+        thumbnail_scale = max(survey.thumbnail.shape[:2]) / max(survey.width, survey.height)
+        return Look(coarse, close, choose_scale(thumbnail_scale, coarse, close, self._options), sideways)
+
+    async def _regions(self, survey: Survey, *, sideways: bool) -> tuple[list[TextRegion], list[TextRegion]]:
+        thumbnail, *windows = await asyncio.gather(
+            self._search(survey.thumbnail, sideways=sideways),
+            *(self._search_window(window, sideways=sideways) for window in survey.windows),
+        )
+        to_page = np.array([survey.width, survey.height]) / survey.thumbnail.shape[1::-1]
+        coarse = [
+            replace(region, quad=region.quad * to_page, growth_pixels=region.growth_pixels * float(to_page.mean()))
+            for region in thumbnail
+        ]
+        return coarse, [region for regions in windows for region in regions]
+
+    async def _search_window(self, window: Window, *, sideways: bool) -> list[TextRegion]:
+        found = await self._search(window.pixels, sideways=sideways)
+        height, width = window.pixels.shape[:2]
+        corner = (window.left, window.top)
+        return [replace(region, quad=region.quad + corner) for region in whole_regions(found, width, height)]
+
+    async def _search(self, pixels: Pixels, *, sideways: bool) -> list[TextRegion]:
+        """Return the regions of text on a small piece, in its pixels."""
+        options = replace(self._options, detection_long_side=max(pixels.shape[:2]))
+        tiled = await self._stages.on_cpu(tile_page, PageImage(pixels), self._models.tile_shapes, options)
+        turned = sideways and takes_turned(tiled.tiles, self._models.tile_shapes)
+        maps = await detect(tiled.tiles, self._models, self._requests, sideways=turned)
+        return await self._stages.on_cpu(lambda: find_regions(stitch(tiled, maps), self._models.thresholds))

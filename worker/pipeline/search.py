@@ -1,0 +1,133 @@
+"""The geometry of a large page's bands: tiles out of its rows, regions out of the tiles' maps, crops out of the rows.
+
+Invariant: bands come in turn, from top to bottom, and rows that a later band or an open region needs are kept.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from worker.domain.barcode import Barcode
+from worker.domain.errors import Stage
+from worker.domain.geometry import Points, Transform
+from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion, Tile
+from worker.pipeline.bands import Band, Place, ScanPlan
+from worker.pipeline.barcodes import Codes, find_codes
+from worker.pipeline.crop import crop_lines
+from worker.pipeline.models import ModelSet
+from worker.pipeline.options import PipelineOptions
+from worker.pipeline.rows import PageRows
+from worker.pipeline.stages import Stages
+from worker.pipeline.strip_map import StripMap
+from worker.pipeline.survey import STRIP_ROWS
+from worker.pipeline.tile import padded, scaled
+
+_CODE_ROWS: Final = 512  # a symbol of so many rows of the page is seen whole in one window
+_SPARE_ROWS: Final = _CODE_ROWS + STRIP_ROWS + 256  # of the page, besides those that a band shows
+_CROP_MARGIN: Final = 64  # rows of the map above an open region that its crop may reach into
+
+
+class BandSearch:
+    """One page under search: its methods are called in turn, band after band."""
+
+    def __init__(
+        self, rows: PageRows, plan: ScanPlan, models: ModelSet, options: PipelineOptions, stages: Stages
+    ) -> None:
+        self._rows = rows
+        self._plan = plan
+        self._models = models
+        self._options = options
+        self._stages = stages
+        self._to_page = Transform.scale_then_shift(rows.width / plan.width, rows.height / plan.height, 0.0, 0.0)
+        self._strips = StripMap(
+            plan.width,
+            self._to_page,
+            models.thresholds,
+            max_open_rows=options.tile_side,
+            top=plan.bands[0].start if plan.bands else 0,
+        )
+        self._top = 0
+        self._searched_to = 0  # the page's row to which symbols were looked for
+        self._window: Pixels = np.zeros((0, 0, 3), dtype=np.uint8)
+        rows.reserve(self._row(max((band.last_row - band.first_row for band in plan.bands), default=0)) + _SPARE_ROWS)
+
+    def tiles(self, band: Band) -> list[Tile]:
+        """Return the band's tiles, at the scale of the search."""
+        with self._stages.timed(Stage.DECODE):
+            first_row = self._row(min(self._strips.open_from, band.first_row) - _CROP_MARGIN)
+            if first_row <= self._searched_to:  # a symbol may have begun in the last window
+                first_row = min(first_row, self._searched_to - _CODE_ROWS)
+            self._top = max(self._top, first_row)
+            self._window = self._rows.window(self._top, self._row(band.last_row + _CROP_MARGIN))
+        with self._stages.timed(Stage.TILE):
+            return [self._tile(place) for place in band.places]
+
+    def codes(self, band: Band) -> Codes:
+        """Return the symbols in the rows at hand, where the band has anything."""
+        with self._stages.timed(Stage.BARCODES):
+            found: list[Barcode] = []
+            areas: list[Points] = []
+            for start, stop in _stretches(band):
+                left, right = self._column(start), self._column(stop)
+                codes = find_codes(self._window[:, left:right], self._options.barcodes)
+                shift = (left, self._top)
+                found += (replace(code, polygon=code.polygon + shift) for code in codes.barcodes)
+                areas += (area + shift for area in codes.areas)
+            self._searched_to = self._top + self._window.shape[0]
+            return Codes(tuple(found), tuple(areas))
+
+    def regions(self, band: Band, tiles: Sequence[Tile], maps: Sequence[Pixels], following: int) -> list[TextRegion]:
+        """Return the regions of text that end in the band; the next band keeps rows from `following` on."""
+        with self._stages.timed(Stage.STITCH):
+            values = np.zeros((band.stop - band.start, self._plan.width), dtype=np.uint8)
+            for place, tile, tile_map in zip(band.places, tiles, maps, strict=True):
+                left, top, right, bottom = tile.kept
+                rows = slice(place.rows.kept_start - band.start, place.rows.kept_stop - band.start)
+                values[rows, place.columns.kept_start : place.columns.kept_stop] = tile_map[top:bottom, left:right]
+            found = self._strips.add(values)
+            if following > band.stop or following == self._plan.height:
+                found += self._strips.skip_to(following)
+            return found
+
+    def crops(self, regions: Sequence[TextRegion]) -> list[LineCrop]:
+        """Cut regions out of the rows at hand."""
+        with self._stages.timed(Stage.CROP):
+            return crop_lines(PageImage(self._window), regions, self._models.line, top=self._top)
+
+    def _tile(self, place: Place) -> Tile:
+        rows, columns = place.rows, place.columns
+        top, bottom = self._row(rows.start), self._row(rows.stop)
+        left, right = self._column(columns.start), self._column(columns.stop)
+        piece = self._window[top - self._top : bottom - self._top, left:right]
+        pixels = scaled(piece, columns.stop - columns.start, rows.stop - rows.start)
+        kept = (
+            columns.kept_start - columns.start,
+            rows.kept_start - rows.start,
+            columns.kept_stop - columns.start,
+            rows.kept_stop - rows.start,
+        )
+        to_map = Transform.scale_then_shift(1.0, 1.0, columns.start, rows.start)
+        return Tile(padded(pixels, self._models.tile_shapes), to_map, kept)
+
+    def _row(self, map_row: float) -> int:
+        """Return the page's row for a row of the map."""
+        return min(round(max(map_row, 0) * float(self._to_page.matrix[1, 1])), self._rows.height)
+
+    def _column(self, map_column: float) -> int:
+        return min(round(max(map_column, 0) * float(self._to_page.matrix[0, 0])), self._rows.width)
+
+
+def _stretches(band: Band) -> Iterator[tuple[int, int]]:
+    """Return the stretches of the map's columns that the band's tiles show; tiles that overlap make one."""
+    stretch: tuple[int, int] | None = None
+    for place in sorted(band.places, key=lambda place: place.columns.start):
+        if stretch is not None and place.columns.start <= stretch[1]:
+            stretch = stretch[0], max(stretch[1], place.columns.stop)
+            continue
+        if stretch is not None:
+            yield stretch
+        stretch = place.columns.start, place.columns.stop
+    if stretch is not None:
+        yield stretch
