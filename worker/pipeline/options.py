@@ -37,7 +37,8 @@ class PipelineOptions:
     `detection_text_height` pixels; those of more than `streamed_from_pixels` are decoded while they are read, where
     their format can. Up to `vote_lines` lines from all over the page are classified by which way up they stand; if they
     agree, that holds for all, else more are classified. A request holds at most `max_lines_per_request` lines. Lines
-    read with less than `min_line_confidence` are dropped. Symbols of `barcode_formats` are read, none where it is empty.
+    read with less than `min_line_confidence` are dropped. Symbols of `barcode_formats` are read, none where it is
+    empty.
     """
 
     detection_long_side: int = 1056
