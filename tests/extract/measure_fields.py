@@ -103,14 +103,14 @@ async def main() -> None:
 
         else:
             base = settings.load()
-            triton = base.triton.model_copy(update={"url": chosen.url})
+            triton = base.triton.model_copy(update={"url": chosen.url, "request_timeout_seconds": 300.0})
             reader = await stack.enter_async_context(
                 bootstrap.opened_reader(base.model_copy(update={"triton": triton}))
             )
 
             async def pages(label: SyntheticLabel) -> PageText:
                 header = reader.header(label.image)
-                reading = await reader.process(label.image, header, timeout_seconds=60, request_id="")
+                reading = await reader.process(label.image, header, timeout_seconds=300, request_id="")
                 return reading.pages[0]
 
         degradation = Degradation(chosen.degradation)
