@@ -22,6 +22,7 @@ _MOST_ENCODINGS: Final = 4
 
 _FORM: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 _BUCKET: Final = re.compile(r"[a-z0-9$][a-z0-9._-]{0,221}")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -176,9 +177,19 @@ def _checked_host(place: str) -> str:
         host, _, port = host.partition(":")
         if not _HOST.fullmatch(host):
             raise _invalid("has no valid host; write one with other letters in its ASCII form (xn--…)")
+        if _NUMBER.fullmatch(host.rpartition(".")[2]) and not _is_ipv4(host):
+            raise _invalid("has an address as its host that is not written as four decimal numbers")
     if port and not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= 0xFFFF):  # noqa: PLR2004 - ports
         raise _invalid("has a port that is not a number from 1 to 65535")
     return f"{host}:{int(port)}" if port and int(port) != _DEFAULT_PORT else host
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_path(scheme: str, path: str) -> None:

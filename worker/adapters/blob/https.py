@@ -22,6 +22,7 @@ from worker.domain.uri import AllowedPrefixes, PictureUri
 
 _MOST_REDIRECTS: Final = 3
 _CHUNK_BYTES: Final = 256 * 1024
+_CLOSING_SECONDS: Final = 0.05
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _ABSENT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -62,6 +63,8 @@ class HttpsFetcher:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+            # The transports of TLS end some turns of the loop later.
+            await asyncio.sleep(_CLOSING_SECONDS)
 
     async def _fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
         hop = uri

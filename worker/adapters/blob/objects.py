@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OBJECT_SCHEMES: Final = ("s3", "gs", "az")
 _CHUNK_BYTES: Final = 256 * 1024
+# Who calls times the whole, without the wait for room, which the client would count.
+_ANY_TIME: Final = timedelta(hours=1)
 _NO_RETRIES: "Final[RetryConfig]" = {"max_retries": 0}
 
 
@@ -36,12 +38,11 @@ class ObjectFetcher:
         allowed: AllowedPrefixes,
         root_certificates: str | None,
         connect_timeout_seconds: float,
-        timeout_seconds: float,
         max_bytes: int,
     ) -> None:
         options: ClientConfig = {
             "connect_timeout": timedelta(seconds=connect_timeout_seconds),
-            "timeout": timedelta(seconds=timeout_seconds),
+            "timeout": _ANY_TIME,
         }
         if root_certificates is not None:
             options["root_certificate"] = Path(root_certificates).read_bytes()

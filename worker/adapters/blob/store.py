@@ -31,7 +31,6 @@ class UriStore:
             allowed=self._allowed,
             root_certificates=settings.tls_root_certificates,
             connect_timeout_seconds=settings.connect_timeout_seconds,
-            timeout_seconds=settings.timeout_seconds,
             max_bytes=settings.max_bytes,
         )
         self._fetchers: dict[str, Fetcher] = dict.fromkeys(OBJECT_SCHEMES, objects)
