@@ -3,11 +3,12 @@
 Addresses are found first: they say in which country a date was written, a telephone number dialled, a postcode given.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from worker.domain.fields import Check
 from worker.domain.image import PageText, TextLine
@@ -24,11 +25,12 @@ _POSTCODE_CAPTIONED: Final = 0.9
 _POSTCODE: Final = 0.8
 _DIGIT: Final = re.compile(r"\d")
 # What only a caption beside or above it can make a value of.
-_BARE_PHONE: Final = re.compile(r"\W*[(0-9][0-9\s().\-/]{5,18}[0-9]\W*")
+_BARE_PHONE: Final = re.compile(r"\W*[(0-9](?:[\s().\-/]{0,2}[0-9]){6,13}\W*")
+_MAY_BE_PHONE: Final = re.compile(r"[+(]|\b00[1-9]")
 _BARE_WEIGHT: Final = re.compile(r"\W*[0-9]{1,3}(?:[ .,'][0-9]{3})*(?:[.,][0-9]{1,3})?\s*(?:[A-Z]{1,3})?\W*")
 _BARE_POSTCODE: Final = re.compile(r"\W*[0-9A-Z]{2,6}[\s\-]?[0-9A-Z]{2,5}\W*")
 _BARE_DATE: Final = re.compile(r"\W*20[0-9]{6}\W*")
-_BARE_VAT: Final = re.compile(r"\W*[A-Z]{2,3}[\s.\-]?[0-9A-Z][0-9A-Z\s.\-]{6,14}\W*")
+_BARE_VAT: Final = re.compile(r"\W*[A-Z]{2,3}[\s.\-]?[A-Z]?(?:[\s.\-]?[0-9]){7,12}[\s.\-]?[0-9A-Z]{0,4}\W*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class _Looking:
         self._addresses = [address for address in addresses if address.country]
         self._within = {line: address for address in self._addresses for line in address.line_ids}
         self._default = default
+        self._named: dict[Callable[[str], bool], bool] = {}
+        self._anchors = np.array([page.lines[address.line_ids[0]].polygon[0] for address in self._addresses])
         self._asked: dict[int, tuple[str, ...]] = {}
         self._written_in = _written_in(self._addresses) or default
 
@@ -91,6 +95,8 @@ class _Looking:
         if len(_DIGIT.findall(folded)) < 7:  # noqa: PLR2004 - no telephone number is shorter
             return
         captioned = _BARE_PHONE.fullmatch(folded) is not None and self._captioned(line_id, names_phone)
+        if not (captioned or line_id in self._within or _MAY_BE_PHONE.search(folded) or names_phone(folded)):
+            return
         region = None if "+" in folded else self._region(line_id)
         for phone in phones_in(text, region, captioned=captioned, in_address=line_id in self._within):
             yield self._candidate(
@@ -109,6 +115,7 @@ class _Looking:
     def _weights(self, line_id: int) -> Iterator[Candidate]:
         text, folded = self._lines[line_id].text, self._around.folded[line_id]
         bare = _BARE_WEIGHT.fullmatch(folded) is not None
+        bare = bare and self._names(names_weight)
         caption = next(filter(names_weight, self._captions(line_id)), "") if bare else ""
         for weight in weights_in(text, caption=caption):
             yield self._candidate("weight", weight.value, line_id, weight.start, weight.stop, weight.evidence)
@@ -126,19 +133,22 @@ class _Looking:
         return self._asked[line_id]
 
     def _captioned(self, line_id: int, names: Callable[[str], bool]) -> bool:
-        return any(map(names, self._captions(line_id)))
+        return self._names(names) and any(map(names, self._captions(line_id)))
+
+    def _names(self, names: Callable[[str], bool]) -> bool:
+        """Say whether any line of the page is such a caption: to look once is cheaper than to look around often."""
+        if names not in self._named:
+            self._named[names] = any(map(names, self._around.folded))
+        return self._named[names]
 
     def _region(self, line_id: int) -> str | None:
         """Return the country of the address that the line stands in, or of the nearest one."""
         if line_id in self._within:
             return self._within[line_id].country
-        place = self._lines[line_id].polygon[0]
-        nearest = min(
-            self._addresses,
-            key=lambda address: min(math.dist(place, self._lines[line].polygon[0]) for line in address.line_ids),
-            default=None,
-        )
-        return nearest.country if nearest else self._default
+        if not self._addresses:
+            return self._default
+        offsets = self._anchors - self._lines[line_id].polygon[0]
+        return self._addresses[int(np.argmin((offsets**2).sum(axis=1)))].country
 
     def _candidate(
         self,
