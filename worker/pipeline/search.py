@@ -24,6 +24,7 @@ from worker.pipeline.strip_map import StripMap
 from worker.pipeline.survey import STRIP_ROWS
 from worker.pipeline.tile import padded, scaled
 
+_OPEN_TILES: Final = 2  # a region that is higher than so many tiles is cut
 _CODE_ROWS: Final = 512  # a symbol of so many rows of the page is seen whole in one window
 _SPARE_ROWS: Final = _CODE_ROWS + STRIP_ROWS + 256  # of the page, besides those that a band shows
 _CROP_MARGIN: Final = 64  # rows of the map above an open region that its crop may reach into
@@ -45,7 +46,7 @@ class BandSearch:
             plan.width,
             self._to_page,
             models.thresholds,
-            max_open_rows=options.tile_side,
+            max_open_rows=_OPEN_TILES * options.tile_side,
             top=plan.bands[0].start if plan.bands else 0,
         )
         self._top = 0

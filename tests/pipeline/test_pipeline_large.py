@@ -1,0 +1,154 @@
+"""Large pages, in memory and streamed, on a server that reads block script."""
+
+import io
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.image import PageText, Pixels
+from worker.pipeline.header import read_header
+from worker.pipeline.models import load_models
+from worker.pipeline.options import ImageLimits, PipelineOptions
+from worker.pipeline.pipeline import PictureReading, Pipeline
+from worker.testing.backend import FakeBackend
+from worker.testing.block_script import BlockLine, draw_blocks
+from worker.testing.clock import ManualClock
+
+WIDTH, HEIGHT = 1800, 3000
+HELD = PipelineOptions(tiled_from_pixels=1, tile_side=512, tile_overlap=96, barcode_formats=(), tile_scale=0.75)
+STREAMED = replace(HELD, streamed_from_pixels=1)
+
+# Far apart in both directions, so that there is much to skip, and long lines that no single tile holds.
+LINES = [
+    BlockLine("TOP LEFT", 40, 900),
+    BlockLine("A LINE THAT NO SINGLE TILE CAN HOLD 01", 100, 960, height=32),
+    BlockLine("RIGHT", 1500, 1200),
+    BlockLine("SAME ROW", 100, 2100),
+    BlockLine("OTHER END", 1400, 2100),
+    BlockLine("LAST", 900, 2900),
+]
+TEXTS = [line.text for line in LINES]
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[FakeBackend]:
+    made = FakeBackend()
+    yield made
+    await made.close()
+
+
+def page(lines: list[BlockLine] | None = None) -> Pixels:
+    return draw_blocks(LINES if lines is None else lines, width=WIDTH, height=HEIGHT)
+
+
+def png(pixels: Pixels, orientation: int = 1) -> bytes:
+    encoded, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)).save(encoded, "PNG", exif=exif, compress_level=1)
+    return encoded.getvalue()
+
+
+async def read(backend: FakeBackend, executor: Executor, picture: bytes, options: PipelineOptions) -> PictureReading:
+    pipeline = Pipeline(backend, await load_models(backend), executor, ManualClock(), options)
+    return await pipeline.process(picture, read_header(picture, ImageLimits()), timeout_seconds=30, request_id="j")
+
+
+def texts(text: PageText) -> list[str]:
+    return [line.text for line in text.lines]
+
+
+@pytest.mark.parametrize("options", [HELD, STREAMED])
+async def test_lines_are_read_in_order_and_in_place(
+    backend: FakeBackend, executor: Executor, options: PipelineOptions
+) -> None:
+    reading = await read(backend, executor, png(page()), options)
+    [text] = reading.pages
+    assert texts(text) == TEXTS
+    assert (text.width, text.height) == (WIDTH, HEIGHT)
+    for line, drawn in zip(text.lines, LINES, strict=True):
+        np.testing.assert_allclose(line.polygon[0], [drawn.left, drawn.top], atol=5)
+        assert line.rotation_degrees == pytest.approx(0.0, abs=0.5)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+async def test_a_streamed_page_stands_as_exif_says(backend: FakeBackend, executor: Executor, orientation: int) -> None:
+    picture = png(page(), orientation)
+    [held] = (await read(backend, executor, picture, HELD)).pages
+    [streamed] = (await read(backend, executor, picture, STREAMED)).pages
+    assert (streamed.width, streamed.height) == (held.width, held.height)
+    if orientation in {1, 3, 6, 8}:  # what is mirrored reads as other text, and as the same in both ways
+        assert sorted(texts(held)) == sorted(TEXTS)
+    assert texts(streamed) == texts(held)
+    for one, other in zip(streamed.lines, held.lines, strict=True):
+        np.testing.assert_allclose(one.polygon, other.polygon, atol=4)
+        assert (one.rotation_degrees - other.rotation_degrees + 180) % 360 == pytest.approx(180, abs=0.5)
+
+
+async def test_only_what_holds_anything_is_searched(backend: FakeBackend, executor: Executor) -> None:
+    picture = png(page([BlockLine("ALONE", 1000, 2000)]))
+    reading = await read(backend, executor, picture, STREAMED)
+    assert texts(reading.pages[0]) == ["ALONE"]
+    searched = [call.shapes["image"] for call in backend.calls if call.model == "text_detector"]
+    # The thumbnail, one window and one tile.
+    assert len(searched) == 3
+    assert searched[-1][1] <= 256
+
+
+@pytest.mark.parametrize("options", [HELD, STREAMED])
+async def test_a_blank_page_is_a_page_without_lines(
+    backend: FakeBackend, executor: Executor, options: PipelineOptions
+) -> None:
+    reading = await read(backend, executor, png(page([])), options)
+    assert reading.pages[0].lines == ()
+    assert {call.model for call in backend.calls} == {"text_detector"}
+
+
+async def test_the_scale_follows_the_print(backend: FakeBackend, executor: Executor) -> None:
+    chosen = replace(HELD, tile_scale=None, tile_side=960)
+    sides = []
+    for height in (24, 96):
+        backend.calls.clear()
+        large = draw_blocks([BlockLine("PRINT", 400, 400, height)], width=WIDTH, height=HEIGHT)
+        reading = await read(backend, executor, png(large), chosen)
+        assert texts(reading.pages[0]) == ["PRINT"]
+        sides.append([call.shapes["image"] for call in backend.calls if call.model == "text_detector"][-1][2])
+    # Four times the height on the page, and yet no wider where it is searched.
+    assert sides[1] <= sides[0] + 128
+
+
+@pytest.mark.parametrize("shift", [0, 13, 101, 240])
+async def test_the_grid_does_not_matter(backend: FakeBackend, executor: Executor, shift: int) -> None:
+    moved = np.pad(page(), ((shift, 0), (2 * shift, 0), (0, 0)), constant_values=255)
+    reading = await read(backend, executor, png(moved), replace(STREAMED, tile_side=448, tile_overlap=64 + shift // 4))
+    assert texts(reading.pages[0]) == TEXTS
+
+
+async def test_a_page_that_is_cut_short_is_refused(backend: FakeBackend, executor: Executor) -> None:
+    picture = png(page())
+    with pytest.raises(JobError) as caught:
+        await read(backend, executor, picture[: len(picture) * 2 // 3], STREAMED)
+    assert caught.value.code is ErrorCode.IMAGE_CORRUPT
+    assert backend.calls == []
+
+
+@pytest.mark.parametrize("requests_before", [0, 2, 4])
+async def test_a_failure_of_the_server_is_raised_as_it_is(
+    backend: FakeBackend, executor: Executor, requests_before: int
+) -> None:
+    error = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")
+    backend.fail(*[None] * requests_before, error)
+    with pytest.raises(JobError) as caught:
+        await read(backend, executor, png(page()), STREAMED)
+    assert caught.value is error
