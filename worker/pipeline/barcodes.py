@@ -22,6 +22,7 @@ from worker.pipeline.maxicode import Bullseye, cut_out, find_bullseyes
 from worker.pipeline.options import BarcodeOptions
 
 _GREY_DIMENSIONS: Final = 2
+_LEAST_PIXELS: Final = 10  # no symbol is smaller
 _MOSTLY: Final = 0.6
 _TINY: Final = 1e-9
 
@@ -36,9 +37,7 @@ _LINEAR: Final = frozenset(
         Symbology.DATABAR,
     }
 )
-_LINEAR_NAMES: Final = frozenset(
-    {*_LINEAR, "EAN13", "EAN8", "UPCA", "UPCE", "DataBarOmni", "DataBarStk", "DataBarLtd", "DataBarExp"}
-)
+_LINEAR_NAMES: Final = frozenset({*_LINEAR, "EAN13", "EAN8", "UPCA", "UPCE", "DataBarOmni", "DataBarLtd", "DataBarExp"})
 _MATRICES: Final = frozenset(
     {Symbology.QR_CODE, Symbology.MICRO_QR_CODE, Symbology.AZTEC, Symbology.DATA_MATRIX, Symbology.PDF417}
 )
@@ -83,7 +82,7 @@ def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
     out. Symbols of which zxing-cpp is sure without being able to decode them are areas without text, too.
     """
     formats = frozenset(options.formats)
-    if not formats or not pixels.size:
+    if not formats or min(pixels.shape[:2]) < _LEAST_PIXELS:
         return Codes()
     grey = pixels if pixels.ndim == _GREY_DIMENSIONS else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8)
     seen = [_seen(symbol, to_page) for symbol, to_page in _on_the_page(grey, formats)]
@@ -143,7 +142,9 @@ def _decoded(grey: MatLike, formats: Collection[Symbology], *, try_rotate: bool 
     if not formats or not grey.size:
         return []
     wanted = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name.value] for name in formats])
-    found = zxingcpp.read_barcodes(grey, formats=wanted, try_rotate=try_rotate, try_downscale=False, try_invert=False)
+    found = zxingcpp.read_barcodes(
+        grey, formats=wanted, try_rotate=try_rotate, try_downscale=False, try_invert=False, return_errors=True
+    )
     return [symbol for symbol in found if symbol.valid or symbol.format.name in _SURE_NAMES]
 
 
@@ -184,7 +185,8 @@ def _marked(region: TextRegion) -> Points:
 def merge_barcodes(found: Iterable[Barcode]) -> list[Barcode]:
     """Return symbols once each, in the page's order, where overlapping parts of it may have shown some twice.
 
-    Two are the same if they say the same in the same format and their polygons overlap; the larger one is kept.
+    Two are the same if they say the same in the same format and their polygons overlap; the larger one is kept. What a
+    cut left of an ITF number counts as the same.
     """
     kept: list[Barcode] = []
     for code in sorted(found, key=lambda code: _area(code.polygon), reverse=True):
@@ -194,7 +196,8 @@ def merge_barcodes(found: Iterable[Barcode]) -> list[Barcode]:
 
 
 def _is_same(one: Barcode, other: Barcode) -> bool:
-    if (one.format, one.text) != (other.format, other.text):
+    says_the_same = one.text == other.text or (one.format == Symbology.ITF and one.text in other.text)
+    if one.format != other.format or not says_the_same:
         return False
     shared, _ = cv2.intersectConvexConvex(_hull(one.polygon), _hull(other.polygon))
     return shared > 0

@@ -4,6 +4,7 @@ The symbol is found by its bullseye (ISO/IEC 16023, 4.11): rings of even width, 
 Invariant: nothing here decides what a symbol says.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +36,7 @@ _MARGIN: Final = 0.4
 _SURE_HALF: Final = 15.0
 
 _RING_PIXELS_CUT: Final = 8.0
+_SIZES: Final = (1.0, 1.06, 0.95)
 _STEP_DEGREES: Final = 1.5
 _MOST_SKEW_DEGREES: Final = 16
 _MOST_BULLSEYES: Final = 4
@@ -74,13 +76,14 @@ def find_bullseyes(grey: Pixels) -> list[Bullseye]:
 def cut_out(grey: Pixels, eye: Bullseye) -> Iterator[tuple[Pixels, Transform]]:
     """Yield the symbol upright on white, uint8 [h, w], with the map to the picture, for each way it may lie.
 
-    Upright ways come first; the skew is tried in steps that zxing-cpp forgives.
+    Upright ways come first; skew and size, which print and blur change against the rings', are tried in steps that
+    zxing-cpp forgives.
     """
     steps = round(_MOST_SKEW_DEGREES / _STEP_DEGREES)
     skews = sorted(range(-steps, steps + 1), key=abs)
-    for quarter in range(4):
-        for skew in skews:
-            yield _cut(grey, eye, np.deg2rad(90.0 * quarter + skew * _STEP_DEGREES))
+    for quarter, size, skew in itertools.product(range(4), _SIZES, skews):
+        sized = Bullseye(eye.middle, eye.ring_pixels * size)
+        yield _cut(grey, sized, np.deg2rad(90.0 * quarter + skew * _STEP_DEGREES))
 
 
 def _cut(grey: Pixels, eye: Bullseye, radians: float) -> tuple[Pixels, Transform]:
