@@ -32,7 +32,7 @@ def read(data: bytes) -> Claim:
         raise DamagedHeaderError(f"its header claims colours of kind {colour} with {depth} bits")
     turned, packed_bytes, fault = _walk(data)
     page = PageHeader(width, height, turned, streams=not interlace)
-    if page.pixels * _CHANNELS[colour] * depth > packed_bytes * _TIGHTEST * 8:
+    if not fault and page.pixels * _CHANNELS[colour] * depth > packed_bytes * _TIGHTEST * 8:
         fault = BEYOND_ITS_BYTES
     return Claim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), fault)
 

@@ -14,10 +14,18 @@ from worker.pipeline.header.exif import ORIENTATION_TAG, UPRIGHT, known
 from worker.pipeline.header.ifd import Directory, open_directories
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 256, 257, 258, 259, 262, 277
-_ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG = 278, 284, 322, 323, 339, 50706
+_ROWS_PER_STRIP, _STRIP_BYTES, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG = (
+    278,
+    279,
+    284,
+    322,
+    323,
+    339,
+    50706,
+)
 _TAGS: Final = frozenset(
-    {_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH,
-     _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG}
+    {_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES,
+     _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG}
 )  # fmt: skip
 _REDUCED_OR_MASK: Final = 1 | 4
 _JPEG: Final = 7
@@ -29,7 +37,8 @@ _INKS: Final = 5
 _UNSIGNED: Final = 1
 _SEPARATE: Final = 2
 _WHOLE_BYTE: Final = 8
-# What libtiff unpacks at once must fit: a row of tiles, or a strip of each plane. Other strips go row by row.
+# What libtiff unpacks at once must fit: a row of tiles, or a strip of each plane. Other strips go row by row, but
+# libtiff holds them packed.
 _MAX_UNIT_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -54,20 +63,21 @@ def pages(data: bytes) -> Iterator[TiffPage]:
         seen.add(offset)
         directory = directories.read(offset, _TAGS)
         if number == 0 or not directory.one(_SUBFILE, 0) & _REDUCED_OR_MASK:
-            yield TiffPage(number, _claim(directory))
+            yield TiffPage(number, _claim(directory, len(data)))
         offset = directory.next_offset
         if not offset:
             return
 
 
-def _claim(directory: Directory) -> Claim:
+def _claim(directory: Directory, size_bytes: int) -> Claim:
     if _DNG in directory.values:
         raise unsupported("a camera's raw file", instead="save it as JPEG")
     width, height = directory.one(_WIDTH, 0), directory.one(_HEIGHT, 0)
     bits, samples = directory.one(_BITS, 1), directory.one(_SAMPLES, 1)
     _check_kind(directory, bits, samples)
     turned = known(directory.one(ORIENTATION_TAG, UPRIGHT))
-    unit_bytes = _unit_bytes(directory, width, height, bits * samples)
+    packed_bytes = 0 if directory.one(_COMPRESSION, 1) == 1 else max(directory.values.get(_STRIP_BYTES, (0,)))
+    unit_bytes = max(min(packed_bytes, size_bytes), _unit_bytes(directory, width, height, bits * samples))
     page = PageHeader(width, height, turned, streams=unit_bytes <= _MAX_UNIT_BYTES)
     return Claim(page, page.pixels * (3 if turned == UPRIGHT else 6) + 2 * unit_bytes)
 
