@@ -11,12 +11,15 @@ import pytest
 from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.domain.events import Event
-from worker.domain.image import PageText, Pixels
+from worker.domain.image import PageImage, PageText, Pixels, TextRegion
 from worker.local.triton import TritonServer
+from worker.pipeline.crop import crop_lines
 from worker.pipeline.header import read_header
+from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
+from worker.pipeline.read import LineReader
 from worker.settings import TritonSettings
 
 pytestmark = pytest.mark.real
@@ -57,6 +60,47 @@ async def test_print_is_read_from_any_side(backend: TritonBackend, quarters: int
     assert [line.text.upper().replace(" ", "") for line in text.lines] == [line.replace(" ", "") for line in LINES]
     off = {(line.rotation_degrees - 90 * quarters + 180) % 360 - 180 for line in text.lines}
     assert max(abs(degrees) for degrees in off) < 5
+
+
+async def test_blocks_of_all_four_directions_are_read_from_one_page(backend: TritonBackend) -> None:
+    page = np.full((1440, 1460, 3), 255, dtype=np.uint8)
+    block = printed()
+    for quarters, (left, top) in enumerate([(0, 0), (920, 0), (540, 920), (0, 540)]):
+        turned = np.rot90(block, -quarters)
+        page[top : top + turned.shape[0], left : left + turned.shape[1]] = turned
+    text = await read(backend, page)
+    for quarters in range(4):
+        lines = [line for line in text.lines if abs(line.rotation_degrees - 90 * quarters) < 5]
+        assert {line.text.upper().replace(" ", "") for line in lines} == {line.replace(" ", "") for line in LINES}
+
+
+async def test_a_line_of_five_thousand_pixels_is_read_whole(backend: TritonBackend) -> None:
+    words = [f"{letters}{number}" for number, letters in enumerate(["PARCEL", "Berlin", "XK", "Weight", "Ref"] * 9, 10)]
+    text = " ".join(words)
+    page = np.full((48, 7000, 3), 255, dtype=np.uint8)
+    cv2.putText(page, text, (10, 35), cv2.FONT_HERSHEY_SIMPLEX, 1.1, (20, 20, 20), 2, cv2.LINE_AA)
+    inked = np.flatnonzero((page < 128).any(axis=(0, 2)))[-1] + 10.0
+    region = TextRegion(np.array([[0, 0], [inked, 0], [inked, 48], [0, 48]], dtype=np.float64), 1.0)
+    models = await load_models(backend)
+    requests = PageRequests(backend, SystemClock(), timeout_seconds=120, request_id="")
+    crops = crop_lines(PageImage(page), [region], models.line)
+    (line,) = await LineReader(models, requests, PipelineOptions()).read(crops)
+    assert len(crops) > 3
+    assert line.text.replace(" ", "") == text.replace(" ", "")
+    positions = [character.position for character in line.characters]
+    assert positions == sorted(positions)
+
+
+async def test_characters_have_alternatives_that_codes_are_written_with(backend: TritonBackend) -> None:
+    page = np.asarray(cv2.GaussianBlur(printed(), (0, 0), 4), dtype=np.uint8)
+    characters = [character for line in (await read(backend, page)).lines for character in line.characters]
+    others = [alternative for character in characters for alternative in character.alternatives]
+    assert others
+    assert all(0x21 <= ord(text) <= 0x7E for text, _ in others)
+    for character in characters:
+        assert character.text not in dict(character.alternatives)
+        probabilities = [probability for _, probability in character.alternatives]
+        assert probabilities == sorted(probabilities, reverse=True)
 
 
 async def test_tiles_read_as_the_whole_page_does(backend: TritonBackend) -> None:
