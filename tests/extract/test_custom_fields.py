@@ -149,3 +149,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_every_built_in_type_is_kept_for_itself() -> None:
     assert {"ups_1z", "sscc", "iso6346", "phone", "postcode", "date", "weight", "vat", "address"} <= built_in_types()
+
+
+def test_the_page_on_fields_names_every_check_and_every_type() -> None:
+    page = (EXAMPLE.parent / "fields.md").read_text(encoding="utf-8")
+    missing = {check for check in known_checks() if f"`{check.removeprefix('stdnum:')}`" not in page}
+    missing |= {kind for kind in built_in_types() if f"`{kind}`" not in page}
+    assert missing == set()

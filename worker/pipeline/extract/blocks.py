@@ -106,7 +106,7 @@ class Blocks:
             if other == line:
                 continue
             box_of_other = self.boxes[other]
-            tall = box.height if box.height > box_of_other.height else box_of_other.height
+            tall = max(box_of_other.height, box.height)
             aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
             gap = depth - box.height
             if left * tall <= aside <= right * tall and _TOUCH * tall <= gap <= far * tall and depth > tall / 4:
@@ -126,7 +126,7 @@ class Blocks:
             if other == line:
                 continue
             box_of_other = self.boxes[other]
-            tall = box.height if box.height > box_of_other.height else box_of_other.height
+            tall = max(box_of_other.height, box.height)
             aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
             gap = (depth - box.height) / tall
             off = abs(aside + box_of_other.length / 2 - middle)
@@ -143,7 +143,7 @@ class Blocks:
             if other == line:
                 continue
             box_of_other = self.boxes[other]
-            tall = box.height if box.height > box_of_other.height else box_of_other.height
+            tall = max(box_of_other.height, box.height)
             aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
             shift = depth + (box_of_other.height - box.height) / 2
             gap = aside - box.length
