@@ -120,8 +120,8 @@ class JobReading:
         try:
             async with asyncio.timeout(self._seconds_to_deadline(job)), self._room.turns:
                 picture = await self._blobs.fetch(uri, lease.grow)
-        except TimeoutError:
-            check_deadline(job, self._clock.epoch_ms())
+        except TimeoutError:  # the store's own never leave it
+            check_deadline(job, max(self._clock.epoch_ms(), job.deadline_ms or 0))
             raise
         lease.shrink(len(picture))
         if not picture:
@@ -132,14 +132,15 @@ class JobReading:
     async def _process(self, prepared: PreparedJob, attempt: int) -> LabelText:
         record, job, header = prepared.record, prepared.job, prepared.header
         check_deadline(job, self._clock.epoch_ms())
+        seconds = self._budget.seconds_for(header.total_pixels)
         try:
-            async with self._budget.attempt(), asyncio.timeout(self._seconds_to_deadline(job)):
+            async with self._budget.attempt(seconds), asyncio.timeout(self._seconds_to_deadline(job)):
                 reading = await self._reader.process(
-                    job.picture, header, timeout_seconds=self._budget.seconds, request_id=job.job_id
+                    job.picture, header, timeout_seconds=seconds, request_id=job.job_id
                 )
         except TimeoutError as error:
             check_deadline(job, self._clock.epoch_ms())
-            message = f"The attempt took longer than {self._budget.seconds:g} seconds; it is made again."
+            message = f"The attempt took longer than {seconds:g} seconds; it is made again."
             raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, message) from error
         if prepared.fetch_seconds is not None:
             reading = replace(reading, timing_seconds={Stage.FETCH: prepared.fetch_seconds, **reading.timing_seconds})

@@ -5,7 +5,6 @@ import ssl
 import struct
 import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -69,6 +68,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, certificate: Certificate) -> None:
         super().__init__(("0.0.0.0", 0), Answer)  # noqa: S104 - 127.0.0.1 and 127.0.0.2
         self.refuses = False
+        self.over = threading.Event()
         self.behaviours: dict[str, Behaviour] = {}
         self.asked: Counter[str] = Counter()
         self.headers_seen: list[dict[str, str]] = []
@@ -105,6 +105,9 @@ class HttpsServer:
         self._server.behaviours[path] = behaviour
 
     def forget(self) -> None:
+        """End what is being answered, slowly or not at all, and forget how to behave."""
+        self._server.over.set()
+        self._server.over = threading.Event()
         self._server.behaviours.clear()
         self._server.asked.clear()
         self._server.headers_seen.clear()
@@ -182,9 +185,12 @@ def drip(size_bytes: int) -> Behaviour:
 
     def answer(request: Answer) -> None:
         request.begin(200, Content_Length=str(size_bytes))
+        over = request.server.over
         for _ in range(size_bytes):
             request.wfile.write(b"x")
-            time.sleep(0.05)
+            if over.wait(0.05):
+                break
+        request.close_connection = True
 
     return answer
 
@@ -192,14 +198,17 @@ def drip(size_bytes: int) -> Behaviour:
 def drip_headers(request: Answer) -> None:
     """Give headers without end, slowly."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    over = request.server.over
     for number in range(200):
         request.wfile.write(b"X-%d: x\r\n" % number)
-        time.sleep(0.05)
+        if over.wait(0.05):
+            break
+    request.close_connection = True
 
 
 def silence(request: Answer) -> None:
     """Answer nothing."""
-    time.sleep(10)
+    request.server.over.wait(10)
     request.close_connection = True
 
 

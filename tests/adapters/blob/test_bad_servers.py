@@ -93,6 +93,8 @@ async def https(server: HttpsServer, authority: Path, timeout_seconds: float) ->
     prefixes, seconds = (f"{base}/labels/in/",), timeout_seconds
     async with UriStore(settings(prefixes, authority, timeout_seconds=seconds)) as store:
         yield Client(store, f"{base}{PATH}?signature=hunter2")
+        # A connection of TLS that was given up stays until the server ends it, too.
+        server.forget()
 
 
 @pytest.fixture

@@ -15,6 +15,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+# Of the registries of special addresses, what `is_global` of some version of Python lets pass.
+_SPECIAL: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "2001::/23", "3fff::/20", "5f00::/16")
+)
 
 
 class PrivateAddressError(Exception):
@@ -79,5 +84,5 @@ def _target(address: Address) -> Address:
 def _is_public(address: Address) -> bool:
     special = address.is_multicast or address.is_reserved or address.is_unspecified
     if isinstance(address, ipaddress.IPv6Address):
-        special = special or address.is_site_local or address.teredo is not None
-    return address.is_global and not special
+        special = special or address.is_site_local
+    return address.is_global and not special and not any(address in network for network in _SPECIAL)
