@@ -17,6 +17,7 @@ import numpy as np
 
 from worker import bootstrap, settings
 from worker.domain import barcode
+from worker.domain.errors import JobError
 from worker.domain.fields import Check, Field
 from worker.domain.image import PageText, TextLine
 from worker.pipeline.assemble import reading_order
@@ -25,6 +26,8 @@ from worker.pipeline.extract.kinds import NUMBER_TYPES
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.gs1 import parse_elements
 from worker.synth import Degradation, SyntheticLabel, generate
+
+_PAUSE_SECONDS = 5.0  # while Triton is busy
 
 ReadPage = Callable[[SyntheticLabel], Awaitable[PageText]]
 
@@ -54,11 +57,12 @@ async def measure(
 ) -> None:
     """Print exact and false fields by type."""
     printed, exact, passed, wrong = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    spent_seconds, lines = 0.0, 0
+    spent_seconds, lines, told = 0.0, 0, 0
     for index in indices:
         label = generate(seed, index, degradation=degradation)
         page = await pages(label)
         lines += len(page.lines)
+        told += sum(bool(character.alternatives) for line in page.lines for character in line.characters)
         started = time.thread_time()
         fields = extract(page, FieldOptions())
         spent_seconds += time.thread_time() - started
@@ -75,7 +79,9 @@ async def measure(
     for kind in sorted(printed | passed):
         print(f"{kind:14} exact {exact[kind]:4}/{printed[kind]:<4} passed {passed[kind]:4} wrong {wrong[kind]}")
     print(f"exact {exact.total() / max(printed.total(), 1):.4f}, false {wrong.total()} of {passed.total()}")
-    print(f"{1000 * spent_seconds / len(indices):.2f} ms of CPU for {lines / len(indices):.0f} lines")
+    print(
+        f"{1000 * spent_seconds / len(indices):.2f} ms of CPU for {lines / len(indices):.0f} lines, {told} alternatives"
+    )
 
 
 def _show(index: int, label: SyntheticLabel, missed: list[tuple[str, str]], false: list[Field], page: PageText) -> None:
@@ -110,8 +116,14 @@ async def main() -> None:
 
             async def pages(label: SyntheticLabel) -> PageText:
                 header = reader.header(label.image)
-                reading = await reader.process(label.image, header, timeout_seconds=300, request_id="")
-                return reading.pages[0]
+                while True:
+                    try:
+                        reading = await reader.process(label.image, header, timeout_seconds=300, request_id="")
+                    except JobError as error:
+                        print(error)
+                        await asyncio.sleep(_PAUSE_SECONDS)
+                    else:
+                        return reading.pages[0]
 
         degradation = Degradation(chosen.degradation)
         await measure(pages, range(chosen.count), chosen.seed, degradation, verbose=chosen.verbose)

@@ -40,6 +40,11 @@ from worker.pipeline.extract.kinds import FORMS, NUMBER_TYPES
         ("DHL WAYBILL 33 1881 0025", "dhl_express", "3318810025"),
         ("DPD Paketnummer 0998 0000 0200 33 F", "dpd", "09980000020033F"),
         ("Canada Post PIN 0073 9380 0054 9297", "canada_post", "0073938000549297"),
+        ("AWB020-8114 0743", "air_waybill", "02081140743"),
+        ("SSCC 106141412345678908 1/2", "sscc", "106141412345678908"),
+        ("(02)04012345678901(37)24(10)A1", "gtin", "04012345678901"),
+        ("(02) 04012345678901", "gtin", "04012345678901"),
+        ("（00）１０６１４１４１２３４５６７８９０８", "sscc", "106141412345678908"),  # noqa: RUF001 - full-width
         ("OnTrac Tracking C11031500001879", "ontrac", "C11031500001879"),
     ],
 )
@@ -119,6 +124,24 @@ def test_a_part_of_a_longer_number_is_no_number() -> None:
 def test_a_number_printed_twice_is_one_field_with_both_lines() -> None:
     [field] = fields(page("SSCC 106141412345678908", "(00)106141412345678908"), "sscc")
     assert field.line_ids == (0, 1)
+
+
+def test_what_is_printed_as_a_waybill_is_one_where_the_label_speaks_of_waybills() -> None:
+    assert found(page("Air Waybill", "DESTINATION", "020-8114 0743"), "air_waybill") == [
+        ("air_waybill", "02081140743", "passed")
+    ]
+    assert found(page("Air Waybill", "Phone", ("TEL", "020-8114 0743")), "air_waybill") == []
+
+
+def test_a_number_misread_once_and_read_once_is_one_field() -> None:
+    [field] = fields(page("SSCC 106141412345678908", "SSCC 106141412345678903"), "sscc")
+    assert (field.value, field.line_ids) == ("106141412345678908", (0, 1))
+
+    far = fields(page("SSCC 106141412345678908", "SSCC 106141412345111103"), "sscc")
+    assert [(field.value, field.check.value) for field in far] == [
+        ("106141412345678908", "passed"),
+        ("106141412345111103", "failed"),
+    ]
 
 
 def test_a_caption_counts_for_the_number_that_follows_it_alone() -> None:

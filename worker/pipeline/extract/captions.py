@@ -5,6 +5,7 @@ last: a number behind `ORDER NO` is no tracking number, whatever else stands aro
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -129,6 +130,7 @@ class Naming:
         self._around = around
         self._known: dict[tuple[int, int, int], frozenset[Topic]] = {}
         self._carriers: frozenset[Carrier] | None = None
+        self._mentioned: frozenset[Topic] | None = None
 
     def topics(self, span: Span) -> frozenset[Topic]:
         """Return what the nearest caption that is known announces; empty where none is."""
@@ -141,9 +143,18 @@ class Naming:
     def carriers(self) -> frozenset[Carrier]:
         """The carriers that the page names anywhere, where it is as short as a label."""
         if self._carriers is None:
-            short = len(self._page.lines) <= _LABEL_LINES
-            self._carriers = carriers_of("\n".join(self._around.folded)) if short else frozenset()
+            self._carriers = frozenset(carrier for text in self._label() for carrier in carriers_of(text))
         return self._carriers
+
+    @property
+    def mentioned(self) -> frozenset[Topic]:
+        """What captions anywhere on the page announce, where it is as short as a label."""
+        if self._mentioned is None:
+            self._mentioned = frozenset(topic for text in self._label() for topic in topics_of(text))
+        return self._mentioned
+
+    def _label(self) -> Sequence[str]:
+        return self._around.folded if len(self._page.lines) <= _LABEL_LINES else ()
 
     def _nearest(self, span: Span) -> frozenset[Topic]:
         if element := _ELEMENT.search(self._around.folded[span.line_id][: span.start]):

@@ -3,10 +3,12 @@
 Invariant: folding keeps the length, so a place in the folded text is the same place in the text as read.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
+_SIGNS: Final = re.compile(r"[\W_]+")
 _LATIN: Final = range(0x24F + 1)
 _ALONE: Final = dict(zip("ßØøŁłĐđÆæı", "SOOLLDDAAI", strict=True))  # letters that do not come apart
 _PUNCTUATION: Final = dict(zip("：，．–—−‐‑’", ":,.-----'", strict=True))  # noqa: RUF001 - what keyboards have none of
@@ -34,6 +36,8 @@ def _plain(character: str) -> str:
 _FOLDED: Final = {ord(character): _plain(character) for character in map(chr, _LATIN)} | {
     ord(character): plain for character, plain in (_ALONE | _PUNCTUATION).items()
 }
+# Full-width forms are the same letters and digits, as wide as an ideograph.
+_FOLDED.update({wide: chr(wide - 0xFEE0).upper() for wide in range(0xFF01, 0xFF5F)})
 _SKELETON: Final = {ord(character): alike for character, alike in _LOOKALIKES.items()}
 
 
@@ -48,10 +52,15 @@ def skeleton(folded: str) -> str:
 
 
 def phrases(words: Iterable[str]) -> str:
-    """Return a pattern for the skeleton of any of the phrases, longest first; the spaces in them may be missing."""
-    shapes = sorted({skeleton(fold(word)) for word in words}, key=lambda shape: (-len(shape), shape))
-    return "|".join(r"\W{0,2}".join(map(_literal, shape.split())) for shape in shapes)
+    """Return a pattern for the skeleton of any of the phrases, longest first.
+
+    Spaces in them may be missing; other signs may be read as any signs. Between two letters stands one repetition at
+    most, so that no text makes the pattern slow.
+    """
+    shapes = sorted({skeleton(fold(word)).strip() for word in words}, key=lambda shape: (-len(shape), shape))
+    return "|".join(_SIGNS.sub(_any_signs, shape) for shape in shapes)
 
 
-def _literal(word: str) -> str:
-    return "".join(character if character.isalnum() else f"\\{character}\\W?" for character in word)
+def _any_signs(signs: re.Match[str]) -> str:
+    printed = len(signs[0].replace(" ", ""))
+    return rf"\W{{1,{printed + 2}}}" if printed else r"\W{0,2}"

@@ -61,9 +61,9 @@ class Form:
 
     `template` has `#` for a digit, `@` for a letter, `*` for either, `[UJZ]` for one of these, `{6}` for so many, and
     itself for anything else. `topics` are captions that name the kind; `certain` says that its shape alone tells the
-    kind, so that it is reported even where the check digit fails. `groups` are ways to print it that tell the kind.
-    `plausible` looks at what no check digit covers, such as a country's code. `strip` leading characters are no part
-    of the value.
+    kind, so that it is reported even where the check digit fails. `groups` are ways to print it that tell the kind,
+    `page_groups` those that do where a caption anywhere on the label names it. `plausible` looks at what no check digit
+    covers, such as a country's code. `strip` leading characters are no part of the value.
     """
 
     type: str
@@ -74,6 +74,7 @@ class Form:
     carrier: Carrier | None = None
     certain: bool = False
     groups: Sequence[tuple[int, ...]] = ()
+    page_groups: Sequence[tuple[int, ...]] = ()
     plausible: Callable[[str], bool] | None = None
     strip: int = 0
 

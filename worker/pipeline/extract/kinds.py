@@ -43,15 +43,40 @@ _SSCC, _GTIN = frozenset({Topic.SSCC}), frozenset({Topic.GTIN})
 
 STANDARD_FORMS: Final = (
     Form("s10", "[ABCEGHLMQRSTUVZDFIJKNOPWXY]@#{9}@{2}", checks.s10, Proof.SHAPE, certain=True, plausible=_posted),
-    Form("sscc", "#{18}", checks.gs1, Proof.NAMED, _SSCC, groups=((1, 7, 9, 1), (1, 7, 10)), plausible=_not_empty),
+    Form(
+        "sscc",
+        "#{18}",
+        checks.gs1,
+        Proof.NAMED,
+        _SSCC,
+        groups=((1, 7, 9, 1), (1, 7, 10)),
+        page_groups=((18,),),
+        plausible=_not_empty,
+    ),
     Form("sscc", "00#{18}", checks.gs1, Proof.SHAPE, _SSCC, plausible=_not_empty, strip=2),
     Form("gtin", "#{14}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 2, 5, 5, 1), (1, 7, 6)), plausible=_not_empty),
     Form("gtin", "#{13}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 6, 6),), plausible=_not_empty),
     Form("gtin", "#{12}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 5, 5, 1),), plausible=_not_empty),
     Form("gtin", "#{8}", checks.gs1, Proof.NAMED, _GTIN, plausible=_not_empty),
-    Form("air_waybill", "#{11}", checks.air_waybill, Proof.NAMED, frozenset({Topic.AIR_WAYBILL}), plausible=_flown),
+    Form(
+        "air_waybill",
+        "#{11}",
+        checks.air_waybill,
+        Proof.NAMED,
+        frozenset({Topic.AIR_WAYBILL}),
+        page_groups=((3, 4, 4), (3, 8)),
+        plausible=_flown,
+    ),
     Form("iso6346", "@{3}[UJZ]#{7}", checks.iso_6346, Proof.SHAPE, frozenset({Topic.CONTAINER})),
-    Form("imei", "#{15}", checks.mod_10_luhn, Proof.NAMED, frozenset({Topic.IMEI}), plausible=_not_empty),
+    Form(
+        "imei",
+        "#{15}",
+        checks.mod_10_luhn,
+        Proof.NAMED,
+        frozenset({Topic.IMEI}),
+        page_groups=((15,),),
+        plausible=_not_empty,
+    ),
 )
 
 FORMS: Final = (*STANDARD_FORMS, *CARRIER_FORMS)
@@ -65,6 +90,8 @@ def _by_length() -> dict[int, tuple[Form, ...]]:
 
 
 FORMS_BY_LENGTH: Final = _by_length()
-LONGEST: Final = max(FORMS_BY_LENGTH)
+LENGTHS_BY_TYPE: Final = {
+    form.type: frozenset(len(other.places) for other in FORMS if other.type == form.type) for form in FORMS
+}
 GTIN_DIGITS: Final = 14  # a shorter GTIN is one of these with zeros before it
 NUMBER_TYPES: Final = frozenset(form.type for form in FORMS)

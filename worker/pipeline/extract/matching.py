@@ -5,6 +5,7 @@
   symbol's number, `both`, repaired.
 - A number whose check digit passes, and the only number of its kind in symbols that is a little different: both are
   given and both say `conflict`, for one of them is wrong. Numbers that differ more are two numbers.
+- A number that fails, beside one that passes and is hardly different: the same one, printed twice and misread once.
 - What only a symbol holds: a field of its own.
 """
 
@@ -22,6 +23,7 @@ _AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symb
 _SYMBOL_CONFIDENCE: Final = 0.99  # symbols prove their own reading
 _REPAIRED_CONFIDENCE: Final = 0.95
 _MOST_REPAIRED: Final = 3  # characters in which a misread number may differ from the symbol's
+_MOST_COPIED: Final = 2  # ... from the same number elsewhere on the page
 _CONFLICT_SHARE: Final = 0.25  # of its characters in which a number may differ and be meant to be the same
 
 
@@ -36,7 +38,7 @@ def match(page: PageText, candidates: Sequence[Candidate]) -> list[Field]:
         fields.append(field if partner is None else _against(field, partner))
     told = [held for held in _once(open_held) if not any(_is_same(field, held) for field in fields)]
     alone = [_of_symbols(held, symbols) for held in told]
-    return _merged([*fields, *(_doubted(field, fields) for field in alone)])
+    return _without_misread_copies(_merged([*fields, *(_doubted(field, fields) for field in alone)]))
 
 
 def _of_text(candidate: Candidate) -> Field:
@@ -125,6 +127,32 @@ def _merged(fields: Iterable[Field]) -> list[Field]:
         first = kept.get(key)
         kept[key] = field if first is None else _joined(first, field)
     return list(kept.values())
+
+
+def _without_misread_copies(fields: Sequence[Field]) -> list[Field]:
+    """Join a number that fails with the one on this page that passes and is hardly different: it is printed twice."""
+    kept: list[Field] = []
+    copies: dict[tuple[str, str], list[int]] = {}
+    for field in fields:
+        proven = [other for other in fields if _is_copy(field, other)]
+        if len(proven) == 1:
+            copies.setdefault((proven[0].type, proven[0].value), []).extend(field.line_ids)
+        else:
+            kept.append(field)
+    return [_at_lines(field, copies.get((field.type, field.value), ())) for field in kept]
+
+
+def _is_copy(field: Field, proven: Field) -> bool:
+    return (
+        field.check is Check.FAILED
+        and proven.check is Check.PASSED
+        and field.type == proven.type
+        and distance(field.value, proven.value) <= _MOST_COPIED
+    )
+
+
+def _at_lines(field: Field, more: Iterable[int]) -> Field:
+    return replace(field, line_ids=tuple(sorted({*field.line_ids, *more})))
 
 
 def _joined(one: Field, other: Field) -> Field:

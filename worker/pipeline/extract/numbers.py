@@ -13,7 +13,7 @@ from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.captions import Naming, Topic
 from worker.pipeline.extract.forms import Form, Proof
-from worker.pipeline.extract.kinds import FORMS_BY_LENGTH
+from worker.pipeline.extract.kinds import FORMS_BY_LENGTH, LENGTHS_BY_TYPE
 from worker.pipeline.extract.pieces import Pieces, Run
 from worker.pipeline.extract.repair import Mark, is_rivalled, marks_of, repaired
 from worker.pipeline.extract.surroundings import Surroundings
@@ -66,7 +66,7 @@ class _Search:
 
     def _repaired(self, run: Run, form: Form) -> Candidate | None:
         evidence = self._evidence(run, form)
-        if not evidence or not run.whole:
+        if not evidence or not _is_whole(run, form):
             return None
         number = repaired(self._marks(run), form)
         if number is None:
@@ -74,7 +74,7 @@ class _Search:
         return self._proposed(run, form, number, Check.PASSED, evidence - _REPAIR_COST)
 
     def _failed(self, run: Run, form: Form) -> Candidate | None:
-        named = bool(self._topics(run) & form.topics) and run.whole
+        named = bool(self._topics(run) & form.topics) and _is_whole(run, form)
         if not form.certain and not (named and self._evidence(run, form)):
             return None
         return self._proposed(run, form, run.number, Check.FAILED, _NAMED if named else _LOOKS)
@@ -86,9 +86,11 @@ class _Search:
         if form.proof is Proof.SHAPE:
             return _BOTH if named else _LOOKS
         # Fewer proofs hold for what may be a part of something longer, or is named as something else.
-        if not run.whole or (topics and not named):
+        if (topics and not named) or not _is_whole(run, form):
             return 0.0
-        grouped = run.sizes in form.groups
+        grouped = run.sizes in form.groups or (
+            run.sizes in form.page_groups and bool(form.topics & self.naming.mentioned)
+        )
         said = bool(self.symbols.with_number(form.type, form.value(run.number)))
         if form.proof is Proof.CARRIED and form.carrier not in self.naming.carriers:
             return 0.0
@@ -111,6 +113,10 @@ class _Search:
             evidence=evidence,
             repaired=number != run.number,
         )
+
+
+def _is_whole(run: Run, form: Form) -> bool:
+    return run.is_whole(LENGTHS_BY_TYPE[form.type])
 
 
 def _mostly_digits(number: str) -> bool:

@@ -4,7 +4,7 @@ A number may be printed in groups, and a detector may find its groups as lines o
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +14,13 @@ from worker.pipeline.extract.surroundings import Surroundings
 
 _GROUP: Final = re.compile(r"[0-9A-Z]+")
 _JOINT: Final = re.compile(r" {0,3}[-.]? {0,3}")
+_AFTER_IDENTIFIER: Final = re.compile(r"[)\]}] ?")  # (00)…: on from an application identifier, which is no part of it
 _DIGIT: Final = re.compile(r"\d")
 _FOUR_DIGITS: Final = re.compile(r"(?:\d\D*){4}")
 _LONGEST_WORD: Final = 4  # letters alone: RR, GB, QLMU; more are a word
-_GLUED: Final = re.compile(r"[A-Z]{3,}(?=\d{5})|[A-Z#]{2,}(?=1Z[0-9A-Z]{6})")
+_GLUED: Final = re.compile(r"[A-Z]{3,}(?=\d{3})|[A-Z#]{2,}(?=1Z[0-9A-Z]{6})")
 _MOST_LINES: Final = 4
+_SHORT: Final = 5  # as pieces are counted, or a lot
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,26 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Groups that may be one number. `whole` says that nothing on either side looks like more of it."""
+    """Groups that may be one number. `before` and `after` are the lengths of groups that may be more of it, or 0."""
 
     groups: Sequence[Group]
     number: str
-    whole: bool
+    before: int = 0
+    after: int = 0
+
+    def is_whole(self, lengths: Container[int]) -> bool:
+        """Whether this is no part of something longer; `lengths` are those that numbers of the kind have.
+
+        What is printed in one piece may have a short number beside it, unless the two together have such a length.
+        """
+        if not self.before and not self.after:
+            return True
+        longer = {len(self.number) + more for more in (self.before, self.after, self.before + self.after) if more}
+        return (
+            len(self.groups) == 1
+            and max(self.before, self.after) <= _SHORT
+            and not any(length in lengths for length in longer)
+        )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -127,12 +144,13 @@ def _goes_on(row: Sequence[Group], longest: int) -> bool:
 def _groups(folded: str, line_id: int) -> Iterator[Group]:
     end = -1
     for found in _GROUP.finditer(folded):
-        tied = end >= 0 and _JOINT.fullmatch(folded, end, found.start()) is not None
         start = found.start()
+        tied = end >= 0 and _JOINT.fullmatch(folded, end, start) is not None
+        joined = tied or end < 0 or _AFTER_IDENTIFIER.fullmatch(folded, end, start) is not None
         if glued := _GLUED.match(found.group()):
-            yield Group(glued.group(), line_id, start, start + glued.end(), tied, tied)
-            start, tied = start + glued.end(), True
-        yield Group(folded[start : found.end()], line_id, start, found.end(), tied or end < 0, tied)
+            yield Group(glued.group(), line_id, start, start + glued.end(), joined, tied)
+            start, joined, tied = start + glued.end(), True, True
+        yield Group(folded[start : found.end()], line_id, start, found.end(), joined, tied)
         end = found.end()
 
 
@@ -148,9 +166,11 @@ def _runs(row: Sequence[Group], line_id: int, lengths: frozenset[int], longest: 
             if len(number) > longest:
                 break
             if len(number) in lengths:
-                yield Run(row[first : last + 1], number, _is_whole(row, first, last))
+                yield Run(row[first : last + 1], number, *_around(row, first, last))
 
 
-def _is_whole(row: Sequence[Group], first: int, last: int) -> bool:
-    goes_on = last + 1 < len(row) and row[last + 1].tied and row[last + 1].has_digit
-    return not goes_on and not (first > 0 and row[first].tied and row[first - 1].has_digit)
+def _around(row: Sequence[Group], first: int, last: int) -> tuple[int, int]:
+    """Return the lengths of the groups with digits that stand close before and after a run, 0 where none does."""
+    before = first > 0 and row[first].tied and row[first - 1].has_digit
+    after = last + 1 < len(row) and row[last + 1].tied and row[last + 1].has_digit
+    return len(row[first - 1].text) if before else 0, len(row[last + 1].text) if after else 0
