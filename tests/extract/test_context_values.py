@@ -1,16 +1,19 @@
 """Dates, weights, telephone numbers, VAT numbers and postcodes in texts as labels print them."""
 
 import datetime as dt
+import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.extract.sheets import found_on, sheet
 from worker.domain.fields import Check
 from worker.pipeline.extract.contact import phones_in
 from worker.pipeline.extract.countries import country_at_end, country_named
 from worker.pipeline.extract.dates import dates_in
-from worker.pipeline.extract.folding import fold, skeleton
+from worker.pipeline.extract.folding import fold, phrases, skeleton
 from worker.pipeline.extract.measures import weights_in
 from worker.pipeline.extract.postcodes import postcode_in
 from worker.pipeline.extract.vat import vat_numbers_in
@@ -316,3 +319,28 @@ def test_no_text_breaks_a_finder(text: str) -> None:
         spans += [(found.start, found.stop) for found in vat_numbers_in(text)]
         assert all(0 <= start < stop <= len(text) for start, stop in spans)
         postcode_in([fold(text)], country)
+
+
+@pytest.mark.parametrize(
+    "unit", ["1", "1 ", "1.", "A", "A1 ", "DE 1 ", "+1 ", "(1", "SHIP TO ", "14MAR", "12345 ", "-", "1 KG"]
+)
+def test_no_text_makes_a_pattern_slow(unit: str) -> None:
+    text = (unit * 4000)[:4000] + "X"
+    page = sheet([("SHIP TO", 0, 0, 20), (text, 0, 25, 20), ("VAT TEL ZIP DATE WEIGHT", 0, 50, 20), ("USA", 0, 75, 20)])
+    started = time.thread_time()
+    found_on(page, "US")
+    assert time.thread_time() - started < 1.0
+
+
+def test_a_caption_of_signs_alone_between_letters_stays_quick() -> None:
+    caption = re.compile(phrases(["a - - - - - - - - - - - - b"]))
+    started = time.thread_time()
+    assert caption.search("A" + "- " * 500) is None
+    assert time.thread_time() - started < 0.5
+
+
+def test_captions_stand_lost_spaces_accents_and_look_alikes() -> None:
+    caption = re.compile(phrases(["Exp. to", "empfänger"]))
+    for read in ("EXP. TO", "exp.to", "EXP: T0", "EMPF4NGER".replace("4", "A"), "Empfänger"):
+        assert caption.fullmatch(skeleton(fold(read))), read
+    assert caption.fullmatch(skeleton(fold("EXPTO"))) is None
