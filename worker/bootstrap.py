@@ -280,7 +280,7 @@ async def opened_reader(settings: Settings) -> AsyncIterator[ModelReader]:
 def make_isolation(settings: Settings, clock: Clock, event_sink: EventSink) -> ChildIsolation:
     """Return what reads suspects in a child process; the child takes its settings from the same environment."""
     command = (sys.executable, "-P", "-m", "worker.cli.isolated")
-    attempt_seconds = settings.runtime.attempt_seconds
+    attempt_seconds = AttemptBudget(settings.runtime.attempt_seconds).seconds_for(settings.limits.max_image_pixels)
     return ChildIsolation(command, attempt_seconds=attempt_seconds, clock=clock, event_sink=event_sink)
 
 

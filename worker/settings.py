@@ -240,7 +240,9 @@ class LimitSettings(_Section):
     max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Encoded bytes held at once.")
     max_inflight_pixels: int = Field(default=64_000_000, ge=1_000_000, description="Decoded pixels held at once.")
     max_image_pixels: int = Field(
-        default=268_435_456, ge=1, description="Pixels of one page, from its header; a picture has twice as many in all."
+        default=268_435_456,
+        ge=1,
+        description="Pixels of one page, from its header; a picture has twice as many in all.",
     )
     max_decoded_bytes: int = Field(
         default=384 * MEBIBYTE,
@@ -301,7 +303,10 @@ class RuntimeSettings(_Section):
     ordering: Literal["unordered", "key"] = Field(
         default="unordered", description="`key` finishes the jobs of a key in their order, and retries in place."
     )
-    attempt_seconds: Positive = Field(default=120.0, description="Time for one attempt at one job.")
+    attempt_seconds: Positive = Field(
+        default=120.0,
+        description="Time for one attempt at a picture of up to 50 megapixels; a larger one has more in proportion.",
+    )
     retry_initial_seconds: Positive = Field(
         default=0.5, description="First delay before a job is tried again while a server is away."
     )

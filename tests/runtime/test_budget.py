@@ -20,8 +20,8 @@ def virtually(run: Callable[[], Awaitable[None]]) -> float:
         return runner.run(main())
 
 
-async def work_for(budget: AttemptBudget, seconds: float) -> None:
-    async with budget.attempt():
+async def work_for(budget: AttemptBudget, seconds: float, pixels: int = 1) -> None:
+    async with budget.attempt(budget.seconds_for(pixels)):
         await asyncio.sleep(seconds)
 
 
@@ -32,6 +32,15 @@ def test_an_attempt_ends_when_its_time_is_over() -> None:
             await work_for(AttemptBudget(5), 5.1)
 
     assert virtually(run) == pytest.approx(9.9)
+
+
+def test_a_larger_picture_has_more_time() -> None:
+    async def run() -> None:
+        await work_for(AttemptBudget(5), 9.9, pixels=100_000_000)
+        with pytest.raises(TimeoutError):
+            await work_for(AttemptBudget(5), 10.1, pixels=100_000_000)
+
+    assert virtually(run) == pytest.approx(19.9)
 
 
 def test_held_time_does_not_count() -> None:

@@ -69,6 +69,11 @@ class ImageHeader:
         """The number of pixels of the largest page; pages are decoded one after another."""
         return max(page.pixels for page in self.pages)
 
+    @property
+    def total_pixels(self) -> int:
+        """The number of pixels of all pages."""
+        return sum(page.pixels for page in self.pages)
+
 
 @dataclass(frozen=True, slots=True)
 class PageImage:

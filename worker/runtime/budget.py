@@ -6,21 +6,28 @@ Invariant: while time is held (a circuit is open) no attempt's time runs out; a 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
+
+_PIXELS_IN_TIME: Final = 50_000_000
 
 
 class AttemptBudget:
-    """The timers of the attempts under way."""
+    """The timers of the attempts under way: `seconds` each, and more in proportion for a picture over 50 megapixels."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+        self._seconds = seconds
         self._held = False
         self._left_seconds: dict[asyncio.Timeout, float] = {}  # of each attempt under way, while time is held
 
+    def seconds_for(self, pixels: int) -> float:
+        """Return the time for one attempt at a picture."""
+        return self._seconds * max(1.0, pixels / _PIXELS_IN_TIME)
+
     @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[None]:
-        """Give the block its time. Raises TimeoutError when it is over."""
-        async with asyncio.timeout(self.seconds) as timer:
-            self._left_seconds[timer] = self.seconds
+    async def attempt(self, seconds: float) -> AsyncIterator[None]:
+        """Give the block so much time. Raises TimeoutError when it is over."""
+        async with asyncio.timeout(seconds) as timer:
+            self._left_seconds[timer] = seconds
             if self._held:
                 timer.reschedule(None)
             try:
