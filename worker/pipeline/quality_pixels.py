@@ -22,7 +22,7 @@ Corner = tuple[float, float]
 _NOWHERE: Final = (math.nan, math.nan)
 _STRIP_ROWS: Final = 4 * BLOCK_PIXELS
 _STRETCH: Final = 4.0
-_SAMPLED_PIXELS: Final = 1_000_000
+_SAMPLED_PIXELS: Final = 500_000
 
 # Eight directions, 22.5 degrees apart or nearly: (columns, rows) between the two places of a difference. A picture that
 # was moved has sharp edges along its way; only across a direction close to it are all edges wide.
@@ -68,8 +68,8 @@ def measure_windows(windows: Sequence[Pixels], corners: Sequence[Corner] | None 
     """
     places = [_NOWHERE] * len(windows) if corners is None else corners
     strips = [strip for window, place in zip(windows, places, strict=True) for strip in _strips(window, place)]
-    every = math.ceil(sum(pixels.shape[0] * pixels.shape[1] for pixels, _ in strips) / _SAMPLED_PIXELS)
-    measured = [_measured(*strip, closely=number % every == 0) for number, strip in enumerate(strips)]
+    share = math.ceil(sum(pixels.shape[0] * pixels.shape[1] for pixels, _ in strips) / _SAMPLED_PIXELS)
+    measured = [_measured(*strip, (number % share, share)) for number, strip in enumerate(strips)]
     middles, lowest, highest, average, residual, slopes = (np.concatenate(of) for of in zip(*measured, strict=True))
     return PixelMeasures(middles, lowest, highest, average, residual, slopes)
 
@@ -80,22 +80,34 @@ def _strips(window: Pixels, corner: Corner) -> Iterator[tuple[Pixels, Corner]]:
         yield window[top : top + _STRIP_ROWS], (corner[0], corner[1] + top)
 
 
-def _measured(window: Pixels, corner: Corner, *, closely: bool) -> tuple[Figures, ...]:
+def _measured(window: Pixels, corner: Corner, part: tuple[int, int]) -> tuple[Figures, ...]:
     grey = _whole_blocks(np.asarray(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY), dtype=np.uint8))
     smooth = np.asarray(cv2.GaussianBlur(grey, (3, 3), 0), dtype=np.uint8)
     rows, columns = np.mgrid[0 : grey.shape[0] // BLOCK_PIXELS, 0 : grey.shape[1] // BLOCK_PIXELS]
     middles = (np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) * BLOCK_PIXELS + corner
-    slopes = np.full((len(middles), len(_DIRECTIONS)), np.nan, dtype=np.float32)
-    if closely:
-        slopes = np.stack([_slope(smooth, *step) for step in _DIRECTIONS], axis=1)
     return (
         middles.astype(np.float32),
         _extreme(smooth, np.minimum),
         _extreme(smooth, np.maximum),
         _average(smooth),
         _residual(grey, smooth),
-        slopes,
+        _slopes(smooth, *part),
     )
+
+
+def _slopes(smooth: Pixels, number: int, parts: int) -> Figures:
+    """Return the slopes of part `number` of a strip's blocks, counted from its left; those of the others are NaN.
+
+    Each strip gives another part, so that no row of the page goes without.
+    """
+    rows, columns = smooth.shape[0] // BLOCK_PIXELS, smooth.shape[1] // BLOCK_PIXELS
+    first, last = columns * number // parts, columns * (number + 1) // parts
+    slopes = np.full((rows, columns, len(_DIRECTIONS)), np.nan, dtype=np.float32)
+    if last > first:
+        piece = np.ascontiguousarray(smooth[:, first * BLOCK_PIXELS : last * BLOCK_PIXELS])
+        steepest = np.stack([_slope(piece, *step) for step in _DIRECTIONS], axis=1)
+        slopes[:, first:last] = steepest.reshape(rows, last - first, len(_DIRECTIONS))
+    return slopes.reshape(-1, len(_DIRECTIONS))
 
 
 def _whole_blocks(grey: Pixels) -> Pixels:

@@ -37,6 +37,8 @@ _OWN_BLUR_PIXELS: Final = 1.06  # what measuring adds: the smoothing and the dif
 _SLOPE_OF_NOISE: Final = 0.8  # of the steepest change that noise alone makes in a block, by its deviation
 _LEAST_NOISE_LEVELS: Final = 1.0  # of eight bits and JPEG
 _HIDDEN_NOISE_LEVELS: Final = 4.0  # of a picture whose paper is clipped: the ink's noise is not seen
+_WIDEST_EDGE_PIXELS: Final = 13.0  # a block cannot tell of wider ones
+_FEWEST_PRINT_SHARE: Final = 0.25
 _FEWEST_BLOCKS: Final = 3
 _BUSY_QUANTILE: Final = 0.8
 _EDGED_QUANTILE: Final = 0.3
@@ -131,8 +133,12 @@ def _edge_widths(pixels: PixelMeasures, mask: Mask, noise: float) -> Figures:
         return np.zeros(pixels.slopes.shape[1], dtype=np.float32)
     contrast = np.maximum(pixels.contrast[sampled], 1.0)
     slopes = np.sqrt(np.maximum(pixels.slopes[sampled] ** 2 - (_SLOPE_OF_NOISE * noise) ** 2, _SLOPE_OF_NOISE / 2))
-    widths = np.median(contrast[:, np.newaxis] / slopes, axis=0) / _SLOPE_OF_EDGE
-    return np.asarray(np.sqrt(np.maximum(widths**2 - _OWN_BLUR_PIXELS**2, 0.0)), dtype=np.float32)
+    widths = contrast[:, np.newaxis] / slopes / _SLOPE_OF_EDGE
+    # Rules and bars do not change along themselves at all, however sharp they are.
+    print_like = (widths < _WIDEST_EDGE_PIXELS).all(axis=1)
+    if print_like.mean() >= _FEWEST_PRINT_SHARE:
+        widths = widths[print_like]
+    return np.asarray(np.sqrt(np.maximum(np.median(widths, axis=0) ** 2 - _OWN_BLUR_PIXELS**2, 0.0)), dtype=np.float32)
 
 
 def _cover_shares(
@@ -148,7 +154,7 @@ def _cover_shares(
     spanned = np.zeros(grid, dtype=np.uint8)
     corners = np.concatenate([region.quad for region in regions]).astype(np.float32)
     _fill(spanned, cv2.convexHull(corners)[:, 0])
-    candidate = (spanned > 0) & ~mask.reshape(grid)
+    candidate = spanned > 0
     flat = highest - lowest <= np.minimum(
         _FLAT_LEVELS + _FLAT_RESIDUALS * pixels.residual.reshape(grid), _MOST_FLAT_LEVELS
     )
