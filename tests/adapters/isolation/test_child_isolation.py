@@ -218,7 +218,9 @@ async def test_a_child_that_nobody_needs_is_ended() -> None:
 
 
 async def test_memory_that_runs_out_counts_as_a_crash() -> None:
-    picture = cv2.imencode(".png", np.full((8000, 6000, 3), 255, np.uint8))[1].tobytes()
+    # Of a kind that is not decoded in strips.
+    progressive = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    picture = cv2.imencode(".jpg", np.full((8000, 6000, 3), 255, np.uint8), progressive)[1].tobytes()
     async with isolation(RecordedEvents(), child_command(memory_bytes=100 * 2**20)) as apart:
         assert (await apart.read(record(), 1)).pages[0].lines[0].text == "HELLO"
         with pytest.raises(JobError, match=r"three times \(out of memory\)") as raised:

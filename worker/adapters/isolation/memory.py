@@ -10,6 +10,8 @@ import resource
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
 _STATUS: Final = Path("/proc/self/status")
@@ -31,10 +33,17 @@ def limit_memory(beyond_now_bytes: int | None) -> None:
 
     Outside of a container with a limit None changes nothing.
     """
+    _warm_up()
     more = free_share_bytes() if beyond_now_bytes is None else beyond_now_bytes
     taken = _data_bytes()
     if more is not None and taken is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (taken + more, taken + more))
+
+
+def _warm_up() -> None:
+    """Have OpenBLAS take its buffers now: where it finds no room later, it ends the process by itself."""
+    square = np.eye(64)
+    square @ square
 
 
 def free_share_bytes(root: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | None:
