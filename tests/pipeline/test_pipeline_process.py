@@ -7,7 +7,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+import zxingcpp
 
+from worker.domain.barcode import Element
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.image import PageText, Pixels
 from worker.pipeline.header import read_header
@@ -91,6 +93,39 @@ async def test_a_blank_page_asks_no_recogniser(backend: FakeBackend, executor: E
     reading = await read(backend, executor, np.full((*size, 3), 255, dtype=np.uint8))
     assert reading.pages[0].lines == ()
     assert [call.model for call in backend.calls] == ["text_detector"]
+
+
+def with_symbol(pixels: Pixels) -> Pixels:
+    symbol = zxingcpp.create_barcode("(00)106141411234567897", zxingcpp.BarcodeFormat.QRCode, gs1=True)
+    ink = np.asarray(symbol.to_image(scale=4, add_quiet_zones=False))
+    marked = pixels.copy()
+    marked[250 : 250 + ink.shape[0], 620 : 620 + ink.shape[1]] = ink[:, :, np.newaxis]
+    return marked
+
+
+async def test_symbols_are_read_and_never_taken_for_text(backend: FakeBackend, executor: Executor) -> None:
+    page = (await read(backend, executor, with_symbol(label()))).pages[0]
+    (symbol,) = page.barcodes
+    assert (symbol.format, symbol.elements) == ("QRCode", (Element("00", "106141411234567897"),))
+    np.testing.assert_allclose(symbol.polygon[0], [620, 250], atol=2)
+    assert texts(page) == TEXTS
+
+
+async def test_symbols_are_left_alone_where_none_are_wanted(backend: FakeBackend, executor: Executor) -> None:
+    options = PipelineOptions(barcode_formats=())
+    assert (await read(backend, executor, with_symbol(label()), options)).pages[0].barcodes == ()
+
+
+async def test_no_line_is_cut_out_of_a_symbol(backend: FakeBackend, executor: Executor) -> None:
+    def lines_sent() -> int:
+        sent = sum(call.shapes["line"][0] for call in backend.calls if "line" in call.shapes)
+        backend.calls.clear()
+        return sent
+
+    await read(backend, executor, with_symbol(label()))
+    without_symbol = lines_sent()
+    await read(backend, executor, with_symbol(label()), PipelineOptions(barcode_formats=()))
+    assert without_symbol < lines_sent()  # this server marks anything dark as text
 
 
 async def test_every_stage_is_timed(backend: FakeBackend, executor: Executor) -> None:

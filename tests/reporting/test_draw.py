@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from worker.domain.image import PageImage
-from worker.domain.result import Line, Page
+from worker.domain.result import Barcode, Line, Page
 from worker.reporting.draw import COLOURS, draw_page
 
 
@@ -65,3 +65,13 @@ def test_many_lines_flow_into_columns() -> None:
     many = drawn(paper(900, 600), *(line(number, 10, 10) for number in range(200)))
     assert many.shape[1] > few.shape[1] + 400
     assert many.shape[0] <= 700
+
+
+def test_symbols_are_boxed_and_listed_with_what_they_say() -> None:
+    symbol = Barcode(id=0, format="QRCode", text="W" * 30, polygon=((400, 200), (500, 200), (500, 300), (400, 300)))
+    with_code = Page(width=1000, height=600, barcodes=(symbol,))
+    pixels = np.asarray(draw_page(paper(1000, 600), with_code), dtype=np.uint8)
+    violet = coloured(pixels[:, 430:1000], (96, 68, 176))
+    assert violet.min(axis=0).tolist() == pytest.approx([199, 0], abs=1.5)
+    assert violet.max(axis=0).tolist() == pytest.approx([300, 70], abs=1.5)
+    assert (pixels[:, 1010:] < 100).any()

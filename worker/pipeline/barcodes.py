@@ -46,6 +46,8 @@ _IN_BARS: Final = _LINEAR | {Symbology.PDF417}
 _NOT_ON_PAGES: Final = frozenset({Symbology.MAXICODE, Symbology.ITF})
 # Finder patterns that nothing else on a page has shown: what has them is such a symbol, decoded or not.
 _SURE_NAMES: Final = frozenset({"QRCode", "Aztec", "PDF417"})
+# These have no checksum that must be there; noise reads as short ones.
+_LEAST_CHARACTERS: Final = {"Codabar": 6, "ITF": 6, "Code39": 3}
 _NOISE_ROWS: Final = 64
 _NOISY: Final = 2
 _LAST_PIXEL: Final = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
@@ -145,7 +147,12 @@ def _decoded(grey: MatLike, formats: Collection[Symbology], *, try_rotate: bool 
     found = zxingcpp.read_barcodes(
         grey, formats=wanted, try_rotate=try_rotate, try_downscale=False, try_invert=False, return_errors=True
     )
-    return [symbol for symbol in found if symbol.valid or symbol.format.name in _SURE_NAMES]
+    return [symbol for symbol in found if _is_believed(symbol)]
+
+
+def _is_believed(symbol: zxingcpp.Barcode) -> bool:
+    name = symbol.format.name
+    return len(symbol.text) >= _LEAST_CHARACTERS.get(name, 1) if symbol.valid else name in _SURE_NAMES
 
 
 def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:

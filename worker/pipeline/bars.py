@@ -27,6 +27,7 @@ _LEAST_BLOCKS: Final = 8
 _RULE_BLOCKS: Final = 5  # a printed rule reaches over fewer, with its neighbourhood
 _LEAST_LENGTH_PIXELS: Final = 72.0
 _MOST_AREAS: Final = 24
+_PIXELS_PER_AREA: Final = 80_000  # in a large picture there may be more
 
 _QUIET_SHARE: Final = 0.08
 _QUIET_PIXELS: Final = 24.0
@@ -82,7 +83,7 @@ def find_bars(grey: Pixels) -> list[BarArea]:
     tensor = _tensor(np.asarray(small, dtype=np.uint8))
     parts = [part for direction in _DIRECTIONS for part in _parts(tensor, direction)]
     parts.sort(key=lambda part: int(part.sum()), reverse=True)
-    areas = [_area(part, tensor, _BLOCK / scale) for part in parts[:_MOST_AREAS]]
+    areas = [_area(part, tensor, _BLOCK / scale) for part in parts[: max(_MOST_AREAS, grey.size // _PIXELS_PER_AREA)]]
     return [area for area in areas if area.length >= _LEAST_LENGTH_PIXELS]
 
 

@@ -39,7 +39,7 @@ _RING_PIXELS_CUT: Final = 8.0
 _SIZES: Final = (1.0, 1.06, 0.95)
 _STEP_DEGREES: Final = 1.5
 _MOST_SKEW_DEGREES: Final = 16
-_MOST_BULLSEYES: Final = 4
+_MOST_BULLSEYES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A picture as a person checks it: boxes with numbers on the left, the text that was read on the right.
 
 Invariant: the boxes of the drawing lie where the polygons lie on the picture, at the drawing's scale; the numbers of
-boxes and listing are the lines' ids.
+boxes and listing are the lines' ids, and `#` with those of barcodes.
 """
 
 import math
@@ -16,13 +16,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worker.domain.image import PageImage, Pixels
-from worker.domain.result import Line, Page
+from worker.domain.result import Barcode, Line, Page, Quad
 from worker.reporting.picture import confidence_kind
 
 Colour = tuple[int, int, int]
 
 # RGB. Told apart without red and green, too: teal, amber, crimson.
 COLOURS: Final[dict[str, Colour]] = {"sure": (13, 128, 117), "doubtful": (190, 110, 0), "unsure": (196, 30, 58)}
+_CODE_COLOUR: Final[Colour] = (96, 68, 176)
 _INK: Final[Colour] = (28, 32, 38)
 _FAINT: Final[Colour] = (120, 126, 134)
 _RULE: Final[Colour] = (214, 218, 222)
@@ -36,6 +37,25 @@ _TAG_PIXELS: Final = 11
 _MARGIN: Final = 16
 _WIDEST_COLUMN: Final = 640
 _OUTLINE_PIXELS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is boxed on the picture and written beside it."""
+
+    tag: str
+    note: str
+    text: str
+    quad: Quad
+    colour: Colour
+
+    @classmethod
+    def of_line(cls, line: Line) -> "_Entry":
+        return cls(str(line.id), f"{line.confidence:.2f}", line.text, line.polygon, _colour(line))
+
+    @classmethod
+    def of_code(cls, code: Barcode) -> "_Entry":
+        return cls(f"#{code.id}", "code", f"{code.format}  {code.text}", code.polygon, _CODE_COLOUR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +76,30 @@ class _Listing:
 
 
 def draw_page(page: PageImage, result: Page) -> Image.Image:
-    """Return an RGB picture of a page with a box for each line, and the lines' text beside it."""
-    left = _with_boxes(page, result.lines)
-    listing = _plan(result.lines, left.height)
+    """Return an RGB picture of a page with a box for each line and symbol, and what they say beside it."""
+    entries = [*map(_Entry.of_line, result.lines), *map(_Entry.of_code, result.barcodes)]
+    left = _with_boxes(page, entries)
+    listing = _plan(entries, left.height)
     canvas = Image.new("RGB", (left.width + listing.width, max(left.height, listing.height)), _PAPER)
     canvas.paste(left, (0, 0))
     pen = ImageDraw.Draw(canvas)
     pen.line((left.width, 0, left.width, canvas.height), fill=_RULE)
-    _write_listing(pen, result.lines, listing, left.width)
+    _write_listing(pen, entries, listing, left.width)
     return canvas
 
 
-def _with_boxes(page: PageImage, lines: Sequence[Line]) -> Image.Image:
+def _with_boxes(page: PageImage, entries: Sequence[_Entry]) -> Image.Image:
     scale = _scale(page)
     size = (max(1, round(page.width * scale)), max(1, round(page.height * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     pixels: Pixels = cv2.cvtColor(cv2.resize(page.pixels, size, interpolation=how), cv2.COLOR_BGR2RGB).astype(np.uint8)
-    corners = [np.asarray(line.polygon, dtype=np.float64) * scale for line in lines]
-    for line, quad in zip(lines, corners, strict=True):
-        _outline(pixels, quad, _colour(line))
+    corners = [np.asarray(entry.quad, dtype=np.float64) * scale for entry in entries]
+    for entry, quad in zip(entries, corners, strict=True):
+        _outline(pixels, quad, entry.colour)
     drawing = Image.fromarray(pixels)
     pen = ImageDraw.Draw(drawing)
-    for line, quad in zip(lines, corners, strict=True):
-        _tag(pen, line, quad, drawing.size)
+    for entry, quad in zip(entries, corners, strict=True):
+        _tag(pen, entry, quad, drawing.size)
     return drawing
 
 
@@ -99,27 +120,27 @@ def _outline(pixels: Pixels, quad: np.ndarray[tuple[int, ...], np.dtype[np.float
 
 def _tag(
     pen: ImageDraw.ImageDraw,
-    line: Line,
+    entry: _Entry,
     quad: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     size: tuple[int, int],
 ) -> None:
-    """Put the line's number outside of its box, before the first corner, where it hides no text."""
-    font, number = _font(_TAG_PIXELS), str(line.id)
+    """Put the entry's number outside of its box, before the first corner, where it hides no text."""
+    font, number = _font(_TAG_PIXELS), entry.tag
     width, height = pen.textlength(number, font=font) + 4, _TAG_PIXELS + 3
     along = quad[1] - quad[0]
     along /= max(1.0, float(np.linalg.norm(along)))
     middle = (quad[0] + quad[3]) / 2 - along * (width / 2 + _OUTLINE_PIXELS)
     left = min(max(0.0, float(middle[0]) - width / 2), size[0] - width)
     top = min(max(0.0, float(middle[1]) - height / 2), size[1] - height)
-    pen.rectangle((left, top, left + width, top + height), fill=_colour(line))
+    pen.rectangle((left, top, left + width, top + height), fill=entry.colour)
     pen.text((left + width / 2, top + height / 2), number, font=font, fill=_PAPER, anchor="mm")
 
 
-def _plan(lines: Sequence[Line], picture_height: int) -> _Listing:
+def _plan(entries: Sequence[_Entry], picture_height: int) -> _Listing:
     rows_that_fit = max(10, (picture_height - 2 * _MARGIN) // _ROW_PIXELS)
-    columns = max(1, math.ceil(len(lines) / rows_that_fit))
-    rows = max(1, math.ceil(len(lines) / columns))
-    widest = max((_font(_TEXT_PIXELS).getlength(line.text) for line in lines), default=160.0)
+    columns = max(1, math.ceil(len(entries) / rows_that_fit))
+    rows = max(1, math.ceil(len(entries) / columns))
+    widest = max((_font(_TEXT_PIXELS).getlength(entry.text) for entry in entries), default=160.0)
     return _Listing(rows, columns, min(_WIDEST_COLUMN, math.ceil(widest) + _text_offset() + _MARGIN))
 
 
@@ -127,19 +148,19 @@ def _text_offset() -> int:
     return math.ceil(_font(_TEXT_PIXELS).getlength("0000  0.00  "))
 
 
-def _write_listing(pen: ImageDraw.ImageDraw, lines: Sequence[Line], listing: _Listing, left: int) -> None:
+def _write_listing(pen: ImageDraw.ImageDraw, entries: Sequence[_Entry], listing: _Listing, left: int) -> None:
     font = _font(_TEXT_PIXELS)
-    if not lines:
+    if not entries:
         pen.text((left + _MARGIN, _MARGIN), "no text found", font=font, fill=_FAINT)
     room = listing.column_width - _text_offset() - _MARGIN
-    for place, line in enumerate(lines):
+    for place, entry in enumerate(entries):
         column, row = divmod(place, listing.rows)
         x = left + _MARGIN + column * listing.column_width
         y = _MARGIN + row * _ROW_PIXELS + _ROW_PIXELS // 2
         offset = _text_offset()
-        pen.text((x + offset * 0.38, y), str(line.id), font=font, fill=_colour(line), anchor="rm")
-        pen.text((x + offset * 0.86, y), f"{line.confidence:.2f}", font=font, fill=_FAINT, anchor="rm")
-        pen.text((x + offset, y), _shortened(line.text, font, room), font=font, fill=_INK, anchor="lm")
+        pen.text((x + offset * 0.38, y), entry.tag, font=font, fill=entry.colour, anchor="rm")
+        pen.text((x + offset * 0.86, y), entry.note, font=font, fill=_FAINT, anchor="rm")
+        pen.text((x + offset, y), _shortened(entry.text, font, room), font=font, fill=_INK, anchor="lm")
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, room_pixels: float) -> str:
