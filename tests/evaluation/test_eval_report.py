@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from worker.evaluation.dataset import Dataset, Sample
+from worker.evaluation.fields import ComparedField, Findings, Value, compare_fields
 from worker.evaluation.report import figures, page, write_report
-from worker.evaluation.run import Evaluation, SystemReading, score
+from worker.evaluation.run import Evaluation, MosaicReading, SystemReading, score
 from worker.evaluation.side_by_side import compare_page
 from worker.evaluation.transcript import Transcript, line
 
@@ -97,6 +98,48 @@ def test_without_truth_the_scores_are_null(sample: Sample) -> None:
     assert "there is no truth to judge by" in page(evaluation)
 
 
+def test_parts_of_the_set_are_told_apart(tmp_path: Path) -> None:
+    samples, told = [], []
+    for number, (kind, passed) in enumerate([("blur", True), ("blur", False), ("noise", True)]):
+        path = tmp_path / f"{number}.png"
+        cv2.imwrite(str(path), np.full((40, 80, 3), 255, np.uint8))
+        truth = Transcript((line("TOTAL 12", BOX),))
+        stands = Findings((Value("gtin", f"{number}"), Value("address_to", "A B")))
+        samples.append(Sample(f"{number}.png", path, "0" * 64, truth, stands, layout="carton", degradation=kind))
+        told.append(Findings((Value("gtin", "0", passed=True),), ()) if passed else Findings((), ()))
+    dataset = Dataset("set", tuple(samples))
+    transcripts = (Transcript((line("TOTAL I2", BOX, 0.8),)), Transcript(), Transcript((line("TOTAL 12", BOX, 0.96),)))
+    counts = score(dataset, transcripts, told)
+    own = SystemReading("lw", "Lw", transcripts, (9.0, 0.0, 9.0), counts, {}, tuple(told), (True, False, True))
+    mosaic = MosaicReading(900, 800, (0, 2), counts[2], counts[0], 4000.0, 9000.0)
+    evaluation = Evaluation(dataset, own, None, {"name": "x"}, mosaic)
+
+    report = figures(evaluation)
+
+    assert report["admitted"] == pytest.approx(2 / 3)
+    assert report["by_degradation"]["blur"]["admitted"] == 0.5
+    # The picture that was refused counts over the whole set, and not in its group.
+    assert (report["word_f1"], report["by_degradation"]["blur"]["word_f1"]) == (pytest.approx(0.6), 0.5)
+    assert report["by_degradation"]["noise"]["field_exact"] == 0.0
+    assert report["by_field"]["gtin"]["wrong"] == 1
+    assert list(report["by_layout"]) == ["carton"]
+    assert report["calibration"]["error"] == pytest.approx((0.8 + 0.04) / 2)
+    assert (report["mosaic"]["word_recall"], report["mosaic"]["singles_word_recall"]) == (1.0, 0.5)
+    assert set(report["baseline"]["rapidocr"].values()) == {None}
+
+    write_report(evaluation, tmp_path / "build")
+    misses = [json.loads(row) for row in (tmp_path / "build" / "eval" / "fields.jsonl").read_text().splitlines()]
+    assert [(row["image"], row["kind"], row["type"], row["truth"], row["read"]) for row in misses] == [
+        ("0.png", "missed", "address_to", "A B", ""),
+        ("2.png", "found", "gtin", "2", "0"),
+        ("2.png", "missed", "address_to", "A B", ""),
+    ]
+    shown = (tmp_path / "build" / "eval.html").read_text()
+    assert "RapidOCR" not in shown
+    assert "By what is wrong with the picture" in shown
+    assert "TOTAL <b>12</b>" in shown
+
+
 def test_lines_are_shown_side_by_side() -> None:
     truth = Transcript((line("TOTAL", BOX), line("CASH", BELOW), line("GONE", [(70, 0), (79, 0), (79, 9), (70, 9)])))
     read = Transcript((line("total", BOX), line("GASH", BELOW), line("SMUDGE", [(0, 32), (9, 32), (9, 39), (0, 39)])))
@@ -110,3 +153,17 @@ def test_lines_are_shown_side_by_side() -> None:
         ("spare", "", "SMUDGE"),
     ]
     assert [outline.kind for outline in compared.outlines] == ["right", "found", "missed", "spare"]
+
+
+def test_fields_are_shown_side_by_side() -> None:
+    truth = Findings((Value("gtin", "41"), Value("gtin", "40"), Value("sscc", "7")), ("(02)99",))
+    found = (Value("gtin", "40"), Value("gtin", "99"), Value("gtin", "3", passed=True), Value("imei", "1"))
+
+    rows = compare_fields(truth, Findings(found), {"gtin", "sscc"})
+
+    assert rows == (
+        ComparedField("right", "gtin", "40", "40"),
+        ComparedField("found", "gtin", "41", "99"),
+        ComparedField("missed", "sscc", "7", ""),
+        ComparedField("spare", "gtin", "", "3", accepted=True),
+    )

@@ -19,6 +19,7 @@ from rapidfuzz.distance import Levenshtein
 from worker.domain.fields import Check
 from worker.domain.result import LabelText
 
+MARKS: Final = {"right": "✓", "found": "≠", "missed": "−", "spare": "+"}  # noqa: RUF001 - signs, not letters
 _ADDRESS = "address"
 _ELEMENT = re.compile(r"\((\d{2,4})\)([^(]*)")
 _TOKEN = re.compile(r"[A-Z0-9]+")
@@ -118,6 +119,54 @@ def count_barcodes(truth: Findings, found: Findings) -> tuple[int, int]:
             left.remove(text)
             right += 1
     return len(truth.barcodes), right
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedField:
+    """A field of the truth beside what was found, or a found one beside nothing.
+
+    `kind` is `right`, `found` (another value of the type was found), `missed` or `spare`; `accepted` says that a spare
+    one passed its check.
+    """
+
+    kind: str
+    type: str
+    truth: str
+    read: str
+    accepted: bool = False
+
+    @property
+    def mark(self) -> str:
+        """A sign for the kind."""
+        return MARKS[self.kind]
+
+
+def compare_fields(truth: Findings, found: Findings, covered: AbstractSet[str]) -> tuple[ComparedField, ...]:
+    """Pair the fields of one picture by type and value, then what is left by type and likeness; addresses by likeness.
+
+    Found fields of types that the set's truth does not know are left out.
+    """
+    true = list(truth.fields or ())
+    left = [field for field in found.fields or () if field.type in covered]
+    rows = []
+    for field in sorted(true, key=lambda field: all(field.value != other.value for other in left)):
+        alike = sorted(
+            (other for other in left if other.type == field.type),
+            key=lambda other: Levenshtein.distance(other.value, field.value),
+        )
+        if not alike:
+            rows.append(ComparedField("missed", field.type, field.value, ""))
+            continue
+        left.remove(alike[0])
+        rows.append(
+            ComparedField(
+                "right" if alike[0].value == field.value else "found", field.type, field.value, alike[0].value
+            )
+        )
+    carried = _carried(truth.barcodes or ())
+    spare = [field for field in left if not _forms(field.value) & carried]
+    rows += [ComparedField("spare", field.type, "", field.value, field.passed) for field in spare]
+    return tuple(rows)
 
 
 def is_address(kind: str) -> bool:

@@ -4,13 +4,20 @@ Invariant: each picture of the set ends answered or refused.
 """
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
+from worker.domain.errors import Disposition, ErrorCode
 from worker.evaluation.answers import Refusal, of_label_text
 from worker.evaluation.dataset import Dataset
 from worker.evaluation.run import GATE_REFUSALS
 from worker.evaluation.systems import Delivery, complete
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
 from worker.runtime.reader import ModelReader
+
+# A worker tries again where the server was busy; so does this.
+_PASSING: Final = frozenset(code.value for code in ErrorCode if code.disposition is not Disposition.PERMANENT)
+_ATTEMPTS: Final = 6
 
 
 async def deliver_offline(
@@ -22,14 +29,20 @@ async def deliver_offline(
     """
     names = {sample.path: sample.name for sample in dataset.samples}
     delivery = Delivery(tuple(names.values()))
+    left, again, attempt = list(names), list[Path](), 1
 
     def take(read: FileReading) -> None:
         name = names[read.path]
+        if read.code in _PASSING and attempt < _ATTEMPTS:
+            again.append(read.path)
+            return
         if read.result is not None:
             delivery.take_answer(of_label_text(read.result.model_copy(update={"job_id": name})))
         else:
             delivery.take_refusal(Refusal(name, read.code or "UNKNOWN", read.error or ""))
         on_picture()
 
-    await read_files(names, reader, take, ReadingOptions(timeout_seconds=timeout_seconds))
+    while left:
+        await read_files(left, reader, take, ReadingOptions(timeout_seconds=timeout_seconds))
+        left, again, attempt = again, [], attempt + 1
     return complete(delivery, "Labelwire", GATE_REFUSALS)

@@ -8,17 +8,16 @@ from typing import Any
 
 from markupsafe import Markup
 
+from worker.evaluation.breakdown import admitted_share
 from worker.evaluation.comparison import Difference, word_f1_difference
-from worker.evaluation.dataset import Dataset, Sample
+from worker.evaluation.dataset import Dataset
 from worker.evaluation.run import Evaluation, SystemReading
-from worker.evaluation.scores import Counts, Scores
-from worker.evaluation.side_by_side import ComparedPage, compare_page
+from worker.evaluation.scores import Scores
+from worker.evaluation.tables import field_rows, group_tables, mosaic_table, part_tables
 from worker.evaluation.transcript import corners
+from worker.evaluation.worst import scores_of, worst_pages
 from worker.reporting import formats, plots
-from worker.reporting.picture import Figure, figure
 from worker.reporting.render import render, write
-
-_WORST_SHOWN = 6
 
 _METRICS: Sequence[tuple[str, str, bool]] = (
     ("word_f1", "Word F1", True),
@@ -27,6 +26,10 @@ _METRICS: Sequence[tuple[str, str, bool]] = (
     ("line_hmean", "Line hmean", True),
     ("detection_hmean", "Detection hmean", True),
     ("cer", "Character error rate", False),
+    ("field_exact", "Fields exact", True),
+    ("field_false_accept", "Fields falsely accepted", False),
+    ("address_cer", "Character error rate of addresses", False),
+    ("barcode_recall", "Barcodes found", True),
 )
 
 
@@ -59,15 +62,6 @@ class _Row:
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _ShownPage:
-    name: str
-    anchor: str
-    facts: str
-    figure: Figure
-    compared: ComparedPage
-
-
 def figures(evaluation: Evaluation) -> dict[str, Any]:
     """Return the content of `eval.json`; what was not measured is None."""
     difference = _difference(evaluation)
@@ -77,6 +71,9 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
         "configuration": dict(evaluation.configuration),
         "baseline": {"rapidocr": asdict(_anchor_scores(evaluation))},
         "word_f1_difference": asdict(difference) if difference else None,
+        "admitted": admitted_share(evaluation.labelwire),
+        **group_tables(evaluation.dataset, evaluation.labelwire),
+        "mosaic": mosaic_table(evaluation.mosaic),
         "dataset": {
             "name": evaluation.dataset.name,
             "images": [{"name": one.name, "sha256": one.sha256} for one in evaluation.dataset.samples],
@@ -94,23 +91,32 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Write `eval.json`, `eval.html` and what each system read (`eval/<system>.jsonl`), and return the page."""
+    """Write `eval.json` and `eval.html`, and return the latter.
+
+    Beside them go what each system read (`eval/<system>.jsonl`) and the fields that are not as they should be
+    (`eval/fields.jsonl`).
+    """
     write(folder / "eval.json", json.dumps(figures(evaluation), indent=2) + "\n")
     for read in filter(None, (evaluation.labelwire, evaluation.rapidocr)):
         write(folder / "eval" / f"{read.name}.jsonl", "".join(_reading_rows(evaluation.dataset, read)))
+    misses = (json.dumps(row, ensure_ascii=False) for row in field_rows(evaluation.dataset, evaluation.labelwire))
+    write(folder / "eval" / "fields.jsonl", "".join(f"{row}\n" for row in misses))
     return write(folder / "eval.html", page(evaluation))
 
 
 def page(evaluation: Evaluation) -> str:
     """Return the page."""
-    own, other = evaluation.labelwire, _anchor_scores(evaluation)
-    names = (own.title, evaluation.rapidocr.title if evaluation.rapidocr else "RapidOCR")
+    dataset, own, other = evaluation.dataset, evaluation.labelwire, _anchor_scores(evaluation)
+    names = (own.title, evaluation.rapidocr.title if evaluation.rapidocr else None)
     rows = list(_rows(evaluation))
     return render(
         "eval",
         kind="evaluation",
         title=_headline(own.scores),
         lead=_lead(evaluation),
+        scores=own.scores,
+        admitted=admitted_share(own),
+        gated=not all(own.passed_gate(number) for number in range(len(rows))),
         metrics=[
             _Metric(title, getattr(own.scores, name), getattr(other, name), better) for name, title, better in _METRICS
         ],
@@ -118,7 +124,9 @@ def page(evaluation: Evaluation) -> str:
         difference=_difference(evaluation),
         rows=rows,
         plots=_plots(rows, names),
-        worst=list(_worst(evaluation.dataset, own)),
+        parts=part_tables(dataset, own),
+        mosaic=evaluation.mosaic,
+        worst=list(worst_pages(dataset, own)),
         configuration=json.dumps(evaluation.configuration, indent=2),
     )
 
@@ -164,57 +172,28 @@ def _rows(evaluation: Evaluation) -> Iterator[_Row]:
             number=number,
             name=sample.name,
             lines=len(sample.truth.lines) if sample.truth else None,
-            own=_scores_of(own.counts, number),
-            other=_scores_of(other.counts if other else None, number),
+            own=scores_of(own.counts, number),
+            other=scores_of(other.counts if other else None, number),
             milliseconds=own.milliseconds[number],
         )
 
 
-def _scores_of(counts: Sequence[Counts] | None, number: int) -> Scores:
-    return Scores.unmeasured() if counts is None else Scores.of(counts[number])
-
-
-def _plots(rows: Sequence[_Row], names: tuple[str, str]) -> Mapping[str, Markup]:
+def _plots(rows: Sequence[_Row], names: tuple[str, str | None]) -> Mapping[str, Markup]:
+    if names[1] is None:
+        return {}
+    both = names[0], names[1]
     judged = [row for row in rows if row.own.word_f1 is not None and row.other.word_f1 is not None]
     own = [row.own.word_f1 or 0.0 for row in judged]
     other = [row.other.word_f1 or 0.0 for row in judged]
     labels = [Path(row.name).stem for row in judged]
     return {
-        "paired": plots.paired(own, other, names, labels, "word F1"),
-        "f1": plots.distribution({names[0]: own, names[1]: other}, "word F1 of a picture"),
+        "paired": plots.paired(own, other, both, labels, "word F1"),
+        "f1": plots.distribution({both[0]: own, both[1]: other}, "word F1 of a picture"),
         "cer": plots.distribution(
             {
-                names[0]: [row.own.cer for row in judged if row.own.cer is not None],
-                names[1]: [row.other.cer for row in judged if row.other.cer is not None],
+                both[0]: [row.own.cer for row in judged if row.own.cer is not None],
+                both[1]: [row.other.cer for row in judged if row.other.cer is not None],
             },
             "character error rate of a picture, lower is better",
         ),
     }
-
-
-def _worst(dataset: Dataset, own: SystemReading) -> Iterator[_ShownPage]:
-    if own.counts is None:
-        return
-    ranked = sorted(range(len(dataset.samples)), key=lambda number: _badness(own.counts, number))
-    for number in ranked[:_WORST_SHOWN]:
-        yield _shown(dataset.samples[number], own, number)
-
-
-def _badness(counts: Sequence[Counts] | None, number: int) -> tuple[float, int]:
-    score = _scores_of(counts, number).word_f1
-    return (1.0 if score is None else score, number)
-
-
-def _shown(sample: Sample, own: SystemReading, number: int) -> _ShownPage:
-    if sample.truth is None:
-        raise ValueError(f"{sample.name} has no truth")
-    scores = _scores_of(own.counts, number)
-    compared = compare_page(sample.truth, own.transcripts[number])
-    return _ShownPage(
-        name=sample.name,
-        anchor=f"worst-{number}",
-        facts=f"word F1 {formats.decimals(scores.word_f1)} · line hmean {formats.decimals(scores.line_hmean)} "
-        f"· CER {formats.decimals(scores.cer)}",
-        figure=figure(sample.read_bytes(), compared.outlines),
-        compared=compared,
-    )

@@ -4,14 +4,21 @@ Each line of the truth is `right` (found, and the text is equal), `found` (the t
 was read where the truth has none is `spare`. Pairs are those of the detection score.
 """
 
+import re
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 
+from markupsafe import Markup, escape
+
+from worker.evaluation.fields import MARKS
 from worker.evaluation.matching import overlap_matrix, pairs
 from worker.evaluation.scores import normalised
 from worker.evaluation.transcript import Transcript, TranscriptLine, corners
 from worker.reporting.picture import Outline
 
-MARKS = {"right": "✓", "found": "≠", "missed": "−", "spare": "+"}  # noqa: RUF001 - signs, not letters
+_GONE = Markup("<b>{}</b>")
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,20 @@ class ComparedLine:
     def mark(self) -> str:
         """A sign for the kind."""
         return MARKS[self.kind]
+
+    @property
+    def marked_truth(self) -> Markup:
+        """The truth, with each word that was not read on this line marked as gone."""
+        left = Counter(map(_folded, _WORD.findall(self.read)))
+        parts: list[Markup] = []
+        end = 0
+        for word in _WORD.finditer(self.truth):
+            was_read = left[_folded(word[0])] > 0
+            left[_folded(word[0])] -= 1
+            between = self.truth[end : word.start()]
+            parts += [escape(between), escape(word[0]) if was_read else _GONE.format(word[0])]
+            end = word.end()
+        return Markup().join([*parts, self.truth[end:]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,10 @@ def compare_page(truth: Transcript, reading: Transcript) -> ComparedPage:
     taken = set(partner.values())
     rows += [_alone(line, "spare") for number, line in enumerate(reading.lines) if number not in taken]
     return ComparedPage(tuple(row for row, _ in rows), tuple(outline for _, outline in rows))
+
+
+def _folded(word: str) -> str:
+    return unicodedata.normalize("NFKC", word).casefold()
 
 
 def _paired(truth: TranscriptLine, read: TranscriptLine) -> tuple[ComparedLine, Outline]:

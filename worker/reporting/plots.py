@@ -112,6 +112,45 @@ def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
         return svg(drawing)
 
 
+def by_kind(kinds: Sequence[str], series: Mapping[str, Sequence[float | None]], label: str) -> Markup:
+    """Return one row a kind with a dot for each series, all shares from 0 to 1; what is None has no dot."""
+    known = [value for values in series.values() for value in values if value is not None]
+    if not known:
+        return _nothing()
+    with mpl.rc_context(SETTINGS):
+        drawing = Figure(figsize=(6.4, 0.9 + 0.26 * len(kinds)))
+        axes = drawing.add_subplot()
+        for (name, values), colour, marker in zip(series.items(), SERIES, "osD", strict=False):
+            told = [value for value in values if value is not None]
+            rows = [row for row, value in enumerate(values) if value is not None]
+            axes.scatter(told, rows, s=38, color=colour, marker=marker, linewidths=0, label=name, zorder=3)
+        axes.set_yticks(range(len(kinds)), list(kinds))
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.invert_yaxis()
+        axes.set_xlim(max(0.0, min(known) - 0.05), 1.015)
+        axes.set_xlabel(label)
+        axes.grid(visible=True, axis="y", linewidth=0.4)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handletextpad=0.2, borderaxespad=0)
+        _quiet(axes)
+        return svg(drawing)
+
+
+def reliability(sure: Sequence[float], right: Sequence[float], counts: Sequence[int], label: str) -> Markup:
+    """Return how often the reader was right against how sure it was, one dot a bin, as large as the bin is full."""
+    if not sure:
+        return _nothing()
+    with mpl.rc_context(SETTINGS):
+        drawing = Figure(figsize=(4.2, 3.6))
+        axes = drawing.add_subplot()
+        low = max(0.0, min(*sure, *right) - 0.05)
+        axes.plot([low, 1], [low, 1], color=_RULE, linewidth=1)
+        sizes = [16 + 240 * count / max(counts) for count in counts]
+        axes.scatter(sure, right, s=sizes, color=SERIES[0], alpha=0.75, linewidths=0, zorder=3)
+        axes.set_xlabel(f"confidence of {label}")
+        axes.set_ylabel("share that is right")
+        return svg(drawing)
+
+
 def batches(histogram: Mapping[int, int], label: str) -> Markup:
     """Return how often a model ran with each batch size."""
     if not histogram:
