@@ -64,6 +64,8 @@ def test_a_letter_for_a_digit_of_the_day_is_a_repair(text: str, day: str) -> Non
     [
         "31 FEB 2025",
         "14 MAR 1975",
+        "14 MAR 2075",
+        "14MAR75",
         "(11)250314",
         "20250314",
         "192.168.20.25",
