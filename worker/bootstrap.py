@@ -277,6 +277,11 @@ async def opened_reader(settings: Settings) -> AsyncIterator[ModelReader]:
             await backend.close()
 
 
+def check_blob_store(settings: Settings) -> None:
+    """Raise SettingsError where pictures are allowed to come from a bucket that cannot be used here."""
+    UriStore(settings.blob)
+
+
 def make_isolation(settings: Settings, clock: Clock, event_sink: EventSink) -> ChildIsolation:
     """Return what reads suspects in a child process; the child takes its settings from the same environment."""
     command = (sys.executable, "-P", "-m", "worker.cli.isolated")

@@ -434,5 +434,5 @@ def effective(settings: Settings) -> dict[str, str]:
 def _shown(value: object) -> str:
     """Return a value as the environment has to say it."""
     if isinstance(value, tuple):
-        return json.dumps(value)
+        return json.dumps(value, default=str)
     return "" if value is None else str(value)

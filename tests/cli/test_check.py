@@ -44,6 +44,25 @@ def test_what_is_wrong_ends_with_2_and_one_line_that_names_it(name: str, value: 
     assert ended.stdout == ""
 
 
+def test_it_shows_where_pictures_may_come_from_as_it_takes_effect() -> None:
+    given = {
+        "LABELWIRE_BLOB__ALLOWED_PREFIXES": '["HTTPS://CDN.example.com:443/labels/"]',
+        "LABELWIRE_BLOB__PRIVATE_NETWORKS": '["10.1.0.0/16"]',
+    }
+    shown = json.loads(check("--json", **given).stdout)
+    assert shown["LABELWIRE_BLOB__ALLOWED_PREFIXES"] == '["https://cdn.example.com/labels/"]'
+    assert shown["LABELWIRE_BLOB__PRIVATE_NETWORKS"] == '["10.1.0.0/16"]'
+
+
+@pytest.mark.parametrize(
+    ("prefix", "says"), [("s3://labels", "must end in '/'"), ("az://labels/", "which cannot be used")]
+)
+def test_a_prefix_that_cannot_be_used_ends_with_2(prefix: str, says: str) -> None:
+    ended = check(LABELWIRE_BLOB__ALLOWED_PREFIXES=json.dumps([prefix]))
+    assert ended.returncode == 2
+    assert says in ended.stderr
+
+
 def test_it_shows_the_fields_of_the_deployment(tmp_path: Path) -> None:
     file = tmp_path / "fields.toml"
     file.write_text("[bay]\npattern = 'B-[0-9]{2}'\nlabels = ['dock']\n")

@@ -20,6 +20,7 @@ def check(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     """Show every setting as it takes effect and the deployment's own fields; refuse what is unknown or wrong."""
     chosen = settings.load()
     validate_options(chosen.kafka)
+    bootstrap.check_blob_store(chosen)
     own = bootstrap.own_fields(chosen)
     effective = settings.effective(chosen)
     if as_json:

@@ -1,7 +1,9 @@
 """`labelwire submit`."""
 
+import itertools
+import json
 import mimetypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,31 +13,45 @@ from rich.progress import Progress
 
 from worker import settings
 from worker.adapters.kafka.tools import submit as write
+from worker.domain.job import JSON_TYPE, MAX_JOB_ID_CHARACTERS
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, OutgoingRecord
+from worker.domain.uri import PictureUri
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def submit(
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Pictures to read.")],
+    files: Annotated[list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="Pictures to read.")] = None,
+    uri: Annotated[list[str] | None, typer.Option(help="URI of a picture that workers fetch; may be repeated.")] = None,
     topic: Annotated[str | None, typer.Option(help="Topic to write to; without it that of the settings.")] = None,
 ) -> None:
-    """Send pictures as jobs, each with its file name as job id and key."""
+    """Send pictures as jobs, each with its file name, or its URI without a query, as job id and key."""
     chosen = settings.load()
+    uris = [PictureUri.parse(text) for text in uri or ()]
+    if not files and not uris:
+        raise typer.BadParameter("Give files, or --uri.")
+    target = topic or chosen.topics.jobs
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("submitting", total=len(files))
+        task = bar.add_task("submitting", total=len(files or ()) + len(uris))
         count = write(
             chosen.kafka.bootstrap_servers,
-            _records(files, topic or chosen.topics.jobs),
+            itertools.chain(_of_files(files or (), target), _of_uris(uris, target)),
             chosen.kafka.client_options(),
             on_delivered=lambda: bar.advance(task),
         )
-    print(f"{count} jobs are in {topic or chosen.topics.jobs}.")
+    print(f"{count} jobs are in {target}.")
 
 
-def _records(files: list[Path], topic: str) -> Iterator[OutgoingRecord]:
+def _of_uris(uris: Iterable[PictureUri], topic: str) -> Iterator[OutgoingRecord]:
+    for uri in uris:
+        job_id = uri.canonical[-MAX_JOB_ID_CHARACTERS:]
+        value = json.dumps({"job_id": job_id, "image_uri": uri.original}).encode()
+        yield OutgoingRecord(topic, job_id.encode(), value, ((CONTENT_TYPE_HEADER, JSON_TYPE.encode()),))
+
+
+def _of_files(files: Iterable[Path], topic: str) -> Iterator[OutgoingRecord]:
     for file in files:
         content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         headers = ((CONTENT_TYPE_HEADER, content_type.encode()), (JOB_ID_HEADER, file.name.encode()))

@@ -318,7 +318,15 @@ async def test_nothing_of_the_environment_goes_along(
     assert names == {"host", "accept", "accept-encoding", "user-agent"}
 
 
-# Buckets.
+# What is told at the start.
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate", b"\xff"])
+def test_certificates_that_are_none_are_told_at_the_start(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"TLS_ROOT_CERTIFICATES='.*ca.pem' is no PEM file"):
+        UriStore(settings((), tmp_path / "ca.pem"))
 
 
 def test_a_bucket_that_cannot_be_used_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,13 +37,13 @@ class HttpsFetcher:
         *,
         allowed: AllowedPrefixes,
         private_networks: Sequence[Network],
-        root_certificates: str | None,
+        trusted: ssl.SSLContext,
         connect_timeout_seconds: float,
         max_bytes: int,
     ) -> None:
         self._allowed = allowed
         self._surroundings = Surroundings(private_networks)
-        self._root_certificates = root_certificates
+        self._trusted = trusted
         self._connect_timeout_seconds = connect_timeout_seconds
         self._max_bytes = max_bytes
         self._session: aiohttp.ClientSession | None = None
@@ -103,12 +103,9 @@ class HttpsFetcher:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            context = ssl.create_default_context()
-            if self._root_certificates is not None:
-                context.load_verify_locations(self._root_certificates)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    ssl=context, resolver=PublicResolver(self._surroundings), use_dns_cache=False
+                    ssl=self._trusted, resolver=PublicResolver(self._surroundings), use_dns_cache=False
                 ),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),

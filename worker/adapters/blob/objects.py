@@ -8,7 +8,6 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import obstore
@@ -36,7 +35,7 @@ class ObjectFetcher:
         self,
         *,
         allowed: AllowedPrefixes,
-        root_certificates: str | None,
+        root_certificates: str,
         connect_timeout_seconds: float,
         max_bytes: int,
     ) -> None:
@@ -44,8 +43,8 @@ class ObjectFetcher:
             "connect_timeout": timedelta(seconds=connect_timeout_seconds),
             "timeout": _ANY_TIME,
         }
-        if root_certificates is not None:
-            options["root_certificate"] = Path(root_certificates).read_bytes()
+        if root_certificates:
+            options["root_certificate"] = root_certificates
         self._stores = {
             (prefix.scheme, prefix.place): _opened(prefix, options)
             for scheme in OBJECT_SCHEMES

@@ -7,13 +7,15 @@ which does not run while it waits for room.
 import asyncio
 import itertools
 import random
+import ssl
+from pathlib import Path
 from typing import Self
 
 from worker.adapters.blob.answers import Fetcher, MakeRoom, unavailable
 from worker.adapters.blob.files import FileFetcher
 from worker.adapters.blob.https import HttpsFetcher
 from worker.adapters.blob.objects import OBJECT_SCHEMES, ObjectFetcher
-from worker.domain.errors import ErrorCode, JobError
+from worker.domain.errors import ErrorCode, JobError, SettingsError
 from worker.domain.uri import AllowedPrefixes, PictureUri
 from worker.settings import BlobSettings
 
@@ -21,15 +23,16 @@ from worker.settings import BlobSettings
 class UriStore:
     """A `BlobStore` over whatever lies under the allowed prefixes.
 
-    Raises SettingsError for a bucket that cannot be used as the environment is.
+    Raises SettingsError for a bucket that cannot be used as the environment is, and for certificates that are none.
     """
 
     def __init__(self, settings: BlobSettings) -> None:
         self._settings = settings
         self._allowed = AllowedPrefixes(settings.allowed_prefixes)
+        root_certificates, trusted = _trusted(settings.tls_root_certificates)
         objects = ObjectFetcher(
             allowed=self._allowed,
-            root_certificates=settings.tls_root_certificates,
+            root_certificates=root_certificates,
             connect_timeout_seconds=settings.connect_timeout_seconds,
             max_bytes=settings.max_bytes,
         )
@@ -38,7 +41,7 @@ class UriStore:
         self._fetchers["https"] = HttpsFetcher(
             allowed=self._allowed,
             private_networks=settings.private_networks,
-            root_certificates=settings.tls_root_certificates,
+            trusted=trusted,
             connect_timeout_seconds=settings.connect_timeout_seconds,
             max_bytes=settings.max_bytes,
         )
@@ -74,6 +77,20 @@ class UriStore:
             bound = self._settings.retry_initial_seconds * 2**attempt
             await asyncio.sleep(bound * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
         raise AssertionError
+
+
+def _trusted(root_certificates: str | None) -> tuple[str, ssl.SSLContext]:
+    """Return the certificates of a PEM file, and a context that trusts them besides those of the system."""
+    context = ssl.create_default_context()
+    if root_certificates is None:
+        return "", context
+    try:
+        pem = Path(root_certificates).read_text("ascii")
+        context.load_verify_locations(cadata=pem)
+    except (OSError, ValueError) as error:
+        name = "LABELWIRE_BLOB__TLS_ROOT_CERTIFICATES"
+        raise SettingsError(f"{name}={root_certificates!r} is no PEM file of certificates: {error}.") from error
+    return pem, context
 
 
 class _Pausing:
