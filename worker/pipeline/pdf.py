@@ -22,7 +22,7 @@ from worker.pipeline.options import ImageLimits
 
 _POINTS_PER_INCH: Final = 72
 _MAX_SECONDS: Final = 20.0  # of the processor, for one page
-_WHITE: Final = 0xFFFFFFFF
+_BYTES_OF_A_PIXEL: Final = 5  # the page, and what PDFium holds of the pictures on it, as measured
 
 _inside = threading.Lock()
 
@@ -46,7 +46,7 @@ def claims(data: bytes, limits: ImageLimits) -> Iterator[Claim]:
         sizes = [_size_points(document, number) for number in range(count)]
     for width, height in sizes:
         page = PageHeader(_pixels(width, limits), _pixels(height, limits))
-        yield Claim(page, page.pixels * 4)
+        yield Claim(page, page.pixels * _BYTES_OF_A_PIXEL)
 
 
 def render(data: bytes, number: int, page: PageHeader) -> Pixels:

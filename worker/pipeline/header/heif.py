@@ -13,9 +13,15 @@ from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
 
 _MAX_BOXES: Final = 4000
 _MAX_ITEMS: Final = 4000
+_WHOLE_BYTE: Final = 8
 _AVIF_BRANDS: Final = frozenset({b"avif"})
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2"})
 _ANIMATED: Final = frozenset({b"avis", b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"})
+
+
+# Bytes that are held for a pixel of 8-bit samples, with alpha, as measured: planes, the same interleaved, the page.
+_HEIF_PIXEL: Final = 8
+_AVIF_PIXEL: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +55,10 @@ def read(data: bytes) -> Claim:
             raise DamagedHeaderError("its primary picture has no size")
         width, height = struct.unpack_from(">4x2I", data, size.start)
         page = PageHeader(*_shown(data, properties, width, height))
+        deep = any(_is_deep(data, box) for box in properties)
     except (struct.error, IndexError, ZeroDivisionError) as error:
         raise DamagedHeaderError("one of its boxes is cut short") from error
-    # Three planes and alpha of up to two bytes, the same interleaved, and the page.
-    return Claim(page, page.pixels * (8 + 8 + 3))
+    return Claim(page, page.pixels * (_AVIF_PIXEL if is_avif(data) else _HEIF_PIXEL) * (2 if deep else 1))
 
 
 def _brands(data: bytes) -> Iterator[bytes]:
@@ -111,6 +117,11 @@ def _associated(data: bytes, box: _Box, primary: int) -> Iterator[int]:
         at += 1 + many * (2 if wide_numbers else 1)
         if item == primary:
             yield from (number & (0x7FFF if wide_numbers else 0x7F) for number in numbers if number & 0x7FFF)
+
+
+def _is_deep(data: bytes, box: _Box) -> bool:
+    """Say whether a property tells of samples of more than 8 bits."""
+    return box.kind == b"pixi" and any(bits > _WHOLE_BYTE for bits in data[box.start + 5 : box.end])
 
 
 def _shown(data: bytes, properties: list[_Box], width: int, height: int) -> tuple[int, int]:

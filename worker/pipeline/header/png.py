@@ -74,4 +74,4 @@ def _bytes_of_a_pixel(colour: int, depth: int, turned: int) -> int:
     """Return what the decoder unpacks to, its levels in bytes, the page, and the page once more if it is turned."""
     channels = 4 if colour in {_PALETTE, 4} else _CHANNELS[colour]
     deep = depth > _WHOLE_BYTE
-    return channels * (2 if deep else 1) + (channels if deep else 0) + 3 + (0 if turned == UPRIGHT else 3)
+    return channels * (2 if deep else 1) + (channels if deep else 0) + 4 + (0 if turned == UPRIGHT else 3)
