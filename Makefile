@@ -22,8 +22,8 @@ setup: $(SETUP)  ## install the locked environment into .venv
 demo: $(SETUP)  ## read labels through a real Kafka and a real Triton, and write build/demo/report.html
 	$(BIN)/labelwire demo $(if $(DATA),--data "$(DATA)")
 
-eval: $(SETUP)  ## score DATA against its truth beside RapidOCR: build/eval.json and .html
-	$(BIN)/labelwire eval $(if $(DATA),--data "$(DATA)")
+eval: $(SETUP)  ## score DATA against its truth beside RapidOCR, or held-out labels: build/eval.json and .html
+	$(BIN)/labelwire eval $(if $(DATA),--data "$(DATA)",--held-out --mosaic 8192x6144)
 
 bench: $(SETUP)  ## throughput beside RapidOCR on the same cores: build/bench.json and .html
 	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")

@@ -8,8 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from typer import Typer
+from typer.testing import CliRunner
 
-from worker.domain.errors import LabelwireError
+from worker.cli.synth import synth
+from worker.domain.errors import LabelwireError, SettingsError
 from worker.synth.mosaic import Piece, write_mosaic, write_sparse
 
 LINE_HEIGHT = 20
@@ -87,6 +90,44 @@ def test_a_sparse_picture_has_whole_lines_on_an_empty_ground(pictures: Path, tmp
     for piece in pieces_of(row):
         pixels[piece.top - 8 : piece.top + piece.size[1] + 8, piece.left - 8 : piece.left + piece.size[0] + 8] = 214
     assert abs(pixels.astype(int) - 214).max() < 24
+
+
+def test_a_mosaic_of_some_pictures_alone(pictures: Path, tmp_path: Path) -> None:
+    row, _ = loaded(write_mosaic(pictures, tmp_path, 700, 600, 1, names={"1.png"}))
+
+    assert {piece["image"] for piece in row["pieces"]} == {"1.png"}
+
+
+def test_the_command_makes_mosaics(pictures: Path, tmp_path: Path) -> None:
+    app = Typer()
+    app.command()(synth)
+    asked = ["--mosaic", "700x600", "--from", str(pictures), "--output", str(tmp_path), "--json"]
+
+    ran = CliRunner().invoke(app, asked)
+
+    assert ran.exit_code == 0, ran.output
+    row, _ = loaded(Path(json.loads(ran.stdout)["truth"]))
+    assert (row["width"], row["height"]) == (700, 600)
+    sparse = CliRunner().invoke(app, [*asked, "--pieces", "1"])
+    assert len(loaded(Path(json.loads(sparse.stdout)["truth"]))[0]["pieces"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--mosaic", "700x600"], "give --from a folder"),
+        (["--mosaic", "large", "--from", "."], "'large' is no size; give WIDTHxHEIGHT"),
+        (["--degrade", "fog"], "'fog' is no degradation; choose one of all, none, mild"),
+    ],
+)
+def test_the_command_says_what_it_lacks(tmp_path: Path, options: list[str], sentence: str) -> None:
+    app = Typer()
+    app.command()(synth)
+
+    ran = CliRunner().invoke(app, ["--output", str(tmp_path), *options])
+
+    assert isinstance(ran.exception, SettingsError)
+    assert sentence in str(ran.exception)
 
 
 def test_what_cannot_be_made_is_said(pictures: Path, tmp_path: Path) -> None:
