@@ -15,6 +15,7 @@ from rich.text import Text
 
 from worker import bootstrap, settings
 from worker.domain.result import LabelText
+from worker.reporting.explain import explain as explanation
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
 from worker.reporting.picture import confidence_kind
 from worker.reporting.progress import counted
@@ -31,6 +32,9 @@ def ocr(
     url: Annotated[str | None, typer.Option(help="Triton's gRPC address, host:port.", show_default="settings")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one result record a line.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Folder for PNGs with boxes and text.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say how each page was searched, and how long each stage took.")
+    ] = False,
 ) -> None:
     """Read pictures with Triton alone and print their text; exit 1 if one of them cannot be read."""
     chosen = settings.load()
@@ -40,21 +44,27 @@ def ocr(
     show_progress = len(files) > 1 and not sys.stdout.isatty()
     progress = counted("Reading", len(files)) if show_progress else contextlib.nullcontext(lambda: None)
     with progress as advance:
-        all_read = asyncio.run(_read(chosen, files, draw, partial(_report, _printer(files, as_json=as_json), advance)))
+        report = partial(_report, _printer(files, as_json=as_json), advance, explained=explain)
+        options = ReadingOptions(timeout_seconds=chosen.runtime.attempt_seconds, draw_into=draw, draw_tiles=explain)
+        all_read = asyncio.run(_read(chosen, files, options, report))
     raise typer.Exit(0 if all_read else 1)
 
 
 async def _read(
-    chosen: settings.Settings, files: list[Path], draw: Path | None, report: Callable[[FileReading], None]
+    chosen: settings.Settings, files: list[Path], options: ReadingOptions, report: Callable[[FileReading], None]
 ) -> bool:
-    options = ReadingOptions(timeout_seconds=chosen.runtime.attempt_seconds, draw_into=draw)
     async with bootstrap.opened_reader(chosen) as reader:
         return await read_files(files, reader, report, options)
 
 
-def _report(show: Callable[[Path, LabelText], None], advance: Callable[[], None], reading: FileReading) -> None:
+def _report(
+    show: Callable[[Path, LabelText], None], advance: Callable[[], None], reading: FileReading, *, explained: bool
+) -> None:
     if reading.result is not None:
         show(reading.path, reading.result)
+        if explained:
+            # Beside the text, which may go to another program.
+            Console(stderr=True).print(explanation(str(reading.path), reading.result, reading.searches))
     if reading.error is not None:
         print(reading.error, file=sys.stderr)
     advance()

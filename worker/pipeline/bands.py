@@ -59,10 +59,18 @@ class ScanPlan:
     height: int
     bands: tuple[Band, ...]
 
-    @property
-    def tiles(self) -> int:
-        """The number of tiles."""
-        return sum(len(band.places) for band in self.bands)
+    def tiles_on_page(self) -> list[tuple[float, float, float, float]]:
+        """Return (left, top, right, bottom) of each tile in pixels of the page."""
+        places = (place for band in self.bands for place in band.places)
+        return [
+            (
+                place.columns.start / self.scale,
+                place.rows.start / self.scale,
+                place.columns.stop / self.scale,
+                place.rows.stop / self.scale,
+            )
+            for place in places
+        ]
 
 
 def plan_scan(survey: Survey, scale: float, shapes: TileShapes, options: PipelineOptions) -> ScanPlan:

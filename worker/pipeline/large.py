@@ -42,6 +42,7 @@ class LargePageReading:
     barcodes: list[Barcode]
     quality: Quality | None
     plan: ScanPlan
+    sideways: bool
 
 
 class LargePage:
@@ -82,7 +83,7 @@ class LargePage:
                 await self._read_bands(plan, group, sideways=look.sideways)
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
-        return LargePageReading(self._lines, merge_barcodes(self._barcodes), quality, plan)
+        return LargePageReading(self._lines, merge_barcodes(self._barcodes), quality, plan, look.sideways)
 
     async def _read_bands(self, plan: ScanPlan, group: asyncio.TaskGroup, *, sideways: bool) -> None:
         search = BandSearch(self._rows, plan, self._models, self._options, self._stages)

@@ -16,6 +16,7 @@ from worker.pipeline.barcodes import Codes, find_codes, without_codes
 from worker.pipeline.crop import crop_lines
 from worker.pipeline.detect import detect, takes_turned
 from worker.pipeline.encoded import EncodedPage
+from worker.pipeline.explanation import PageSearch, rectangle, shown
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.inference import PageRequests
@@ -34,10 +35,11 @@ from worker.ports import Clock, InferenceBackend
 
 @dataclass(frozen=True, slots=True)
 class PictureReading:
-    """What a picture's pages say, and how many seconds each stage took over all of them."""
+    """What a picture's pages say, how many seconds each stage took over all of them, and how each was searched."""
 
     pages: tuple[PageText, ...]
     timing_seconds: Mapping[Stage, float]
+    searches: tuple[PageSearch, ...] = ()
 
 
 class Pipeline:
@@ -71,16 +73,18 @@ class Pipeline:
         for number, page in enumerate(header.pages):
             read = self._large_page if page.pixels > self._options.tiled_from_pixels else self._page
             pages.append(await read(EncodedPage(picture, header, number), requests, stages))
-        return PictureReading(tuple(pages), stages.in_order())
+        texts, searches = zip(*pages, strict=True)
+        return PictureReading(texts, stages.in_order(), searches)
 
-    async def _page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> PageText:
+    async def _page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> tuple[PageText, PageSearch]:
         """Read a page that is searched as a whole."""
         page, measures, tiled = await stages.on_cpu(self._decode_and_tile, encoded, stages)
         maps, codes = await asyncio.gather(
             self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
         )
         regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
-        if run_sideways(regions) and takes_turned(tiled.tiles, self._models.tile_shapes):
+        sideways = run_sideways(regions) and takes_turned(tiled.tiles, self._models.tile_shapes)
+        if sideways:
             maps = await self._detect(tiled, requests, stages, sideways=True)
             regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
         crops, quality = await stages.on_cpu(
@@ -90,24 +94,28 @@ class Pipeline:
             lines = await LineReader(self._models, requests, self._options).read(crops)
         placed = place_lines(lines, page.width, page.height, self._options)
         text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
-        return replace(text, quality=quality)
+        search = PageSearch(tiled.width / page.width, shown(tiled.tiles, tiled.to_page), sideways=sideways)
+        return replace(text, quality=quality), search
 
-    async def _large_page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> PageText:
+    async def _large_page(
+        self, encoded: EncodedPage, requests: PageRequests, stages: Stages
+    ) -> tuple[PageText, PageSearch]:
         """Read a page band by band: out of memory, or while it is decoded where it would fill too much of it."""
-        header, turn = encoded.page, None
-        if header.streams and header.pixels > self._options.streamed_from_pixels:
-            turn = Turn.of(header)
+        header = encoded.page
+        streamed = header.streams and header.pixels > self._options.streamed_from_pixels
+        turn = Turn.of(header) if streamed else Turn.none()
+        if streamed:
             rows: PageRows = StreamedRows(partial(encoded.strips, mirrored=turn.mirrored), header.width, header.height)
         else:
             with stages.timed(Stage.DECODE):
                 page = await stages.on_cpu(encoded.decode)
             rows = HeldRows(page.pixels)
         reading = await LargePage(rows, self._models, requests, self._options, self._gate, stages).read()
-        lines, barcodes = reading.lines, reading.barcodes
-        if turn is not None:
-            lines, barcodes = [turn.line(line) for line in lines], [turn.barcode(code) for code in barcodes]
-        text = await stages.on_cpu(self._finish, header.upright_size, lines, tuple(barcodes), stages)
-        return replace(text, quality=reading.quality)
+        lines, barcodes = map(turn.line, reading.lines), map(turn.barcode, reading.barcodes)
+        text = await stages.on_cpu(self._finish, header.upright_size, tuple(lines), tuple(barcodes), stages)
+        tiles = tuple(rectangle(tile, turn.to_upright) for tile in reading.plan.tiles_on_page())
+        search = PageSearch(reading.plan.scale, tiles, streamed, reading.sideways)
+        return replace(text, quality=reading.quality), search
 
     def _decode_and_tile(
         self, encoded: EncodedPage, stages: Stages

@@ -26,6 +26,11 @@ class Turn:
     to_upright: Transform
 
     @classmethod
+    def none(cls) -> "Turn":
+        """Return the turn of a page that stands already."""
+        return cls(mirrored=False, clockwise_degrees=0.0, to_upright=Transform.identity())
+
+    @classmethod
     def of(cls, page: PageHeader) -> "Turn":
         """Return the turn of a page."""
         mirrored = page.orientation in _MIRRORED

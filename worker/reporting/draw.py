@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from worker.domain.image import PageImage, Pixels
 from worker.domain.result import Barcode, Line, Page, Quad
+from worker.pipeline.explanation import Rectangle
 from worker.reporting.picture import confidence_kind
 
 Colour = tuple[int, int, int]
@@ -27,6 +28,7 @@ _CODE_COLOUR: Final[Colour] = (96, 68, 176)
 _INK: Final[Colour] = (28, 32, 38)
 _FAINT: Final[Colour] = (120, 126, 134)
 _RULE: Final[Colour] = (214, 218, 222)
+_TILE: Final[Colour] = (196, 64, 196)
 _PAPER: Final[Colour] = (255, 255, 255)
 _LEAST_LONG_SIDE: Final = 900
 _MOST_LONG_SIDE: Final = 1600
@@ -75,10 +77,16 @@ class _Listing:
         return 2 * _MARGIN + self.rows * _ROW_PIXELS
 
 
-def draw_page(page: PageImage, result: Page) -> Image.Image:
-    """Return an RGB picture of a page with a box for each line and symbol, and what they say beside it."""
+def draw_page(page: PageImage, result: Page, tiles: Sequence[Rectangle] = ()) -> Image.Image:
+    """Return an RGB picture of a page with a box for each line and symbol, and what they say beside it.
+
+    `tiles` (left, top, right, bottom) in pixels of the page are drawn as thin frames.
+    """
     entries = [*map(_Entry.of_line, result.lines), *map(_Entry.of_code, result.barcodes)]
     left = _with_boxes(page, entries)
+    frames = ImageDraw.Draw(left)
+    for tile in tiles:
+        frames.rectangle([round(edge * left.width / page.width) for edge in tile], outline=_TILE)
     listing = _plan(entries, left.height)
     canvas = Image.new("RGB", (left.width + listing.width, max(left.height, listing.height)), _PAPER)
     canvas.paste(left, (0, 0))

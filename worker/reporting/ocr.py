@@ -6,7 +6,7 @@ stops no other.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from worker.domain.job import parse_job
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Coordinate, Record
 from worker.domain.result import LabelText
 from worker.pipeline.decode import decode
+from worker.pipeline.explanation import PageSearch, Rectangle
 from worker.reporting.draw import draw_page
 from worker.runtime.reader import ModelReader
 from worker.runtime.results import label_text
@@ -35,15 +36,20 @@ class FileReading:
     result: LabelText | None
     error: str | None
     code: str | None = None
+    searches: tuple[PageSearch, ...] = ()  # how each page was searched
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
-    """`at_once` files are under way together; one has `timeout_seconds`; `draw_into` is a folder for drawings."""
+    """`at_once` files are under way together; one has `timeout_seconds`; `draw_into` is a folder for drawings.
+
+    `draw_tiles` shows the detector's tiles in them.
+    """
 
     at_once: int = 4
     timeout_seconds: float = 120.0
     draw_into: Path | None = None
+    draw_tiles: bool = False
 
 
 async def read_files(
@@ -87,21 +93,22 @@ async def _read(
 ) -> FileReading:
     try:
         picture = await asyncio.to_thread(path.read_bytes)
-        result = await _read_picture(number, path, picture, reader, options.timeout_seconds)
+        result, searches = await _read_picture(number, path, picture, reader, options.timeout_seconds)
         if drawing is not None:
-            await asyncio.to_thread(_draw, picture, reader, result, drawing)
+            tiles = searches[0].tiles if options.draw_tiles else ()
+            await asyncio.to_thread(_draw, picture, reader, result, drawing, tiles)
     except OSError as error:
         return FileReading(path, None, f"{error.filename or path}: {error.strerror or error}.")
     except JobError as error:
         return FileReading(path, None, f"{path}: {error}", error.code.value)
     except LabelwireError as error:
         return FileReading(path, None, f"{path}: {error}")
-    return FileReading(path, result, None)
+    return FileReading(path, result, None, searches=searches)
 
 
 async def _read_picture(
     number: int, path: Path, picture: bytes, reader: ModelReader, timeout_seconds: float
-) -> LabelText:
+) -> tuple[LabelText, tuple[PageSearch, ...]]:
     if not picture:
         raise JobError(ErrorCode.IMAGE_UNSUPPORTED, "the file is empty.")
     headers = ((CONTENT_TYPE_HEADER, b"image/*"), (JOB_ID_HEADER, str(path).encode("utf-8", "replace")))
@@ -109,12 +116,12 @@ async def _read_picture(
     header = reader.header(picture)
     job = parse_job(record)
     reading = await reader.process(picture, header, timeout_seconds=timeout_seconds, request_id=job.job_id)
-    return label_text(record, job, header, reading, reader.models_used, attempt=1)
+    return label_text(record, job, header, reading, reader.models_used, attempt=1), reading.searches
 
 
-def _draw(picture: bytes, reader: ModelReader, result: LabelText, drawing: Path) -> None:
+def _draw(picture: bytes, reader: ModelReader, result: LabelText, drawing: Path, tiles: Sequence[Rectangle]) -> None:
     page = decode(picture, reader.header(picture))
-    pixels = np.asarray(draw_page(page, result.pages[0]))
+    pixels = np.asarray(draw_page(page, result.pages[0], tiles))
     written, png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     if not written:
         raise LabelwireError(f"the drawing {drawing} cannot be encoded")
