@@ -14,7 +14,7 @@ from worker.pipeline.assemble import place_lines, reading_order
 from worker.pipeline.axes import run_sideways
 from worker.pipeline.barcodes import Codes, find_codes, without_codes
 from worker.pipeline.crop import crop_lines
-from worker.pipeline.detect import detect, takes_turned
+from worker.pipeline.detect import detect
 from worker.pipeline.encoded import EncodedPage
 from worker.pipeline.explanation import PageSearch, rectangle, shown
 from worker.pipeline.extract.extract import extract
@@ -28,6 +28,7 @@ from worker.pipeline.read import LineReader
 from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
 from worker.pipeline.stages import Stages
 from worker.pipeline.stitch import find_regions, stitch
+from worker.pipeline.straight import tile_straight, turn_degrees
 from worker.pipeline.tile import TiledPage, tile_page
 from worker.pipeline.turn import Turn
 from worker.ports import Clock, InferenceBackend
@@ -83,10 +84,11 @@ class Pipeline:
             self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
         )
         regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
-        sideways = run_sideways(regions) and takes_turned(tiled.tiles, self._models.tile_shapes)
-        if sideways:
-            maps = await self._detect(tiled, requests, stages, sideways=True)
-            regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
+        turned_degrees = turn_degrees(regions)
+        if turned_degrees:
+            straight = await stages.on_cpu(self._tile_straight, page, regions, turned_degrees, stages)
+            maps = await self._detect(straight, requests, stages)
+            regions = await stages.on_cpu(self._find_regions, straight, maps, stages)
         crops, quality = await stages.on_cpu(
             self._judge_and_crop, page, measures, without_codes(regions, codes.areas), stages
         )
@@ -94,7 +96,7 @@ class Pipeline:
             lines = await LineReader(self._models, requests, self._options).read(crops)
         placed = place_lines(lines, page.width, page.height, self._options)
         text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
-        search = PageSearch(tiled.width / page.width, shown(tiled.tiles, tiled.to_page), sideways=sideways)
+        search = PageSearch(tiled.width / page.width, shown(tiled.tiles, tiled.to_page), sideways=run_sideways(regions))
         return replace(text, quality=quality), search
 
     async def _large_page(
@@ -127,11 +129,13 @@ class Pipeline:
         with stages.timed(Stage.TILE):
             return page, measures, tile_page(page, self._models.tile_shapes, self._options)
 
-    async def _detect(
-        self, tiled: TiledPage, requests: PageRequests, stages: Stages, *, sideways: bool = False
-    ) -> list[Pixels]:
+    def _tile_straight(self, page: PageImage, regions: list[TextRegion], degrees: float, stages: Stages) -> TiledPage:
+        with stages.timed(Stage.TILE):
+            return tile_straight(page, regions, degrees, self._models.tile_shapes, self._options)
+
+    async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> list[Pixels]:
         with stages.timed(Stage.DETECT):
-            return await detect(tiled.tiles, self._models, requests, sideways=sideways)
+            return await detect(tiled.tiles, self._models, requests)
 
     def _find_codes(self, page: PageImage, stages: Stages) -> Codes:
         """Run while the server detects: both only look at the page."""

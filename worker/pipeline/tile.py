@@ -18,7 +18,7 @@ from worker.domain.manifest import TileShapes
 from worker.pipeline.options import PipelineOptions
 
 _CUBIC_FROM_SCALE: Final = 0.5
-_PAD_VALUE: Final = 127  # nothing, after the detector's normalisation
+PAD_VALUE: Final = 127  # nothing, after the detector's normalisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def padded(view: Pixels, shapes: TileShapes) -> Pixels:
     )
     if not bottom and not right:
         return view
-    grey = (_PAD_VALUE, _PAD_VALUE, _PAD_VALUE)
+    grey = (PAD_VALUE, PAD_VALUE, PAD_VALUE)
     padded = cv2.copyMakeBorder(view, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=grey)
     return np.asarray(padded, dtype=np.uint8)
 
