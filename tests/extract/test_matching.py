@@ -59,6 +59,10 @@ def test_a_symbol_with_a_plain_number_tells_no_kind(text: str) -> None:
     assert found(page("SOME TEXT", barcodes=[code("Code128", text)])) == []
 
 
+def test_bars_that_may_be_a_routing_code_of_the_post_tell_no_gtin() -> None:
+    assert found(page("SOME TEXT", barcodes=[code("ITF", "21348075016445")])) == []  # passes both checks
+
+
 def test_a_symbol_bears_out_a_plain_number_of_the_text() -> None:
     symbol = code("Code128", "0208114074300001")  # the waybill and the number of the piece
     [field] = fields(page("020-8114 0743", barcodes=[symbol]), "air_waybill")

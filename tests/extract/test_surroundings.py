@@ -75,6 +75,11 @@ def test_a_line_that_is_a_value_itself_names_nothing() -> None:
     assert Surroundings.of(page).above(whole(page, 1)) == (0,)
 
 
+def test_what_stands_far_off_names_nothing() -> None:
+    page = page_of([("SSCC", 20, 0, 60, 20), ("123456789", 20, 60, 200, 20), ("AWB", 700, 60, 60, 20)])
+    assert Surroundings.of(page).captions(whole(page, 1)) == ()
+
+
 def test_text_that_runs_another_way_is_no_neighbour() -> None:
     upright, sideways = page_of([("AWB", 20, 0, 60, 20)]), page_of([("020-12345675", 20, 24, 200, 20)], 90.0)
     page = PageText(4000, 4000, (*upright.lines, *sideways.lines))
