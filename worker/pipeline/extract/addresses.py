@@ -81,6 +81,7 @@ _STOP_NAMES: Final = (
     "goods", "style", "purchase order", "postage", "permit", "signature", "waybill no", "delivery note", "shipped",
 )  # fmt: skip
 _STOP: Final = re.compile(rf"\W*(?:{phrases(_STOP_NAMES)})\b\W{{0,3}}(?:NO|NR|NUMBER|ID|[OI])?\s*(?:[.#:]+|$)")
+_DIGIT: Final = re.compile(r"\d")
 _WORD: Final = re.compile(r"[A-Z]{2,}")
 _MOST_ROWS: Final = 12
 _MOST_LINES: Final = 9
@@ -232,7 +233,9 @@ class _BlockReader:
         column = [line for line in self.rows.column(head, _MOST_ROWS) if line not in taken]
         while column and (column[0] in self.captions or not self.speaks(column[0])):
             column = column[1:]
-        address = self.read(OTHER, column, _BARE) if len(column) >= _LEAST_BARE_LINES else None
+        if len(column) < _LEAST_BARE_LINES or not any(_DIGIT.search(self.folded[line]) for line in column):
+            return None
+        address = self.read(OTHER, column, _BARE)
         if address is None or (address.postcode is None and address.country is None):
             return None
         return address if len(address.rows) >= _LEAST_BARE_LINES else None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from worker.pipeline.extract.folding import fold, skeleton
@@ -73,6 +74,7 @@ _NAMES: Final = {
     "ZA": "SOUTH AFRICA, SUDAFRIKA",
 }  # fmt: skip
 _SIGNS: Final = re.compile(r"[\W_]+")
+_NUMBER: Final = re.compile(r"[0-9]{2}")
 _LEAST_LOOSE: Final = 7
 _WORDS: Final = re.compile(r"[^\s,;()/]+")
 _MOST_WORDS: Final = 4
@@ -103,8 +105,11 @@ US_STATES: Final = (
 )
 
 
+@lru_cache(maxsize=1024)
 def country_named(folded: str) -> str | None:
     """Return the code of the country if folded text names one and nothing else, one letter wrong at most."""
+    if _NUMBER.search(folded):
+        return None
     key = _key(folded)
     code = _BY_NAME.get(key) or _named_twice(folded)
     if code is not None or not _LEAST_LOOSE - 1 <= len(key) <= _LONGEST + 1:
