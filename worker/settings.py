@@ -229,7 +229,7 @@ class QualitySettings(_Section):
         default="flag", description="`refuse` ends pages under the floor as IMAGE_QUALITY_POOR; `off` measures nothing."
     )
     floor: float = Field(
-        default=0.5, ge=0, le=1, description="Least score, the expected share of text that reads right."
+        default=0.7, ge=0, le=1, description="Least score, the expected share of text that reads right."
     )
 
 

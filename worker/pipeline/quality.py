@@ -65,7 +65,7 @@ class QualityOptions:
     """Whether quality is measured, and what a page under the `floor` of the score, 0 to 1, comes to."""
 
     mode: QualityMode = QualityMode.FLAG
-    floor: float = 0.5
+    floor: float = 0.7
 
 
 def judge(

@@ -66,16 +66,16 @@ class Decay:
 
 Curve = Logistic | Decay
 
-# Fitted by `python -m worker.evaluation.quality_calibration --fit` to the word recall of synthetic labels;
+# Fitted by `python -m worker.cli.quality` to the word recall of synthetic labels;
 # docs/quality.md tells on which, and how well they hold on others.
 CURVES: Final[Mapping[str, Curve]] = {
-    TEXT_HEIGHT: Logistic(6.66, 11.3),
-    BLUR_SHARE: Logistic(0.129, -7.38),
-    CONTRAST: Logistic(6.64, 6.65),
-    CONTRAST_TO_NOISE: Logistic(2.23, 2.93),
+    TEXT_HEIGHT: Logistic(6.1, 10.4),
+    BLUR_SHARE: Logistic(0.128, -6.3),
+    CONTRAST: Logistic(7.06, 6.9),
+    CONTRAST_TO_NOISE: Logistic(1.97, 1.81),
     DETECTION: Logistic(0.56, 18.0),
-    GLARE: Decay(2.82),
-    COVERED: Decay(2.81),
+    GLARE: Decay(2.74),
+    COVERED: Decay(3.17),
 }
 
 

@@ -127,10 +127,11 @@ def _edge_widths(pixels: PixelMeasures, mask: Mask, noise: float) -> Figures:
     A step of contrast C under a Gaussian of deviation s rises by at most C / (s sqrt(2 pi)) a pixel; a thin stroke
     loses contrast and slope alike.
     """
-    edged = mask & (pixels.contrast >= np.quantile(pixels.contrast[mask], _EDGED_QUANTILE))
-    sampled = edged & ~np.isnan(pixels.slopes[:, 0])
-    if not sampled.any():
-        return np.zeros(pixels.slopes.shape[1], dtype=np.float32)
+    measured = ~np.isnan(pixels.slopes[:, 0])
+    sampled = measured & mask
+    if int(sampled.sum()) < _FEWEST_BLOCKS:
+        sampled = measured
+    sampled &= pixels.contrast >= np.quantile(pixels.contrast[sampled], _EDGED_QUANTILE)
     contrast = np.maximum(pixels.contrast[sampled], 1.0)
     slopes = np.sqrt(np.maximum(pixels.slopes[sampled] ** 2 - (_SLOPE_OF_NOISE * noise) ** 2, _SLOPE_OF_NOISE / 2))
     widths = contrast[:, np.newaxis] / slopes / _SLOPE_OF_EDGE
