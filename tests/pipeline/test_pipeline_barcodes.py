@@ -160,6 +160,10 @@ def test_regions_inside_a_symbol_are_dropped() -> None:
     assert without_codes(inside, [symbol]) == []
 
 
+def test_what_counts_of_a_region_is_what_the_detector_marked() -> None:
+    assert without_codes([region(120, 105, 200, 20, growth=20)], [box(100, 100, 400, 30)]) == []
+
+
 def test_lines_around_a_symbol_stay() -> None:
     bars = box(100, 100, 400, 90)
     below, above = region(120, 192, 360, 24), region(120, 70, 360, 24)
