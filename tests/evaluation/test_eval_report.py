@@ -110,7 +110,7 @@ def test_parts_of_the_set_are_told_apart(tmp_path: Path) -> None:
     dataset = Dataset("set", tuple(samples))
     transcripts = (Transcript((line("TOTAL I2", BOX, 0.8),)), Transcript(), Transcript((line("TOTAL 12", BOX, 0.96),)))
     counts = score(dataset, transcripts, told)
-    own = SystemReading("lw", "Lw", transcripts, (9.0, 0.0, 9.0), counts, {}, tuple(told), (True, False, True))
+    own = SystemReading("lw", "Lw", transcripts, (9.0, 0.0, 9.0), counts, {}, tuple(told), ((), ("blur_pixels",), ()))
     mosaic = MosaicReading(900, 800, (0, 2), counts[2], counts[0], 4000.0, 9000.0)
     evaluation = Evaluation(dataset, own, None, {"name": "x"}, mosaic)
 
@@ -118,6 +118,7 @@ def test_parts_of_the_set_are_told_apart(tmp_path: Path) -> None:
 
     assert report["admitted"] == pytest.approx(2 / 3)
     assert report["by_degradation"]["blur"]["admitted"] == 0.5
+    assert report["by_degradation"]["blur"]["problems"] == {"blur_pixels": 1}
     # The picture that was refused counts over the whole set, and not in its group.
     assert (report["word_f1"], report["by_degradation"]["blur"]["word_f1"]) == (pytest.approx(0.6), 0.5)
     assert report["by_degradation"]["noise"]["field_exact"] == 0.0

@@ -11,11 +11,13 @@ import pytest
 
 from worker.adapters.clock import SystemClock
 from worker.domain.errors import ErrorCode, JobError
+from worker.evaluation.answers import Refusal
 from worker.evaluation.dataset import Dataset, load
 from worker.evaluation.errors import MeasurementError
 from worker.evaluation.offline import deliver_offline
-from worker.evaluation.run import mosaic_reading, reading
-from worker.evaluation.systems import Delivery
+from worker.evaluation.run import GATE_REFUSALS, mosaic_reading, reading
+from worker.evaluation.systems import Delivery, complete
+from worker.evaluation.transcript import Transcript
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
@@ -78,7 +80,7 @@ async def test_a_mosaic_is_held_against_its_pictures(
 
     assert steps == 3
     assert own.scores.word_f1 == 1.0
-    assert own.admitted == (True, True)
+    assert [own.passed_gate(number) for number in range(2)] == [True, True]
     assert (huge.pieces, huge.width, huge.height) == ((0, 1), 640, 400)
     assert (huge.word_recall, huge.singles_word_recall) == (1.0, 1.0)
     assert huge.counts.words_true == huge.singles.words_true == 4
@@ -99,3 +101,16 @@ async def test_a_picture_that_is_refused_ends_the_measure(
 ) -> None:
     with pytest.raises(MeasurementError, match=r"Labelwire refused mosaic\.png as IMAGE_TOO_LARGE"):
         await delivered(dataset, backend, executor, ImageLimits(max_pixels=640 * 300))
+
+
+def test_a_picture_that_the_gate_refuses_counts_as_not_read(dataset: Dataset) -> None:
+    singles = dataset.first(1)
+    delivery = Delivery(("a.png",), refusals={"a.png": Refusal("a.png", "IMAGE_QUALITY_POOR", "It is dark.")})
+
+    with pytest.raises(MeasurementError, match="IMAGE_QUALITY_POOR"):
+        complete(delivery, "Labelwire")
+    own = reading("labelwire", "Labelwire", singles, complete(delivery, "Labelwire", GATE_REFUSALS))
+
+    assert own.problems == (("IMAGE_QUALITY_POOR",),)
+    assert not own.passed_gate(0)
+    assert (own.scores.word_recall, own.transcripts) == (0.0, (Transcript(),))

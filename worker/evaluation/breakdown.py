@@ -3,6 +3,7 @@
 Invariant: a picture that did not pass the quality gate counts in `admitted` and in no score of its group.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,16 @@ _BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some pictures of a set. `admitted` is the share that passed the quality gate, `scores` are of these."""
+    """Some pictures of a set. `admitted` is the share that passed the quality gate, `scores` are of these.
+
+    `problems` says how many pictures the gate had which problem with.
+    """
 
     name: str
     images: int
     admitted: float
     scores: Scores
+    problems: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ def _groups(names: Sequence[str], read: SystemReading) -> list[Group]:
 def _group(name: str, numbers: Sequence[int], read: SystemReading) -> Group:
     passed = [number for number in numbers if read.passed_gate(number)]
     counts = [read.counts[number] for number in passed] if read.counts else []
-    return Group(name, len(numbers), len(passed) / len(numbers), Scores.of(total(counts)))
+    problems = Counter(problem for number in numbers for problem in set(read.problems[number] if read.problems else ()))
+    return Group(name, len(numbers), len(passed) / len(numbers), Scores.of(total(counts)), dict(problems.most_common()))
 
 
 def _judged_lines(dataset: Dataset, read: SystemReading, number: int) -> Iterator[tuple[float, bool]]:

@@ -22,8 +22,9 @@ GATE_REFUSALS = frozenset({ErrorCode.IMAGE_QUALITY_POOR.value})
 class SystemReading:
     """What one system read, picture by picture in the order of the set; counts are None without truth.
 
-    `models` is what a system says of the models that it read with. `admitted` says which pictures passed the quality
-    gate: those that were neither refused nor flagged; empty where a system has no gate.
+    `models` is what a system says of the models that it read with. `problems` are those that the quality gate found
+    with each picture, or the code with which it was refused: a picture without any passed the gate. Empty where a
+    system has no gate.
     """
 
     name: str
@@ -33,7 +34,7 @@ class SystemReading:
     counts: tuple[Counts, ...] | None
     models: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Findings, ...] = ()
-    admitted: tuple[bool, ...] = ()
+    problems: tuple[tuple[str, ...], ...] = ()
 
     @property
     def scores(self) -> Scores:
@@ -42,7 +43,7 @@ class SystemReading:
 
     def passed_gate(self, number: int) -> bool:
         """Return whether a picture was good enough to be read."""
-        return self.admitted[number] if self.admitted else True
+        return not self.problems[number] if self.problems else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def reading(name: str, title: str, dataset: Dataset, delivery: Delivery, prefix:
         counts=score(dataset, transcripts, findings) if dataset.has_truth else None,
         models=_models(answers),
         findings=findings,
-        admitted=tuple(_passed(answer) for answer in answers),
+        problems=tuple(_problems(prefix + sample.name, delivery) for sample in dataset.samples),
     )
 
 
@@ -156,11 +157,12 @@ def _truth(sample: Sample) -> Transcript:
     return sample.truth
 
 
-def _passed(answer: Answer | None) -> bool:
+def _problems(job_id: str, delivery: Delivery) -> tuple[str, ...]:
+    answer = delivery.answers.get(job_id)
     if answer is None:
-        return False
+        return (delivery.refusals[job_id].code,)
     pages = answer.result.pages if answer.result else ()
-    return not any(page.quality and page.quality.problems for page in pages)
+    return tuple(problem for page in pages if page.quality for problem in page.quality.problems)
 
 
 def _models(answers: Sequence[Answer | None]) -> dict[str, Any]:

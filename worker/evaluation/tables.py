@@ -58,7 +58,8 @@ def field_rows(dataset: Dataset, read: SystemReading) -> Iterator[dict[str, Any]
 
 def _group(group: Group) -> dict[str, Any]:
     scores = asdict(group.scores)
-    return {"images": group.images, "admitted": group.admitted, **{name: scores[name] for name in _GROUP_SCORES}}
+    told = {name: scores[name] for name in _GROUP_SCORES}
+    return {"images": group.images, "admitted": group.admitted, **told, "problems": dict(group.problems)}
 
 
 def _type(counts: FieldCounts) -> dict[str, Any]:
