@@ -51,8 +51,9 @@ class Proof(IntEnum):
     """What a number of a form needs, besides its shape and its check digit, to be taken for one."""
 
     SHAPE = 0  # nothing: few other numbers look so and pass
-    NAMED = 1  # a caption that says so, a way of grouping, or a barcode with the same number
-    CARRIED = 2  # the carrier's name on the page, with a caption or a way of grouping
+    UNDENIED = 1  # no caption that says it is something else
+    NAMED = 2  # a caption that says so, a way of grouping, or a barcode of the kind with the same number
+    CARRIED = 3  # the carrier's name on the page, with a caption or a way of grouping
 
 
 @dataclass(frozen=True, slots=True)

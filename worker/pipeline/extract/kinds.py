@@ -67,7 +67,7 @@ STANDARD_FORMS: Final = (
         page_groups=((3, 4, 4), (3, 8)),
         plausible=_flown,
     ),
-    Form("iso6346", "@{3}[UJZ]#{7}", checks.iso_6346, Proof.SHAPE, frozenset({Topic.CONTAINER})),
+    Form("iso6346", "@{3}[UJZ]#{7}", checks.iso_6346, Proof.UNDENIED, frozenset({Topic.CONTAINER})),
     Form(
         "imei",
         "#{15}",

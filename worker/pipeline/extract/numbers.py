@@ -12,7 +12,7 @@ from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.captions import Naming, Topic
-from worker.pipeline.extract.forms import Form, Proof
+from worker.pipeline.extract.forms import DIGITS, Form, Proof
 from worker.pipeline.extract.kinds import FORMS_BY_LENGTH, LENGTHS_BY_TYPE
 from worker.pipeline.extract.pieces import Pieces, Run
 from worker.pipeline.extract.repair import Mark, is_rivalled, marks_of, repaired
@@ -26,6 +26,7 @@ _HALF: Final = 0.5
 _LOOKS: Final = 0.7
 _NAMED: Final = 0.9
 _BOTH: Final = 0.95
+_PLAIN_IN_BARS: Final = frozenset({"air_waybill", "sscc"})  # kinds whose bars often do not say what they are
 _REPAIR_COST: Final = 0.1
 
 
@@ -66,7 +67,7 @@ class _Search:
 
     def _repaired(self, run: Run, form: Form) -> Candidate | None:
         evidence = self._evidence(run, form)
-        if not evidence or not _is_whole(run, form):
+        if not evidence or not _is_whole(run, form) or (evidence < _NAMED and not _shows_its_letters(run.number, form)):
             return None
         number = repaired(self._marks(run), form)
         if number is None:
@@ -83,18 +84,24 @@ class _Search:
         """Return how sure it is that a run of this form is of its kind; 0 where that is not enough."""
         topics = self._topics(run)
         named = bool(topics & form.topics)
-        if form.proof is Proof.SHAPE:
+        if form.proof is Proof.SHAPE or (form.proof is Proof.UNDENIED and (named or not topics)):
             return _BOTH if named else _LOOKS
         # Fewer proofs hold for what may be a part of something longer, or is named as something else.
-        if (topics and not named) or not _is_whole(run, form):
+        if form.proof is Proof.UNDENIED or (topics and not named) or not _is_whole(run, form):
             return 0.0
-        grouped = run.sizes in form.groups or (
-            run.sizes in form.page_groups and bool(form.topics & self.naming.mentioned)
-        )
-        said = bool(self.symbols.with_number(form.type, form.value(run.number)))
         if form.proof is Proof.CARRIED and form.carrier not in self.naming.carriers:
             return 0.0
-        return _NAMED if named else _LOOKS if grouped or said else 0.0
+        return _NAMED if named else _LOOKS if self._is_printed_as(run, form) else 0.0
+
+    def _is_printed_as(self, run: Run, form: Form) -> bool:
+        """Whether the way in which a number is printed, in groups or in bars, tells its kind."""
+        number = form.value(run.number)
+        if run.sizes in form.groups or self.symbols.tells(form.type, number):
+            return True
+        if run.sizes not in form.page_groups:
+            return False
+        in_bars = form.type in _PLAIN_IN_BARS and bool(self.symbols.with_number(form.type, number))
+        return in_bars or bool(form.topics & self.naming.mentioned)
 
     def _topics(self, run: Run) -> frozenset[Topic]:
         return self.naming.topics(run.spans[0])
@@ -117,6 +124,11 @@ class _Search:
 
 def _is_whole(run: Run, form: Form) -> bool:
     return run.is_whole(LENGTHS_BY_TYPE[form.type])
+
+
+def _shows_its_letters(number: str, form: Form) -> bool:
+    """Whether all that tells a shape from a row of digits was read as it has to be: this may not be guessed as well."""
+    return all(mark in allowed or allowed <= DIGITS for mark, allowed in zip(number, form.places, strict=True))
 
 
 def _mostly_digits(number: str) -> bool:

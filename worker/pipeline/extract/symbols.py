@@ -55,6 +55,11 @@ class Symbols:
         plain = [(word, number) for number, code in enumerate(barcodes) for word in _words(code)]
         return cls(tuple(held), tuple(plain))
 
+    def tells(self, kind: str, value: str) -> bool:
+        """Whether a symbol holds this number as of this kind."""
+        key = same_number(kind, value)
+        return any(found.type == kind and found.key == key for found in self.held)
+
     def with_number(self, kind: str, value: str) -> tuple[int, ...]:
         """Return the symbols that hold this number, as of this kind or plainly."""
         key = same_number(kind, value)
@@ -100,7 +105,7 @@ def _holds_trade_item(code: Barcode) -> bool:
 
 def _of_shape(number: int, word: str) -> Iterator[Held]:
     for form in FORMS_BY_LENGTH.get(len(word), ()):
-        if form.proof is Proof.SHAPE and form.passes(word):
+        if form.proof <= Proof.UNDENIED and form.passes(word):
             yield Held(form.type, form.value(word), Check.PASSED if form.check else Check.NONE, number)
 
 
