@@ -174,7 +174,7 @@ def evenly_lit(straight: Pixels) -> Pixels:
         for found in (cv2.dilate(small, window), cv2.erode(small, window))
     )
     even = (straight - low) * (255 / np.maximum(high - low, _LEAST_CONTRAST))
-    return np.clip(even, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(even, 0, 255), dtype=np.uint8)
 
 
 def whole_bars(grey: Pixels, seen: Points) -> Points:
