@@ -15,6 +15,7 @@ from worker.domain.geometry import Points
 from worker.domain.image import Character, PageImage, PageText, TextLine
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.read import ReadLine
+from worker.pipeline.stacked import join_stacked
 
 _QUARTER_TURN_DEGREES = 90.0
 _FULL_TURN_DEGREES = 360.0
@@ -28,7 +29,7 @@ _MARGIN_OF_GROWTH = 0.4
 def assemble(page: PageImage, lines: Sequence[ReadLine], options: PipelineOptions) -> PageText:
     """Return the page's text: doubtful and empty lines dropped, the rest placed and in reading order."""
     placed = place_lines(lines, page.width, page.height, options)
-    return PageText(page.width, page.height, tuple(reading_order(placed)))
+    return PageText(page.width, page.height, tuple(reading_order(join_stacked(placed))))
 
 
 def place_lines(lines: Sequence[ReadLine], width: int, height: int, options: PipelineOptions) -> list[TextLine]:

@@ -26,6 +26,7 @@ from worker.pipeline.options import PipelineOptions
 from worker.pipeline.quality import PixelMeasures, QualityGate, QualityOptions
 from worker.pipeline.read import LineReader
 from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
+from worker.pipeline.stacked import join_stacked
 from worker.pipeline.stages import Stages
 from worker.pipeline.stitch import find_regions, stitch
 from worker.pipeline.straight import tile_straight, turn_degrees
@@ -158,6 +159,6 @@ class Pipeline:
         self, size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...], stages: Stages
     ) -> PageText:
         with stages.timed(Stage.ASSEMBLE):
-            text = PageText(*size, tuple(reading_order(lines)), barcodes)
+            text = PageText(*size, tuple(reading_order(join_stacked(lines))), barcodes)
         with stages.timed(Stage.EXTRACT):
             return replace(text, fields=extract(text, self._fields))
