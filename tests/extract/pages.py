@@ -37,10 +37,12 @@ def stacked(*texts: str) -> PageText:
     return PageText(2000, 2000, tuple(line_at(text, 20.0, 26.0 * number) for number, text in enumerate(texts)))
 
 
-def with_alternatives(line: TextLine, alternatives: dict[int, tuple[tuple[str, float], ...]]) -> TextLine:
-    """Return the line with what the recogniser held possible at some places."""
+def with_alternatives(
+    line: TextLine, alternatives: dict[int, tuple[tuple[str, float], ...]], *, unsure: float = 0.6
+) -> TextLine:
+    """Return the line with what the recogniser held possible at some places, where its confidence was `unsure`."""
     characters = tuple(
-        Character(text, 0.6 if place in alternatives else 0.99, 0.0, alternatives.get(place, ()))
+        Character(text, unsure if place in alternatives else 0.99, 0.0, alternatives.get(place, ()))
         for place, text in enumerate(line.text)
     )
     return TextLine(line.text, line.confidence, line.polygon, line.rotation_degrees, characters)

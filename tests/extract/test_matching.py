@@ -85,6 +85,24 @@ def test_a_number_that_passes_and_differs_a_little_is_a_conflict_on_both() -> No
     assert (symbol.value, symbol.source, symbol.conflict) == (SSCC, Source.BARCODE, True)
 
 
+def test_a_number_that_passes_but_for_one_character_of_the_symbol_is_misread() -> None:
+    # The service's letters are not covered by the check digit.
+    symbol = code("Code128", "RB123456785GB")
+    [field] = fields(page("RP123456785GB", barcodes=[symbol]), "s10")
+    assert (field.value, field.text, field.source, field.repaired) == (
+        "RB123456785GB",
+        "RP123456785GB",
+        Source.BOTH,
+        True,
+    )
+
+
+def test_two_numbers_of_the_text_that_differ_in_one_character_prove_neither() -> None:
+    both = found(page("RP123456785GB", "RB123456785GB"), "s10")
+    assert both == [("s10", "RP123456785GB", "none"), ("s10", "RB123456785GB", "none")]
+    assert [check for *_, check in found(page("RB123456785GB", "RB123456799GB"), "s10")] == ["passed", "passed"]
+
+
 def test_numbers_that_differ_much_are_two_numbers() -> None:
     two = fields(page(f"SSCC {OTHER_SSCC}", barcodes=[gs1_sscc()]), "sscc")
     assert [(field.value, field.conflict) for field in two] == [(OTHER_SSCC, False), (SSCC, False)]

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,6 +88,13 @@ def test_a_number_that_passes_proves_nothing_if_another_reading_passes_as_well()
 
     line = with_alternatives(line_at(number, 20, 0), {place: ((other, 0.3),)})
     assert found(PageText(900, 900, (line,)), "ups_1z") == [("ups_1z", number, "none")]
+
+
+@pytest.mark.parametrize(("place", "check"), [(5, "none"), (11, "passed"), (12, "none")])
+def test_an_unsure_character_proves_nothing_where_another_would_pass_as_well(place: int, check: str) -> None:
+    # In the airline's prefix, which the check does not cover; a 4, which it covers; a 0, which it takes for a 7.
+    line = with_alternatives(line_at("AWB 020-81140743", 20, 0), {place: ()}, unsure=0.4)
+    assert found(PageText(900, 900, (line,)), "air_waybill") == [("air_waybill", "02081140743", check)]
 
 
 def test_a_form_without_a_check_digit_is_never_repaired() -> None:

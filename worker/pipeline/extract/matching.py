@@ -2,13 +2,15 @@
 
 - Text and symbol with the same number: one field, `both`, surer than either.
 - A number whose check digit fails or was mended, and one symbol with one of its kind that is hardly different: the
-  symbol's number, `both`, repaired.
+  symbol's number, `both`, repaired. So too where it passes and differs in one character, or has not the same length.
 - A number whose check digit passes, and the only number of its kind in symbols that is a little different: both are
   given and both say `conflict`, for one of them is wrong. Numbers that differ more are two numbers.
 - A number that fails, beside one that passes and is hardly different: the same one, printed twice and misread once.
+- Two numbers of the text that pass and differ in one character: neither is proven.
 - What only a symbol holds: a field of its own.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -17,12 +19,13 @@ from worker.domain.fields import Check, Field, Source
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.kinds import NUMBER_TYPES
-from worker.pipeline.extract.symbols import Held, Symbols
+from worker.pipeline.extract.symbols import Held, Symbols, same_number
 
 _AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symbol confirms
 _SYMBOL_CONFIDENCE: Final = 0.99  # symbols prove their own reading
 _REPAIRED_CONFIDENCE: Final = 0.95
 _MOST_REPAIRED: Final = 3  # characters in which a misread number may differ from the symbol's
+_LABEL_FIELDS: Final = 60  # more are no label, on which numbers would be printed twice
 _MOST_COPIED: Final = 2  # ... from the same number elsewhere on the page
 _CONFLICT_SHARE: Final = 0.25  # of its characters in which a number may differ and be meant to be the same
 
@@ -38,7 +41,8 @@ def match(page: PageText, candidates: Sequence[Candidate]) -> list[Field]:
         fields.append(field if partner is None else _against(field, partner))
     told = [held for held in _once(open_held) if not any(_is_same(field, held) for field in fields)]
     alone = [_of_symbols(held, symbols) for held in told]
-    return _without_misread_copies(_merged([*fields, *(_doubted(field, fields) for field in alone)]))
+    told_fields = _merged([*fields, *(_doubted(field, fields) for field in alone)])
+    return told_fields if len(told_fields) > _LABEL_FIELDS else _compared(told_fields)
 
 
 def _of_text(candidate: Candidate) -> Field:
@@ -71,12 +75,23 @@ def _partner(field: Field, open_held: Sequence[Held]) -> Held | None:
     if field.source is not Source.TEXT:
         return None
     held = list(_once(held for held in open_held if held.type == field.type))
-    near = [other for other in held if distance(field.value, other.value) <= _reach(field)]
-    return near[0] if len(near) == 1 and (_is_doubtful(field) or len(held) == 1) else None
+    near = [other for other in held if is_within(field.value, other.value, _reach(field))]
+    alone = len(near) == 1 and (len(held) == 1 or _is_misread(field, near[0]))
+    return near[0] if alone else None
 
 
 def _reach(field: Field) -> int:
     return _MOST_REPAIRED if _is_doubtful(field) else max(1, int(_CONFLICT_SHARE * len(field.value)))
+
+
+def _is_misread(field: Field, held: Held) -> bool:
+    """Whether the text is the same number as the symbol's, misread.
+
+    Of two numbers that pass, and differ in one character or in length, one is no number of its own: the next of a series
+    has another check digit, too.
+    """
+    slipped = len(field.value) != len(held.value) or is_within(field.value, held.value, 1)
+    return held.check is not Check.FAILED and (_is_doubtful(field) or slipped)
 
 
 def _is_doubtful(field: Field) -> bool:
@@ -84,7 +99,7 @@ def _is_doubtful(field: Field) -> bool:
 
 
 def _against(field: Field, held: Held) -> Field:
-    if not _is_doubtful(field) or held.check is Check.FAILED:
+    if not _is_misread(field, held):
         return replace(field, conflict=True)
     return replace(
         field,
@@ -129,6 +144,28 @@ def _merged(fields: Iterable[Field]) -> list[Field]:
     return list(kept.values())
 
 
+def _compared(fields: Sequence[Field]) -> list[Field]:
+    """Look at numbers of one kind on a label that are hardly different: they are one number, printed more than once."""
+    numbers = [field for field in fields if field.type in NUMBER_TYPES]
+    if len(numbers) == len({field.type for field in numbers}):
+        return list(fields)
+    return _without_misread_copies([_unproven(field, numbers) for field in fields])
+
+
+def _unproven(field: Field, numbers: Iterable[Field]) -> Field:
+    """Take the proof from a number of the text that passes beside another that passes and differs in one character."""
+    if field.check is not Check.PASSED or field.source is not Source.TEXT or field.type not in NUMBER_TYPES:
+        return field
+    rivals = (other for other in numbers if other.type == field.type and other.value != field.value)
+    rivalled = any(
+        other.check is Check.PASSED
+        and same_number(other.type, other.value) != same_number(field.type, field.value)
+        and is_within(field.value, other.value, 1)
+        for other in rivals
+    )
+    return replace(field, check=Check.NONE) if rivalled else field
+
+
 def _without_misread_copies(fields: Sequence[Field]) -> list[Field]:
     """Join a number that fails with the one on this page that passes and is hardly different: it is printed twice."""
     kept: list[Field] = []
@@ -147,7 +184,7 @@ def _is_copy(field: Field, proven: Field) -> bool:
         field.check is Check.FAILED
         and proven.check is Check.PASSED
         and field.type == proven.type
-        and distance(field.value, proven.value) <= _MOST_COPIED
+        and is_within(field.value, proven.value, _MOST_COPIED)
     )
 
 
@@ -164,6 +201,13 @@ def _joined(one: Field, other: Field) -> Field:
         confidence=max(best.confidence, rest.confidence),
         source=best.source if best.source is rest.source else Source.BOTH,
     )
+
+
+def is_within(one: str, other: str, most: int) -> bool:
+    """Whether at most so many characters have to be changed, put in or left out to make one the other."""
+    if abs(len(one) - len(other)) > most or sum((Counter(one) - Counter(other)).values()) > most:
+        return False
+    return distance(one, other) <= most
 
 
 def distance(one: str, other: str) -> int:
