@@ -198,7 +198,8 @@ def test_gpus_are_asked_for_only_when_wanted(chart: Chart, gpu_count: int) -> No
 def test_credentials_are_referred_to_and_never_written(chart: Chart) -> None:
     rendered = chart.render(PRODUCTION)
 
-    assert rendered.container("worker")["envFrom"] == [{"secretRef": {"name": "labelwire-kafka"}}]
+    names = ("labelwire-kafka", "labels-bucket")
+    assert rendered.container("worker")["envFrom"] == [{"secretRef": {"name": name}} for name in names]
     assert not [name for name in rendered.environment() if "PASSWORD" in name or "SECRET" in name]
     assert "Secret" not in {manifest["kind"] for manifest in rendered.manifests}
 

@@ -293,6 +293,16 @@ async def test_a_redirect_to_an_allowed_prefix_on_a_private_address_is_not_follo
         assert await Client(store, f"{base}{PATH}").fetch() == PICTURE
 
 
+async def test_a_redirect_to_an_allowed_prefix_of_another_scheme_is_not_followed(
+    server: HttpsServer, authority: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(PICTURE)
+    base = f"https://localhost:{server.port}"
+    server.behave(PATH, status(302, Location=f"file://{tmp_path}/a.png"))
+    async with UriStore(settings((f"{base}/labels/in/", f"file://{tmp_path}/"), authority)) as store:
+        assert await Client(store, f"{base}{PATH}").failure() is FORBIDDEN
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "[::1]", "[::ffff:127.0.0.1]"])
 async def test_a_private_address_is_not_reached_unless_its_network_is_named(
     server: HttpsServer, authority: Path, host: str
