@@ -16,6 +16,7 @@ import cv2
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from worker import __version__
+from worker.adapters.allocator import return_large_blocks
 from worker.adapters.blob.store import UriStore
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
@@ -368,6 +369,7 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
 
 @contextlib.contextmanager
 def _pixel_threads(count: int) -> Iterator[Executor]:
+    return_large_blocks()
     # OpenCV's own threads on top of these would fight over the same cores.
     cv2.setNumThreads(1)
     executor = ThreadPoolExecutor(count, thread_name_prefix="pixels")

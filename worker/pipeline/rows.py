@@ -90,7 +90,7 @@ class StreamedRows:
         self._top += gone
 
     def reserve(self, rows: int) -> None:
-        """Make room for so many rows at once: to grow takes twice the memory for a moment."""
+        """Make room for so many rows at once: to grow takes twice the memory, room that is not used takes none."""
         self._make_room(min(rows, self.height + STRIP_ROWS))
 
     def _make_room(self, rows: int) -> None:

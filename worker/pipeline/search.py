@@ -22,11 +22,12 @@ from worker.pipeline.rows import PageRows
 from worker.pipeline.stages import Stages
 from worker.pipeline.strip_map import StripMap
 from worker.pipeline.survey import STRIP_ROWS
-from worker.pipeline.tile import padded, scaled
+from worker.pipeline.tile import padded, scaled, spans
 
 _OPEN_TILES: Final = 2  # a region that is higher than so many tiles is cut
-_CODE_ROWS: Final = 512  # a symbol of so many rows of the page is seen whole in one window
-_SPARE_ROWS: Final = _CODE_ROWS + STRIP_ROWS + 256  # of the page, besides those that a band shows
+_CODE_PIXELS: Final = 512  # a symbol of so many rows or columns of the page is seen whole
+_CODE_PIECE_PIXELS: Final = 4096
+_SPARE_ROWS: Final = _CODE_PIXELS + STRIP_ROWS + 256  # of the page, besides those that a band shows
 _CROP_MARGIN: Final = 64  # rows of the map above an open region that its crop may reach into
 
 
@@ -52,14 +53,15 @@ class BandSearch:
         self._top = 0
         self._searched_to = 0  # the page's row to which symbols were looked for
         self._window: Pixels = np.zeros((0, 0, 3), dtype=np.uint8)
-        rows.reserve(self._row(max((band.last_row - band.first_row for band in plan.bands), default=0)) + _SPARE_ROWS)
+        highest = max((band.last_row - band.first_row for band in plan.bands), default=0)
+        rows.reserve(self._row((1 + _OPEN_TILES) * highest) + _SPARE_ROWS)
 
     def tiles(self, band: Band) -> list[Tile]:
         """Return the band's tiles, at the scale of the search."""
         with self._stages.timed(Stage.DECODE):
             first_row = self._row(min(self._strips.open_from, band.first_row) - _CROP_MARGIN)
             if first_row <= self._searched_to:  # a symbol may have begun in the last window
-                first_row = min(first_row, self._searched_to - _CODE_ROWS)
+                first_row = min(first_row, self._searched_to - _CODE_PIXELS)
             self._top = max(self._top, first_row)
             self._window = self._rows.window(self._top, self._row(band.last_row + _CROP_MARGIN))
         with self._stages.timed(Stage.TILE):
@@ -70,8 +72,8 @@ class BandSearch:
         with self._stages.timed(Stage.BARCODES):
             found: list[Barcode] = []
             areas: list[Points] = []
-            for start, stop in _stretches(band):
-                left, right = self._column(start), self._column(stop)
+            stretches = [(self._column(start), self._column(stop)) for start, stop in _stretches(band)]
+            for left, right in (piece for stretch in stretches for piece in _pieces(*stretch)):
                 codes = find_codes(self._window[:, left:right], self._options.barcodes)
                 shift = (left, self._top)
                 found += (replace(code, polygon=code.polygon + shift) for code in codes.barcodes)
@@ -132,3 +134,9 @@ def _stretches(band: Band) -> Iterator[tuple[int, int]]:
         stretch = place.columns.start, place.columns.stop
     if stretch is not None:
         yield stretch
+
+
+def _pieces(left: int, right: int) -> Iterator[tuple[int, int]]:
+    """Cut columns of the page into pieces that share `_CODE_PIXELS`: a reader of symbols needs many times its input."""
+    for span in spans(right - left, min(right - left, _CODE_PIECE_PIXELS), _CODE_PIXELS):
+        yield left + span.start, left + span.stop
