@@ -64,12 +64,12 @@ def _dictionary(client: Any) -> list[str]:  # noqa: ANN401
         (
             "text_recognizer",
             {"line": [-1, 48, -1, 3], "upside_down": [-1, 1]},
-            {"token": [-1, -1, 1], "confidence": [-1, -1, 1]},
+            {"token": [-1, -1, 4], "confidence": [-1, -1, 4]},
         ),
         (
             "text_reader",
             {"line": [-1, 48, -1, 3]},
-            {"token": [-1, -1, 1], "confidence": [-1, -1, 1], "upside_down": [-1, 1]},
+            {"token": [-1, -1, 4], "confidence": [-1, -1, 4], "upside_down": [-1, 1]},
         ),
     ],
 )
