@@ -55,7 +55,7 @@ async def read_samples(
         async with places:
             found = known.get(sample) or await _read(sample, reader)
         if sample not in known:
-            _append(found, path)
+            keep(found, path)
         advance()
         return found
 
@@ -113,7 +113,8 @@ def _is_address(kind: FieldType) -> bool:
     return kind.value.startswith("address")
 
 
-def _append(reading: SampleReading, path: Path) -> None:
+def keep(reading: SampleReading, path: Path) -> None:
+    """Add a reading to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     row = asdict(reading)
     row["sample"]["degradation"] = reading.sample.degradation.value

@@ -58,9 +58,9 @@ class CalibrationSample:
 
 
 def plan(labels_each: int) -> Iterator[CalibrationSample]:
-    """Name the samples: `labels_each` for every way of photographing and every amount of a factor, half of them to fit.
+    """Name the samples: for each way of photographing and each amount of a factor `labels_each` in two series.
 
-    The number of samples is 80 times that, as labels of both series count.
+    One series is to fit on, the other to check.
     """
     for seed in (FIT_SEED, CHECK_SEED):
         index = 0
