@@ -5,7 +5,7 @@ import pytest
 from tests.extract.pages import code, fields, found, page
 from worker.domain.barcode import Barcode
 from worker.domain.fields import Check, Source
-from worker.pipeline.extract.matching import distance
+from worker.pipeline.extract.distance import distance, is_within
 
 SSCC = "106141412345678908"
 OTHER_SSCC = "376104250021234569"
@@ -67,6 +67,14 @@ def test_a_symbol_bears_out_a_plain_number_of_the_text() -> None:
     symbol = code("Code128", "0208114074300001")  # the waybill and the number of the piece
     [field] = fields(page("020-8114 0743", barcodes=[symbol]), "air_waybill")
     assert (field.value, field.source, field.check) == ("02081140743", Source.BOTH, Check.PASSED)
+
+
+def test_a_plain_number_in_bars_mends_the_same_number_in_the_text() -> None:
+    symbol = code("Code128", "0208114074300001")
+    [field] = fields(page("AWB 026-8114 0743", barcodes=[symbol]), "air_waybill")
+    assert (field.value, field.text, field.repaired) == ("02081140743", "026-8114 0743", True)
+    [other] = fields(page("AWB 345-8114 0743", barcodes=[symbol]), "air_waybill")
+    assert (other.value, other.repaired) == ("34581140743", False)
 
 
 def test_a_misread_number_takes_the_value_of_the_symbol() -> None:
@@ -144,3 +152,5 @@ def test_two_symbols_with_one_number_are_one_field() -> None:
 )
 def test_distance(one: str, other: str, steps: int) -> None:
     assert distance(one, other) == distance(other, one) == steps
+    assert is_within(one, other, steps)
+    assert not is_within(one, other, steps - 1)

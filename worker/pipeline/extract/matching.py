@@ -10,7 +10,6 @@
 - What only a symbol holds: a field of its own.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -18,6 +17,7 @@ from typing import Final
 from worker.domain.fields import Check, Field, Source
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
+from worker.pipeline.extract.distance import is_within
 from worker.pipeline.extract.kinds import NUMBER_TYPES
 from worker.pipeline.extract.symbols import Held, Symbols, same_number
 
@@ -37,7 +37,7 @@ def match(page: PageText, candidates: Sequence[Candidate]) -> list[Field]:
     open_held = [held for held in symbols.held if not any(_is_same(field, held) for field in matched)]
     fields: list[Field] = []
     for field in matched:
-        partner = _partner(field, open_held)
+        partner = _partner(field, open_held) or _plain_partner(field, symbols)
         fields.append(field if partner is None else _against(field, partner))
     told = [held for held in _once(open_held) if not any(_is_same(field, held) for field in fields)]
     alone = [_of_symbols(held, symbols) for held in told]
@@ -80,6 +80,14 @@ def _partner(field: Field, open_held: Sequence[Held]) -> Held | None:
     return near[0] if alone else None
 
 
+def _plain_partner(field: Field, symbols: Symbols) -> Held | None:
+    """Return the number that a symbol holds without telling its kind, if the text is that number, misread."""
+    if field.source is not Source.TEXT or field.type not in NUMBER_TYPES:
+        return None
+    near = [held for held in symbols.near(field.type, field.value, _MOST_REPAIRED) if _is_misread(field, held)]
+    return near[0] if len({held.key for held in near}) == 1 else None
+
+
 def _reach(field: Field) -> int:
     return _MOST_REPAIRED if _is_doubtful(field) else max(1, int(_CONFLICT_SHARE * len(field.value)))
 
@@ -87,8 +95,8 @@ def _reach(field: Field) -> int:
 def _is_misread(field: Field, held: Held) -> bool:
     """Whether the text is the same number as the symbol's, misread.
 
-    Of two numbers that pass, and differ in one character or in length, one is no number of its own: the next of a series
-    has another check digit, too.
+    Of two numbers that pass, and differ in one character or in length, one is no number of its own: the next of a
+    series has another check digit, too.
     """
     slipped = len(field.value) != len(held.value) or is_within(field.value, held.value, 1)
     return held.check is not Check.FAILED and (_is_doubtful(field) or slipped)
@@ -201,20 +209,3 @@ def _joined(one: Field, other: Field) -> Field:
         confidence=max(best.confidence, rest.confidence),
         source=best.source if best.source is rest.source else Source.BOTH,
     )
-
-
-def is_within(one: str, other: str, most: int) -> bool:
-    """Whether at most so many characters have to be changed, put in or left out to make one the other."""
-    if abs(len(one) - len(other)) > most or sum((Counter(one) - Counter(other)).values()) > most:
-        return False
-    return distance(one, other) <= most
-
-
-def distance(one: str, other: str) -> int:
-    """Return how many characters have to be changed, put in or left out (Levenshtein)."""
-    row = list(range(len(other) + 1))
-    for place, left in enumerate(one, start=1):
-        corner, row[0] = row[0], place
-        for column, right in enumerate(other, start=1):
-            corner, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, corner + (left != right))
-    return row[len(other)]

@@ -12,8 +12,9 @@ from typing import Final
 from worker.domain.barcode import Barcode
 from worker.domain.fields import Check
 from worker.pipeline.extract import checks
+from worker.pipeline.extract.distance import is_within
 from worker.pipeline.extract.forms import Proof
-from worker.pipeline.extract.kinds import FORMS_BY_LENGTH, GTIN_DIGITS
+from worker.pipeline.extract.kinds import FORMS, FORMS_BY_LENGTH, GTIN_DIGITS
 
 _ELEMENT_TYPES: Final = {"00": "sscc", "01": "gtin", "02": "gtin"}
 _TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "ITF14"})
@@ -66,6 +67,25 @@ class Symbols:
         told = {found.barcode_id for found in self.held if found.type == kind and found.key == key}
         return tuple(sorted(told | {number for word, number in self.plain if _bears_out(word, kind, value)}))
 
+    def near(self, kind: str, value: str, most: int) -> tuple[Held, ...]:
+        """Return what symbols hold, plainly too, that is of this kind, passes, and differs in so few characters."""
+        shapes = [form for form in FORMS if form.type == kind and form.check is not None]
+        found = {
+            Held(kind, form.value(number), Check.PASSED, code)
+            for word, code in self.plain
+            for number in _numbers_in(word, kind)
+            for form in shapes
+            if is_within(value, form.value(number), most) and form.passes(number)
+        }
+        found |= {held for held in self.held if held.type == kind and is_within(value, held.value, most)}
+        return tuple(sorted(found, key=lambda held: (held.barcode_id, held.value)))
+
+
+def _numbers_in(word: str, kind: str) -> tuple[str, ...]:
+    if kind == "air_waybill" and len(word) == _WAYBILL_DIGITS + _PIECE_DIGITS:
+        return (word[:_WAYBILL_DIGITS],)
+    return (word,)
+
 
 def same_number(kind: str, value: str) -> str:
     """Return what two ways to write one number have in common."""
@@ -73,9 +93,7 @@ def same_number(kind: str, value: str) -> str:
 
 
 def _bears_out(word: str, kind: str, value: str) -> bool:
-    if kind == "air_waybill" and len(word) == _WAYBILL_DIGITS + _PIECE_DIGITS:
-        return word.startswith(value)
-    return word == value
+    return value in _numbers_in(word, kind)
 
 
 def _held(number: int, code: Barcode) -> Iterator[Held]:
