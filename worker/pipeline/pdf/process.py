@@ -1,0 +1,117 @@
+"""The child process that draws PDF documents, as its parent sees it.
+
+Invariant: one request at a time; a child that did not answer one to its end is never asked again, and a document that
+ends it is refused, while the next one gets a new child.
+"""
+
+import io
+import select
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final, cast
+
+from worker.domain.errors import ErrorCode, JobError
+from worker.pipeline.pdf import child
+from worker.pipeline.pdf.child import ANSWER, REQUEST, Answer, Request
+
+_SILENT_SECONDS: Final = 120.0  # of the clock; the processor's time has a limit of its own
+
+
+class _GoneError(Exception):
+    """The child ended, or says nothing any more."""
+
+
+class PdfProcess:
+    """Asks a child, which is started by the first request."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process_id(self) -> int | None:
+        """The child's, while there is one."""
+        return self._process.pid if self._process else None
+
+    def ask(
+        self, kind: Request, number: int, size: tuple[int, int], seconds: float, data: bytes
+    ) -> tuple[Answer, bytearray]:
+        """Return the child's answer and what it found.
+
+        Raises JobError IMAGE_UNSUPPORTED for a document that takes longer than `seconds` of the processor, more
+        memory than the child has, or that PDFium does not survive; MemoryError where the system ended the child.
+        """
+        with self._turn:
+            process = self._running()
+            try:
+                return _exchange(process, REQUEST.pack(kind, number, *size, seconds, len(data)), data)
+            except (_GoneError, OSError) as error:
+                process.kill()
+                raise _refusal(process.wait(), seconds) from error
+            except BaseException:
+                process.kill()
+                raise
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is None or self._process.poll() is not None:
+            self._close_pipes()
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-I", str(Path(child.__file__))],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is the worker's
+            )
+        return self._process
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        with self._turn:
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+                self._close_pipes()
+                self._process = None
+
+    def _close_pipes(self) -> None:
+        if self._process is not None and self._process.stdin and self._process.stdout:
+            self._process.stdin.close()
+            self._process.stdout.close()
+
+
+def _exchange(process: "subprocess.Popen[bytes]", head: bytes, data: bytes) -> tuple[Answer, bytearray]:
+    requests = cast("io.FileIO", process.stdin)
+    for part in (memoryview(head), memoryview(data)):
+        written = 0
+        while written < len(part):
+            written += requests.write(part[written:]) or 0
+    kind, size_bytes = ANSWER.unpack(_received(process, ANSWER.size))
+    return Answer(kind), _received(process, size_bytes)
+
+
+def _received(process: "subprocess.Popen[bytes]", size_bytes: int) -> bytearray:
+    answers = cast("io.FileIO", process.stdout)
+    received = bytearray(size_bytes)
+    at = 0
+    while at < size_bytes:
+        if not select.select([answers], [], [], _SILENT_SECONDS)[0]:
+            raise _GoneError
+        count = answers.readinto(memoryview(received)[at:])
+        if not count:
+            raise _GoneError
+        at += count
+    return received
+
+
+def _refusal(code: int, seconds: float) -> Exception:
+    """Return what the child's end means for the document that it was at."""
+    if code == -signal.SIGKILL:
+        return MemoryError("the system ended the process that draws PDF")
+    what = f"takes over {seconds:.0f} seconds" if code == -signal.SIGPROF else "takes too much memory or breaks PDFium"
+    return JobError(
+        ErrorCode.IMAGE_UNSUPPORTED, f"The PDF document {what} when it is drawn: send its pages as PNG or JPEG."
+    )
