@@ -114,7 +114,7 @@ def _held(number: int, code: Barcode) -> Iterator[Held]:
 
 def _holds_trade_item(code: Barcode) -> bool:
     """Whether the symbology is one for goods. ITF carries Deutsche Post's codes too, of other weights."""
-    if not (code.text.isascii() and code.text.isdigit() and checks.gs1(code.text)):
+    if not (_is_number(code.text) and checks.gs1(code.text)):
         return False
     return code.format in _TRADE_SYMBOLS or (
         code.format == _ITF and len(code.text) == GTIN_DIGITS and not checks.identcode(code.text)
@@ -128,8 +128,12 @@ def _of_shape(number: int, word: str) -> Iterator[Held]:
 
 
 def _checked(digits: str) -> Check:
-    return Check.PASSED if digits.isdigit() and checks.gs1(digits) else Check.FAILED
+    return Check.PASSED if _is_number(digits) and checks.gs1(digits) else Check.FAILED
 
 
 def _words(code: Barcode) -> Iterable[str]:
     return _WORD.findall(code.text.upper())
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
