@@ -1,7 +1,8 @@
 """Synthetic shipping labels with exact truth, for demonstrations and measures that have no pictures of their own.
 
-Carriers, firms and people are invented; the layouts are like carriers', no carrier's own. Numbers are shaped and
-checked as the standards publish them.
+Carriers, firms and people are invented, save that held-out labels name the carrier whose number they bear, as only its
+name tells what such a number is; the layouts are like carriers', no carrier's own. Numbers are shaped and checked as
+the standards and carriers publish them.
 """
 
 from worker.synth.camera import Degradation
