@@ -75,10 +75,10 @@ def sample(places: LinePlaces, limit: int) -> list[int]:
     """Return up to `limit` lines to ask first, from all over the page and of both axes."""
     axes = [axis for axis in (~places.runs_down, places.runs_down) if axis.any()]
     candidates = [np.flatnonzero(axis & places.telling if (axis & places.telling).any() else axis) for axis in axes]
-    if len(candidates) == 1:
-        return spread(places, candidates[0], limit)
+    if len(candidates) < 2:  # noqa: PLR2004 - axes
+        return [index for part in candidates for index in spread(places, part, limit)]
     fewer, more = sorted(candidates, key=len)
-    count = min(max(1, round(limit * len(fewer) / (len(fewer) + len(more)))), limit)
+    count = min(max(1, round(limit * len(fewer) / (len(fewer) + len(more)))), limit - 1)
     return spread(places, more, limit - count) + spread(places, fewer, count)
 
 
