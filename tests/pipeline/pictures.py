@@ -1,6 +1,7 @@
 """Small files of every format and mode that is read, made in code: one scene, of which nothing looks like the rest."""
 
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Callable
@@ -55,6 +56,40 @@ def top_down_bitmap() -> bytes:
     pixels = np.ascontiguousarray(np.asarray(scene())[:, :, ::-1])
     head = struct.pack("<IHHIIiiHHIIiiII", 54 + pixels.nbytes, 0, 0, 54, 40, WIDTH, -HEIGHT, 1, 24, 0, 0, 0, 0, 0, 0)
     return b"BM" + head + pixels.tobytes()
+
+
+def packed_bitmap() -> bytes:
+    """A grey bitmap in runs (RLE8), lowest row first."""
+    rows = b""
+    for row in np.asarray(scene().convert("L"))[::-1]:
+        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1), WIDTH]
+        rows += b"".join(bytes([end - start, row[start]]) for start, end in itertools.pairwise(cuts)) + b"\0\0"
+    rows += b"\0\1"
+    palette = b"".join(bytes([level, level, level, 0]) for level in range(256))
+    offset = 54 + len(palette)
+    head = (offset + len(rows), 0, 0, offset, 40, WIDTH, HEIGHT, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHIIiiHHIIiiII", *head) + palette + rows
+
+
+def planar_tiff() -> bytes:
+    """A TIFF that holds red, green and blue one after another."""
+    planes = np.ascontiguousarray(np.asarray(scene()).transpose(2, 0, 1)).tobytes()
+    plane_bytes = WIDTH * HEIGHT
+    tags = 10
+    directory = 8 + len(planes)
+    behind = directory + 2 + tags * 12 + 4
+    entries = [
+        (256, 4, 1, WIDTH), (257, 4, 1, HEIGHT), (258, 3, 3, behind), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 3, behind + 6), (277, 3, 1, 3), (278, 4, 1, HEIGHT), (279, 4, 3, behind + 18), (284, 3, 1, 2),
+    ]  # fmt: skip
+    places = [8 + plane_bytes * plane for plane in range(3)]
+    return (
+        struct.pack("<2sHI", b"II", 42, directory)
+        + planes
+        + struct.pack("<H", tags)
+        + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        + struct.pack("<I3H3I3I", 0, 8, 8, 8, *places, *[plane_bytes] * 3)
+    )
 
 
 def interlaced_png() -> bytes:
@@ -137,6 +172,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "tiff grey alpha": lambda: save(transparent("LA"), "TIFF"),
     "tiff 16 bit": lambda: encode(".tiff", grey16(scene())),
     "tiff 16 bit colour": lambda: encode(".tiff", np.dstack([grey16(scene())] * 3)),
+    "tiff planes": planar_tiff,
+    "tiff grey in 4 bits": lambda: grey_tiff(bitdepth=4),
+    "tiff white is zero": lambda: grey_tiff(miniswhite=True),
     "tiff tiled": lambda: tiled_tiff(compression="deflate"),
     "tiff tiled jpeg": lambda: tiled_tiff(compression="jpeg", Q=95),
     "tiff big": lambda: save(scene(), "TIFF", big_tiff=True),
@@ -149,6 +187,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "bmp bilevel": lambda: save(bilevel(), "BMP"),
     "bmp alpha": lambda: save(scene().convert("RGBA"), "BMP"),
     "bmp top down": top_down_bitmap,
+    "bmp packed": packed_bitmap,
     "heif": lambda: save(scene(), "HEIF", quality=95),
     "heif grey": lambda: save(scene().convert("L"), "HEIF", quality=95),
     "heif alpha": lambda: save(transparent("RGBA"), "HEIF", quality=95),
@@ -169,4 +208,10 @@ BILEVEL = frozenset(name for name in FILES if "bilevel" in name or "fax" in name
 def tiled_tiff(**options: object) -> bytes:
     image = pyvips.Image.new_from_array(np.asarray(scene()), interpretation="srgb")
     written: bytes = image.tiffsave_buffer(tile=True, tile_width=16, tile_height=16, **options)
+    return written
+
+
+def grey_tiff(**options: object) -> bytes:
+    image = pyvips.Image.new_from_array(np.asarray(scene().convert("L")), interpretation="b-w")
+    written: bytes = image.tiffsave_buffer(**options)
     return written

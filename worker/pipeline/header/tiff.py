@@ -13,24 +13,26 @@ from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header.exif import ORIENTATION_TAG, UPRIGHT, known
 from worker.pipeline.header.ifd import Directory, open_directories
 
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 256, 257, 258, 259, 262, 277
-_ROWS_PER_STRIP, _STRIP_BYTES, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG = (
-    278,
-    279,
-    284,
-    322,
-    323,
-    339,
-    50706,
-)
+_SUBFILE, _WIDTH, _HEIGHT, _BITS = 254, 256, 257, 258
+_COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT = 259, 262, 277, 339
+_ROWS_PER_STRIP, _STRIP_BYTES, _PLANES = 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _DNG = 322, 323, 50706
 _TAGS: Final = frozenset(
     {_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES,
      _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG}
 )  # fmt: skip
 _REDUCED_OR_MASK: Final = 1 | 4
 _JPEG: Final = 7
-_COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 50000})
-_NAMES: Final = {6: "old JPEG", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50001: "WebP", 50002: "JPEG XL"}
+_COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946})
+_NAMES: Final = {
+    6: "old JPEG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+}
 _YCBCR: Final = 6
 _CHANNELS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, _YCBCR: 3}  # by photometric interpretation
 _INKS: Final = 5
