@@ -1,11 +1,14 @@
 """Text against barcodes: agreement, repair, conflict, and numbers that are simply two."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
 
 from tests.extract.pages import code, fields, found, page
 from worker.domain.barcode import Barcode
 from worker.domain.fields import Check, Source
-from worker.pipeline.extract.distance import distance, is_within
+from worker.pipeline.extract.distance import is_within
 
 SSCC = "106141412345678908"
 OTHER_SSCC = "376104250021234569"
@@ -150,7 +153,13 @@ def test_two_symbols_with_one_number_are_one_field() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "steps"), [("", "", 0), ("abc", "abd", 1), ("abc", "ac", 1), ("12", "2134", 3)]
 )
-def test_distance(one: str, other: str, steps: int) -> None:
-    assert distance(one, other) == distance(other, one) == steps
+def test_differences_are_counted(one: str, other: str, steps: int) -> None:
     assert is_within(one, other, steps)
+    assert is_within(other, one, steps)
     assert not is_within(one, other, steps - 1)
+
+
+@given(st.text("0123", max_size=12), st.text("0123", max_size=12), st.integers(0, 5))
+@settings(max_examples=200, deadline=None)
+def test_differences_are_those_of_levenshtein(one: str, other: str, most: int) -> None:
+    assert is_within(one, other, most) == (Levenshtein.distance(one, other) <= most)

@@ -1,20 +1,24 @@
-"""How different two numbers are."""
-
-from collections import Counter
+"""How different two numbers are: by characters changed, put in or left out (Levenshtein)."""
 
 
 def is_within(one: str, other: str, most: int) -> bool:
-    """Whether at most so many characters have to be changed, put in or left out to make one the other."""
-    if abs(len(one) - len(other)) > most or sum((Counter(one) - Counter(other)).values()) > most:
+    """Whether at most so many characters have to be changed, put in or left out to make one the other.
+
+    Looks only where an answer of yes can come from (Ukkonen, 1985), and stops when there is none left.
+    """
+    if most < 0 or abs(len(one) - len(other)) > most:
         return False
-    return distance(one, other) <= most
-
-
-def distance(one: str, other: str) -> int:
-    """Return how many characters have to be changed, put in or left out (Levenshtein)."""
-    row = list(range(len(other) + 1))
+    beyond = most + 1
+    row = {column: column for column in range(min(most, len(other)) + 1)}
     for place, left in enumerate(one, start=1):
-        corner, row[0] = row[0], place
-        for column, right in enumerate(other, start=1):
-            corner, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, corner + (left != right))
-    return row[len(other)]
+        last, row = row, {}
+        for column in range(max(place - most, 0), min(place + most, len(other)) + 1):
+            steps = last.get(column, beyond) + 1
+            if column:
+                steps = min(
+                    steps, row.get(column - 1, beyond) + 1, last.get(column - 1, beyond) + (left != other[column - 1])
+                )
+            row[column] = steps
+        if min(row.values()) > most:
+            return False
+    return row.get(len(other), beyond) <= most

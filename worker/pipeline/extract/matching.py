@@ -34,13 +34,12 @@ def match(page: PageText, candidates: Sequence[Candidate]) -> list[Field]:
     """Return the fields of the text in its order, then those that only symbols hold."""
     symbols = Symbols.of(page.barcodes)
     matched = [_agreeing(_of_text(candidate), symbols) for candidate in candidates]
-    open_held = [held for held in symbols.held if not any(_is_same(field, held) for field in matched)]
+    unread = symbols.without(_known(matched))
     fields: list[Field] = []
     for field in matched:
-        partner = _partner(field, open_held) or _plain_partner(field, symbols)
+        partner = _partner(field, unread.held) or _plain_partner(field, unread)
         fields.append(field if partner is None else _against(field, partner))
-    told = [held for held in _once(open_held) if not any(_is_same(field, held) for field in fields)]
-    alone = [_of_symbols(held, symbols) for held in told]
+    alone = [_of_symbols(held, symbols) for held in _once(unread.without(_known(fields)).held)]
     told_fields = _merged([*fields, *(_doubted(field, fields) for field in alone)])
     return told_fields if len(told_fields) > _LABEL_FIELDS else _compared(told_fields)
 
@@ -65,8 +64,9 @@ def _agreeing(field: Field, symbols: Symbols) -> Field:
         return field
     confidence = 1.0 - (1.0 - field.confidence) * _AGREED_DOUBT
     # A symbol that tells the kind settles which of two readings that both pass was printed.
-    told = [held.check for held in symbols.held if _is_same(field, held)]
-    check = told[0] if told and field.check is Check.NONE else field.check
+    check = field.check
+    if check is Check.NONE and symbols.tells(field.type, field.value):
+        check = next(held.check for held in symbols.held if _is_same(field, held))
     return replace(field, source=Source.BOTH, barcode_ids=codes, confidence=confidence, check=check)
 
 
@@ -130,8 +130,12 @@ def _doubted(alone: Field, fields: Iterable[Field]) -> Field:
     return replace(alone, conflict=True) if rival else alone
 
 
+def _known(fields: Iterable[Field]) -> set[tuple[str, str]]:
+    return {(field.type, same_number(field.type, field.value)) for field in fields if field.type in NUMBER_TYPES}
+
+
 def _is_same(field: Field, held: Held) -> bool:
-    return field.type == held.type and Held(field.type, field.value, held.check, -1).key == held.key
+    return field.type == held.type and same_number(field.type, field.value) == held.key
 
 
 def _once(held: Iterable[Held]) -> Iterator[Held]:

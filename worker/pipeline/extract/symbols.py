@@ -5,7 +5,7 @@ a shape that no other number has. What a symbol holds plainly may still bear out
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,56 +44,67 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """`held` are the numbers whose kind the symbols tell; `plain` all runs of letters and digits, by their symbols."""
+    """`held` are the numbers whose kind the symbols tell; `plain` all runs of letters and digits in them.
+
+    `told` and `plain` lead to the symbols, by kind and number and by the run. Of what an air cargo label's bars hold,
+    the waybill is a run of its own.
+    """
 
     held: Sequence[Held]
-    plain: Sequence[tuple[str, int]]
+    told: Mapping[tuple[str, str], Sequence[int]]
+    plain: Mapping[str, Sequence[int]]
 
     @classmethod
     def of(cls, barcodes: Sequence[Barcode]) -> "Symbols":
         """Look into the barcodes of a page."""
         held = dict.fromkeys(found for number, code in enumerate(barcodes) for found in _held(number, code))
-        plain = [(word, number) for number, code in enumerate(barcodes) for word in _words(code)]
-        return cls(tuple(held), tuple(plain))
+        told: dict[tuple[str, str], list[int]] = {}
+        for found in held:
+            told.setdefault((found.type, found.key), []).append(found.barcode_id)
+        plain: dict[str, list[int]] = {}
+        for number, code in enumerate(barcodes):
+            for word in _words(code):
+                plain.setdefault(word, []).append(number)
+                if len(word) == _WAYBILL_DIGITS + _PIECE_DIGITS:
+                    plain.setdefault(word[:_WAYBILL_DIGITS], []).append(number)
+        return cls(tuple(held), told, plain)
 
     def tells(self, kind: str, value: str) -> bool:
         """Whether a symbol holds this number as of this kind."""
-        key = same_number(kind, value)
-        return any(found.type == kind and found.key == key for found in self.held)
+        return (kind, same_number(kind, value)) in self.told
 
     def with_number(self, kind: str, value: str) -> tuple[int, ...]:
         """Return the symbols that hold this number, as of this kind or plainly."""
-        key = same_number(kind, value)
-        told = {found.barcode_id for found in self.held if found.type == kind and found.key == key}
-        return tuple(sorted(told | {number for word, number in self.plain if _bears_out(word, kind, value)}))
+        told = self.told.get((kind, same_number(kind, value)), ())
+        return tuple(sorted({*told, *self.plain.get(value, ())}))
+
+    def without(self, known: Collection[tuple[str, str]]) -> "Symbols":
+        """Return what is left without the numbers that are known, each a kind and the number."""
+        values = {value for _, value in known}
+        return Symbols(
+            [found for found in self.held if (found.type, found.key) not in known],
+            {key: codes for key, codes in self.told.items() if key not in known},
+            {word: codes for word, codes in self.plain.items() if word not in values},
+        )
 
     def near(self, kind: str, value: str, most: int) -> tuple[Held, ...]:
         """Return what symbols hold, plainly too, that is of this kind, passes, and differs in so few characters."""
         shapes = [form for form in FORMS if form.type == kind and form.check is not None]
         found = {
-            Held(kind, form.value(number), Check.PASSED, code)
-            for word, code in self.plain
-            for number in _numbers_in(word, kind)
+            Held(kind, form.value(word), Check.PASSED, codes[0])
+            for word, codes in self.plain.items()
             for form in shapes
-            if is_within(value, form.value(number), most) and form.passes(number)
+            if abs(len(word) - form.strip - len(value)) <= most
+            and is_within(value, form.value(word), most)
+            and form.passes(word)
         }
         found |= {held for held in self.held if held.type == kind and is_within(value, held.value, most)}
         return tuple(sorted(found, key=lambda held: (held.barcode_id, held.value)))
 
 
-def _numbers_in(word: str, kind: str) -> tuple[str, ...]:
-    if kind == "air_waybill" and len(word) == _WAYBILL_DIGITS + _PIECE_DIGITS:
-        return (word[:_WAYBILL_DIGITS],)
-    return (word,)
-
-
 def same_number(kind: str, value: str) -> str:
     """Return what two ways to write one number have in common."""
     return value.zfill(GTIN_DIGITS) if kind == "gtin" else value
-
-
-def _bears_out(word: str, kind: str, value: str) -> bool:
-    return value in _numbers_in(word, kind)
 
 
 def _held(number: int, code: Barcode) -> Iterator[Held]:
