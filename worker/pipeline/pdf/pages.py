@@ -19,8 +19,10 @@ from worker.pipeline.pdf.process import PdfProcess
 
 _POINTS_PER_INCH: Final = 72
 _BYTES_OF_A_PIXEL: Final = 5  # the page, and what PDFium holds of the pictures on it, as measured
-_SECONDS_TO_OPEN: Final = 2.0
-_SECONDS_TO_DRAW: Final = 20.0
+# Of the processor. A page takes some 5 milliseconds a megapixel and whatever the pictures on it take to unpack.
+_SECONDS_TO_OPEN: Final = 1.5
+_SECONDS_TO_DRAW: Final = 1.5
+_SECONDS_A_MEGAPIXEL: Final = 2.0
 
 PROCESS: Final = PdfProcess()
 atexit.register(PROCESS.close)
@@ -50,7 +52,8 @@ def render(data: bytes, number: int, page: PageHeader) -> Pixels:
     Raises DamagedHeaderError for one that cannot be rendered, JobError IMAGE_UNSUPPORTED for one that asks for too
     much; MemoryError.
     """
-    answer, pixels = PROCESS.ask(Request.PIXELS, number, (page.width, page.height), _SECONDS_TO_DRAW, data)
+    seconds = _SECONDS_TO_DRAW + _SECONDS_A_MEGAPIXEL * page.pixels / 1e6
+    answer, pixels = PROCESS.ask(Request.PIXELS, number, (page.width, page.height), seconds, data)
     _check(answer)
     return np.frombuffer(pixels, np.uint8).reshape(page.height, page.width, 3)
 
