@@ -111,7 +111,11 @@ def _refusal(code: int, seconds: float) -> Exception:
     """Return what the child's end means for the document that it was at."""
     if code == -signal.SIGKILL:
         return MemoryError("the system ended the process that draws PDF")
-    what = f"takes over {seconds:.1f} seconds" if code == -signal.SIGPROF else "takes too much memory or breaks the process"
+    what = (
+        f"takes over {seconds:.1f} seconds"
+        if code == -signal.SIGPROF
+        else "takes too much memory or breaks the process"
+    )
     return JobError(
         ErrorCode.IMAGE_UNSUPPORTED, f"The PDF document {what} where PDFium draws it: send its pages as PNG or JPEG."
     )
