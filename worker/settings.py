@@ -193,7 +193,7 @@ class PipelineSettings(_Section):
         default=None, gt=0, le=2, description="Scale at which tiled pictures are searched; chosen by each if unset."
     )
     detection_text_height: float = Field(
-        default=15.0,
+        default=18.0,
         ge=8,
         le=64,
         description="Height in pixels to which a tiled picture's small print is brought for the search.",

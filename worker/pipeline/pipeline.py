@@ -26,6 +26,7 @@ from worker.pipeline.options import PipelineOptions
 from worker.pipeline.quality import PixelMeasures, QualityGate, QualityOptions
 from worker.pipeline.read import LineReader
 from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
+from worker.pipeline.scale import finer_long_side
 from worker.pipeline.stacked import join_stacked
 from worker.pipeline.stages import Stages
 from worker.pipeline.stitch import find_regions, stitch
@@ -85,11 +86,11 @@ class Pipeline:
             self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
         )
         regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
-        turned_degrees = turn_degrees(regions)
-        if turned_degrees:
-            straight = await stages.on_cpu(self._tile_straight, page, regions, turned_degrees, stages)
-            maps = await self._detect(straight, requests, stages)
-            regions = await stages.on_cpu(self._find_regions, straight, maps, stages)
+        again = await stages.on_cpu(self._tile_again, page, tiled, regions, stages)
+        if again is not None:
+            tiled = again
+            maps = await self._detect(tiled, requests, stages)
+            regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
         crops, quality = await stages.on_cpu(
             self._judge_and_crop, page, measures, without_codes(regions, codes.areas), stages
         )
@@ -97,7 +98,7 @@ class Pipeline:
             lines = await LineReader(self._models, requests, self._options).read(crops)
         placed = place_lines(lines, page.width, page.height, self._options)
         text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
-        search = PageSearch(tiled.width / page.width, shown(tiled.tiles, tiled.to_page), sideways=run_sideways(regions))
+        search = PageSearch(tiled.scale, shown(tiled.tiles, tiled.to_page), sideways=run_sideways(regions))
         return replace(text, quality=quality), search
 
     async def _large_page(
@@ -130,9 +131,19 @@ class Pipeline:
         with stages.timed(Stage.TILE):
             return page, measures, tile_page(page, self._models.tile_shapes, self._options)
 
-    def _tile_straight(self, page: PageImage, regions: list[TextRegion], degrees: float, stages: Stages) -> TiledPage:
+    def _tile_again(
+        self, page: PageImage, tiled: TiledPage, regions: list[TextRegion], stages: Stages
+    ) -> TiledPage | None:
+        """Return what a second look is shown, if the first one found text that lies askew or is small; else None."""
         with stages.timed(Stage.TILE):
-            return tile_straight(page, regions, degrees, self._models.tile_shapes, self._options)
+            shapes, options = self._models.tile_shapes, self._options
+            long_side = finer_long_side(tiled, page, regions, shapes, options)
+            if long_side is not None:
+                options = replace(options, detection_long_side=long_side)
+            degrees = turn_degrees(regions)
+            if degrees:
+                return tile_straight(page, regions, degrees, shapes, options)
+            return None if long_side is None else tile_page(page, shapes, options)
 
     async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> list[Pixels]:
         with stages.timed(Stage.DETECT):

@@ -9,13 +9,18 @@ from typing import Final
 
 import numpy as np
 
-from worker.domain.image import TextRegion
+from worker.domain.image import PageImage, TextRegion
+from worker.domain.manifest import TileShapes
 from worker.pipeline.options import PipelineOptions
+from worker.pipeline.tile import TiledPage, largest_side
 
 # The share of all print, by length, that may be smaller than what the scale is made for.
 _SMALL_SHARE: Final = 0.1
 _LEAST_COARSE_HEIGHT: Final = 12.0  # pixels of the thumbnail; print that looks smaller there is not measured there
 _EDGE_PIXELS: Final = 2.0
+_SMALL_ENOUGH: Final = 0.9  # of the wanted height
+_WORTH_FINER: Final = 1.1
+_MOST_FINER: Final = 1.6
 
 
 def choose_scale(
@@ -37,6 +42,24 @@ def choose_scale(
         return 1.0
     small = _small_height(heights)
     return float(np.clip(options.detection_text_height / small, thumbnail_scale, options.max_enlargement))
+
+
+def finer_long_side(
+    tiled: TiledPage, page: PageImage, regions: Sequence[TextRegion], shapes: TileShapes, options: PipelineOptions
+) -> int | None:
+    """Return the long side at which a page that was searched as a whole is worth a second look.
+
+    Its small print was too small to be found surely, and the page holds more than was shown; None otherwise.
+    """
+    scale = tiled.scale
+    if not regions or scale >= 1:
+        return None
+    height = scale * _small_height([(_height(region), _length(region)) for region in regions])
+    if height > _SMALL_ENOUGH * options.detection_text_height:
+        return None
+    finer = min(scale * options.detection_text_height / height, 1.0, _MOST_FINER * scale)
+    side = min(round(finer * max(page.width, page.height)), largest_side(shapes))
+    return side if side > _WORTH_FINER * max(tiled.width, tiled.height) else None
 
 
 def whole_regions(regions: Iterable[TextRegion], width: int, height: int) -> list[TextRegion]:

@@ -30,6 +30,11 @@ class TiledPage:
     height: int
     to_page: Transform
 
+    @property
+    def scale(self) -> float:
+        """Pixels of the map for each of the page."""
+        return float(1 / math.sqrt(abs(np.linalg.det(self.to_page.matrix[:, :2]))))
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
