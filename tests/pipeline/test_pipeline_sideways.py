@@ -93,7 +93,7 @@ def test_the_straight_picture_shows_what_lies_there(degrees: float) -> None:
     quad = np.array([[150, 120], [250, 130], [248, 150], [148, 140]], dtype=np.float64)
     options = PipelineOptions(detection_long_side=400, max_enlargement=1.0)
     tiled = tile_straight(PageImage(picture), [TextRegion(quad, 1.0)], degrees, TileShapes(), options)
-    (tile,) = tiled.tiles
+    tile = tiled.tile
     for x, y in ((30.5, 30.5), (tiled.width - 30.5, 20.5), (tiled.width // 2 + 0.5, tiled.height // 2 + 0.5)):
         place = tiled.to_page.apply(np.array([x, y]))
         blue, green, _ = tile.pixels[int(y), int(x)].astype(float)
@@ -104,7 +104,7 @@ def test_the_straight_picture_shows_what_lies_there(degrees: float) -> None:
 async def test_turned_tiles_give_maps_of_the_tiles_as_they_lie() -> None:
     backend = FakeBackend()
     pixels = page(1)
-    tile = Tile(pixels[:192, :320], Transform.identity(), (0, 0, 320, 192))
+    tile = Tile(pixels[:192, :320], Transform.identity())
     models = await load_models(backend)
     requests = PageRequests(backend, ManualClock(), timeout_seconds=10, request_id="")
     (plain,) = await detect([tile], models, requests)
@@ -115,7 +115,7 @@ async def test_turned_tiles_give_maps_of_the_tiles_as_they_lie() -> None:
 
 
 def test_a_turned_tile_is_taken_where_its_shape_is() -> None:
-    tile = Tile(np.zeros((192, 320, 3), dtype=np.uint8), Transform.identity(), (0, 0, 320, 192))
+    tile = Tile(np.zeros((192, 320, 3), dtype=np.uint8), Transform.identity())
     assert takes_turned([tile], TileShapes())
     assert takes_turned([tile], TileShapes(fixed=((320, 192), (192, 320))))
     assert not takes_turned([tile], TileShapes(fixed=((192, 320),)))

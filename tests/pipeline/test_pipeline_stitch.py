@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from worker.domain.geometry import Transform
-from worker.domain.image import PageImage, Pixels, ProbabilityMap
-from worker.domain.manifest import DetectionThresholds, TileShapes
-from worker.pipeline.options import PipelineOptions
-from worker.pipeline.stitch import find_regions, stitch
-from worker.pipeline.tile import tile_page
+from worker.domain.image import Pixels, ProbabilityMap
+from worker.domain.manifest import DetectionThresholds
+from worker.pipeline.stitch import find_regions
 
 THRESHOLDS = DetectionThresholds()
 Rect = tuple[float, float, float, float, float]  # centre x and y, width, height, degrees
@@ -105,14 +103,3 @@ def test_regions_are_given_in_page_pixels() -> None:
     page_map = ProbabilityMap(values, Transform.scale_then_shift(2.0, 3.0, 0.0, 0.0))
     (region,) = find_regions(page_map, DetectionThresholds(unclip_ratio=0))
     np.testing.assert_allclose(region.quad, [[100, 60], [300, 60], [300, 120], [100, 120]], atol=0.01)
-
-
-@settings(max_examples=60, deadline=None)
-@given(side=st.sampled_from([64, 96, 160]), overlap=st.integers(0, 48), seed=st.integers(0, 9))
-def test_the_stitched_map_does_not_depend_on_the_tiles(side: int, overlap: int, seed: int) -> None:
-    """With a detector that looks at each pixel by itself, any grid gives the map of the whole page."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (211, 307, 3), dtype=np.uint8)
-    options = PipelineOptions(tiled_from_pixels=1, tile_scale=1.0, tile_side=side, tile_overlap=overlap)
-    tiled = tile_page(PageImage(pixels), TileShapes(), options)
-    page_map = stitch(tiled, [tile.pixels[:, :, 1] for tile in tiled.tiles])
-    np.testing.assert_array_equal(page_map.values, pixels[:, :, 1])

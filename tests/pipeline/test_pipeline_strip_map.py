@@ -1,5 +1,7 @@
 """Regions found strip by strip are those of the whole map."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,7 +43,7 @@ def placed(regions: list[TextRegion]) -> NDArray[np.float64]:
 def in_strips(values: Pixels, cuts: list[int], thresholds: DetectionThresholds, max_open_rows: int) -> list[TextRegion]:
     strips = StripMap(WIDTH, TO_PAGE, thresholds, max_open_rows=max_open_rows)
     edges = [0, *sorted(cuts), values.shape[0]]
-    found = [region for top, bottom in zip(edges, edges[1:], strict=False) for region in strips.add(values[top:bottom])]
+    found = [region for top, bottom in pairwise(edges) for region in strips.add(values[top:bottom])]
     return found + strips.skip_to(values.shape[0])
 
 

@@ -97,13 +97,11 @@ class Tile:
     """A piece of a page as the detector takes it.
 
     `pixels` is uint8 [h, w, 3] BGR, of a shape that the detector's manifest allows. `to_map` takes the tile's
-    coordinates to those of the page's probability map. `kept` is the (left, top, right, bottom) rectangle of the tile,
-    in pixels, that counts in the stitched map.
+    coordinates to those of the page's probability map.
     """
 
     pixels: Pixels
     to_map: Transform
-    kept: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)

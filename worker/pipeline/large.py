@@ -97,7 +97,7 @@ class LargePage:
             self._areas += codes.areas
             await free.acquire()
             following = plan.bands[number + 1].start if number + 1 < len(plan.bands) else plan.height
-            regions = await self._stages.on_cpu(search.regions, band, tiles, maps, following)
+            regions = await self._stages.on_cpu(search.regions, band, maps, following)
             crops = await self._stages.on_cpu(search.crops, without_codes(regions, self._areas))
             task = group.create_task(self._read_crops(crops))
             task.add_done_callback(lambda _: free.release())

@@ -18,7 +18,7 @@ from worker.pipeline.options import PipelineOptions
 from worker.pipeline.rows import PageRows
 from worker.pipeline.scale import choose_scale, whole_regions
 from worker.pipeline.stages import Stages
-from worker.pipeline.stitch import find_regions, stitch
+from worker.pipeline.stitch import find_regions, page_map
 from worker.pipeline.survey import Survey, Surveyor, Window
 from worker.pipeline.tile import tile_page
 
@@ -87,6 +87,6 @@ class FirstLook:
         """Return the regions of text on a small piece, in its pixels."""
         options = replace(self._options, detection_long_side=max(pixels.shape[:2]))
         tiled = await self._stages.on_cpu(tile_page, PageImage(pixels), self._models.tile_shapes, options)
-        turned = sideways and takes_turned(tiled.tiles, self._models.tile_shapes)
-        maps = await detect(tiled.tiles, self._models, self._requests, sideways=turned)
-        return await self._stages.on_cpu(lambda: find_regions(stitch(tiled, maps), self._models.thresholds))
+        turned = sideways and takes_turned([tiled.tile], self._models.tile_shapes)
+        [found] = await detect([tiled.tile], self._models, self._requests, sideways=turned)
+        return await self._stages.on_cpu(find_regions, page_map(tiled, found), self._models.thresholds)

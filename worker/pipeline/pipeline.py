@@ -29,7 +29,7 @@ from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
 from worker.pipeline.scale import finer_long_side
 from worker.pipeline.stacked import join_stacked
 from worker.pipeline.stages import Stages
-from worker.pipeline.stitch import find_regions, stitch
+from worker.pipeline.stitch import find_regions, page_map
 from worker.pipeline.straight import tile_straight, turn_degrees
 from worker.pipeline.tile import TiledPage, tile_page
 from worker.pipeline.turn import Turn
@@ -82,15 +82,15 @@ class Pipeline:
     async def _page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> tuple[PageText, PageSearch]:
         """Read a page that is searched as a whole."""
         page, measures, tiled = await stages.on_cpu(self._decode_and_tile, encoded, stages)
-        maps, codes = await asyncio.gather(
+        found, codes = await asyncio.gather(
             self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
         )
-        regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
+        regions = await stages.on_cpu(self._find_regions, tiled, found, stages)
         again = await stages.on_cpu(self._tile_again, page, tiled, regions, stages)
         if again is not None:
             tiled = again
-            maps = await self._detect(tiled, requests, stages)
-            regions = await stages.on_cpu(self._find_regions, tiled, maps, stages)
+            found = await self._detect(tiled, requests, stages)
+            regions = await stages.on_cpu(self._find_regions, tiled, found, stages)
         crops, quality = await stages.on_cpu(
             self._judge_and_crop, page, measures, without_codes(regions, codes.areas), stages
         )
@@ -98,7 +98,7 @@ class Pipeline:
             lines = await LineReader(self._models, requests, self._options).read(crops)
         placed = place_lines(lines, page.width, page.height, self._options)
         text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
-        search = PageSearch(tiled.scale, shown(tiled.tiles, tiled.to_page), sideways=run_sideways(regions))
+        search = PageSearch(tiled.scale, shown([tiled.tile], tiled.to_page), sideways=run_sideways(regions))
         return replace(text, quality=quality), search
 
     async def _large_page(
@@ -145,18 +145,19 @@ class Pipeline:
                 return tile_straight(page, regions, degrees, shapes, options)
             return None if long_side is None else tile_page(page, shapes, options)
 
-    async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> list[Pixels]:
+    async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> Pixels:
         with stages.timed(Stage.DETECT):
-            return await detect(tiled.tiles, self._models, requests)
+            [found] = await detect([tiled.tile], self._models, requests)
+            return found
 
     def _find_codes(self, page: PageImage, stages: Stages) -> Codes:
         """Run while the server detects: both only look at the page."""
         with stages.timed(Stage.BARCODES):
             return find_codes(page.pixels, self._options.barcodes)
 
-    def _find_regions(self, tiled: TiledPage, maps: list[Pixels], stages: Stages) -> list[TextRegion]:
+    def _find_regions(self, tiled: TiledPage, found: Pixels, stages: Stages) -> list[TextRegion]:
         with stages.timed(Stage.STITCH):
-            return find_regions(stitch(tiled, maps), self._models.thresholds)
+            return find_regions(page_map(tiled, found), self._models.thresholds)
 
     def _judge_and_crop(
         self, page: PageImage, measures: PixelMeasures | None, regions: list[TextRegion], stages: Stages

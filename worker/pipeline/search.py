@@ -20,6 +20,7 @@ from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.rows import PageRows
 from worker.pipeline.stages import Stages
+from worker.pipeline.stitch import stitch
 from worker.pipeline.strip_map import StripMap
 from worker.pipeline.survey import STRIP_ROWS
 from worker.pipeline.tile import padded, scaled, spans
@@ -81,15 +82,10 @@ class BandSearch:
             self._searched_to = self._top + self._window.shape[0]
             return Codes(tuple(found), tuple(areas))
 
-    def regions(self, band: Band, tiles: Sequence[Tile], maps: Sequence[Pixels], following: int) -> list[TextRegion]:
+    def regions(self, band: Band, maps: Sequence[Pixels], following: int) -> list[TextRegion]:
         """Return the regions of text that end in the band; the next band keeps rows from `following` on."""
         with self._stages.timed(Stage.STITCH):
-            values = np.zeros((band.stop - band.start, self._plan.width), dtype=np.uint8)
-            for place, tile, tile_map in zip(band.places, tiles, maps, strict=True):
-                left, top, right, bottom = tile.kept
-                rows = slice(place.rows.kept_start - band.start, place.rows.kept_stop - band.start)
-                values[rows, place.columns.kept_start : place.columns.kept_stop] = tile_map[top:bottom, left:right]
-            found = self._strips.add(values)
+            found = self._strips.add(stitch(band, maps, self._plan.width))
             if following > band.stop or following == self._plan.height:
                 found += self._strips.skip_to(following)
             return found
@@ -105,14 +101,8 @@ class BandSearch:
         left, right = self._column(columns.start), self._column(columns.stop)
         piece = self._window[top - self._top : bottom - self._top, left:right]
         pixels = scaled(piece, columns.stop - columns.start, rows.stop - rows.start)
-        kept = (
-            columns.kept_start - columns.start,
-            rows.kept_start - rows.start,
-            columns.kept_stop - columns.start,
-            rows.kept_stop - rows.start,
-        )
         to_map = Transform.scale_then_shift(1.0, 1.0, columns.start, rows.start)
-        return Tile(padded(pixels, self._models.tile_shapes), to_map, kept)
+        return Tile(padded(pixels, self._models.tile_shapes), to_map)
 
     def _row(self, map_row: float) -> int:
         """Return the page's row for a row of the map."""

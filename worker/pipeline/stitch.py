@@ -17,23 +17,33 @@ from worker.domain.geometry import Points
 from worker.domain.image import Pixels, ProbabilityMap, TextRegion
 from worker.domain.manifest import DetectionThresholds
 from worker.pipeline.axes import orient_quads
+from worker.pipeline.bands import Band
 from worker.pipeline.tile import TiledPage
 
 _GROWN_MARGIN_PIXELS: Final = 2
 _DILATION: Final = np.ones((2, 2), dtype=np.uint8)
 
 
-def stitch(page: TiledPage, maps: Sequence[Pixels]) -> ProbabilityMap:
-    """Join the tiles' maps, uint8 [h, w] each, by what each tile keeps, to one of the whole page."""
-    if len(maps) == 1:
-        return ProbabilityMap(maps[0][: page.height, : page.width], page.to_page)
-    values = np.zeros((page.height, page.width), dtype=np.uint8)
-    for tile, tile_map in zip(page.tiles, maps, strict=True):
-        left, top, right, bottom = tile.kept
-        (x, y), _ = tile.to_map.apply(np.array([[left, top], [right, bottom]], dtype=np.float64))
-        rows = slice(round(y), round(y) + bottom - top)
-        values[rows, round(x) : round(x) + right - left] = tile_map[top:bottom, left:right]
-    return ProbabilityMap(values, page.to_page)
+def page_map(page: TiledPage, tile_map: Pixels) -> ProbabilityMap:
+    """Return the map of a page in one tile, out of the tile's, uint8 [h, w]."""
+    return ProbabilityMap(tile_map[: page.height, : page.width], page.to_page)
+
+
+def stitch(band: Band, maps: Sequence[Pixels], width: int) -> Pixels:
+    """Join the maps of a band's tiles, uint8 [h, w] each, by what each keeps, to the band's rows of the page's map.
+
+    Returns uint8 [rows, width], 0 where no tile is.
+    """
+    values = np.zeros((band.stop - band.start, width), dtype=np.uint8)
+    for place, tile_map in zip(band.places, maps, strict=True):
+        rows, columns = place.rows, place.columns
+        values[rows.kept_start - band.start : rows.kept_stop - band.start, columns.kept_start : columns.kept_stop] = (
+            tile_map[
+                rows.kept_start - rows.start : rows.kept_stop - rows.start,
+                columns.kept_start - columns.start : columns.kept_stop - columns.start,
+            ]
+        )
+    return values
 
 
 def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> list[TextRegion]:

@@ -20,7 +20,7 @@ _REACH_ROWS: Final = 16
 
 
 class StripMap:
-    """Takes the map of a page from row `top` on, uint8 [h, width] each time, and gives the regions that are complete."""
+    """Takes the map of a page from row `top` on, uint8 [h, width] each time, and gives the complete regions."""
 
     def __init__(
         self, width: int, to_page: Transform, thresholds: DetectionThresholds, *, max_open_rows: int, top: int = 0

@@ -1,7 +1,7 @@
-"""Where a page is searched for text: the detector's tiles and their places.
+"""A page as the detector takes it: scaled, and padded to a shape that it knows.
 
-Invariant: the `kept` rectangles of a page's tiles cover every pixel of its probability map exactly once, and every
-tile has a shape that the detector takes.
+Invariant: every tile has a shape that the detector takes. Pages too large for one tile are searched in bands of them
+(`bands`).
 """
 
 import math
@@ -23,9 +23,9 @@ PAD_VALUE: Final = 127  # nothing, after the detector's normalisation
 
 @dataclass(frozen=True, slots=True)
 class TiledPage:
-    """The tiles of a page; `width` and `height` are those of its probability map, which `to_page` takes to the page."""
+    """A page in one tile; `width` and `height` are those of its probability map, which `to_page` takes to the page."""
 
-    tiles: tuple[Tile, ...]
+    tile: Tile
     width: int
     height: int
     to_page: Transform
@@ -47,18 +47,13 @@ class Span:
 
 
 def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> TiledPage:
-    """Scale a page as a whole for detection, and cut it into tiles where the detector takes none so large."""
+    """Bring a page's long side to the options' for detection, or to the detector's largest, and make it one tile."""
     side = min(largest_side(shapes), options.detection_long_side)
     scale = min(options.max_enlargement, side / max(page.width, page.height))
     width, height = max(1, round(page.width * scale)), max(1, round(page.height * scale))
-    pixels = scaled(page.pixels, width, height)
     to_page = Transform.scale_then_shift(page.width / width, page.height / height, 0.0, 0.0)
-    tiles = tuple(
-        _cut(pixels, rows, columns, shapes)
-        for rows in spans(height, fitted_side(height, side, shapes, options), options.tile_overlap)
-        for columns in spans(width, fitted_side(width, side, shapes, options), options.tile_overlap)
-    )
-    return TiledPage(tiles, width, height, to_page)
+    tile = Tile(padded(scaled(page.pixels, width, height), shapes), Transform.identity())
+    return TiledPage(tile, width, height, to_page)
 
 
 def spans(length: int, side: int, overlap: int) -> Iterator[Span]:
@@ -103,18 +98,6 @@ def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
     enough = width >= _CUBIC_FROM_SCALE * pixels.shape[1]
     interpolation = cv2.INTER_CUBIC if enough else cv2.INTER_AREA
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), dtype=np.uint8)
-
-
-def _cut(pixels: Pixels, rows: Span, columns: Span, shapes: TileShapes) -> Tile:
-    view = pixels[rows.start : rows.stop, columns.start : columns.stop]
-    kept = (
-        columns.kept_start - columns.start,
-        rows.kept_start - rows.start,
-        columns.kept_stop - columns.start,
-        rows.kept_stop - rows.start,
-    )
-    to_map = Transform.scale_then_shift(1.0, 1.0, columns.start, rows.start)
-    return Tile(padded(view, shapes), to_map, kept)
 
 
 def padded(view: Pixels, shapes: TileShapes) -> Pixels:

@@ -62,8 +62,8 @@ def _families(registry: CollectorRegistry) -> Iterator[tuple[str, str, str]]:
 def _errors() -> str:
     rows = [(f"`{code}`", str(code.stage), str(code.disposition)) for code in ErrorCode]
     meaning = (
-        "\nA `permanent` error ends on the dead-letter topic. After a `retry` error the job goes through the retry topics,"
-        " and ends there only when these are used up. A `systemic` one is tried again in place, without end.\n"
+        "\nA `permanent` error ends on the dead-letter topic. After a `retry` error the job goes through the retry "
+        "topics, and ends there only when these are used up. A `systemic` one is tried again in place, without end.\n"
     )
     return f"# Error codes\n\n{_NOTE}\n" + _table(("Code", "Stage", "Disposition"), rows) + meaning
 

@@ -1,0 +1,127 @@
+"""Bands of tiles cover what a page holds, once, and nothing else."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.domain.image import Pixels
+from worker.domain.manifest import TileShapes
+from worker.pipeline.bands import ScanPlan, plan_scan
+from worker.pipeline.options import PipelineOptions
+from worker.pipeline.stitch import stitch
+from worker.pipeline.survey import CELL_PIXELS, STRIP_ROWS, Survey, Surveyor
+
+SHAPES = [TileShapes(), TileShapes(fixed=((256, 256),))]
+
+
+def survey_of(detail: list[tuple[int, int]], rows: int, columns: int) -> Survey:
+    cells = np.zeros((rows, columns), dtype=np.bool_)
+    for row, column in detail:
+        cells[row % rows, column % columns] = True
+    thumbnail = np.zeros((8, 8, 3), dtype=np.uint8)
+    return Survey(columns * CELL_PIXELS, rows * CELL_PIXELS, thumbnail, cells, ())
+
+
+def kept(plan: ScanPlan) -> Pixels:
+    """Return how many tiles keep each pixel of the map."""
+    counts = np.zeros((plan.height, plan.width), dtype=np.uint8)
+    for band in plan.bands:
+        for place in band.places:
+            rows, columns = place.rows, place.columns
+            counts[rows.kept_start : rows.kept_stop, columns.kept_start : columns.kept_stop] += 1
+    return counts
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    detail=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12),
+    rows=st.integers(1, 60),
+    columns=st.integers(1, 60),
+    scale=st.sampled_from([0.25, 0.7, 1.0, 1.3]),
+    overlap=st.integers(0, 96),
+    shapes=st.sampled_from(SHAPES),
+)
+def test_all_detail_is_kept_once(
+    detail: list[tuple[int, int]], rows: int, columns: int, scale: float, overlap: int, shapes: TileShapes
+) -> None:
+    survey = survey_of(detail, rows, columns)
+    options = PipelineOptions(tile_side=256, tile_overlap=overlap)
+    plan = plan_scan(survey, scale, shapes, options)
+    counts = kept(plan)
+    assert counts.max(initial=0) <= 1
+    cell = CELL_PIXELS * scale
+    for row, column in zip(*np.nonzero(survey.detail), strict=True):
+        top, left = int(row * cell), int(column * cell)
+        assert counts[top : int((row + 1) * cell), left : int((column + 1) * cell)].all()
+    for above, below in pairwise(plan.bands):
+        assert above.stop <= below.start
+    for place in (place for band in plan.bands for place in band.places):
+        assert 0 <= place.rows.start <= place.rows.kept_start < place.rows.kept_stop <= place.rows.stop <= plan.height
+        assert 0 <= place.columns.start < place.columns.stop <= plan.width
+        assert max(place.rows.stop - place.rows.start, place.columns.stop - place.columns.start) <= 256
+
+
+def test_a_page_without_detail_has_no_bands() -> None:
+    assert plan_scan(survey_of([], 40, 40), 1.0, TileShapes(), PipelineOptions()).bands == ()
+
+
+def test_what_lies_between_is_not_searched() -> None:
+    plan = plan_scan(survey_of([(2, 2), (55, 58)], 60, 60), 1.0, TileShapes(), PipelineOptions())
+    assert len(plan.tiles_on_page()) == 2
+    assert kept(plan).mean() < 0.05
+
+
+@settings(max_examples=40, deadline=None)
+@given(side=st.sampled_from([128, 256, 384]), overlap=st.integers(0, 96), seed=st.integers(0, 9))
+def test_the_stitched_map_does_not_depend_on_the_tiles(side: int, overlap: int, seed: int) -> None:
+    """With a detector that looks at each pixel by itself, any grid gives the map of the whole page."""
+    pixels = np.random.default_rng(seed).integers(1, 256, (700, 900), dtype=np.uint8)
+    detail = np.ones((-(-700 // CELL_PIXELS), -(-900 // CELL_PIXELS)), dtype=np.bool_)
+    survey = Survey(900, 700, np.zeros((8, 8, 3), dtype=np.uint8), detail, ())
+    plan = plan_scan(survey, 1.0, TileShapes(), PipelineOptions(tile_side=side, tile_overlap=overlap))
+    stitched = np.concatenate(
+        [
+            stitch(
+                band,
+                [
+                    pixels[place.rows.start : place.rows.stop, place.columns.start : place.columns.stop]
+                    for place in band.places
+                ],
+                plan.width,
+            )
+            for band in plan.bands
+        ]
+    )
+    np.testing.assert_array_equal(stitched, pixels)
+
+
+def surveyed(page: Pixels) -> Survey:
+    surveyor = Surveyor(page.shape[1], page.shape[0], 256)
+    for top in range(0, page.shape[0], STRIP_ROWS):
+        surveyor.add(page[top : top + STRIP_ROWS])
+    return surveyor.survey()
+
+
+@pytest.mark.parametrize("noise_levels", [0, 1, 4])
+def test_print_is_told_from_the_papers_grain(noise_levels: int) -> None:
+    page = np.full((1500, 1100, 3), 200, dtype=np.int16)
+    page += np.random.default_rng(1).normal(0, noise_levels, page.shape).round().astype(np.int16)
+    page[700:730:6, 500:620] -= 60  # strokes of grey print
+    survey = surveyed(np.clip(page, 0, 255).astype(np.uint8))
+    assert survey.detail.shape == (47, 35)
+    assert survey.detail[22, 16:19].all()
+    elsewhere = survey.detail.copy()
+    elsewhere[20:25, 14:21] = False
+    assert elsewhere.mean() < 0.01
+    assert survey.windows[0].left <= 500 < survey.windows[0].left + survey.windows[0].pixels.shape[1]
+
+
+def test_a_survey_does_not_depend_on_what_is_below() -> None:
+    page = np.full((1300, 700, 3), 255, dtype=np.uint8)
+    page[100:120:5, 100:300] = 0
+    survey, longer = surveyed(page), surveyed(np.pad(page, ((0, 512), (0, 0), (0, 0)), constant_values=255))
+    np.testing.assert_array_equal(survey.detail[:16], longer.detail[:16])
+    assert max(survey.thumbnail.shape) == 256
