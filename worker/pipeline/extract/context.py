@@ -19,7 +19,7 @@ from worker.pipeline.extract.dates import dates_in, names_date, of_one_order
 from worker.pipeline.extract.measures import names_weight, weights_in
 from worker.pipeline.extract.postcodes import names_postcode, postal_caption_end, postcode_in
 from worker.pipeline.extract.surroundings import Surroundings
-from worker.pipeline.extract.vat import names_vat, vat_numbers_in
+from worker.pipeline.extract.vat import names_trader, names_vat, vat_numbers_in
 
 _POSTCODE_CAPTIONED: Final = 0.9
 _POSTCODE: Final = 0.8
@@ -30,7 +30,9 @@ _MAY_BE_PHONE: Final = re.compile(r"[+(]|\b00[1-9]")
 _BARE_WEIGHT: Final = re.compile(r"\W*[0-9]{1,3}(?:[ .,'][0-9]{3})*(?:[.,][0-9]{1,3})?\s*(?:[A-Z]{1,3})?\W*")
 _BARE_POSTCODE: Final = re.compile(r"\W*[0-9A-Z]{2,6}[\s\-]?[0-9A-Z]{2,5}\W*")
 _BARE_DATE: Final = re.compile(r"\W*20[0-9]{6}\W*")
-_BARE_VAT: Final = re.compile(r"\W*[A-Z]{2,3}[\s.\-]?[A-Z]?(?:[\s.\-]?[0-9]){7,12}[\s.\-]?[0-9A-Z]{0,4}\W*")
+_BARE_VAT: Final = re.compile(
+    r"\W*(?:[A-Z]{2,3}[\s.\-:]{0,2})?[A-Z]{0,2}(?:[\s.\-/]{0,2}[0-9]){5,12}[\s.\-]?[0-9A-Z]{0,4}\W*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,10 @@ class _Looking:
 
     def _vat_numbers(self, line_id: int) -> Iterator[Candidate]:
         text, folded = self._lines[line_id].text, self._around.folded[line_id]
-        captioned = _BARE_VAT.fullmatch(folded) is not None and self._captioned(line_id, names_vat)
-        for vat in vat_numbers_in(text, captioned=captioned):
+        caption = ""
+        if _BARE_VAT.fullmatch(folded) and (self._names(names_vat) or self._names(names_trader)):
+            caption = next((near for near in self._captions(line_id) if names_vat(near) or names_trader(near)), "")
+        for vat in vat_numbers_in(text, caption=caption):
             yield self._candidate("vat", vat.value, line_id, vat.start, vat.stop, vat.evidence, vat.check)
 
     def _captions(self, line_id: int) -> tuple[str, ...]:
