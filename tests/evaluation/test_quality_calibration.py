@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from worker.domain.errors import LabelwireError
 from worker.evaluation.quality_degradation import Factor, degrade
 from worker.evaluation.quality_fit import agreement, fit, seen
 from worker.evaluation.quality_readings import SampleReading, keep, load_readings
@@ -138,3 +139,9 @@ def test_the_report_says_how_well_scores_hold(tmp_path: Path) -> None:
     html = page.read_text()
     assert html.count("<svg") >= 2
     assert "blur_share" in html
+
+
+def test_a_report_needs_readings_of_both_series(tmp_path: Path) -> None:
+    with pytest.raises(LabelwireError, match="--url"):
+        write_report(series(FIT_SEED, 0.128), 0.7, tmp_path)
+    assert not list(tmp_path.iterdir())

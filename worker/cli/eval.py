@@ -14,10 +14,14 @@ from worker.cli.picture_options import ALL, DEGRADATIONS, parse_degradations, pa
 from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
 from worker.evaluation.dataset import Dataset, load
 from worker.evaluation.offline import deliver_offline
+from worker.evaluation.quality_readings import SampleReading, load_readings, read_samples
+from worker.evaluation.quality_report import write_report as write_quality_report
+from worker.evaluation.quality_samples import plan
 from worker.evaluation.report import write_report
 from worker.evaluation.run import Evaluation
 from worker.evaluation.systems import Delivery
 from worker.laboratory.evaluation import LABELS, Labels, Pictures, drawn, evaluate, evaluate_offline, with_mosaic
+from worker.reporting.progress import counted
 
 app = typer.Typer(add_completion=False)
 
@@ -49,9 +53,20 @@ def evaluation(  # noqa: PLR0913 - a parameter an option
     ] = None,
     alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep.")] = "full",
     setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the worker: NAME=VALUE.")] = None,
+    quality: Annotated[
+        bool,
+        typer.Option(
+            "--quality",
+            help="Calibrate the quality score instead: read COUNT labels (1) of each kind and amount of harm by --url, "
+            "or fit anew what was read before.",
+        ),
+    ] = False,
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
 ) -> None:
     """Score the worker and RapidOCR on the same pictures against their truth."""
+    if quality:
+        typer.echo(f"The report is {_calibrate(url, count or 1, output)}")
+        return
     configuration = WorkerConfiguration(alphabet=alphabet, overrides=parse_overrides(setting or []))
     folder = output / "eval"
     size = None if mosaic is None else parse_size(mosaic)
@@ -82,3 +97,23 @@ def _offline(pictures: Pictures, configuration: WorkerConfiguration, url: str) -
 async def _deliver(chosen: settings.Settings, dataset: Dataset, on_picture: Callable[[], None]) -> Delivery:
     async with bootstrap.opened_reader(chosen) as reader:
         return await deliver_offline(dataset, reader, on_picture, chosen.runtime.attempt_seconds)
+
+
+def _calibrate(url: str | None, labels_each: int, output: Path) -> Path:
+    kept = output / "quality" / "readings.jsonl"
+    chosen = settings.load()
+    readings = asyncio.run(_read_spoilt(chosen, url, labels_each, kept)) if url else load_readings(kept)
+    return write_quality_report(readings, chosen.quality.floor, output)
+
+
+async def _read_spoilt(chosen: settings.Settings, url: str, labels_each: int, path: Path) -> list[SampleReading]:
+    sections = {
+        "triton": chosen.triton.model_copy(update={"url": url}),
+        "quality": chosen.quality.model_copy(update={"mode": "flag"}),
+        # Every label as a whole, so that all are measured alike.
+        "pipeline": chosen.pipeline.model_copy(update={"tiled_from_pixels": chosen.limits.max_image_pixels}),
+    }
+    samples = list(plan(labels_each))
+    with counted("Labels read", len(samples)) as advance:
+        async with bootstrap.opened_reader(chosen.model_copy(update=sections)) as reader:
+            return await read_samples(samples, reader, path, advance)

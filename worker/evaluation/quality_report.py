@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from worker.domain.errors import LabelwireError
 from worker.evaluation.quality_fit import Agreement, agreement, fit, score
 from worker.evaluation.quality_readings import SampleReading
 from worker.pipeline.quality_score import CURVES, Curve, Logistic, limit
@@ -60,7 +61,12 @@ def calibrate(readings: Sequence[SampleReading], floor: float) -> Calibration:
 
 
 def write_report(readings: Sequence[SampleReading], floor: float, folder: Path) -> Path:
-    """Write `quality.json` and `quality.html`, and return the page."""
+    """Write `quality.json` and `quality.html`, and return the page.
+
+    Raises LabelwireError if a series has no readings.
+    """
+    if {one.sample.fitted for one in readings} != {True, False}:
+        raise LabelwireError("There are not enough readings to fit on and to check on; have labels read with --url.")
     calibration = calibrate(readings, floor)
     write(folder / "quality.json", json.dumps(asdict(calibration), indent=2) + "\n")
     return write(folder / "quality.html", _page(readings, calibration))

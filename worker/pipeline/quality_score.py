@@ -66,7 +66,7 @@ class Decay:
 
 Curve = Logistic | Decay
 
-# Fitted by `python -m worker.cli.quality` to the word recall of synthetic labels;
+# Fitted by `labelwire eval --quality` to the word recall of synthetic labels;
 # docs/quality.md tells on which, and how well they hold on others.
 CURVES: Final[Mapping[str, Curve]] = {
     TEXT_HEIGHT: Logistic(6.1, 10.4),
