@@ -117,3 +117,9 @@ def test_a_wrong_value_beside_a_secret_does_not_print_the_secret(monkeypatch: py
 def test_names_of_other_parts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABELWIRE_CACHE_DIR", "/somewhere")
     assert "LABELWIRE_CACHE_DIR" not in settings.effective(settings.load())
+
+
+def test_tiles_share_at_most_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWIRE_PIPELINE__TILE_SIDE", "256")
+    monkeypatch.setenv("LABELWIRE_PIPELINE__TILE_OVERLAP", "129")
+    assert "LABELWIRE_PIPELINE__TILE_OVERLAP='129': tiles of 256 pixels can share at most 128." in refusal()

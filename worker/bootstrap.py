@@ -37,7 +37,7 @@ from worker.pipeline.extract.custom import CustomField
 from worker.pipeline.extract.custom_file import built_in_types, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header import read_header
-from worker.pipeline.models import ModelSet
+from worker.pipeline.models import ModelSet, with_line_widths
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.quality import QualityMode, QualityOptions
@@ -255,7 +255,7 @@ def make_reader(
     def make_pipeline(models: ModelSet) -> Pipeline:
         return pipeline(
             backend,
-            models,
+            with_line_widths(models, settings.pipeline.line_widths),
             executor,
             clock,
             pipeline_options(settings),

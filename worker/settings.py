@@ -10,15 +10,21 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from worker.domain.barcode import Symbology
 from worker.domain.errors import SettingsError
-from worker.domain.uri import AllowedPrefixes
+from worker.picture_settings import (
+    MEBIBYTE,
+    BlobSettings,
+    FieldSettings,
+    PipelineSettings,
+    Positive,
+    QualitySettings,
+    Section,
+)
 
 PREFIX = "LABELWIRE_"
-MEBIBYTE = 1024 * 1024
 RETRY_LEVELS = 3
 
 # Read by other parts of the distribution, not by the worker.
@@ -41,15 +47,10 @@ _RESERVED_CLIENT_OPTIONS = frozenset(
     }
 )
 
-Positive = Annotated[float, Field(gt=0)]
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class KafkaSettings(_Section):
+class KafkaSettings(Section):
     """The broker and the group."""
 
     bootstrap_servers: str = Field(
@@ -98,7 +99,7 @@ class KafkaSettings(_Section):
         return {name: option.get_secret_value() for name, option in self.client.items()}
 
 
-class TopicSettings(_Section):
+class TopicSettings(Section):
     """The topics of design. Retry topics are `<jobs>.retry.1` to `.3`."""
 
     jobs: Topic = Field(default="label-images", description="Where jobs come from.")
@@ -144,7 +145,7 @@ class TopicSettings(_Section):
         return self.replay_runs or f"{self.jobs}.replay-runs"
 
 
-class TritonSettings(_Section):
+class TritonSettings(Section):
     """The inference server."""
 
     url: str = Field(
@@ -174,66 +175,7 @@ class TritonSettings(_Section):
     tls_certificate_chain: str | None = Field(default=None, description="PEM file of the client's certificate.")
 
 
-class PipelineSettings(_Section):
-    """How a picture is read."""
-
-    detection_long_side: int = Field(
-        default=1056,
-        ge=64,
-        le=8192,
-        description="Long side in pixels at which a picture in one tile is searched for text.",
-    )
-    tiled_from_pixels: int = Field(
-        default=4_000_000, ge=1, description="Pictures with more pixels than this are searched tile by tile."
-    )
-    streamed_from_pixels: int = Field(
-        default=24_000_000, ge=1, description="Pictures with more pixels than this are decoded while they are read."
-    )
-    tile_scale: float | None = Field(
-        default=None, gt=0, le=2, description="Scale at which tiled pictures are searched; chosen by each if unset."
-    )
-    detection_text_height: float = Field(
-        default=18.0,
-        ge=8,
-        le=64,
-        description="Height in pixels to which a tiled picture's small print is brought for the search.",
-    )
-    tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
-    tile_overlap: int = Field(default=128, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")
-    min_line_confidence: float = Field(default=0.5, ge=0, le=1, description="Lines read with less are dropped.")
-    barcode_formats: tuple[Symbology, ...] = Field(
-        default=tuple(Symbology), description="Symbols that are read, as JSON: [] reads none."
-    )
-
-
-class FieldSettings(_Section):
-    """Which values are looked for in what a picture says."""
-
-    types: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
-        default=(), description='Kinds of fields in results, as a JSON list: `["sscc", "gtin"]`; all if empty.'
-    )
-    phone_region: str | None = Field(
-        default=None,
-        pattern=r"^[A-Z]{2}$",
-        description="Country of telephone numbers that are printed without a country code, as `DE`.",
-    )
-    file: str | None = Field(
-        default=None, min_length=1, description="TOML file of the deployment's own fields; docs/fields.md tells how."
-    )
-
-
-class QualitySettings(_Section):
-    """What becomes of pictures that can hardly be read."""
-
-    mode: Literal["off", "flag", "refuse"] = Field(
-        default="flag", description="`refuse` ends pages under the floor as IMAGE_QUALITY_POOR; `off` measures nothing."
-    )
-    floor: float = Field(
-        default=0.7, ge=0, le=1, description="Least score, the expected share of text that reads right."
-    )
-
-
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """What may be in memory at once, and how large one job may be."""
 
     max_jobs: int = Field(default=0, ge=0, description="Jobs under way at once; 0 chooses by the cores.")
@@ -268,33 +210,7 @@ class LimitSettings(_Section):
     )
 
 
-class BlobSettings(_Section):
-    """Pictures that jobs name by URI. Credentials come from the stores' own variables: AWS_*, GOOGLE_*, AZURE_*."""
-
-    allowed_prefixes: tuple[str, ...] = Field(
-        default=(),
-        description='Folders that pictures may come from, as JSON: ["s3://labels/", "https://cdn.example.com/labels/"].',
-    )
-    max_bytes: int = Field(default=64 * MEBIBYTE, ge=1024, description="Bytes of one fetched picture.")
-    max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Fetched bytes held at once.")
-    connect_timeout_seconds: Positive = Field(default=5.0, description="Longest time to connect to a store.")
-    timeout_seconds: Positive = Field(default=30.0, description="Longest time to fetch one picture, retries included.")
-    retries: int = Field(default=2, ge=0, le=10, description="Retries of a fetch before the job goes to a retry topic.")
-    retry_initial_seconds: Positive = Field(default=0.2, description="First delay before such a retry; it doubles.")
-    private_networks: tuple[IPvAnyNetwork, ...] = Field(
-        default=(), description='Networks that https may reach although they are not public, as JSON: ["10.1.0.0/16"].'
-    )
-    tls_root_certificates: str | None = Field(
-        default=None, description="PEM file of authorities to trust besides those of the system."
-    )
-
-    @field_validator("allowed_prefixes")
-    @classmethod
-    def _whole_folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return AllowedPrefixes.of(value).prefixes
-
-
-class RuntimeSettings(_Section):
+class RuntimeSettings(Section):
     """Time budgets and threads."""
 
     delivery: Literal["at-least-once", "exactly-once"] = Field(
@@ -322,14 +238,14 @@ class RuntimeSettings(_Section):
     readiness_interval_seconds: Positive = Field(default=2.0, description="How often Triton and topics are looked at.")
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """The worker's own endpoints: /livez, /readyz and /metrics."""
 
     host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - probes come from outside the pod
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """What is logged, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(

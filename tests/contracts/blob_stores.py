@@ -7,8 +7,8 @@ from typing import Protocol
 from tests.adapters.blob.https_server import HttpsServer, give
 from worker.adapters.blob.store import UriStore
 from worker.domain.uri import AllowedPrefixes
+from worker.picture_settings import BlobSettings
 from worker.ports import BlobStore
-from worker.settings import BlobSettings
 from worker.testing.blob import MemoryBlobStore
 
 MAX_BYTES = 100_000

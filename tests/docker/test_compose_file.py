@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 import worker
-from worker import settings
+from worker import picture_settings, settings
 from worker.adapters.kafka.topics import topic_specs
 
 COMPOSE = Path(__file__).parents[2] / "docker" / "compose.yaml"
@@ -154,7 +154,7 @@ def test_the_host_finds_the_broker_where_it_says_it_is(services: dict[str, Servi
 def test_the_topics_are_those_of_the_settings(services: dict[str, Service]) -> None:
     (script,) = services["topics"]["command"]
     named = re.search(r"for topic in ([^;]+);", script)
-    specs = topic_specs(settings.TopicSettings(), 8, 16 * settings.MEBIBYTE)
+    specs = topic_specs(settings.TopicSettings(), 8, 16 * picture_settings.MEBIBYTE)
 
     assert named
     assert named.group(1).replace("\\\n", " ").split() == [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
-from worker.pipeline.models import load_models
+from worker.pipeline.models import load_models, with_line_widths
 from worker.ports import ModelDescription, TensorSpec
 from worker.testing.backend import DEFAULT_BUCKETS, FakeBackend
 from worker.testing.block_script import DICTIONARY
@@ -145,3 +145,11 @@ async def test_a_server_that_is_away_is_no_mismatch() -> None:
     with pytest.raises(JobError) as caught:
         await load_models(backend)
     assert caught.value.code is ErrorCode.INFERENCE_UNAVAILABLE
+
+
+async def test_lines_of_chosen_widths_alone() -> None:
+    models = await load_models(FakeBackend())
+    assert with_line_widths(models, ()) == models
+    assert with_line_widths(models, (640, 96)).line.bucket_widths == (96, 640)
+    with pytest.raises(ServerMismatchError, match=r"no lines 100 pixels wide.*96, 192, 320, 640, 1280"):
+        with_line_widths(models, (96, 100))

@@ -13,8 +13,9 @@ from typing import Any
 from worker.domain.errors import SettingsError
 from worker.evaluation import answers
 from worker.evaluation.systems import System, Topics
+from worker.picture_settings import PipelineSettings
 from worker.pipeline.options import PipelineOptions
-from worker.settings import PREFIX, LimitSettings, PipelineSettings, RuntimeSettings
+from worker.settings import PREFIX, LimitSettings, RuntimeSettings
 
 RAPIDOCR = "rapidocr"
 RAPIDOCR_OPENVINO = "rapidocr_openvino"

@@ -33,7 +33,8 @@ from worker.local.progress import progress
 from worker.local.stack import provision_kafka
 from worker.local.toxiproxy import Proxy, Toxiproxy, provision_toxiproxy
 from worker.local.triton import TritonServer
-from worker.settings import MEBIBYTE, PREFIX, KafkaSettings, TopicSettings
+from worker.picture_settings import MEBIBYTE
+from worker.settings import PREFIX, KafkaSettings, TopicSettings
 
 _PARTITIONS = 4
 _MAX_MESSAGE_BYTES = 8 * MEBIBYTE

@@ -5,8 +5,8 @@ itself, and a server that differs is refused with one sentence that says how.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -121,6 +121,21 @@ async def load_models(backend: InferenceBackend) -> ModelSet:
         dictionary=_dictionary(main),
         used=MappingProxyType(used),
     )
+
+
+def with_line_widths(models: ModelSet, widths: Collection[int]) -> ModelSet:
+    """Return the models, used with lines of these widths in pixels alone; all that they take if none are named.
+
+    Raises ServerMismatchError for a width that the server's recogniser does not take.
+    """
+    foreign = sorted(set(widths) - set(models.line.bucket_widths))
+    if foreign:
+        raise ServerMismatchError(
+            f"The server's recogniser takes no lines {foreign[0]} pixels wide, as the setting line_widths wants: name "
+            f"some of {', '.join(map(str, models.line.bucket_widths))}."
+        )
+    chosen = tuple(width for width in models.line.bucket_widths if not widths or width in widths)
+    return replace(models, line=replace(models.line, bucket_widths=chosen))
 
 
 async def _describe(backend: InferenceBackend, name: str, role: ModelRole) -> _Described:

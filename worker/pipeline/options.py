@@ -36,9 +36,9 @@ class PipelineOptions:
     that overlap by `tile_overlap`, at `tile_scale`, or where that is None at the scale that brings their small print to
     `detection_text_height` pixels; those of more than `streamed_from_pixels` are decoded while they are read, where
     their format can. Up to `vote_lines` lines from all over the page are classified by which way up they stand; if they
-    agree, that holds for all, else more are classified. A request holds at most `max_lines_per_request` lines. Lines
-    read with less than `min_line_confidence` are dropped. Symbols of `barcode_formats` are read, none where it is
-    empty.
+    agree, that holds for all, else more are classified. A request holds at most `max_lines_per_request` lines,
+    padded to one of `line_widths`, or of the models' own where none is named. Lines read with less than
+    `min_line_confidence` are dropped. Symbols of `barcode_formats` are read, none where it is empty.
     """
 
     detection_long_side: int = 1056
@@ -51,6 +51,7 @@ class PipelineOptions:
     tile_overlap: int = 128
     vote_lines: int = 8
     max_lines_per_request: int = 32
+    line_widths: tuple[int, ...] = ()
     min_line_confidence: float = 0.5
     barcode_formats: tuple[Symbology, ...] = tuple(Symbology)
 

@@ -17,7 +17,7 @@ from worker.adapters.blob.https import HttpsFetcher
 from worker.adapters.blob.objects import OBJECT_SCHEMES, ObjectFetcher
 from worker.domain.errors import ErrorCode, JobError, SettingsError
 from worker.domain.uri import AllowedPrefixes, PictureUri
-from worker.settings import BlobSettings
+from worker.picture_settings import BlobSettings
 
 
 class UriStore:

@@ -18,7 +18,8 @@ from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.membership import is_fatal
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, OutgoingRecord
-from worker.settings import MEBIBYTE, KafkaSettings
+from worker.picture_settings import MEBIBYTE
+from worker.settings import KafkaSettings
 
 _LOGGER = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1

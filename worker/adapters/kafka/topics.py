@@ -5,7 +5,8 @@ retries or a replay to the dead letters, and from there to the parked ones.
 """
 
 from worker.adapters.kafka.admin import TopicSpec
-from worker.settings import MEBIBYTE, TopicSettings
+from worker.picture_settings import MEBIBYTE
+from worker.settings import TopicSettings
 
 # Headers of a step, with room to spare: a dead letter's longest is a message of 1,000 characters.
 _HEADERS_BYTES = 64 * 1024

@@ -1,0 +1,118 @@
+"""The settings of how pictures are fetched, judged and read."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationInfo, field_validator
+
+from worker.domain.barcode import Symbology
+from worker.domain.uri import AllowedPrefixes
+
+MEBIBYTE: Final = 1024 * 1024
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Settings under one name: unknown ones are refused, and values never stand in messages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class PipelineSettings(Section):
+    """How a picture is read."""
+
+    detection_long_side: int = Field(
+        default=1056,
+        ge=64,
+        le=8192,
+        description="Long side in pixels at which a picture in one tile is searched for text.",
+    )
+    tiled_from_pixels: int = Field(
+        default=4_000_000, ge=1, description="Pictures with more pixels than this are searched tile by tile."
+    )
+    streamed_from_pixels: int = Field(
+        default=24_000_000, ge=1, description="Pictures with more pixels than this are decoded while they are read."
+    )
+    tile_scale: float | None = Field(
+        default=None, gt=0, le=2, description="Scale at which tiled pictures are searched; chosen by each if unset."
+    )
+    detection_text_height: float = Field(
+        default=18.0,
+        ge=8,
+        le=64,
+        description="Height in pixels to which a tiled picture's small print is brought for the search.",
+    )
+    tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
+    tile_overlap: int = Field(default=128, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")
+    max_lines_per_request: int = Field(
+        default=32, ge=1, le=256, description="Most lines in one request, if the model takes so many in a batch."
+    )
+    line_widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="Widths in pixels to which lines are padded, as JSON; all that the models have if empty.",
+    )
+    min_line_confidence: float = Field(default=0.5, ge=0, le=1, description="Lines read with less are dropped.")
+    barcode_formats: tuple[Symbology, ...] = Field(
+        default=tuple(Symbology), description="Symbols that are read, as JSON: [] reads none."
+    )
+
+    @field_validator("tile_overlap")
+    @classmethod
+    def _less_than_half_a_tile(cls, value: int, info: ValidationInfo) -> int:
+        side = info.data.get("tile_side", 0)
+        if 2 * value > side:
+            raise ValueError(f"tiles of {side} pixels can share at most {side // 2}")
+        return value
+
+
+class FieldSettings(Section):
+    """Which values are looked for in what a picture says."""
+
+    types: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
+        default=(), description='Kinds of fields in results, as a JSON list: `["sscc", "gtin"]`; all if empty.'
+    )
+    phone_region: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z]{2}$",
+        description="Country of telephone numbers that are printed without a country code, as `DE`.",
+    )
+    file: str | None = Field(
+        default=None, min_length=1, description="TOML file of the deployment's own fields; docs/fields.md tells how."
+    )
+
+
+class QualitySettings(Section):
+    """What becomes of pictures that can hardly be read."""
+
+    mode: Literal["off", "flag", "refuse"] = Field(
+        default="flag", description="`refuse` ends pages under the floor as IMAGE_QUALITY_POOR; `off` measures nothing."
+    )
+    floor: float = Field(
+        default=0.7, ge=0, le=1, description="Least score, the expected share of text that reads right."
+    )
+
+
+class BlobSettings(Section):
+    """Pictures that jobs name by URI. Credentials come from the stores' own variables: AWS_*, GOOGLE_*, AZURE_*."""
+
+    allowed_prefixes: tuple[str, ...] = Field(
+        default=(),
+        description='Folders that pictures may come from, as JSON: ["s3://labels/", "https://cdn.example.com/labels/"].',
+    )
+    max_bytes: int = Field(default=64 * MEBIBYTE, ge=1024, description="Bytes of one fetched picture.")
+    max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Fetched bytes held at once.")
+    connect_timeout_seconds: Positive = Field(default=5.0, description="Longest time to connect to a store.")
+    timeout_seconds: Positive = Field(default=30.0, description="Longest time to fetch one picture, retries included.")
+    retries: int = Field(default=2, ge=0, le=10, description="Retries of a fetch before the job goes to a retry topic.")
+    retry_initial_seconds: Positive = Field(default=0.2, description="First delay before such a retry; it doubles.")
+    private_networks: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description='Networks that https may reach although they are not public, as JSON: ["10.1.0.0/16"].'
+    )
+    tls_root_certificates: str | None = Field(
+        default=None, description="PEM file of authorities to trust besides those of the system."
+    )
+
+    @field_validator("allowed_prefixes")
+    @classmethod
+    def _whole_folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return AllowedPrefixes.of(value).prefixes
