@@ -7,9 +7,10 @@ import pytest
 from tests.extract.pages import page
 from worker.bootstrap import field_options
 from worker.domain.errors import SettingsError
+from worker.picture_settings import FieldSettings
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.kinds import NUMBER_TYPES
-from worker.settings import FieldSettings, Settings
+from worker.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "fields.md"
 PAGE = page("SSCC 106141412345678908", "1Z5R89390357567127", "DATE: 2025-06-18")
