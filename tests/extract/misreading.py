@@ -48,4 +48,4 @@ def read(number: str, chance: random.Random) -> Iterator[Mark]:
         place = chance.choices((0, 1, 2), (best, 1 - best - odds[2], odds[2]))[0]
         order[0], order[place] = order[place], order[0]
         told = {text: chances for text, chances in zip(order[1:], odds[1:], strict=True) if text != order[0]}
-        yield Mark(order[0], tuple((text, chances / best) for text, chances in told.items()))
+        yield Mark(order[0], tuple((text, chances / best) for text, chances in told.items()), doubtful)

@@ -107,6 +107,7 @@ def _any_of(words: dict[Topic, str] | dict[Carrier, str]) -> re.Pattern[str]:
 _CAPTIONS: Final = _any_of(_WORDS)
 _CARRIERS: Final = _any_of(_NAMES)
 _ELEMENT: Final = re.compile(r"(?:^|\W)[0OQD]([0OQD12])[)\]}] ?$")  # (00), (01) or (02) of GS1, as it may be read
+_ELEMENT_LENGTHS: Final = {Topic.SSCC: 18, Topic.GTIN: 14}
 _SINCE_LAST_NUMBER: Final = re.compile(r"\d\W*(?=[^\d]*$)")
 
 
@@ -153,12 +154,19 @@ class Naming:
             self._mentioned = frozenset(topic for text in self._label() for topic in topics_of(text))
         return self._mentioned
 
+    def denied_in_row(self, span: Span) -> bool:
+        """Whether the words before a number, in its line or left of it, say that it is an order or the like."""
+        if self.topics(span) != {Topic.OTHER}:
+            return False
+        named = (caption for caption in self._around.captions(span) if topics_of(caption.text))
+        return next((caption.place is not Place.ABOVE for caption in named), False)
+
     def _label(self) -> Sequence[str]:
         return self._around.folded if len(self._page.lines) <= _LABEL_LINES else ()
 
     def _nearest(self, span: Span) -> frozenset[Topic]:
-        if element := _ELEMENT.search(self._around.folded[span.line_id][: span.start]):
-            return frozenset({Topic.GTIN if element[1] in "12" else Topic.SSCC})
+        if topic := _element(self._around.folded[span.line_id], span):
+            return frozenset({topic})
         for caption in self._around.captions(span):
             if caption.place is Place.BEFORE:
                 topics = topics_of(_since_last_number(caption.text))[-1:]
@@ -167,6 +175,14 @@ class Naming:
             if topics:
                 return frozenset(topics)
         return frozenset()
+
+
+def _element(folded: str, span: Span) -> Topic | None:
+    """Return what an application identifier says of the number behind it, which has a length of its own."""
+    if not (element := _ELEMENT.search(folded[: span.start])):
+        return None
+    kind = Topic.GTIN if element[1] in "12" else Topic.SSCC
+    return kind if sum(map(str.isalnum, folded[span.start : span.stop])) == _ELEMENT_LENGTHS[kind] else None
 
 
 def _since_last_number(text: str) -> str:

@@ -19,6 +19,15 @@ def _zip_is_printed(number: str) -> bool:
     return number[3:6] != "000"
 
 
+def _is_no_telephone(number: str) -> bool:
+    """Return whether it may be a waybill: national telephone numbers begin with a zero."""
+    return number[0] != "0"
+
+
+def _is_no_sscc(number: str) -> bool:
+    return not number.startswith("00")
+
+
 CARRIER_FORMS: Final = (
     Form("ups_1z", "1Z*{6}#{10}", checks.ups_1z, Proof.SHAPE, _TRACKING, Carrier.UPS, certain=True),
     # Services of two letters; those that are read for digits are left to the form above.
@@ -46,10 +55,19 @@ CARRIER_FORMS: Final = (
         plausible=_zip_is_printed,
         strip=12,
     ),
-    Form("usps_impb", "#{20}", checks.legacy_usps, Proof.CARRIED, _TRACKING, Carrier.USPS, groups=((4, 4, 4, 4, 4),)),
+    Form(
+        "usps_impb",
+        "#{20}",
+        checks.legacy_usps,
+        Proof.CARRIED,
+        _TRACKING,
+        Carrier.USPS,
+        groups=((4, 4, 4, 4, 4),),
+        plausible=_is_no_sscc,
+    ),
     Form("fedex", "#{12}", checks.fedex, Proof.CARRIED, _TRACKING, Carrier.FEDEX, groups=((4, 4, 4),)),
     Form("fedex", "#{15}", checks.gs1, Proof.CARRIED, _TRACKING, Carrier.FEDEX, groups=((4, 4, 4, 3), (7, 8))),
-    Form("fedex", "#{20}", checks.gs1, Proof.CARRIED, _TRACKING, Carrier.FEDEX),
+    Form("fedex", "#{20}", checks.gs1, Proof.CARRIED, _TRACKING, Carrier.FEDEX, plausible=_is_no_sscc),
     Form("fedex", "96#{20}", checks.fedex_96, Proof.CARRIED, _TRACKING, Carrier.FEDEX),
     Form("fedex", "3#{31}", checks.fedex_32, Proof.CARRIED, _TRACKING, Carrier.FEDEX),
     Form("fedex", "1#{33}", checks.fedex_34, Proof.CARRIED, _TRACKING, Carrier.FEDEX),
@@ -62,8 +80,11 @@ CARRIER_FORMS: Final = (
         _WAYBILL,
         Carrier.DHL,
         groups=((2, 4, 4), (3, 4, 3)),
+        plausible=_is_no_telephone,
     ),
-    Form("dhl_express", "#{11}", checks.ends_modulo_7, Proof.CARRIED, _TRACKING, Carrier.DHL),
+    Form(
+        "dhl_express", "#{11}", checks.ends_modulo_7, Proof.CARRIED, _TRACKING, Carrier.DHL, plausible=_is_no_telephone
+    ),
     Form("dhl_express", "JVGL#{10}", None, Proof.UNDENIED, _TRACKING, Carrier.DHL),
     Form("dhl_express", "JVGL#{20}", None, Proof.SHAPE, _TRACKING, Carrier.DHL),
     Form("dhl_parcel", "JJD#{18}", None, Proof.SHAPE, _TRACKING, Carrier.DHL),

@@ -18,12 +18,15 @@ from worker.pipeline.extract.contact import names_phone, phones_in
 from worker.pipeline.extract.dates import dates_in, names_date, of_one_order
 from worker.pipeline.extract.measures import names_weight, weights_in
 from worker.pipeline.extract.postcodes import names_postcode, postal_caption_end, postcode_in
+from worker.pipeline.extract.repair import SURE_ENOUGH
 from worker.pipeline.extract.surroundings import Surroundings
-from worker.pipeline.extract.vat import names_trader, names_vat, vat_numbers_in
+from worker.pipeline.extract.vat import FoundVat, names_trader, names_vat, vat_numbers_in
 
 _POSTCODE_CAPTIONED: Final = 0.9
 _POSTCODE: Final = 0.8
 _DIGIT: Final = re.compile(r"\d")
+_DIGITS: Final = "0123456789"
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What only a caption beside or above it can make a value of.
 _BARE_PHONE: Final = re.compile(r"\W*[(0-9](?:[\s().\-/]{0,2}[0-9]){6,13}\W*")
 _MAY_BE_PHONE: Final = re.compile(r"[+(]|\b00[1-9]")
@@ -128,7 +131,10 @@ class _Looking:
         if _BARE_VAT.fullmatch(folded) and (self._names(names_vat) or self._names(names_trader)):
             caption = next((near for near in self._captions(line_id) if names_vat(near) or names_trader(near)), "")
         for vat in vat_numbers_in(text, caption=caption):
-            yield self._candidate("vat", vat.value, line_id, vat.start, vat.stop, vat.evidence, vat.check)
+            check = vat.check
+            if check is Check.PASSED and _is_unproven(vat, self._lines[line_id], caption):
+                check = Check.NONE
+            yield self._candidate("vat", vat.value, line_id, vat.start, vat.stop, vat.evidence, check)
 
     def _captions(self, line_id: int) -> tuple[str, ...]:
         if line_id not in self._asked:
@@ -168,6 +174,23 @@ class _Looking:
         line = self._lines[line_id]
         span = Span(line_id, start, stop)
         return Candidate(kind, value, line.text[start:stop], (span,), check, line.confidence, evidence, repaired)
+
+
+def _is_unproven(vat: FoundVat, line: TextLine, caption: str) -> bool:
+    """Whether a character of a VAT number that was not read for sure may be another, and pass as well."""
+    if len(line.characters) != len(line.text):
+        return False
+    for place in range(vat.start, vat.stop):
+        read = line.characters[place]
+        if read.confidence >= SURE_ENOUGH or not read.text.isalnum():
+            continue
+        told = [text for text, _ in read.alternatives if len(text) == 1 and text.isalnum()]
+        for other in told or (_DIGITS if read.text.isdigit() else _LETTERS):
+            changed = f"{line.text[:place]}{other}{line.text[place + 1 :]}"
+            rivals = vat_numbers_in(changed, caption=caption)
+            if any(rival.check is Check.PASSED and rival.value != vat.value for rival in rivals):
+                return True
+    return False
 
 
 def _written_in(addresses: Sequence[Address]) -> str | None:

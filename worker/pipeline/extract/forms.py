@@ -64,7 +64,8 @@ class Form:
     itself for anything else. `topics` are captions that name the kind; `certain` says that its shape alone tells the
     kind, so that it is reported even where the check digit fails. `groups` are ways to print it that tell the kind,
     `page_groups` those that do where a caption anywhere on the label names it. `plausible` looks at what no check digit
-    covers, such as a country's code. `strip` leading characters are no part of the value.
+    covers, such as a country's code. `strip` leading characters are no part of the value. A first group that is one of
+    `words` is a word before another number; behind a caption of one it is none of this form either.
     """
 
     type: str
@@ -78,6 +79,12 @@ class Form:
     page_groups: Sequence[tuple[int, ...]] = ()
     plausible: Callable[[str], bool] | None = None
     strip: int = 0
+    words: frozenset[str] = frozenset()
+
+    @property
+    def has_letters(self) -> bool:
+        """Whether its shape has letters that it cannot be without."""
+        return any(not allowed & DIGITS for allowed in self.places)
 
     @property
     def places(self) -> tuple[frozenset[str], ...]:

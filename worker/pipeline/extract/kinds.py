@@ -26,8 +26,17 @@ _COUNTRIES: Final = frozenset(
 )
 
 
+# Service indicators that UPU S10 gives a meaning, and what posts use at home beside them.
+_SERVICES: Final = re.compile(r"[ABCDEHLMNPRSTUVZ][A-Z]|G[AD]|Q[A-M]")
+_WORDS: Final = frozenset({"NO", "NR", "PO", "CO", "SN", "TO", "ZU", "AN", "LE", "LA", "EL", "DE", "BY", "AT", "BL"})
+
+
 def _posted(number: str) -> bool:
-    return number[-2:] in _COUNTRIES
+    return number[-2:] in _COUNTRIES and _SERVICES.match(number) is not None
+
+
+def _posted_at_home(number: str) -> bool:
+    return number[-2:] in _COUNTRIES and _SERVICES.match(number) is None
 
 
 def _flown(number: str) -> bool:
@@ -42,7 +51,17 @@ def _not_empty(number: str) -> bool:
 _SSCC, _GTIN = frozenset({Topic.SSCC}), frozenset({Topic.GTIN})
 
 STANDARD_FORMS: Final = (
-    Form("s10", "[ABCEGHLMQRSTUVZDFIJKNOPWXY]@#{9}@{2}", checks.s10, Proof.SHAPE, certain=True, plausible=_posted),
+    Form(
+        "s10",
+        "@{2}#{9}@{2}",
+        checks.s10,
+        Proof.SHAPE,
+        frozenset({Topic.TRACKING}),
+        certain=True,
+        plausible=_posted,
+        words=_WORDS,
+    ),
+    Form("s10", "@{2}#{9}@{2}", checks.s10, Proof.NAMED, frozenset({Topic.TRACKING}), plausible=_posted_at_home),
     Form(
         "sscc",
         "#{18}",
@@ -67,7 +86,8 @@ STANDARD_FORMS: Final = (
         page_groups=((3, 4, 4), (3, 8)),
         plausible=_flown,
     ),
-    Form("iso6346", "@{3}[UJZ]#{7}", checks.iso_6346, Proof.UNDENIED, frozenset({Topic.CONTAINER})),
+    Form("iso6346", "@{3}U#{7}", checks.iso_6346, Proof.UNDENIED, frozenset({Topic.CONTAINER})),
+    Form("iso6346", "@{3}[JZ]#{7}", checks.iso_6346, Proof.NAMED, frozenset({Topic.CONTAINER})),
     Form(
         "imei",
         "#{15}",

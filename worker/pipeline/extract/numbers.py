@@ -5,7 +5,7 @@ where the shape or the caption leaves no doubt what the number is.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.fields import Check
@@ -33,10 +33,18 @@ _REPAIR_COST: Final = 0.1
 def find_numbers(page: PageText, around: Surroundings) -> Iterator[Candidate]:
     """Yield the numbers of a page that are of a known form."""
     search = _Search(page, around, Naming(page, around), Symbols.of(page.barcodes))
-    for run in Pieces(page, around).runs(_LENGTHS):
-        for form in FORMS_BY_LENGTH[len(run.number)]:
-            if candidate := search.candidate(run, form):
-                yield candidate
+    found = [told for run in Pieces(page, around).runs(_LENGTHS) for told in search.told_by(run)]
+    named = {candidate.type for candidate, by_page in found if not by_page and candidate.evidence >= _NAMED}
+    guessed: dict[str, set[str]] = {}
+    for candidate, by_page in found:
+        if by_page:
+            guessed.setdefault(candidate.type, set()).add(candidate.value)
+    for candidate, by_page in found:
+        if not by_page:
+            yield candidate
+        elif candidate.type not in named:
+            alone = len(guessed[candidate.type]) == 1
+            yield candidate if alone else replace(candidate, check=Check.NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +54,23 @@ class _Search:
     naming: Naming
     symbols: Symbols
 
-    def candidate(self, run: Run, form: Form) -> Candidate | None:
-        """Return what the run is, if it is of this form."""
-        if form.fits(run.number):
-            return self._fitting(run, form)
-        if form.check is not None and _mostly_digits(run.number) and form.resembles(run.number):
-            return self._repaired(run, form)
-        return None
+    def told_by(self, run: Run) -> Iterator[tuple[Candidate, bool]]:
+        """Yield what the run may be, and whether only a caption elsewhere on the page says so.
+
+        What is of one kind as it was read is not mended to be of another.
+        """
+        forms = FORMS_BY_LENGTH[len(run.number)]
+        fitting = [form for form in forms if form.fits(run.number)]
+        found = [(self._fitting(run, form), form) for form in fitting]
+        told = [(candidate, self._is_told_by_page(run, form)) for candidate, form in found if candidate is not None]
+        if told or not _mostly_digits(run.number):
+            yield from told
+            return
+        for form in forms:
+            if form.check is not None and form not in fitting and form.resembles(run.number):
+                mended = self._repaired(run, form)
+                if mended is not None:
+                    yield mended, self._is_told_by_page(run, form)
 
     def _fitting(self, run: Run, form: Form) -> Candidate | None:
         evidence = self._evidence(run, form)
@@ -62,12 +80,17 @@ class _Search:
             return self._repaired(run, form) or self._failed(run, form)
         if not evidence:
             return None
-        check = Check.NONE if is_rivalled(self._marks(run), form) else Check.PASSED
+        proven = self._is_of_no_other(run, form, evidence) and not is_rivalled(self._marks(run), form)
+        check = Check.PASSED if proven else Check.NONE
         return self._proposed(run, form, run.number, check, evidence)
 
     def _repaired(self, run: Run, form: Form) -> Candidate | None:
         evidence = self._evidence(run, form)
-        if not evidence or not _is_whole(run, form) or (evidence < _NAMED and not _shows_its_letters(run.number, form)):
+        topics = self._topics(run)
+        if not evidence or not _is_whole(run, form) or (topics and not topics & form.topics):
+            return None
+        named = bool(topics & form.topics - {Topic.TRACKING})
+        if not (named or _shows_its_letters(run.number, form)) or self._may_be_anothers(run, form):
             return None
         number = repaired(self._marks(run), form)
         if number is None:
@@ -84,6 +107,10 @@ class _Search:
         """Return how sure it is that a run of this form is of its kind; 0 where that is not enough."""
         topics = self._topics(run)
         named = bool(topics & form.topics)
+        if form.words and (
+            (run.sizes[0], run.number[:2] in form.words) == (2, True) or self.naming.denied_in_row(run.spans[0])
+        ):
+            return 0.0
         if form.proof is Proof.SHAPE or (form.proof is Proof.UNDENIED and (named or not topics)):
             return _BOTH if named else _LOOKS
         # Fewer proofs hold for what may be a part of something longer, or is named as something else.
@@ -92,6 +119,31 @@ class _Search:
         if form.proof is Proof.CARRIED and form.carrier not in self.naming.carriers:
             return 0.0
         return _NAMED if named else _LOOKS if self._is_printed_as(run, form) else 0.0
+
+    def _is_of_no_other(self, run: Run, form: Form, evidence: float) -> bool:
+        """Whether a check digit that holds proves the kind: a row of digits of no caption needs bars that hold it."""
+        if form.words and self._topics(run) == {Topic.OTHER}:
+            return False
+        if form.proof is Proof.CARRIED and evidence < _NAMED:
+            return bool(self.symbols.with_number(form.type, form.value(run.number)))
+        return not self._may_be_anothers(run, form)
+
+    def _may_be_anothers(self, run: Run, form: Form) -> bool:
+        """Whether it may as well be a number of another carrier that the page names."""
+        if form.proof is not Proof.CARRIED or len(self.naming.carriers) <= 1:
+            return False
+        return any(
+            other.type != form.type
+            and other.proof is Proof.CARRIED
+            and other.carrier in self.naming.carriers
+            and (other.passes(run.number) if form.fits(run.number) else other.resembles(run.number))
+            for other in FORMS_BY_LENGTH[len(run.number)]
+        )
+
+    def _is_told_by_page(self, run: Run, form: Form) -> bool:
+        if run.sizes not in form.page_groups or run.sizes in form.groups or self._topics(run) & form.topics:
+            return False
+        return not self.symbols.with_number(form.type, form.value(run.number))
 
     def _is_printed_as(self, run: Run, form: Form) -> bool:
         """Whether the way in which a number is printed, in groups or in bars, tells its kind."""
@@ -127,8 +179,15 @@ def _is_whole(run: Run, form: Form) -> bool:
 
 
 def _shows_its_letters(number: str, form: Form) -> bool:
-    """Whether all that tells a shape from a row of digits was read as it has to be: this may not be guessed as well."""
-    return all(mark in allowed or allowed <= DIGITS for mark, allowed in zip(number, form.places, strict=True))
+    """Whether all that tells a shape from any row of digits was read as it has to be: this may not be guessed as well.
+
+    Beside a letter of the shape that was read a digit of it may be: IZ for 1Z.
+    """
+    loose = form.has_letters
+    return all(
+        mark in allowed or allowed == DIGITS or (loose and allowed <= DIGITS)
+        for mark, allowed in zip(number, form.places, strict=True)
+    )
 
 
 def _mostly_digits(number: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Span
+from worker.pipeline.extract.captions import carriers_of, topics_of
 from worker.pipeline.extract.surroundings import Surroundings
 
 _GROUP: Final = re.compile(r"[0-9A-Z]+")
@@ -19,6 +20,7 @@ _DIGIT: Final = re.compile(r"\d")
 _FOUR_DIGITS: Final = re.compile(r"(?:\d\D*){4}")
 _LONGEST_WORD: Final = 4  # letters alone: RR, GB, QLMU; more are a word
 _GLUED: Final = re.compile(r"[A-Z]{3,}(?=\d{3})|[A-Z#]{2,}(?=1Z[0-9A-Z]{6})")
+_NUMBER_WORD: Final = re.compile(r"(?:N[OR]|NUM[BM]ER)$")
 _MOST_LINES: Final = 4
 _SHORT: Final = 5  # as pieces are counted, or a lot
 
@@ -147,11 +149,17 @@ def _groups(folded: str, line_id: int) -> Iterator[Group]:
         start = found.start()
         tied = end >= 0 and _JOINT.fullmatch(folded, end, start) is not None
         joined = tied or end < 0 or _AFTER_IDENTIFIER.fullmatch(folded, end, start) is not None
-        if glued := _GLUED.match(found.group()):
+        if (glued := _GLUED.match(found.group())) and _is_caption(glued.group()):
             yield Group(glued.group(), line_id, start, start + glued.end(), joined, tied)
             start, joined, tied = start + glued.end(), True, True
         yield Group(folded[start : found.end()], line_id, start, found.end(), joined, tied)
         end = found.end()
+
+
+def _is_caption(word: str) -> bool:
+    """Whether a word that sticks to a number names it: TBA is a part of the number itself, SSCC is not."""
+    bare = _NUMBER_WORD.sub("", word)
+    return bool(topics_of(word) or topics_of(bare) or carriers_of(bare))
 
 
 def _runs(row: Sequence[Group], line_id: int, lengths: frozenset[int], longest: int) -> Iterator[Run]:

@@ -19,7 +19,7 @@ _LOOKALIKE_ODDS: Final = 0.5  # of a character of the wrong class for what looks
 _ENOUGH_ODDS: Final = 0.1  # against what was read, or against the likeliest reading where that has not the shape
 _POSSIBLE_ODDS: Final = 0.002  # a reading as probable as this counts as one that may pass as well
 _RIVAL_ODDS: Final = 0.03  # so probable, it casts doubt even on what passes as it was read
-_SURE_ENOUGH: Final = 0.6  # a character under this may be any, if the recogniser does not tell which
+SURE_ENOUGH: Final = 0.95  # a character under this may be another: any, if the recogniser does not tell which
 _MOST_PLACES: Final = 12  # more doubtful characters are no reading
 
 
@@ -27,7 +27,7 @@ _MOST_PLACES: Final = 12  # more doubtful characters are no reading
 class Mark:
     """A character as read: folded `text`, and what else it may be, with the odds of each against it.
 
-    `doubtful` says that the recogniser was unsure and did not tell what else it may be.
+    `doubtful` says that the recogniser was unsure, whether or not it told what else it may be.
     """
 
     text: str
@@ -51,7 +51,7 @@ def marks_of(run: Run, page: PageText, folded: Sequence[str]) -> tuple[Mark, ...
             alternatives = places[place].alternatives if places else ()
             certainty = max(places[place].confidence, 1e-3) if places else 1.0
             others = tuple((text.upper(), odds / certainty) for text, odds in alternatives if len(text) == 1)
-            marks.append(Mark(folded[group.line_id][place], others, not others and certainty < _SURE_ENOUGH))
+            marks.append(Mark(folded[group.line_id][place], others, certainty < SURE_ENOUGH))
     return tuple(marks)
 
 
@@ -63,13 +63,20 @@ def repaired(marks: Sequence[Mark], form: Form) -> str | None:
     if form.check is None:
         return None
     passing = [reading for reading in _readings(marks, form, _POSSIBLE_ODDS) if form.passes(reading.number)]
-    return passing[0].number if len(passing) == 1 and passing[0].odds >= _ENOUGH_ODDS else None
+    if len(passing) != 1 or passing[0].odds < _ENOUGH_ODDS:
+        return None
+    number = passing[0].number
+    kept = [place for place, mark in enumerate(marks) if mark.doubtful and mark.text == number[place]]
+    return None if any(_is_unproven(number, marks[place], place, form) for place in kept) else number
 
 
 def is_rivalled(marks: Sequence[Mark], form: Form) -> bool:
-    """Whether another reading than what was read is probable and passes the check as well."""
+    """Whether another reading than what was read is probable and passes the check as well.
+
+    A character that the check does not cover, or is blind for, has to be read without doubt.
+    """
     read = "".join(mark.text for mark in marks)
-    if any(mark.doubtful and _is_unproven(read, place, form) for place, mark in enumerate(marks)):
+    if any(mark.doubtful and _is_unproven(read, mark, place, form) for place, mark in enumerate(marks)):
         return True
     if not any(odds >= _RIVAL_ODDS for mark in marks for _, odds in mark.others):
         return False
@@ -77,9 +84,10 @@ def is_rivalled(marks: Sequence[Mark], form: Form) -> bool:
     return any(form.passes(number) for number in rivals if number != read)
 
 
-def _is_unproven(number: str, place: int, form: Form) -> bool:
-    """Whether another character at this place would pass as well: the check does not cover it, or is blind there."""
-    others = sorted(form.places[place] - {number[place]})
+def _is_unproven(number: str, mark: Mark, place: int, form: Form) -> bool:
+    """Whether another character that may stand at this place would pass as well."""
+    told = {text for text, odds in mark.others if odds >= _POSSIBLE_ODDS}
+    others = sorted((form.places[place] & told if mark.others else form.places[place]) - {number[place]})
     return any(form.passes(f"{number[:place]}{other}{number[place + 1 :]}") for other in others)
 
 
