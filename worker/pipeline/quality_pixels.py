@@ -26,7 +26,7 @@ _SAMPLED_PIXELS: Final = 500_000
 
 # Eight directions, 22.5 degrees apart or nearly: (columns, rows) between the two places of a difference. A picture that
 # was moved has sharp edges along its way; only across a direction close to it are all edges wide.
-_DIRECTIONS: Final = ((2, 0), (2, 1), (2, 2), (1, 2), (0, 2), (-1, 2), (-2, 2), (-2, 1))
+DIRECTIONS: Final = ((2, 0), (2, 1), (2, 2), (1, 2), (0, 2), (-1, 2), (-2, 2), (-2, 1))
 _NOISE_OF_RESIDUAL: Final = 1.545  # deviation of white noise by its mean absolute distance from its 3 x 3 smoothing
 
 
@@ -38,7 +38,8 @@ class PixelMeasures:
     [n, 2], the blocks' middles (x, y) in page pixels, NaN for windows of unknown places. The others are float32 [n] in
     grey levels from 0 to 255 of the lightly smoothed picture: `lowest`, `highest`, `average`, and `residual`, the
     deviation of the noise where the block has no edges. `slopes` is float32 [n, 8], the steepest change in levels a
-    pixel along each of eight directions; of large pages only an even sample of blocks has them, the others NaN.
+    pixel along each of eight directions; of large pages only an even sample of blocks has them, the others NaN. `page`
+    is a whole page's own pixels, uint8 [H, W, 3] BGR, not copied, for a closer look at what lies on it.
     """
 
     middles: Figures
@@ -48,6 +49,7 @@ class PixelMeasures:
     residual: Figures
     slopes: Figures
     grid: tuple[int, int] | None = None
+    page: Pixels | None = None
 
     @property
     def contrast(self) -> Figures:
@@ -58,7 +60,7 @@ class PixelMeasures:
 def measure(page: PageImage) -> PixelMeasures:
     """Measure a whole page."""
     grid = max(1, page.height // BLOCK_PIXELS), max(1, page.width // BLOCK_PIXELS)
-    return replace(measure_windows([page.pixels], [(0, 0)]), grid=grid)
+    return replace(measure_windows([page.pixels], [(0, 0)]), grid=grid, page=page.pixels)
 
 
 def measure_windows(windows: Sequence[Pixels], corners: Sequence[Corner] | None = None) -> PixelMeasures:
@@ -102,12 +104,12 @@ def _slopes(smooth: Pixels, number: int, parts: int) -> Figures:
     """
     rows, columns = smooth.shape[0] // BLOCK_PIXELS, smooth.shape[1] // BLOCK_PIXELS
     first, last = columns * number // parts, columns * (number + 1) // parts
-    slopes = np.full((rows, columns, len(_DIRECTIONS)), np.nan, dtype=np.float32)
+    slopes = np.full((rows, columns, len(DIRECTIONS)), np.nan, dtype=np.float32)
     if last > first:
         piece = np.ascontiguousarray(smooth[:, first * BLOCK_PIXELS : last * BLOCK_PIXELS])
-        steepest = np.stack([_slope(piece, *step) for step in _DIRECTIONS], axis=1)
-        slopes[:, first:last] = steepest.reshape(rows, last - first, len(_DIRECTIONS))
-    return slopes.reshape(-1, len(_DIRECTIONS))
+        steepest = np.stack([_slope(piece, *step) for step in DIRECTIONS], axis=1)
+        slopes[:, first:last] = steepest.reshape(rows, last - first, len(DIRECTIONS))
+    return slopes.reshape(-1, len(DIRECTIONS))
 
 
 def _whole_blocks(grey: Pixels) -> Pixels:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.image import TextRegion
+from worker.pipeline.quality_blur import SLOPE_OF_EDGE, blur_pixels, least_blur_pixels
+from worker.pipeline.quality_cover import Labels, cutting_areas
 from worker.pipeline.quality_pixels import BLOCK_PIXELS, Figures, PixelMeasures
 
 Mask = NDArray[np.bool_]
@@ -32,8 +34,6 @@ COVERED: Final = "covered_share"
 DETECTION: Final = "detection_score"
 
 _HEIGHT_OF_GROWTH: Final = 0.8  # of what the detector's box was grown by on both sides, this much is margin
-_SLOPE_OF_EDGE: Final = math.sqrt(2 * math.pi)  # contrast over steepest slope of a Gaussian edge, in its deviations
-_OWN_BLUR_PIXELS: Final = 1.06  # what measuring adds: the smoothing and the difference over two pixels
 _SLOPE_OF_NOISE: Final = 0.8  # of the steepest change that noise alone makes in a block, by its deviation
 _LEAST_NOISE_LEVELS: Final = 1.0  # of eight bits and JPEG
 _HIDDEN_NOISE_LEVELS: Final = 4.0  # of a picture whose paper is clipped: the ink's noise is not seen
@@ -73,12 +73,12 @@ def ink_figures(pixels: PixelMeasures, text: Mask | None = None) -> dict[str, fl
     """Return the figures of the blocks that hold text, bool [n]; where nobody knows, of the blocks of most contrast."""
     mask = pixels.contrast >= np.quantile(pixels.contrast, _BUSY_QUANTILE) if text is None else text
     noise = _noise_levels(pixels)
-    widths = _edge_widths(pixels, mask, noise)
+    contrasts, slopes = _edges(pixels, mask, noise)
     contrast = float(np.median(pixels.contrast[mask]))
     paper = float(np.median(pixels.highest[mask]))
     least_noise = _HIDDEN_NOISE_LEVELS if paper >= _CLIPPED_LEVEL else _LEAST_NOISE_LEVELS
     return {
-        BLUR: float(widths.min() if text is None else widths.max()),
+        BLUR: least_blur_pixels(contrasts, slopes) if text is None else blur_pixels(contrasts, slopes),
         CONTRAST: contrast,
         NOISE: noise,
         CONTRAST_TO_NOISE: contrast / math.hypot(noise, least_noise),
@@ -89,10 +89,11 @@ def ink_figures(pixels: PixelMeasures, text: Mask | None = None) -> dict[str, fl
 
 def text_height_pixels(regions: Sequence[TextRegion]) -> float:
     """Return the median height of lines, without the margin that the detector's boxes were grown by."""
-    heights = [
-        math.dist(region.quad[0], region.quad[3]) - _HEIGHT_OF_GROWTH * region.growth_pixels for region in regions
-    ]
-    return float(np.median(heights))
+    return float(np.median(_heights(regions)))
+
+
+def _heights(regions: Sequence[TextRegion]) -> list[float]:
+    return [math.dist(region.quad[0], region.quad[3]) - _HEIGHT_OF_GROWTH * region.growth_pixels for region in regions]
 
 
 def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize) -> Mask | None:
@@ -121,8 +122,8 @@ def _noise_levels(pixels: PixelMeasures) -> float:
     return float(np.quantile(pixels.residual, _NOISE_QUANTILE))
 
 
-def _edge_widths(pixels: PixelMeasures, mask: Mask, noise: float) -> Figures:
-    """Return how far edges are smeared along each direction, as a Gaussian's deviation in pixels: float32 [8].
+def _edges(pixels: PixelMeasures, mask: Mask, noise: float) -> tuple[Figures, Figures]:
+    """Return the contrast [n] and the eight slopes [n, 8] of the blocks that are measured for sharpness.
 
     A step of contrast C under a Gaussian of deviation s rises by at most C / (s sqrt(2 pi)) a pixel; a thin stroke
     loses contrast and slope alike.
@@ -134,12 +135,11 @@ def _edge_widths(pixels: PixelMeasures, mask: Mask, noise: float) -> Figures:
     sampled &= pixels.contrast >= np.quantile(pixels.contrast[sampled], _EDGED_QUANTILE)
     contrast = np.maximum(pixels.contrast[sampled], 1.0)
     slopes = np.sqrt(np.maximum(pixels.slopes[sampled] ** 2 - (_SLOPE_OF_NOISE * noise) ** 2, _SLOPE_OF_NOISE / 2))
-    widths = contrast[:, np.newaxis] / slopes / _SLOPE_OF_EDGE
     # Rules and bars do not change along themselves at all, however sharp they are.
-    print_like = (widths < _WIDEST_EDGE_PIXELS).all(axis=1)
-    if print_like.mean() >= _FEWEST_PRINT_SHARE:
-        widths = widths[print_like]
-    return np.asarray(np.sqrt(np.maximum(np.median(widths, axis=0) ** 2 - _OWN_BLUR_PIXELS**2, 0.0)), dtype=np.float32)
+    print_like = (contrast[:, np.newaxis] / slopes / SLOPE_OF_EDGE < _WIDEST_EDGE_PIXELS).all(axis=1)
+    return (
+        (contrast[print_like], slopes[print_like]) if print_like.mean() >= _FEWEST_PRINT_SHARE else (contrast, slopes)
+    )
 
 
 def _cover_shares(
@@ -148,7 +148,8 @@ def _cover_shares(
     """Return which shares of the area that text spans are lost to glare, and lie under something darker than paper.
 
     Glare is white without any texture on paper that is not white itself: on a scan whose paper is clipped it cannot
-    be told from paper. Only areas of two blocks and more along both sides, and of a hundredth of the whole, count.
+    be told from paper. Only areas of two blocks and more along both sides, and of a hundredth of the whole, count; of
+    the dark ones only those that cut lines of text, for others are print.
     """
     lowest, highest, average = (figures.reshape(grid) for figures in (pixels.lowest, pixels.highest, pixels.average))
     paper = _paper_around(highest, mask.reshape(grid))
@@ -164,7 +165,11 @@ def _cover_shares(
     glare &= bool(np.median(pixels.highest[mask]) < _CLIPPED_LEVEL)
     covered = candidate & flat & (paper - average >= darker)
     whole = max(1, int(spanned.sum()))
-    return _large_share(glare, whole), _large_share(covered, whole)
+    hidden = _large_areas(covered, whole)
+    if hidden.any() and pixels.page is not None:
+        cutting = cutting_areas(pixels.page, hidden, regions, [max(1.0, height) for height in _heights(regions)])
+        hidden[~np.isin(hidden, list(cutting))] = 0
+    return _share(_large_areas(glare, whole), whole), _share(hidden, whole)
 
 
 def _paper_around(highest: Figures, mask: Mask) -> Figures:
@@ -178,8 +183,13 @@ def _paper_around(highest: Figures, mask: Mask) -> Figures:
     return np.where(weights > _TINY, near, overall).astype(np.float32)
 
 
-def _large_share(blocks: Mask, whole: int) -> float:
+def _large_areas(blocks: Mask, whole: int) -> Labels:
+    """Return the numbers of the blocks' areas, int32 [rows, columns]; 0 outside and in what is too small to count."""
     solid = cv2.morphologyEx(blocks.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), dtype=np.uint8))
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(solid)
-    areas = statistics[1:, cv2.CC_STAT_AREA]
-    return min(1.0, float(areas[areas >= _LEAST_COVER_SHARE * whole].sum()) / whole)
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(solid)
+    large = statistics[:, cv2.CC_STAT_AREA] >= _LEAST_COVER_SHARE * whole
+    return np.where(large[labels], labels, 0).astype(np.int32)
+
+
+def _share(areas: Labels, whole: int) -> float:
+    return min(1.0, float((areas > 0).sum()) / whole)
