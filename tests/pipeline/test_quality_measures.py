@@ -86,14 +86,29 @@ def test_blur_is_found_in_pixels(sigma: float) -> None:
     assert figures(spoilt(Factor.DEFOCUS, sigma))[BLUR] == pytest.approx(sigma, rel=0.25)
 
 
-@pytest.mark.parametrize("angle", range(0, 180, 15))
-def test_motion_is_found_in_any_direction(angle: int) -> None:
-    path = np.zeros((25, 25), dtype=np.float32)
-    reach = 10 * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
-    start, end = (np.rint(12 + side * reach).astype(int).tolist() for side in (-1, 1))
-    cv2.line(path, start, end, 1.0)
-    moved = np.asarray(cv2.filter2D(page(), -1, path / path.sum()), dtype=np.uint8)
-    assert figures(moved)[BLUR] > 3.5
+def moved(length: float, degrees: float, pixels: Pixels) -> Pixels:
+    """Smear along a straight path of a length in pixels."""
+    path = np.zeros((31, 31), dtype=np.float32)
+    way = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    places = np.linspace(-length / 2, length / 2, 2000)[:, None] * way + 15
+    left, top = np.floor(places).astype(int).T
+    x, y = (places - np.floor(places)).T
+    for right, below in itertools.product((0, 1), repeat=2):
+        np.add.at(path, (top + below, left + right), (x if right else 1 - x) * (y if below else 1 - y))
+    return np.asarray(cv2.filter2D(pixels, -1, path / path.sum(), borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("degrees", range(0, 180, 11))
+@pytest.mark.parametrize("length", [6, 10, 15, 20])
+def test_motion_is_found_by_its_path_in_any_direction(length: int, degrees: int) -> None:
+    deviation = length / np.sqrt(12)
+    assert figures(moved(length, degrees, page()))[BLUR] == pytest.approx(deviation, rel=0.35)
+
+
+@pytest.mark.parametrize("degrees", [0, 12, 33, 78, 101])
+def test_a_long_path_leaves_little_to_read(degrees: int) -> None:
+    assert score(moved(18, degrees, page())) < 0.4
+    assert score(moved(4, degrees, page())) > 0.95
 
 
 @pytest.mark.parametrize(
