@@ -37,10 +37,10 @@ class PipelineSettings(Section):
         default=None, gt=0, le=2, description="Scale at which tiled pictures are searched; chosen by each if unset."
     )
     detection_text_height: float = Field(
-        default=18.0,
+        default=24.0,
         ge=8,
         le=64,
-        description="Height in pixels to which a tiled picture's small print is brought for the search.",
+        description="Height in pixels to which the print of a tiled picture is brought for the search.",
     )
     tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
     tile_overlap: int = Field(default=128, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")

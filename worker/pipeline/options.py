@@ -33,7 +33,7 @@ class PipelineOptions:
 
     Pages of up to `tiled_from_pixels` are searched whole: their long side is brought to `detection_long_side` pixels,
     but they are enlarged no more than `max_enlargement` times. Larger pages are searched in tiles of `tile_side` pixels
-    that overlap by `tile_overlap`, at `tile_scale`, or where that is None at the scale that brings their small print to
+    that overlap by `tile_overlap`, at `tile_scale`, or where that is None at the scale that brings their print to
     `detection_text_height` pixels; those of more than `streamed_from_pixels` are decoded while they are read, where
     their format can. Up to `vote_lines` lines from all over the page are classified by which way up they stand; if they
     agree, that holds for all, else more are classified. A request holds at most `max_lines_per_request` lines,
@@ -46,7 +46,7 @@ class PipelineOptions:
     tiled_from_pixels: int = 4_000_000
     streamed_from_pixels: int = 24_000_000
     tile_scale: float | None = None
-    detection_text_height: float = 18.0
+    detection_text_height: float = 24.0
     tile_side: int = 960
     tile_overlap: int = 128
     vote_lines: int = 8

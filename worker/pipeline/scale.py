@@ -1,7 +1,7 @@
 """At which scale a large page is searched.
 
-Invariant: the choice follows from what the page shows: its small print is brought to the height at which the detector
-finds text surely, and a page is never enlarged beyond its options.
+Invariant: the choice follows from what the page shows: its print, and its small print, are brought to heights at which
+the detector finds text surely, and a page is never enlarged beyond its options.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,9 +14,9 @@ from worker.domain.manifest import TileShapes
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.tile import TiledPage, largest_side
 
-# The share of all print, by length, that may be smaller than what the scale is made for.
+# The share of all print, by length, that counts as small print, and how high that shall be, of what print shall be.
 _SMALL_SHARE: Final = 0.1
-_LEAST_COARSE_HEIGHT: Final = 12.0  # pixels of the thumbnail; print that looks smaller there is not measured there
+_SMALL_PRINT: Final = 0.75
 _EDGE_PIXELS: Final = 2.0
 _SMALL_ENOUGH: Final = 0.9  # of the wanted height
 _WORTH_FINER: Final = 1.1
@@ -36,12 +36,13 @@ def choose_scale(
     """
     if options.tile_scale is not None:
         return options.tile_scale
-    seen = [region for region in coarse if _height(region) * thumbnail_scale >= _LEAST_COARSE_HEIGHT]
-    heights = [(_height(region), _length(region)) for region in (*seen, *close)]
+    # The thumbnail tells of print that no window holds; of smaller print it shows the larger part, and blurred.
+    heights = [(_height(region), _length(region)) for region in close or coarse]
     if not heights:
         return 1.0
-    small = _small_height(heights)
-    return float(np.clip(options.detection_text_height / small, thumbnail_scale, options.max_enlargement))
+    wanted = options.detection_text_height
+    scale = max(wanted / _height_at(0.5, heights), _SMALL_PRINT * wanted / _height_at(_SMALL_SHARE, heights))
+    return float(np.clip(scale, thumbnail_scale, options.max_enlargement))
 
 
 def finer_long_side(
@@ -54,10 +55,11 @@ def finer_long_side(
     scale = tiled.scale
     if not regions or scale >= 1:
         return None
-    height = scale * _small_height([(_height(region), _length(region)) for region in regions])
-    if height > _SMALL_ENOUGH * options.detection_text_height:
+    height = scale * _height_at(_SMALL_SHARE, [(_height(region), _length(region)) for region in regions])
+    wanted = _SMALL_PRINT * options.detection_text_height
+    if height > _SMALL_ENOUGH * wanted:
         return None
-    finer = min(scale * options.detection_text_height / height, 1.0, _MOST_FINER * scale)
+    finer = min(scale * wanted / height, 1.0, _MOST_FINER * scale)
     side = min(round(finer * max(page.width, page.height)), largest_side(shapes))
     return side if side > _WORTH_FINER * max(tiled.width, tiled.height) else None
 
@@ -79,8 +81,8 @@ def _length(region: TextRegion) -> float:
     return float(np.hypot(*(region.quad[1] - region.quad[0])))
 
 
-def _small_height(heights: Sequence[tuple[float, float]]) -> float:
-    """Return the height that `_SMALL_SHARE` of the print does not reach, each region weighing its length."""
+def _height_at(share: float, heights: Sequence[tuple[float, float]]) -> float:
+    """Return the height that a share of the print, (height, length) each and counted by length, does not exceed."""
     ordered = np.array(sorted(heights))
     reached = np.cumsum(ordered[:, 1])
-    return float(ordered[np.searchsorted(reached, _SMALL_SHARE * reached[-1]), 0])
+    return float(ordered[np.searchsorted(reached, share * reached[-1]), 0])

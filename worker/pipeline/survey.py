@@ -4,8 +4,8 @@ One pass over the page's strips gives a thumbnail, a grid that says where there 
 resolution. Invariant: memory is bounded by one strip and the thumbnail, whatever the page's height.
 """
 
-import heapq
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -17,7 +17,8 @@ from worker.domain.image import Pixels
 STRIP_ROWS: Final = 512  # a multiple of every reduction and of the cell
 CELL_PIXELS: Final = 32
 _WINDOW_PIXELS: Final = STRIP_ROWS
-_MOST_WINDOWS: Final = 6
+_PIXELS_A_WINDOW: Final = 8_000_000
+_FEWEST_WINDOWS, _MOST_WINDOWS = 4, 16
 _LARGEST_REDUCTION: Final = 64
 # A step between neighbouring levels at half resolution counts from here on, over what the paper's grain makes; print
 # that hardly shows has steps of 10 to 20. A dot of a character makes three of them.
@@ -50,13 +51,6 @@ class Survey:
     windows: tuple[Window, ...]
 
 
-@dataclass(order=True, slots=True)
-class _Ranked:
-    share: float
-    number: int
-    window: Window = field(compare=False)
-
-
 class Surveyor:
     """Takes a page's strips from top to bottom, each of `STRIP_ROWS` rows but the last."""
 
@@ -67,7 +61,8 @@ class Surveyor:
         self._reduction = _reduction(max(width, height), thumbnail_long_side)
         self._reduced: list[Pixels] = []
         self._detail: list[NDArray[np.bool_]] = []
-        self._best: list[_Ranked] = []
+        # By the part of the page, the fullest window of it so far.
+        self._fullest: dict[tuple[int, int], tuple[int, Window]] = {}
         self._rows = 0
 
     def add(self, strip: Pixels) -> None:
@@ -84,25 +79,31 @@ class Surveyor:
         scale = min(1.0, self._long_side / max(reduced.shape[:2]))
         size = (max(1, round(reduced.shape[1] * scale)), max(1, round(reduced.shape[0] * scale)))
         thumbnail = np.asarray(cv2.resize(reduced, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        windows = tuple(ranked.window for ranked in sorted(self._best, reverse=True))
+        windows = tuple(window for _, window in self._fullest.values())
         return Survey(self._width, self._height, thumbnail, np.concatenate(self._detail), windows)
 
     def _consider(self, strip: Pixels, detail: NDArray[np.bool_]) -> None:
-        """Keep the strip's fullest window if it is among the fullest of the page; one a strip, so that they spread."""
-        cells = _WINDOW_PIXELS // CELL_PIXELS
-        by_column = detail.sum(axis=0)
-        sums = np.convolve(by_column, np.ones(min(cells, len(by_column)), dtype=int), mode="valid")
-        column = int(np.argmax(sums))
-        share = float(sums[column])
-        if not share:
-            return
-        left = min(column * CELL_PIXELS, max(0, self._width - _WINDOW_PIXELS))
-        window = Window(strip[:, left : left + _WINDOW_PIXELS].copy(), left, self._rows)
-        ranked = _Ranked(share, self._rows, window)
-        if len(self._best) < _MOST_WINDOWS:
-            heapq.heappush(self._best, ranked)
-        else:
-            heapq.heappushpop(self._best, ranked)
+        """Keep the strip's windows that are fuller than those seen in their part of the page."""
+        wanted = round(self._width * self._height / _PIXELS_A_WINDOW)
+        parts = min(max(wanted, _FEWEST_WINDOWS), _MOST_WINDOWS) // 2
+        down = self._rows * parts // self._height
+        for side, (share, left) in enumerate(_fullest_halves(detail)):
+            known, _ = self._fullest.get((down, side), (0, None))
+            if share > known:
+                column = min(left * CELL_PIXELS, max(0, self._width - _WINDOW_PIXELS))
+                pixels = strip[:, column : column + _WINDOW_PIXELS].copy()
+                self._fullest[down, side] = share, Window(pixels, column, self._rows)
+
+
+def _fullest_halves(detail: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Return how many cells of detail the fullest window of each half of a strip has, and its first column of cells."""
+    across = min(_WINDOW_PIXELS // CELL_PIXELS, detail.shape[1])
+    sums = np.convolve(detail.sum(axis=0), np.ones(across, dtype=int), mode="valid")
+    middle = (len(sums) + 1) // 2
+    for first, last in ((0, middle), (middle, len(sums))):
+        if last > first:
+            column = first + int(np.argmax(sums[first:last]))
+            yield int(sums[column]), column
 
 
 def _reduction(long_side: int, wanted: int) -> int:
