@@ -6,7 +6,8 @@ Invariant: where it cannot be told, an area is print.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -55,51 +56,67 @@ def cutting_areas(page: Pixels, areas: Labels, regions: Sequence[TextRegion], he
     """
     cuts: dict[int, int] = {}
     looked: dict[int, int] = {}
-    for region, height in zip(regions, heights, strict=True):
-        for end, away, length in _ends(region, height, areas):
-            area, distance = _area_beyond(areas, end, away, height)
-            if not area or looked.get(area, 0) >= _MOST_ENDS or cuts.get(area, 0) >= _FEWEST_CUTS:
-                continue
-            looked[area] = looked.get(area, 0) + 1
-            before = min(_LOOK_BACK * height, _LOOK_BACK_OF_LENGTH * length)
-            strip, scale = _strip(page, (end, away), (before, distance), math.dist(region.quad[0], region.quad[3]))
-            cuts[area] = cuts.get(area, 0) + _is_cut(strip, round(before * scale), height * scale)
+    lines = _lines(areas, regions, heights)
+    ends, away = lines.ends, lines.away
+    met, distances = _areas_beyond(areas, lines)
+    for number in np.flatnonzero(met).tolist():
+        area, height = int(met[number]), float(lines.heights[number])
+        if looked.get(area, 0) >= _MOST_ENDS or cuts.get(area, 0) >= _FEWEST_CUTS:
+            continue
+        looked[area] = looked.get(area, 0) + 1
+        before = min(_LOOK_BACK * height, _LOOK_BACK_OF_LENGTH * float(lines.lengths[number]))
+        reach = before, float(distances[number])
+        strip, scale = _strip(page, (ends[number], away[number]), reach, float(lines.thicknesses[number]))
+        cuts[area] = cuts.get(area, 0) + _is_cut(strip, round(before * scale), height * scale)
     return {area for area, count in cuts.items() if count >= _FEWEST_CUTS}
 
 
-def _ends(region: TextRegion, height: float, areas: Labels) -> Iterator[tuple[Points, Vector, float]]:
-    """Give both ends of a line, with the direction out of it and its length; of a short line, or one in an area, none.
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Both ends of `n` lines, float64 [2n, 2], the directions `away` from the lines, and the lines' figures [2n]."""
+
+    ends: Points
+    away: Points
+    heights: Vector
+    lengths: Vector
+    thicknesses: Vector
+
+
+def _lines(areas: Labels, regions: Sequence[TextRegion], heights: Sequence[float]) -> _Lines:
+    """Take both ends of the lines, save of short ones and of those within an area.
 
     Print on an area is light on dark: its own gaps would pass for cut strokes.
     """
-    top_left, top_right, bottom_right, bottom_left = region.quad
-    length = math.dist(top_left, top_right)
-    thick = max(height, math.dist(top_left, bottom_left))
-    if length < _SHORTEST_LINE * thick or _areas_at(areas, region.quad.mean(axis=0, keepdims=True))[0]:
-        return
-    along = (top_right - top_left) / length
-    yield (top_right + bottom_right) / 2, along, length
-    yield (top_left + bottom_left) / 2, -along, length
+    quads = np.stack([region.quad for region in regions])
+    along = quads[:, 1] - quads[:, 0]
+    lengths = np.maximum(np.linalg.norm(along, axis=1), 1.0)
+    thicknesses = np.maximum(np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1), heights)
+    taken = (lengths >= _SHORTEST_LINE * thicknesses) & (_areas_at(areas, quads.mean(axis=1)) == 0)
+    right, left = quads[:, [1, 2]].mean(axis=1)[taken], quads[:, [0, 3]].mean(axis=1)[taken]
+    away = (along / lengths[:, np.newaxis])[taken]
+    twice = [np.tile(figures[taken], 2) for figures in (np.asarray(heights), lengths, thicknesses)]
+    return _Lines(np.concatenate([right, left]), np.concatenate([away, -away]), *twice)
 
 
 def _areas_at(areas: Labels, places: Points) -> Labels:
-    """Return the numbers of the areas at places, float64 [n, 2]; 0 outside the page."""
-    columns, rows = np.floor(places / BLOCK_PIXELS).astype(np.intp).T
+    """Return the numbers of the areas at places, float64 [..., 2]; 0 outside the page."""
+    columns, rows = np.moveaxis(np.floor(places / BLOCK_PIXELS).astype(np.intp), -1, 0)
     inside = (rows >= 0) & (rows < areas.shape[0]) & (columns >= 0) & (columns < areas.shape[1])
     return np.where(inside, areas[np.where(inside, rows, 0), np.where(inside, columns, 0)], 0).astype(np.int32)
 
 
-def _area_beyond(areas: Labels, end: Points, away: Vector, height: float) -> tuple[int, float]:
-    """Return the area that a line runs into, 0 if none, and how far from its end the area is surely reached."""
-    steps = np.arange(0.0, (_REACH + _DEPTH) * height + 2 * BLOCK_PIXELS, _STEP_PIXELS)
-    met = _areas_at(areas, end + steps[:, None] * away)
-    first = int(np.argmax(met > 0))
-    area = int(met[first])
-    if not area or steps[first] > _REACH * height + 2 * BLOCK_PIXELS:
-        return 0, 0.0
-    inside = (met[first:] == area) & (steps[first:] <= steps[first] + _DEPTH * height)
-    deep = inside.size if inside.all() else int(np.argmin(inside))
-    return area, float(steps[first] + steps[first + deep - 1]) / 2
+def _areas_beyond(areas: Labels, lines: _Lines) -> tuple[Labels, Vector]:
+    """Return which area each end runs into, 0 if none, and how far from it that area is surely reached, in pixels."""
+    reach = _REACH * lines.heights + 2 * BLOCK_PIXELS
+    depth = _DEPTH * lines.heights
+    steps = np.arange(0.0, float(np.max(reach + depth, initial=0.0)) + _STEP_PIXELS, _STEP_PIXELS)
+    met = _areas_at(areas, lines.ends[:, np.newaxis] + steps[:, np.newaxis] * lines.away[:, np.newaxis])
+    firsts = np.argmax(met > 0, axis=1)
+    entered = steps[firsts]
+    found = np.where(entered <= reach, met[np.arange(len(met)), firsts], 0)
+    outside = (met != found[:, np.newaxis]) & (steps > entered[:, np.newaxis])
+    left = np.where(outside.any(axis=1), steps[np.argmax(outside, axis=1)], math.inf)
+    return found, (entered + np.minimum(left - _STEP_PIXELS, entered + depth)) / 2
 
 
 def _strip(page: Pixels, ray: tuple[Points, Vector], reach: tuple[float, float], height: float) -> tuple[Pixels, float]:
