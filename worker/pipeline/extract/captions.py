@@ -107,6 +107,8 @@ def _any_of(words: dict[Topic, str] | dict[Carrier, str]) -> re.Pattern[str]:
 _CAPTIONS: Final = _any_of(_WORDS)
 _CARRIERS: Final = _any_of(_NAMES)
 _ELEMENT: Final = re.compile(r"(?:^|\W)[0OQD]([0OQD12])[)\]}] ?$")  # (00), (01) or (02) of GS1, as it may be read
+_LONG_NUMBER: Final = re.compile(r"[0-9]{4,}")  # a caption may stick to it
+_ELEMENT_AHEAD: Final = re.compile(r"(?:^|\W)[0OQD][0OQD12][)\]}]")
 _ELEMENT_LENGTHS: Final = {Topic.SSCC: 18, Topic.GTIN: 14}
 _SINCE_LAST_NUMBER: Final = re.compile(r"\d\W*(?=[^\d]*$)")
 
@@ -132,6 +134,7 @@ class Naming:
         self._known: dict[tuple[int, int, int], frozenset[Topic]] = {}
         self._carriers: frozenset[Carrier] | None = None
         self._mentioned: frozenset[Topic] | None = None
+        self._announced: frozenset[Topic] | None = None
 
     def topics(self, span: Span) -> frozenset[Topic]:
         """Return what the nearest caption that is known announces; empty where none is."""
@@ -146,6 +149,16 @@ class Naming:
         if self._carriers is None:
             self._carriers = frozenset(carrier for text in self._label() for carrier in carriers_of(text))
         return self._carriers
+
+    @property
+    def announced(self) -> frozenset[Topic]:
+        """What captions anywhere on the page announce, and elements of GS1."""
+        if self._announced is None:
+            found = {topic for text in self._around.folded for topic in topics_of(_LONG_NUMBER.sub("#", text))}
+            if any(_ELEMENT_AHEAD.search(text) for text in self._around.folded):
+                found |= {Topic.GTIN, Topic.SSCC}
+            self._announced = frozenset(found)
+        return self._announced
 
     @property
     def mentioned(self) -> frozenset[Topic]:

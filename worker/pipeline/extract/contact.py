@@ -56,6 +56,7 @@ class FoundPhone:
     repaired: bool = False
 
 
+@lru_cache(maxsize=4096)
 def names_phone(caption: str) -> bool:
     """Say whether folded text names a telephone number, and not a fax."""
     return (_CAPTION.search(skeleton(caption)) or _SHORT_CAPTION.search(caption)) is not None and not _OTHER.search(

@@ -8,6 +8,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from worker.pipeline.extract.folding import fold, phrases, skeleton
@@ -73,6 +74,7 @@ class FoundDate:
     repaired: bool = False
 
 
+@lru_cache(maxsize=4096)
 def names_date(caption: str) -> bool:
     """Say whether folded text names a date."""
     return _CAPTION.search(skeleton(caption)) is not None

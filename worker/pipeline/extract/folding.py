@@ -6,8 +6,10 @@ Invariant: folding keeps the length, so a place in the folded text is the same p
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
+_REMEMBERED: Final = 8192  # texts: every finder asks for the same lines, and labels share their captions
 _SIGNS: Final = re.compile(r"[\W_]+")
 _LATIN: Final = range(0x24F + 1)
 _ALONE: Final = dict(zip("ßØøŁłĐđÆæı", "SOOLLDDAAI", strict=True))  # letters that do not come apart
@@ -41,11 +43,13 @@ _FOLDED.update({wide: chr(wide - 0xFEE0).upper() for wide in range(0xFF01, 0xFF5
 _SKELETON: Final = {ord(character): alike for character, alike in _LOOKALIKES.items()}
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def fold(text: str) -> str:
     """Return the text in capitals without accents, of the same length."""
     return text.translate(_FOLDED)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def skeleton(folded: str) -> str:
     """Return folded text with one character for all that look alike, as O for 0 and I for 1 and L."""
     return folded.translate(_SKELETON)

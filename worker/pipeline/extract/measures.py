@@ -6,6 +6,7 @@ Invariant: nothing is converted and no decimal is added or lost; what a label al
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from worker.pipeline.extract.folding import fold, phrases, skeleton
@@ -52,6 +53,7 @@ class FoundWeight:
     evidence: float
 
 
+@lru_cache(maxsize=4096)
 def names_weight(caption: str) -> bool:
     """Say whether folded text names a weight."""
     return _CAPTION.search(skeleton(caption)) is not None

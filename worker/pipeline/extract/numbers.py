@@ -4,14 +4,15 @@ A candidate has its shape, and what its form asks for besides: see `Proof`. A ch
 where the shape or the caption leaves no doubt what the number is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.captions import Naming, Topic
+from worker.pipeline.extract.captions import Carrier, Naming, Topic
 from worker.pipeline.extract.forms import DIGITS, Form, Proof
 from worker.pipeline.extract.kinds import FORMS_BY_LENGTH, LENGTHS_BY_TYPE
 from worker.pipeline.extract.pieces import Pieces, Run
@@ -19,7 +20,6 @@ from worker.pipeline.extract.repair import Mark, is_rivalled, marks_of, repaired
 from worker.pipeline.extract.surroundings import Surroundings
 from worker.pipeline.extract.symbols import Symbols
 
-_LENGTHS: Final = frozenset(FORMS_BY_LENGTH)
 _HALF: Final = 0.5
 
 # How sure a kind is: of a number that only looks so, of one that is named, and of one that is both.
@@ -32,8 +32,10 @@ _REPAIR_COST: Final = 0.1
 
 def find_numbers(page: PageText, around: Surroundings) -> Iterator[Candidate]:
     """Yield the numbers of a page that are of a known form."""
-    search = _Search(page, around, Naming(page, around), Symbols.of(page.barcodes))
-    found = [told for run in Pieces(page, around).runs(_LENGTHS) for told in search.told_by(run)]
+    naming = Naming(page, around)
+    forms = _forms_of(naming.carriers)
+    search = _Search(page, around, naming, Symbols.of(page.barcodes), forms)
+    found = [told for run in Pieces(page, around).runs(frozenset(forms)) for told in search.told_by(run)]
     named = {candidate.type for candidate, by_page in found if not by_page and candidate.evidence >= _NAMED}
     guessed: dict[str, set[str]] = {}
     for candidate, by_page in found:
@@ -53,13 +55,14 @@ class _Search:
     around: Surroundings
     naming: Naming
     symbols: Symbols
+    forms: Mapping[int, Sequence[Form]]  # those whose carrier the page names, by length
 
     def told_by(self, run: Run) -> Iterator[tuple[Candidate, bool]]:
         """Yield what the run may be, and whether only a caption elsewhere on the page says so.
 
         What is of one kind as it was read is not mended to be of another.
         """
-        forms = FORMS_BY_LENGTH[len(run.number)]
+        forms = [form for form in self.forms.get(len(run.number), ()) if self._may_be(run, form)]
         fitting = [form for form in forms if form.fits(run.number)]
         found = [(self._fitting(run, form), form) for form in fitting]
         told = [(candidate, self._is_told_by_page(run, form)) for candidate, form in found if candidate is not None]
@@ -108,7 +111,7 @@ class _Search:
         topics = self._topics(run)
         named = bool(topics & form.topics)
         if form.words and (
-            (run.sizes[0], run.number[:2] in form.words) == (2, True) or self.naming.denied_in_row(run.spans[0])
+            (run.sizes[0], run.number[:2] in form.words) == (2, True) or self.naming.denied_in_row(run.start)
         ):
             return 0.0
         if form.proof is Proof.SHAPE or (form.proof is Proof.UNDENIED and (named or not topics)):
@@ -119,6 +122,12 @@ class _Search:
         if form.proof is Proof.CARRIED and form.carrier not in self.naming.carriers:
             return 0.0
         return _NAMED if named else _LOOKS if self._is_printed_as(run, form) else 0.0
+
+    def _may_be(self, run: Run, form: Form) -> bool:
+        """Whether there may be what the form needs: to look for captions costs more than to see that there are none."""
+        if form.proof is not Proof.NAMED or form.topics & self.naming.announced:
+            return True
+        return run.sizes in form.groups or run.sizes in form.page_groups or bool(self.symbols.told)
 
     def _is_of_no_other(self, run: Run, form: Form, evidence: float) -> bool:
         """Whether a check digit that holds proves the kind: a row of digits of no caption needs bars that hold it."""
@@ -156,7 +165,7 @@ class _Search:
         return in_bars or bool(form.topics & self.naming.mentioned)
 
     def _topics(self, run: Run) -> frozenset[Topic]:
-        return self.naming.topics(run.spans[0])
+        return self.naming.topics(run.start)
 
     def _marks(self, run: Run) -> tuple[Mark, ...]:
         return marks_of(run, self.page, self.around.folded)
@@ -172,6 +181,16 @@ class _Search:
             evidence=evidence,
             repaired=number != run.number,
         )
+
+
+@lru_cache(maxsize=256)
+def _forms_of(carriers: frozenset[Carrier]) -> dict[int, tuple[Form, ...]]:
+    """Return the forms by length, without those that only the name of a carrier would prove that the page has not."""
+    found = {
+        length: tuple(form for form in forms if form.proof is not Proof.CARRIED or form.carrier in carriers)
+        for length, forms in FORMS_BY_LENGTH.items()
+    }
+    return {length: forms for length, forms in found.items() if forms}
 
 
 def _is_whole(run: Run, form: Form) -> bool:

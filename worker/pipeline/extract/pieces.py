@@ -22,6 +22,7 @@ _LONGEST_WORD: Final = 4  # letters alone: RR, GB, QLMU; more are a word
 _GLUED: Final = re.compile(r"[A-Z]{3,}(?=\d{3})|[A-Z#]{2,}(?=1Z[0-9A-Z]{6})")
 _NUMBER_WORD: Final = re.compile(r"(?:N[OR]|NUM[BM]ER)$")
 _MOST_LINES: Final = 4
+_MOST_ALONE: Final = 12  # characters of a line without digits that may begin a number: RR in a box of its own
 _SHORT: Final = 5  # as pieces are counted, or a lot
 
 
@@ -39,16 +40,12 @@ class Group:
     stop: int
     joined: bool
     tied: bool
+    has_digit: bool
 
     @property
     def is_code(self) -> bool:
         """Whether it may be part of a number: it has a digit, or is too short for a word."""
         return len(self.text) <= _LONGEST_WORD or self.has_digit
-
-    @property
-    def has_digit(self) -> bool:
-        """Whether there is a digit in it."""
-        return _DIGIT.search(self.text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +75,17 @@ class Run:
     def sizes(self) -> tuple[int, ...]:
         """The lengths of the groups."""
         return tuple(len(group.text) for group in self.groups)
+
+    @property
+    def start(self) -> Span:
+        """Where the groups of the first line lie."""
+        first = self.groups[0]
+        stop = first.stop
+        for group in self.groups:
+            if group.line_id != first.line_id:
+                break
+            stop = group.stop
+        return Span(first.line_id, first.start, stop)
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -112,6 +120,9 @@ class Pieces:
 
     def _row(self, line_id: int, longest: int) -> list[Group]:
         """Return the groups of a line, and of those that go on to its right if it ends in what may be a number."""
+        folded = self._around.folded[line_id]
+        if not _DIGIT.search(folded) and len(folded) > _MOST_ALONE:
+            return []
         groups = self._of(line_id)
         if not any(group.has_digit for group in groups) and not (len(groups) == 1 and groups[0].is_code):
             return []
@@ -150,9 +161,10 @@ def _groups(folded: str, line_id: int) -> Iterator[Group]:
         tied = end >= 0 and _JOINT.fullmatch(folded, end, start) is not None
         joined = tied or end < 0 or _AFTER_IDENTIFIER.fullmatch(folded, end, start) is not None
         if (glued := _GLUED.match(found.group())) and _is_caption(glued.group()):
-            yield Group(glued.group(), line_id, start, start + glued.end(), joined, tied)
+            yield Group(glued.group(), line_id, start, start + glued.end(), joined, tied, has_digit=False)
             start, joined, tied = start + glued.end(), True, True
-        yield Group(folded[start : found.end()], line_id, start, found.end(), joined, tied)
+        text = folded[start : found.end()]
+        yield Group(text, line_id, start, found.end(), joined, tied, not text.isalpha())
         end = found.end()
 
 

@@ -168,11 +168,13 @@ class FoundPostcode:
     repaired: bool
 
 
+@lru_cache(maxsize=4096)
 def names_postcode(caption: str) -> bool:
     """Say whether folded text names a postcode."""
     return _POSTAL_CAPTION.fullmatch(skeleton(caption)) is not None
 
 
+@lru_cache(maxsize=4096)
 def postal_caption_end(folded: str) -> int:
     """Return where the caption of a postcode ends that folded text begins with, 0 if it begins otherwise."""
     match = _POSTAL_CAPTION.match(skeleton(folded))

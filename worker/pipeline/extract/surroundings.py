@@ -84,9 +84,12 @@ class _Frame:
         width, height = self.size
         columns = range(int((x - before) // width), int((x + after) // width) + 1)
         rows = range(int((y - over) // height), int((y + under) // height) + 1)
-        found = {
-            placed.line_id: placed for row in rows for column in columns for placed in self.cells.get((column, row), ())
-        }
+        cells = self.cells
+        found: dict[int, _Placed] = {}
+        for row in rows:
+            for column in columns:
+                for placed in cells.get((column, row), ()):
+                    found[placed.line_id] = placed
         return list(found.values())
 
 
@@ -96,6 +99,8 @@ class Surroundings:
     def __init__(self, folded: tuple[str, ...], homes: Mapping[int, tuple[_Frame, _Placed]]) -> None:
         self.folded = folded
         self._homes = homes
+        self._asked: dict[Span, tuple[Caption, ...]] = {}
+        self._naming: dict[int, bool] = {}
 
     @classmethod
     def of(cls, page: PageText) -> "Surroundings":
@@ -116,6 +121,11 @@ class Surroundings:
         Lines that are values themselves (more than two digits) name nothing beside or below them. What is left is asked
         only where the span begins its line, or nothing but signs stands before it.
         """
+        if span not in self._asked:
+            self._asked[span] = self._captions(span)
+        return self._asked[span]
+
+    def _captions(self, span: Span) -> tuple[Caption, ...]:
         found = []
         before = self.folded[span.line_id][: span.start].rstrip()
         named = any(map(str.isalpha, before))
@@ -164,8 +174,10 @@ class Surroundings:
         return tuple(line for _, line in sorted(found)[:most])
 
     def _names(self, line_id: int) -> bool:
-        text = self.folded[line_id]
-        return sum(map(str.isdigit, text)) <= _CAPTION_DIGITS and any(map(str.isalpha, text))
+        if line_id not in self._naming:
+            text = self.folded[line_id]
+            self._naming[line_id] = sum(map(str.isdigit, text)) <= _CAPTION_DIGITS and any(map(str.isalpha, text))
+        return self._naming[line_id]
 
 
 def _gap_above(own: _Placed, other: _Placed, first: _Point, last: _Point) -> float | None:
@@ -173,12 +185,14 @@ def _gap_above(own: _Placed, other: _Placed, first: _Point, last: _Point) -> flo
     along_x, along_y = own.along
     x, y = (first[0] + last[0]) / 2, (first[1] + last[1]) / 2
     half = ((last[0] - first[0]) * along_x + (last[1] - first[1]) * along_y) / 2
-    places = [(cx - x) * along_x + (cy - y) * along_y for cx, cy in other.corners]
-    left, right = min(places[0], places[3]), max(places[1], places[2])
+    (x0, y0), (x1, y1), (right_x, right_y), (left_x, left_y) = other.corners
+    foot_left = (left_x - x) * along_x + (left_y - y) * along_y
+    foot_right = (right_x - x) * along_x + (right_y - y) * along_y
+    left = min((x0 - x) * along_x + (y0 - y) * along_y, foot_left)
+    right = max((x1 - x) * along_x + (y1 - y) * along_y, foot_right)
     if min(right, half) - max(left, -half) <= _ABOVE_SHARE * min(right - left, 2 * half):
         return None
-    (left_x, left_y), (right_x, right_y) = other.corners[3], other.corners[2]
-    share = min(max(-places[3] / max(places[2] - places[3], _TINY), 0.0), 1.0)
+    share = min(max(-foot_left / max(foot_right - foot_left, _TINY), 0.0), 1.0)
     foot_x, foot_y = left_x + (right_x - left_x) * share - x, left_y + (right_y - left_y) * share - y
     gap = foot_x * along_y - foot_y * along_x
     reach, touch = _ABOVE_REACH * max(own.height, other.height), _ABOVE_TOUCH * min(own.height, other.height)

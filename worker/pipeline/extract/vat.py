@@ -147,6 +147,7 @@ def _shape(folded: str) -> str:
     return skeleton(_DIGITS.sub(lambda digits: "#" * len(digits[0]), folded))
 
 
+@lru_cache(maxsize=4096)
 def _last_named(folded: str) -> str | None:
     last = None
     for match in _WORD.finditer(_shape(folded)):
