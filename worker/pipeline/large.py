@@ -30,8 +30,8 @@ from worker.pipeline.search import BandSearch
 from worker.pipeline.stages import Stages
 
 _BANDS_IN_READING: Final = 2
-_DETECTIONS_AT_ONCE: Final = 8
-_READINGS_AT_ONCE: Final = 16
+_DETECTIONS_AT_ONCE: Final = 4  # each takes its bytes four times over on the way
+_READINGS_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

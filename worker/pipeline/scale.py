@@ -16,9 +16,9 @@ from worker.pipeline.tile import TiledPage, largest_side
 
 # The share of all print, by length, that counts as small print, and how high that shall be, of what print shall be.
 _SMALL_SHARE: Final = 0.1
-_SMALL_PRINT: Final = 0.75
+_SMALL_PRINT: Final = 0.85
 _EDGE_PIXELS: Final = 2.0
-_SMALL_ENOUGH: Final = 0.9  # of the wanted height
+_SMALL_ENOUGH: Final = 0.8  # of the wanted height
 _WORTH_FINER: Final = 1.1
 _MOST_FINER: Final = 1.6
 
