@@ -181,7 +181,7 @@ def simulate(count: int, seed: int, *, verbose: bool = False) -> Tally:
 @lru_cache(maxsize=1)
 def short() -> Tally:
     """Return the form of it that the tests can afford."""
-    return simulate(500, 7)
+    return simulate(300, 7)
 
 
 def main() -> None:
