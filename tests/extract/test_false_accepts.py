@@ -28,6 +28,8 @@ def test_numbers_of_one_kind_do_not_pass_for_another() -> None:
         ("DHL", "02 7574 4000"),
         ("ORDER NO. RM745949574TV", "Kundennr. AO998729215GR"),
         ("LOT", "NO 473124829 DE"),
+        ("LOT 00742142627204275825",),
+        ("TRACKING #: 59P1 03P 0050 4767 4517 73 744 911 P",),  # no SSCC from the third group on
         ("TRACKING # 123456789012345672", "UPS"),
         ("FedEx", "0630-5986-9777"),  # in groups of four, without a caption
         ("USPS", "FedEx", "Parcel no. 72021796317027609171"),  # of either carrier

@@ -65,7 +65,8 @@ class Form:
     kind, so that it is reported even where the check digit fails. `groups` are ways to print it that tell the kind,
     `page_groups` those that do where a caption anywhere on the label names it. `plausible` looks at what no check digit
     covers, such as a country's code. `strip` leading characters are no part of the value. A first group that is one of
-    `words` is a word before another number; behind a caption of one it is none of this form either.
+    `words` is a word before another number. With `heeds_captions` a number whose shape is proof is still none of this
+    form if it is a part of something longer, or if a caption in its row says that it is something else.
     """
 
     type: str
@@ -80,6 +81,7 @@ class Form:
     plausible: Callable[[str], bool] | None = None
     strip: int = 0
     words: frozenset[str] = frozenset()
+    heeds_captions: bool = False
 
     @property
     def has_letters(self) -> bool:

@@ -60,6 +60,7 @@ STANDARD_FORMS: Final = (
         certain=True,
         plausible=_posted,
         words=_WORDS,
+        heeds_captions=True,
     ),
     Form("s10", "@{2}#{9}@{2}", checks.s10, Proof.NAMED, frozenset({Topic.TRACKING}), plausible=_posted_at_home),
     Form(
@@ -72,7 +73,7 @@ STANDARD_FORMS: Final = (
         page_groups=((18,),),
         plausible=_not_empty,
     ),
-    Form("sscc", "00#{18}", checks.gs1, Proof.SHAPE, _SSCC, plausible=_not_empty, strip=2),
+    Form("sscc", "00#{18}", checks.gs1, Proof.SHAPE, _SSCC, plausible=_not_empty, strip=2, heeds_captions=True),
     Form("gtin", "#{14}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 2, 5, 5, 1), (1, 7, 6)), plausible=_not_empty),
     Form("gtin", "#{13}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 6, 6),), plausible=_not_empty),
     Form("gtin", "#{12}", checks.gs1, Proof.NAMED, _GTIN, groups=((1, 5, 5, 1),), plausible=_not_empty),

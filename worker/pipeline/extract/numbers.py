@@ -92,6 +92,8 @@ class _Search:
         topics = self._topics(run)
         if not evidence or not _is_whole(run, form) or (topics and not topics & form.topics):
             return None
+        if evidence < _NAMED and (form.proof is Proof.CARRIED or self._is_told_by_page(run, form)):
+            return None
         named = bool(topics & form.topics - {Topic.TRACKING})
         if not (named or _shows_its_letters(run.number, form)) or self._may_be_anothers(run, form):
             return None
@@ -110,9 +112,7 @@ class _Search:
         """Return how sure it is that a run of this form is of its kind; 0 where that is not enough."""
         topics = self._topics(run)
         named = bool(topics & form.topics)
-        if form.words and (
-            (run.sizes[0], run.number[:2] in form.words) == (2, True) or self.naming.denied_in_row(run.start)
-        ):
+        if form.heeds_captions and self._is_refused(run, form):
             return 0.0
         if form.proof is Proof.SHAPE or (form.proof is Proof.UNDENIED and (named or not topics)):
             return _BOTH if named else _LOOKS
@@ -129,9 +129,15 @@ class _Search:
             return True
         return run.sizes in form.groups or run.sizes in form.page_groups or bool(self.symbols.told)
 
+    def _is_refused(self, run: Run, form: Form) -> bool:
+        """Whether a shape that would be proof is a word and a number, a part of a number, or named otherwise."""
+        if run.groups[0].text in form.words:
+            return True
+        return not _is_whole(run, form) or self.naming.denied_in_row(run.start)
+
     def _is_of_no_other(self, run: Run, form: Form, evidence: float) -> bool:
         """Whether a check digit that holds proves the kind: a row of digits of no caption needs bars that hold it."""
-        if form.words and self._topics(run) == {Topic.OTHER}:
+        if form.heeds_captions and self._topics(run) == {Topic.OTHER}:
             return False
         if form.proof is Proof.CARRIED and evidence < _NAMED:
             return bool(self.symbols.with_number(form.type, form.value(run.number)))
