@@ -76,7 +76,7 @@ class LargePage:
             measures = self._gate.measure_windows([window.pixels for window in survey.windows], corners)
         look = await FirstLook(self._models, self._detections, self._options, self._stages).look(survey)
         with self._stages.timed(Stage.CHECK):
-            quality = self._gate.judge(measures, look.close, (survey.width, survey.height))
+            quality = self._gate.judge(measures, look.regions, (survey.width, survey.height))
         plan = plan_scan(survey, look.scale, self._models.tile_shapes, self._options)
         try:
             async with asyncio.TaskGroup() as group:

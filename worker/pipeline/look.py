@@ -27,12 +27,10 @@ from worker.pipeline.tile import tile_page
 class Look:
     """What the first look found.
 
-    `coarse` are the regions of text on the thumbnail, `close` those in the windows, all in page pixels; `sideways` says
-    that nearly all text runs down the page.
+    `regions` are those of text that it saw, in page pixels; `sideways` says that nearly all text runs down the page.
     """
 
-    coarse: list[TextRegion]
-    close: list[TextRegion]
+    regions: list[TextRegion]
     scale: float
     sideways: bool
 
@@ -58,24 +56,24 @@ class FirstLook:
     async def look(self, survey: Survey) -> Look:
         """Return what there is to see. Raises JobError of the backend."""
         with self._stages.timed(Stage.SURVEY):
-            coarse, close = await self._regions(survey, sideways=False)
-            sideways = run_sideways([*coarse, *close]) and not self._models.tile_shapes.fixed
+            regions = await self._regions(survey, sideways=False)
+            sideways = run_sideways(regions) and not self._models.tile_shapes.fixed
             if sideways:
-                coarse, close = await self._regions(survey, sideways=True)
+                regions = await self._regions(survey, sideways=True)
         thumbnail_scale = max(survey.thumbnail.shape[:2]) / max(survey.width, survey.height)
-        return Look(coarse, close, choose_scale(thumbnail_scale, coarse, close, self._options), sideways)
+        return Look(regions, choose_scale(thumbnail_scale, regions, self._options), sideways)
 
-    async def _regions(self, survey: Survey, *, sideways: bool) -> tuple[list[TextRegion], list[TextRegion]]:
-        thumbnail, *windows = await asyncio.gather(
-            self._search(survey.thumbnail, sideways=sideways),
-            *(self._search_window(window, sideways=sideways) for window in survey.windows),
-        )
+    async def _regions(self, survey: Survey, *, sideways: bool) -> list[TextRegion]:
+        """Search the windows, and only where these show nothing the thumbnail."""
+        found = await asyncio.gather(*(self._search_window(window, sideways=sideways) for window in survey.windows))
+        close = [region for regions in found for region in regions]
+        if close:
+            return close
         to_page = np.array([survey.width, survey.height]) / survey.thumbnail.shape[1::-1]
-        coarse = [
+        return [
             replace(region, quad=region.quad * to_page, growth_pixels=region.growth_pixels * float(to_page.mean()))
-            for region in thumbnail
+            for region in await self._search(survey.thumbnail, sideways=sideways)
         ]
-        return coarse, [region for regions in windows for region in regions]
 
     async def _search_window(self, window: Window, *, sideways: bool) -> list[TextRegion]:
         found = await self._search(window.pixels, sideways=sideways)

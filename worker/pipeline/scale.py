@@ -23,21 +23,14 @@ _WORTH_FINER: Final = 1.1
 _MOST_FINER: Final = 1.6
 
 
-def choose_scale(
-    thumbnail_scale: float,
-    coarse: Sequence[TextRegion],
-    close: Sequence[TextRegion],
-    options: PipelineOptions,
-) -> float:
-    """Return the scale at which to search a page.
+def choose_scale(thumbnail_scale: float, regions: Sequence[TextRegion], options: PipelineOptions) -> float:
+    """Return the scale at which to search a page on which a first look saw these regions, in page pixels.
 
-    `coarse` are the regions found on its thumbnail, `close` those in its windows, both in page pixels. Where neither
-    shows text, the page is searched at its full resolution: what is too faint for both is small.
+    Where it saw none, the page is searched at its full resolution: what is too faint for it is small.
     """
     if options.tile_scale is not None:
         return options.tile_scale
-    # The thumbnail tells of print that no window holds; of smaller print it shows the larger part, and blurred.
-    heights = [(_height(region), _length(region)) for region in close or coarse]
+    heights = [(_height(region), _length(region)) for region in regions]
     if not heights:
         return 1.0
     wanted = options.detection_text_height
