@@ -2,7 +2,7 @@
 
 Invariant: a value is changed only if exactly one of the readings that are plausible passes the check; where two pass
 nothing is known, and nothing is changed. Digits are exchanged for digits only where the recogniser itself held the
-other possible. The thresholds come from a simulation (tests/extract/test_repair_odds.py).
+other possible. The thresholds come from a simulation (tests/extract/test_repair.py).
 """
 
 from collections.abc import Iterator, Sequence
