@@ -9,7 +9,8 @@ from typing import Any
 
 from worker.demo.run import DemoRun
 from worker.domain.errors import Stage
-from worker.domain.result import LabelText
+from worker.domain.fields import Check, Source
+from worker.domain.result import LabelField, LabelText
 from worker.evaluation.answers import Answer
 from worker.evaluation.dataset import Sample
 from worker.evaluation.systems import Delivery
@@ -27,11 +28,22 @@ class _ShownLine:
 
 
 @dataclass(frozen=True, slots=True)
+class _ShownField:
+    """`kind` of a field says how sure it is; `proof` says by what."""
+
+    type: str
+    value: str
+    proof: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class _ShownLabel:
     name: str
     facts: str
     figure: Figure
     lines: tuple[_ShownLine, ...] = ()
+    fields: tuple[_ShownField, ...] = ()
     failure: str = ""
 
 
@@ -135,7 +147,19 @@ def _read_label(sample: Sample, answer: Answer, encoded: bytes) -> _ShownLabel:
         Outline(corners(line.polygon), f"{line.text} ({line.confidence:.2f})", confidence_kind(line.confidence))
         for line in answer.transcript.lines
     ]
-    return _ShownLabel(sample.name, _facts(answer), figure(encoded, outlines), lines)
+    fields = (field for page in answer.result.pages for field in page.fields) if answer.result else ()
+    return _ShownLabel(
+        sample.name, _facts(answer), figure(encoded, outlines), lines, tuple(_field(field) for field in fields)
+    )
+
+
+def _field(field: LabelField) -> _ShownField:
+    found = {Source.TEXT: "text", Source.BARCODE: "barcode", Source.BOTH: "text and barcode"}[field.source]
+    proof = {Check.PASSED: "check passed", Check.FAILED: "check failed", Check.NONE: ""}[field.check]
+    doubts = ("repaired" if field.repaired else "", "barcode differs" if field.conflict else "")
+    kind = "right" if field.check is Check.PASSED else "missed" if field.check is Check.FAILED else ""
+    words = ", ".join(word for word in (found, proof, *doubts) if word)
+    return _ShownField(field.type.replace("_", " "), field.value, words, kind)
 
 
 def _facts(answer: Answer) -> str:
