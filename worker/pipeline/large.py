@@ -13,21 +13,22 @@ from typing import Final
 from worker.domain.barcode import Barcode
 from worker.domain.errors import Stage
 from worker.domain.geometry import Points
-from worker.domain.image import LineCrop, Pixels, TextLine, Tile
+from worker.domain.image import LineCrop, Pixels, TextLine, TextRegion, Tile
 from worker.domain.quality import Quality
 from worker.pipeline.assemble import place_lines
 from worker.pipeline.bands import ScanPlan, plan_scan
-from worker.pipeline.barcodes import merge_barcodes, without_codes
+from worker.pipeline.barcodes import merge_barcodes
 from worker.pipeline.detect import detect
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.look import FirstLook, take_survey
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.quality import QualityGate
+from worker.pipeline.quality import PixelMeasures, QualityGate
 from worker.pipeline.read import LineReader
 from worker.pipeline.rows import PageRows
 from worker.pipeline.search import BandSearch
 from worker.pipeline.stages import Stages
+from worker.pipeline.survey import Survey
 
 _BANDS_IN_READING: Final = 2
 _DETECTIONS_AT_ONCE: Final = 4  # each takes its bytes four times over on the way
@@ -70,13 +71,11 @@ class LargePage:
 
     async def read(self) -> LargePageReading:
         """Read all lines. Raises JobError, IMAGE_QUALITY_POOR too, before any line is read."""
-        survey = await self._stages.on_cpu(take_survey, self._rows, self._options, self._stages)
-        with self._stages.timed(Stage.CHECK):
-            corners = [(window.left, window.top) for window in survey.windows]
-            measures = self._gate.measure_windows([window.pixels for window in survey.windows], corners)
+        on_cpu = self._stages.on_cpu
+        survey = await on_cpu(take_survey, self._rows, self._options, self._stages)
+        measures = await on_cpu(self._measure, survey)
         look = await FirstLook(self._models, self._detections, self._options, self._stages).look(survey)
-        with self._stages.timed(Stage.CHECK):
-            quality = self._gate.judge(measures, look.regions, (survey.width, survey.height))
+        quality = await on_cpu(self._judge, measures, look.regions, survey)
         plan = plan_scan(survey, look.scale, self._models.tile_shapes, self._options)
         try:
             async with asyncio.TaskGroup() as group:
@@ -84,6 +83,15 @@ class LargePage:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
         return LargePageReading(self._lines, merge_barcodes(self._barcodes), quality, plan, look.sideways)
+
+    def _measure(self, survey: Survey) -> PixelMeasures | None:
+        with self._stages.timed(Stage.CHECK):
+            corners = [(window.left, window.top) for window in survey.windows]
+            return self._gate.measure_windows([window.pixels for window in survey.windows], corners)
+
+    def _judge(self, measures: PixelMeasures | None, regions: Sequence[TextRegion], survey: Survey) -> Quality | None:
+        with self._stages.timed(Stage.CHECK):
+            return self._gate.judge(measures, regions, (survey.width, survey.height))
 
     async def _read_bands(self, plan: ScanPlan, group: asyncio.TaskGroup, *, sideways: bool) -> None:
         search = BandSearch(self._rows, plan, self._models, self._options, self._stages)
@@ -98,7 +106,7 @@ class LargePage:
             await free.acquire()
             following = plan.bands[number + 1].start if number + 1 < len(plan.bands) else plan.height
             regions = await self._stages.on_cpu(search.regions, band, maps, following)
-            crops = await self._stages.on_cpu(search.crops, without_codes(regions, self._areas))
+            crops = await self._stages.on_cpu(search.crops, regions, self._areas)
             task = group.create_task(self._read_crops(crops))
             task.add_done_callback(lambda _: free.release())
 
@@ -109,4 +117,5 @@ class LargePage:
     async def _read_crops(self, crops: Sequence[LineCrop]) -> None:
         with self._stages.timed(Stage.READ):
             lines = await LineReader(self._models, self._readings, self._options).read(crops)
-        self._lines += place_lines(lines, self._rows.width, self._rows.height, self._options)
+        size = self._rows.width, self._rows.height
+        self._lines += await self._stages.on_cpu(place_lines, lines, *size, self._options)

@@ -14,7 +14,7 @@ from worker.domain.errors import Stage
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion, Tile
 from worker.pipeline.bands import Band, Place, ScanPlan
-from worker.pipeline.barcodes import Codes, find_codes
+from worker.pipeline.barcodes import Codes, find_codes, without_codes
 from worker.pipeline.crop import crop_lines
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
@@ -90,10 +90,11 @@ class BandSearch:
                 found += self._strips.skip_to(following)
             return found
 
-    def crops(self, regions: Sequence[TextRegion]) -> list[LineCrop]:
-        """Cut regions out of the rows at hand."""
+    def crops(self, regions: Sequence[TextRegion], areas: Sequence[Points]) -> list[LineCrop]:
+        """Cut regions out of the rows at hand, but for those inside of the areas of symbols."""
         with self._stages.timed(Stage.CROP):
-            return crop_lines(PageImage(self._window), regions, self._models.line, top=self._top)
+            texts = without_codes(regions, areas)
+            return crop_lines(PageImage(self._window), texts, self._models.line, top=self._top)
 
     def _tile(self, place: Place) -> Tile:
         rows, columns = place.rows, place.columns
