@@ -1,6 +1,7 @@
 """What a page reads as depends neither on where the tiles stand nor on which way up it lies.
 
-The suite takes few pictures; GRID_SHIFTS=50 and TURNED_PICTURES=24 take as many as the bounds were made for.
+The bound is 0.01 of word F1, over 50 shifts (GRID_SHIFTS=50) and over 24 pictures (TURNED_PICTURES=24). The suite takes
+a few, on which one word weighs several times as much; there it is 0.03, enough to see that something broke.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.real
 RECEIPTS = Path(__file__).parents[2].parent / "shared" / "eval" / "sroie-dev"
 SHIFTS = int(os.environ.get("GRID_SHIFTS", "2"))
 TURNED = int(os.environ.get("TURNED_PICTURES", "2"))
-WITHIN = 0.01
+WITHIN = 0.01 if max(SHIFTS, TURNED) >= 20 else 0.03
 LARGE = PipelineOptions(tiled_from_pixels=1_000_000)
 LONG = 1200.0  # seconds, for the long forms
 

@@ -29,7 +29,7 @@ class FileFetcher:
     async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
         """Try once. Raises JobError."""
         try:
-            with await asyncio.to_thread(self._open, uri) as file:
+            with await self._opened(uri) as file:
                 size_bytes = os.fstat(file.fileno()).st_size
                 return await collect(uri, _chunks(file), size_bytes, max_bytes=self._max_bytes, make_room=make_room)
         except (FileNotFoundError, NotADirectoryError):
@@ -39,6 +39,15 @@ class FileFetcher:
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+    async def _opened(self, uri: PictureUri) -> BinaryIO:
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open, uri))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on, and nobody else would close what it opens.
+            opening.add_done_callback(_close_unclaimed)
+            raise
 
     def _open(self, uri: PictureUri) -> BinaryIO:
         resolved = Path(os.path.realpath(uri.file_path, strict=True))
@@ -67,6 +76,11 @@ def _open_below(uri: PictureUri, root: Path, parts: tuple[str, ...]) -> BinaryIO
         file.close()
         raise
     return file
+
+
+def _close_unclaimed(opening: "asyncio.Future[BinaryIO]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _check_regular(uri: PictureUri, status: os.stat_result) -> None:
