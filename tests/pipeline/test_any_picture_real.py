@@ -118,7 +118,7 @@ def show(scores: Sequence[float]) -> None:
 
 @pytest.mark.timeout(LONG)
 def test_where_the_tiles_stand_does_not_matter(triton: TritonServer, receipts: Sequence[Sample]) -> None:
-    chosen = receipts[3:9] if SHIFTS > 2 else receipts[3:6]
+    chosen = receipts if SHIFTS > 2 else receipts[3:6]
     random = np.random.default_rng(5)
     shifts = [(0, 0), *((int(x), int(y)) for x, y in random.integers(1, 960, (SHIFTS, 2)))]
     scores = read_f1(triton, [[mosaic(chosen, *shift)] for shift in shifts], LARGE)
