@@ -13,7 +13,7 @@ from worker.domain.geometry import Transform
 from worker.domain.image import PageImage, PageText, Pixels, TextRegion, Tile
 from worker.domain.manifest import ModelRole, TileShapes
 from worker.pipeline.axes import orient_quads
-from worker.pipeline.detect import detect, takes_turned
+from worker.pipeline.detect import detect
 from worker.pipeline.header import read_header
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
@@ -112,10 +112,3 @@ async def test_turned_tiles_give_maps_of_the_tiles_as_they_lie() -> None:
     np.testing.assert_array_equal(plain, sideways)
     assert plain.any()
     assert [call.shapes["image"] for call in backend.calls] == [(1, 192, 320, 3), (1, 320, 192, 3)]
-
-
-def test_a_turned_tile_is_taken_where_its_shape_is() -> None:
-    tile = Tile(np.zeros((192, 320, 3), dtype=np.uint8), Transform.identity())
-    assert takes_turned([tile], TileShapes())
-    assert takes_turned([tile], TileShapes(fixed=((320, 192), (192, 320))))
-    assert not takes_turned([tile], TileShapes(fixed=((192, 320),)))

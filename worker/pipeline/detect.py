@@ -6,7 +6,6 @@ import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.image import Pixels, Tile
-from worker.domain.manifest import TileShapes
 from worker.pipeline.inference import PageRequests, together
 from worker.pipeline.models import IMAGE, PROBABILITY, ModelSet
 
@@ -24,11 +23,6 @@ async def detect(
         return await together(_detect(tile.pixels, models, requests) for tile in tiles)
     maps = await together(_detect(np.rot90(tile.pixels), models, requests) for tile in tiles)
     return [np.ascontiguousarray(np.rot90(tile_map, -1)) for tile_map in maps]
-
-
-def takes_turned(tiles: Sequence[Tile], shapes: TileShapes) -> bool:
-    """Say whether the detector takes the tiles also turned by 90°."""
-    return not shapes.fixed or all(tile.pixels.shape[1::-1] in shapes.fixed for tile in tiles)
 
 
 async def _detect(pixels: Pixels, models: ModelSet, requests: PageRequests) -> Pixels:

@@ -11,7 +11,7 @@ import numpy as np
 from worker.domain.errors import Stage
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.pipeline.axes import run_sideways
-from worker.pipeline.detect import detect, takes_turned
+from worker.pipeline.detect import detect
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
@@ -85,6 +85,5 @@ class FirstLook:
         """Return the regions of text on a small piece, in its pixels."""
         options = replace(self._options, detection_long_side=max(pixels.shape[:2]))
         tiled = await self._stages.on_cpu(tile_page, PageImage(pixels), self._models.tile_shapes, options)
-        turned = sideways and takes_turned([tiled.tile], self._models.tile_shapes)
-        [found] = await detect([tiled.tile], self._models, self._requests, sideways=turned)
+        [found] = await detect([tiled.tile], self._models, self._requests, sideways=sideways)
         return await self._stages.on_cpu(find_regions, page_map(tiled, found), self._models.thresholds)
