@@ -44,5 +44,6 @@ def test_json_is_the_result_record_and_a_drawing_is_made(label: Path, triton: Tr
     result = LabelText.model_validate_json(ended.stdout)
     assert [line.text for line in result.pages[0].lines] == ["PARCEL 4711"]
     assert json.loads(ended.stdout)["schema"] == "labelwire.result/1"
+    assert ended.stderr == f"The drawing is in {folder / 'label.png.png'}.\n"
     with Image.open(folder / "label.png.png") as drawing:
         assert drawing.width > 900

@@ -10,7 +10,8 @@ from worker.pipeline.options import ImageLimits
 _STRIP_ROWS = 256
 
 
-def _status_bytes(name: str) -> int:
+def status_bytes(name: str) -> int:
+    """Return a figure of this process's memory, VmRSS or VmHWM."""
     # Not getrusage: its peak outlives exec, and so would be the parent's.
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
@@ -18,7 +19,7 @@ def _status_bytes(name: str) -> int:
 
 if __name__ == "__main__":
     data = Path(sys.argv[1]).read_bytes()
-    before = _status_bytes("VmRSS")
+    before = status_bytes("VmRSS")
     header = read_header(data, ImageLimits())
     rows = sum(len(strip) for strip in decode_strips(data, header, _STRIP_ROWS))
-    print(rows, _status_bytes("VmHWM") - before)  # noqa: T201
+    print(rows, status_bytes("VmHWM") - before)  # noqa: T201

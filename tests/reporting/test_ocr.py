@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from worker.adapters.clock import SystemClock
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
@@ -98,11 +99,23 @@ async def test_a_request_that_fails_is_its_files_sentence(
 
 async def test_drawings_have_names_of_their_own(tmp_path: Path, reader: ModelReader) -> None:
     first, second = label(tmp_path / "x" / "a.png", "ONE"), label(tmp_path / "y" / "a.png", "TWO")
-    all_read, _ = await read(reader, first, second, draw_into=tmp_path / "out" / "deep")
+    all_read, readings = await read(reader, first, second, draw_into=tmp_path / "out" / "deep")
     assert all_read
+    assert [drawing.name for reading in readings for drawing in reading.drawings] == ["a.png.png", "a.png.2.png"]
     drawings = sorted((tmp_path / "out" / "deep").iterdir())
     assert [drawing.name for drawing in drawings] == ["a.png.2.png", "a.png.png"]
     assert all(read_header(drawing.read_bytes(), ImageLimits()).pages[0].width > 900 for drawing in drawings)
+
+
+async def test_every_page_is_drawn(tmp_path: Path, reader: ModelReader) -> None:
+    blocks = [draw_blocks([BlockLine(text, 40, 40)], width=640, height=200) for text in ("ONE", "TWO")]
+    pages = [Image.fromarray(bgr[:, :, ::-1]) for bgr in blocks]
+    path = tmp_path / "both.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    _, [reading] = await read(reader, path, draw_into=tmp_path / "out")
+    assert texts(reading) == ["ONE", "TWO"]
+    assert reading.drawings == tuple(tmp_path / "out" / f"both.tif.page-{number}.png" for number in (1, 2))
+    assert all(drawing.stat().st_size for drawing in reading.drawings)
 
 
 async def test_a_drawing_that_cannot_be_written_is_an_error(tmp_path: Path, reader: ModelReader) -> None:

@@ -31,7 +31,7 @@ def ocr(
     *,
     url: Annotated[str | None, typer.Option(help="Triton's gRPC address, host:port.", show_default="settings")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one result record a line.")] = False,
-    draw: Annotated[Path | None, typer.Option(help="Folder for PNGs with boxes and text.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="Folder for PNGs with boxes and text, one a page.")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say how each page was searched, and how long each stage took.")
     ] = False,
@@ -65,6 +65,8 @@ def _report(
         if explained:
             # Beside the text, which may go to another program.
             Console(stderr=True).print(explanation(str(reading.path), reading.result, reading.searches))
+    for drawing in reading.drawings:
+        print(f"The drawing is in {drawing}.", file=sys.stderr)
     if reading.error is not None:
         print(reading.error, file=sys.stderr)
     advance()

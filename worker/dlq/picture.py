@@ -7,14 +7,13 @@ in this one.
 from typing import Final
 
 import cv2
-import numpy as np
 
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import Original
 from worker.domain.errors import ErrorCode, JobError, LabelwireError
 from worker.domain.job import JSON_TYPE, parse_job
 from worker.domain.records import CONTENT_TYPE_HEADER, Record
-from worker.pipeline.decode import decode
+from worker.pipeline.encoded import EncodedPage
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 
@@ -32,13 +31,10 @@ def drawn(letter: DeadLetter, job: Original, limits: ImageLimits) -> bytes:
         )
     try:
         encoded = _encoded(letter, job)
-        page = decode(encoded, read_header(encoded, limits))
+        page = EncodedPage(encoded, read_header(encoded, limits), 0).reduced(LONG_SIDE_PIXELS)
     except JobError as error:
         raise LabelwireError(f"The picture of {letter.record.coordinate} cannot be drawn: {error}") from error
-    scale = min(1.0, LONG_SIDE_PIXELS / max(page.width, page.height))
-    side = (max(1, round(page.width * scale)), max(1, round(page.height * scale)))
-    pixels = cv2.resize(page.pixels, side, interpolation=cv2.INTER_AREA) if scale < 1 else page.pixels
-    written, png = cv2.imencode(".png", np.asarray(pixels))
+    written, png = cv2.imencode(".png", page.pixels)
     if not written:
         raise LabelwireError(f"The picture of {page.width} x {page.height} pixels cannot be written as PNG.")
     return png.tobytes()

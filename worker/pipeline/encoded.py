@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from worker.domain.image import ImageHeader, PageHeader, PageImage, Pixels
-from worker.pipeline.decode import decode, decode_strips
+from worker.pipeline.decode import decode, decode_strips, upright
 from worker.pipeline.survey import STRIP_ROWS
+from worker.pipeline.thumbnail import Thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,24 @@ class EncodedPage:
     def decode(self) -> PageImage:
         """Decode it whole and upright. Raises JobError, MemoryError."""
         return decode(self.picture, self.header, self.number)
+
+    def reduced(self, long_side_pixels: int) -> PageImage:
+        """Decode it upright, its long side brought to `long_side_pixels` if it is longer.
+
+        No more than a strip is held of a page that streams and is twice as long. Raises JobError, MemoryError.
+        """
+        page = self.page
+        long_side = max(page.width, page.height)
+        if long_side <= long_side_pixels:
+            return self.decode()
+        if not page.streams or long_side < 2 * long_side_pixels:
+            thumbnail = Thumbnail(*page.upright_size, long_side_pixels)
+            thumbnail.add(self.decode().pixels)
+            return PageImage(thumbnail.pixels())
+        thumbnail = Thumbnail(page.width, page.height, long_side_pixels)
+        for strip in self.strips(mirrored=False):
+            thumbnail.add(strip)
+        return PageImage(np.ascontiguousarray(upright(thumbnail.pixels(), page.orientation)))
 
     def strips(self, *, mirrored: bool) -> Iterator[Pixels]:
         """Decode it as it is stored, `STRIP_ROWS` rows at a time, each row turned round if `mirrored`.

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.image import Pixels
+from worker.pipeline.thumbnail import Thumbnail, shrunk
 
 STRIP_ROWS: Final = 512  # a multiple of every reduction and of the cell
 CELL_PIXELS: Final = 32
 _WINDOW_PIXELS: Final = STRIP_ROWS
 _PIXELS_A_WINDOW: Final = 8_000_000
 _FEWEST_WINDOWS, _MOST_WINDOWS = 4, 16
-_LARGEST_REDUCTION: Final = 64
 # A step between neighbouring levels at half resolution counts from here on, over what the paper's grain makes; print
 # that hardly shows has steps of 10 to 20. A dot of a character makes three of them.
 _LEAST_STEP: Final = 8
@@ -57,9 +57,7 @@ class Surveyor:
     def __init__(self, width: int, height: int, thumbnail_long_side: int) -> None:
         self._width = width
         self._height = height
-        self._long_side = thumbnail_long_side
-        self._reduction = _reduction(max(width, height), thumbnail_long_side)
-        self._reduced: list[Pixels] = []
+        self._thumbnail = Thumbnail(width, height, thumbnail_long_side)
         self._detail: list[NDArray[np.bool_]] = []
         # By the part of the page, the fullest window of it so far.
         self._fullest: dict[tuple[int, int], tuple[int, Window]] = {}
@@ -69,18 +67,14 @@ class Surveyor:
         """Look at the next strip, uint8 [rows, width, 3] BGR."""
         detail = _detail(strip)
         self._detail.append(detail)
-        self._reduced.append(_shrunk(strip, self._reduction))
+        self._thumbnail.add(strip)
         self._consider(strip, detail)
         self._rows += strip.shape[0]
 
     def survey(self) -> Survey:
         """Return what was seen."""
-        reduced = np.concatenate(self._reduced)
-        scale = min(1.0, self._long_side / max(reduced.shape[:2]))
-        size = (max(1, round(reduced.shape[1] * scale)), max(1, round(reduced.shape[0] * scale)))
-        thumbnail = np.asarray(cv2.resize(reduced, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         windows = tuple(window for _, window in self._fullest.values())
-        return Survey(self._width, self._height, thumbnail, np.concatenate(self._detail), windows)
+        return Survey(self._width, self._height, self._thumbnail.pixels(), np.concatenate(self._detail), windows)
 
     def _consider(self, strip: Pixels, detail: NDArray[np.bool_]) -> None:
         """Keep the strip's windows that are fuller than those seen in their part of the page."""
@@ -106,23 +100,9 @@ def _fullest_halves(detail: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
             yield int(sums[column]), column
 
 
-def _reduction(long_side: int, wanted: int) -> int:
-    """Return the largest power of two that leaves at least the wanted pixels."""
-    reduction = 1
-    while long_side // (2 * reduction) >= wanted and reduction < _LARGEST_REDUCTION:
-        reduction *= 2
-    return reduction
-
-
-def _shrunk(strip: Pixels, reduction: int) -> Pixels:
-    height, width = strip.shape[:2]
-    size = (-(-width // reduction), -(-height // reduction))
-    return np.asarray(cv2.resize(strip, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
 def _detail(strip: Pixels) -> NDArray[np.bool_]:
     """Return where a strip has any detail, bool [cells down, cells across]; colours of equal grey look alike."""
-    half = cv2.cvtColor(_shrunk(strip, 2), cv2.COLOR_BGR2GRAY)
+    half = cv2.cvtColor(shrunk(strip, 2), cv2.COLOR_BGR2GRAY)
     steps = np.zeros(half.shape, dtype=np.uint8)
     steps[:, 1:] = cv2.absdiff(half[:, 1:], half[:, :-1])
     steps[1:] = cv2.max(steps[1:], cv2.absdiff(half[1:], half[:-1]))

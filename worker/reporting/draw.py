@@ -31,7 +31,7 @@ _RULE: Final[Colour] = (214, 218, 222)
 _TILE: Final[Colour] = (196, 64, 196)
 _PAPER: Final[Colour] = (255, 255, 255)
 _LEAST_LONG_SIDE: Final = 900
-_MOST_LONG_SIDE: Final = 1600
+MOST_LONG_SIDE: Final = 1600
 _MOST_ENLARGED: Final = 4.0
 _ROW_PIXELS: Final = 22
 _TEXT_PIXELS: Final = 15
@@ -80,13 +80,14 @@ class _Listing:
 def draw_page(page: PageImage, result: Page, tiles: Sequence[Rectangle] = ()) -> Image.Image:
     """Return an RGB picture of a page with a box for each line and symbol, and what they say beside it.
 
-    `tiles` (left, top, right, bottom) in pixels of the page are drawn as thin frames.
+    `page` may be smaller than the page that `result` tells of, as far as `MOST_LONG_SIDE`: it is drawn no larger.
+    `tiles` (left, top, right, bottom) in pixels of the result's page are drawn as thin frames.
     """
     entries = [*map(_Entry.of_line, result.lines), *map(_Entry.of_code, result.barcodes)]
-    left = _with_boxes(page, entries)
+    left = _with_boxes(page, result, entries)
     frames = ImageDraw.Draw(left)
     for tile in tiles:
-        frames.rectangle([round(edge * left.width / page.width) for edge in tile], outline=_TILE)
+        frames.rectangle([round(edge * left.width / result.width) for edge in tile], outline=_TILE)
     listing = _plan(entries, left.height)
     canvas = Image.new("RGB", (left.width + listing.width, max(left.height, listing.height)), _PAPER)
     canvas.paste(left, (0, 0))
@@ -96,10 +97,10 @@ def draw_page(page: PageImage, result: Page, tiles: Sequence[Rectangle] = ()) ->
     return canvas
 
 
-def _with_boxes(page: PageImage, entries: Sequence[_Entry]) -> Image.Image:
-    scale = _scale(page)
-    size = (max(1, round(page.width * scale)), max(1, round(page.height * scale)))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+def _with_boxes(page: PageImage, result: Page, entries: Sequence[_Entry]) -> Image.Image:
+    scale = _scale(result)
+    size = (max(1, round(result.width * scale)), max(1, round(result.height * scale)))
+    how = cv2.INTER_AREA if size[0] < page.width else cv2.INTER_CUBIC
     pixels: Pixels = cv2.cvtColor(cv2.resize(page.pixels, size, interpolation=how), cv2.COLOR_BGR2RGB).astype(np.uint8)
     corners = [np.asarray(entry.quad, dtype=np.float64) * scale for entry in entries]
     for entry, quad in zip(entries, corners, strict=True):
@@ -111,10 +112,10 @@ def _with_boxes(page: PageImage, entries: Sequence[_Entry]) -> Image.Image:
     return drawing
 
 
-def _scale(page: PageImage) -> float:
+def _scale(page: Page) -> float:
     long_side = max(page.width, page.height)
-    if long_side > _MOST_LONG_SIDE:
-        return _MOST_LONG_SIDE / long_side
+    if long_side > MOST_LONG_SIDE:
+        return MOST_LONG_SIDE / long_side
     return min(_MOST_ENLARGED, max(1.0, _LEAST_LONG_SIDE / long_side))
 
 

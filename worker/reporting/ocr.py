@@ -6,21 +6,17 @@ stops no other.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import cv2
-import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError, LabelwireError
 from worker.domain.job import parse_job
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Coordinate, Record
 from worker.domain.result import LabelText
-from worker.pipeline.decode import decode
-from worker.pipeline.explanation import PageSearch, Rectangle
-from worker.reporting.draw import draw_page
+from worker.pipeline.explanation import PageSearch
+from worker.reporting.drawings import DrawingNames, draw_pages
 from worker.runtime.reader import ModelReader
 from worker.runtime.results import label_text
 
@@ -37,6 +33,7 @@ class FileReading:
     error: str | None
     code: str | None = None
     searches: tuple[PageSearch, ...] = ()  # how each page was searched
+    drawings: tuple[Path, ...] = ()  # files that were written
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ async def read_files(
     Raises ServerMismatchError or JobError INFERENCE_UNAVAILABLE if no file can be read at all.
     """
     await reader.look()
-    names = _DrawingNames(options.draw_into)
+    names = DrawingNames(options.draw_into)
     under_way: deque[asyncio.Task[FileReading]] = deque()
     readings: list[bool] = []
 
@@ -89,21 +86,23 @@ async def read_files(
 
 
 async def _read(
-    number: int, path: Path, reader: ModelReader, options: ReadingOptions, drawing: Path | None
+    number: int, path: Path, reader: ModelReader, options: ReadingOptions, stem: Path | None
 ) -> FileReading:
     try:
         picture = await asyncio.to_thread(path.read_bytes)
         result, searches = await _read_picture(number, path, picture, reader, options.timeout_seconds)
-        if drawing is not None:
-            tiles = searches[0].tiles if options.draw_tiles else ()
-            await asyncio.to_thread(_draw, picture, reader, result, drawing, tiles)
+        drawings: tuple[Path, ...] = ()
+        if stem is not None:
+            tiles = [search.tiles if options.draw_tiles else () for search in searches]
+            header = reader.header(picture)
+            drawings = await asyncio.to_thread(draw_pages, picture, header, result.pages, tiles, stem)
     except OSError as error:
         return FileReading(path, None, f"{error.filename or path}: {error.strerror or error}.")
     except JobError as error:
         return FileReading(path, None, f"{path}: {error}", error.code.value)
     except LabelwireError as error:
         return FileReading(path, None, f"{path}: {error}")
-    return FileReading(path, result, None, searches=searches)
+    return FileReading(path, result, None, searches=searches, drawings=drawings)
 
 
 async def _read_picture(
@@ -117,31 +116,3 @@ async def _read_picture(
     job = parse_job(record)
     reading = await reader.process(picture, header, timeout_seconds=timeout_seconds, request_id=job.job_id)
     return label_text(record, job, header, reading, reader.models_used, attempt=1), reading.searches
-
-
-def _draw(picture: bytes, reader: ModelReader, result: LabelText, drawing: Path, tiles: Sequence[Rectangle]) -> None:
-    page = decode(picture, reader.header(picture))
-    pixels = np.asarray(draw_page(page, result.pages[0], tiles))
-    written, png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    if not written:
-        raise LabelwireError(f"the drawing {drawing} cannot be encoded")
-    drawing.parent.mkdir(parents=True, exist_ok=True)
-    drawing.write_bytes(png.tobytes())
-
-
-class _DrawingNames:
-    """Names of drawings: the picture's own and `.png`, numbered where two pictures share one."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._taken: set[str] = set()
-
-    def of(self, path: Path) -> Path | None:
-        if self._folder is None:
-            return None
-        name, number = f"{path.name}.png", 1
-        while name in self._taken:
-            number += 1
-            name = f"{path.name}.{number}.png"
-        self._taken.add(name)
-        return self._folder / name

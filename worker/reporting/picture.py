@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
+
+from worker.domain.errors import JobError
+from worker.pipeline.encoded import EncodedPage
+from worker.pipeline.header import read_header
+from worker.pipeline.options import ImageLimits
 
 Corner = tuple[float, float]
 
@@ -44,17 +48,15 @@ class Figure:
 
 
 def figure(encoded: bytes, outlines: Sequence[Outline] = (), long_side_pixels: int = _LONG_SIDE_PIXELS) -> Figure:
-    """Return the figure of an encoded picture; one that OpenCV cannot decode has no size and shows nothing."""
-    data = np.frombuffer(encoded, dtype=np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if pixels is None:
+    """Return the figure of a picture's first page; what cannot be decoded has no size and shows nothing."""
+    try:
+        page = EncodedPage(encoded, read_header(encoded, ImageLimits()), 0)
+        small = page.reduced(long_side_pixels)
+    except JobError:
         return Figure(None, 0, 0, ())
-    height, width = pixels.shape[:2]
-    scale = min(1.0, long_side_pixels / max(width, height))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return Figure(f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}", width, height, outlines)
+    _, jpeg = cv2.imencode(".jpg", small.pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    uri = f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
+    return Figure(uri, *page.page.upright_size, outlines)
 
 
 def confidence_kind(confidence: float) -> str:

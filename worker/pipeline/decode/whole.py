@@ -35,7 +35,7 @@ def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
     stored = _stored(data, header, number)
     if stored.shape[1::-1] != (page.width, page.height):
         raise corrupt(header, number, f"it decodes to {stored.shape[1]} x {stored.shape[0]} pixels")
-    return PageImage(np.ascontiguousarray(_turn(stored, page.orientation)))
+    return PageImage(np.ascontiguousarray(upright(stored, page.orientation)))
 
 
 def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
@@ -85,7 +85,7 @@ def _opencv(data: bytes, header: ImageHeader, number: int) -> Pixels:
     return to_bgr(stored, opencv_layout(stored))
 
 
-def _turn(pixels: Pixels, orientation: int) -> Pixels:
+def upright(pixels: Pixels, orientation: int) -> Pixels:
     """Return a view of the stored pixels as the EXIF orientation wants them shown (EXIF 2.32, tag 0x0112)."""
     if orientation in _SIDEWAYS:
         pixels = pixels.transpose(1, 0, 2)

@@ -1,0 +1,51 @@
+"""A page made small while its strips pass.
+
+Invariant: no more is held than the small page, less than twice as long as is wanted.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from worker.domain.image import Pixels
+
+_LARGEST_REDUCTION: Final = 64
+
+
+class Thumbnail:
+    """Takes a page of `width` x `height` pixels from top to bottom, in strips of multiples of 64 rows."""
+
+    def __init__(self, width: int, height: int, wanted_long_side: int) -> None:
+        self._wanted = wanted_long_side
+        self._reduction = _reduction(max(width, height), wanted_long_side)
+        self._reduced = np.empty((-(-height // self._reduction), -(-width // self._reduction), 3), dtype=np.uint8)
+        self._rows = 0
+
+    def add(self, strip: Pixels) -> None:
+        """Take the next strip, uint8 [rows, width, 3] BGR; only the last one may have any number of rows."""
+        reduced = shrunk(strip, self._reduction)
+        self._reduced[self._rows : self._rows + len(reduced)] = reduced
+        self._rows += len(reduced)
+
+    def pixels(self) -> Pixels:
+        """Return the page, uint8 [h, w, 3] BGR; one that is not longer than wanted stays as it is."""
+        height, width = self._reduced.shape[:2]
+        scale = min(1.0, self._wanted / max(width, height))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(cv2.resize(self._reduced, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def shrunk(strip: Pixels, reduction: int) -> Pixels:
+    """Return pixels so many times smaller along each side, rounded up."""
+    height, width = strip.shape[:2]
+    size = (-(-width // reduction), -(-height // reduction))
+    return np.asarray(cv2.resize(strip, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _reduction(long_side: int, wanted: int) -> int:
+    """Return the largest power of two that leaves at least the wanted pixels."""
+    reduction = 1
+    while long_side // (2 * reduction) >= wanted and reduction < _LARGEST_REDUCTION:
+        reduction *= 2
+    return reduction
