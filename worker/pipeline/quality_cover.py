@@ -48,11 +48,11 @@ _LEAST_STROKE_PIXELS: Final = 3.0
 _EDGE_SLANTS: Final = np.tan(np.radians([-65, -55, -45, -35, -25, -15, -8, 0, 8, 15, 25, 35, 45, 55, 65]))
 
 
-def cutting_areas(page: Pixels, areas: Labels, regions: Sequence[TextRegion], heights: Sequence[float]) -> set[int]:
+def cutting_areas(page: Pixels, areas: Labels, regions: Sequence[TextRegion], heights: Vector) -> set[int]:
     """Return the numbers of the areas that cut at least three lines of text.
 
     `page` is uint8 [H, W, 3]; `areas` int32 [rows, columns] of the page's blocks, 0 where there is none; `heights` are
-    the lines' without the margins of their regions, in pixels.
+    the lines', float64 [n], without the margins of their regions, in pixels.
     """
     cuts: dict[int, int] = {}
     looked: dict[int, int] = {}
@@ -82,7 +82,7 @@ class _Lines:
     thicknesses: Vector
 
 
-def _lines(areas: Labels, regions: Sequence[TextRegion], heights: Sequence[float]) -> _Lines:
+def _lines(areas: Labels, regions: Sequence[TextRegion], heights: Vector) -> _Lines:
     """Take both ends of the lines, save of short ones and of those within an area.
 
     Print on an area is light on dark: its own gaps would pass for cut strokes.
@@ -94,7 +94,7 @@ def _lines(areas: Labels, regions: Sequence[TextRegion], heights: Sequence[float
     taken = (lengths >= _SHORTEST_LINE * thicknesses) & (_areas_at(areas, quads.mean(axis=1)) == 0)
     right, left = quads[:, [1, 2]].mean(axis=1)[taken], quads[:, [0, 3]].mean(axis=1)[taken]
     away = (along / lengths[:, np.newaxis])[taken]
-    twice = [np.tile(figures[taken], 2) for figures in (np.asarray(heights), lengths, thicknesses)]
+    twice = [np.tile(figures[taken], 2) for figures in (heights, lengths, thicknesses)]
     return _Lines(np.concatenate([right, left]), np.concatenate([away, -away]), *twice)
 
 

@@ -7,7 +7,7 @@ are measured alike. Invariant: nothing here knows what text is; where the text s
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -21,12 +21,13 @@ Figures = NDArray[np.float32]
 Corner = tuple[float, float]
 _NOWHERE: Final = (math.nan, math.nan)
 _STRIP_ROWS: Final = 4 * BLOCK_PIXELS
-_STRETCH: Final = 4.0
+_DOUBLINGS: Final = 2
 _SAMPLED_PIXELS: Final = 500_000
 
 # Eight directions, 22.5 degrees apart or nearly: (columns, rows) between the two places of a difference. A picture that
 # was moved has sharp edges along its way; only across a direction close to it are all edges wide.
 DIRECTIONS: Final = ((2, 0), (2, 1), (2, 2), (1, 2), (0, 2), (-1, 2), (-2, 2), (-2, 1))
+_DISTANCES: Final = np.array([math.hypot(*step) for step in DIRECTIONS], dtype=np.float32)
 _NOISE_OF_RESIDUAL: Final = 1.545  # deviation of white noise by its mean absolute distance from its 3 x 3 smoothing
 
 
@@ -85,16 +86,21 @@ def _strips(window: Pixels, corner: Corner) -> Iterator[tuple[Pixels, Corner]]:
 def _measured(window: Pixels, corner: Corner, part: tuple[int, int]) -> tuple[Figures, ...]:
     grey = _whole_blocks(np.asarray(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY), dtype=np.uint8))
     smooth = np.asarray(cv2.GaussianBlur(grey, (3, 3), 0), dtype=np.uint8)
-    rows, columns = np.mgrid[0 : grey.shape[0] // BLOCK_PIXELS, 0 : grey.shape[1] // BLOCK_PIXELS]
-    middles = (np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) * BLOCK_PIXELS + corner
     return (
-        middles.astype(np.float32),
+        _middles(grey.shape[0] // BLOCK_PIXELS, grey.shape[1] // BLOCK_PIXELS, corner),
         _extreme(smooth, np.minimum),
         _extreme(smooth, np.maximum),
         _average(smooth),
         _residual(grey, smooth),
         _slopes(smooth, *part),
     )
+
+
+def _middles(rows: int, columns: int, corner: Corner) -> Figures:
+    middles = np.empty((rows, columns, 2), dtype=np.float32)
+    middles[..., 0] = (np.arange(columns) + 0.5) * BLOCK_PIXELS + corner[0]
+    middles[..., 1] = (np.arange(rows)[:, np.newaxis] + 0.5) * BLOCK_PIXELS + corner[1]
+    return middles.reshape(-1, 2)
 
 
 def _slopes(smooth: Pixels, number: int, parts: int) -> Figures:
@@ -106,8 +112,7 @@ def _slopes(smooth: Pixels, number: int, parts: int) -> Figures:
     first, last = columns * number // parts, columns * (number + 1) // parts
     slopes = np.full((rows, columns, len(DIRECTIONS)), np.nan, dtype=np.float32)
     if last > first:
-        piece = np.ascontiguousarray(smooth[:, first * BLOCK_PIXELS : last * BLOCK_PIXELS])
-        steepest = np.stack([_slope(piece, *step) for step in DIRECTIONS], axis=1)
+        steepest = _steepest(smooth[:, first * BLOCK_PIXELS : last * BLOCK_PIXELS])
         slopes[:, first:last] = steepest.reshape(rows, last - first, len(DIRECTIONS))
     return slopes.reshape(-1, len(DIRECTIONS))
 
@@ -122,30 +127,39 @@ def _whole_blocks(grey: Pixels) -> Pixels:
     return grey[: height // BLOCK_PIXELS * BLOCK_PIXELS, : width // BLOCK_PIXELS * BLOCK_PIXELS]
 
 
-def _slope(smooth: Pixels, columns: int, rows: int) -> Figures:
-    """Return the steepest change of each block along a direction, in levels a pixel."""
+def _steepest(smooth: Pixels) -> Figures:
+    """Return the steepest change of each block along the eight directions, float32 [n, 8] in levels a pixel."""
     height, width = smooth.shape
-    difference = np.zeros_like(smooth)
-    left, right = max(0, -columns), max(0, columns)
-    first = smooth[: height - rows, left : width - right]
-    second = smooth[rows:, right : width - left]
-    cv2.absdiff(first, second, dst=difference[: height - rows, left : width - right])
-    return _extreme(difference, np.maximum) / np.float32(math.hypot(columns, rows))
+    differences = np.zeros((len(DIRECTIONS), height, width), dtype=np.uint8)
+    for difference, (columns, rows) in zip(differences, DIRECTIONS, strict=True):
+        left, right = max(0, -columns), max(0, columns)
+        first = smooth[: height - rows, left : width - right]
+        second = smooth[rows:, right : width - left]
+        cv2.absdiff(first, second, dst=difference[: height - rows, left : width - right])
+    return _extreme(differences.reshape(-1, width), np.maximum).reshape(len(DIRECTIONS), -1).T / _DISTANCES
 
 
 def _extreme(levels: Pixels, which: np.ufunc) -> Figures:
     """Reduce each block to its least or greatest level; whole rows first, which is fast."""
     rows = which.reduce(levels.reshape(-1, BLOCK_PIXELS, levels.shape[1]), axis=1)
-    blocks = which.reduce(rows.reshape(-1, BLOCK_PIXELS), axis=1)
-    return np.asarray(blocks, dtype=np.float32)
+    return np.asarray(which.reduce(_across(rows), axis=0), dtype=np.float32)
 
 
 def _residual(grey: Pixels, smooth: Pixels) -> Figures:
     # Averages are whole numbers: stretched before, so that a slight noise is not rounded away.
-    distance = cv2.convertScaleAbs(cv2.absdiff(grey, smooth), alpha=_STRETCH)
-    return _average(np.asarray(distance, dtype=np.uint8)) * np.float32(_NOISE_OF_RESIDUAL / _STRETCH)
+    distance = cv2.absdiff(grey, smooth)
+    for _ in range(_DOUBLINGS):
+        cv2.add(distance, distance, dst=distance)
+    return _average(np.asarray(distance, dtype=np.uint8)) * np.float32(_NOISE_OF_RESIDUAL / 2**_DOUBLINGS)
 
 
 def _average(levels: Pixels) -> Figures:
-    size = levels.shape[1] // BLOCK_PIXELS, levels.shape[0] // BLOCK_PIXELS
-    return np.asarray(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), dtype=np.float32).ravel()
+    rows = np.add.reduce(levels.reshape(-1, BLOCK_PIXELS, levels.shape[1]), axis=1, dtype=np.uint16)
+    return np.asarray(
+        np.rint(np.add.reduce(_across(rows), axis=0, dtype=np.float32) / np.float32(BLOCK_PIXELS**2)), dtype=np.float32
+    )
+
+
+def _across(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return one column for each block of a row; numpy reduces over the first axis faster than over the last."""
+    return np.ascontiguousarray(rows.reshape(-1, BLOCK_PIXELS).T)

@@ -92,8 +92,10 @@ def text_height_pixels(regions: Sequence[TextRegion]) -> float:
     return float(np.median(_heights(regions)))
 
 
-def _heights(regions: Sequence[TextRegion]) -> list[float]:
-    return [math.dist(region.quad[0], region.quad[3]) - _HEIGHT_OF_GROWTH * region.growth_pixels for region in regions]
+def _heights(regions: Sequence[TextRegion]) -> NDArray[np.float64]:
+    quads = np.stack([region.quad for region in regions])
+    growths = np.array([region.growth_pixels for region in regions], dtype=np.float64)
+    return np.asarray(np.hypot(*(quads[:, 0] - quads[:, 3]).T) - _HEIGHT_OF_GROWTH * growths, dtype=np.float64)
 
 
 def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize) -> Mask | None:
@@ -102,8 +104,7 @@ def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: 
         return None
     width, height = page_size
     drawn = np.zeros((height // BLOCK_PIXELS + 1, width // BLOCK_PIXELS + 1), dtype=np.uint8)
-    for region in regions:
-        _fill(drawn, region.quad)
+    _fill(drawn, np.stack([region.quad for region in regions]))
     column, row = np.clip(
         (pixels.middles // BLOCK_PIXELS).astype(int).T, 0, [[drawn.shape[1] - 1], [drawn.shape[0] - 1]]
     )
@@ -111,10 +112,10 @@ def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: 
     return mask if int(mask.sum()) >= _FEWEST_BLOCKS else None
 
 
-def _fill(drawn: NDArray[np.uint8], corners: NDArray[Any]) -> None:
-    """Mark the blocks inside corners given in page pixels, to a 256th of a block."""
-    places = np.round((corners / BLOCK_PIXELS - 0.5) * 256).astype(np.int32)
-    cv2.fillConvexPoly(drawn, places, 1, shift=8)
+def _fill(drawn: NDArray[np.uint8], polygons: NDArray[Any]) -> None:
+    """Mark the blocks inside polygons [n, corners, 2] given in page pixels, to a 256th of a block."""
+    for places in np.round((polygons / BLOCK_PIXELS - 0.5) * 256).astype(np.int32):
+        cv2.fillConvexPoly(drawn, places, 1, shift=8)
 
 
 def _noise_levels(pixels: PixelMeasures) -> float:
@@ -155,7 +156,7 @@ def _cover_shares(
     paper = _paper_around(highest, mask.reshape(grid))
     spanned = np.zeros(grid, dtype=np.uint8)
     corners = np.concatenate([region.quad for region in regions]).astype(np.float32)
-    _fill(spanned, cv2.convexHull(corners)[:, 0])
+    _fill(spanned, cv2.convexHull(corners)[np.newaxis, :, 0])
     candidate = spanned > 0
     flat = highest - lowest <= np.minimum(
         _FLAT_LEVELS + _FLAT_RESIDUALS * pixels.residual.reshape(grid), _MOST_FLAT_LEVELS
@@ -167,7 +168,7 @@ def _cover_shares(
     whole = max(1, int(spanned.sum()))
     hidden = _large_areas(covered, whole)
     if hidden.any() and pixels.page is not None:
-        cutting = cutting_areas(pixels.page, hidden, regions, [max(1.0, height) for height in _heights(regions)])
+        cutting = cutting_areas(pixels.page, hidden, regions, np.maximum(_heights(regions), 1.0))
         hidden[~np.isin(hidden, list(cutting))] = 0
     return _share(_large_areas(glare, whole), whole), _share(hidden, whole)
 
