@@ -15,7 +15,7 @@ from worker.domain.records import OutgoingRecord
 from worker.local.kafka import KafkaServer
 from worker.local.process import free_ports
 from worker.local.stack import provision_kafka
-from worker.local.toxiproxy import Proxy, Toxiproxy, provision_toxiproxy
+from worker.local.toxiproxy import Proxy, Toxiproxy
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -80,20 +80,6 @@ def test_a_connection_is_broken_off(echo: Proxy, kind: str) -> None:
 def test_what_toxiproxy_refuses_is_said(echo: Proxy) -> None:
     with pytest.raises(LocalStackError, match=r"no_such_kind|invalid toxic type"):
         echo.add_toxic("no_such_kind")
-
-
-def test_without_go_a_sentence_says_what_to_install() -> None:
-    path, cache = os.environ.get("PATH", ""), os.environ.get("LABELWIRE_CACHE_DIR")
-    os.environ.update(PATH="/nowhere", LABELWIRE_CACHE_DIR="/nowhere")
-    try:
-        with pytest.raises(LocalStackError, match="install Go"):
-            provision_toxiproxy()
-    finally:
-        os.environ["PATH"] = path
-        if cache is None:
-            del os.environ["LABELWIRE_CACHE_DIR"]
-        else:
-            os.environ["LABELWIRE_CACHE_DIR"] = cache
 
 
 @pytest.mark.real

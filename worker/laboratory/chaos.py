@@ -31,7 +31,7 @@ from worker.local.kafka import KafkaServer
 from worker.local.process import free_ports
 from worker.local.progress import progress
 from worker.local.stack import provision_kafka
-from worker.local.toxiproxy import Proxy, Toxiproxy, provision_toxiproxy
+from worker.local.toxiproxy import TOXIPROXY, Proxy, Toxiproxy
 from worker.local.triton import TritonServer
 from worker.picture_settings import MEBIBYTE
 from worker.settings import PREFIX, KafkaSettings, TopicSettings
@@ -105,7 +105,7 @@ def _clients_logged(path: Path) -> Iterator[None]:
 
 def _toxiproxy(opened: ExitStack, folder: Path, say: Say) -> Toxiproxy | None:
     try:
-        provision_toxiproxy()
+        TOXIPROXY.provide()
     except LocalStackError as error:
         say(f"The network is left in peace: {error}")
         return None

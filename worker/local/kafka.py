@@ -6,22 +6,19 @@ Both keep their address for life and have the same interface, `Broker`.
 import base64
 import subprocess
 import sys
-import time
 import uuid
+from abc import abstractmethod
 from pathlib import Path
-from typing import Protocol, Self
 
 from worker.adapters.kafka.admin import is_reachable
 from worker.domain.errors import LocalStackError
-from worker.local.folder import RunFolder
-from worker.local.process import Command, SupervisedProcess, free_ports, last_lines, start
+from worker.local.process import Command
 from worker.local.provision import java, kafka_jars
+from worker.local.server import LocalServer
 
 # A picture of 64 MiB, its headers and the batch around it.
 MAX_RECORD_BYTES = 68 * 1024 * 1024
 _HEAP_MEBIBYTES = 512
-_POLL_SECONDS = 0.1
-_SHOWN_LINES = 15
 # A worker that was killed here gives its partitions up after 6 seconds; Kafka's own default is 45. A broker that was
 # killed is let in again when its own session has ended.
 _PROPERTIES = """\
@@ -62,56 +59,44 @@ num.recovery.threads.per.data.dir=1
 """
 
 
-class Broker(Protocol):
+class Broker(LocalServer):
     """What the stack and the tests need of a broker, real or mock."""
 
+    title = "Kafka"
+
     @property
+    @abstractmethod
     def kind(self) -> str:
         """`kafka` or `mock`."""
 
     @property
+    @abstractmethod
     def bootstrap_servers(self) -> str:
-        """Host and port."""
+        """Host and port. Raises LocalStackError before the start."""
 
-    @property
-    def log_path(self) -> Path:
-        """What the broker says."""
-
-    def launch(self) -> None:
-        """Start without waiting."""
-
-    def wait_until_ready(self) -> None:
-        """Wait until it answers; if it does not, stop it and raise LocalStackError."""
-
-    def stop(self) -> None:
-        """Stop and leave nothing behind."""
+    def is_ready(self) -> bool:
+        """Whether it answers now."""
+        try:
+            return is_reachable(self.bootstrap_servers)
+        except LocalStackError:
+            return False
 
 
-class KafkaServer:
-    """One Apache Kafka broker.
-
-    `run_dir` holds its data and log and may be used again by a later start; without one a temporary folder is used
-    and removed by `stop`. `kill` and `restart` keep the data.
+class KafkaServer(Broker):
+    """One Apache Kafka broker; its folder holds its data.
 
     `proxied_at` is the address of a proxy in front of the broker. Clients go where the broker's metadata send them, so
     what passes the proxy needs a listener of its own, which names the proxy's address: `proxied_listener`.
     """
 
+    name = "kafka"
+    port_count = 3
+
     def __init__(
         self, *, run_dir: Path | None = None, proxied_at: str | None = None, ready_timeout_seconds: float = 60.0
     ) -> None:
-        self._folder = RunFolder(run_dir, "kafka")
+        super().__init__(run_dir, ready_timeout_seconds)
         self._proxied_at = proxied_at
-        self._ready_timeout_seconds = ready_timeout_seconds
-        self._ports: list[int] = []
-        self._process: SupervisedProcess | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def kind(self) -> str:
@@ -121,73 +106,26 @@ class KafkaServer:
     @property
     def bootstrap_servers(self) -> str:
         """Host and port."""
-        return f"127.0.0.1:{self._port(0)}"
+        return f"127.0.0.1:{self._port()}"
 
     @property
     def proxied_listener(self) -> str:
         """Host and port to which the proxy passes connections on."""
         return f"127.0.0.1:{self._port(2)}"
 
-    @property
-    def log_path(self) -> Path:
-        """What the broker says."""
-        return self._folder.path / "kafka.log"
+    def _provision(self) -> None:
+        java()
+        kafka_jars()
 
-    @property
-    def pid(self) -> int:
-        """The broker's process."""
-        if self._process is None:
-            raise LocalStackError("Kafka is not running")
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start and wait until it answers.
-
-        Raises LocalStackError, with the log's last lines, if it does not in time.
-        """
-        self.launch()
-        self.wait_until_ready()
-
-    def launch(self) -> None:
-        """Start without waiting; raises LocalStackError without Java or Kafka's jars."""
+    def _command(self) -> Command:
         command = [str(java()), "-cp", f"{kafka_jars()}/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-        self._ports = self._ports or free_ports(3)
-        self._folder.open()
         properties = self._write_properties()
         if not (self._folder.path / "data" / "meta.properties").exists():
             self._format(command, properties)
         # The quick compiler alone: the broker starts with a third less of the processor and moves bytes as well.
         machine = [f"-Xmx{_HEAP_MEBIBYTES}m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         argv = [command[0], *machine, *command[1:], "kafka.Kafka", str(properties)]
-        self._process = start(Command(argv, self.log_path, scratch=self._folder.temporary))
-
-    def wait_until_ready(self) -> None:
-        """Wait until it answers; if it does not, stop it and raise LocalStackError."""
-        _wait_until_ready(self, self._process, self._ready_timeout_seconds)
-
-    def stop(self) -> None:
-        """Stop in an orderly way; a temporary folder goes with it."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-        self._folder.close()
-
-    def kill(self) -> None:
-        """Kill the broker as a crash would; its data stays."""
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
-
-    def restart(self) -> None:
-        """Stop, if it runs, and start at the same address with the same data."""
-        if self._process is not None:
-            self._process.stop()
-        self.start()
-
-    def _port(self, index: int) -> int:
-        if not self._ports:
-            raise LocalStackError("Kafka has not been started, so it has no address yet")
-        return self._ports[index]
+        return Command(argv, self.log_path, scratch=self._folder.temporary)
 
     def _write_properties(self) -> Path:
         path = self._folder.path / "server.properties"
@@ -215,21 +153,14 @@ class KafkaServer:
             raise LocalStackError(f"Kafka's storage could not be laid out: {ended.stderr.strip()}")
 
 
-class MockKafka:
+class MockKafka(Broker):
     """librdkafka's mock cluster in a process of its own: no Java, all in memory, four partitions a topic."""
 
+    name = "mock-kafka"
+    port_count = 0  # it takes one itself, and says which
+
     def __init__(self, *, run_dir: Path | None = None, ready_timeout_seconds: float = 20.0) -> None:
-        self._folder = RunFolder(run_dir, "kafka")
-        self._ready_timeout_seconds = ready_timeout_seconds
-        self._process: SupervisedProcess | None = None
-
-    def __enter__(self) -> Self:
-        self.launch()
-        self.wait_until_ready()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        super().__init__(run_dir, ready_timeout_seconds)
 
     @property
     def kind(self) -> str:
@@ -245,44 +176,10 @@ class MockKafka:
             raise LocalStackError("the mock cluster has no address yet")
         return address
 
-    @property
-    def log_path(self) -> Path:
-        """What the mock cluster says, its address among it."""
-        return self._folder.path / "mock-kafka.log"
+    def _provision(self) -> None:
+        """Need nothing: librdkafka has it."""
 
-    def launch(self) -> None:
-        """Start without waiting."""
-        self._folder.open()
+    def _command(self) -> Command:
         self.log_path.write_text("")
         argv = [sys.executable, "-m", "worker.adapters.kafka.mock_cluster"]
-        self._process = start(Command(argv, self.log_path, grace_seconds=3, scratch=self._folder.temporary))
-
-    def wait_until_ready(self) -> None:
-        """Wait until it answers; if it does not, stop it and raise LocalStackError."""
-        _wait_until_ready(self, self._process, self._ready_timeout_seconds)
-
-    def stop(self) -> None:
-        """Stop; what was in it is gone."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-        self._folder.close()
-
-
-def _answers(broker: Broker) -> bool:
-    try:
-        return is_reachable(broker.bootstrap_servers)
-    except LocalStackError:
-        return False
-
-
-def _wait_until_ready(broker: Broker, process: SupervisedProcess | None, timeout_seconds: float) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not _answers(broker):
-        exited = process is None or process.exit_status is not None
-        if exited or time.monotonic() > deadline:
-            said = last_lines(broker.log_path, _SHOWN_LINES)
-            broker.stop()
-            reason = "ended" if exited else f"did not answer in {timeout_seconds:.0f} s"
-            raise LocalStackError(f"Kafka {reason}; its last words:\n{said}")
-        time.sleep(_POLL_SECONDS)
+        return Command(argv, self.log_path, grace_seconds=3, scratch=self._folder.temporary)

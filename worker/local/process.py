@@ -132,13 +132,13 @@ def free_ports(count: int) -> list[int]:
     """Ports of the loopback interface on which nobody listens now, all different."""
     ports: list[int] = []
     for port in random.sample(_PORT_RANGE, len(_PORT_RANGE)):
+        if len(ports) == count:
+            return ports
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 ports.append(port)
-        if len(ports) == count:
-            return ports
     raise LocalStackError(f"no {count} free ports between {_PORT_RANGE.start} and {_PORT_RANGE.stop}")
 
 

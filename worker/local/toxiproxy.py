@@ -7,83 +7,35 @@ import http.client
 import itertools
 import json
 import os
-import shutil
-import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final
 
 from worker.domain.errors import LocalStackError
-from worker.local.cache import content_key, entry_path, provide
-from worker.local.folder import RunFolder
-from worker.local.process import Command, SupervisedProcess, free_ports, last_lines, start
-from worker.local.progress import progress
-from worker.local.provision import run_tool
+from worker.local.go_tool import GoTool
+from worker.local.process import Command
+from worker.local.server import LocalServer
 
-# Go checks the module's hash against the public checksum database, where it can be reached.
-_MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"
-_KEY = content_key(_MODULE)
+TOXIPROXY: Final = GoTool("github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0", "toxiproxy", "Toxiproxy")
 _ANSWER_SECONDS = 5.0
 _READY_SECONDS = 20.0
-_POLL_SECONDS = 0.05
 
 
-def provision_toxiproxy() -> Path:
-    """Return Toxiproxy's server, built if it is not there.
+class Toxiproxy(LocalServer):
+    """One server; all connections through it end with it."""
 
-    Raises LocalStackError without Go, or if the build fails.
-    """
-    if not entry_path("toxiproxy", _KEY).exists() and shutil.which("go") is None:
-        raise LocalStackError("Go is not on the PATH; install Go 1.24 or newer, which builds Toxiproxy")
-    return provide("toxiproxy", _KEY, _build) / "server"
-
-
-def _build(folder: Path) -> None:
-    with progress("Building Toxiproxy (once)") as report:
-        run_tool(["go", "install", _MODULE], folder / "build.log", report, {**os.environ, "GOBIN": str(folder)})
-
-
-class Toxiproxy:
-    """One server; a context manager. `run_dir` takes its log; without one a temporary folder does."""
+    title = "Toxiproxy"
+    name = "toxiproxy"
 
     def __init__(self, *, run_dir: Path | None = None) -> None:
-        self._folder = RunFolder(run_dir, "toxiproxy")
-        self._port = 0
-        self._process: SupervisedProcess | None = None
+        super().__init__(run_dir, _READY_SECONDS)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def log_path(self) -> Path:
-        """What the server says."""
-        return self._folder.path / "toxiproxy.log"
-
-    def start(self) -> None:
-        """Start and wait until it answers; raises LocalStackError if it does not."""
-        server = provision_toxiproxy()
-        self._folder.open()
-        self._port = self._port or free_ports(1)[0]
-        argv = [str(server), "-host", "127.0.0.1", "-port", str(self._port)]
-        environment = {**os.environ, "LOG_LEVEL": "warn"}
-        self._process = start(Command(argv, self.log_path, environment, scratch=self._folder.temporary))
-        deadline = time.monotonic() + _READY_SECONDS
-        while not self._answers():
-            if self._process.exit_status is not None or time.monotonic() > deadline:
-                said = last_lines(self.log_path, 5)
-                self.stop()
-                raise LocalStackError(f"Toxiproxy did not answer in {_READY_SECONDS:.0f} s; its last words:\n{said}")
-            time.sleep(_POLL_SECONDS)
-
-    def stop(self) -> None:
-        """Stop; all connections through it end."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-        self._folder.close()
+    def is_ready(self) -> bool:
+        """Whether its API answers now."""
+        try:
+            self.request("GET", "/proxies")
+        except LocalStackError:
+            return False
+        return True
 
     def proxy(self, name: str, listen: str, upstream: str) -> "Proxy":
         """Pass connections to `listen` (host:port) on to `upstream`. Raises LocalStackError."""
@@ -92,26 +44,26 @@ class Toxiproxy:
 
     def request(self, method: str, path: str, content: object = None) -> Any:  # noqa: ANN401 - JSON
         """Ask the API and return its answer. Raises LocalStackError where it refuses or is away."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_ANSWER_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port(), timeout=_ANSWER_SECONDS)
         body = None if content is None else json.dumps(content)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             said = response.read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
-            raise LocalStackError(f"Toxiproxy at 127.0.0.1:{self._port} does not answer: {error}") from error
+            raise LocalStackError(f"Toxiproxy at 127.0.0.1:{self._port()} does not answer: {error}") from error
         finally:
             connection.close()
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             raise LocalStackError(f"Toxiproxy refused {method} {path}: {said.strip()}")
         return json.loads(said) if said.strip() else None
 
-    def _answers(self) -> bool:
-        try:
-            self.request("GET", "/proxies")
-        except LocalStackError:
-            return False
-        return True
+    def _provision(self) -> None:
+        TOXIPROXY.provide()
+
+    def _command(self) -> Command:
+        argv = [str(TOXIPROXY.provide()), "-host", "127.0.0.1", "-port", str(self._port())]
+        return Command(argv, self.log_path, {**os.environ, "LOG_LEVEL": "warn"}, scratch=self._folder.temporary)
 
 
 class Proxy:

@@ -6,14 +6,11 @@ A server keeps its ports for life: stopped or killed and started again, it is fo
 import http.client
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 from worker.domain.errors import LocalStackError
-from worker.local.folder import RunFolder
-from worker.local.process import Command, SupervisedProcess, free_ports, last_lines, start
+from worker.local.process import Command, last_lines
 from worker.local.provision import (
     PythonEnvironment,
     check_triton_platform,
@@ -21,20 +18,23 @@ from worker.local.provision import (
     python_library_folders,
     python_version,
 )
+from worker.local.server import LocalServer
 
-_POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 2.0
 _EXIT_TIMEOUT_SECONDS = 5
 _SHOWN_LINES = 8
 _SHOWN_CHARACTERS = 400
 
 
-class TritonServer:
-    """One Triton server over a model repository.
+class TritonServer(LocalServer):
+    """One Triton server over a model repository; its Python models run in children of its process.
 
-    `run_dir` holds its log and links; without one a temporary folder is used and removed at the end. `profile`
-    makes each model take `configs/<profile>.pbtxt` before its `config.pbtxt`. `arguments` are further flags.
+    `profile` makes each model take `configs/<profile>.pbtxt` before its `config.pbtxt`. `arguments` are further flags.
     """
+
+    title = "Triton"
+    name = "triton"
+    port_count = 3
 
     def __init__(
         self,
@@ -45,20 +45,10 @@ class TritonServer:
         arguments: Sequence[str] = (),
         ready_timeout_seconds: float = 180.0,
     ) -> None:
+        super().__init__(run_dir, ready_timeout_seconds)
         self._model_repository = model_repository
-        self._folder = RunFolder(run_dir, "triton")
         self._profile = profile
         self._arguments = tuple(arguments)
-        self._ready_timeout_seconds = ready_timeout_seconds
-        self._ports: list[int] = []
-        self._process: SupervisedProcess | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def http_url(self) -> str:
@@ -75,79 +65,20 @@ class TritonServer:
         """The page of Triton's metrics."""
         return f"http://127.0.0.1:{self._port(2)}/metrics"
 
-    @property
-    def log_path(self) -> Path:
-        """What the server and its Python models say."""
-        return self._folder.path / "triton.log"
+    def is_ready(self) -> bool:
+        """Whether every model is ready now."""
+        return answers_ready(self.http_url)
 
-    @property
-    def pid(self) -> int:
-        """The server's process; its Python models run in children of it."""
-        if self._process is None:
-            raise LocalStackError("Triton is not running")
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start and wait until every model is ready.
-
-        Raises LocalStackError, with the log's last lines, if it is not ready in time.
-        """
-        self.launch()
-        self.wait_until_ready()
-
-    def launch(self) -> None:
-        """Start without waiting."""
+    def _provision(self) -> None:
         if not self._model_repository.is_dir():
             raise LocalStackError(
                 f"the model repository {self._model_repository} does not exist; run `labelwire models build`"
             )
         check_triton_platform()
+        python_environment("triton")
+
+    def _command(self) -> Command:
         environment = python_environment("triton")
-        self._ports = self._ports or free_ports(3)
-        self._folder.open()
-        self._process = start(self._command(environment))
-
-    def wait_until_ready(self) -> None:
-        """Wait until every model is ready; if that fails the server is stopped and LocalStackError raised."""
-        deadline = time.monotonic() + self._ready_timeout_seconds
-        while not self.is_ready():
-            exited = self._process is None or self._process.exit_status is not None
-            if exited or time.monotonic() > deadline:
-                said = _last_errors(self.log_path)
-                self.stop()
-                reason = "ended" if exited else f"was not ready in {self._ready_timeout_seconds:.0f} s"
-                raise LocalStackError(f"Triton {reason}; its last words:\n{said}")
-            time.sleep(_POLL_SECONDS)
-
-    def is_ready(self) -> bool:
-        """Whether every model is ready now."""
-        return answers_ready(self.http_url)
-
-    def stop(self) -> None:
-        """Stop in an orderly way and leave nothing behind."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-        self._folder.close()
-
-    def kill(self) -> None:
-        """Kill the server as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
-
-    def restart(self) -> None:
-        """Stop, if it runs, and start at the same address."""
-        if self._process is not None:
-            self._process.stop()
-        self.start()
-
-    def _port(self, index: int) -> int:
-        if not self._ports:
-            raise LocalStackError("Triton has not been started, so it has no address yet")
-        return self._ports[index]
-
-    def _command(self, environment: PythonEnvironment) -> Command:
         prefix = f"labelwire-triton-{self._ports[0]}-{os.getpid()}-"
         backends = _link_backend(environment, self._folder.path / "backends")
         http_port, grpc_port, metrics_port = self._ports
@@ -178,6 +109,12 @@ class TritonServer:
             shared_memory_prefix=prefix,
             scratch=self._folder.temporary,
         )
+
+    def _last_words(self) -> str:
+        """Return what the log says went wrong, its tables left out; else its last lines."""
+        lines = last_lines(self.log_path, 500).splitlines()
+        errors = [line for line in lines if line.startswith(("E", "error:"))] or lines
+        return "\n".join(line[:_SHOWN_CHARACTERS] for line in errors[-_SHOWN_LINES:])
 
 
 def answers_ready(http_url: str) -> bool:
@@ -214,10 +151,3 @@ def _server_environment(environment: PythonEnvironment) -> dict[str, str]:
         # The server's log is read while it runs.
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _last_errors(log_path: Path) -> str:
-    """Return what the log says went wrong, its tables left out; else its last lines."""
-    lines = last_lines(log_path, 500).splitlines()
-    errors = [line for line in lines if line.startswith(("E", "error:"))] or lines
-    return "\n".join(line[:_SHOWN_CHARACTERS] for line in errors[-_SHOWN_LINES:])
