@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ _SAME_ROW: Final = 0.45
 _CELL: Final = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """A line's box: its own top left, its directions (unit vectors) along and down, its length and height in pixels."""
 
     x: float
@@ -41,8 +40,9 @@ class Box:
 
     def offset_of(self, x: float, y: float) -> tuple[float, float]:
         """Return how far a point lies along and down from the top left, in pixels."""
-        dx, dy = x - self.x, y - self.y
-        return dx * self.along[0] + dy * self.along[1], dy * self.along[0] - dx * self.along[1]
+        own_x, own_y, (along_x, along_y), _, _ = self
+        dx, dy = x - own_x, y - own_y
+        return dx * along_x + dy * along_y, dy * along_x - dx * along_y
 
 
 class Blocks:
@@ -59,7 +59,7 @@ class Blocks:
         """Measure the lines and sort them into a grid by their top left corners."""
         if not lines:
             return cls((), (), 1.0)
-        quads = np.stack([line.polygon for line in lines]).astype(np.float64)
+        quads = np.concatenate([line.polygon for line in lines]).astype(np.float64).reshape(-1, 4, 2)
         edges = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
         sides = (quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]) / 2
         lengths = np.maximum(np.hypot(edges[:, 0], edges[:, 1]), 1.0)
@@ -85,14 +85,15 @@ class Blocks:
 
         `aside` and `down` are how far along and across the line they may lie, in heights, roughly.
         """
-        box, cell, quarter, grid = self.boxes[line], self._cell, self._quarters[line], self._grid
-        across, upright = abs(box.along[0]) * box.height, abs(box.along[1]) * box.height
+        (_, _, (along_x, along_y), _, height), cell, quarter = self.boxes[line], self._cell, self._quarters[line]
+        across, upright = abs(along_x) * height, abs(along_y) * height
         reach_x, reach_y = aside * across + down * upright, aside * upright + down * across
         rows = range(int((y - reach_y) // cell), int((y + reach_y) // cell) + 1)
         found: list[int] = []
         for column in range(int((x - reach_x) // cell), int((x + reach_x) // cell) + 1):
             for row in rows:
-                found += grid.get((quarter, column, row), ())
+                if (quarter, column, row) in self._grid:
+                    found += self._grid[quarter, column, row]
         return found
 
     def below(
@@ -105,9 +106,11 @@ class Blocks:
         for other in self.near(line, foot_x, foot_y, 1.5 * max(right, -left), 1.5 * far):
             if other == line:
                 continue
-            box_of_other = self.boxes[other]
-            tall = max(box_of_other.height, box.height)
-            aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
+            x, y, _, _, height = self.boxes[other]
+            aside, depth = box.offset_of(x, y)
+            if depth <= 0.0:
+                continue
+            tall = max(box.height, height)
             gap = depth - box.height
             if left * tall <= aside <= right * tall and _TOUCH * tall <= gap <= far * tall and depth > tall / 4:
                 weight = gap + abs(aside) / 2
@@ -119,17 +122,19 @@ class Blocks:
         """Return the nearest line below whose middle stands below the middle of this one."""
         box = self.boxes[line]
         middle = box.length / 2
-        x = box.x + middle * box.along[0] - box.height * box.along[1]
-        y = box.y + middle * box.along[1] + box.height * box.along[0]
+        foot_x = box.x + middle * box.along[0] - box.height * box.along[1]
+        foot_y = box.y + middle * box.along[1] + box.height * box.along[0]
         best, found = _CLOSE, None
-        for other in self.near(line, x, y, _CENTRE_REACH, _CLOSE):
+        for other in self.near(line, foot_x, foot_y, _CENTRE_REACH, _CLOSE):
             if other == line:
                 continue
-            box_of_other = self.boxes[other]
-            tall = max(box_of_other.height, box.height)
-            aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
+            x, y, _, length, height = self.boxes[other]
+            aside, depth = box.offset_of(x, y)
+            if depth <= 0.0:
+                continue
+            tall = max(box.height, height)
             gap = (depth - box.height) / tall
-            off = abs(aside + box_of_other.length / 2 - middle)
+            off = abs(aside + length / 2 - middle)
             if _TOUCH <= gap <= best and off <= _SAME_EDGE * tall and depth > tall / 4:
                 best, found = gap, other
         return found
@@ -142,10 +147,10 @@ class Blocks:
         for other in self.near(line, end_x, end_y, 1.5 * max(reach, 1.0), 1.5):
             if other == line:
                 continue
-            box_of_other = self.boxes[other]
-            tall = max(box_of_other.height, box.height)
-            aside, depth = box.offset_of(box_of_other.x, box_of_other.y)
-            shift = depth + (box_of_other.height - box.height) / 2
+            x, y, _, _, height = self.boxes[other]
+            aside, depth = box.offset_of(x, y)
+            tall = max(box.height, height)
+            shift = depth + (height - box.height) / 2
             gap = aside - box.length
             if _PIECE_TOUCH * tall <= gap <= reach * tall and abs(shift) <= _SAME_ROW * tall and gap < best:
                 best, found = gap, other

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from worker.domain.fields import Check
 from worker.domain.image import PageText
@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from worker.pipeline.extract.surroundings import Surroundings
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of one line's text: characters `start` to `stop` of line `line_id` of the page."""
 
     line_id: int

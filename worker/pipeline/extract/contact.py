@@ -37,7 +37,7 @@ _ALONE: Final = re.compile(
 _AREA_CODE: Final = re.compile(r"\([2-9][0-9]{2}\)\s?[2-9][0-9]{2}[\s.\-][0-9]{4}")
 _NORTH_AMERICA: Final = frozenset({"US", "CA", "PR"})
 _LETTERS_AS_DIGITS: Final = str.maketrans("OIl", "011")
-_LEAST_DIGITS: Final = 7
+LEAST_DIGITS: Final = 7
 
 _CAPTIONED: Final = 0.9
 _WITH_COUNTRY: Final = 0.8
@@ -62,11 +62,6 @@ def names_phone(caption: str) -> bool:
     return (_CAPTION.search(skeleton(caption)) or _SHORT_CAPTION.search(caption)) is not None and not _OTHER.search(
         skeleton(caption)
     )
-
-
-def may_hold_phone(text: str) -> bool:
-    """Say whether a text has as many digits as a telephone number."""
-    return sum(map(str.isdigit, text)) >= _LEAST_DIGITS
 
 
 def phones_in(

@@ -14,12 +14,15 @@ from worker.domain.fields import Check
 from worker.domain.image import PageText, TextLine
 from worker.pipeline.extract.addresses import FROM, OTHER, Address, find_addresses
 from worker.pipeline.extract.candidate import Candidate, Span
+from worker.pipeline.extract.contact import LEAST_DIGITS as LEAST_PHONE_DIGITS
 from worker.pipeline.extract.contact import names_phone, phones_in
+from worker.pipeline.extract.dates import LEAST_DIGITS as LEAST_DATE_DIGITS
 from worker.pipeline.extract.dates import dates_in, names_date, of_one_order
 from worker.pipeline.extract.measures import names_weight, weights_in
 from worker.pipeline.extract.postcodes import names_postcode, postal_caption_end, postcode_in
 from worker.pipeline.extract.repair import SURE_ENOUGH
 from worker.pipeline.extract.surroundings import Surroundings
+from worker.pipeline.extract.vat import LEAST_DIGITS as LEAST_VAT_DIGITS
 from worker.pipeline.extract.vat import FoundVat, names_trader, names_vat, vat_numbers_in
 
 _POSTCODE_CAPTIONED: Final = 0.9
@@ -55,8 +58,8 @@ class ContextFinder:
             yield from _postcode(address, page.lines)
         looking = _Looking(page, around, addresses, self.phone_region)
         for line_id, folded in enumerate(around.folded):
-            if _DIGIT.search(folded):
-                yield from looking.at(line_id)
+            if digits := len(_DIGIT.findall(folded)):
+                yield from looking.at(line_id, digits)
 
 
 class _Looking:
@@ -73,20 +76,24 @@ class _Looking:
         self._asked: dict[int, tuple[str, ...]] = {}
         self._written_in = _written_in(self._addresses) or default
 
-    def at(self, line_id: int) -> Iterator[Candidate]:
-        """Yield the candidates of one line."""
+    def at(self, line_id: int, digits: int) -> Iterator[Candidate]:
+        """Yield the candidates of one line, which has so many digits."""
         yield from self._postcodes(line_id)
-        yield from self._phones(line_id)
-        yield from self._dates(line_id)
         yield from self._weights(line_id)
-        yield from self._vat_numbers(line_id)
+        if digits >= LEAST_DATE_DIGITS:
+            yield from self._dates(line_id)
+        if digits >= LEAST_VAT_DIGITS:
+            yield from self._vat_numbers(line_id)
+        if digits >= LEAST_PHONE_DIGITS:
+            yield from self._phones(line_id)
 
     def _postcodes(self, line_id: int) -> Iterator[Candidate]:
         """Yield a postcode outside an address, which needs a caption of its own."""
+        if line_id in self._within:
+            return
         folded = self._around.folded[line_id]
         behind = postal_caption_end(folded)
-        alone = not behind and _BARE_POSTCODE.fullmatch(folded) is not None
-        if line_id in self._within or not (behind or (alone and self._captioned(line_id, names_postcode))):
+        if not (behind or (_BARE_POSTCODE.fullmatch(folded) and self._captioned(line_id, names_postcode))):
             return
         found = postcode_in([folded[behind:]], self._region(line_id)) or postcode_in([folded[behind:]], None)
         if found is not None:
@@ -97,8 +104,6 @@ class _Looking:
 
     def _phones(self, line_id: int) -> Iterator[Candidate]:
         text, folded = self._lines[line_id].text, self._around.folded[line_id]
-        if len(_DIGIT.findall(folded)) < 7:  # noqa: PLR2004 - no telephone number is shorter
-            return
         captioned = _BARE_PHONE.fullmatch(folded) is not None and self._captioned(line_id, names_phone)
         if not (captioned or line_id in self._within or _MAY_BE_PHONE.search(folded) or names_phone(folded)):
             return
@@ -119,8 +124,7 @@ class _Looking:
 
     def _weights(self, line_id: int) -> Iterator[Candidate]:
         text, folded = self._lines[line_id].text, self._around.folded[line_id]
-        bare = _BARE_WEIGHT.fullmatch(folded) is not None
-        bare = bare and self._names(names_weight)
+        bare = _BARE_WEIGHT.fullmatch(folded) is not None and self._names(names_weight)
         caption = next(filter(names_weight, self._captions(line_id)), "") if bare else ""
         for weight in weights_in(text, caption=caption):
             yield self._candidate("weight", weight.value, line_id, weight.start, weight.stop, weight.evidence)

@@ -29,7 +29,9 @@ _NAMES: Final = (
     "DEC DECEMBER DEZ DEZEMBER DECEMBRE DIC DICIEMBRE DICEMBRE DEZEMBRO GRUDNIA",
 )
 _MONTHS: Final = {skeleton(name): month for month, names in enumerate(_NAMES, 1) for name in names.split()}
+_BEGINNINGS: Final = re.compile("|".join(sorted({name[:3] for name in _MONTHS})))  # of months, as skeletons
 _YEARS: Final = range(2000, 2060)
+LEAST_DIGITS: Final = 3  # a day and two digits of the year
 _CENTURY: Final = 2000
 _MONTH_FIRST_COUNTRIES: Final = frozenset({"US", "PH", "PR", "GU", "FM", "MH", "PW"})
 # Both orders are in use there.
@@ -87,8 +89,6 @@ def dates_in(text: str, country: str | None, *, captioned: bool = False) -> Iter
     behind a caption.
     """
     folded = fold(text)
-    if sum(map(str.isdigit, folded)) < 3:  # noqa: PLR2004 - a day and two digits of the year
-        return ()
     found = [*_named(folded), *_year_first(folded), *_numeric(folded, country)]
     if captioned and not found:
         found = list(_compact(folded))
@@ -96,6 +96,8 @@ def dates_in(text: str, country: str | None, *, captioned: bool = False) -> Iter
 
 
 def _named(folded: str) -> Iterator[FoundDate]:
+    if not _BEGINNINGS.search(skeleton(folded)):
+        return
     matches = list(_DAY_FIRST.finditer(folded)) or list(_MONTH_FIRST.finditer(folded))
     for match in matches:
         month = _MONTHS.get(skeleton(match["month"]))
@@ -107,7 +109,7 @@ def _named(folded: str) -> Iterator[FoundDate]:
 
 
 def _year_first(folded: str) -> Iterator[FoundDate]:
-    for match in _YEAR_FIRST.finditer(folded):
+    for match in _YEAR_FIRST.finditer(folded) if "20" in folded else ():
         day = _date(match["year"], int(match["month"] or match["moon"]), match["day"] or match["sun"])
         if day is not None:
             yield FoundDate(match.start(), match.end(), day, _NAMED_EVIDENCE)

@@ -46,7 +46,7 @@ _SKELETON: Final = {ord(character): alike for character, alike in _LOOKALIKES.it
 @lru_cache(maxsize=_REMEMBERED)
 def fold(text: str) -> str:
     """Return the text in capitals without accents, of the same length."""
-    return text.translate(_FOLDED)
+    return text.upper() if text.isascii() else text.translate(_FOLDED)
 
 
 @lru_cache(maxsize=_REMEMBERED)

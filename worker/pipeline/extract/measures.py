@@ -102,6 +102,8 @@ def _bare(folded: str, caption: str) -> Iterator[FoundWeight]:
     if match is None:
         return
     before = folded[: match.start()]
+    if not caption and unit_in(before) is None:
+        return
     caption = before if names_weight(before) else caption
     unit = unit_in(caption) if names_weight(caption) else None
     number = _normal(match["number"], unit) if unit else None

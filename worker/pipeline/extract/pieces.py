@@ -5,8 +5,7 @@ A number may be printed in groups, and a detector may find its groups as lines o
 
 import re
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Span
@@ -17,7 +16,7 @@ _GROUP: Final = re.compile(r"[0-9A-Z]+")
 _JOINT: Final = re.compile(r" {0,3}[-.]? {0,3}")
 _AFTER_IDENTIFIER: Final = re.compile(r"[)\]}] ?")  # (00)…: on from an application identifier, which is no part of it
 _DIGIT: Final = re.compile(r"\d")
-_FOUR_DIGITS: Final = re.compile(r"(?:\d\D*){4}")
+_LEAST_DIGITS: Final = 4
 _LONGEST_WORD: Final = 4  # letters alone: RR, GB, QLMU; more are a word
 _GLUED: Final = re.compile(r"[A-Z]{3,}(?=\d{3})|[A-Z#]{2,}(?=1Z[0-9A-Z]{6})")
 _NUMBER_WORD: Final = re.compile(r"(?:N[OR]|NUM[BM]ER)$")
@@ -26,8 +25,7 @@ _MOST_ALONE: Final = 12  # characters of a line without digits that may begin a 
 _SHORT: Final = 5  # as pieces are counted, or a lot
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Letters and digits without a gap: `text`, folded, at `start` to `stop` of its line.
 
     `joined` says that it may go on from the group before it, `tied` that it stands in the same line with no more than
@@ -45,11 +43,10 @@ class Group:
     @property
     def is_code(self) -> bool:
         """Whether it may be part of a number: it has a digit, or is too short for a word."""
-        return len(self.text) <= _LONGEST_WORD or self.has_digit
+        return self.has_digit or len(self.text) <= _LONGEST_WORD
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Groups that may be one number. `before` and `after` are the lengths of groups that may be more of it, or 0."""
 
     groups: Sequence[Group]
@@ -121,10 +118,13 @@ class Pieces:
     def _row(self, line_id: int, longest: int) -> list[Group]:
         """Return the groups of a line, and of those that go on to its right if it ends in what may be a number."""
         folded = self._around.folded[line_id]
-        if not _DIGIT.search(folded) and len(folded) > _MOST_ALONE:
+        digits = len(_DIGIT.findall(folded))
+        if not digits and len(folded) > _MOST_ALONE:
+            return []
+        if digits < _LEAST_DIGITS and not self._around.right_of(line_id):
             return []
         groups = self._of(line_id)
-        if not any(group.has_digit for group in groups) and not (len(groups) == 1 and groups[0].is_code):
+        if not digits and not (len(groups) == 1 and groups[0].is_code):
             return []
         row, last = list(groups), line_id
         for _ in range(_MOST_LINES - 1):
@@ -134,7 +134,7 @@ class Pieces:
             if not (more := self._of(last)) or not more[0].is_code:
                 break
             row += more
-        return row if _FOUR_DIGITS.search("".join(group.text for group in row)) else []
+        return row if len(_DIGIT.findall("".join(group.text for group in row))) >= _LEAST_DIGITS else []
 
     def _of(self, line_id: int) -> list[Group]:
         if line_id not in self._groups:
@@ -158,14 +158,14 @@ def _groups(folded: str, line_id: int) -> Iterator[Group]:
     end = -1
     for found in _GROUP.finditer(folded):
         start = found.start()
-        tied = end >= 0 and _JOINT.fullmatch(folded, end, start) is not None
-        joined = tied or end < 0 or _AFTER_IDENTIFIER.fullmatch(folded, end, start) is not None
-        if (glued := _GLUED.match(found.group())) and _is_caption(glued.group()):
+        text, between = found.group(), folded[end:start] if end >= 0 else ""
+        tied = end >= 0 and (between == " " or _JOINT.fullmatch(between) is not None)
+        joined = tied or end < 0 or _AFTER_IDENTIFIER.fullmatch(between) is not None
+        end, is_word = found.end(), text.isalpha()
+        if not is_word and (glued := _GLUED.match(text)) and _is_caption(glued.group()):
             yield Group(glued.group(), line_id, start, start + glued.end(), joined, tied, has_digit=False)
             start, joined, tied = start + glued.end(), True, True
-        text = folded[start : found.end()]
-        yield Group(text, line_id, start, found.end(), joined, tied, not text.isalpha())
-        end = found.end()
+        yield Group(folded[start:end], line_id, start, end, joined, tied, not is_word)
 
 
 def _is_caption(word: str) -> bool:
@@ -175,14 +175,15 @@ def _is_caption(word: str) -> bool:
 
 
 def _runs(row: Sequence[Group], line_id: int, lengths: frozenset[int], longest: int) -> Iterator[Run]:
-    for first, group in enumerate(row):
-        if group.line_id != line_id:
+    for first, start in enumerate(row):
+        if start.line_id != line_id:
             return
         number = ""
         for last in range(first, len(row)):
-            if not row[last].is_code or (last > first and not row[last].joined):
+            group = row[last]
+            if not group.is_code or (last > first and not group.joined):
                 break
-            number += row[last].text
+            number += group.text
             if len(number) > longest:
                 break
             if len(number) in lengths:

@@ -219,7 +219,7 @@ def _in_line(folded: str, country: str | None) -> Iterator[_Match]:
         for template in kind.templates if kind else ():
             yield from ((*match, country) for match in _fitting(folded, template, country, sure=True))
         return
-    for telling, template in _TELLING:
+    for telling, template in _TELLING if _any_telling().search(folded) else ():
         found = [match for match in _fitting(folded, template, telling, sure=False) if not match[3]]
         if found:
             yield from ((*match, telling) for match in found)
@@ -243,10 +243,15 @@ def _before_town(folded: str) -> Iterator[_Match]:
         yield match.start("code"), match.end("code"), code, 0, None
 
 
+@lru_cache(maxsize=1)
+def _any_telling() -> re.Pattern[str]:
+    return _pattern(*sorted({template for _, template in _TELLING}))
+
+
 @lru_cache(maxsize=256)
-def _pattern(template: str) -> re.Pattern[str]:
-    inner = "".join(_CLASSES[mark] for mark in template)
-    return re.compile(rf"(?<![A-Z0-9])(?<![0-9]-){inner}(?![A-Z0-9])(?!-[0-9])")
+def _pattern(*templates: str) -> re.Pattern[str]:
+    inner = "|".join("".join(_CLASSES[mark] for mark in template) for template in templates)
+    return re.compile(rf"(?<![A-Z0-9])(?<![0-9]-)(?:{inner})(?![A-Z0-9])(?!-[0-9])")
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,7 @@ class Place(IntEnum):
     ABOVE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Caption:
+class Caption(NamedTuple):
     """Text that may name a value. `text` is folded; what stands `BEFORE` ends where the value begins."""
 
     text: str
@@ -53,8 +52,7 @@ class Caption:
     line_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(NamedTuple):
     """A line as geometry: its direction, of length 1, and its corners and the middles of its ends in page pixels."""
 
     line_id: int
@@ -108,7 +106,7 @@ class Surroundings:
         folded = tuple(fold(line.text) for line in page.lines)
         if not page.lines:
             return cls(folded, {})
-        quads = np.stack([line.polygon for line in page.lines]).astype(np.float64)
+        quads = np.concatenate([line.polygon for line in page.lines]).astype(np.float64).reshape(-1, 4, 2)
         angles = np.array([line.rotation_degrees for line in page.lines])
         quarters = np.round(angles / 90.0).astype(int) % 4
         frames = [_frame(quads, np.flatnonzero(quarters == quarter)) for quarter in sorted(set(quarters.tolist()))]
@@ -167,9 +165,12 @@ class Surroundings:
         for other in frame.near((x, y), back, forth, across, across):
             end_x, end_y = other.left if side > 0 else other.right
             end_x, end_y = end_x - x, end_y - y
-            gap, tall = side * (end_x * along_x + end_y * along_y), max(own.height, other.height)
-            shift = end_y * along_x - end_x * along_y
-            if -_ROW_SHIFT * tall < gap < reach * own.height and abs(shift) < _ROW_SHIFT * tall and other is not own:
+            gap, slack = side * (end_x * along_x + end_y * along_y), _ROW_SHIFT * max(own.height, other.height)
+            if (
+                -slack < gap < reach * own.height
+                and abs(end_y * along_x - end_x * along_y) < slack
+                and other is not own
+            ):
                 found.append((gap, other.line_id))
         return tuple(line for _, line in sorted(found)[:most])
 
@@ -214,7 +215,8 @@ def _frame(quads: _Floats, members: NDArray[np.int64]) -> _Frame:
     lefts, rights = chosen[:, [0, 3]].mean(axis=1), chosen[:, [1, 2]].mean(axis=1)
     columns = members, edges / lengths[:, None], heights, chosen, lefts, rights
     placed = [_Placed(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
-    size = _CELL_WIDTH * float(np.median(heights)), _CELL_HEIGHT * float(np.median(heights))
+    usual = float(np.sort(heights)[len(heights) // 2])
+    size = _CELL_WIDTH * usual, _CELL_HEIGHT * usual
     turn = np.array([[along[0], -along[1]], [along[1], along[0]]])
     cells = _cells(placed, (lefts @ turn / size).tolist(), (rights @ turn / size).tolist())
     return _Frame(cells, (float(along[0]), float(along[1])), size, float(heights.max()))
@@ -226,8 +228,9 @@ def _cells(
     """Put each line into every cell that its middle crosses; `lefts` and `rights` are its ends, counted in cells."""
     cells: dict[tuple[int, int], list[_Placed]] = {}
     for line, (left_x, left_y), (right_x, right_y) in zip(placed, lefts, rights, strict=True):
-        slope = (right_y - left_y) / max(right_x - left_x, _TINY)
+        level = left_y // 1 == right_y // 1
+        slope = 0.0 if level else (right_y - left_y) / max(right_x - left_x, _TINY)
         for column in range(int(left_x // 1), int(max(right_x, left_x) // 1) + 1):
-            row = left_y + slope * (min(max(column + 0.5, left_x), right_x) - left_x)
+            row = left_y if level else left_y + slope * (min(max(column + 0.5, left_x), right_x) - left_x)
             cells.setdefault((column, int(row // 1)), []).append(line)
     return cells

@@ -92,13 +92,14 @@ _HOME: Final = tuple(
         "FI": ("y-tunnus", "alv", "alv nr"),
     }.items()
 )
+_ANY_HOME: Final = re.compile("|".join(name.pattern for _, name in _HOME))
 _BRITISH: Final = re.compile(r"(?<![0-9A-Z])[0-9]{3} [0-9]{4} [0-9]{2}(?: [0-9]{3})?(?![0-9A-Z])")
 _BRITISH_NAME: Final = re.compile(rf"(?<![A-Z])(?:{phrases(('vat',))})(?![A-Z])")
 _NORWEGIAN: Final = re.compile(r"(?<![0-9A-Z])(?:[0-9]{3} ?){3}\s?MVA(?![A-Z])")
 _START: Final = re.compile(rf"(?=(CHE|{'|'.join(sorted(set(_SHAPES) - {'CHE'}))})[\s.\-:/]{{0,2}}[A-Z0-9])")
 _HEAD: Final = re.compile(r"(?<![A-Z])[A-Z]?[0-9]|(?<=[A-Z])[0-9]")
 _NUMBERS_SIGN: Final = re.compile(r"[A-Z][\s.]*NO$")  # VAT NO. is no Norwegian
-_LEAST_DIGITS: Final = 6
+LEAST_DIGITS: Final = 6
 _CAPTIONED: Final = 0.9
 _ALONE: Final = 0.4
 
@@ -127,8 +128,6 @@ def names_trader(caption: str) -> bool:
 def vat_numbers_in(text: str, *, caption: str = "") -> Iterator[FoundVat]:
     """Yield the VAT numbers of a text; `caption` is folded text beside it that names one, or says it is another."""
     folded = fold(text)
-    if sum(map(str.isdigit, folded)) < _LEAST_DIGITS:
-        return
     stop = 0
     for match in _START.finditer(folded):
         if match.start() < stop or not _begins(folded, match.start()):
@@ -189,9 +188,10 @@ def _without_letters(folded: str, caption: str) -> Iterator[FoundVat]:
         yield from _at_home("NO", norwegian.start(), folded)
         return
     shape = _shape(folded)
-    for country, name in _HOME:
+    beside = _shape(caption)
+    for country, name in _HOME if _ANY_HOME.search(shape) or _ANY_HOME.search(beside) else ():
         named = name.search(shape)
-        start = named.end() if named else 0 if caption and name.search(_shape(caption)) else None
+        start = named.end() if named else 0 if name.search(beside) else None
         if start is None or (first := _HEAD.search(folded, start)) is None:
             continue
         for found in _at_home(country, first.start(), folded):
