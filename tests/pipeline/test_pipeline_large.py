@@ -1,8 +1,7 @@
 """Large pages, in memory and streamed, on a server that reads block script."""
 
 import io
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 
 import cv2
@@ -10,15 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pipeline.readings import read, texts
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.image import PageText, Pixels
-from worker.pipeline.header import read_header
-from worker.pipeline.models import load_models
-from worker.pipeline.options import ImageLimits, PipelineOptions
-from worker.pipeline.pipeline import PictureReading, Pipeline
+from worker.domain.image import Pixels
+from worker.pipeline.options import PipelineOptions
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks
-from worker.testing.clock import ManualClock
 
 WIDTH, HEIGHT = 1800, 3000
 HELD = PipelineOptions(tiled_from_pixels=1, tile_side=512, tile_overlap=96, barcode_formats=(), tile_scale=0.75)
@@ -36,19 +32,6 @@ LINES = [
 TEXTS = [line.text for line in LINES]
 
 
-@pytest.fixture
-def executor() -> Iterator[Executor]:
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
-
-
-@pytest.fixture
-async def backend() -> AsyncIterator[FakeBackend]:
-    made = FakeBackend()
-    yield made
-    await made.close()
-
-
 def page(lines: list[BlockLine] | None = None) -> Pixels:
     return draw_blocks(LINES if lines is None else lines, width=WIDTH, height=HEIGHT)
 
@@ -58,15 +41,6 @@ def png(pixels: Pixels, orientation: int = 1) -> bytes:
     exif[0x0112] = orientation
     Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)).save(encoded, "PNG", exif=exif, compress_level=1)
     return encoded.getvalue()
-
-
-async def read(backend: FakeBackend, executor: Executor, picture: bytes, options: PipelineOptions) -> PictureReading:
-    pipeline = Pipeline(backend, await load_models(backend), executor, ManualClock(), options)
-    return await pipeline.process(picture, read_header(picture, ImageLimits()), timeout_seconds=30, request_id="j")
-
-
-def texts(text: PageText) -> list[str]:
-    return [line.text for line in text.lines]
 
 
 @pytest.mark.parametrize("options", [HELD, STREAMED])

@@ -1,21 +1,21 @@
 """A page from bytes to text, on a server that reads block script."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 
 import cv2
 import numpy as np
 import pytest
 import zxingcpp
 
+from tests.pipeline.readings import read, read_pixels, texts
 from worker.domain.barcode import Element
 from worker.domain.errors import ErrorCode, JobError, Stage
-from worker.domain.image import PageText, Pixels
+from worker.domain.image import Pixels
 from worker.pipeline.header import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
-from worker.pipeline.pipeline import PictureReading, Pipeline
+from worker.pipeline.pipeline import Pipeline
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 from worker.testing.clock import ManualClock
@@ -38,33 +38,8 @@ def label() -> Pixels:
     return draw_blocks(LINES, width=800, height=420)
 
 
-@pytest.fixture
-def executor() -> Iterator[Executor]:
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
-
-
-@pytest.fixture
-async def backend() -> AsyncIterator[FakeBackend]:
-    made = FakeBackend()
-    yield made
-    await made.close()
-
-
-async def read(
-    backend: FakeBackend, executor: Executor, pixels: Pixels, options: PipelineOptions | None = None
-) -> PictureReading:
-    pipeline = Pipeline(backend, await load_models(backend), executor, ManualClock(), options or PipelineOptions())
-    picture = encode_png(np.ascontiguousarray(pixels))
-    return await pipeline.process(picture, read_header(picture, ImageLimits()), timeout_seconds=30, request_id="j")
-
-
-def texts(page: PageText) -> list[str]:
-    return [line.text for line in page.lines]
-
-
 async def test_a_label_is_read_in_order_and_in_place(backend: FakeBackend, executor: Executor) -> None:
-    reading = await read(backend, executor, label())
+    reading = await read_pixels(backend, executor, label())
     assert texts(reading.pages[0]) == TEXTS
     assert (reading.pages[0].width, reading.pages[0].height) == (800, 420)
     for line, drawn in zip(reading.pages[0].lines, LINES, strict=True):
@@ -75,7 +50,7 @@ async def test_a_label_is_read_in_order_and_in_place(backend: FakeBackend, execu
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 async def test_a_page_is_read_from_any_side(backend: FakeBackend, executor: Executor, quarters: int) -> None:
-    reading = await read(backend, executor, np.rot90(label(), -quarters))
+    reading = await read_pixels(backend, executor, np.rot90(label(), -quarters))
     assert texts(reading.pages[0]) == TEXTS
     assert {line.rotation_degrees for line in reading.pages[0].lines} == {90.0 * quarters}
 
@@ -83,14 +58,14 @@ async def test_a_page_is_read_from_any_side(backend: FakeBackend, executor: Exec
 async def test_a_large_page_is_read_through_tiles(backend: FakeBackend, executor: Executor) -> None:
     large = np.asarray(cv2.resize(label(), None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
     options = PipelineOptions(tiled_from_pixels=2_000_000, tile_side=320, tile_overlap=96)
-    reading = await read(backend, executor, large, options)
+    reading = await read_pixels(backend, executor, large, options)
     assert texts(reading.pages[0]) == TEXTS
     assert sum(call.model == "text_detector" for call in backend.calls) > 8
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 900), (300, 200)])
 async def test_a_blank_page_asks_no_recogniser(backend: FakeBackend, executor: Executor, size: tuple[int, int]) -> None:
-    reading = await read(backend, executor, np.full((*size, 3), 255, dtype=np.uint8))
+    reading = await read_pixels(backend, executor, np.full((*size, 3), 255, dtype=np.uint8))
     assert reading.pages[0].lines == ()
     assert [call.model for call in backend.calls] == ["text_detector"]
 
@@ -104,7 +79,7 @@ def with_symbol(pixels: Pixels) -> Pixels:
 
 
 async def test_symbols_are_read_and_never_taken_for_text(backend: FakeBackend, executor: Executor) -> None:
-    page = (await read(backend, executor, with_symbol(label()))).pages[0]
+    page = (await read_pixels(backend, executor, with_symbol(label()))).pages[0]
     (symbol,) = page.barcodes
     assert (symbol.format, symbol.elements) == ("QRCode", (Element("00", "106141411234567897"),))
     np.testing.assert_allclose(symbol.polygon[0], [620, 250], atol=2)
@@ -113,7 +88,7 @@ async def test_symbols_are_read_and_never_taken_for_text(backend: FakeBackend, e
 
 async def test_symbols_are_left_alone_where_none_are_wanted(backend: FakeBackend, executor: Executor) -> None:
     options = PipelineOptions(barcode_formats=())
-    assert (await read(backend, executor, with_symbol(label()), options)).pages[0].barcodes == ()
+    assert (await read_pixels(backend, executor, with_symbol(label()), options)).pages[0].barcodes == ()
 
 
 async def test_no_line_is_cut_out_of_a_symbol(backend: FakeBackend, executor: Executor) -> None:
@@ -122,14 +97,14 @@ async def test_no_line_is_cut_out_of_a_symbol(backend: FakeBackend, executor: Ex
         backend.calls.clear()
         return sent
 
-    await read(backend, executor, with_symbol(label()))
+    await read_pixels(backend, executor, with_symbol(label()))
     without_symbol = lines_sent()
-    await read(backend, executor, with_symbol(label()), PipelineOptions(barcode_formats=()))
+    await read_pixels(backend, executor, with_symbol(label()), PipelineOptions(barcode_formats=()))
     assert without_symbol < lines_sent()  # this server marks anything dark as text
 
 
 async def test_every_stage_is_timed(backend: FakeBackend, executor: Executor) -> None:
-    reading = await read(backend, executor, label())
+    reading = await read_pixels(backend, executor, label())
     searched = [Stage.DECODE, Stage.CHECK, Stage.TILE, Stage.DETECT, Stage.STITCH, Stage.CROP]
     expected = [*searched, Stage.READ, Stage.BARCODES, Stage.ASSEMBLE, Stage.EXTRACT]
     assert list(reading.timing_seconds) == expected
@@ -154,22 +129,18 @@ async def test_a_failure_of_the_server_is_raised_as_it_is(
     error = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")
     backend.fail(*[None] * requests_before, error)
     with pytest.raises(JobError) as caught:
-        await read(backend, executor, label())
+        await read_pixels(backend, executor, label())
     assert caught.value is error
 
 
 async def test_a_damaged_picture_makes_no_request(backend: FakeBackend, executor: Executor) -> None:
-    picture = encode_png(label())
-    header = read_header(picture, ImageLimits())
-    pipeline = Pipeline(backend, await load_models(backend), executor, ManualClock())
     with pytest.raises(JobError) as caught:
-        await pipeline.process(picture[:-200], header, timeout_seconds=30)
+        await read(backend, executor, encode_png(label())[:-200])
     assert caught.value.code is ErrorCode.IMAGE_CORRUPT
     assert backend.calls == []
 
 
 async def test_many_pages_at_once_do_not_mix(backend: FakeBackend, executor: Executor) -> None:
-
     pages = [draw_blocks([BlockLine(f"PAGE {index}", 40, 40)], width=400, height=120) for index in range(20)]
-    readings = await asyncio.gather(*(read(backend, executor, page) for page in pages))
+    readings = await asyncio.gather(*(read_pixels(backend, executor, page) for page in pages))
     assert [texts(reading.pages[0]) for reading in readings] == [[f"PAGE {index}"] for index in range(20)]

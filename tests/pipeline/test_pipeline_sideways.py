@@ -1,8 +1,7 @@
 """A page that lies on its side or askew is shown to the detector straight, and only such a page."""
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 
 import cv2
@@ -25,12 +24,6 @@ from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 from worker.testing.clock import ManualClock
 
 TEXTS = ["FIRST LINE", "SECOND", "THE THIRD ONE", "4"]
-
-
-@pytest.fixture
-def executor() -> Iterator[Executor]:
-    with ThreadPoolExecutor(1) as made:
-        yield made
 
 
 def page(quarters: int) -> Pixels:
