@@ -19,6 +19,7 @@ from worker.pipeline.tile import Span, spans
 _MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
 _SQUEEZED_TO: Final = 0.95  # of its width; the recogniser's time goes by columns, and reads these as well
 _SHARED_HEIGHTS: Final = 2  # line heights that two pieces of a line share: a whole character of any script
+_LEVEL_PIXELS: Final = 0.01  # up to which an edge is level
 _TINY: Final = 1e-6
 _AVERAGED_FROM: Final = 1.5  # page pixels for each of a crop's
 
@@ -59,7 +60,7 @@ def _pieces(natural_width: int, shape: LineShape) -> list[Span]:
     """Return the whole line, or the fewest pieces of it that fit into the widest bucket, of about one width."""
     widest = shape.bucket_widths[-1]
     if natural_width * _SQUEEZED_TO <= widest:
-        return list(spans(natural_width, natural_width, 0))
+        return [Span(0, natural_width, 0, natural_width)]
     overlap = min(_SHARED_HEIGHTS * shape.height, widest // 2)
     count = math.ceil((natural_width - overlap) / (widest - overlap))
     return list(spans(natural_width, math.ceil((natural_width + (count - 1) * overlap) / count), overlap))
@@ -93,11 +94,13 @@ def _straighten(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels
     """Resample a rectangle of the page to width x height. Only the part of the page around it is touched."""
     left, top, right, bottom = _surroundings(pixels, quad)
     part = pixels[top:bottom, left:right]
-    origin, along, down = quad[0], quad[1] - quad[0], quad[3] - quad[0]
+    origin, along, down = quad[0] - (left, top), quad[1] - quad[0], quad[3] - quad[0]
+    level = _level(part, origin, (along, down), width, height)
+    if level is not None:
+        return level
     linear = np.column_stack([along / width, down / height])
-    shift = origin - (left, top)
     part, kept = _thinned(part, math.sqrt(abs(np.linalg.det(linear))))
-    linear, shift = linear * kept[:, np.newaxis], shift * kept
+    linear, shift = linear * kept[:, np.newaxis], origin * kept
     # OpenCV counts from pixel centres, the page from pixel edges.
     shift += linear @ (0.5, 0.5) - 0.5
     straight = cv2.warpAffine(
@@ -108,6 +111,25 @@ def _straighten(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels
         borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(straight, dtype=np.uint8)
+
+
+def _level(part: Pixels, origin: Points, edges: tuple[Points, Points], width: int, height: int) -> Pixels | None:
+    """Resample a rectangle that lies level in a part of the page, as most do: a fifth of a warp's time.
+
+    It is cut at whole pixels of the crop, so it may lie half of one aside. Returns None for any other rectangle.
+    """
+    (right, askew), (skewed, bottom) = (edge.tolist() for edge in edges)
+    if max(abs(askew), abs(skewed)) > _LEVEL_PIXELS or min(right, bottom) <= 0:
+        return None
+    across, down = width / right, height / bottom
+    whole_width, whole_height = round(part.shape[1] * across), round(part.shape[0] * down)
+    x, y = round(origin[0] * across), round(origin[1] * down)
+    if not (0 <= x <= whole_width - width and 0 <= y <= whole_height - height):
+        return None  # it reaches over the page's edge
+    shrinks = across * down * _AVERAGED_FROM**2 < 1
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    whole = np.asarray(cv2.resize(part, (whole_width, whole_height), interpolation=interpolation), dtype=np.uint8)
+    return whole[y : y + height, x : x + width]
 
 
 def _thinned(part: Pixels, shrinkage: float) -> tuple[Pixels, Points]:
@@ -126,8 +148,9 @@ def _thinned(part: Pixels, shrinkage: float) -> tuple[Pixels, Points]:
 def _surroundings(pixels: Pixels, quad: Points) -> tuple[int, int, int, int]:
     """Return (left, top, right, bottom) of the part of the page that a rectangle needs, at least one pixel."""
     height, width = pixels.shape[:2]
-    low = np.floor(quad.min(axis=0)).astype(int) - _MARGIN_PIXELS
-    high = np.ceil(quad.max(axis=0)).astype(int) + _MARGIN_PIXELS
-    left, top = np.clip(low, 0, (width - 1, height - 1))
-    right, bottom = np.clip(high, (left + 1, top + 1), (width, height))
-    return int(left), int(top), int(right), int(bottom)
+    xs, ys = zip(*quad.tolist(), strict=True)
+    left = min(max(math.floor(min(xs)) - _MARGIN_PIXELS, 0), width - 1)
+    top = min(max(math.floor(min(ys)) - _MARGIN_PIXELS, 0), height - 1)
+    right = min(max(math.ceil(max(xs)) + _MARGIN_PIXELS, left + 1), width)
+    bottom = min(max(math.ceil(max(ys)) + _MARGIN_PIXELS, top + 1), height)
+    return left, top, right, bottom
