@@ -29,6 +29,9 @@ _SAME_ROW: Final = 0.45
 _CELL: Final = 4.0
 
 
+_Neighbour = tuple[int, float, float, float, float]  # line; how far along and down it lies; its length and height
+
+
 class Box(NamedTuple):
     """A line's box: its own top left, its directions (unit vectors) along and down, its length and height in pixels."""
 
@@ -40,9 +43,8 @@ class Box(NamedTuple):
 
     def offset_of(self, x: float, y: float) -> tuple[float, float]:
         """Return how far a point lies along and down from the top left, in pixels."""
-        own_x, own_y, (along_x, along_y), _, _ = self
-        dx, dy = x - own_x, y - own_y
-        return dx * along_x + dy * along_y, dy * along_x - dx * along_y
+        dx, dy = x - self.x, y - self.y
+        return dx * self.along[0] + dy * self.along[1], dy * self.along[0] - dx * self.along[1]
 
 
 class Blocks:
@@ -80,21 +82,23 @@ class Blocks:
         for line, box in enumerate(self.boxes):
             self._grid[self._quarters[line], int(box.x // self._cell), int(box.y // self._cell)].append(line)
 
-    def near(self, line: int, x: float, y: float, aside: float, down: float) -> list[int]:
-        """Return the lines of the same direction whose top left is near a point, the line itself maybe among them.
+    def near(self, line: int, x: float, y: float, aside: float, down: float) -> Iterator[_Neighbour]:
+        """Yield the other lines of the same direction whose top left is near a point.
 
         `aside` and `down` are how far along and across the line they may lie, in heights, roughly.
         """
-        (_, _, (along_x, along_y), _, height), cell, quarter = self.boxes[line], self._cell, self._quarters[line]
+        boxes, cell, quarter = self.boxes, self._cell, self._quarters[line]
+        own_x, own_y, (along_x, along_y), _, height = boxes[line]
         across, upright = abs(along_x) * height, abs(along_y) * height
         reach_x, reach_y = aside * across + down * upright, aside * upright + down * across
         rows = range(int((y - reach_y) // cell), int((y + reach_y) // cell) + 1)
-        found: list[int] = []
         for column in range(int((x - reach_x) // cell), int((x + reach_x) // cell) + 1):
             for row in rows:
-                if (quarter, column, row) in self._grid:
-                    found += self._grid[quarter, column, row]
-        return found
+                for other in self._grid.get((quarter, column, row), ()):
+                    other_x, other_y, _, length, tall = boxes[other]
+                    dx, dy = other_x - own_x, other_y - own_y
+                    if other != line:
+                        yield other, dx * along_x + dy * along_y, dy * along_x - dx * along_y, length, tall
 
     def below(
         self, line: int, *, left: float = -_SAME_EDGE, right: float = _SAME_EDGE, far: float = _CLOSE
@@ -103,15 +107,8 @@ class Blocks:
         box = self.boxes[line]
         foot_x, foot_y = box.x - box.height * box.along[1], box.y + box.height * box.along[0]
         best, found = math.inf, None
-        for other in self.near(line, foot_x, foot_y, 1.5 * max(right, -left), 1.5 * far):
-            if other == line:
-                continue
-            x, y, _, _, height = self.boxes[other]
-            aside, depth = box.offset_of(x, y)
-            if depth <= 0.0:
-                continue
-            tall = max(box.height, height)
-            gap = depth - box.height
+        for other, aside, depth, _, height in self.near(line, foot_x, foot_y, 1.5 * max(right, -left), 1.5 * far):
+            tall, gap = max(box.height, height), depth - box.height
             if left * tall <= aside <= right * tall and _TOUCH * tall <= gap <= far * tall and depth > tall / 4:
                 weight = gap + abs(aside) / 2
                 if weight < best:
@@ -125,13 +122,7 @@ class Blocks:
         foot_x = box.x + middle * box.along[0] - box.height * box.along[1]
         foot_y = box.y + middle * box.along[1] + box.height * box.along[0]
         best, found = _CLOSE, None
-        for other in self.near(line, foot_x, foot_y, _CENTRE_REACH, _CLOSE):
-            if other == line:
-                continue
-            x, y, _, length, height = self.boxes[other]
-            aside, depth = box.offset_of(x, y)
-            if depth <= 0.0:
-                continue
+        for other, aside, depth, length, height in self.near(line, foot_x, foot_y, _CENTRE_REACH, _CLOSE):
             tall = max(box.height, height)
             gap = (depth - box.height) / tall
             off = abs(aside + length / 2 - middle)
@@ -144,11 +135,7 @@ class Blocks:
         box = self.boxes[line]
         end_x, end_y = box.x + box.length * box.along[0], box.y + box.length * box.along[1]
         best, found = math.inf, None
-        for other in self.near(line, end_x, end_y, 1.5 * max(reach, 1.0), 1.5):
-            if other == line:
-                continue
-            x, y, _, _, height = self.boxes[other]
-            aside, depth = box.offset_of(x, y)
+        for other, aside, depth, _, height in self.near(line, end_x, end_y, 1.5 * max(reach, 1.0), 1.5):
             tall = max(box.height, height)
             shift = depth + (height - box.height) / 2
             gap = aside - box.length
