@@ -286,8 +286,13 @@ def check_blob_store(settings: Settings) -> None:
 def make_isolation(settings: Settings, clock: Clock, event_sink: EventSink) -> ChildIsolation:
     """Return what reads suspects in a child process; the child takes its settings from the same environment."""
     command = (sys.executable, "-P", "-m", "worker.cli.isolated")
-    attempt_seconds = AttemptBudget(settings.runtime.attempt_seconds).seconds_for(settings.limits.max_image_pixels)
-    return ChildIsolation(command, attempt_seconds=attempt_seconds, clock=clock, event_sink=event_sink)
+    return ChildIsolation(command, attempt_seconds=isolated_seconds(settings), clock=clock, event_sink=event_sink)
+
+
+def isolated_seconds(settings: Settings) -> float:
+    """Return the longest time that reading a job apart can take: its picture is fetched there, too."""
+    attempt = AttemptBudget(settings.runtime.attempt_seconds).seconds_for(image_limits(settings).max_total_pixels)
+    return attempt + (settings.blob.timeout_seconds if settings.blob.allowed_prefixes else 0.0)
 
 
 async def read_apart(settings: Settings) -> None:

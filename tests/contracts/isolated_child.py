@@ -1,4 +1,4 @@
-"""A child as `worker.cli.isolated` is one, over a backend without models; run as a script."""
+"""A child as `worker.cli.isolated` is one, over a backend without models and a store in memory; run as a script."""
 
 import argparse
 import asyncio
@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from tests.runtime.parts import FOLDER, PICTURE
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.memory import limit_memory
-from worker.chaos.poison import POISON_PATH
+from worker.chaos.poison import POISON_PATH, PoisonKind, poisonous
 from worker.domain.records import Record
 from worker.domain.result import LabelText
+from worker.domain.uri import AllowedPrefixes
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
@@ -26,6 +28,7 @@ from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
 
 ROOT = Path(__file__).parents[2]
+GOOD, DEADLY = f"{FOLDER}good.png", f"{FOLDER}deadly.png"
 
 
 def child_command(
@@ -62,9 +65,7 @@ async def main() -> None:
             return Pipeline(backend, models, executor, clock)
 
         reader = ModelReader(backend, pipeline, partial(read_header, limits=ImageLimits(max_pixels=10**9)))
-        reading = JobReading(
-            reader, executor, clock, AttemptBudget(given.attempt_seconds), MemoryBlobStore(), FetchRoom(1, 1)
-        )
+        reading = JobReading(reader, executor, clock, AttemptBudget(given.attempt_seconds), blobs(), FetchRoom(1, 1))
 
         async def read(record: Record, attempt: int) -> LabelText:
             note(given.diary)
@@ -72,6 +73,14 @@ async def main() -> None:
 
         limit_memory(given.memory_bytes or None)
         await serve(read, answers)
+
+
+def blobs() -> MemoryBlobStore:
+    """Return a store that holds a picture, and one that ends its reader."""
+    store = MemoryBlobStore(AllowedPrefixes.of([FOLDER]))
+    store.put(GOOD, PICTURE)
+    store.put(DEADLY, poisonous(PICTURE, PoisonKind.SEGV))
+    return store
 
 
 def note(diary: Path) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.contracts.isolated_child import child_command, child_environment
-from tests.runtime.parts import BLANK, PICTURE, Parts, record
+from tests.contracts.isolated_child import DEADLY, GOOD, blobs, child_command, child_environment
+from tests.runtime.parts import BLANK, FOLDER, PICTURE, Parts, by_uri, record
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.isolation import ChildIsolation
 from worker.chaos.poison import PoisonKind, poisonous
@@ -32,10 +32,14 @@ class Apart:
 
 
 async def fake(threads: ThreadPoolExecutor) -> Apart:
-    parts = Parts(threads)
+    parts = Parts(threads, blobs=blobs())
     reading = JobReading(parts.reader, threads, parts.clock, AttemptBudget(30), parts.blobs, parts.room)
-    isolation = FakeIsolation(reading.read, deadly=lambda record: b"LABELWIRE-" in (record.value or b""))
+    isolation = FakeIsolation(reading.read, deadly=lambda record: is_deadly(record.value or b""))
     return Apart(isolation, lambda: len(isolation.crashes))
+
+
+def is_deadly(value: bytes) -> bool:
+    return b"LABELWIRE-" in value or DEADLY.encode() in value
 
 
 async def child(_: ThreadPoolExecutor) -> Apart:
@@ -96,6 +100,33 @@ async def test_a_bad_picture_fails_as_it_fails_at_home(
     assert (error.code, error.stage) == (code, stage)
     assert error.message.endswith(".")
     assert apart.crashes() == 0
+
+
+async def test_a_picture_that_lies_elsewhere_is_fetched_apart(apart: Apart) -> None:
+    result = await apart.isolation.read(by_uri(GOOD), 2)
+    assert texts(result) == ["HELLO"]
+    assert (result.job_id, result.image.size_bytes, result.attempt) == ("job 0", len(PICTURE), 2)
+    assert "fetch" in result.timing_ms
+
+
+@pytest.mark.parametrize(
+    ("uri", "code", "stage"),
+    [
+        (f"{FOLDER}absent.png", ErrorCode.URI_NOT_FOUND, Stage.FETCH),
+        ("s3://elsewhere/a.png", ErrorCode.URI_FORBIDDEN, Stage.CONSUME),
+    ],
+)
+async def test_what_cannot_be_fetched_convicts_nobody(apart: Apart, uri: str, code: ErrorCode, stage: Stage) -> None:
+    error = await failure(apart.isolation, by_uri(uri))
+    assert (error.code, error.stage) == (code, stage)
+    assert apart.crashes() == 0
+
+
+async def test_a_fetched_picture_that_crashes_three_times_is_convicted(apart: Apart) -> None:
+    error = await failure(apart.isolation, by_uri(DEADLY, offset=4))
+    assert error.code is ErrorCode.POISON
+    assert apart.crashes() == 3
+    assert texts(await apart.isolation.read(by_uri(GOOD), 1)) == ["HELLO"]
 
 
 async def test_three_crashes_convict_and_the_next_picture_is_read(apart: Apart) -> None:

@@ -1,5 +1,6 @@
 """A worker's parts over memory, put together as the composition root does it, with what a test wants to change."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ RETRIES = ("label-images.retry.1", "label-images.retry.2", "label-images.retry.3
 DELAYS_SECONDS = (5.0, 60.0, 600.0)
 LIMITS = ImageLimits(max_pixels=1_000_000)
 FOLDER = "s3://labels/in/"
+URI = f"{FOLDER}a.png"
 PNG = (CONTENT_TYPE_HEADER, b"image/png")
 PICTURE = encode_png(draw_blocks([BlockLine("HELLO", 30, 40)], width=240, height=120))
 BLANK = encode_png(draw_blocks([], width=64, height=64))
@@ -47,6 +49,12 @@ def record(value: bytes | None = PICTURE, *headers: tuple[str, bytes], offset: i
     """Return a job's record; it is a PNG unless headers say otherwise."""
     given: Headers = headers or (PNG,)
     return Record(Coordinate(JOBS, 0, offset), key, value, given, 1_699_999_999_000)
+
+
+def by_uri(uri: str = URI, *, offset: int = 0, **more: object) -> Record:
+    """Return a job's record that names its picture."""
+    document = {"job_id": f"job {offset}", "image_uri": uri, **more}
+    return record(json.dumps(document).encode(), (CONTENT_TYPE_HEADER, b"application/json"), offset=offset)
 
 
 def in_hand(record: Record, *, suspect: bool = False) -> JobInHand:

@@ -5,7 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from worker.bootstrap import isolated_seconds
+from worker.picture_settings import BlobSettings
 from worker.runtime.budget import AttemptBudget
+from worker.settings import LimitSettings, RuntimeSettings, Settings
 from worker.testing.virtual_time import VirtualTimeLoop
 
 
@@ -75,3 +78,13 @@ def test_what_ends_while_time_is_held_is_forgotten() -> None:
         await asyncio.sleep(20)
 
     assert virtually(run) == pytest.approx(30)
+
+
+@pytest.mark.parametrize(("prefixes", "fetch_seconds"), [((), 0), (("s3://labels/",), 7)])
+def test_a_reading_apart_has_time_for_the_fetch_and_for_all_pages(
+    prefixes: tuple[str, ...], fetch_seconds: float
+) -> None:
+    blob = BlobSettings(allowed_prefixes=prefixes, timeout_seconds=7)
+    limits = LimitSettings(max_image_pixels=100_000_000)
+    chosen = Settings(blob=blob, limits=limits, runtime=RuntimeSettings(attempt_seconds=10))
+    assert isolated_seconds(chosen) == 10 * 2 * 2 + fetch_seconds

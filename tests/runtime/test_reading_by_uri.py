@@ -2,24 +2,16 @@
 
 import asyncio
 import hashlib
-import json
 
 import pytest
 
-from tests.runtime.parts import FOLDER, LIMITS, PICTURE, RETRIES, Parts, in_hand, record
+from tests.runtime.parts import FOLDER, LIMITS, PICTURE, RETRIES, URI, Parts, by_uri, in_hand, record
 from worker.domain import events
 from worker.domain.errors import ErrorCode, JobError, Stage
-from worker.domain.records import CONTENT_TYPE_HEADER, Record
 from worker.domain.result import LabelText
 from worker.runtime.room import FetchRoom
 
-URI = f"{FOLDER}a.png"
 OUTAGE = JobError(ErrorCode.URI_UNAVAILABLE, "The store is away.")
-
-
-def by_uri(uri: str = URI, *, offset: int = 0, **more: object) -> Record:
-    document = {"job_id": f"job {offset}", "image_uri": uri, **more}
-    return record(json.dumps(document).encode(), (CONTENT_TYPE_HEADER, b"application/json"), offset=offset)
 
 
 def result(parts: Parts) -> LabelText:
@@ -80,6 +72,33 @@ async def test_an_outage_of_the_store_sends_jobs_to_the_retry_topic_and_convicts
     assert parts.letters() == []
     assert not any(job.suspect for job in jobs)
     await parts.deliver(again[0])
+    assert result(parts).attempt == 2
+
+
+async def test_a_suspect_is_fetched_and_read_apart(parts: Parts) -> None:
+    parts.blobs.put(URI, PICTURE)
+    job = await parts.deliver(by_uri(), suspect=True)
+    assert parts.isolation.tried == [by_uri().coordinate]
+    assert [line.text for line in result(parts).pages[0].lines] == ["HELLO"]
+    assert [str(uri) for uri in parts.blobs.fetched] == [URI]
+    assert (parts.room.held_bytes, job.fetched_bytes) == (0, 0)
+
+
+async def test_a_suspect_that_crashes_thrice_is_poison_and_keeps_its_record(parts: Parts) -> None:
+    parts.blobs.put(URI, PICTURE)
+    parts.isolation.crash(3)
+    await parts.deliver(by_uri(), suspect=True)
+    assert (parts.letter()["error.code"], parts.blobs.fetched) == ("POISON", [])
+    assert parts.letters()[0].value == by_uri().value
+
+
+async def test_an_outage_of_the_store_convicts_no_suspect(parts: Parts) -> None:
+    parts.blobs.put(URI, PICTURE)
+    parts.blobs.fail(OUTAGE)
+    await parts.deliver(by_uri(), suspect=True)
+    (again,) = parts.broker.records(RETRIES[0])
+    assert (again.header("labelwire.attempt"), parts.letters()) == ("1", [])
+    await parts.deliver(again, suspect=True)
     assert result(parts).attempt == 2
 
 

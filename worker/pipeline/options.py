@@ -19,6 +19,11 @@ class ImageLimits:
     max_pages: int = 100
     pdf_dots_per_inch: int = 200
 
+    @property
+    def max_total_pixels(self) -> int:
+        """The most that all pages of a picture have together: they take time, not memory."""
+        return 2 * self.max_pixels
+
 
 @dataclass(frozen=True, slots=True)
 class BarcodeOptions:

@@ -49,8 +49,6 @@ _FOREIGN_BEGINNINGS: Final = {
     b"<!DOCTYPE html": "a web page",
     b"<html": "a web page",
 }
-# All pages of a picture together may have this many times the pixels of one: they take time, not memory.
-_PAGES_AT_LIMIT: Final = 2
 
 
 def read_header(data: bytes, limits: ImageLimits) -> ImageHeader:
@@ -101,8 +99,8 @@ def _within(picture_format: ImageFormat, claims: Iterable[Claim], limits: ImageL
             raise DamagedHeaderError(f"its header claims {page.width} x {page.height} pixels")
         _check_page(picture_format, claim, limits)
         pixels += page.pixels
-        if pixels > _PAGES_AT_LIMIT * limits.max_pixels:
-            what = f"has more than {_PAGES_AT_LIMIT * limits.max_pixels} pixels on all its pages"
+        if pixels > limits.max_total_pixels:
+            what = f"has more than {limits.max_total_pixels} pixels on all its pages"
             raise _too_large(picture_format, what, "send it in parts")
         yield page
 
