@@ -4,7 +4,6 @@ Invariant: libvips decodes in the calling thread only, keeps no cache, and says 
 """
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -86,17 +85,14 @@ def _open(data: bytes, picture_format: ImageFormat, number: int) -> Any:  # noqa
         case ImageFormat.PNG:
             return pyvips.Image.pngload_source(source, **how)
         case ImageFormat.TIFF:
+            page = tiff.page(data, number)
             # `unlimited` lifts the bound on one encoded strip, which is no longer than the file.
-            return pyvips.Image.tiffload_source(source, page=_directory(data, number), unlimited=True, **how)
+            image = pyvips.Image.tiffload_source(source, page=page.directory, unlimited=True, **how)
+            return image.extract_band(0, n=image.bands - page.surplus) if image.bands > page.surplus else image
         case ImageFormat.AVIF:
             return pyvips.Image.heifload_source(source, **how)
         case _:
             raise AssertionError(picture_format)
-
-
-def _directory(data: bytes, number: int) -> int:
-    """Return the place of page `number` among the file's directories, which hold thumbnails, too."""
-    return next(islice(tiff.pages(data), number, None)).directory
 
 
 def _layout(image: Any) -> Layout:  # noqa: ANN401

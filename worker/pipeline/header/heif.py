@@ -1,18 +1,28 @@
 """Headers of HEIF and AVIF files: the boxes of ISO/IEC 14496-12 and 23008-12 that describe the primary picture.
 
-Invariant: boxes are passed over by their lengths, within the box that holds them, and no more than a fixed number.
+Invariant: boxes are passed over by their lengths, within the box that holds them, and no more than a fixed number of
+boxes, items and properties. What is decoded besides what is shown (the tiles of a grid, an alpha plane, what is cut
+off) is claimed with it.
 """
 
+import math
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from worker.domain.image import PageHeader
 from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
 
 _MAX_BOXES: Final = 4000
 _MAX_ITEMS: Final = 4000
+_MAX_LINKS: Final = 10_000  # of items to properties, and to each other; a file as it is made has a few of each
+_MAX_CHANNELS: Final = 16
+_MAX_NAME: Final = 80
+# What libheif would put together from others in yet another way has no size that could be asked before.
+_CODED: Final = frozenset({b"hvc1", b"av01"})
+_GRID: Final = b"grid"
 _WHOLE_BYTE: Final = 8
 _AVIF_BRANDS: Final = frozenset({b"avif"})
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2"})
@@ -49,16 +59,18 @@ def read(data: bytes) -> Claim:
     if data[8:12] in _ANIMATED:
         raise unsupported("an animated HEIF or AVIF", instead="send its frames one by one")
     try:
-        properties = list(_primary_properties(data))
+        picture = _Picture.read(data)
+        properties = picture.properties_of(picture.primary)
         size = next((box for box in properties if box.kind == b"ispe"), None)
         if size is None:
             raise DamagedHeaderError("its primary picture has no size")
         width, height = struct.unpack_from(">4x2I", data, size.start)
         page = PageHeader(*_shown(data, properties, width, height))
         deep = any(_is_deep(data, box) for box in properties)
+        pixels = max(page.pixels, picture.decoded_pixels())
     except (struct.error, IndexError, ZeroDivisionError) as error:
         raise DamagedHeaderError("one of its boxes is cut short") from error
-    return Claim(page, page.pixels * (_AVIF_PIXEL if is_avif(data) else _HEIF_PIXEL) * (2 if deep else 1))
+    return Claim(page, pixels * (_AVIF_PIXEL if is_avif(data) else _HEIF_PIXEL) * (2 if deep else 1))
 
 
 def _brands(data: bytes) -> Iterator[bytes]:
@@ -90,22 +102,111 @@ def _find(data: bytes, start: int, end: int, kind: bytes) -> _Box:
     return found
 
 
-def _primary_properties(data: bytes) -> Iterator[_Box]:
-    meta = _find(data, 0, len(data), b"meta")
-    inside = meta.start + 4, meta.end
-    first = _find(data, *inside, b"pitm")
-    (primary,) = struct.unpack_from(">I" if data[first.start] else ">H", data, first.start + 4)
-    holder = _find(data, *inside, b"iprp")
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """The items of a file: their kinds, properties, and which others they are made of or add to."""
+
+    data: bytes
+    primary: int
+    kinds: Mapping[int, bytes]
+    properties: Mapping[int, tuple[_Box, ...]]
+    references: Mapping[tuple[bytes, int], tuple[int, ...]]
+
+    @classmethod
+    def read(cls, data: bytes) -> Self:
+        """Read them. Raises DamagedHeaderError, struct.error, IndexError."""
+        meta = _find(data, 0, len(data), b"meta")
+        inside = meta.start + 4, meta.end
+        first = _find(data, *inside, b"pitm")
+        (primary,) = struct.unpack_from(">I" if data[first.start] else ">H", data, first.start + 4)
+        kinds = dict(_kinds(data, _find(data, *inside, b"iinf")))
+        return cls(data, primary, kinds, _properties(data, _find(data, *inside, b"iprp")), _references(data, *inside))
+
+    def properties_of(self, item: int) -> tuple[_Box, ...]:
+        """Return an item's properties in their order."""
+        return self.properties.get(item, ())
+
+    def decoded_pixels(self) -> int:
+        """Return the pixels of the largest thing that is decoded for the primary picture.
+
+        Raises JobError IMAGE_UNSUPPORTED for a picture that is put together in other ways than as a grid.
+        """
+        planes = [
+            item
+            for (kind, item), others in self.references.items()
+            if kind == b"auxl" and self.primary in others and self._is_alpha(item)
+        ]
+        return max(self._pixels_with_tiles(item) for item in (self.primary, *planes))
+
+    def _is_alpha(self, item: int) -> bool:
+        """Say whether an item may be an alpha plane; libheif decodes no other beside a picture."""
+        names = [
+            self.data[box.start : min(box.end, box.start + _MAX_NAME)]
+            for box in self.properties_of(item)
+            if box.kind == b"auxC"
+        ]
+        return any(word in name for name in names for word in (b"alpha", b"auxid:1"))
+
+    def _pixels_with_tiles(self, item: int) -> int:
+        tiles = self.references.get((b"dimg", item), ())
+        kinds = {self.kinds.get(item), *map(self.kinds.get, tiles)}
+        if self.kinds.get(item) == _GRID:
+            kinds = set(map(self.kinds.get, tiles))
+        elif tiles:
+            raise unsupported("a HEIF or AVIF that is put together from others", instead="save it as JPEG")
+        if not kinds <= _CODED:
+            raise unsupported("a HEIF or AVIF of other than HEVC or AV1", instead="save it as JPEG")
+        return max(self._pixels(item), sum(many * self._pixels(tile) for tile, many in Counter(tiles).items()))
+
+    def _pixels(self, item: int) -> int:
+        sizes = (box for box in self.properties_of(item) if box.kind == b"ispe")
+        return max((math.prod(struct.unpack_from(">4x2I", self.data, box.start)) for box in sizes), default=0)
+
+
+def _kinds(data: bytes, box: _Box) -> Iterator[tuple[int, bytes]]:
+    """Yield the items' numbers and kinds."""
+    start = box.start + (8 if data[box.start] else 6)
+    for entry in _boxes(data, start, box.end):
+        if entry.kind == b"infe":
+            number, kind = struct.unpack_from(">4xI2x4s" if data[entry.start] > 2 else ">4xH2x4s", data, entry.start)  # noqa: PLR2004 - the version with long numbers
+            yield number, kind
+
+
+def _properties(data: bytes, holder: _Box) -> dict[int, tuple[_Box, ...]]:
     container = _find(data, holder.start, holder.end, b"ipco")
     properties = list(_boxes(data, container.start, container.end))
+    found: dict[int, tuple[_Box, ...]] = {}
+    left = _MAX_LINKS
     for box in _boxes(data, holder.start, holder.end):
         if box.kind == b"ipma":
-            for index in _associated(data, box, primary):
-                yield properties[index - 1]
+            for item, numbers in _associated(data, box):
+                left = _left(left, len(numbers))
+                found[item] = found.get(item, ()) + tuple(properties[number - 1] for number in numbers if number)
+    return found
 
 
-def _associated(data: bytes, box: _Box, primary: int) -> Iterator[int]:
-    """Yield the numbers of the properties of an item, counted from 1."""
+def _references(data: bytes, start: int, end: int) -> dict[tuple[bytes, int], tuple[int, ...]]:
+    """Return which items each item refers to, by the kind of the reference."""
+    holder = next((box for box in _boxes(data, start, end) if box.kind == b"iref"), None)
+    found: dict[tuple[bytes, int], tuple[int, ...]] = {}
+    if holder is not None:
+        code, left = "I" if data[holder.start] else "H", _MAX_LINKS
+        for box in _boxes(data, holder.start + 4, holder.end):
+            item, many = struct.unpack_from(f">{code}H", data, box.start)
+            left = _left(left, many)
+            others = struct.unpack_from(f">{many}{code}", data, box.start + struct.calcsize(f">{code}H"))
+            found[box.kind, item] = found.get((box.kind, item), ()) + others
+    return found
+
+
+def _left(left: int, many: int) -> int:
+    if many >= left:
+        raise DamagedHeaderError(f"its items have more than {_MAX_LINKS} properties or references")
+    return left - many - 1
+
+
+def _associated(data: bytes, box: _Box) -> Iterator[tuple[int, list[int]]]:
+    """Yield the items with the numbers of their properties, counted from 1; 0 is none."""
     wide_items, wide_numbers = data[box.start] > 0, data[box.start + 3] & 1
     (items,) = struct.unpack_from(">I", data, box.start + 4)
     at = box.start + 8
@@ -115,16 +216,16 @@ def _associated(data: bytes, box: _Box, primary: int) -> Iterator[int]:
         many = data[at]
         numbers = struct.unpack_from(f">{many}{'H' if wide_numbers else 'B'}", data, at + 1)
         at += 1 + many * (2 if wide_numbers else 1)
-        if item == primary:
-            yield from (number & (0x7FFF if wide_numbers else 0x7F) for number in numbers if number & 0x7FFF)
+        yield item, [number & (0x7FFF if wide_numbers else 0x7F) for number in numbers]
 
 
 def _is_deep(data: bytes, box: _Box) -> bool:
     """Say whether a property tells of samples of more than 8 bits."""
-    return box.kind == b"pixi" and any(bits > _WHOLE_BYTE for bits in data[box.start + 5 : box.end])
+    depths = data[box.start + 5 : min(box.end, box.start + 5 + _MAX_CHANNELS)]
+    return box.kind == b"pixi" and any(bits > _WHOLE_BYTE for bits in depths)
 
 
-def _shown(data: bytes, properties: list[_Box], width: int, height: int) -> tuple[int, int]:
+def _shown(data: bytes, properties: Iterable[_Box], width: int, height: int) -> tuple[int, int]:
     """Return the size that the clean aperture and the turns leave, in their order."""
     for box in properties:
         if box.kind == b"clap":

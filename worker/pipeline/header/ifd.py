@@ -13,10 +13,11 @@ from worker.pipeline.header.claim import DamagedHeaderError
 
 _BIG: Final = 43
 _CLASSIC: Final = 42
-_MAX_TAGS: Final = 4096
+_MAX_TAGS: Final = 1024
 _MAX_VALUES: Final = 16
 _BYTE, _SHORT, _LONG, _LONG8 = 1, 3, 4, 16
-_CODES: Final = {_BYTE: "B", _SHORT: "H", _LONG: "I", 13: "I", _LONG8: "Q", 18: "Q"}
+# Whole numbers with a sign (6, 8, 9, 17) count, too: libtiff takes them for sizes, though none may be negative.
+_CODES: Final = {_BYTE: "B", _SHORT: "H", _LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I", _LONG8: "Q", 17: "q", 18: "Q"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,12 @@ class DirectoryReader:
             (place,) = struct.unpack_from(self._offset_code(), self.data, place)
             if place + one.size * many > len(self.data):
                 raise DamagedHeaderError("a tag's values lie outside of the file")
-        return tuple(
+        values = tuple(
             int(one.unpack_from(self.data, place + one.size * index)[0]) for index in range(min(many, _MAX_VALUES))
         )
+        if min(values, default=0) < 0:
+            raise DamagedHeaderError("a tag has a value below zero")
+        return values
 
     def _offset_code(self) -> str:
         return self.order + ("Q" if self.big else "I")

@@ -18,6 +18,7 @@ _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS: Final = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 _PALETTE: Final = 3
 _TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
+_END: Final = b"IEND"
 _WHOLE_BYTE: Final = 8
 
 
@@ -38,12 +39,17 @@ def read(data: bytes) -> Claim:
 
 
 def without_texts(data: bytes) -> bytes:
-    """Return the file without its texts and profiles, which libpng would unpack, each to 50 megabytes if it can."""
+    """Return the file without its texts and profiles, which libpng would unpack, each to 50 megabytes if it can.
+
+    What follows the end is not looked at: nobody reads it, and it may be long.
+    """
     kept, since, at = [], 0, len(START)
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
-        end = at + 12 + length
-        if data[at + 4 : at + 8] in _TEXTS:
+        kind, end = data[at + 4 : at + 8], at + 12 + length
+        if kind == _END:
+            break
+        if kind in _TEXTS:
             kept.append(memoryview(data)[since:at])
             since = end
         at = end
@@ -64,7 +70,7 @@ def _walk(data: bytes) -> tuple[int, int, str]:
             turned = orientation(memoryview(data)[at + 8 : at + 8 + length])
         elif kind == b"acTL":
             raise unsupported("an animated PNG", instead="send its frames one by one")
-        elif kind == b"IEND":
+        elif kind == _END:
             return turned, packed_bytes, ""
         at += 12 + length
     raise DamagedHeaderError(f"it has more than {_MAX_CHUNKS} chunks")

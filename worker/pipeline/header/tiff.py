@@ -1,11 +1,12 @@
 """Headers of TIFF and BigTIFF files (TIFF 6.0), page by page.
 
-Invariant: the chain of directories is followed once, never in a loop, and no further than the limit of pages.
+Invariant: the chain of directories is followed once, never in a loop, and no further than the limit of pages and a
+fixed number of thumbnails and masks.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 from worker.domain.image import PageHeader
@@ -16,10 +17,10 @@ from worker.pipeline.header.ifd import Directory, open_directories
 _SUBFILE, _WIDTH, _HEIGHT, _BITS = 254, 256, 257, 258
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT = 259, 262, 277, 339
 _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES = 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _DNG = 322, 323, 50706
+_TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _DNG = 322, 323, 338, 50706
 _TAGS: Final = frozenset(
     {_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES,
-     _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG}
+     _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG}
 )  # fmt: skip
 _REDUCED_OR_MASK: Final = 1 | 4
 _JPEG: Final = 7
@@ -39,16 +40,24 @@ _INKS: Final = 5
 _UNSIGNED: Final = 1
 _SEPARATE: Final = 2
 _WHOLE_BYTE: Final = 8
-# What libtiff unpacks at once must fit: a row of tiles, or a strip of each plane. Other strips go row by row, but
-# libtiff holds them packed.
+# What libtiff unpacks at once must fit: a row of tiles, a strip of each plane, or a strip of JPEG. Other strips go row
+# by row, but libtiff holds them packed.
 _MAX_UNIT_BYTES: Final = 64 * 1024 * 1024
+_HELD_UNITS: Final = 2
+_HELD_JPEG_UNITS: Final = 4  # as measured: a progressive strip's coefficients, and the strip twice
+_MAX_THUMBNAILS_AND_MASKS: Final = 1000
+_MEANS_NOTHING: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TiffPage:
-    """A page and the place of its directory in the file's chain, thumbnails and masks counted."""
+    """A page and the place of its directory in the file's chain, thumbnails and masks counted.
+
+    `surplus` is how many samples of a pixel, at its end, have no meaning.
+    """
 
     directory: int
+    surplus: int
     claim: Claim
 
 
@@ -57,18 +66,38 @@ def pages(data: bytes) -> Iterator[TiffPage]:
 
     Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED.
     """
+    for number, directory in _directories(data):
+        yield _page(number, directory, len(data))
+
+
+def page(data: bytes, number: int) -> TiffPage:
+    """Return page `number`. Raises as `pages` does, StopIteration where there are not so many."""
+    place, directory = next(islice(_directories(data), number, None))
+    return _page(place, directory, len(data))
+
+
+def _directories(data: bytes) -> Iterator[tuple[int, Directory]]:
     directories = open_directories(data)
-    offset, seen = directories.first_offset, set[int]()
+    offset, seen, pages_so_far = directories.first_offset, set[int](), 0
     for number in count():
         if offset in seen:
             raise DamagedHeaderError("its directories go round in a circle")
         seen.add(offset)
         directory = directories.read(offset, _TAGS)
         if number == 0 or not directory.one(_SUBFILE, 0) & _REDUCED_OR_MASK:
-            yield TiffPage(number, _claim(directory, len(data)))
+            pages_so_far += 1
+            yield number, directory
+        elif number - pages_so_far >= _MAX_THUMBNAILS_AND_MASKS:
+            raise DamagedHeaderError(f"it has more than {_MAX_THUMBNAILS_AND_MASKS} thumbnails and masks")
         offset = directory.next_offset
         if not offset:
             return
+
+
+def _page(number: int, directory: Directory, size_bytes: int) -> TiffPage:
+    # A sample whose meaning is not told may be anything, such as a selection; without the tag it is alpha as a rule.
+    surplus = 1 if directory.values.get(_EXTRA, ()) == (_MEANS_NOTHING,) else 0
+    return TiffPage(number, surplus, _claim(directory, size_bytes))
 
 
 def _claim(directory: Directory, size_bytes: int) -> Claim:
@@ -81,7 +110,8 @@ def _claim(directory: Directory, size_bytes: int) -> Claim:
     packed_bytes = 0 if directory.one(_COMPRESSION, 1) == 1 else max(directory.values.get(_STRIP_BYTES, (0,)))
     unit_bytes = max(min(packed_bytes, size_bytes), _unit_bytes(directory, width, height, bits * samples))
     page = PageHeader(width, height, turned, streams=unit_bytes <= _MAX_UNIT_BYTES)
-    return Claim(page, page.pixels * (3 if turned == UPRIGHT else 6) + 2 * unit_bytes)
+    held_units = _HELD_JPEG_UNITS if directory.one(_COMPRESSION, 1) == _JPEG else _HELD_UNITS
+    return Claim(page, page.pixels * (3 if turned == UPRIGHT else 6) + held_units * unit_bytes)
 
 
 def _check_kind(directory: Directory, bits: int, samples: int) -> None:
@@ -108,5 +138,6 @@ def _unit_bytes(directory: Directory, width: int, height: int, bits_of_pixel: in
             raise DamagedHeaderError("its tiles have no size")
         return -(-width // across) * across * down * bits_of_pixel // 8
     rows = min(directory.one(_ROWS_PER_STRIP, height), height)
-    in_rows = rows if directory.one(_PLANES, 1) == _SEPARATE else min(rows, 128)
+    whole = directory.one(_PLANES, 1) == _SEPARATE or directory.one(_COMPRESSION, 1) == _JPEG
+    in_rows = rows if whole else min(rows, 128)
     return in_rows * width * bits_of_pixel // 8
