@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from worker.domain.offsets import MAX_WINDOW, OffsetTracker, decode_done, encode_metadata, ended_clean, suspects_end
+from worker.domain.offsets import MAX_WINDOW, OffsetTracker, decode_done, encode_metadata, suspects_end
 from worker.domain.records import CommitPoint
 
 
@@ -106,13 +106,13 @@ def test_a_map_comes_back(base: int, distances: set[int], clean: bool) -> None: 
     done = {base + distance for distance in distances}
     point = CommitPoint(base, encode_metadata(base, done, clean_end=clean))
     assert decode_done(point) == done
-    assert ended_clean(point) == clean
+    assert suspects_end(point, 7) == base + (0 if clean else 7)
 
 
 @given(st.text(), st.integers(0, 2**62))
 def test_foreign_metadata_says_nothing(text: str, offset: int) -> None:
     assert decode_done(CommitPoint(offset, text)) == frozenset()
-    assert not ended_clean(CommitPoint(offset, text))
+    assert suspects_end(CommitPoint(offset, text), 7) == offset
 
 
 @given(st.binary(max_size=64))

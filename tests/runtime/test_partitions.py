@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from worker.domain.offsets import decode_done, encode_metadata, ended_clean
+from worker.domain.offsets import decode_done, encode_metadata, suspects_end
 from worker.domain.records import CommitPoint, Coordinate, Record, TopicPartition
 from worker.runtime.partitions import Partitions
 
@@ -67,7 +67,7 @@ def test_the_last_commit_says_whether_the_end_was_clean() -> None:
     partitions.commit_points()
     point = partitions.commit_points([A, B], clean_end=True)[A]
     assert point.offset == 1
-    assert ended_clean(point)
+    assert suspects_end(point, 10) == 1
 
 
 def test_completions_of_an_old_assignment_change_nothing() -> None:

@@ -40,8 +40,3 @@ class Transform:
         linear = after.matrix[:, :2] @ self.matrix[:, :2]
         shift = after.matrix[:, :2] @ self.matrix[:, 2] + after.matrix[:, 2]
         return Transform(np.column_stack([linear, shift]))
-
-    def inverse(self) -> "Transform":
-        """Return the map back. Raises `numpy.linalg.LinAlgError` if the map is flat."""
-        linear = np.linalg.inv(self.matrix[:, :2])
-        return Transform(np.column_stack([linear, -linear @ self.matrix[:, 2]]))

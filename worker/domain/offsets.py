@@ -154,11 +154,6 @@ def suspects_end(committed: CommitPoint, intake: int) -> int:
     return committed.offset + int(reached) + (0 if _CLEAN_END in fields.found else intake)
 
 
-def ended_clean(committed: CommitPoint) -> bool:
-    """Say whether the member that committed this gave the partition back in an orderly way."""
-    return _CLEAN_END in _fields(committed).found
-
-
 class _Fields(NamedTuple):
     ours: bool
     found: dict[int, bytes]

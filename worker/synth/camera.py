@@ -113,10 +113,6 @@ class Homography:
         mapped = np.asarray(points, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
         return mapped[..., :2] / mapped[..., 2:]
 
-    def inverse(self) -> "Homography":
-        """Return the map back. Raises `numpy.linalg.LinAlgError` if the map is flat."""
-        return Homography(np.asarray(np.linalg.inv(self.matrix), dtype=np.float64))
-
     def between_pixel_centres(self) -> NDArray[np.float64]:
         """Return the matrix as OpenCV wants it, which calls the middle of the first pixel (0, 0)."""
         half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
