@@ -71,6 +71,14 @@ def packed_bitmap() -> bytes:
     return b"BM" + struct.pack("<IHHIIiiHHIIiiII", *head) + palette + rows
 
 
+def masked_bitmap() -> bytes:
+    """A bitmap of 32 bits with masks for red, green and blue behind its old header, and nothing in the fourth byte."""
+    pixels = np.dstack([np.asarray(scene())[::-1, :, ::-1], np.zeros((HEIGHT, WIDTH), np.uint8)])
+    head = (66 + pixels.nbytes, 0, 0, 66, 40, WIDTH, HEIGHT, 1, 32, 3, pixels.nbytes, 0, 0, 0, 0)
+    masks = struct.pack("<3I", 0xFF0000, 0xFF00, 0xFF)
+    return b"BM" + struct.pack("<IHHIIiiHHIIiiII", *head) + masks + pixels.tobytes()
+
+
 def planar_tiff() -> bytes:
     """A TIFF that holds red, green and blue one after another."""
     planes = np.ascontiguousarray(np.asarray(scene()).transpose(2, 0, 1)).tobytes()
@@ -100,6 +108,16 @@ def interlaced_png() -> bytes:
         b"\0" + row.tobytes() for top, left, down, across in passes for row in pixels[top::down, left::across]
     )
     return png(struct.pack(">2I5B", WIDTH, HEIGHT, 8, 2, 0, 0, 1), zlib.compress(rows))
+
+
+def keyed_png(depth: int) -> bytes:
+    """Greys, of which the one that stands for the paper is transparent."""
+    paper = 7 * (257 if depth > 8 else 1)
+    levels = grey16(scene()) if depth > 8 else np.asarray(scene().convert("L"))
+    levels = np.where(levels == levels.max(), paper, levels).astype(f">u{depth // 8}")
+    rows = b"".join(b"\0" + row.tobytes() for row in levels)
+    header = struct.pack(">2I5B", WIDTH, HEIGHT, depth, 0, 0, 0, 0)
+    return png(header, zlib.compress(rows), png_chunk(b"tRNS", struct.pack(">H", paper)))
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -153,6 +171,8 @@ FILES: dict[str, Callable[[], bytes]] = {
     "png palette": lambda: save(scene().quantize(8), "PNG"),
     "png alpha": lambda: save(transparent("RGBA"), "PNG"),
     "png grey alpha": lambda: save(transparent("LA"), "PNG"),
+    "png grey with a key": lambda: keyed_png(8),
+    "png 16 bit with a key": lambda: keyed_png(16),
     "png 16 bit": lambda: encode(".png", grey16(scene())),
     "png 16 bit colour": lambda: encode(".png", np.dstack([grey16(scene())] * 3)),
     "webp": lambda: save(scene(), "WEBP", quality=95),
@@ -186,6 +206,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "bmp palette": lambda: save(scene().quantize(8), "BMP"),
     "bmp bilevel": lambda: save(bilevel(), "BMP"),
     "bmp alpha": lambda: save(scene().convert("RGBA"), "BMP"),
+    "bmp with masks": masked_bitmap,
     "bmp top down": top_down_bitmap,
     "bmp packed": packed_bitmap,
     "heif": lambda: save(scene(), "HEIF", quality=95),

@@ -4,10 +4,11 @@ Invariant: rows are decoded by cutting them out as a smaller bitmap, so that the
 """
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.domain.image import ImageHeader, Pixels
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
@@ -16,6 +17,7 @@ from worker.pipeline.header import bmp
 
 _OLD_HEADER: Final = 12
 _HEADER_SIZE_AT: Final = 14
+_GREY_DIMENSIONS: Final = 2
 
 
 def read_bitmap(data: bytes, header: ImageHeader, top: int, rows: int) -> Pixels:
@@ -32,4 +34,11 @@ def read_bitmap(data: bytes, header: ImageHeader, top: int, rows: int) -> Pixels
     stored = cv2.imdecode(cut, cv2.IMREAD_UNCHANGED)
     if stored is None or stored.shape[:2] != (rows, bitmap.width):
         raise corrupt(header, 0, "its rows cannot be decoded")
+    return bitmap_to_bgr(stored, bitmap)
+
+
+def bitmap_to_bgr(stored: NDArray[Any], bitmap: bmp.Bitmap) -> Pixels:
+    """Return uint8 BGR of what OpenCV decoded, which takes bytes of the pixels for a mask where there is none."""
+    if bitmap.opaque:
+        stored = np.ascontiguousarray(stored[:, :, :3]) if stored.ndim > _GREY_DIMENSIONS else stored
     return to_bgr(stored, opencv_layout(stored))

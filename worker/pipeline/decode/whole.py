@@ -11,11 +11,12 @@ import numpy as np
 
 from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
 from worker.pipeline import pdf
+from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.rows import open_rows
-from worker.pipeline.header import png
+from worker.pipeline.header import bmp, png
 from worker.pipeline.header.claim import DamagedHeaderError
 
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
@@ -42,6 +43,9 @@ def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
     page = header.pages[number]
     match header.format:
         case ImageFormat.TIFF | ImageFormat.AVIF:
+            return open_rows(data, header, number).read(0, page.height)
+        case ImageFormat.PNG if png.hides_a_grey(data):
+            # OpenCV passes over it.
             return open_rows(data, header, number).read(0, page.height)
         case ImageFormat.HEIF:
             return decode_heif(data, header)
@@ -82,6 +86,8 @@ def _opencv(data: bytes, header: ImageHeader, number: int) -> Pixels:
         raise corrupt(header, number, f"the decoder says: {error.err}") from error
     if stored is None:
         raise corrupt(header, number, "it cannot be decoded")
+    if header.format is ImageFormat.BMP:
+        return bitmap_to_bgr(stored, bmp.layout(data))
     return to_bgr(stored, opencv_layout(stored))
 
 

@@ -10,13 +10,17 @@ from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderE
 _FILE_HEADER: Final = 14
 _OLD_HEADER: Final = 12
 _HEADERS: Final = frozenset({40, 52, 56, 64, 108, 124})
+_FIRST_WITH_ALPHA: Final = 56
 _DEPTHS: Final = frozenset({1, 4, 8, 16, 24, 32})
 _NONE, _RLE8, _RLE4, _MASKS = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Bitmap:
-    """Where the rows of a bitmap lie: `row_bytes` each from `first_row` on, the lowest row first unless `top_down`."""
+    """Where the rows of a bitmap lie: `row_bytes` each from `first_row` on, the lowest row first unless `top_down`.
+
+    `opaque` says that its header has no mask for alpha, whatever the fourth byte of a pixel holds.
+    """
 
     width: int
     height: int
@@ -24,6 +28,7 @@ class Bitmap:
     first_row: int
     row_bytes: int
     packed: bool
+    opaque: bool
 
 
 def read(data: bytes) -> Claim:
@@ -50,4 +55,5 @@ def layout(data: bytes) -> Bitmap:
         raise DamagedHeaderError("its pixels begin within its header")
     if depth not in _DEPTHS or packing not in {_NONE, _RLE8, _RLE4, _MASKS}:
         raise unsupported(f"a bitmap of {depth} bits packed in way {packing}")
-    return Bitmap(width, abs(height), height < 0, first_row, (width * depth + 31) // 32 * 4, packing in {_RLE8, _RLE4})
+    row_bytes, packed = (width * depth + 31) // 32 * 4, packing in {_RLE8, _RLE4}
+    return Bitmap(width, abs(height), height < 0, first_row, row_bytes, packed, size < _FIRST_WITH_ALPHA)

@@ -19,6 +19,7 @@ _DEPTHS: Final = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 
 _PALETTE: Final = 3
 _TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
 _END: Final = b"IEND"
+_COLOUR_AT: Final = 25
 _WHOLE_BYTE: Final = 8
 
 
@@ -54,6 +55,11 @@ def without_texts(data: bytes) -> bytes:
             since = end
         at = end
     return b"".join((*kept, memoryview(data)[since:])) if kept else data
+
+
+def hides_a_grey(data: bytes) -> bool:
+    """Say whether the file holds greys of which one is transparent. For files whose header was read."""
+    return data[_COLOUR_AT] == 0 and data.find(b"tRNS", 0, data.find(b"IDAT")) > 0
 
 
 def _walk(data: bytes) -> tuple[int, int, str]:
