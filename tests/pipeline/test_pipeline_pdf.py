@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,43 @@ def test_a_process_that_the_system_ended_says_nothing_about_the_document(process
         with pytest.raises(MemoryError):
             asked.result()
     assert len(drawn(process, pdf())) == WIDTH * HEIGHT * 3
+
+
+def test_a_process_that_gets_no_time_condemns_neither_the_document_nor_this_process() -> None:
+    process = PdfProcess(silent_seconds=0.2)
+    drawn(process, pdf())
+    assert process.process_id is not None
+    os.kill(process.process_id, signal.SIGSTOP)
+    with pytest.raises(JobError) as caught:
+        drawn(process, pdf(), seconds=0.1)
+    assert caught.value.code is ErrorCode.ATTEMPT_TIMED_OUT
+    assert len(drawn(process, pdf())) == WIDTH * HEIGHT * 3
+    process.close()
+
+
+def test_the_process_knows_nothing_of_the_workers_credentials(
+    process: PdfProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    drawn(process, pdf())
+    assert b"hush" not in Path(f"/proc/{process.process_id}/environ").read_bytes()
+
+
+@pytest.mark.parametrize("subtype", [b"Widget", b"Stamp"])
+def test_what_was_filled_into_a_form_or_stamped_is_drawn(process: PdfProcess, subtype: bytes) -> None:
+    assert max(drawn(process, form(subtype))) == 0
+
+
+def form(subtype: bytes) -> bytes:
+    """A document with an empty page, all of which is covered by an annotation that is black."""
+    mark = b"<< /Type /Annot /Subtype /%s /FT /Tx /T (a) /Rect [0 0 23.04 17.28] /F 4 /AP << /N 3 0 R >> >>" % subtype
+    look = b"<< /Type /XObject /Subtype /Form /BBox [0 0 24 18] /Length"
+    return (
+        pdf(drawing=b"0 g 0 0 24 18 re f")
+        .replace(b"/Type /Catalog", b"/Type /Catalog /AcroForm << /Fields [%s] >>" % mark)
+        .replace(b"/Contents 3 0 R", b"/Annots [%s]" % mark)
+        .replace(b"<< /Length", look)
+    )
 
 
 def test_many_threads_ask_in_turn(process: PdfProcess) -> None:

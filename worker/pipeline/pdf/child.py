@@ -105,10 +105,28 @@ def _pixels(
     try:
         pdfium.FPDFBitmap_FillRect(bitmap, 0, 0, width, height, 0xFFFFFFFF)
         pdfium.FPDF_RenderPageBitmap(bitmap, page, 0, 0, width, height, 0, pdfium.FPDF_ANNOT)
+        _draw_form(pdfium, document, page, bitmap, (width, height))
     finally:
         pdfium.FPDFBitmap_Destroy(bitmap)
         pdfium.FPDF_ClosePage(page)
     return Answer.DONE, pixels
+
+
+def _draw_form(pdfium: Any, document: Any, page: Any, bitmap: Any, size: tuple[int, int]) -> None:  # noqa: ANN401
+    """Draw what was filled into a form, which PDFium takes for no part of the page. No script is run."""
+    if pdfium.FPDF_GetFormType(document) == pdfium.FORMTYPE_NONE:
+        return
+    surroundings = pdfium.FPDF_FORMFILLINFO(version=2)
+    form = pdfium.FPDFDOC_InitFormFillEnvironment(document, surroundings)
+    if not form:
+        return
+    try:
+        pdfium.FPDF_SetFormFieldHighlightAlpha(form, 0)
+        pdfium.FORM_OnAfterLoadPage(page, form)
+        pdfium.FPDF_FFLDraw(form, bitmap, page, 0, 0, *size, 0, pdfium.FPDF_ANNOT)
+        pdfium.FORM_OnBeforeClosePage(page, form)
+    finally:
+        pdfium.FPDFDOC_ExitFormFillEnvironment(form)
 
 
 if __name__ == "__main__":

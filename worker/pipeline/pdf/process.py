@@ -5,6 +5,7 @@ ends it is refused, while the next one gets a new child.
 """
 
 import io
+import os
 import select
 import signal
 import subprocess
@@ -13,21 +14,27 @@ import threading
 from pathlib import Path
 from typing import Final, cast
 
-from worker.domain.errors import ErrorCode, JobError
+from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.pipeline.pdf import child
 from worker.pipeline.pdf.child import ANSWER, REQUEST, Answer, Request
 
-_SILENT_SECONDS: Final = 120.0  # of the clock; the processor's time has a limit of its own
+_SILENT_SECONDS: Final = 120.0  # of the clock, over the processor's time, which has a limit of its own
+_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG")  # no credentials: what draws hostile documents gets none
 
 
 class _GoneError(Exception):
-    """The child ended, or says nothing any more."""
+    """The child ended."""
+
+
+class _SilentError(Exception):
+    """The child says nothing, though it has not used up its time."""
 
 
 class PdfProcess:
     """Asks a child, which is started by the first request."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent_seconds: float = _SILENT_SECONDS) -> None:
+        self._silent_seconds = silent_seconds
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -42,17 +49,25 @@ class PdfProcess:
         """Return the child's answer and what it found.
 
         Raises JobError IMAGE_UNSUPPORTED for a document that takes longer than `seconds` of the processor, more
-        memory than the child has, or that PDFium does not survive; MemoryError where the system ended the child.
+        memory than the child has, or that PDFium does not survive, ATTEMPT_TIMED_OUT where the machine gave the child
+        too little of the processor; MemoryError where the system ended the child.
         """
         with self._turn:
             process = self._running()
             try:
-                return _exchange(process, REQUEST.pack(kind, number, *size, seconds, len(data)), data)
+                head = REQUEST.pack(kind, number, *size, seconds, len(data))
+                return _exchange(process, head, data, seconds + self._silent_seconds)
             except (_GoneError, OSError) as error:
                 process.kill()
                 raise _refusal(process.wait(), seconds) from error
+            except _SilentError as error:
+                process.kill()
+                process.wait()
+                message = "The process that draws PDF got too little of the processor; the document is drawn again."
+                raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, message, stage=Stage.DECODE) from error
             except BaseException:
                 process.kill()
+                process.wait()  # or the next one would find it alive and ask it
                 raise
 
     def _running(self) -> "subprocess.Popen[bytes]":
@@ -64,6 +79,7 @@ class PdfProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 process_group=0,  # Ctrl-C is the worker's
             )
         return self._process
@@ -83,23 +99,25 @@ class PdfProcess:
             self._process.stdout.close()
 
 
-def _exchange(process: "subprocess.Popen[bytes]", head: bytes, data: bytes) -> tuple[Answer, bytearray]:
+def _exchange(
+    process: "subprocess.Popen[bytes]", head: bytes, data: bytes, silent_seconds: float
+) -> tuple[Answer, bytearray]:
     requests = cast("io.FileIO", process.stdin)
     for part in (memoryview(head), memoryview(data)):
         written = 0
         while written < len(part):
             written += requests.write(part[written:]) or 0
-    kind, size_bytes = ANSWER.unpack(_received(process, ANSWER.size))
-    return Answer(kind), _received(process, size_bytes)
+    kind, size_bytes = ANSWER.unpack(_received(process, ANSWER.size, silent_seconds))
+    return Answer(kind), _received(process, size_bytes, silent_seconds)
 
 
-def _received(process: "subprocess.Popen[bytes]", size_bytes: int) -> bytearray:
+def _received(process: "subprocess.Popen[bytes]", size_bytes: int, silent_seconds: float) -> bytearray:
     answers = cast("io.FileIO", process.stdout)
     received = bytearray(size_bytes)
     at = 0
     while at < size_bytes:
-        if not select.select([answers], [], [], _SILENT_SECONDS)[0]:
-            raise _GoneError
+        if not select.select([answers], [], [], silent_seconds)[0]:
+            raise _SilentError
         count = answers.readinto(memoryview(received)[at:])
         if not count:
             raise _GoneError
