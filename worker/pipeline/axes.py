@@ -4,7 +4,6 @@ Invariant: a rectangle that is clearly longer than a character or two runs the w
 lines around them do.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -33,7 +32,7 @@ def run_sideways(regions: Sequence[TextRegion]) -> bool:
     return bool(lengths[down].sum() > _NEARLY_ALL * lengths.sum())
 
 
-def orient_quads(rectangles: Sequence[Points]) -> list[Points]:
+def orient_quads(rectangles: Sequence[Points] | Floats) -> list[Points]:
     """Order the corners of a page's rectangles clockwise so that each first edge runs along the line of text.
 
     Lines run to the right or down. A rectangle that is at least 1.5 times as long one way runs that way, unless it is
@@ -41,9 +40,9 @@ def orient_quads(rectangles: Sequence[Points]) -> list[Points]:
     page does, by length, or as the lines around them do where the page has many of both. Each of `rectangles` is
     float64 [4, 2], in order around it.
     """
-    quads = [_level(corners) for corners in rectangles]
-    widths = np.array([math.dist(quad[0], quad[1]) for quad in quads])
-    heights = np.array([math.dist(quad[1], quad[2]) for quad in quads])
+    quads = _level(np.asarray(rectangles, dtype=np.float64).reshape(-1, 4, 2))
+    widths = np.linalg.norm(quads[:, 1] - quads[:, 0], axis=1)
+    heights = np.linalg.norm(quads[:, 2] - quads[:, 1], axis=1)
     wide, tall = widths >= _LONGISH_RATIO * heights, heights >= _LONGISH_RATIO * widths
     along, down = float(widths[wide].sum()), float(heights[tall].sum())
     runs_down = ~wide if down > along else tall.copy()
@@ -52,11 +51,11 @@ def orient_quads(rectangles: Sequence[Points]) -> list[Points]:
     doubtful = np.flatnonzero(short | ~(wide | tall) if mixed else short & (tall if along >= down else wide))
     lines = np.maximum(widths, heights) >= _LINE_RATIO * np.minimum(widths, heights)
     if doubtful.size and lines.any():
-        corners = np.array(quads)
-        surroundings = _Surroundings(corners[lines], widths[lines], heights[lines])
+        surroundings = _Surroundings(quads[lines], widths[lines], heights[lines])
         for index in doubtful:
-            runs_down[index] = surroundings.run_down(corners[index].mean(axis=0), widths[index], heights[index])
-    return [np.roll(quad, -1, axis=0) if down else quad for quad, down in zip(quads, runs_down, strict=True)]
+            runs_down[index] = surroundings.run_down(quads[index].mean(axis=0), widths[index], heights[index])
+    quads[runs_down] = np.roll(quads[runs_down], -1, axis=1)
+    return list(quads)
 
 
 class _Surroundings:
@@ -79,10 +78,11 @@ class _Surroundings:
         return down if is_theirs else bool(height > width)
 
 
-def _level(corners: Points) -> Points:
-    """Order corners clockwise, beginning with the edge that runs most to the right."""
-    (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[1]
-    clockwise = corners if ax * by - ay * bx >= 0 else corners[::-1]
-    edges = np.roll(clockwise, -1, axis=0) - clockwise
-    rightward = edges[:, 0] / np.maximum(np.hypot(edges[:, 0], edges[:, 1]), _TINY)
-    return np.roll(clockwise, -int(np.argmax(rightward)), axis=0)
+def _level(corners: Floats) -> Floats:
+    """Order the corners of each rectangle, [n, 4, 2], clockwise from the edge that runs most to the right."""
+    (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 1]).T
+    clockwise = np.where((ax * by - ay * bx >= 0)[:, np.newaxis, np.newaxis], corners, corners[:, ::-1])
+    edges = np.roll(clockwise, -1, axis=1) - clockwise
+    rightward = edges[..., 0] / np.maximum(np.hypot(edges[..., 0], edges[..., 1]), _TINY)
+    order = (np.argmax(rightward, axis=1)[:, np.newaxis] + np.arange(4)) % 4
+    return np.asarray(np.take_along_axis(clockwise, order[..., np.newaxis], axis=1), dtype=np.float64)

@@ -54,8 +54,8 @@ def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> l
 
 def text_mask(values: Pixels, thresholds: DetectionThresholds) -> Pixels:
     """Return where a probability map says text, uint8 of its shape, 1 for text."""
-    binary = (values > thresholds.binarize * 255).astype(np.uint8)
-    return np.asarray(cv2.dilate(binary, _DILATION), dtype=np.uint8) if thresholds.dilate else binary
+    _, binary = cv2.threshold(values, math.floor(thresholds.binarize * 255), 1, cv2.THRESH_BINARY)
+    return np.asarray(cv2.dilate(binary, _DILATION) if thresholds.dilate else binary, dtype=np.uint8)
 
 
 def regions_of(
@@ -64,7 +64,7 @@ def regions_of(
     """Return the regions of text that contours on the map enclose, in page pixels."""
     found = (_region(contour, page_map.values, thresholds) for contour in contours)
     kept = [region for region in found if region is not None]
-    quads = orient_quads([page_map.to_page.apply(corners) for corners, _, _ in kept])
+    quads = orient_quads(page_map.to_page.apply(np.array([corners for corners, _, _ in kept]).reshape(-1, 4, 2)))
     scale = math.sqrt(abs(np.linalg.det(page_map.to_page.matrix[:, :2])))
     return [TextRegion(quad, score, distance * scale) for quad, (_, score, distance) in zip(quads, kept, strict=True)]
 
@@ -94,8 +94,10 @@ def _unclip_distance(width: float, height: float, ratio: float) -> float:
 def _mean_inside(corners: MatLike, values: Pixels) -> float:
     """Return the mean probability, 0 to 1, inside a polygon; only its bounding box is looked at."""
     rows, columns = values.shape
-    left, top = np.clip(np.floor(np.min(corners, axis=0)).astype(int), 0, (columns - 1, rows - 1))
-    right, bottom = np.clip(np.ceil(np.max(corners, axis=0)).astype(int), 0, (columns - 1, rows - 1))
+    xs, ys = zip(*np.asarray(corners).tolist(), strict=True)
+    left, top = min(max(math.floor(min(xs)), 0), columns - 1), min(max(math.floor(min(ys)), 0), rows - 1)
+    right, bottom = min(max(math.ceil(max(xs)), 0), columns - 1), min(max(math.ceil(max(ys)), 0), rows - 1)
     mask = np.zeros((bottom - top + 1, right - left + 1), dtype=np.uint8)
-    cv2.fillPoly(mask, [(np.asarray(corners) - (left, top)).astype(np.int32)], (1,))
+    polygon = [(int(x - left), int(y - top)) for x, y in zip(xs, ys, strict=True)]
+    cv2.fillPoly(mask, [np.array(polygon, dtype=np.int32)], (1,))
     return float(cv2.mean(values[top : bottom + 1, left : right + 1], mask)[0]) / 255

@@ -103,14 +103,12 @@ def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
 def padded(view: Pixels, shapes: TileShapes) -> Pixels:
     """Pad a view with grey at the right and at the bottom to a shape that the detector takes."""
     height, width = view.shape[:2]
-    bottom, right = (
-        target - side for target, side in zip(_shape_for(height, width, shapes), (height, width), strict=True)
-    )
-    if not bottom and not right:
+    shape = _shape_for(height, width, shapes)
+    if shape == (height, width):
         return view
-    grey = (PAD_VALUE, PAD_VALUE, PAD_VALUE)
-    padded = cv2.copyMakeBorder(view, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=grey)
-    return np.asarray(padded, dtype=np.uint8)
+    padded = np.full((*shape, 3), PAD_VALUE, dtype=np.uint8)
+    padded[:height, :width] = view
+    return padded
 
 
 def _shape_for(height: int, width: int, shapes: TileShapes) -> tuple[int, int]:
