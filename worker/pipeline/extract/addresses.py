@@ -43,22 +43,35 @@ _OTHER_NAMES: Final = (
     "bill to", "sold to", "invoice to", "invoice address", "billing address", "notify", "notify party", "also notify",
     "return to", "if undelivered return to", "in case of non delivery return to", "rechnungsadresse",
     "rechnung an", "buyer", "importer", "manufacturer", "made by", "mark for", "broker", "deliver via", "ship via",
-    "adresse de facturation", "retour a", "retouradres", "rucksendung an", "zuruck an",
+    "adresse de facturation", "retour a", "retouradres", "rucksendung an", "zuruck an", "seller", "verkaufer", "kaufer",
+    "vendeur", "acheteur", "vendedor", "comprador", "venditore", "acquirente", "verkoper", "koper", "sprzedawca",
+    "nabywca", "frachtfuhrer", "transporteur", "vervoerder",
 )  # fmt: skip
 # These are words of other lines, too: they name an address only before a colon or alone in their line.
 _SHORT_TO: Final = ("to", "an", "a", "aan", "per", "para", "til", "till", "do", "dest", "consig", "cnee", "delivery")
 _SHORT_FROM: Final = ("from", "von", "de", "van", "da", "fra", "fran", "od", "exp", "origin address")
 # The same in other languages: SHIP TO / DESTINATAIRE (EMPFANGER).
-_AGAIN: Final = rf"(?:\s*[/(\-]\s*(?:{phrases((*_TO_NAMES, *_FROM_NAMES, *_SHORT_TO, *_SHORT_FROM))})(?![A-Z])\)?)*"
+_ALL_NAMES: Final = phrases((*_TO_NAMES, *_FROM_NAMES, *_OTHER_NAMES, *_SHORT_TO, *_SHORT_FROM))
+_AGAIN: Final = rf"(?:\s*[/(\-]\s*(?:{_ALL_NAMES})(?![A-Z])\)?)*"
+# What is to be written there: SHIPPER'S NAME AND ADDRESS, ABSENDER (NAME, ANSCHRIFT, LAND). Forms number their boxes.
+_ASKED: Final = phrases(
+    ("name", "full name", "name and address", "name & address", "name and full address", "complete name and address",
+     "name/address", "name, address", "details", "information", "nom et adresse", "nombre y direccion",
+     "nome e indirizzo", "name und anschrift", "name und adresse")
+)  # fmt: skip
+_ASKED_ASIDE: Final = r"\((?=[^)]{0,40}(?:NAME|NOM|ADRES|ADDRES|ANSCHRIFT))[^)]{3,60}\)"
+_FORM: Final = rf"(?:\W?S)?(?:\s*(?:(?:{_ASKED})(?![A-Z])|{_ASKED_ASIDE}))?"
+_BOX: Final = r"\W*(?:(?:[A-Z0-9]|[OIZSGB3479]{2})[.)]?\s{1,2})?"
 _CAPTION: Final = re.compile(
-    rf"\W*(?:(?P<to>{phrases(_TO_NAMES)})|(?P<from>{phrases(_FROM_NAMES)})|(?P<other>{phrases(_OTHER_NAMES)}))"
-    rf"(?![A-Z]){_AGAIN}(?P<end>\W*)"
+    rf"{_BOX}(?:(?P<to>{phrases(_TO_NAMES)})|(?P<from>{phrases(_FROM_NAMES)})|(?P<other>{phrases(_OTHER_NAMES)}))"
+    rf"(?:(?![A-Z])|(?=S\W)){_AGAIN}{_FORM}(?P<end>\W*)"
 )
 _SHORT_CAPTION: Final = re.compile(
     rf"\W*(?:(?P<to>{phrases(_SHORT_TO)})|(?P<from>{phrases(_SHORT_FROM)})){_AGAIN}(?P<end>\s*[:;]\s*|\W*$)"
 )
 # Without a colon these words are a caption only if what follows is an address without doubt.
 _DOUBTFUL_CAPTION: Final = re.compile(r"\W*(?:(?P<to>TO)|(?P<from>FROM))\s+(?=[A-Z])")
+_UPPER_HALF: Final = re.compile(r"\W*(?:SHIP|DELIVER|SEND|MAIL)(?:PED|ED)?\W*")
 _TWO_WORDS: Final = re.compile(r"[A-Z]\W+(?:TO|FROM|ADDRESS|AN|A)\W*$")
 
 _PHONE_NAMES: Final = (
@@ -81,8 +94,15 @@ _STOP_NAMES: Final = (
     "goods", "style", "purchase order", "postage", "permit", "signature", "waybill no", "delivery note", "shipped",
 )  # fmt: skip
 _STOP: Final = re.compile(rf"\W*(?:{phrases(_STOP_NAMES)})\b\W{{0,3}}(?:NO|NR|NUMBER|ID|[OI])?\s*(?:[.#:]+|$)")
+# Where goods come from is no place to send them.
+_ORIGIN_NAMES: Final = (
+    "made in", "product of", "produce of", "country of", "hergestellt in", "fabrique en", "fabricado en", "hecho en",
+    "prodotto in", "wyprodukowano w", "ursprungsland", "pays d'origine",
+)  # fmt: skip
+_ORIGIN: Final = re.compile(rf"\W*(?:{phrases(_ORIGIN_NAMES)})(?![A-Z])")
 _DIGIT: Final = re.compile(r"\d")
 _WORD: Final = re.compile(r"[A-Z]{2,}")
+_COUNTRYS_CODE: Final = re.compile(r"(?:^|,)(?P<name>[^0-9,]{4,})[0-9][0-9 \-]{2,8}$")
 _MOST_ROWS: Final = 12
 _MOST_LINES: Final = 9
 _MOST_BEHIND_PLACE: Final = 2
@@ -142,11 +162,12 @@ def find_addresses(page: PageText, around: Surroundings) -> list[Address]:
     blocks = Blocks.of(page.lines)
     named = {caption.line: caption for caption in _captions(around.folded)}
     rows = Rows.of(blocks, {line for line, caption in named.items() if caption.stop >= len(around.folded[line])})
+    named |= dict(_upper_halves(around.folded, blocks, named))
     captions = {line: caption for line, caption in named.items() if not caption.doubt}
     reader = _BlockReader(around.folded, rows, captions)
     found: list[Address] = []
     taken: set[int] = set()
-    for caption in sorted(named.values(), key=lambda caption: caption.doubt):
+    for caption in sorted(named.values(), key=lambda caption: (caption.doubt, caption.line)):
         address = _captioned(caption, blocks, reader)
         if address is not None and caption.doubt and address.postcode is None and address.country is None:
             continue
@@ -186,6 +207,13 @@ def _captions(folded: Sequence[str]) -> Iterator[_Caption]:
             # "SHIP TO ACME" names an address, "SHIPPER LOAD AND COUNT" may not: two words of a caption need no colon.
             sure = match.end() == len(shape) or ":" in match[0] or _TWO_WORDS.search(text[: match.end()]) is not None
             yield _Caption(kind, line, match.end(), not sure)
+
+
+def _upper_halves(folded: Sequence[str], blocks: Blocks, named: dict[int, _Caption]) -> Iterator[tuple[int, _Caption]]:
+    """Yield SHIP as a caption where TO stands below it: the address begins beside the upper one."""
+    for line, text in enumerate(folded):
+        if _UPPER_HALF.fullmatch(text) and (lower := blocks.below(line)) in named and lower is not None:
+            yield line, replace(named[lower], line=line, stop=len(text), doubt=False)
 
 
 def _captioned(caption: _Caption, blocks: Blocks, reader: "_BlockReader") -> Address | None:
@@ -249,7 +277,8 @@ class _BlockReader:
             row = self._row(first, first_start if number == 0 else 0)
             text = " ".join(self.folded[span.line_id][span.start : span.stop] for span in row)
             shape = skeleton(text)
-            if (number and first in self.captions) or (number and _STOP.match(shape)) or len(texts) == _MOST_LINES:
+            ends = first in self.captions or _STOP.match(shape) or _ORIGIN.match(shape)
+            if (number and ends) or len(texts) == _MOST_LINES:
                 break
             if _is_aside(text, shape):
                 asides += [span.line_id for span in row]
@@ -306,4 +335,9 @@ def _country(texts: Sequence[str]) -> tuple[str | None, int | None]:
         ending = country_at_end(texts[row])
         if ending is not None:
             return ending[0], row
+        # SINGAPORE 637123
+        coded = _COUNTRYS_CODE.search(texts[row])
+        code = country_named(coded["name"]) if coded else None
+        if code is not None:
+            return code, row
     return None, None

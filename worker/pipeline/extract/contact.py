@@ -75,6 +75,9 @@ def phones_in(
     matches = list(_INTERNATIONAL.finditer(text))
     for match in matches:
         named = captioned or _named(text, match.start())
+        # 00 and digits in one piece are any number's.
+        if match[0].isdigit() and not (named or in_address):
+            continue
         if not _fax(text, match.start()):
             yield from _parsed(text, match, None, _CAPTIONED if named else _WITH_COUNTRY, strict=not named)
     if matches:

@@ -99,6 +99,11 @@ _LOOSE: Final = _LONG | {short: code for name, code in _LONG.items() for short i
 
 _LONGEST: Final = max(map(len, _LONG))
 
+POINT_COUNTRIES: Final = frozenset(
+    {"AE", "AU", "CN", "GB", "HK", "IE", "IL", "IN", "JP", "KR", "MX", "MY", "NZ", "PH", "SG", "TH", "TW", "US"}
+)
+"""Who writes decimal points there, and commas between thousands."""
+
 US_STATES: Final = (
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA "
     "RI SC SD TN TX UT VT VA WA WV WI WY DC PR GU VI AE AP AA"

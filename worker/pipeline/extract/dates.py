@@ -43,7 +43,7 @@ _NUMERIC_EVIDENCE: Final = 0.6
 _AHEAD: Final = r"(?<![0-9])(?<![0-9][.\-/])"
 _BEHIND: Final = r"(?![0-9])(?![.\-/][0-9])"
 _DAY: Final = r"(?P<day>[0-3OQIL|]?[0-9OQIL|])"
-_YEAR: Final = r"(?P<year>20[0-9]{2}|'?[0-9]{2})"
+_YEAR: Final = r"(?P<year>20[0-9]{2}|'?[0-9]{2}(?!\s?(?::[0-9]|H[0-9]?|[AP]\.?M\.?)(?![A-Z])))"  # 10:30 is no year
 _MONTH: Final = r"(?P<month>[A-Z0-9|!]{3,12}?)"
 _DAY_FIRST: Final = re.compile(
     rf"(?<![0-9A-Z]){_DAY}(?:ST|ND|RD|TH)?[\s.\-/,]*(?:DE\s+)?{_MONTH}[\s.\-/,]*(?:DEL?\s+)?{_YEAR}{_BEHIND}"

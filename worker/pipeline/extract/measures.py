@@ -22,7 +22,7 @@ _UNIT: Final = (
     rf"(?:(?P<kg>{_KILOGRAMS})|(?P<lb>{_POUNDS})|(?P<g>{_GRAMS})|(?P<oz>{_OUNCES})|(?P<t>{_TONNES}))(?![A-Z0-9])"
 )
 _WEIGHT: Final = re.compile(rf"(?<![0-9.,\-/+])(?<![A-Z]){_NUMBER}\s*{_UNIT}")
-_BARE: Final = re.compile(rf"(?<![0-9A-Z]){_NUMBER}(?![0-9A-Z,.])")
+_BARE: Final = re.compile(rf"(?<![0-9A-Z(]){_NUMBER}(?![0-9A-Z,.)])")  # (2) is a note
 _UNIT_ALONE: Final = re.compile(rf"(?<![A-Z0-9]){_UNIT}")
 # 4 lb 6 oz: the ounces belong to the pounds.
 _OUNCES_MORE: Final = re.compile(rf"\s*(?P<more>[0-9]{{1,2}}(?:\.[0-9])?)\s*(?:{_OUNCES})(?![A-Z0-9])")
@@ -35,7 +35,10 @@ _NAMES: Final = (
     "vaegt", "vekt", "paino",
 )  # fmt: skip
 _CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?![A-Z])")
-_LIMIT: Final = re.compile(r"(?:MAX(?:IM[UA]M|\.)?|UP TO|LIMIT|BIS|HASTA|JUSQU'?A|TOT|[<≤>]|OVER)\s*(?:WEIGHT|WT)?\W*$")
+_LIMIT: Final = re.compile(
+    r"(?:MAX(?:IM[UA]M|\.)?|UP TO|LIMIT|BIS|HASTA|JUSQU'?A|TOT|[<≤>]|OVER)"
+    r"\s*(?:GROSS|BRUTTO)?\s*(?:WEIGHT|WT|MASS)?\W*$"
+)
 
 _SURE: Final = 0.7
 _CAPTIONED: Final = 0.9
@@ -65,20 +68,23 @@ def unit_in(caption: str) -> str | None:
     return match.lastgroup if match else None
 
 
-def weights_in(text: str, *, caption: str = "") -> Iterator[FoundWeight]:
-    """Yield the weights of a text. `caption` is folded text beside it, which may name the unit that it lacks."""
+def weights_in(text: str, *, caption: str = "", points: bool = False) -> Iterator[FoundWeight]:
+    """Yield the weights of a text. `caption` is folded text beside it, which may name the unit that it lacks.
+
+    `points` says that whoever wrote it writes a decimal point.
+    """
     folded = fold(text)
     named, stop = names_weight(caption), 0
     for match in _WEIGHT.finditer(folded):
-        weight = _weight(match, folded, named=named) if match.start() >= stop else None
+        weight = _weight(match, folded, named=named, points=points) if match.start() >= stop else None
         if weight is not None:
             stop = weight.stop
             yield weight
     if not stop:
-        yield from _bare(folded, caption)
+        yield from _bare(folded, caption, points=points)
 
 
-def _weight(match: re.Match[str], folded: str, *, named: bool) -> FoundWeight | None:
+def _weight(match: re.Match[str], folded: str, *, named: bool, points: bool) -> FoundWeight | None:
     unit = match.lastgroup or ""
     before = folded[: match.start()]
     if _LIMIT.search(before):
@@ -86,7 +92,7 @@ def _weight(match: re.Match[str], folded: str, *, named: bool) -> FoundWeight | 
     named = named or names_weight(before)
     if unit in _UNSURE_UNITS and not named:
         return None
-    number = _normal(match["number"], unit)
+    number = _normal(match["number"], unit, points=points)
     if number is None:
         return None
     more = _OUNCES_MORE.match(folded, match.end()) if unit == "lb" else None
@@ -96,7 +102,7 @@ def _weight(match: re.Match[str], folded: str, *, named: bool) -> FoundWeight | 
     return FoundWeight(match.start(), stop, f"{number} {unit}", _CAPTIONED if named else _SURE)
 
 
-def _bare(folded: str, caption: str) -> Iterator[FoundWeight]:
+def _bare(folded: str, caption: str, *, points: bool) -> Iterator[FoundWeight]:
     """Yield the first number whose caption names weight and unit."""
     match = _BARE.search(folded)
     if match is None:
@@ -106,21 +112,24 @@ def _bare(folded: str, caption: str) -> Iterator[FoundWeight]:
         return
     caption = before if names_weight(before) else caption
     unit = unit_in(caption) if names_weight(caption) else None
-    number = _normal(match["number"], unit) if unit else None
+    number = _normal(match["number"], unit, points=points) if unit else None
     if number is not None:
         yield FoundWeight(match.start(), match.end(), f"{number} {unit}", _CAPTIONED)
 
 
-def _normal(number: str, unit: str) -> str | None:
+def _normal(number: str, unit: str, *, points: bool) -> str | None:
     """Return the number with a decimal point; None if it is nothing that weighs anything.
 
-    The last point or comma is the decimal one, unless it repeats, or is a comma before three digits of pounds: who
-    weighs in pounds writes a decimal point.
+    The last point or comma is the decimal one, unless it repeats or stands before three digits and groups them: of
+    grams, or as a comma of those who write decimal points, as all do who weigh in pounds. What begins with 0 is grouped
+    by nobody.
     """
     packed = re.sub(r"[\s']", "", number)
     last = max(packed.rfind("."), packed.rfind(","))
     mark = packed[last] if last >= 0 else ""
-    grouped = packed.count(mark) > 1 or (unit == "lb" and mark == "," and len(packed) - last - 1 == _GROUP_DIGITS)
+    may_group = len(packed) - last - 1 == _GROUP_DIGITS and not packed.startswith("0")
+    groups = unit == "g" or (mark == "," and (points or unit == "lb"))
+    grouped = packed.count(mark) > 1 or (may_group and groups)
     whole, decimals = (packed, "") if last < 0 or grouped else (packed[:last], packed[last + 1 :])
     whole = re.sub(r"[.,]", "", whole).lstrip("0") or "0"
     if not float(f"{whole}.{decimals or 0}"):
