@@ -1,6 +1,8 @@
 """The calibration of the quality score: samples, readings kept, the fit and its report."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -137,8 +139,17 @@ def test_the_report_says_how_well_scores_hold(tmp_path: Path) -> None:
     assert figures["check"]["area"] == 1.0
     assert figures["kinds"][0]["kind"] == "defocus, by amount"
     html = page.read_text()
-    assert html.count("<svg") >= 2
+    assert len(sizes := re.findall(r'viewBox="0 0 (\d+)[.\d]* (\d+)', html)) == 2
+    assert len(set(sizes)) == 1, "they stand side by side"
+    assert "The score ranks 100.0 % of the pairs right" in html
     assert "blur_share" in html
+
+
+def test_kinds_are_named_as_one_writes_them(tmp_path: Path) -> None:
+    both = [*series(FIT_SEED, 0.128), *series(CHECK_SEED, 0.128)]
+    spoilt = [replace(one, sample=replace(one.sample, factor=Factor.OVER_EXPOSURE)) for one in both]
+    html = write_report(spoilt, 0.7, tmp_path).read_text()
+    assert "over-exposure, by amount" in html
 
 
 def test_a_report_needs_readings_of_both_series(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def calibrate(readings: Sequence[SampleReading], floor: float) -> Calibration:
     kinds: dict[str, list[SampleReading]] = defaultdict(list)
     for one in readings:
         by = "by amount" if one.sample.factor else "photographed"
-        kinds[f"{one.sample.kind}, {by}"].append(one)
+        kinds[f"{one.sample.kind.replace('_', '-')}, {by}"].append(one)
     return Calibration(
         agreement(fitted_on),
         agreement(others),
@@ -77,7 +77,7 @@ def _page(readings: Sequence[SampleReading], calibration: Calibration) -> str:
     return render(
         "quality",
         kind="quality",
-        title=f"The score ranks {check.area:.1%} of the pairs right",
+        title=f"The score ranks {100 * check.area:.1f} % of the pairs right",
         lead=f"{len(readings)} synthetic labels from clean to hopeless, read once; the curves were fitted on "
         f"{calibration.fitted.samples} of them and are judged on the other {check.samples}.",
         check=check,
@@ -85,11 +85,12 @@ def _page(readings: Sequence[SampleReading], calibration: Calibration) -> str:
         kinds=calibration.kinds,
         floor=calibration.floor,
         curves=[_curve_row(name, calibration.curves[name]) for name in CURVES],
-        plots=_plots([one for one in readings if not one.sample.fitted], check),
+        plots=_plots([one for one in readings if not one.sample.fitted], calibration),
     )
 
 
-def _plots(others: Sequence[SampleReading], check: Agreement) -> Mapping[str, Markup]:
+def _plots(others: Sequence[SampleReading], calibration: Calibration) -> Mapping[str, Markup]:
+    check = calibration.check
     scores = [score(one) for one in others]
     told = [part for part in check.bins if part.field_exact is not None]
     curves = {
@@ -107,6 +108,7 @@ def _plots(others: Sequence[SampleReading], check: Agreement) -> Mapping[str, Ma
                 "labels admitted": [len(members) / len(others) for members in admitted],
                 "fields exact of these": [_field_exact(members) for members in admitted],
             },
+            calibration.floor,
         ),
     }
 

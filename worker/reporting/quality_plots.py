@@ -1,6 +1,7 @@
 """How scores compare with what was read, as SVG in the page's colours."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -11,6 +12,8 @@ from worker.reporting.plots import INK, SERIES, SETTINGS, svg
 
 Curve = tuple[Sequence[float], Sequence[float]]
 
+_SIZE_INCHES: Final = (5.4, 5.0)  # of each, as they stand side by side
+
 
 def reliability(points: Curve, curves: Mapping[str, Curve], label: str) -> Markup:
     """Return pictures as dots, their score to the right and what was read upwards, with the curves of bins over them.
@@ -18,7 +21,7 @@ def reliability(points: Curve, curves: Mapping[str, Curve], label: str) -> Marku
     On the diagonal as much is read as the score foretells.
     """
     with mpl.rc_context(SETTINGS):
-        drawing = Figure(figsize=(5.4, 5.0))
+        drawing = Figure(figsize=_SIZE_INCHES)
         axes = drawing.add_subplot()
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (2, 3)), alpha=0.5)
         axes.scatter(*points, s=18, color=SERIES[0], alpha=0.3, linewidths=0)
@@ -31,18 +34,23 @@ def reliability(points: Curve, curves: Mapping[str, Curve], label: str) -> Marku
         return svg(drawing)
 
 
-def admission(floors: Sequence[float], curves: Mapping[str, Sequence[float | None]]) -> Markup:
-    """Return shares over the floor of the score: what is admitted, and how much of that is right."""
+def admission(floors: Sequence[float], curves: Mapping[str, Sequence[float | None]], in_use: float) -> Markup:
+    """Return shares over the floor of the score: what is admitted, and how much of that is right.
+
+    The floor that is in use is marked.
+    """
     with mpl.rc_context(SETTINGS):
-        drawing = Figure(figsize=(5.4, 3.2))
+        drawing = Figure(figsize=_SIZE_INCHES)
         axes = drawing.add_subplot()
         for (name, shares), colour in zip(curves.items(), SERIES, strict=False):
             known = [(floor, share) for floor, share in zip(floors, shares, strict=True) if share is not None]
             axes.plot(
                 [floor for floor, _ in known], [share for _, share in known], color=colour, linewidth=2, label=name
             )
+        axes.axvline(in_use, color=INK, linewidth=1, linestyle=(0, (2, 3)), alpha=0.5)
         _unit_square(axes)
         axes.set_xlabel("floor")
+        axes.set_ylabel("share")
         axes.legend(loc="lower left", fontsize=9)
         return svg(drawing)
 
