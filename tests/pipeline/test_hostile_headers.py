@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.pipeline.heif_files import ALPHA, Item, box, clap, coded, full, ispe, muxed
-from tests.pipeline.pictures import FILES, HEIGHT, WIDTH, save, scene
+from tests.pipeline.pictures import FILES, HEIGHT, WIDTH, png_chunk, save, scene
 from worker.domain.errors import ErrorCode, JobError
 from worker.pipeline.decode import decode
 from worker.pipeline.header import png, read_header
@@ -142,6 +142,24 @@ HUGE = 8000
 )
 def test_what_is_decoded_besides_what_is_shown_is_claimed(make: Callable[[], bytes]) -> None:
     assert refusal(make()).code is ErrorCode.IMAGE_TOO_LARGE
+
+
+@pytest.mark.parametrize("name", ["avif 10 bit", "heif 16 bit"])
+def test_deep_samples_are_seen_even_if_a_file_does_not_tell(name: str) -> None:
+    data = FILES[name]()
+    silent = data.replace(b"pixi", b"free")
+    limits = ImageLimits(max_decoded_bytes=(18 if "avif" in name else 8) * WIDTH * HEIGHT)
+    for file in (data, silent):
+        with pytest.raises(JobError) as caught:
+            read_header(file, limits)
+        assert caught.value.code is ErrorCode.IMAGE_TOO_LARGE
+    assert silent != data
+
+
+def test_suggested_palettes_are_not_unpacked() -> None:
+    data = FILES["png"]()
+    suggested = data[:33] + png_chunk(b"sPLT", b"a\0\x08" + bytes(600)) + data[33:]
+    assert png.without_texts(suggested) == data
 
 
 @pytest.mark.parametrize("kind", [b"iovl", b"iden", b"unci", b"jpeg"])

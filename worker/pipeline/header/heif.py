@@ -66,7 +66,7 @@ def read(data: bytes) -> Claim:
             raise DamagedHeaderError("its primary picture has no size")
         width, height = struct.unpack_from(">4x2I", data, size.start)
         page = PageHeader(*_shown(data, properties, width, height))
-        deep = any(_is_deep(data, box) for box in properties)
+        deep = any(_is_deep(data, box) for boxes in picture.properties.values() for box in boxes)
         pixels = max(page.pixels, picture.decoded_pixels())
     except (struct.error, IndexError, ZeroDivisionError) as error:
         raise DamagedHeaderError("one of its boxes is cut short") from error
@@ -220,9 +220,17 @@ def _associated(data: bytes, box: _Box) -> Iterator[tuple[int, list[int]]]:
 
 
 def _is_deep(data: bytes, box: _Box) -> bool:
-    """Say whether a property tells of samples of more than 8 bits."""
-    depths = data[box.start + 5 : min(box.end, box.start + 5 + _MAX_CHANNELS)]
-    return box.kind == b"pixi" and any(bits > _WHOLE_BYTE for bits in depths)
+    """Say whether a property tells of samples of more than 8 bits: it, or what the decoder is told."""
+    match box.kind:
+        case b"pixi":
+            depths = data[box.start + 5 : min(box.end, box.start + 5 + _MAX_CHANNELS)]
+            return any(bits > _WHOLE_BYTE for bits in depths)
+        case b"av1C":
+            return bool(data[box.start + 2] & 0x40)  # high_bitdepth
+        case b"hvcC":
+            return bool((data[box.start + 17] | data[box.start + 18]) & 7)  # bit depths of luma and chroma, less 8
+        case _:
+            return False
 
 
 def _shown(data: bytes, properties: Iterable[_Box], width: int, height: int) -> tuple[int, int]:
