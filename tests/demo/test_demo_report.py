@@ -9,7 +9,8 @@ import pytest
 
 from worker.demo.report import figures, page, write_report
 from worker.demo.run import DemoRun
-from worker.evaluation.answers import Answer, Refusal
+from worker.domain.result import LabelText, Line, Page, SourceCoordinate, SourceImage
+from worker.evaluation.answers import Answer, Refusal, of_label_text
 from worker.evaluation.dataset import Dataset, Sample
 from worker.evaluation.systems import Delivery
 from worker.evaluation.transcript import Transcript, line
@@ -52,6 +53,33 @@ def test_a_page_shows_every_picture_with_what_became_of_it(run: DemoRun) -> None
     assert "No text was found on this picture." in shown
     assert "Dead letter IMAGE_CORRUPT: It ends &lt;early&gt;." in shown
     assert "Lost: neither a result nor a dead letter came back." in shown
+
+
+def test_a_figure_has_the_boxes_of_its_own_page_alone(tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    cv2.imwritemulti(str(path), [np.full((30, 60, 3), 200, np.uint8)] * 2)
+    corners = ((1, 1), (50, 1), (50, 9), (1, 9))
+    pages = tuple(
+        Page(width=60, height=30, lines=(Line(id=0, text=text, confidence=0.99, polygon=corners, rotation=0),))
+        for text in ("FIRST", "SECOND")
+    )
+    result = LabelText(
+        job_id="scan.tif",
+        result_id="r",
+        image=SourceImage(sha256="0" * 64, size_bytes=1, format="tiff"),
+        pages=pages,
+        models={},
+        timing_ms={},
+        source=SourceCoordinate(topic="t", partition=0, offset=0),
+        attempt=1,
+    )
+    delivery = Delivery(("scan.tif",), {"scan.tif": of_label_text(result)}, seconds=1.0)
+
+    shown = page(DemoRun(Dataset("set", (Sample("scan.tif", path, "0" * 64),)), delivery, "b", "t"))
+
+    assert shown.count("<polygon") == 1
+    assert "FIRST (0.99)" in shown
+    assert "SECOND" in shown
 
 
 def test_a_demo_in_which_all_went_well_says_so(run: DemoRun, tmp_path: Path) -> None:

@@ -143,9 +143,10 @@ def _read_label(sample: Sample, answer: Answer, encoded: bytes) -> _ShownLabel:
     lines = tuple(
         _ShownLine(line.text, line.confidence, confidence_kind(line.confidence)) for line in answer.transcript.lines
     )
+    shown = len(answer.result.pages[0].lines) if answer.result else len(lines)  # the figure is of the first page
     outlines = [
         Outline(corners(line.polygon), f"{line.text} ({line.confidence:.2f})", confidence_kind(line.confidence))
-        for line in answer.transcript.lines
+        for line in answer.transcript.lines[:shown]
     ]
     fields = (field for page in answer.result.pages for field in page.fields) if answer.result else ()
     return _ShownLabel(
