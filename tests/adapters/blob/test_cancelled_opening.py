@@ -1,7 +1,9 @@
-"""A fetch that is cancelled while its file is being opened leaves nothing open."""
+"""A fetch that is cancelled while its file is being opened or read leaves nothing open, and holds nobody up."""
 
 import asyncio
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,32 @@ async def test_a_file_opened_for_nobody_is_closed(tmp_path: Path) -> None:
             break
         await asyncio.sleep(0.01)
     assert [file.closed for file in opened] == [True]
+
+
+async def test_a_read_that_hangs_does_not_hold_up_the_loop() -> None:
+    outlet, inlet = os.pipe()  # stands for a file on a server that is away
+    file = os.fdopen(outlet, "rb")
+
+    class Hanging(FileFetcher):
+        def _open(self, uri: PictureUri):  # type: ignore[no-untyped-def] # noqa: ANN202, ARG002 - as the method it stands for
+            return file
+
+    async def room(_: int) -> None:
+        return
+
+    fetcher = Hanging(allowed=AllowedPrefixes.of(("file:///labels/",)), max_bytes=100)
+    fetching = asyncio.create_task(fetcher.fetch(PictureUri.parse("file:///labels/a.png"), room))
+    await asyncio.sleep(0.05)
+    comes_back = threading.Timer(1.0, os.close, (inlet,))
+    comes_back.start()
+    begun = time.monotonic()
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    assert time.monotonic() - begun < 0.5
+    comes_back.join()
+    for _ in range(ENOUGH_TURNS):
+        if file.closed:
+            break
+        await asyncio.sleep(0.01)
+    assert file.closed

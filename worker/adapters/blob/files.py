@@ -7,8 +7,8 @@ nothing but a regular file is opened, so that no pipe or device is touched.
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -29,7 +29,7 @@ class FileFetcher:
     async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
         """Try once. Raises JobError."""
         try:
-            with await self._opened(uri) as file:
+            with _closed_at_the_end(await self._opened(uri)) as file:
                 size_bytes = os.fstat(file.fileno()).st_size
                 return await collect(uri, _chunks(file), size_bytes, max_bytes=self._max_bytes, make_room=make_room)
         except (FileNotFoundError, NotADirectoryError):
@@ -76,6 +76,20 @@ def _open_below(uri: PictureUri, root: Path, parts: tuple[str, ...]) -> BinaryIO
         file.close()
         raise
     return file
+
+
+@contextmanager
+def _closed_at_the_end(file: BinaryIO) -> Iterator[BinaryIO]:
+    try:
+        yield file
+    except asyncio.CancelledError:
+        # A thread may be reading, which goes on; to close the file waits for it, and the loop must not.
+        asyncio.get_running_loop().run_in_executor(None, file.close)
+        raise
+    except BaseException:
+        file.close()
+        raise
+    file.close()
 
 
 def _close_unclaimed(opening: "asyncio.Future[BinaryIO]") -> None:
