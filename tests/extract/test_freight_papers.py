@@ -43,6 +43,25 @@ PAPERS: dict[str, list[Box]] = {
         ("Gewicht 1,640 kg", 400, 0, 14),
     ],
     "thousands of grams": [("Total Weight 1,250 g", 0, 0, 14), ("Gewicht: 0.750 g", 0, 60, 14)],
+    "so many of so much": [("20 x 1,5 kg", 0, 0, 14)],
+    "a unit in a box of its own": [("WEIGHT:", 0, 0, 14), ("5.0", 80, 0, 14), ("KG", 120, 0, 14)],
+    "a piece is no weight": [("Pce/Shpt Weight", 0, 0, 14), ("1", 0, 16, 14), ("12 KG", 30, 16, 14)],
+    "who pays has a caption": [
+        *stack("Lieferadresse:|Bolt GmbH|Mühlweg 7|80331 München", 0, 0, 14),
+        *stack("Rechnungsadresse:|Bolt Holding AG|Ring 1|1010 Wien|Österreich", 300, 0, 14),
+    ],
+    "whom it goes back to": [
+        *stack("SHIP TO:|Jane Smith|7 Mill Lane|LEEDS LS1 4AB", 0, 0, 14),
+        *stack("If undelivered return to:|Acme Ltd|4 Beacon Hill|BRISTOL BS1 3MX", 300, 0, 14),
+    ],
+    "codes by their captions": [
+        ("ZIP: 97209", 0, 0, 14),
+        ("PLZ/Ort: 20457 Hamburg", 0, 40, 14),
+        ("Code postal", 0, 80, 14),
+        ("69001", 0, 96, 14),
+        ("CP 12345", 0, 140, 14),
+    ],
+    "points within a caption": [("N.I.P. 526-10-40-828", 0, 0, 14), ("C.I.F.: B58378431", 0, 40, 14)],
     "an account from 00 on": [("Customer account: 0012345678905", 0, 0, 14)],
 }
 FOUND: dict[str, dict[str, list[str]]] = {
@@ -75,6 +94,21 @@ FOUND: dict[str, dict[str, list[str]]] = {
         "weight": ["1.640 kg"],
     },
     "thousands of grams": {"weight": ["0.750 g", "1250 g"]},
+    "so many of so much": {},
+    "a unit in a box of its own": {"weight": ["5.0 kg"]},
+    "a piece is no weight": {"weight": ["12 kg"]},
+    "who pays has a caption": {
+        "address_to": ["Bolt GmbH\nMühlweg 7\n80331 München"],
+        "address": ["Bolt Holding AG\nRing 1\n1010 Wien\nÖsterreich"],
+        "postcode": ["1010", "80331"],
+    },
+    "whom it goes back to": {
+        "address_to": ["Jane Smith\n7 Mill Lane\nLEEDS LS1 4AB"],
+        "address_from": ["Acme Ltd\n4 Beacon Hill\nBRISTOL BS1 3MX"],
+        "postcode": ["BS1 3MX", "LS1 4AB"],
+    },
+    "codes by their captions": {"postcode": ["20457", "69001", "97209"]},
+    "points within a caption": {"vat": ["ESB58378431", "PL5261040828"]},
     "an account from 00 on": {},
 }
 

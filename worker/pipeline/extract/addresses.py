@@ -20,6 +20,7 @@ from worker.pipeline.extract.surroundings import Surroundings
 TO: Final = "address_to"
 FROM: Final = "address_from"
 OTHER: Final = "address"
+_RETURN: Final = "return"  # until it is known whether somebody else is the addressee
 
 _TO_NAMES: Final = (
     "ship to", "shipped to", "deliver to", "deliver to address", "delivery to", "delivery address", "delivered to",
@@ -41,17 +42,21 @@ _FROM_NAMES: Final = (
 )  # fmt: skip
 _OTHER_NAMES: Final = (
     "bill to", "sold to", "invoice to", "invoice address", "billing address", "notify", "notify party", "also notify",
-    "return to", "if undelivered return to", "in case of non delivery return to", "rechnungsadresse",
-    "rechnung an", "buyer", "importer", "manufacturer", "made by", "mark for", "broker", "deliver via", "ship via",
-    "adresse de facturation", "retour a", "retouradres", "rucksendung an", "zuruck an", "seller", "verkaufer", "kaufer",
+    "rechnungsadresse", "rechnungsanschrift", "rechnung an", "buyer", "importer", "manufacturer",
+    "made by", "mark for", "broker", "deliver via", "ship via", "adresse de facturation", "factuuradres",
+    "direccion de facturacion", "indirizzo di fatturazione", "seller", "verkaufer", "kaufer",
     "vendeur", "acheteur", "vendedor", "comprador", "venditore", "acquirente", "verkoper", "koper", "sprzedawca",
     "nabywca", "frachtfuhrer", "transporteur", "vervoerder",
+)  # fmt: skip
+_RETURN_NAMES: Final = (
+    "return to", "if undelivered return to", "in case of non delivery return to", "retour a", "retouradres",
+    "rucksendung an", "zuruck an",
 )  # fmt: skip
 # These are words of other lines, too: they name an address only before a colon or alone in their line.
 _SHORT_TO: Final = ("to", "an", "a", "aan", "per", "para", "til", "till", "do", "dest", "consig", "cnee", "delivery")
 _SHORT_FROM: Final = ("from", "von", "de", "van", "da", "fra", "fran", "od", "exp", "origin address")
 # The same in other languages: SHIP TO / DESTINATAIRE (EMPFANGER).
-_ALL_NAMES: Final = phrases((*_TO_NAMES, *_FROM_NAMES, *_OTHER_NAMES, *_SHORT_TO, *_SHORT_FROM))
+_ALL_NAMES: Final = phrases((*_TO_NAMES, *_FROM_NAMES, *_OTHER_NAMES, *_RETURN_NAMES, *_SHORT_TO, *_SHORT_FROM))
 _AGAIN: Final = rf"(?:\s*[/(\-]\s*(?:{_ALL_NAMES})(?![A-Z])\)?)*"
 # What is to be written there: SHIPPER'S NAME AND ADDRESS, ABSENDER (NAME, ANSCHRIFT, LAND). Forms number their boxes.
 _ASKED: Final = phrases(
@@ -63,7 +68,8 @@ _ASKED_ASIDE: Final = r"\((?=[^)]{0,40}(?:NAME|NOM|ADRES|ADDRES|ANSCHRIFT))[^)]{
 _FORM: Final = rf"(?:\W?S)?(?:\s*(?:(?:{_ASKED})(?![A-Z])|{_ASKED_ASIDE}))?"
 _BOX: Final = r"\W*(?:(?:[A-Z0-9]|[OIZSGB3479]{2})[.)]?\s{1,2})?"
 _CAPTION: Final = re.compile(
-    rf"{_BOX}(?:(?P<to>{phrases(_TO_NAMES)})|(?P<from>{phrases(_FROM_NAMES)})|(?P<other>{phrases(_OTHER_NAMES)}))"
+    rf"{_BOX}(?:(?P<to>{phrases(_TO_NAMES)})|(?P<from>{phrases(_FROM_NAMES)})|(?P<other>{phrases(_OTHER_NAMES)})"
+    rf"|(?P<back>{phrases(_RETURN_NAMES)}))"
     rf"(?:(?![A-Z])|(?=S\W)){_AGAIN}{_FORM}(?P<end>\W*)"
 )
 _SHORT_CAPTION: Final = re.compile(
@@ -184,13 +190,17 @@ def find_addresses(page: PageText, around: Surroundings) -> list[Address]:
 
 
 def _told_apart(addresses: list[Address]) -> list[Address]:
-    """Where one party is named and one is not, the other party is the one that is not."""
-    types = sorted(address.type for address in addresses)
-    if types == [OTHER, TO]:
-        return [replace(address, type=FROM) if address.type == OTHER else address for address in addresses]
-    if types == [OTHER, FROM]:
-        return [replace(address, type=TO) if address.type == OTHER else address for address in addresses]
-    return addresses
+    """Where one party is named and one is not, the other party is the one that is not: no payer, who has a caption."""
+    named = {address.type for address in addresses} & {TO, FROM}
+    unnamed = [address for address in addresses if _is_unnamed(address)]
+    kind = OTHER
+    if len(unnamed) == 1 and len(named) == 1:
+        kind = FROM if named == {TO} else TO
+    return [replace(address, type=kind) if _is_unnamed(address) else address for address in addresses]
+
+
+def _is_unnamed(address: Address) -> bool:
+    return address.type == _RETURN or (address.type == OTHER and address.evidence == _BARE)
 
 
 def _lines(address: Address) -> set[int]:
@@ -203,7 +213,7 @@ def _captions(folded: Sequence[str]) -> Iterator[_Caption]:
         match = _CAPTION.match(shape) or _SHORT_CAPTION.match(shape) or _DOUBTFUL_CAPTION.match(shape)
         if match is not None:
             named = match.groupdict()
-            kind = TO if named["to"] else FROM if named["from"] else OTHER
+            kind = TO if named["to"] else FROM if named["from"] else OTHER if named["other"] else _RETURN
             # "SHIP TO ACME" names an address, "SHIPPER LOAD AND COUNT" may not: two words of a caption need no colon.
             sure = match.end() == len(shape) or ":" in match[0] or _TWO_WORDS.search(text[: match.end()]) is not None
             yield _Caption(kind, line, match.end(), not sure)

@@ -19,8 +19,8 @@ from worker.pipeline.extract.contact import names_phone, phones_in
 from worker.pipeline.extract.countries import POINT_COUNTRIES
 from worker.pipeline.extract.dates import LEAST_DIGITS as LEAST_DATE_DIGITS
 from worker.pipeline.extract.dates import dates_in, names_date, of_one_order
-from worker.pipeline.extract.measures import names_weight, weights_in
-from worker.pipeline.extract.postcodes import names_postcode, postal_caption_end, postcode_in
+from worker.pipeline.extract.measures import is_unit, names_weight, unit_in, weights_in
+from worker.pipeline.extract.postcodes import captioned_code_in, names_postcode, postal_caption_end, postcode_in
 from worker.pipeline.extract.repair import SURE_ENOUGH
 from worker.pipeline.extract.surroundings import Surroundings
 from worker.pipeline.extract.vat import LEAST_DIGITS as LEAST_VAT_DIGITS
@@ -97,9 +97,14 @@ class _Looking:
             return
         folded = self._around.folded[line_id]
         behind = postal_caption_end(folded)
-        if not (behind or (_BARE_POSTCODE.fullmatch(folded) and self._captioned(line_id, names_postcode))):
+        caption = folded[:behind]
+        if not behind and _BARE_POSTCODE.fullmatch(folded) and self._names(names_postcode):
+            caption = next(filter(names_postcode, self._captions(line_id)), "")
+        if not caption:
             return
-        found = postcode_in([folded[behind:]], self._region(line_id)) or postcode_in([folded[behind:]], None)
+        code = folded[behind:]
+        found = postcode_in([code], self._region(line_id)) or postcode_in([code], None)
+        found = found or captioned_code_in(code, caption)
         if found is not None:
             start, stop = behind + found.start, behind + found.stop
             yield self._candidate(
@@ -130,6 +135,9 @@ class _Looking:
         text, folded = self._lines[line_id].text, self._around.folded[line_id]
         bare = _BARE_WEIGHT.fullmatch(folded) is not None and self._names(names_weight)
         caption = next(filter(names_weight, self._captions(line_id)), "") if bare else ""
+        if caption and unit_in(caption) is None:
+            behind = (self._around.folded[line] for line in self._around.right_of(line_id)[:1])
+            caption = " ".join([caption, *filter(is_unit, behind)])
         for weight in weights_in(text, caption=caption, points=self._points):
             yield self._candidate("weight", weight.value, line_id, weight.start, weight.stop, weight.evidence)
 

@@ -36,7 +36,7 @@ _NAMES: Final = (
 )  # fmt: skip
 _CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?![A-Z])")
 _LIMIT: Final = re.compile(
-    r"(?:MAX(?:IM[UA]M|\.)?|UP TO|LIMIT|BIS|HASTA|JUSQU'?A|TOT|[<≤>]|OVER)"
+    r"(?:MAX(?:IM[UA]M|\.)?|UP TO|LIMIT|BIS|HASTA|JUSQU'?A|TOT|[<≤>]|OVER|[0-9]\s?[X\u00d7])"
     r"\s*(?:GROSS|BRUTTO)?\s*(?:WEIGHT|WT|MASS)?\W*$"
 )
 
@@ -66,6 +66,11 @@ def unit_in(caption: str) -> str | None:
     """Return the unit that folded text names apart from a number, as `kg` out of `WEIGHT (KG)`."""
     match = _UNIT_ALONE.search(caption)
     return match.lastgroup if match else None
+
+
+def is_unit(folded: str) -> bool:
+    """Say whether folded text is a unit and nothing else, as in a box of its own behind the number's."""
+    return re.fullmatch(rf"\W*{_UNIT}\W*", folded) is not None
 
 
 def weights_in(text: str, *, caption: str = "", points: bool = False) -> Iterator[FoundWeight]:

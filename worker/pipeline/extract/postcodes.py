@@ -125,8 +125,11 @@ _POSTAL_NAMES: Final = phrases(
 )  # fmt: skip
 _POSTAL_WORD: Final = re.compile(rf"(?<![A-Z])(?:{_POSTAL_NAMES})\W*$")
 _POSTAL_CAPTION: Final = re.compile(
-    rf"\W*(?:(?:SHIP|DEST)\w*\W{{0,2}}(?:TO)?\W{{0,2}})?(?:{_POSTAL_NAMES})(?![A-Z])[\s:.#]*"
+    rf"\W*(?:(?:SHIP|DEST)\w*\W{{0,2}}(?:TO)?\W{{0,2}})?(?:{_POSTAL_NAMES})(?![A-Z])(?:\s?/\s?[A-Z]{{3,8}})?[\s:.#]*"
 )
+# Enough where such a caption names them, but for those of two or three letters, which mean other things as well.
+_BARE_CODE: Final = re.compile(r"\W*(?P<code>[0-9]{5,6}|[0-9]{5}-[0-9]{4}|[0-9]{3} [0-9]{2,3}|[0-9]{2}-[0-9]{3})\W*")
+_SHORT_NAMES: Final = re.compile(r"\W*C\W?(?:A\W?)?P\W*")
 _DIGIT: Final = re.compile(r"\d")
 _TOWN: Final = re.compile(r"[A-Z]{2,}")
 
@@ -179,6 +182,12 @@ def postal_caption_end(folded: str) -> int:
     """Return where the caption of a postcode ends that folded text begins with, 0 if it begins otherwise."""
     match = _POSTAL_CAPTION.match(skeleton(folded))
     return match.end() if match else 0
+
+
+def captioned_code_in(folded: str, caption: str) -> FoundPostcode | None:
+    """Return digits alone that a caption says are a postcode, of whatever country."""
+    match = None if _SHORT_NAMES.fullmatch(caption) else _BARE_CODE.fullmatch(folded)
+    return FoundPostcode(0, *match.span("code"), match["code"], None, repaired=False) if match else None
 
 
 def postcode_in(lines: Sequence[str], country: str | None) -> FoundPostcode | None:

@@ -29,7 +29,7 @@ _NAMES: Final = (
     "alv nr", "alv nro", "y-tunnus", "afm", "pvn", "pvm", "kmkr", "oib", "pdv", "ddv", "adoszam", "afa", "org nr",
     "mva", "mva nr", "cui", "tax id", "tax id no", "tax id nr", "tax no", "tax number", "tax reg no",
     "tax registration", "steuer", "steuernummer",
-    _GREEK,
+    "n.i.p", "v.a.t", "n.i.f", "c.i.f", _GREEK,
 )  # fmt: skip
 # Customs' number of a trader begins like its VAT number and is none.
 _OTHER_NAMES: Final = ("eori", "eori no", "eori nr", "eori number", "ioss", "ioss no", "gln", "ein", "iban", "siret")
@@ -83,8 +83,8 @@ _HOME: Final = tuple(
     for country, names in {
         "IT": ("p.iva", "partita iva", "piva", "p. iva", "part. iva"),
         "DE": ("ust-idnr", "ust-id", "ust id nr", "ustidnr"),
-        "PL": ("nip",),
-        "ES": ("cif", "nif"),
+        "PL": ("nip", "n.i.p"),
+        "ES": ("cif", "nif", "c.i.f", "n.i.f"),
         "PT": ("nipc", "contribuinte", "nif"),
         "HR": ("oib",),
         "DK": ("cvr", "cvr nr"),
