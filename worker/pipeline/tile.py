@@ -94,6 +94,11 @@ def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
     """Bring pixels to the detector's scale, uint8 [height, width, 3]; those of that size are returned as they are."""
     if pixels.shape[1::-1] == (width, height):
         return pixels
+    if width < _CUBIC_FROM_SCALE * pixels.shape[1] and height < _CUBIC_FROM_SCALE * pixels.shape[0]:
+        # Averaging by exactly two takes a tenth of the time of averaging by any other number. An odd edge is left out.
+        half_width, half_height = pixels.shape[1] // 2, pixels.shape[0] // 2
+        even = pixels[: 2 * half_height, : 2 * half_width]
+        pixels = np.asarray(cv2.resize(even, (half_width, half_height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     # Cubic costs a fifth of averaging and reads as well, until it would step over pixels.
     enough = width >= _CUBIC_FROM_SCALE * pixels.shape[1]
     interpolation = cv2.INTER_CUBIC if enough else cv2.INTER_AREA
