@@ -20,6 +20,7 @@ from worker.pipeline.bars import BarArea, clearer, evenly_lit, find_bars, straig
 from worker.pipeline.gs1 import parse_elements
 from worker.pipeline.maxicode import Bullseye, cut_out, find_bullseyes
 from worker.pipeline.options import BarcodeOptions
+from worker.pipeline.texture import Texture, busy_parts, fine_parts, texture
 
 _GREY_DIMENSIONS: Final = 2
 _LEAST_PIXELS: Final = 10  # no symbol is smaller
@@ -41,15 +42,17 @@ _LINEAR_NAMES: Final = frozenset({*_LINEAR, "EAN13", "EAN8", "UPCA", "UPCE", "Da
 _MATRICES: Final = frozenset(
     {Symbology.QR_CODE, Symbology.MICRO_QR_CODE, Symbology.AZTEC, Symbology.DATA_MATRIX, Symbology.PDF417}
 )
-_IN_BARS: Final = _LINEAR | {Symbology.PDF417}
-# MaxiCode decodes from a clean cut only. ITF has no start pattern: a scan that leaves the bars reads a shorter number.
-_NOT_ON_PAGES: Final = frozenset({Symbology.MAXICODE, Symbology.ITF})
+_BARRED: Final = _LINEAR | {Symbology.PDF417}
 # Finder patterns that nothing else on a page has shown: what has them is such a symbol, decoded or not.
 _SURE_NAMES: Final = frozenset({"QRCode", "Aztec", "PDF417"})
 # These have no checksum that must be there; noise reads as short ones.
 _LEAST_CHARACTERS: Final = {"Codabar": 6, "ITF": 6, "Code39": 3}
 _NOISE_ROWS: Final = 64
 _NOISY: Final = 2
+_BAND_ROOM_PIXELS: Final = 48.0
+_GROUND_HALVINGS: Final = 3
+_GROUND_SHARE: Final = 0.62
+_EVERYTHING: Final = slice(None), slice(None)
 _LAST_PIXEL: Final = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 
@@ -87,14 +90,19 @@ def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
     if not formats or min(pixels.shape[:2]) < _LEAST_PIXELS:
         return Codes()
     grey = pixels if pixels.ndim == _GREY_DIMENSIONS else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8)
-    seen = [_seen(symbol, to_page) for symbol, to_page in _on_the_page(grey, formats)]
+    page = _Page.of(grey)
+    blocks = texture(grey, page.half)
+    areas = find_bars(grey, blocks) if blocks is not None and formats & _BARRED else []
+    seen = list(_matrices(page, blocks, formats & _MATRICES))
+    for rows in _bands([area for area in areas if area.even_rows], grey.shape[0]):
+        band = page.part(rows, slice(None))
+        seen += (_seen(code, band.whole) for code in _decoded(band.grey, (formats & _LINEAR) - {Symbology.ITF}))
     if Symbology.MAXICODE in formats:
         seen += [_maxicode(grey, eye) for eye in find_bullseyes(grey)]
     found = [mark.barcode for mark in seen if mark.barcode is not None]
-    if formats & _IN_BARS:
-        found = [_reaching(grey, code) if code.format in _LINEAR_NAMES else code for code in found]
-        missed = [area for area in find_bars(grey) if not _is_covered(area.quad, found)]
-        found += [code for area in missed for code in _in_bars(grey, area, formats & _IN_BARS)]
+    found = [_reaching(grey, code) if code.format in _LINEAR_NAMES else code for code in found]
+    missed = [area for area in areas if not _is_covered(area.quad, found)]
+    found += [code for area in missed for code in _in_bars(grey, area, formats & _BARRED)]
     barcodes = tuple(merge_barcodes(found))
     undecoded = tuple(mark.polygon for mark in seen if mark.barcode is None)
     return Codes(barcodes, tuple(code.polygon for code in barcodes) + undecoded)
@@ -116,21 +124,79 @@ def _share_inside(region: TextRegion, area: Points) -> float:
     return float(shared) / max(_area(marked), _TINY)
 
 
-def _on_the_page(grey: Pixels, formats: frozenset[Symbology]) -> Iterator[tuple[zxingcpp.Barcode, Transform]]:
-    """Look for each kind at the scale and in the directions that find it, and no others: together a third of them all.
+def _matrices(page: "_Page", blocks: Texture | None, formats: frozenset[Symbology]) -> Iterator[_Mark]:
+    """Look at half the scale, which shows most at a quarter of the cost and with half the noise.
 
-    Half the scale shows most matrices, at a quarter of the cost and with half the noise. Bars need every pixel.
+    PDF417, and what has small modules, are looked at as they are, too.
     """
-    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    whole, doubled = Transform.identity(), Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)
-    yield from ((code, doubled) for code in _decoded(half, formats & _MATRICES, try_rotate=True))
-    yield from ((code, doubled) for code in _decoded(cv2.bitwise_not(half), formats & _MATRICES))
-    small = formats - _NOT_ON_PAGES - {Symbology.DATA_MATRIX}
-    if _is_noisy(grey):  # zxing-cpp would chase specks
-        yield from ((code, whole) for code in _decoded(cv2.blur(grey, (3, 3)), small))
-        return
-    yield from ((code, whole) for code in _decoded(grey, small))
-    yield from ((code, whole) for code in _decoded(grey, formats & {Symbology.DATA_MATRIX}, try_rotate=True))
+    stacked = formats & {Symbology.PDF417}
+    for place in [_EVERYTHING] if blocks is None else busy_parts(blocks):
+        part = page.part(*place)
+        yield from (_seen(code, part.doubled) for code in _decoded(part.half, formats, try_rotate=True))
+        if _has_dark_ground(part.half):
+            yield from (_seen(code, part.doubled) for code in _decoded(cv2.bitwise_not(part.half), formats))
+        yield from (_seen(code, part.whole) for code in _decoded(part.grey, stacked))
+    formats -= {Symbology.PDF417, *([Symbology.DATA_MATRIX] if page.noisy else [])}  # it would chase specks
+    for place in [_EVERYTHING] if blocks is None else fine_parts(blocks):
+        part = page.part(*place)
+        yield from (_seen(code, part.whole) for code in _decoded(part.grey, formats, try_rotate=True))
+
+
+def _bands(areas: Sequence[BarArea], height: int) -> list[slice]:
+    """Return the rows of a page around areas of bars; what overlaps is one."""
+    bands: list[slice] = []
+    for top, bottom in sorted((area.quad[:, 1].min(), area.quad[:, 1].max()) for area in areas):
+        room = _BAND_ROOM_PIXELS + (bottom - top) / 2
+        first, last = max(0, int(top - room)), min(height, int(bottom + room))
+        if bands and first <= bands[-1].stop:
+            first, last = bands[-1].start, max(last, bands.pop().stop)
+        bands.append(slice(first, last))
+    return bands
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page or a part of it for zxing-cpp: without specks if it is `noisy`, and as it is at `half` its size.
+
+    Its corner lies at (left, top) of the page.
+    """
+
+    grey: MatLike
+    half: Pixels
+    noisy: bool
+    left: int = 0
+    top: int = 0
+
+    @classmethod
+    def of(cls, grey: Pixels) -> "_Page":
+        half = np.asarray(cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        noisy = _is_noisy(grey)
+        return cls(cv2.blur(grey, (3, 3)) if noisy else grey, half, noisy)
+
+    @property
+    def whole(self) -> Transform:
+        return Transform.scale_then_shift(1.0, 1.0, self.left, self.top)
+
+    @property
+    def doubled(self) -> Transform:
+        return Transform.scale_then_shift(2.0, 2.0, self.left, self.top)
+
+    def part(self, rows: slice, columns: slice) -> "_Page":
+        """Return some rows and columns, from even ones on."""
+        first, last, _ = rows.indices(self.grey.shape[0])
+        left, right, _ = columns.indices(self.grey.shape[1])
+        first, left = first // 2 * 2, left // 2 * 2
+        half = self.half[first // 2 : (last + 1) // 2, left // 2 : (right + 1) // 2]
+        return _Page(self.grey[first:last, left:right], half, self.noisy, left, first)
+
+
+def _has_dark_ground(half: Pixels) -> bool:
+    """Whether anything as large as a symbol is as dark as modules of which half are light, or darker."""
+    means = half
+    for _ in range(_GROUND_HALVINGS):
+        size = tuple(max(1, length // 2) for length in means.shape[::-1])
+        means = np.asarray(cv2.resize(means, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return bool(cv2.blur(means, (2, 2)).min() <= _GROUND_SHARE * half.max(initial=0))
 
 
 def _is_noisy(grey: Pixels) -> bool:
@@ -160,6 +226,8 @@ def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list
     stacked = _decoded(evenly_lit(straight), formats & {Symbology.PDF417})
     if any(symbol.valid for symbol in stacked):
         return [_barcode(symbol, to_picture) for symbol in stacked if symbol.valid]
+    if not area.even_rows:
+        return []
     for cleared, row_pixels in clearer(straight):
         to_straight = Transform.scale_then_shift(1.0, row_pixels, 0.0, 0.0)
         found = [_barcode(symbol, to_straight.then(to_picture)) for symbol in _decoded(cleared, formats & _LINEAR)]

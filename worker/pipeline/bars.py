@@ -1,6 +1,6 @@
 """Where bars stand on a page, and how to see them straight, evenly lit and without the noise.
 
-Bars are found by the structure tensor (Bigün and Granlund, 1987): their gradients all point along one line, those of
+Bars are found by the structure tensor: their gradients all point along one line, those of
 text and of matrix codes do not. A photograph's tilt takes a long low symbol out of every row of pixels, and a shadow
 defeats a threshold that holds for a row; straightened, averaged along the bars and brought to even light most of them
 decode. Invariant: nothing here decides what a symbol says.
@@ -8,7 +8,7 @@ decode. Invariant: nothing here decides what a symbol says.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels
+from worker.pipeline.texture import Texture
 
-_HALVED_FROM_PIXELS: Final = 600_000
-_BLOCK: Final = 8  # pixels of the searched picture
-_WINDOW_BLOCKS: Final = 3
 _LEAST_COHERENCE: Final = 0.5  # PDF417 has 0.55
 _LEAST_ENERGY: Final = 900.0  # of squared Sobel gradients: bars of some 30 grey levels
 _LEAST_BLOCKS: Final = 8
@@ -36,6 +34,10 @@ _WIDEST_PIXELS: Final = 3000
 _LEAST_CONTRAST: Final = 25
 _BAND_ROWS: Final = 8
 
+_SAMPLED_ROWS: Final = 12
+_LEAST_TURNS: Final = 22  # no symbol has fewer than 25
+_LEAST_LIKENESS: Final = 0.55  # of rows next to each other; of bars that decode 0.8
+
 _SAMPLES: Final = 256
 _MOST_REACH_PIXELS: Final = 500.0
 _LEAST_CORRELATION: Final = 0.6
@@ -43,12 +45,16 @@ _LEAST_CORRELATION: Final = 0.6
 
 @dataclass(frozen=True, slots=True)
 class BarArea:
-    """A rectangle of bars: its middle, the unit vector across the bars (the way a reader goes), and its size."""
+    """A rectangle of bars: its middle, the unit vector across the bars (the way a reader goes), and its size.
+
+    `even_rows` says that its rows are alike, as those of linear symbols are; those of PDF417 are not.
+    """
 
     middle: Points
     across: Points
     length: float
     height: float
+    even_rows: bool = True
 
     @property
     def quad(self) -> Points:
@@ -74,17 +80,13 @@ _DIRECTIONS: Final = (
 )
 
 
-def find_bars(grey: Pixels) -> list[BarArea]:
+def find_bars(grey: Pixels, found: Texture) -> list[BarArea]:
     """Return where a picture, uint8 [h, w], shows parallel bars, the largest first; not all of them are barcodes."""
-    scale = 0.5 if grey.size > _HALVED_FROM_PIXELS else 1.0
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
-    if min(small.shape) < _BLOCK * _WINDOW_BLOCKS:
-        return []
-    tensor = _tensor(np.asarray(small, dtype=np.uint8))
-    parts = [part for direction in _DIRECTIONS for part in _parts(tensor, direction)]
+    parts = [part for direction in _DIRECTIONS for part in _parts(found.tensor, direction)]
     parts.sort(key=lambda part: int(part.sum()), reverse=True)
-    areas = [_area(part, tensor, _BLOCK / scale) for part in parts[: max(_MOST_AREAS, grey.size // _PIXELS_PER_AREA)]]
-    return [area for area in areas if area.length >= _LEAST_LENGTH_PIXELS]
+    most = max(_MOST_AREAS, grey.size // _PIXELS_PER_AREA)
+    areas = [_area(part, found.tensor, found.block_pixels) for part in parts[:most]]
+    return [looked for area in areas if area.length >= _LEAST_LENGTH_PIXELS for looked in _looked_at(grey, area)]
 
 
 def _parts(tensor: NDArray[np.float32], direction: "_Direction") -> list[NDArray[np.bool_]]:
@@ -101,18 +103,6 @@ def _parts(tensor: NDArray[np.float32], direction: "_Direction") -> list[NDArray
     return [labels == label for label in large]
 
 
-def _tensor(small: Pixels) -> NDArray[np.float32]:
-    """Return the mean gradient products xx, yy, xy, float32 [3, rows, columns], of blocks and their neighbours."""
-    dx, dy = (np.asarray(part, dtype=np.float32) for part in cv2.spatialGradient(small))
-    rows, columns = small.shape[0] // _BLOCK, small.shape[1] // _BLOCK
-    kept = slice(rows * _BLOCK), slice(columns * _BLOCK)
-    means = []
-    for product in (dx * dx, dy * dy, dx * dy):
-        blocks = cv2.resize(product[kept], (columns, rows), interpolation=cv2.INTER_AREA)
-        means.append(cv2.blur(blocks, (_WINDOW_BLOCKS, _WINDOW_BLOCKS)))
-    return np.asarray(means, dtype=np.float32)
-
-
 def _area(mask: NDArray[np.bool_], tensor: NDArray[np.float32], block_pixels: float) -> BarArea:
     xx, yy, xy = (float(part[mask].sum()) for part in tensor)
     angle = 0.5 * math.atan2(2 * xy, xx - yy)
@@ -126,8 +116,25 @@ def _area(mask: NDArray[np.bool_], tensor: NDArray[np.float32], block_pixels: fl
     return BarArea(frame @ ((low + high) / 2), across, length, height)
 
 
+def _looked_at(grey: Pixels, area: BarArea) -> Iterator[BarArea]:
+    """Yield an area along which dark and light take turns as often as in the shortest symbol; most print does not."""
+    rows = max(1, min(_SAMPLED_ROWS, round(area.height / _BAND_ROWS)))
+    width = min(round(area.length), _WIDEST_PIXELS)
+    down = np.array([-area.across[1], area.across[0]]) * (area.height / rows)
+    corner = area.middle - area.across * (area.length / 2) - down * (rows / 2)
+    linear = np.column_stack([area.across * (area.length / width), down])
+    sample = resample(grey, Transform(np.column_stack([linear, corner])), (width, rows))
+    away = cv2.subtract(sample, cv2.blur(sample, (max(9, width // 12 | 1), 1)), dtype=cv2.CV_32F)
+    paper = away > _LEAST_CONTRAST / 2
+    if np.median(np.count_nonzero(paper[:, 1:] != paper[:, :-1], axis=1)) < _LEAST_TURNS:
+        return
+    lengths = np.maximum(np.sqrt(np.einsum("ij,ij->i", away, away)), 1.0)
+    likeness = np.einsum("ij,ij->i", away[1:], away[:-1]) / (lengths[1:] * lengths[:-1])
+    yield replace(area, even_rows=not likeness.size or bool(np.median(likeness) >= _LEAST_LIKENESS))
+
+
 def straighten(grey: Pixels, area: BarArea) -> tuple[Pixels, Transform]:
-    """Return the area upright with room for a quiet zone, uint8 [h, w], and the map from it to the picture."""
+    """Return the area even_rows with room for a quiet zone, uint8 [h, w], and the map from it to the picture."""
     room = max(_QUIET_PIXELS, _QUIET_SHARE * area.length)
     width, height = area.length + 2 * room, area.height
     scale = max(1.0, width / _WIDEST_PIXELS)
