@@ -80,6 +80,8 @@ def _crop(
 def _part(quad: Points, span: tuple[float, float]) -> Points:
     """Return the part of a rectangle between two parts of its length."""
     start, stop = span
+    if (start, stop) == (0, 1):
+        return quad
     along = quad[1] - quad[0]
     begin, end = along * start, along * (stop - 1)
     return np.asarray(quad + np.array([begin, end, end, begin]), dtype=np.float64)
