@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.extract.pages import found, page
 from tests.extract.sheets import Box, sheet, stack, values
 
 PAPERS: dict[str, list[Box]] = {
@@ -116,3 +117,15 @@ FOUND: dict[str, dict[str, list[str]]] = {
 @pytest.mark.parametrize("paper", sorted(PAPERS))
 def test_what_a_paper_says_and_no_more(paper: str) -> None:
     assert values(sheet(PAPERS[paper])) == FOUND[paper]
+
+
+@pytest.mark.parametrize("caption", ["Vertragsnummer", "Wartungsvertragsnr.", "Nr zamówienia", "Numer faktury:"])
+def test_a_number_of_another_kind_is_named_in_one_word_or_in_polish(caption: str) -> None:
+    assert found(page((caption, "MSKU6011672")), "iso6346") == []
+
+
+@pytest.mark.parametrize("caption", ["Frachtbriefnummer", "Versandnr.", "Numer listu przewozowego", "Nr przesyłki:"])
+def test_a_shipment_is_named_in_one_word_or_in_polish(caption: str) -> None:
+    assert found(page("DHL EXPRESS", (caption, "1234567891")), "dhl_express") == [
+        ("dhl_express", "1234567891", "passed")
+    ]

@@ -1,4 +1,4 @@
-"""The words beside a number that say what kind of number it is, in six languages, and the carriers' names.
+"""The words beside a number that say what kind of number it is, in seven languages, and the carriers' names.
 
 Invariant: of several captions the nearest that is known decides, and of the words before a number in its own line the
 last: a number behind `ORDER NO` is no tracking number, whatever else stands around.
@@ -66,7 +66,8 @@ _WORDS: Final[dict[Topic, str]] = {
     "|paketscheinnummer|identcode|frachtbrief|suivi|colis"
     "|numéro de suivi|numéro de colis|expédition|bordereau|seguimiento|envío|nº de envío|albarán|localizador|zending"
     "|zendingnummer|pakket|pakketnummer|trackingnummer|vrachtbrief|barcode nr|spedizione|tracciatura|lettera di vettura"
-    "|numero di spedizione|collo",
+    "|numero di spedizione|collo|versand nr|versandnummer|kolli|colli|barcode nummer|przesyłka|przesyłki|paczka|paczki"
+    "|list przewozowy|listu przewozowego",
     Topic.OTHER: "order|po|p.o.|ref|reference|invoice|inv|customer|cust|account|acct|acc|phone|tel|fax|mobile|cell"
     "|mob|kunde|kundennummer|kunden nr|kundennr|bestellnummer|bestell nr|bestellung|auftrag|auftragsnummer|auftrags nr"
     "|rechnung|rechnungsnummer|lieferschein|lieferscheinnummer|referenz|telefon|handy|commande|facture|client|réf"
@@ -74,7 +75,7 @@ _WORDS: Final[dict[Topic, str]] = {
     "|referentie|ordine|fattura|riferimento|telefono|vat|ust|ustid|ust-idnr|tva|iva|btw|eori|tax id|tax|lot|batch"
     "|charge|lotto|lote|serial|serial no|sn|s/n|style|sku|part|model|permit|qty|quantity|count|menge|seal"
     "|booking|b/l|hs code|iban|dept|date|weight|licence|license|contract|meter|billing|vessel|voyage|flight|pro|bol|asn"
-    "|vendor|supplier",
+    "|vendor|supplier|zamówienie|zamówienia|zam.|faktura|faktury|klient|klienta|umowa|umowy",
 }
 
 _NAMES: Final[dict[Carrier, str]] = {
@@ -99,9 +100,14 @@ _NAMES: Final[dict[Carrier, str]] = {
 _LABEL_LINES: Final = 250
 
 
+# German and Dutch write it as one word: FRACHTBRIEFNUMMER; of other words made so, as VERTRAGSNUMMER, none is looked for.
+_NUMBERS_OF: Final = "(?:S?(?:NUMMER|NR))?"
+_OTHERS_NUMBER: Final = re.compile(r"(?<![A-Z0-9])[A-Z]{3,24}(?:NUMMER|NR)(?![A-Z])")
+
+
 def _any_of(words: dict[Topic, str] | dict[Carrier, str]) -> re.Pattern[str]:
     groups = (f"(?P<{key.value}>{phrases(listed.split('|'))})" for key, listed in words.items())
-    return re.compile(rf"(?<![A-Z0-9])(?:{'|'.join(groups)})(?![A-Z])")
+    return re.compile(rf"(?<![A-Z0-9])(?:{'|'.join(groups)}){_NUMBERS_OF}(?![A-Z])")
 
 
 _CAPTIONS: Final = _any_of(_WORDS)
@@ -116,7 +122,11 @@ _SINCE_LAST_NUMBER: Final = re.compile(r"\d\W*(?=[^\d]*$)")
 @lru_cache(maxsize=4096)
 def topics_of(folded: str) -> tuple[Topic, ...]:
     """Return what the words of a folded text announce, in their order."""
-    return tuple(Topic(found.lastgroup or "") for found in _CAPTIONS.finditer(skeleton(folded)))
+    shape = skeleton(folded)
+    named = {found.start(): Topic(found.lastgroup or "") for found in _CAPTIONS.finditer(shape)}
+    if "NUMMER" in shape or "NR" in shape:
+        named = {found.start(): Topic.OTHER for found in _OTHERS_NUMBER.finditer(shape)} | named
+    return tuple(topic for _, topic in sorted(named.items()))
 
 
 @lru_cache(maxsize=4096)
