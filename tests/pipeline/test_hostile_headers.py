@@ -144,6 +144,21 @@ def test_what_is_decoded_besides_what_is_shown_is_claimed(make: Callable[[], byt
     assert refusal(make()).code is ErrorCode.IMAGE_TOO_LARGE
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda side: muxed([small(1, 2, 3)], [CONFIGURATION, ispe(side, side), clap(64, 64)]),
+        lambda side: tiff(ifd(*sized(64, 64, (322, 4, 4 * side // 16 * 16), (323, 4, side // 16 * 16)))),
+    ],
+    ids=["avif", "tiff"],
+)
+def test_a_small_page_takes_no_more_than_is_counted_for_it(make: Callable[[int], bytes]) -> None:
+    assert read_header(make(1000), LIMITS).pages[0].pixels == 64 * 64
+    error = refusal(make(4000))
+    assert error.code is ErrorCode.IMAGE_UNSUPPORTED
+    assert "64 x 64" in error.message
+
+
 @pytest.mark.parametrize("name", ["avif 10 bit", "heif 16 bit"])
 def test_deep_samples_are_seen_even_if_a_file_does_not_tell(name: str) -> None:
     data = FILES[name]()

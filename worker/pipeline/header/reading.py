@@ -11,7 +11,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader
 from worker.pipeline import pdf
 from worker.pipeline.header import bmp, heif, jpeg, png, tiff, webp
-from worker.pipeline.header.claim import ACCEPTED, Claim, DamagedHeaderError
+from worker.pipeline.header.claim import ACCEPTED, Claim, DamagedHeaderError, unsupported
 from worker.pipeline.options import ImageLimits
 
 _STARTS: Final = {
@@ -49,6 +49,9 @@ _FOREIGN_BEGINNINGS: Final = {
     b"<!DOCTYPE html": "a web page",
     b"<html": "a web page",
 }
+# What is under way at once is counted in pixels, so that a page may not take much more than its pixels let on.
+_MOST_BYTES_OF_A_PIXEL: Final = 40
+_MOST_BYTES_BESIDE: Final = 64 * 1024 * 1024
 
 
 def read_header(data: bytes, limits: ImageLimits) -> ImageHeader:
@@ -119,6 +122,10 @@ def _check_page(picture_format: ImageFormat, claim: Claim, limits: ImageLimits) 
             f"{claim.decoded_bytes} bytes, more than the limit of {limits.max_decoded_bytes}"
         )
         raise _too_large(picture_format, what, "save it as a baseline JPEG or as a PNG without interlacing")
+    if claim.decoded_bytes > _MOST_BYTES_OF_A_PIXEL * page.pixels + _MOST_BYTES_BESIDE:
+        size = f"{page.width} x {page.height} pixels"
+        shown = f"a {picture_format} of {size} that takes {claim.decoded_bytes} bytes to decode"
+        raise unsupported(shown, instead="save it without what it does not show")
     if claim.fault:
         raise DamagedHeaderError(claim.fault)
 
