@@ -61,6 +61,7 @@ PAPERS: dict[str, list[Box]] = {
         ("Code postal", 0, 80, 14),
         ("69001", 0, 96, 14),
         ("CP 12345", 0, 140, 14),
+        ("ZIP+4 43215-2013", 0, 180, 14),
     ],
     "points within a caption": [("N.I.P. 526-10-40-828", 0, 0, 14), ("C.I.F.: B58378431", 0, 40, 14)],
     "an account from 00 on": [("Customer account: 0012345678905", 0, 0, 14)],
@@ -108,7 +109,7 @@ FOUND: dict[str, dict[str, list[str]]] = {
         "address_from": ["Acme Ltd\n4 Beacon Hill\nBRISTOL BS1 3MX"],
         "postcode": ["BS1 3MX", "LS1 4AB"],
     },
-    "codes by their captions": {"postcode": ["20457", "69001", "97209"]},
+    "codes by their captions": {"postcode": ["20457", "43215-2013", "69001", "97209"]},
     "points within a caption": {"vat": ["ESB58378431", "PL5261040828"]},
     "an account from 00 on": {},
 }

@@ -100,7 +100,7 @@ _NAMES: Final[dict[Carrier, str]] = {
 _LABEL_LINES: Final = 250
 
 
-# German and Dutch write it as one word: FRACHTBRIEFNUMMER; of other words made so, as VERTRAGSNUMMER, none is looked for.
+# German and Dutch write one word: FRACHTBRIEFNUMMER. Of other words made so, as VERTRAGSNUMMER, none is looked for.
 _NUMBERS_OF: Final = "(?:S?(?:NUMMER|NR))?"
 _OTHERS_NUMBER: Final = re.compile(r"(?<![A-Z0-9])[A-Z]{3,24}(?:NUMMER|NR)(?![A-Z])")
 
