@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from worker.domain.image import PageImage
 from worker.domain.manifest import TileShapes
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.tile import spans, tile_page
+from worker.pipeline.tile import scaled, spans, tile_page
 
 ANY_SHAPE = TileShapes()
 OPTIONS = PipelineOptions(detection_long_side=960)
@@ -71,3 +71,18 @@ def test_a_detector_with_small_tiles_gets_no_larger_ones() -> None:
     assert tiled.tile.pixels.shape == (640, 640, 3)
     tiled = tile_page(page(1900, 1900), TileShapes(max_side=500), OPTIONS)
     assert tiled.tile.pixels.shape == (480, 480, 3)
+
+
+@pytest.mark.parametrize("scale", [0.45, 0.3, 0.1])
+def test_a_page_that_shrinks_much_is_averaged_in_its_place(scale: float) -> None:
+    """Red tells the column and green the row; blue is a chequerboard of single pixels, which is grey from afar."""
+    columns, rows = np.meshgrid(np.arange(1001) / 4, np.arange(601) / 4)
+    board = np.indices((601, 1001)).sum(axis=0) % 2 * 200
+    shrunk = scaled(np.dstack([board, rows, columns]).astype(np.uint8), round(1001 * scale), round(601 * scale))
+    height, width = shrunk.shape[:2]
+    expected_columns, expected_rows = np.meshgrid(
+        (np.arange(width) + 0.5) * 1001 / width / 4, (np.arange(height) + 0.5) * 601 / height / 4
+    )
+    assert np.abs(shrunk[..., 2] - expected_columns).max() < 1.5
+    assert np.abs(shrunk[..., 1] - expected_rows).max() < 1.5
+    assert np.ptp(shrunk[1:-1, 1:-1, 0].astype(int)) <= 30
