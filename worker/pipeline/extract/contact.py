@@ -27,7 +27,7 @@ _CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?![A-Z])")
 _SHORT_CAPTION: Final = re.compile(r"(?:^|[\s,;/|])[TMP][.:]\s*$")
 _OTHER: Final = re.compile(rf"(?<![A-Z])(?:{phrases(('fax', 'telefax', 'facsimile', 'fx'))})(?![A-Z])")
 _INTERNATIONAL: Final = re.compile(
-    r"(?:(?<![A-Za-z])\+|(?<![0-9])00(?=\s?[1-9]))\s?(?:\(\s?)?[1-9OIl](?:[\s().\-/]{0,3}[0-9OIl]){6,14}"
+    r"(?:(?<![Zz][Ii][Pp])\+|(?<![0-9])00(?=\s?[1-9]))\s?(?:\(\s?)?[1-9OIl](?:[\s().\-/]{0,3}[0-9OIl]){6,14}"
 )
 _NATIONAL: Final = re.compile(r"(?<![0-9A-Za-z+.\-])\(?[0-9](?:[\s().\-/]{0,3}[0-9]){6,13}(?![0-9A-Za-z])")
 _ALONE: Final = re.compile(

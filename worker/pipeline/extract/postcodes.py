@@ -120,8 +120,8 @@ _BY_PREFIX: Final = {
     "H": "HU", "FIN": "FI",
 }  # fmt: skip
 _POSTAL_NAMES: Final = phrases(
-    ("zip", "zip code", "zip+4", "postcode", "postal code", "post code", "plz", "postleitzahl", "code postal", "codigo postal",
-     "cap", "c.p.", "cp", "kod pocztowy", "postnummer", "postnr", "eircode", "pin code")
+    ("zip", "zip code", "zip+4", "postcode", "postal code", "post code", "plz", "postleitzahl", "code postal",
+     "codigo postal", "cap", "c.p.", "cp", "kod pocztowy", "postnummer", "postnr", "eircode", "pin code")
 )  # fmt: skip
 _POSTAL_WORD: Final = re.compile(rf"(?<![A-Z])(?:{_POSTAL_NAMES})\W*$")
 _POSTAL_CAPTION: Final = re.compile(
