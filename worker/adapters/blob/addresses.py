@@ -15,10 +15,19 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-# Of the registries of special addresses, what `is_global` of some version of Python lets pass.
+# Of the registries of special addresses, what `is_global` of some version of Python lets pass; and the address at which
+# Azure answers for the machine itself, which looks like a public one.
 _SPECIAL: Final = tuple(
     ipaddress.ip_network(network)
-    for network in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "2001::/23", "3fff::/20", "5f00::/16")
+    for network in (
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "64:ff9b:1::/48",
+        "2001::/23",
+        "3fff::/20",
+        "5f00::/16",
+        "168.63.129.16/32",
+    )
 )
 
 
