@@ -44,6 +44,10 @@ PAPERS: dict[str, list[Box]] = {
         ("Gewicht 1,640 kg", 400, 0, 14),
     ],
     "thousands of grams": [("Total Weight 1,250 g", 0, 0, 14), ("Gewicht: 0.750 g", 0, 60, 14)],
+    "what a thing bears": [("Tragfähigkeit 1500 kg", 0, 0, 14), ("MAX LOAD 1200KG", 0, 60, 14)],
+    "small print of a firm": stack(
+        "Terms and conditions|See www.example.com|No. 01234567|Registered in England", 0, 0, 9
+    ),
     "so many of so much": [("20 x 1,5 kg", 0, 0, 14)],
     "a unit in a box of its own": [("WEIGHT:", 0, 0, 14), ("5.0", 80, 0, 14), ("KG", 120, 0, 14)],
     "a piece is no weight": [("Pce/Shpt Weight", 0, 0, 14), ("1", 0, 16, 14), ("12 KG", 30, 16, 14)],
@@ -96,6 +100,8 @@ FOUND: dict[str, dict[str, list[str]]] = {
         "weight": ["1.640 kg"],
     },
     "thousands of grams": {"weight": ["0.750 g", "1250 g"]},
+    "what a thing bears": {},
+    "small print of a firm": {},
     "so many of so much": {},
     "a unit in a box of its own": {"weight": ["5.0 kg"]},
     "a piece is no weight": {"weight": ["12 kg"]},

@@ -36,8 +36,9 @@ _NAMES: Final = (
 )  # fmt: skip
 _CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?![A-Z])")
 _LIMIT: Final = re.compile(
-    r"(?:MAX(?:IM[UA]M|\.)?|UP TO|LIMIT|BIS|HASTA|JUSQU'?A|TOT|[<≤>]|OVER|[0-9]\s?[X\u00d7])"
-    r"\s*(?:GROSS|BRUTTO)?\s*(?:WEIGHT|WT|MASS)?\W*$"
+    r"(?:MAX(?:IM[UA]M|\.)?|UP TO|LIMIT|BIS|HASTA|JUSQU'?A|TOT|[<≤>]|OVER|[0-9]\s?[X\u00d7]"
+    r"|PAYLOAD|CAPACITY|TRAGFAHIGKEIT|TRAGKRAFT|BELASTBARKEIT|NUTZLAST|STAPELLAST)"
+    r"\s*(?:GROSS|BRUTTO|LOAD)?\s*(?:WEIGHT|WT|MASS)?\W*$"
 )
 
 _SURE: Final = 0.7
