@@ -36,6 +36,7 @@ _BAND_ROWS: Final = 8
 
 _SAMPLED_ROWS: Final = 12
 _LEAST_TURNS: Final = 22  # no symbol has fewer than 25
+_LEAST_STACKED_TURNS: Final = 34  # of PDF417, which has 41
 _LEAST_LIKENESS: Final = 0.55  # of rows next to each other; of bars that decode 0.8
 
 _SAMPLES: Final = 256
@@ -126,11 +127,14 @@ def _looked_at(grey: Pixels, area: BarArea) -> Iterator[BarArea]:
     sample = resample(grey, Transform(np.column_stack([linear, corner])), (width, rows))
     away = cv2.subtract(sample, cv2.blur(sample, (max(9, width // 12 | 1), 1)), dtype=cv2.CV_32F)
     paper = away > _LEAST_CONTRAST / 2
-    if np.median(np.count_nonzero(paper[:, 1:] != paper[:, :-1], axis=1)) < _LEAST_TURNS:
+    turns = float(np.median(np.count_nonzero(paper[:, 1:] != paper[:, :-1], axis=1)))
+    if turns < _LEAST_TURNS:
         return
     lengths = np.maximum(np.sqrt(np.einsum("ij,ij->i", away, away)), 1.0)
     likeness = np.einsum("ij,ij->i", away[1:], away[:-1]) / (lengths[1:] * lengths[:-1])
-    yield replace(area, even_rows=not likeness.size or bool(np.median(likeness) >= _LEAST_LIKENESS))
+    even_rows = not likeness.size or bool(np.median(likeness) >= _LEAST_LIKENESS)
+    if even_rows or turns >= _LEAST_STACKED_TURNS:
+        yield replace(area, even_rows=even_rows)
 
 
 def straighten(grey: Pixels, area: BarArea) -> tuple[Pixels, Transform]:
@@ -146,13 +150,13 @@ def straighten(grey: Pixels, area: BarArea) -> tuple[Pixels, Transform]:
     return resample(grey, to_picture, size), to_picture
 
 
-def resample(grey: Pixels, to_picture: Transform, size: tuple[int, int]) -> Pixels:
-    """Return a picture of (width, height) whose points `to_picture` takes to places of `grey`."""
+def resample(grey: Pixels, to_picture: Transform, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> Pixels:
+    """Return a picture of (width, height) whose points `to_picture` takes to places of `grey` or beyond its `border`."""
     linear = to_picture.matrix[:, :2]
     # OpenCV counts from pixel centres, the page from pixel edges.
     shift = to_picture.matrix[:, 2] + linear @ (0.5, 0.5) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(grey, np.column_stack([linear, shift]), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.warpAffine(grey, np.column_stack([linear, shift]), size, flags=flags, borderMode=border)
     return np.asarray(warped, dtype=np.uint8)
 
 
@@ -199,7 +203,9 @@ def whole_bars(grey: Pixels, seen: Points) -> Points:
     rows = 2 * round(reach) + 1
     corner = middle - across * (length / 2) - down * (rows / 2)
     linear = np.stack([across * length / _SAMPLES, down], axis=1)
-    profile = resample(grey, Transform(np.column_stack([linear, corner])), (_SAMPLES, rows))
+    to_picture = Transform(np.column_stack([linear, corner]))
+    # Rows beyond the picture's edge must not look like its last one.
+    profile = resample(grey, to_picture, (_SAMPLES, rows), cv2.BORDER_CONSTANT)
     halves = np.array([_alike(half.astype(np.float32), rows // 2) for half in np.split(profile, 2, axis=1)])
     # In a photograph the ends of the bars need not be square to them: carry what the halves say on to the ends.
     slope = (halves[1] - halves[0]) / 2

@@ -21,7 +21,7 @@ _ROW_STEP: Final = 2  # every second row says what a block's rows do
 _WINDOW_BLOCKS: Final = 3
 _LEAST_BUSY_ENERGY: Final = 60.0  # of squared Sobel gradients: some 8 grey levels
 _FINE_BLOCKS: Final = 2
-_LEAST_FINENESS: Final = 8.0  # of squared Sobel gradients to the variance; small modules have more
+_LEAST_FINENESS: Final = 8.0  # of squared Sobel gradients to the variance; modules of up to three pixels have more
 _LEAST_VARIANCE: Final = 150.0
 
 
@@ -81,8 +81,8 @@ def _is_fine(small: Pixels, products: list[NDArray[np.float32]]) -> NDArray[np.b
         for blocks in (*products[:2], _block_means(levels), _block_means(levels * levels))
     )
     variance = square - mean * mean
-    fine = (np.minimum(along, down) > _LEAST_FINENESS * variance) & (variance > _LEAST_VARIANCE)
-    return cv2.morphologyEx(fine.astype(np.uint8), cv2.MORPH_OPEN, np.ones(window, dtype=np.uint8)) > 0
+    fine: NDArray[np.bool_] = np.minimum(along, down) > _LEAST_FINENESS * variance
+    return fine & (variance > _LEAST_VARIANCE)
 
 
 def _block_means(levels: NDArray[np.float32]) -> NDArray[np.float32]:
