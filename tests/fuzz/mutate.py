@@ -13,7 +13,7 @@ _HEAD_BYTES: Final = 700
 # What stands beside a length or a count in one of the formats.
 _LANDMARKS: Final = re.compile(
     rb"IHDR|PLTE|IDAT|tRNS|iCCP|eXIf|IEND|\xff[\xc0-\xfe]|VP8[ LX]|ALPH|EXIF|RIFF|ftyp|meta|iloc|ipco|ipma|ispe|pixi|"
-    rb"hvcC|av1C|mdat|idat|iinf|infe|pitm|irot|imir|clap|auxC|iref|"
+    rb"hvcC|av1C|mdat|idat|iinf|infe|pitm|irot|imir|clap|auxC|iref|dimg|auxl|grid|"
     rb"[\x00\x01][\x00\x01\x02\x03\x04\x05\x11\x15\x16\x17\x1a\x42\x43][\x00-\x05]\x00"
 )
 _PDF_NUMBER: Final = re.compile(rb"\d+(\.\d+)?")

@@ -13,6 +13,8 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.pipeline.heif_files import Item, coded, ispe, muxed
+
 WIDTH, HEIGHT = 64, 48
 
 pillow_heif.register_heif_opener()
@@ -120,6 +122,14 @@ def keyed_png(depth: int) -> bytes:
     return png(header, zlib.compress(rows), png_chunk(b"tRNS", struct.pack(">H", paper)))
 
 
+def tiled_avif() -> bytes:
+    """A grid of one tile, as telephones write grids of many."""
+    configuration, tile = coded(save(scene(), "AVIF", quality=95))
+    grid = Item(1, b"grid", (2,), bytes(4) + struct.pack(">2H", WIDTH, HEIGHT))
+    properties = [configuration, ispe(WIDTH, HEIGHT)]
+    return muxed([grid, Item(2, b"av01", (1, 2), tile)], properties, [(b"dimg", 1, [2])])
+
+
 def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -215,6 +225,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "heif 16 bit": lambda: save(Image.fromarray(grey16(scene())), "HEIF", quality=95),
     "avif": lambda: save(scene(), "AVIF", quality=95),
     "avif alpha": lambda: save(transparent("RGBA"), "AVIF", quality=95),
+    "avif tiles": tiled_avif,
     "avif 10 bit": lambda: encode(
         ".avif", np.dstack([grey16(scene()) >> 6] * 3), cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 95
     ),
