@@ -131,6 +131,17 @@ def code(text: str, left: float, top: float, *, size: float = 100, name: str = "
     return Barcode(name, text, box(left, top, size, size))
 
 
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_bars_that_the_edge_cuts_end_there(quarters: int) -> None:
+    page = page_with(drawn("Code128", SYMBOLS["Code128"]))
+    cut = np.ascontiguousarray(np.rot90(page[: TOP + 60], -quarters))
+    [found] = read_barcodes(cut, OPTIONS)
+    (left, top), (right, bottom) = found.polygon.min(axis=0), found.polygon.max(axis=0)
+    assert min(left, top) >= -1
+    assert right <= cut.shape[1] + 1
+    assert bottom <= cut.shape[0] + 1
+
+
 def test_what_two_strips_saw_counts_once() -> None:
     whole, cut = code("A", 100, 900), code("A", 104, 930, size=60)
     elsewhere, other = code("A", 400, 900), code("B", 100, 905)

@@ -151,7 +151,7 @@ def straighten(grey: Pixels, area: BarArea) -> tuple[Pixels, Transform]:
 
 
 def resample(grey: Pixels, to_picture: Transform, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> Pixels:
-    """Return a picture of (width, height) whose points `to_picture` takes to places of `grey` or beyond its `border`."""
+    """Return a picture of (width, height) whose points `to_picture` takes to places of `grey`, or to its `border`."""
     linear = to_picture.matrix[:, :2]
     # OpenCV counts from pixel centres, the page from pixel edges.
     shift = to_picture.matrix[:, 2] + linear @ (0.5, 0.5) - 0.5
