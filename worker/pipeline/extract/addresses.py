@@ -102,8 +102,8 @@ _STOP_NAMES: Final = (
 _STOP: Final = re.compile(rf"\W*(?:{phrases(_STOP_NAMES)})\b\W{{0,3}}(?:NO|NR|NUMBER|ID|[OI])?\s*(?:[.#:]+|$)")
 # Where goods come from is no place to send them.
 _ORIGIN_NAMES: Final = (
-    "made in", "product of", "produce of", "country of", "registered in", "hergestellt in", "fabrique en", "fabricado en", "hecho en",
-    "prodotto in", "wyprodukowano w", "ursprungsland", "pays d'origine",
+    "made in", "product of", "produce of", "country of", "registered in", "hergestellt in", "fabrique en",
+    "fabricado en", "hecho en", "prodotto in", "wyprodukowano w", "ursprungsland", "pays d'origine",
 )  # fmt: skip
 _ORIGIN: Final = re.compile(rf"\W*(?:{phrases(_ORIGIN_NAMES)})(?![A-Z])")
 _DIGIT: Final = re.compile(r"\d")
