@@ -7,6 +7,7 @@ import pytest
 
 from worker.bench.bare import record_from
 from worker.bench.contestants import BareContestant, SystemContestant
+from worker.bench.large import LargePicture, OneByOne
 from worker.bench.resources import cpu_seconds
 from worker.demo.report import figures, page
 from worker.demo.run import DemoRun, read_all
@@ -20,11 +21,13 @@ from worker.evaluation.configuration import (
 )
 from worker.evaluation.dataset import Dataset
 from worker.evaluation.run import read_set
+from worker.evaluation.scores import Scores
 from worker.evaluation.systems import RunningSystem
 from worker.laboratory import stack
 from worker.local.kafka import KafkaServer, MockKafka
 from worker.local.triton import TritonServer
 from worker.synth.dataset import write_dataset
+from worker.synth.mosaic import write_mosaic, write_pieces
 
 pytestmark = pytest.mark.real
 
@@ -100,3 +103,24 @@ def test_a_turn_of_the_bench_measures_the_worker_and_the_bare_models(
     items = [sum(size * count for size, count in turn.batches["text_recognizer"].batches.items()) for turn in turns]
     assert items[0] == items[1] > 20
     assert cpu_seconds([running.pid]) == 0
+
+
+@pytest.mark.timeout(300)
+def test_a_large_picture_is_measured_beside_its_pieces(labels: Dataset, around: Surroundings, tmp_path: Path) -> None:
+    source = labels.samples[0].path.parents[1]
+    write_mosaic(source, tmp_path / "mosaic", 2600, 2600, seed=1)
+    write_pieces(source, tmp_path / "mosaic", tmp_path / "pieces")
+    [picture], pieces = dataset.load(tmp_path / "mosaic").samples, dataset.load(tmp_path / "pieces").samples
+    system = labelwire_system(f"large-{uuid.uuid4().hex[:8]}", "Labelwire", WorkerConfiguration(), around)
+    with RunningSystem(system, around.bootstrap_servers, stack.launch, tmp_path / "worker.log") as running:
+        running.wait_until_ready()
+        reader = OneByOne(around.bootstrap_servers, system.topics, running.pid)
+        turn = reader.turn(LargePicture("mosaic", "A mosaic", picture, pieces), "round-0", nothing)
+
+    recalls = [Scores.of(counts).word_recall or 0 for counts in (turn.counts, turn.pieces_counts)]
+    assert min(recalls) > 0.9
+    assert len(pieces) > 1
+    assert turn.stage_seconds["survey"] > 0
+    assert turn.seconds > 0.1
+    assert turn.pieces_seconds > 0.1
+    assert turn.peak_rss_bytes > 50_000_000

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from worker.cli.synth import synth
 from worker.domain.errors import LabelwireError, SettingsError
-from worker.synth.mosaic import Piece, write_mosaic, write_sparse
+from worker.synth.mosaic import Piece, write_mosaic, write_pieces, write_sparse
 
 LINE_HEIGHT = 20
 
@@ -90,6 +90,21 @@ def test_a_sparse_picture_has_whole_lines_on_an_empty_ground(pictures: Path, tmp
     for piece in pieces_of(row):
         pixels[piece.top - 8 : piece.top + piece.size[1] + 8, piece.left - 8 : piece.left + piece.size[0] + 8] = 214
     assert abs(pixels.astype(int) - 214).max() < 24
+
+
+def test_the_pieces_of_a_mosaic_hold_its_lines(pictures: Path, tmp_path: Path) -> None:
+    row, pixels = loaded(write_sparse(pictures, tmp_path, 1600, 1500, 4, 3))
+    rows = write_pieces(pictures, tmp_path, tmp_path / "pieces").read_text().splitlines()
+
+    pieces = list(map(json.loads, rows))
+    assert [line["text"] for piece in pieces for line in piece["lines"]] == [line["text"] for line in row["lines"]]
+    for placed, piece in zip(pieces_of(row), pieces, strict=True):
+        cut = cv2.imread(str(tmp_path / "pieces" / piece["image"]))
+        assert cut is not None
+        assert (piece["width"], piece["height"]) == placed.size == cut.shape[1::-1]
+        assert_lines_are_bars(piece, np.asarray(cut, dtype=np.uint8))
+        pasted = pixels[placed.top : placed.top + cut.shape[0], placed.left : placed.left + cut.shape[1]]
+        assert np.abs(pasted.astype(int) - cut).mean() < 2
 
 
 def test_a_mosaic_of_some_pictures_alone(pictures: Path, tmp_path: Path) -> None:

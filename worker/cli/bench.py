@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from worker.bench.large_report import write_report as write_large
 from worker.bench.open_loop_report import write_report as write_open_loop
 from worker.bench.report import write_report
 from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
 from worker.laboratory.bench import BenchPlan, measure
+from worker.laboratory.large import LargePlan
+from worker.laboratory.large import measure as measure_large
 from worker.laboratory.open_loop import OpenLoopPlan
 from worker.laboratory.open_loop import measure as measure_open_loop
 from worker.laboratory.stack import pictures
@@ -30,6 +33,10 @@ def bench(
         typer.Option("--open-loop", help="Measure latency instead: do large and broken pictures delay small ones?"),
     ] = False,
     seconds: Annotated[float, typer.Option(min=5, help="How long each run of the open loop lasts.")] = 60,
+    large: Annotated[
+        bool,
+        typer.Option("--large", help="Measure large pictures instead: time, recall and memory beside their pieces."),
+    ] = False,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the worker: NAME=VALUE.")] = None,
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
 ) -> None:
@@ -39,6 +46,11 @@ def bench(
     if open_loop:
         measured = measure_open_loop(OpenLoopPlan(configuration, rounds, seconds), folder)
         typer.echo(f"The report is {write_open_loop(measured, output)}")
+        return
+    if large:
+        typer.echo(
+            f"The report is {write_large(measure_large(LargePlan(configuration, rounds), data, folder), output)}"
+        )
         return
     plan = BenchPlan(pictures(data, count, folder), configuration, rounds, repeat)
     page = write_report(measure(plan, folder), output)

@@ -112,6 +112,26 @@ def write_sparse(
     return _written(dataset_dir, out_dir, "sparse", (width, height), pieces, seed, progress)
 
 
+def write_pieces(dataset_dir: Path, mosaic_dir: Path, out_dir: Path) -> Path:
+    """Write each piece of a mosaic of the dataset's pictures as a picture of its own; return the path of their truth.
+
+    Writes `images/piece-000.jpg` and so on, as strongly compressed as the mosaic, and `truth.jsonl` into `out_dir`.
+    Raises LabelwireError for a picture that is not the one of the truth.
+    """
+    sources = {row["image"]: row for row in _truth_rows(dataset_dir)}
+    [mosaic] = _truth_rows(mosaic_dir)
+    (out_dir / "images").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, placed in enumerate(mosaic["pieces"]):
+        piece = Piece(sources[placed["image"]], tuple(placed["source"]), 0, 0)
+        picture = out_dir / "images" / f"piece-{number:03}.jpg"
+        pyvips.Image.new_from_array(_cut(dataset_dir, piece)).jpegsave(str(picture), Q=_QUALITY)
+        rows.append(json.dumps(_row(picture, piece.size, [piece]), ensure_ascii=False) + "\n")
+    truth = out_dir / "truth.jsonl"
+    truth.write_text("".join(rows), encoding="utf-8")
+    return truth
+
+
 def _truth_rows(dataset_dir: Path) -> list[dict[str, Any]]:
     truth = dataset_dir / "truth.jsonl"
     if not truth.is_file():
@@ -222,13 +242,18 @@ def _lay_ground(pixels: NDArray[np.uint8], chance: Chance) -> None:
 
 
 def _paste(dataset_dir: Path, pixels: NDArray[np.uint8], piece: Piece) -> None:
+    width, height = piece.size
+    pixels[piece.top : piece.top + height, piece.left : piece.left + width] = _cut(dataset_dir, piece)
+
+
+def _cut(dataset_dir: Path, piece: Piece) -> NDArray[np.uint8]:
+    """Return a piece's pixels, uint8 [h, w, 3] RGB."""
     path = dataset_dir / str(piece.row["image"])
     decoded = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if decoded is None or decoded.shape[:2] != (piece.row["height"], piece.row["width"]):
         raise LabelwireError(f"{path} is not the picture that the truth tells of; make the dataset anew.")
     x0, y0, x1, y1 = piece.source
-    width, height = piece.size
-    pixels[piece.top : piece.top + height, piece.left : piece.left + width] = decoded[y0:y1, x0:x1]
+    return np.asarray(decoded[y0:y1, x0:x1], dtype=np.uint8)
 
 
 def _row(picture: Path, size: tuple[int, int], pieces: Sequence[Piece]) -> dict[str, Any]:
