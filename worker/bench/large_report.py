@@ -14,7 +14,7 @@ from worker.reporting import formats, plots
 from worker.reporting.render import render, write
 
 DEFINITIONS: Final = {
-    "seconds": "From the writing of a job to the timestamp of its answer's record, one job at a time.",
+    "seconds": "From when the broker has a job to the timestamp of its answer's record, one job at a time.",
     "time_ratio": "Median over the rounds of a large picture's seconds, over the median of its pieces' together.",
     "bound_ratio": "The same over what a large picture may take that is mostly empty: its decoding, the first look at"
     " it, and 1.5 times its pieces.",
