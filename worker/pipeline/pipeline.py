@@ -21,6 +21,7 @@ from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.large import LargePage
+from worker.pipeline.margins import within_margins
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.quality import PixelMeasures, QualityGate, QualityOptions
@@ -143,7 +144,7 @@ class Pipeline:
             degrees = turn_degrees(regions)
             if degrees:
                 return tile_straight(page, regions, degrees, shapes, options)
-            return None if long_side is None else tile_page(page, shapes, options)
+            return None if long_side is None else tile_page(page, shapes, options, within_margins(page, regions))
 
     async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> Pixels:
         with stages.timed(Stage.DETECT):

@@ -65,7 +65,7 @@ class Surveyor:
 
     def add(self, strip: Pixels) -> None:
         """Look at the next strip, uint8 [rows, width, 3] BGR."""
-        detail = _detail(strip)
+        detail = cells_with_detail(strip)
         self._detail.append(detail)
         self._thumbnail.add(strip)
         self._consider(strip, detail)
@@ -100,8 +100,11 @@ def _fullest_halves(detail: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
             yield int(sums[column]), column
 
 
-def _detail(strip: Pixels) -> NDArray[np.bool_]:
-    """Return where a strip has any detail, bool [cells down, cells across]; colours of equal grey look alike."""
+def cells_with_detail(strip: Pixels) -> NDArray[np.bool_]:
+    """Return where a strip, uint8 [h, w, 3] BGR, has any detail; colours of equal grey look alike.
+
+    Returns bool [rows, columns], one for each cell of `CELL_PIXELS` square.
+    """
     half = cv2.cvtColor(shrunk(strip, 2), cv2.COLOR_BGR2GRAY)
     steps = np.zeros(half.shape, dtype=np.uint8)
     steps[:, 1:] = cv2.absdiff(half[:, 1:], half[:, :-1])

@@ -18,6 +18,7 @@ from worker.domain.manifest import TileShapes
 from worker.pipeline.options import PipelineOptions
 
 _CUBIC_FROM_SCALE: Final = 0.5
+Box = tuple[int, int, int, int]
 PAD_VALUE: Final = 127  # nothing, after the detector's normalisation
 
 
@@ -46,13 +47,17 @@ class Span:
     kept_stop: int
 
 
-def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions) -> TiledPage:
-    """Bring a page's long side to the options' for detection, or to the detector's largest, and make it one tile."""
+def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions, part: Box | None = None) -> TiledPage:
+    """Bring a page's long side to the options' for detection, or to the detector's largest, and make it one tile.
+
+    With a `part` (left, top, right, bottom) of the page the tile shows only that, at the same scale.
+    """
     side = min(largest_side(shapes), options.detection_long_side)
     scale = min(options.max_enlargement, side / max(page.width, page.height))
-    width, height = max(1, round(page.width * scale)), max(1, round(page.height * scale))
-    to_page = Transform.scale_then_shift(page.width / width, page.height / height, 0.0, 0.0)
-    tile = Tile(padded(scaled(page.pixels, width, height), shapes), Transform.identity())
+    left, top, right, bottom = part or (0, 0, page.width, page.height)
+    width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    to_page = Transform.scale_then_shift((right - left) / width, (bottom - top) / height, left, top)
+    tile = Tile(padded(scaled(page.pixels[top:bottom, left:right], width, height), shapes), Transform.identity())
     return TiledPage(tile, width, height, to_page)
 
 
