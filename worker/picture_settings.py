@@ -37,7 +37,7 @@ class PipelineSettings(Section):
         default=None, gt=0, le=2, description="Scale at which tiled pictures are searched; chosen by each if unset."
     )
     detection_text_height: float = Field(
-        default=24.0,
+        default=21.0,
         ge=8,
         le=64,
         description="Height in pixels to which the print of a tiled picture is brought for the search.",

@@ -119,6 +119,16 @@ def test_print_is_told_from_the_papers_grain(noise_levels: int) -> None:
     assert survey.windows[0].left <= 500 < survey.windows[0].left + survey.windows[0].pixels.shape[1]
 
 
+def test_specks_are_left_out_and_lone_characters_are_not() -> None:
+    page = np.full((1100, 700, 3), 250, dtype=np.uint8)
+    page[300:303, 200:203] = 60  # a grain of dust
+    page[509:514, 407:410] = 60  # one on the border of two strips and of two cells
+    page[800:812, 500:502] = 60  # the least 1
+    page[803, 498:501] = 60
+    detail = surveyed(page).detail
+    assert list(zip(*np.nonzero(detail), strict=True)) == [(25, 15)]
+
+
 def test_a_survey_does_not_depend_on_what_is_below() -> None:
     page = np.full((1300, 700, 3), 255, dtype=np.uint8)
     page[100:120:5, 100:300] = 0

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from worker.domain.image import PageImage, TextRegion
-from worker.pipeline.survey import CELL_PIXELS, cells_with_detail
+from worker.pipeline.survey import CELL_PIXELS, cells_with_detail, steps_in_cells
 from worker.pipeline.tile import Box
 
 _PRINTED_CELLS: Final = 4  # of detail in a row or a column: print, not a speck
@@ -22,7 +22,7 @@ def within_margins(page: PageImage, regions: Sequence[TextRegion]) -> Box:
 
     There is a little paper around them, so that the detector sees where a line ends.
     """
-    detail = cells_with_detail(page.pixels).astype(np.uint8)
+    detail = cells_with_detail(steps_in_cells(page.pixels)).astype(np.uint8)
     along, down = (
         cv2.morphologyEx(detail, cv2.MORPH_OPEN, np.ones(run, dtype=np.uint8))
         for run in ((1, _PRINTED_CELLS), (_PRINTED_CELLS, 1))

@@ -51,7 +51,7 @@ class PipelineOptions:
     tiled_from_pixels: int = 4_000_000
     streamed_from_pixels: int = 24_000_000
     tile_scale: float | None = None
-    detection_text_height: float = 24.0
+    detection_text_height: float = 21.0
     tile_side: int = 960
     tile_overlap: int = 128
     vote_lines: int = 8

@@ -25,6 +25,10 @@ _FEWEST_WINDOWS, _MOST_WINDOWS = 4, 16
 _LEAST_STEP: Final = 8
 _GRAIN_STEPS: Final = 4
 _STEPS_FROM: Final = 3
+# Fewer, in cells that touch, are a speck: the least character that is read, alone on its paper, has more.
+_STEPS_OF_A_CHARACTER: Final = 12
+
+Counts = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +62,24 @@ class Surveyor:
         self._width = width
         self._height = height
         self._thumbnail = Thumbnail(width, height, thumbnail_long_side)
-        self._detail: list[NDArray[np.bool_]] = []
+        self._steps: list[Counts] = []
         # By the part of the page, the fullest window of it so far.
         self._fullest: dict[tuple[int, int], tuple[int, Window]] = {}
         self._rows = 0
 
     def add(self, strip: Pixels) -> None:
         """Look at the next strip, uint8 [rows, width, 3] BGR."""
-        detail = cells_with_detail(strip)
-        self._detail.append(detail)
+        steps = steps_in_cells(strip)
+        self._steps.append(steps)
         self._thumbnail.add(strip)
-        self._consider(strip, detail)
+        self._consider(strip, steps >= _STEPS_FROM)
         self._rows += strip.shape[0]
 
     def survey(self) -> Survey:
         """Return what was seen."""
+        detail = cells_with_detail(np.concatenate(self._steps))
         windows = tuple(window for _, window in self._fullest.values())
-        return Survey(self._width, self._height, self._thumbnail.pixels(), np.concatenate(self._detail), windows)
+        return Survey(self._width, self._height, self._thumbnail.pixels(), detail, windows)
 
     def _consider(self, strip: Pixels, detail: NDArray[np.bool_]) -> None:
         """Keep the strip's windows that are fuller than those seen in their part of the page."""
@@ -100,10 +105,11 @@ def _fullest_halves(detail: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
             yield int(sums[column]), column
 
 
-def cells_with_detail(strip: Pixels) -> NDArray[np.bool_]:
-    """Return where a strip, uint8 [h, w, 3] BGR, has any detail; colours of equal grey look alike.
+def steps_in_cells(strip: Pixels) -> Counts:
+    """Return how much there is in a strip, uint8 [h, w, 3] BGR; colours of equal grey look alike.
 
-    Returns bool [rows, columns], one for each cell of `CELL_PIXELS` square.
+    Returns the steps between neighbouring pixels at half resolution, float32 [rows, columns], one count for each cell
+    of `CELL_PIXELS` square.
     """
     half = cv2.cvtColor(shrunk(strip, 2), cv2.COLOR_BGR2GRAY)
     steps = np.zeros(half.shape, dtype=np.uint8)
@@ -115,4 +121,12 @@ def cells_with_detail(strip: Pixels) -> NDArray[np.bool_]:
     marked = (steps > _LEAST_STEP + _GRAIN_STEPS * grain).astype(np.float32)
     cells = (-(-strip.shape[1] // CELL_PIXELS), -(-strip.shape[0] // CELL_PIXELS))
     share = cv2.resize(marked, cells, interpolation=cv2.INTER_AREA).reshape(cells[::-1])
-    return np.asarray(share * (CELL_PIXELS // 2) ** 2 > _STEPS_FROM - 0.5, dtype=np.bool_)
+    return np.round(share * (CELL_PIXELS // 2) ** 2)
+
+
+def cells_with_detail(steps: Counts) -> NDArray[np.bool_]:
+    """Return which cells, of which `steps_in_cells` are given, have anything to look at, specks left out."""
+    marked = steps >= _STEPS_FROM
+    _, labels = cv2.connectedComponents(marked.astype(np.uint8), connectivity=8)
+    together = np.bincount(labels.ravel(), weights=steps.ravel())
+    return np.asarray(marked & (together[labels] >= _STEPS_OF_A_CHARACTER))
