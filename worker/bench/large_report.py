@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from worker.bench.facts import facts
 from worker.bench.large import LargePicture, LargeTurn
 from worker.domain.errors import Stage
 from worker.evaluation.scores import Scores, total
@@ -64,7 +65,7 @@ def write_report(run: LargeRun, folder: Path) -> Path:
         measured=measured,
         pictures=run.pictures,
         seconds=plots.rounds(series, "seconds"),
-        facts=_facts(run.configuration),
+        facts=facts(run.configuration),
         definitions=DEFINITIONS,
     )
     return write(folder / "large.html", page)
@@ -100,12 +101,3 @@ def _figures(picture: LargePicture, turns: Sequence[LargeTurn]) -> dict[str, Any
 def _bound_seconds(turn: LargeTurn) -> float:
     looked = sum(turn.stage_seconds.get(stage, 0.0) for stage in _FIRST_LOOK)
     return looked + _EMPTY_ALLOWANCE * turn.pieces_seconds
-
-
-def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    machine = configuration.get("machine", {})
-    return [
-        ("Processor", f"{machine.get('cpu', formats.DASH)}, {machine.get('cores', formats.DASH)} cores"),
-        ("Broker", str(configuration.get("broker", formats.DASH))),
-        ("Triton", str(configuration.get("triton", formats.DASH))),
-    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from worker.bench.facts import facts
 from worker.bench.open_loop import Kind, OpenLoopTurn, percentile
 from worker.reporting import formats, plots
 from worker.reporting.render import render, write
@@ -66,7 +67,7 @@ def write_report(run: OpenLoopRun, folder: Path) -> Path:
         ),
         measured=measured,
         latencies=plots.distribution(series, "seconds from due to answered", bins=60),
-        facts=_facts(run.configuration),
+        facts=facts(run.configuration),
         definitions=DEFINITIONS,
     )
     return write(folder / "open_loop.html", page)
@@ -86,12 +87,3 @@ def _summary(seconds: Sequence[float]) -> dict[str, float] | None:
         return None
     ranks = {f"p{round(share * 100)}_ms": round(1000 * percentile(seconds, share), 1) for share in (_P50, _P95, _P99)}
     return {"jobs": len(seconds), **ranks}
-
-
-def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    machine = configuration.get("machine", {})
-    return [
-        ("Processor", f"{machine.get('cpu', formats.DASH)}, {machine.get('cores', formats.DASH)} cores"),
-        ("Broker", str(configuration.get("broker", formats.DASH))),
-        ("Triton", str(configuration.get("triton", formats.DASH))),
-    ]

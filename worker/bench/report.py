@@ -11,6 +11,7 @@ from markupsafe import Markup
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.bench import summary
 from worker.bench.contestants import Turn
+from worker.bench.facts import facts
 from worker.bench.summary import SystemFigures
 from worker.evaluation.configuration import RAPIDOCR, RAPIDOCR_OPENVINO
 from worker.reporting import formats, plots
@@ -152,11 +153,8 @@ def _batch_plots(counts: Mapping[str, ModelStatistics]) -> Iterator[_BatchPlot]:
 
 
 def _facts(run: BenchRun) -> list[tuple[str, str]]:
-    machine = run.configuration.get("machine", {})
     return [
-        ("Processor", f"{machine.get('cpu', formats.DASH)}, {machine.get('cores', formats.DASH)} cores"),
-        ("Broker", str(run.configuration.get("broker", formats.DASH))),
-        ("Triton", str(run.configuration.get("triton", formats.DASH))),
+        *facts(run.configuration),
         ("RapidOCR", str(run.configuration.get("rapidocr", formats.DASH))),
         ("Decoding a picture", f"{formats.duration(run.decode_seconds * 1000)} of CPU time"),
     ]
