@@ -5,10 +5,8 @@ from typing import Any
 
 from worker.reporting import formats
 
-Facts = list[tuple[str, str]]
 
-
-def facts(configuration: Mapping[str, Any]) -> Facts:
+def facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the processor and the servers of a measured configuration, in words."""
     machine = configuration.get("machine", {})
     return [
