@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.pipeline.heif_files import ALPHA, Item, box, clap, coded, full, ispe, muxed
 from tests.pipeline.pictures import FILES, HEIGHT, WIDTH, png_chunk, save, scene
+from tests.pipeline.tiff_files import ifd, tiff
 from worker.domain.errors import ErrorCode, JobError
 from worker.pipeline.decode import decode
 from worker.pipeline.header import png, read_header
@@ -23,15 +24,6 @@ def refusal(data: bytes) -> JobError:
     with pytest.raises(JobError) as caught:
         read_header(data, LIMITS)
     return caught.value
-
-
-def ifd(*tags: tuple[int, int, int], following: int = 0) -> bytes:
-    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in sorted(tags))
-    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
-
-
-def tiff(*directories: bytes) -> bytes:
-    return b"II*\0\x08\0\0\0" + b"".join(directories)
 
 
 def sized(width: int, height: int, *more: tuple[int, int, int]) -> list[tuple[int, int, int]]:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.pipeline.pictures import FILES, HEIGHT, WIDTH, interlaced_png, pdf, png, png_chunk, save, scene, tiled_tiff
+from tests.pipeline.tiff_files import ifd, tiff
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, PageHeader
 from worker.pipeline.decode import decode, decode_strips
@@ -25,16 +26,6 @@ def refusal(data: bytes, limits: ImageLimits = LIMITS) -> JobError:
     with pytest.raises(JobError) as caught:
         read_header(data, limits)
     return caught.value
-
-
-def ifd(*tags: tuple[int, int, int], following: int = 0) -> bytes:
-    """A little-endian directory of SHORT (3) and LONG (4) values that stand in it."""
-    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in sorted(tags))
-    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
-
-
-def tiff(*directories: bytes) -> bytes:
-    return b"II*\0\x08\0\0\0" + b"".join(directories)
 
 
 def sized(width: int, height: int, *more: tuple[int, int, int]) -> list[tuple[int, int, int]]:

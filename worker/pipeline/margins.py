@@ -1,6 +1,6 @@
 """Where the margins of a page end, so that a second look need not take them in.
 
-Invariant: only blank paper and specks that the first look took for no text lie in a margin.
+Invariant: no text that the first look found lies in a margin, and nothing else that is longer than a few cells.
 """
 
 from collections.abc import Sequence
