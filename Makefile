@@ -13,8 +13,9 @@ help:
 $(SETUP): pyproject.toml .ci/dev.lock.txt
 	@echo "Setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .ci/dev.lock.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/dev.lock.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip check --disable-pip-version-check
 	@touch $@
 
 setup: $(SETUP)  ## install the locked environment into .venv
