@@ -285,8 +285,13 @@ class _GivenSettings(Settings):
 
     @classmethod
     def settings_customise_sources(
-        cls, _settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_others: object
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic-settings' own hook
+        init_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_named: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given, and nothing else."""
         return (init_settings,)
 
 
