@@ -265,11 +265,16 @@ def make_reader(
     return ModelReader(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
 
 
+def triton_backend(settings: Settings) -> TritonBackend:
+    """Return the real Triton, for whoever has no worker's guard and events."""
+    return TritonBackend(settings.triton, Fanout(), SystemClock())
+
+
 @contextlib.asynccontextmanager
-async def opened_reader(settings: Settings) -> AsyncIterator[ModelReader]:
-    """Give a reader on the real Triton, for pictures that come from no topic."""
+async def opened_reader(settings: Settings, served: InferenceBackend | None = None) -> AsyncIterator[ModelReader]:
+    """Give a reader on the real Triton or on what is `served`, for pictures that come from no topic; closes it."""
     clock = SystemClock()
-    backend = TritonBackend(settings.triton, Fanout(), clock)
+    backend = served or triton_backend(settings)
     with _pixel_threads(threads(settings)) as executor:
         try:
             yield make_reader(settings, backend, executor, clock)

@@ -98,12 +98,12 @@ async def test_a_refused_request_is_nobodys_fault_where_the_models_changed(parts
 async def test_a_refused_request_is_nobodys_fault_where_the_server_no_longer_fits(parts: Parts) -> None:
     reader = reader_of(parts, Counting(parts))
     await read(reader)
-    del parts.backend.models["text_reader"]
+    del parts.backend.models["text_recognizer"]
     parts.backend.fail(REJECTED)
     with pytest.raises(JobError) as raised:
         await read(reader)
     assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
-    with pytest.raises(ServerMismatchError, match="text_reader"):
+    with pytest.raises(ServerMismatchError, match="text_recognizer"):
         await reader.look()
     with pytest.raises(JobError) as raised:
         await read(reader)

@@ -124,8 +124,9 @@ class ShortPipeline(Pipeline):
 
     async def _line(self, pixels: Pixels, requests: PageRequests) -> tuple[TextLine, ...]:
         height, width = pixels.shape[:2]
-        model = self._models.readers[width].name
-        read = await requests.infer(model, {"line": pixels[np.newaxis]}, ["token", "confidence", "upside_down"])
+        side = await requests.infer("line_orientation", {"line": pixels[np.newaxis]}, ["upside_down"])
+        inputs = {"line": pixels[np.newaxis], "upside_down": side["upside_down"]}
+        read = await requests.infer(self._models.recognizers[width].name, inputs, ["token", "confidence"])
         tokens, confidences = np.asarray(read["token"], np.int32), np.asarray(read["confidence"], np.float32)
         (line,) = decode_ctc(tokens, confidences, self._models.dictionary)
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)

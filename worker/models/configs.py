@@ -18,7 +18,6 @@ from worker.models.rewriting import LINE_HEIGHT_PIXELS, STRIDE_PIXELS
 # Generated code without types.
 ModelConfig = Any
 _Warmup = Any
-KIND_CPU = model_config_pb2.ModelInstanceGroup.KIND_CPU
 
 
 class ConfigError(LabelwireError):

@@ -63,7 +63,7 @@ class LineShape:
 class ModelSet:
     """The models of one server that fit together.
 
-    `recognizers` and `readers` map each bucket's width in pixels to its model. `used` tells a result's reader what was
+    `recognizers` maps each bucket's width in pixels to its model. `used` tells a result's reader what was
     at work, by role. Index 0 of `dictionary` is the CTC blank.
     """
 
@@ -73,7 +73,6 @@ class ModelSet:
     line: LineShape
     orientation: ServedModel
     recognizers: Mapping[int, ServedModel]
-    readers: Mapping[int, ServedModel]
     dictionary: tuple[str, ...]
     used: Mapping[str, ModelUsed]
 
@@ -97,7 +96,7 @@ class _Described:
 
 
 async def load_models(backend: InferenceBackend) -> ModelSet:
-    """Ask the server for its models and return those that a page needs.
+    """Ask the server for its models and return those that a page needs; others, `text_reader` too, may be absent.
 
     Raises ServerMismatchError, with a sentence on what differs, if this worker cannot use them; JobError
     INFERENCE_UNAVAILABLE if the server does not answer.
@@ -105,10 +104,8 @@ async def load_models(backend: InferenceBackend) -> ModelSet:
     detector = await _describe(backend, ModelRole.DETECTOR.value, ModelRole.DETECTOR)
     orientation = await _describe(backend, ModelRole.ORIENTATION.value, ModelRole.ORIENTATION)
     recognizers = await _describe_buckets(backend, ModelRole.RECOGNIZER)
-    readers = await _describe_buckets(backend, ModelRole.READER)
     main = recognizers[max(recognizers)]
-    _check_lines_agree(main, [orientation, *recognizers.values(), *readers.values()])
-    _check_buckets_agree(recognizers, readers)
+    _check_lines_agree(main, [orientation, *recognizers.values()])
     used = {part.manifest.role.value: part.used for part in (detector, orientation, main)}
     return ModelSet(
         detector=detector.served,
@@ -117,7 +114,6 @@ async def load_models(backend: InferenceBackend) -> ModelSet:
         line=_line_shape(main.manifest, tuple(sorted(recognizers))),
         orientation=orientation.served,
         recognizers=MappingProxyType({width: model.served for width, model in recognizers.items()}),
-        readers=MappingProxyType(_readers(readers, recognizers, orientation)),
         dictionary=_dictionary(main),
         used=MappingProxyType(used),
     )
@@ -196,7 +192,6 @@ def _check_signature(model: _Described) -> None:
         ),
         ModelRole.ORIENTATION: ((line,), (upside_down,)),
         ModelRole.RECOGNIZER: ((line, upside_down), steps),
-        ModelRole.READER: ((line,), (*steps, upside_down)),
     }[model.manifest.role]
     _check_tensors(model.description.name, "input", inputs, model.description.inputs)
     _check_tensors(model.description.name, "output", outputs, model.description.outputs)
@@ -237,27 +232,6 @@ def _check_lines_agree(main: _Described, others: list[_Described]) -> None:
                 raise ServerMismatchError(
                     f"{other.description.name} has {name} {have}, but {main.description.name} has {want}: {_REBUILD}."
                 )
-
-
-def _check_buckets_agree(recognizers: Mapping[int, _Described], readers: Mapping[int, _Described]) -> None:
-    if set(recognizers) != set(readers):
-        raise ServerMismatchError(
-            f"text_recognizer takes lines {sorted(recognizers)} pixels wide, but text_reader {sorted(readers)}: "
-            f"{_REBUILD}."
-        )
-
-
-def _readers(
-    readers: Mapping[int, _Described], recognizers: Mapping[int, _Described], orientation: _Described
-) -> dict[int, ServedModel]:
-    """Return the readers with their real limit: an ensemble takes no larger a batch than its smallest member."""
-    return {
-        width: ServedModel(
-            reader.description.name,
-            min(part.description.max_batch_size for part in (reader, recognizers[width], orientation)),
-        )
-        for width, reader in readers.items()
-    }
 
 
 def _line_shape(manifest: ModelManifest, widths: tuple[int, ...]) -> LineShape:
