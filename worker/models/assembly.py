@@ -7,7 +7,7 @@ dictionary too; the same graph is stored once and linked where several models us
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
@@ -26,6 +26,7 @@ from worker.models.source import ModelSource
 from worker.models.templates import backend_code_path, config_path
 
 _GRAPH_FILE = "model.onnx"
+_CODE_FILE = "model.py"
 _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -48,6 +49,7 @@ class Assembly:
     sources: Mapping[ModelRole, ModelSource]
     precisions: Precisions
     folder: Path
+    _versions: dict[str, int] = field(default_factory=dict)
 
     def write(self, report: Callable[[str, float], None]) -> None:
         """Write all models of the profile."""
@@ -159,18 +161,28 @@ class Assembly:
         dictionary: Sequence[str] | None = None,
         graph: Path | None = None,
     ) -> None:
-        version = self.folder / config.name / "1"
-        version.mkdir(parents=True)
         configs.describe_itself(config, manifest, dictionary)
         if self.profile.device == "cpu":
             for group in config.instance_group:
                 group.kind = configs.KIND_CPU
+        files = {} if graph is None else {_GRAPH_FILE: graph}
         if config.backend == "python":
-            shutil.copyfile(backend_code_path(), version / "model.py")
+            files[_CODE_FILE] = backend_code_path()
             configs.set_parameter(config, "inference_precision", _OPENVINO_PRECISION[self.precisions.floating])
+        for step in config.ensemble_scheduling.step:
+            step.model_version = self._versions[step.model_name]
+        # The version is made from all that the model is, so that whoever asks for it by number is answered by no other.
+        number = configs.content_version(config, files)
+        configs.serve_version(config, number)
+        configs.describe_itself(config, manifest.model_copy(update={"version": str(number)}), dictionary)
+        version = self.folder / config.name / str(number)
+        version.mkdir(parents=True)
         if graph is not None:
             _link(graph, version / _GRAPH_FILE)
+        if _CODE_FILE in files:
+            shutil.copyfile(files[_CODE_FILE], version / _CODE_FILE)
         configs.write_config(config, version.parent / "config.pbtxt")
+        self._versions[config.name] = number
 
 
 def _link(source: Path, target: Path) -> None:
