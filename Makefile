@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 UPGRADE ?= --upgrade
 
-.PHONY: help setup install demo test setup-test image-test check eval bench simulation fuzz chaos docs lock clean
+.PHONY: help setup install demo test setup-test image-test check eval parity bench simulation fuzz chaos docs lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ demo: $(SETUP)  ## read labels through a real Kafka and a real Triton, and write
 
 eval: $(SETUP)  ## score DATA against its truth beside RapidOCR, or held-out labels: build/eval.json and .html
 	$(BIN)/labelwire eval $(if $(DATA),--data "$(DATA)",--held-out --mosaic 8192x6144)
+
+parity: $(SETUP)  ## compare how the profiles read DATA, a folder with truth: word F1 at most 0.002 apart
+	$(BIN)/python -m tests.parity "$(or $(DATA),$(error give DATA=a folder with pictures and truth.jsonl))"
 
 bench: $(SETUP)  ## throughput beside RapidOCR on the same cores: build/bench.json and .html
 	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")
