@@ -54,7 +54,7 @@ from worker.ports import (
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
-from worker.runtime.dead_letter_limit import DeadLetterLimit
+from worker.runtime.dead_letter_limit import DeadLetterLimit, WaitingBounds
 from worker.runtime.delivery import Delivery, Destination, Identity
 from worker.runtime.guard import Guard
 from worker.runtime.health import Health
@@ -144,7 +144,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     """Put a worker together out of settings and ports; only a simulation reads with another `pipeline`."""
     limits, runtime = settings.limits, settings.runtime
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
-    dead_letter_limit = DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health)
+    dead_letter_limit = _dead_letter_limit(settings, ports, health)
     guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
     reader = make_reader(settings, guard, executor, guard.working_time, pipeline)
     budget = AttemptBudget(runtime.attempt_seconds)
@@ -178,6 +178,17 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     )
     guard.on_open(lifecycle.circuits_changed)
     return Worker(lifecycle, health, guard)
+
+
+def _dead_letter_limit(settings: Settings, ports: Ports, health: Health) -> DeadLetterLimit:
+    limits = settings.limits
+    bounds = WaitingBounds.of(
+        limits.dead_letters_per_minute,
+        held_bytes=limits.max_inflight_bytes,
+        in_all=limits.waiting_dead_letters,
+        round_seconds=settings.runtime.retry_delays_seconds[-1],
+    )
+    return DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health, ports.events, bounds)
 
 
 def fetch_room(settings: Settings) -> FetchRoom:

@@ -17,7 +17,7 @@ from worker.pipeline.pipeline import Pipeline
 from worker.ports import InferenceBackend
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
+from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
 from worker.runtime.delivery import Delivery, Destination, Identity
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
@@ -86,6 +86,7 @@ class Parts:
     destination: Destination = field(default_factory=lambda: Destination(RESULTS, LETTERS, RETRIES, "memory"))
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(0.5, 30, DELAYS_SECONDS))
     dead_letters_per_minute: int = 0
+    waiting_bounds: WaitingBounds = field(default_factory=WaitingBounds)
     attempt_seconds: float = 5.0
     isolation: FakeIsolation = field(init=False)
     health: Health = field(init=False)
@@ -115,7 +116,9 @@ class Parts:
             outbox=DirectOutbox(self.sink),
             admission=self.admission,
             policy=self.policy,
-            dead_letter_limit=DeadLetterLimit(self.dead_letters_per_minute, self.clock, self.health),
+            dead_letter_limit=DeadLetterLimit(
+                self.dead_letters_per_minute, self.clock, self.health, self.events, self.waiting_bounds
+            ),
             destination=self.destination,
             identity=Identity("group", "1.2.3"),
             clock=self.clock,

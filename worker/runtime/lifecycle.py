@@ -153,10 +153,14 @@ class Lifecycle:
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._topics_interval_seconds = topics_interval_seconds
+        dead_letter_limit.on_change(self._open_or_close)
 
     def circuits_changed(self, *, is_open: bool) -> None:
         """Take no more jobs while a circuit is open."""
         self._models.circuits_changed(is_open=is_open)
+        self._open_or_close()
+
+    def _open_or_close(self) -> None:
         self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK))
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -179,7 +183,7 @@ class Lifecycle:
         while True:
             await self._models.look()
             self._dead_letter_limit.look()
-            self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK))
+            self._open_or_close()
             if self._source.alive():
                 self._health.beat()
             await self._clock.sleep(self._interval_seconds)
