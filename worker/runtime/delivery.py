@@ -25,6 +25,7 @@ from worker.runtime.dead_letter_limit import DeadLetterLimit
 from worker.runtime.evidence import Evidence
 from worker.runtime.job import JobInHand
 from worker.runtime.outbox import Outbox
+from worker.runtime.outcome_watch import OutcomeWatch
 from worker.runtime.reading import JobReading
 from worker.runtime.results import result_record
 
@@ -49,6 +50,14 @@ class Identity:
     worker_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Brakes:
+    """What stops the intake where outcomes do not leave as they should."""
+
+    dead_letter_limit: DeadLetterLimit
+    outcome_watch: OutcomeWatch
+
+
 _OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = {
     Completed: "completed",
     Retried: "retried",
@@ -67,7 +76,7 @@ class Delivery:
         outbox: Outbox,
         admission: Admission,
         policy: RetryPolicy,
-        dead_letter_limit: DeadLetterLimit,
+        brakes: Brakes,
         destination: Destination,
         identity: Identity,
         clock: Clock,
@@ -78,7 +87,8 @@ class Delivery:
         self._outbox = outbox
         self._admission = admission
         self._policy = policy
-        self._dead_letter_limit = dead_letter_limit
+        self._dead_letter_limit = brakes.dead_letter_limit
+        self._outcome_watch = brakes.outcome_watch
         self._destination = destination
         self._identity = identity
         self._clock = clock
@@ -239,16 +249,18 @@ class Delivery:
 
     async def _send(self, job: JobInHand, outgoing: OutgoingRecord) -> None:
         """Return once the record is acknowledged. Raises JobError only where the record itself is refused."""
-        for failures in itertools.count(1):
-            try:
-                await self._outbox.put(job, outgoing)
-            except JobError as error:
-                if error.disposition is Disposition.PERMANENT:
-                    raise
-                await self._wait(job, error, failures, self._policy.back_off(failures, _draw()).seconds)
-                job.working = True
-            else:
-                return
+        with self._outcome_watch.writing(outgoing.topic) as writing:
+            for failures in itertools.count(1):
+                try:
+                    await self._outbox.put(job, outgoing)
+                except JobError as error:
+                    if error.disposition is Disposition.PERMANENT:
+                        raise
+                    self._outcome_watch.refused(writing, error)
+                    await self._wait(job, error, failures, self._policy.back_off(failures, _draw()).seconds)
+                    job.working = True
+                else:
+                    return
 
     async def _wait(self, job: JobInHand, error: JobError, attempt: int, seconds: float) -> None:
         job.working = False

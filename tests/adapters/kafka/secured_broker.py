@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 from tests.adapters.blob.https_server import make_certificate
 from worker.local.kafka import KafkaServer
 
-USER, PASSWORD = "reader", "opensesame"  # noqa: S105 - a test's own
+USER, PASSWORD = "reader", "opensesame"
 _ANSWER_SECONDS = 10.0
 
 
@@ -50,7 +50,8 @@ class SecuredKafka(KafkaServer):
     def allow(self, kind: ResourceType, name: str, *operations: AclOperation) -> None:
         """Let the user do these."""
         rules = [_rule(kind, name, operation) for operation in operations]
-        for done in self.admin().create_acls(rules, request_timeout=_ANSWER_SECONDS).values():
+        admin = self.admin()
+        for done in admin.create_acls(rules, request_timeout=_ANSWER_SECONDS).values():
             done.result()
 
     def forbid(self, kind: ResourceType, name: str, *operations: AclOperation) -> None:
@@ -61,7 +62,8 @@ class SecuredKafka(KafkaServer):
             )
             for operation in operations
         ]
-        for done in self.admin().delete_acls(rules, request_timeout=_ANSWER_SECONDS).values():
+        admin = self.admin()
+        for done in admin.delete_acls(rules, request_timeout=_ANSWER_SECONDS).values():
             assert done.result()
 
     def _write_properties(self) -> Path:
@@ -95,6 +97,4 @@ class SecuredKafka(KafkaServer):
 
 
 def _rule(kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:
-    return AclBinding(
-        kind, name, ResourcePatternType.LITERAL, f"User:{USER}", "*", operation, AclPermissionType.ALLOW
-    )
+    return AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{USER}", "*", operation, AclPermissionType.ALLOW)
