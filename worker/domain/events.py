@@ -127,6 +127,16 @@ class ReadinessChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLettersWaiting:
+    """So many jobs wait for their dead letter, which takes so long at the limit; `loud` where a person should hear."""
+
+    waiting: int
+    seconds: float
+    limit_per_minute: int
+    loud: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CommitFailed:
     """A commit was refused; the next one repeats it."""
 
@@ -146,5 +156,6 @@ Event = (
     | InflightChanged
     | LagObserved
     | ReadinessChanged
+    | DeadLettersWaiting
     | CommitFailed
 )

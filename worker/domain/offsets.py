@@ -94,8 +94,17 @@ class OffsetTracker:
     @property
     def is_full(self) -> bool:
         """Whether the window between `base` and the next offset is used up."""
+        return self._spread >= self._window
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of the window or more is used up."""
+        return 2 * self._spread >= self._window
+
+    @property
+    def _spread(self) -> int:
         base = self.base
-        return base is not None and self._next is not None and self._next - base >= self._window
+        return 0 if base is None or self._next is None else self._next - base
 
     def commit_point(self, *, clean_end: bool = False, also_done: Collection[int] = ()) -> CommitPoint | None:
         """Return what may be committed now; None before anything is known.
@@ -124,8 +133,9 @@ def encode_metadata(base: int, done: Collection[int], *, reached: int = 0, clean
     fields = b""
     near = [offset - base for offset in done if 0 < offset - base < MAX_WINDOW]
     if near:
-        bits = sum(1 << distance for distance in near)
-        bitmap = bits.to_bytes(bits.bit_length() // 8 + 1, "little").rstrip(b"\0")
+        bitmap = bytearray(max(near) // 8 + 1)
+        for distance in near:
+            bitmap[distance // 8] |= 1 << distance % 8
         fields += _FIELD.pack(_DONE, len(bitmap)) + bitmap
     if reached > base:
         fields += _FIELD.pack(_REACHED, _DISTANCE.size) + _DISTANCE.pack(reached - base)

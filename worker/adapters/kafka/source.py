@@ -25,7 +25,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.commits import Commits
 from worker.adapters.kafka.delays import Delays
-from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_fatal
+from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_denied, is_fatal
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.positions import Positions
 from worker.domain.errors import BrokerError
@@ -161,7 +161,7 @@ class KafkaSource:
             raise BrokerError(f"librdkafka refuses the consumer's options: {error}") from error
 
     def _begin_anew(self) -> None:
-        self._consumer.close()
+        self._consumer.close()  # tells of what it has lost
         self._consumer = self._made_consumer()
 
     def _subscribe(self) -> None:
@@ -245,6 +245,11 @@ class KafkaSource:
     def _take_error(self, error: KafkaError) -> None:
         if not is_fatal(error):
             _LOGGER.warning("Kafka: %s", error.str())
+        elif is_denied(error):
+            _LOGGER.warning("Kafka ended this worker's membership, which begins anew: %s", error.str())
+            self._wait_to_ask_again()
+            self._begin_anew()
+            self._subscribe()
         elif not self._assigned and self._membership.begins_anew_after(error):
             self._wait_to_ask_again()
             self._begin_anew()

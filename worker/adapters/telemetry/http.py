@@ -65,6 +65,8 @@ class HealthServer:
             alive = self._health.alive
             return (HTTPStatus.OK, "alive") if alive else (HTTPStatus.SERVICE_UNAVAILABLE, "the loops stand still")
         if path == "/readyz":
-            reason = self._health.reason
-            return (HTTPStatus.SERVICE_UNAVAILABLE, reason) if reason else (HTTPStatus.OK, "ready")
+            reason, notice = self._health.reason, self._health.notice
+            if reason:
+                return HTTPStatus.SERVICE_UNAVAILABLE, reason
+            return HTTPStatus.OK, f"ready; {notice}" if notice else "ready"
         return HTTPStatus.NOT_FOUND, "there are /livez, /readyz and /metrics"
