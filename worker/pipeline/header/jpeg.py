@@ -16,6 +16,8 @@ _MAX_SEGMENTS: Final = 2000
 _MAX_SCANS: Final = 100  # each goes over the whole page; files as they are made have about ten
 _BITS_OF_SAMPLES: Final = 8
 _MAX_SAMPLING: Final = 4
+_BLOCK_BYTES: Final = 64 * 2
+_ADDED_COMPONENTS: Final = 2  # at most, while the file is looked through for damage
 _COMPONENTS: Final = frozenset({1, 3, 4})
 _BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -32,14 +34,18 @@ class _Frame:
     sampling: tuple[tuple[int, int], ...]  # of each component, across and down
 
     @property
-    def blocks(self) -> int:
-        """8 x 8 blocks of all components, padded to whole units."""
+    def units(self) -> int:
+        """Units of blocks, each with what all components have of a piece of the page."""
         across = max(h for h, _ in self.sampling)
         down = max(v for _, v in self.sampling)
         if len(self.sampling) == 1:
             across = down = 1
-        units = -(-self.width // (8 * across)) * -(-self.height // (8 * down))
-        return units * (sum(h * v for h, v in self.sampling) if len(self.sampling) > 1 else 1)
+        return -(-self.width // (8 * across)) * -(-self.height // (8 * down))
+
+    @property
+    def blocks(self) -> int:
+        """8 x 8 blocks of all components, padded to whole units."""
+        return self.units * (sum(h * v for h, v in self.sampling) if len(self.sampling) > 1 else 1)
 
 
 def read(data: bytes) -> Claim:
@@ -93,7 +99,8 @@ def _claim(data: bytes, frame: _Frame | None, turned: int, *, components: int) -
     if in_passes and data.count(b"\xff\xda") > _MAX_SCANS:
         raise unsupported(f"a JPEG with more than {_MAX_SCANS} scans", instead="save it as a baseline JPEG")
     page = PageHeader(frame.width, frame.height, turned, streams=not in_passes)
-    coefficients = frame.blocks * 64 * 2 if in_passes else 0
+    coefficients = frame.blocks * _BLOCK_BYTES if in_passes else 0
     possible = frame.blocks <= len(data) * (8 if frame.progressive else 4)
-    held = coefficients + page.pixels * (4 if turned == UPRIGHT else 7)
+    checked = (frame.blocks + _ADDED_COMPONENTS * frame.units) * _BLOCK_BYTES  # given back before it is decoded
+    held = max(checked, coefficients + page.pixels * (4 if turned == UPRIGHT else 7))
     return Claim(page, held, "" if possible else BEYOND_ITS_BYTES)
