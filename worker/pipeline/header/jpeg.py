@@ -5,12 +5,13 @@ one in a progressive file.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.image import PageHeader
 from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
-from worker.pipeline.header.exif import EXIF_START, UPRIGHT, orientation
+from worker.pipeline.header.density import Density, stretch_of
+from worker.pipeline.header.exif import EXIF_START, UPRIGHT, densities, orientation
 
 _MAX_SEGMENTS: Final = 2000
 _MAX_SCANS: Final = 100  # each goes over the whole page; files as they are made have about ten
@@ -23,7 +24,9 @@ _BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC: Final = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _WITHOUT_BODY: Final = frozenset({0x01, *range(0xD0, 0xD9)})
-_END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
+_END, _SCAN, _APP0, _APP1 = 0xD9, 0xDA, 0xE0, 0xE1
+_JFIF_START: Final = b"JFIF\0"
+_JFIF: Final = struct.Struct(">7xB2H")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class _Frame:
 
 def read(data: bytes) -> Claim:
     """Return the claim of the file's first picture. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED."""
-    frame, turned, at = None, UPRIGHT, 2
+    frame, turned, told, at = None, UPRIGHT, list[Density](), 2
     for _ in range(_MAX_SEGMENTS):
         at = data.find(b"\xff", at)
         if at < 0 or at + 4 > len(data):
@@ -67,10 +70,24 @@ def read(data: bytes) -> Claim:
             frame = _frame(marker, body)
         elif marker == _APP1 and bytes(body[:6]) == EXIF_START:
             turned = orientation(body)
+            told += densities(body)
+        elif marker == _APP0 and bytes(body[:5]) == _JFIF_START and len(body) >= _JFIF.size:
+            told.insert(0, _density(*_JFIF.unpack_from(body)))
         elif marker == _SCAN:
-            return _claim(data, frame, turned, components=body[0] if body else 0)
+            claim = _claim(data, frame, turned, components=body[0] if body else 0)
+            return replace(claim, stretch=stretch_of(told, claim.page.width, claim.page.height))
         at += 2 + length
     raise DamagedHeaderError(f"it has more than {_MAX_SEGMENTS} segments before its pixels")
+
+
+def _density(unit: int, across: int, down: int) -> Density:
+    match unit:
+        case 1:
+            return Density(across, down)
+        case 2:
+            return Density.per_centimetre(across, down)
+        case _:
+            return Density(across, down, per_inch=False)
 
 
 def _frame(marker: int, body: memoryview) -> _Frame:
