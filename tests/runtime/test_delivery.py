@@ -60,6 +60,12 @@ async def test_a_picture_ends_as_one_result(parts: Parts) -> None:
     assert len(headers) == len(written.headers)
 
 
+async def test_a_result_has_one_content_type_however_the_jobs_was_written(parts: Parts) -> None:
+    await parts.deliver(record(PICTURE, ("Content-Type", b"image/png"), ("own", b"x")))
+    written = parts.results()[0]
+    assert [value for name, value in written.headers if name.lower() == "content-type"] == [b"application/json"]
+
+
 async def test_a_blank_picture_is_a_result_without_lines(parts: Parts) -> None:
     await parts.deliver(record(BLANK))
     result = LabelText.model_validate_json(parts.results()[0].value or b"")

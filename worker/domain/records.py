@@ -52,9 +52,12 @@ class Record:
         return TopicPartition(self.coordinate.topic, self.coordinate.partition)
 
     def header(self, name: str) -> str | None:
-        """Return the last value of a header as text, as Kafka clients do; undecodable bytes become U+FFFD."""
+        """Return the last value of a header as text, as Kafka clients do; undecodable bytes become U+FFFD.
+
+        Names are compared without regard to case, as bridges from HTTP write them in any.
+        """
         for key, value in reversed(self.headers):
-            if key == name:
+            if key.lower() == name.lower():
                 return value.decode("utf-8", "replace")
         return None
 
