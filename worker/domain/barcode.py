@@ -16,6 +16,8 @@ class Symbology(StrEnum):
     ITF = "ITF"
     EAN_UPC = "EANUPC"
     DATABAR = "DataBar"
+    TELEPEN = "Telepen"
+    DX_FILM_EDGE = "DXFilmEdge"
     QR_CODE = "QRCode"
     MICRO_QR_CODE = "MicroQRCode"
     DATA_MATRIX = "DataMatrix"
