@@ -17,7 +17,11 @@ from worker.pipeline.extract.forms import Proof
 from worker.pipeline.extract.kinds import FORMS, FORMS_BY_LENGTH, GTIN_DIGITS
 
 _ELEMENT_TYPES: Final = {"00": "sscc", "01": "gtin", "02": "gtin"}
-_TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "ITF14"})
+_TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "UPCE", "ITF14"})
+_SHORT_TRADE_SYMBOL: Final = "UPCE"
+_UPC_A_DIGITS: Final = 12
+_POSTED_IDENTIFIERS: Final = frozenset({"91", "92", "93", "94", "95"})  # of USPS, behind the ZIP code in 420
+_BEHIND_ZIP: Final = re.compile(r"^420\d{5}(?:\d{4})?(9[2345]\d{24})$")
 _ITF: Final = "ITF"
 _WORD: Final = re.compile(r"[0-9A-Z]+")
 _WAYBILL_DIGITS: Final = 11
@@ -108,24 +112,38 @@ def same_number(kind: str, value: str) -> str:
 
 
 def _held(number: int, code: Barcode) -> Iterator[Held]:
-    if code.elements:
-        for element in code.elements:
-            if kind := _ELEMENT_TYPES.get(element.identifier):
-                yield Held(kind, element.value, _checked(element.value), number)
-        yield from _of_shape(number, "".join(f"{element.identifier}{element.value}" for element in code.elements))
+    sound = [element for element in code.elements if element.valid]
+    for element in sound:
+        if kind := _ELEMENT_TYPES.get(element.identifier):
+            yield Held(kind, element.value, _checked(element.value), number)
+        elif element.identifier in _POSTED_IDENTIFIERS:
+            yield from _of_shape(number, f"{element.identifier}{element.value}")
+    if sound:
+        yield from _of_shape(number, "".join(f"{element.identifier}{element.value}" for element in sound))
+    if code.elements and len(sound) == len(code.elements):
         return
-    if _holds_trade_item(code):
-        yield Held("gtin", code.text, Check.PASSED, number)
+    trade_item = _trade_item(code)
+    if _is_trade_item(code, trade_item):
+        yield Held("gtin", trade_item, Check.PASSED, number)
         return
     for word in _words(code):
-        yield from _of_shape(number, word)
+        told = tuple(_of_shape(number, word))
+        yield from told
+        for posted in _BEHIND_ZIP.findall(word) if not told else ():
+            yield from _of_shape(number, posted)
     for service, prefix, parcel, shipper in _UPS_MESSAGE.findall(code.text.upper()):
         yield from _of_shape(number, f"{prefix}{shipper}{service}{parcel}")
 
 
-def _holds_trade_item(code: Barcode) -> bool:
+def _trade_item(code: Barcode) -> str:
+    """Return the number as it counts: UPC-E is a UPC-A without its zeros, and read as an EAN-13 with them."""
+    short = code.format == _SHORT_TRADE_SYMBOL and _is_number(code.text)
+    return code.text[-_UPC_A_DIGITS:] if short else code.text
+
+
+def _is_trade_item(code: Barcode, digits: str) -> bool:
     """Whether the symbology is one for goods. ITF carries Deutsche Post's codes too, of other weights."""
-    if not (_is_number(code.text) and checks.gs1(code.text)):
+    if not (_is_number(digits) and checks.gs1(digits)):
         return False
     return code.format in _TRADE_SYMBOLS or (
         code.format == _ITF and len(code.text) == GTIN_DIGITS and not checks.identcode(code.text)
