@@ -33,8 +33,7 @@ from worker.adapters.telemetry.metrics import Metrics
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import SettingsError
 from worker.domain.retry import RetryPolicy
-from worker.pipeline.extract.custom import CustomField
-from worker.pipeline.extract.custom_file import built_in_types, load_custom_fields
+from worker.pipeline.extract.custom_file import OwnFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet, with_line_widths
@@ -106,17 +105,17 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 def field_options(settings: Settings) -> FieldOptions:
     """Return which fields are looked for. Raises SettingsError for a wrong file of fields or an unknown type."""
     chosen, own = settings.fields, own_fields(settings)
-    known = sorted(built_in_types() | {field.name for field in own})
+    known = sorted(own.types)
     if unknown := [name for name in chosen.types if name not in known]:
         raise SettingsError(
             f"LABELWIRE_FIELDS__TYPES names {', '.join(unknown)}, no type of field; there are {', '.join(known)}."
         )
-    return FieldOptions(frozenset(chosen.types) or None, chosen.phone_region, own)
+    return FieldOptions(frozenset(chosen.types) or None, chosen.phone_region, own.patterns, own.kinds)
 
 
-def own_fields(settings: Settings) -> tuple[CustomField, ...]:
+def own_fields(settings: Settings) -> OwnFields:
     """Return the fields that the deployment declares. Raises SettingsError for a wrong file."""
-    return load_custom_fields(Path(settings.fields.file)) if settings.fields.file else ()
+    return load_custom_fields(Path(settings.fields.file)) if settings.fields.file else OwnFields()
 
 
 def quality_options(settings: Settings) -> QualityOptions:
@@ -266,11 +265,16 @@ def make_reader(
     return ModelReader(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
 
 
+def triton_backend(settings: Settings) -> TritonBackend:
+    """Return the real Triton, for whoever has no worker's guard and events."""
+    return TritonBackend(settings.triton, Fanout(), SystemClock())
+
+
 @contextlib.asynccontextmanager
-async def opened_reader(settings: Settings) -> AsyncIterator[ModelReader]:
-    """Give a reader on the real Triton, for pictures that come from no topic."""
+async def opened_reader(settings: Settings, served: InferenceBackend | None = None) -> AsyncIterator[ModelReader]:
+    """Give a reader on the real Triton or on what is `served`, for pictures that come from no topic; closes it."""
     clock = SystemClock()
-    backend = TritonBackend(settings.triton, Fanout(), clock)
+    backend = served or triton_backend(settings)
     with _pixel_threads(threads(settings)) as executor:
         try:
             yield make_reader(settings, backend, executor, clock)

@@ -153,10 +153,13 @@ class InferenceBackend(Protocol):
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         """Run one request; all tensors have a leading batch dimension.
 
-        Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
+        Only the model's version `version` may answer; "" takes whichever is served. Raises JobError MODELS_CHANGED
+        where the server has other versions, else INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or
+        INFERENCE_UNAVAILABLE.
         """
 
     async def close(self) -> None:

@@ -77,6 +77,11 @@ def test_a_symbol_with_a_plain_number_tells_no_kind(text: str) -> None:
     assert found(page("SOME TEXT", barcodes=[code("Code128", text)])) == []
 
 
+def test_data_of_a_company_behind_a_pallet_s_number_is_none_of_usps() -> None:
+    symbol = code("Code128", "", ("00", SSCC), ("92", "023999991043543415313958"))
+    assert found(page("SOME TEXT", barcodes=[symbol])) == [("sscc", SSCC, "passed")]
+
+
 def test_bars_that_may_be_a_routing_code_of_the_post_tell_no_gtin() -> None:
     assert found(page("SOME TEXT", barcodes=[code("ITF", "21348075016445")])) == []  # passes both checks
 

@@ -230,7 +230,7 @@ async def test_attempts_go_on_from_those_of_the_record(parts: Parts) -> None:
 
 
 async def test_a_request_that_triton_refuses_is_a_dead_letter_with_the_models(parts: Parts) -> None:
-    await parts.reader.look()
+    await parts.reader.refresh()
     parts.backend.fail(REJECTED)
     await parts.deliver(record())
     letter = parts.letter()

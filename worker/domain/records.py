@@ -36,6 +36,7 @@ class Record:
     """A record as it was received, bytes untouched.
 
     `timestamp_ms` is the broker's or producer's timestamp in epoch milliseconds, or 0 if it has none.
+    `unreadable_headers` counts the headers whose names are not UTF-8: in `headers` such a name is escaped, or U+FFFD.
     """
 
     coordinate: Coordinate
@@ -43,6 +44,7 @@ class Record:
     value: bytes | None
     headers: Headers
     timestamp_ms: int
+    unreadable_headers: int = 0
 
     @property
     def topic_partition(self) -> TopicPartition:

@@ -104,16 +104,15 @@ class ModelMonitor:
         health.met(CIRCUITS)  # none is open before the first request
 
     async def look(self) -> None:
-        """Update the condition `triton`; the models themselves are looked at only where there is a doubt."""
+        """Update the condition `triton`, and follow the server's models: they may change while it runs."""
         if not await self._guard.ready():
-            self._reader.doubt()
+            self._reader.invalidate()
             self._health.unmet(TRITON, "the server does not answer, or is not ready.")
             return
         if not self._health.is_met(TRITON):
             self._guard.probe_soon()
         try:
-            if self._reader.doubtful:
-                await self._reader.look()
+            await self._reader.refresh()
         except (JobError, ServerMismatchError) as error:
             self._health.unmet(TRITON, str(error))
         else:
@@ -122,7 +121,7 @@ class ModelMonitor:
     def circuits_changed(self, *, is_open: bool) -> None:
         """Update the condition `circuits`. What was away may come back with other models."""
         if is_open:
-            self._reader.doubt()
+            self._reader.invalidate()
             self._health.unmet(CIRCUITS, "requests to Triton fail; jobs wait until it answers again.")
         else:
             self._health.met(CIRCUITS)

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from worker.adapters.kafka.messages import metadata_text
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, TopicPartition
 
@@ -76,7 +77,7 @@ def _committed(consumer: Consumer, partitions: Collection[TopicPartition]) -> di
         if partition.error:
             raise KafkaException(partition.error)
     return {
-        TopicPartition(partition.topic, partition.partition): CommitPoint(partition.offset, partition.metadata or "")
+        TopicPartition(partition.topic, partition.partition): CommitPoint(partition.offset, metadata_text(partition))
         for partition in found
         if partition.offset >= 0
     }
