@@ -246,7 +246,7 @@ class RuntimeSettings(Section):
 class HttpSettings(Section):
     """The worker's own endpoints: /livez, /readyz and /metrics."""
 
-    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - probes come from outside the pod
+    host: str = Field(default="::", description="Address to listen on; `::` is every one, of IPv4 and of IPv6.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
 
 
