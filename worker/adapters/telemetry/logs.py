@@ -26,6 +26,7 @@ _NAMES: dict[type, tuple[str, str]] = {
     events.PartitionsChanged: ("info", "partitions changed"),
     events.ReadinessChanged: ("info", "readiness changed"),
     events.CommitFailed: ("warning", "commit failed"),
+    events.PositionReset: ("warning", "position reset"),
 }
 
 
