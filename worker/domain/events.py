@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, Stage
 from worker.domain.records import Coordinate, TopicPartition
+from worker.domain.starts import Reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,16 @@ class CommitFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PositionReset:
+    """A partition is not read on from the offset that was committed, and why."""
+
+    partition: TopicPartition
+    reason: Reset
+    from_offset: int
+    to_offset: int
+
+
 Event = (
     JobFinished
     | StageFinished
@@ -158,4 +169,5 @@ Event = (
     | ReadinessChanged
     | DeadLettersWaiting
     | CommitFailed
+    | PositionReset
 )

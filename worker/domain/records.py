@@ -1,7 +1,7 @@
 """Kafka records as values: what comes in, what goes out, and the headers that every derived record carries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -101,7 +101,12 @@ class ClusterDescription:
 
 @dataclass(frozen=True, slots=True)
 class CommitPoint:
-    """A position to commit: the lowest offset that is not done, and what to keep beside it."""
+    """A position to commit: the lowest offset that is not done, and what to keep beside it.
+
+    Where a group begins on a partition, `topic_id` tells which topic of that name the offset belongs to; empty where
+    the broker tells no ids. It is not compared: what a commit says of its topic stands in the metadata.
+    """
 
     offset: int
     metadata: str = ""
+    topic_id: str = field(default="", compare=False)

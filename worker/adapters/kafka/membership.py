@@ -150,7 +150,9 @@ def consumer_options(settings: KafkaSettings, protocol: GroupProtocol = "consume
         "bootstrap.servers": settings.bootstrap_servers,
         "group.id": settings.group_id,
         "group.protocol": protocol,
-        "auto.offset.reset": settings.start_from,
+        # Where to begin is always said when a partition is assigned. Only a position that the log has lost meanwhile
+        # is left to this, and no record may be skipped for that.
+        "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "isolation.level": "read_committed",

@@ -27,6 +27,7 @@ _NAMES: dict[type, tuple[str, str]] = {
     events.ReadinessChanged: ("info", "readiness changed"),
     events.DeadLettersWaiting: ("warning", "bad jobs wait for their dead letters"),
     events.CommitFailed: ("warning", "commit failed"),
+    events.PositionReset: ("warning", "position reset"),
 }
 
 
