@@ -139,6 +139,17 @@ async def test_what_does_not_fit_is_a_typed_error(
     assert raised.value.code is code
 
 
+async def test_a_request_that_names_a_version_is_answered_by_no_other(backend: InferenceBackend) -> None:
+    described = await backend.describe(DETECTOR)
+    assert described is not None
+    inputs = {"image": pictures(1)}
+    answer = await backend.infer(DETECTOR, inputs, ["probability"], timeout_seconds=60, version=described.version)
+    assert answer["probability"].shape == (1, 64, 64)
+    with pytest.raises(JobError, match=DETECTOR) as raised:
+        await backend.infer(DETECTOR, inputs, ["probability"], timeout_seconds=10, version="7")
+    assert raised.value.code is ErrorCode.MODELS_CHANGED
+
+
 async def test_a_cancelled_request_is_cancelled_and_the_next_one_is_answered(backend: InferenceBackend) -> None:
     task = asyncio.create_task(detect(backend, pictures(1)))
     await asyncio.sleep(0)

@@ -50,9 +50,11 @@ def test_the_embedded_repository_is_complete(embedded: Path) -> None:
     assert set(configs) == EMBEDDED_MODELS
     for name, config in configs.items():
         assert config.name == name
-        assert (embedded / name / "1").is_dir()
+        (number,) = config.version_policy.specific.versions
+        (version,) = (path for path in (embedded / name).iterdir() if path.is_dir())
+        assert version.name == str(number) == _manifest(config).version
         if name != "text_reader":
-            assert {path.name for path in (embedded / name / "1").iterdir()} == {"model.onnx", "model.py"}
+            assert {path.name for path in version.iterdir()} == {"model.onnx", "model.py"}
             assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
             assert config.model_warmup
 

@@ -54,7 +54,7 @@ class InProcessBackend:
             return None
         return ModelDescription(
             name=model,
-            version="1",
+            version=_version(config),
             max_batch_size=config.max_batch_size,
             inputs=_specs(config.input),
             outputs=_specs(config.output),
@@ -69,17 +69,20 @@ class InProcessBackend:
         *,
         timeout_seconds: float,
         request_id: str = "",  # noqa: ARG002  nobody to tell
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         """Run one request; all tensors have a leading batch dimension.
 
         Raises JobError INFERENCE_REJECTED for what Triton would refuse, INFERENCE_UNAVAILABLE for an unknown model or
-        after `close`, INFERENCE_FAILED where the time is over.
+        after `close`, MODELS_CHANGED for another version, INFERENCE_FAILED where the time is over.
         """
         if self._closed:
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has been closed here.")
         config = self._configs.get(model)
         if config is None or config.backend != ONNXRUNTIME:
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has no graph of {model}.")
+        if version not in {"", _version(config)}:
+            raise JobError(ErrorCode.MODELS_CHANGED, f"{self._repository} has no version {version} of {model}.")
         _check(config, inputs, outputs)
         loop = asyncio.get_running_loop()
         try:
@@ -104,10 +107,14 @@ class InProcessBackend:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
             options.log_severity_level = 3
-            graph = self._repository / model / "1" / "model.onnx"
+            graph = self._repository / model / _version(self._configs[model]) / "model.onnx"
             session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             self._sessions.setdefault(model, session)
         return self._sessions[model]
+
+
+def _version(config: ModelConfig) -> str:
+    return str(config.version_policy.specific.versions[0])
 
 
 def _specs(tensors: Any) -> tuple[TensorSpec, ...]:  # noqa: ANN401  generated code without types

@@ -6,7 +6,7 @@ dictionary too; no config is written that its backend would refuse beside its gr
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
@@ -48,6 +48,7 @@ class Assembly:
     sources: Mapping[ModelRole, ModelSource]
     precisions: Precisions
     folder: Path
+    _versions: dict[str, int] = field(default_factory=dict)
 
     def write(self, report: Callable[[str, float], None]) -> None:
         """Write all models of the profile."""
@@ -153,18 +154,26 @@ class Assembly:
         dictionary: Sequence[str] | None = None,
         graph: onnx.ModelProto | None = None,
     ) -> None:
-        version = self.folder / config.name / "1"
-        version.mkdir(parents=True)
-        configs.describe_itself(config, manifest, dictionary)
         if self.profile.device == "cpu":
             for group in config.instance_group:
                 group.count = self.profile.cores
+        for step in config.ensemble_scheduling.step:
+            step.model_version = self._versions[step.model_name]
+        files = self.folder / config.name / "files"
+        files.mkdir(parents=True)
         if config.backend == "python":
-            shutil.copyfile(backend_code_path(), version / "model.py")
+            shutil.copyfile(backend_code_path(), files / "model.py")
             configs.set_parameter(config, "inference_precision", _OPENVINO_PRECISION[self.precisions.floating])
         if graph is not None:
             check_bytes(graph, config.name)
-            onnx.save(graph, version / _GRAPH_FILE)
+            onnx.save(graph, files / _GRAPH_FILE)
             if config.backend == ONNXRUNTIME:
-                check_fits_graph(config, graph_tensors(version / _GRAPH_FILE))
-        configs.write_config(config, version.parent / "config.pbtxt")
+                check_fits_graph(config, graph_tensors(files / _GRAPH_FILE))
+        configs.describe_itself(config, manifest, dictionary)
+        # The version is made from all that the model is, so that whoever asks for it by number is answered by no other.
+        number = configs.content_version(config, files)
+        configs.serve_version(config, number)
+        configs.describe_itself(config, manifest.model_copy(update={"version": str(number)}), dictionary)
+        files.rename(files.with_name(str(number)))
+        configs.write_config(config, files.with_name("config.pbtxt"))
+        self._versions[config.name] = number

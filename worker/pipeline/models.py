@@ -39,10 +39,11 @@ _REBUILD: Final = "build the repository anew with `labelwire models build`"
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model by its name on the server, and how many items one request may hold."""
+    """A model by its name and version on the server, and how many items one request may hold."""
 
     name: str
     max_batch_size: int
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class ModelSet:
     """The models of one server that fit together.
 
     `recognizers` maps each bucket's width in pixels to its model. `used` tells a result's reader what was
-    at work, by role. Index 0 of `dictionary` is the CTC blank.
+    at work, by role. Index 0 of `dictionary` is the CTC blank. `identified` says that each model's version was made
+    from its content, so that an answer of that version can come from no other model.
     """
 
     detector: ServedModel
@@ -75,6 +77,7 @@ class ModelSet:
     recognizers: Mapping[int, ServedModel]
     dictionary: tuple[str, ...]
     used: Mapping[str, ModelUsed]
+    identified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,12 @@ class _Described:
 
     @property
     def served(self) -> ServedModel:
-        return ServedModel(self.description.name, self.description.max_batch_size)
+        return ServedModel(self.description.name, self.description.max_batch_size, self.description.version)
+
+    @property
+    def identified(self) -> bool:
+        """Whether the model is served under the version that its build made from its content."""
+        return self.manifest.version == self.description.version
 
     @property
     def used(self) -> ModelUsed:
@@ -116,6 +124,7 @@ async def load_models(backend: InferenceBackend) -> ModelSet:
         recognizers=MappingProxyType({width: model.served for width, model in recognizers.items()}),
         dictionary=_dictionary(main),
         used=MappingProxyType(used),
+        identified=all(part.identified for part in (detector, orientation, *recognizers.values())),
     )
 
 
