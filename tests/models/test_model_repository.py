@@ -17,9 +17,10 @@ from worker.models.templates import templates_directory
 from worker.settings import Settings
 
 KIND_CPU = model_config_pb2.ModelInstanceGroup.KIND_CPU
+WIDTHS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768, 1024, 1280)
 EMBEDDED_MODELS = {"text_detector", "line_orientation", "text_recognizer", "text_reader"}
 ONNX_MODELS = EMBEDDED_MODELS | {
-    f"{role}_w{width}" for role in ("text_recognizer", "text_reader") for width in (96, 160, 224, 320, 480, 640, 960)
+    f"{role}_w{width}" for role in ("text_recognizer", "text_reader") for width in WIDTHS[:-1]
 }
 
 
@@ -97,12 +98,35 @@ def test_the_dictionary_belongs_to_the_manifest(embedded: Path) -> None:
 def test_a_profile_on_a_cpu_says_so_and_is_set_up_for_its_cores(tmp_path: Path) -> None:
     repository = build_repository(select_profile("onnx", device="cpu", cores=3), tmp_path / "onnx", alphabet="latin")
 
+    assert set(_configs(repository)) == EMBEDDED_MODELS, "one recogniser for all widths, in memory once for each core"
     for name, config in _configs(repository).items():
         assert _manifest(config).device == "cpu"
         assert config.max_batch_size <= 16, "ONNX Runtime keeps the memory of the largest batch"
+        assert len(_manifest(config).buckets or {0: ""}) in {1, 40}, "the less is padded, the better it is read"
         if not name.startswith("text_reader"):
             assert [(group.kind, group.count) for group in config.instance_group] == [(KIND_CPU, 3)]
             assert config.parameters["intra_op_thread_count"].string_value == "1"
+
+
+def test_a_gpu_sees_no_shape_that_was_not_warmed(onnx_on_gpu: Path) -> None:
+    configs = _configs(onnx_on_gpu)
+    shapes = _manifest(configs["text_detector"]).tile_shapes
+
+    assert shapes is not None
+    assert len(shapes.fixed) > 1
+    for batch in (1, configs["text_detector"].max_batch_size):
+        warmed = {
+            tuple(warmup.inputs["image"].dims[:2])
+            for warmup in configs["text_detector"].model_warmup
+            if warmup.batch_size == batch
+        }
+        assert warmed == set(shapes.fixed)
+    assert (1056, 1056) in shapes.fixed, "a page of any shape must fit into some tile"
+    for name, config in configs.items():
+        if name.startswith("text_recognizer"):
+            assert {tuple(warmup.inputs["line"].dims) for warmup in config.model_warmup} == {
+                tuple(config.input[0].dims)
+            }
 
 
 def test_a_gpu_searches_no_convolution_exhaustively(onnx_on_gpu: Path) -> None:

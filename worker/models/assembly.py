@@ -17,7 +17,7 @@ from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
 from worker.models.orientation import rewrite_orientation
 from worker.models.precision import Precisions
-from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
+from worker.models.profiles import DETECTION, Profile
 from worker.models.promises import ONNXRUNTIME, check_bytes, check_fits_graph, graph_tensors
 from worker.models.quantization import quantize_recognizer
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
@@ -63,14 +63,14 @@ class Assembly:
         role = ModelRole.DETECTOR
         config = configs.read_config(config_path(role, self.profile.config_name))
         configs.warm_up_tiles(config, self.profile.warmup_tiles, self._warm_batches(config))
-        manifest = self._manifest(config, role, tile_shapes=TILE_SHAPES, detection=DETECTION)
+        manifest = self._manifest(config, role, tile_shapes=self.profile.tile_shapes, detection=DETECTION)
         graph = rewrite_detector(load_graph(self.sources[role].path))
         self._write_model(config, manifest, graph=graph)
 
     def _write_orientation(self) -> None:
         role = ModelRole.ORIENTATION
         config = configs.read_config(config_path(role, self.profile.config_name))
-        configs.warm_up_lines(config, self.profile.buckets, self._warm_batches(config))
+        configs.warm_up_lines(config, self.profile.warmup_widths, self._warm_batches(config))
         manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=PAD_VALUE)
         graph = rewrite_orientation(load_graph(self.sources[role].path))
         self._write_model(config, manifest, graph=graph)
@@ -88,17 +88,17 @@ class Assembly:
         recognizer = _Recognizer(graph, tuple(dictionary[index] for index in classes), accuracy)
         recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
         readers = self.profile.bucket_models(ModelRole.READER)
-        # A model that mixes shapes appears once, under its widest bucket.
+        # A model that takes any width appears once, under its widest bucket.
         for name, width in {name: width for width, name in recognizers.items()}.items():
             self._write_recognizer(name, width, recognizer)
             self._write_reader(readers[width], width, name, recognizer)
 
     def _write_recognizer(self, name: str, width: int, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.RECOGNIZER, name, width)
-        widths = self.profile.buckets if self.profile.mixes_shapes else (width,)
+        widths = self.profile.warmup_widths if self.profile.takes_any_width else (width,)
         configs.warm_up_lines(config, widths, self._warm_batches(config))
         manifest = self._line_manifest(config, ModelRole.RECOGNIZER, recognizer)
-        graph = recognizer.graph if self.profile.mixes_shapes else fix_width(recognizer.graph, width)
+        graph = recognizer.graph if self.profile.takes_any_width else fix_width(recognizer.graph, width)
         self._write_model(config, manifest, recognizer.dictionary, graph)
 
     def _write_reader(self, name: str, width: int, member: str, recognizer: _Recognizer) -> None:
@@ -111,9 +111,8 @@ class Assembly:
         config = configs.read_config(config_path(role, self.profile.config_name))
         config.name = name
         configs.set_alternatives(config, self.alternatives)
-        if not self.profile.mixes_shapes:
+        if not self.profile.takes_any_width:
             configs.fix_width(config, width)
-            config.max_batch_size = self.profile.batch_limit(width, config.max_batch_size)
         return config
 
     def _line_manifest(self, config: configs.ModelConfig, role: ModelRole, recognizer: _Recognizer) -> ModelManifest:

@@ -38,6 +38,8 @@ _READY_SECONDS: Final = 2.0
 _DESCRIBE_SECONDS: Final = 10.0
 # A server that hangs must leave time to ask another one.
 _FIRST_SHARE: Final = 2 / 3
+# Triton must be the one to say that a request waited too long: that is overload, and a late answer is a failure.
+_QUEUE_SHARE: Final = 1 / 2
 _INFER_METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 
 _Call = Callable[..., Awaitable[Any]]
@@ -158,7 +160,7 @@ class TritonBackend:
             await self._clock.sleep(pause_seconds)
 
     async def _send(self, request: InferRequest, timeout_seconds: float) -> Any:  # noqa: ANN401
-        payload = encode(replace(request, timeout_microseconds=max(1, int(timeout_seconds * 1_000_000))))
+        payload = encode(replace(request, timeout_microseconds=max(1, int(timeout_seconds * _QUEUE_SHARE * 1_000_000))))
         started, code, version = self._clock.monotonic(), grpc.StatusCode.CANCELLED, ""
         try:
             answer = await self._uncancelled(self._connection().model_infer(payload, timeout=timeout_seconds))
