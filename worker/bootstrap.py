@@ -31,6 +31,7 @@ from worker.adapters.telemetry.fanout import Fanout
 from worker.adapters.telemetry.http import HealthServer
 from worker.adapters.telemetry.logs import EventLog, configure
 from worker.adapters.telemetry.metrics import Metrics
+from worker.adapters.telemetry.standard_error import drain
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import SettingsError
 from worker.domain.retry import RetryPolicy
@@ -333,7 +334,10 @@ async def read_apart(settings: Settings) -> None:
 
 
 async def run(settings: Settings) -> None:
-    """Run a worker on the real Kafka and Triton until SIGTERM or SIGINT; a second signal ends it at once."""
+    """Run a worker on the real Kafka and Triton until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once.
+
+    A SIGHUP that whoever started the process has switched off (nohup) stays so.
+    """
     validate_options(settings.kafka)
     configure(settings.log.level, settings.log.format)
     registry = CollectorRegistry()
@@ -341,7 +345,9 @@ async def run(settings: Settings) -> None:
         collector(registry=registry)
     event_sink = Fanout(Metrics(registry), EventLog())
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
         asyncio.get_running_loop().add_signal_handler(number, _stop, stopping)
     async with _ports(settings, event_sink) as ports:
         with _pixel_threads(threads(settings)) as executor:
@@ -357,7 +363,7 @@ async def run(settings: Settings) -> None:
 
 def _stop(stopping: asyncio.Event) -> None:
     if stopping.is_set():
-        sys.stderr.flush()
+        drain()
         os._exit(1)
     stopping.set()
 

@@ -1,6 +1,7 @@
 """The health server and clients that take without giving."""
 
 import http.client
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -134,3 +135,20 @@ def test_it_listens_on_both_stacks(host: str, reached: tuple[str, ...]) -> None:
         pytest.skip("this machine has no IPv6")
     with serving(host) as port:
         assert [status_of(port, address) for address in reached] == [200] * len(reached)
+
+
+def test_it_says_once_that_it_has_no_descriptor_and_goes_on_when_it_has(caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as port, socket.socket() as client:
+        client.settimeout(5)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+            time.sleep(0.2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
+    assert [record.getMessage() for record in caplog.records] == [
+        "The health port takes no connection for now: Too many open files"
+    ]

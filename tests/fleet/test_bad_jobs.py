@@ -1,6 +1,7 @@
 """What is no picture becomes one dead letter with a code and a sentence; the worker goes on."""
 
 import json
+import signal
 import struct
 import zlib
 from collections.abc import Callable
@@ -114,3 +115,6 @@ def test_a_worker_waits_for_its_servers_and_says_for_what(
         triton.start()
         (record,) = read_until(reader, lambda seen: len(seen) == 1)
     assert record.coordinate.topic == fleet.results_topic
+    # As where its terminal closes.
+    assert worker.terminate(signal.SIGHUP) == 0
+    assert '"kind": "revoked"' in worker.log_path.read_text()

@@ -35,9 +35,9 @@ class WorkerProcess:
                 [str(Path(sys.executable).with_name("labelwire")), "run"], env=self.environment, stdout=log, stderr=log
             )
 
-    def terminate(self) -> int:
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop, and return its exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
         return self.process.wait(60)
 
     def kill(self) -> None:

@@ -11,5 +11,8 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def run() -> None:
-    """Work: read jobs off Kafka until SIGTERM. All settings come from the environment; `labelwire check` lists them."""
+    """Work: read jobs off Kafka until SIGTERM, SIGINT or SIGHUP.
+
+    All settings come from the environment; `labelwire check` lists them.
+    """
     asyncio.run(bootstrap.run(settings.load()))

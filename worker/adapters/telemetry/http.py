@@ -13,6 +13,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -28,7 +29,9 @@ MAX_CONNECTIONS: Final = 32
 # Of the clock, from a connection's beginning to its answer's last byte. The kubelet and Prometheus wait no longer.
 CONNECTION_SECONDS: Final = 10.0
 _MAX_REQUEST_BYTES: Final = 16 * 1024
-_BACKLOG: Final = 32  # so many may come beside the connections, for a moment
+_BACKLOG: Final = 32
+_AGAIN_SECONDS: Final = 1.0
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _EVERYWHERE: Final = "::"
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
@@ -56,8 +59,8 @@ class HealthServer:
         self._metrics: Any = make_wsgi_app(registry)
         self._max_connections = max_connections
         self._connection_seconds = connection_seconds
-        # In the order of their beginnings; a transport that is aborted ends its task.
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        # In the order of their beginnings.
+        self._connections: dict[asyncio.Task[None], None] = {}
         try:
             self._socket = _listening(host.removeprefix("[").removesuffix("]"), port)
         except OSError as error:
@@ -81,47 +84,67 @@ class HealthServer:
             self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(
-            self._connected, sock=self._socket, limit=_MAX_REQUEST_BYTES, backlog=_BACKLOG
-        )
-        async with server:
-            await self._closing.wait()
-        for task in self._connections:
+        self._socket.setblocking(False)
+        accepting = asyncio.create_task(self._accept())
+        await self._closing.wait()
+        ending = (accepting, *self._connections)
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.wait(ending)
+        self._socket.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise TypeError
-        if len(self._connections) >= self._max_connections:
-            oldest = next(iter(self._connections))
-            self._connections.pop(oldest).transport.abort()
-            oldest.cancel()
-        self._connections[task] = writer
+    async def _accept(self) -> None:
+        # Not asyncio's own server: without descriptors it logs some thousand lines a second.
+        complained = False
+        while True:
+            try:
+                client, _ = await self._loop.sock_accept(self._socket)
+            except OSError as error:  # it has left already, or this process has no descriptor for it
+                if error.errno in _NO_DESCRIPTOR:
+                    if not complained:
+                        _LOGGER.warning("The health port takes no connection for now: %s", error.strerror)
+                    complained = True
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            complained = False
+            if len(self._connections) >= self._max_connections:
+                oldest = next(iter(self._connections))
+                del self._connections[oldest]
+                oldest.cancel()
+            task = asyncio.create_task(self._connected(client))
+            self._connections[task] = None
+            task.add_done_callback(partial(self._ended, client))
+
+    def _ended(self, client: socket.socket, task: asyncio.Task[None]) -> None:
+        # Only now: the loop no longer looks at this descriptor, whose number the next client may get.
+        client.close()
+        self._connections.pop(task, None)
+
+    async def _connected(self, client: socket.socket) -> None:
         try:
             async with asyncio.timeout(self._connection_seconds):
-                await self._exchange(reader, writer)
-        except (OSError, EOFError, asyncio.CancelledError):
-            pass  # it is slow, gone, one too many, or the worker ends: nobody is left to answer
-        finally:
-            self._connections.pop(task, None)
-            writer.transport.abort()
+                await self._exchange(client)
+        except OSError as error:
+            _LOGGER.debug("A client of the health port was left without an answer: %r", error)
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _exchange(self, client: socket.socket) -> None:
         """Answer one request."""
-        try:
-            head = await reader.readuntil(_END_OF_HEAD)
-        except asyncio.LimitOverrunError:
+        head = b""
+        while _END_OF_HEAD not in head and len(head) < _MAX_REQUEST_BYTES:
+            more = await self._loop.sock_recv(client, _MAX_REQUEST_BYTES - len(head))
+            if not more:
+                return
+            head += more
+        if _END_OF_HEAD in head:
+            answer = self._answer(head.partition(_END_OF_HEAD)[0].decode("latin-1"))
+        else:
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             answer = _answer_of(f"{status.value} {status.phrase}", (), b"")
-        else:
-            answer = self._answer(head.decode("latin-1"))
-        writer.write(answer)
-        await writer.drain()
-        writer.write_eof()
+        await self._loop.sock_sendall(client, answer)
+        client.shutdown(socket.SHUT_WR)
         # Until the client has taken it: to close at once could cost the answer's last bytes.
-        await reader.read(_MAX_REQUEST_BYTES)
+        while await self._loop.sock_recv(client, _MAX_REQUEST_BYTES):
+            pass
 
     def _answer(self, head: str) -> bytes:
         line, *fields = head.split("\r\n")

@@ -5,7 +5,6 @@ Invariant: nothing that was read off a label, no key and no value of a record is
 
 import logging
 import re
-import sys
 from dataclasses import asdict
 from typing import Literal
 
@@ -13,6 +12,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
+from worker.adapters.telemetry.standard_error import unhurried
 from worker.domain import events
 
 _MOST_MESSAGES = 1000
@@ -82,8 +82,9 @@ class _Unrepeated(logging.Filter):
 
 
 def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
-    """Set up logging for the whole process, on standard error."""
-    pretty = style == "console" or (style == "auto" and sys.stderr.isatty())
+    """Set up logging for the whole process, on standard error, which nobody has to wait for any more."""
+    stream = unhurried()
+    pretty = style == "console" or (style == "auto" and stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -99,7 +100,7 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
             structlog.processors.JSONRenderer(),
         ]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
