@@ -37,7 +37,7 @@ from worker.bootstrap import Ports, Worker, build, check_cluster
 from worker.domain.errors import BrokerError, LocalStackError
 from worker.domain.records import OutgoingRecord
 from worker.local.stack import provision_kafka
-from worker.settings import KafkaSettings, RuntimeSettings, Settings, TopicSettings
+from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings, TopicSettings
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
 from worker.testing.events import RecordedEvents
@@ -307,3 +307,19 @@ def test_tools_name_the_right_that_is_missing(deployment: Deployment) -> None:
     for use, operation in tools:
         with pytest.raises(BrokerError, match=f"Kafka does not let user {USER!r} {operation} topic "):
             use()
+
+
+async def test_good_jobs_pass_bad_ones_that_wait_for_the_limit(deployment: Deployment) -> None:
+    bad = [b"no picture %d" % number for number in range(40)]
+    await asyncio.to_thread(deployment.submit, *bad, PICTURE, PICTURE)
+    results, letters = deployment.topics.results, deployment.topics.dead_letters
+    limited = deployment.settings().model_copy(update={"limits": LimitSettings(dead_letters_per_minute=20)})
+    async with working(limited) as worker:
+        await until(lambda: len(deployment.read(results)) == 2)
+        await until(lambda: len(deployment.read(letters)) == 20)
+        await until(lambda: "20 bad jobs wait for the limit of 20 dead letters a minute" in worker.health.notice)
+        assert worker.health.ready
+    async with working(deployment.settings()):
+        await until(lambda: len(deployment.read(letters)) == len(bad))
+    assert sorted(deployment.read(letters)) == sorted(bad)
+    assert len(deployment.read(results)) == 2
