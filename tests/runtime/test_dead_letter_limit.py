@@ -1,6 +1,7 @@
 """Over the limit bad jobs wait in their order, the worker says for how long, and only too many of them stop it."""
 
 import asyncio
+from typing import Any
 
 from tests.runtime.parts import PICTURE, in_hand, record
 from worker.domain.events import DeadLettersWaiting
@@ -21,7 +22,7 @@ class Limited:
         self.health = Health((DEAD_LETTERS,), self.clock, self.events, pulse_seconds=60)
         self.limit = DeadLetterLimit(per_minute, self.clock, self.health, self.events, bounds)
         self.admitted: list[int] = []
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
 
     async def bad(self, *numbers: int) -> list[JobInHand]:
         """Let bad jobs come."""
