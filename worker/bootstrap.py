@@ -23,6 +23,7 @@ from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.isolation import ChildIsolation
 from worker.adapters.isolation.memory import choose_first_when_memory_runs_out, limit_memory
 from worker.adapters.kafka.access import KafkaAccess
+from worker.adapters.kafka.admin import describe_topics
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions
@@ -33,7 +34,7 @@ from worker.adapters.telemetry.logs import EventLog, configure
 from worker.adapters.telemetry.metrics import Metrics
 from worker.adapters.telemetry.standard_error import drain
 from worker.adapters.triton.client import TritonBackend
-from worker.domain.errors import SettingsError
+from worker.domain.errors import BrokerError, SettingsError
 from worker.domain.retry import RetryPolicy
 from worker.pipeline.extract.custom_file import OwnFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
@@ -304,6 +305,18 @@ async def opened_reader(settings: Settings, served: InferenceBackend | None = No
 def check_blob_store(settings: Settings) -> None:
     """Raise SettingsError where pictures are allowed to come from a bucket that cannot be used here."""
     UriStore(settings.blob)
+
+
+async def check_cluster(settings: Settings) -> None:
+    """Raise BrokerError, with what a worker would say, where it could not work with Kafka."""
+    needs = _topic_needs(settings)
+    obstacle = await KafkaAccess(settings.kafka).obstacle(needs.reads, needs.writes)
+    if obstacle:
+        raise BrokerError(obstacle)
+    client = settings.kafka
+    missing = set(needs.all) - set(describe_topics(client.bootstrap_servers, needs.all, client.client_options()))
+    if missing:
+        raise BrokerError(f"Topic {', '.join(sorted(missing))} does not exist on the broker; create it.")
 
 
 def make_isolation(settings: Settings, clock: Clock, event_sink: EventSink) -> ChildIsolation:

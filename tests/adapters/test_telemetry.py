@@ -34,6 +34,8 @@ NAMES = {
     "labelwire_jobs": {"outcome", "error_code"},
     "labelwire_triton_retries": {"model", "reason"},
     "labelwire_dead_letters": {"error_code"},
+    "labelwire_dead_letters_waiting": set[str](),
+    "labelwire_dead_letters_wait_seconds": set[str](),
     "labelwire_rebalances": {"kind"},
     "labelwire_circuit_state": {"model"},
     "labelwire_inflight_jobs": set[str](),
@@ -58,6 +60,7 @@ SAID: list[events.Event] = [
     events.InflightChanged(2, 1000),
     events.LagObserved(PARTITION, 12),
     events.ReadinessChanged(ready=True, reason=""),
+    events.DeadLettersWaiting(12, 1.2, 600, loud=True),
     events.CommitFailed("rebalance"),
 ]
 

@@ -1,9 +1,11 @@
 """Over the limit bad jobs wait in their order, the worker says for how long, and only too many of them stop it."""
 
 import asyncio
+from typing import Any
 
 from tests.runtime.parts import PICTURE, in_hand, record
 from worker.domain.events import DeadLettersWaiting
+from worker.domain.offsets import OffsetTracker
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
@@ -20,13 +22,14 @@ class Limited:
         self.health = Health((DEAD_LETTERS,), self.clock, self.events, pulse_seconds=60)
         self.limit = DeadLetterLimit(per_minute, self.clock, self.health, self.events, bounds)
         self.admitted: list[int] = []
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
 
     async def bad(self, *numbers: int) -> list[JobInHand]:
         """Let bad jobs come."""
         jobs = [in_hand(record(offset=number)) for number in numbers]
         self.tasks += [asyncio.create_task(self._admit(job)) for job in jobs]
-        await asyncio.sleep(0)
+        for _ in range(4):
+            await asyncio.sleep(0)
         return jobs
 
     async def _admit(self, job: JobInHand) -> None:
@@ -89,29 +92,41 @@ async def test_without_a_limit_nobody_waits() -> None:
     world = Limited(0)
     await world.bad(*range(1000))
     assert len(world.admitted) == 1000
-    assert world.limit.may_wait(in_hand(record()))
     assert world.health.ready
     assert world.clock.slept == []
 
 
-async def test_who_comes_over_the_bound_in_records_or_bytes_or_fills_the_window_is_to_go_round() -> None:
+async def test_who_comes_over_the_bound_in_records_or_bytes_is_to_go_round() -> None:
     size_bytes = record(PICTURE).size_bytes
     for bounds in (WaitingBounds(in_memory=3), WaitingBounds(in_memory_bytes=3 * size_bytes)):
         world = Limited(1, bounds)
-        assert world.limit.may_wait(in_hand(record()))
-        await world.bad(0, 1, 2)
-        assert world.limit.may_wait(in_hand(record()))
-        await world.bad(3)
-        assert not world.limit.may_wait(in_hand(record()))
+        await world.bad(0, 1, 2, 3)
+        assert not await world.limit.admit(in_hand(record(offset=4)), may_go_round=True)
+        assert world.limit.waiting == 3
         assert world.health.ready
         for task in world.tasks:
             task.cancel()
-    world = Limited(1)
-    await world.bad(0)
-    far = in_hand(record(offset=0))
-    assert world.limit.may_wait(far)
-    far.tracker.deliver(4096)
-    assert not world.limit.may_wait(far), "half of the window is for good jobs"
+
+
+async def test_who_holds_up_a_quarter_of_the_window_is_sent_on_once_half_of_it_is_used() -> None:
+    world, tracker = Limited(1), OffsetTracker(window=8)
+    elsewhere = in_hand(record(offset=0))
+    came: dict[int, bool] = {}
+
+    async def wait(offset: int) -> None:
+        tracker.deliver(offset)
+        came[offset] = await world.limit.admit(JobInHand(record(offset=offset), tracker), may_go_round=True)
+
+    world.tasks.append(asyncio.create_task(world.limit.admit(elsewhere, may_go_round=True)))
+    await asyncio.sleep(0)
+    for offset in range(4):
+        world.tasks.append(asyncio.create_task(wait(offset)))
+        await asyncio.sleep(0)
+    await world.advance(1)
+    assert came == {0: False, 1: False}, "the head of the queue as well"
+    assert world.limit.waiting == 2
+    await world.advance(120)
+    assert came == {0: False, 1: False, 2: True, 3: True}
 
 
 async def test_only_more_than_the_bound_stop_the_intake_until_fewer_wait() -> None:

@@ -13,6 +13,7 @@ from worker.bootstrap import Ports, Worker, build
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.result import LabelText
 from worker.settings import RuntimeSettings, Settings
+from worker.testing.access import MemoryAccess
 from worker.testing.backend import fake_models
 from worker.testing.broker import MemoryBroker
 from worker.testing.clock import ManualClock
@@ -35,8 +36,16 @@ class Life:
         self.source = MemorySource(self.broker, [JOBS])
         self.stopping = asyncio.Event()
         isolation = self.parts.isolation
+        self.access = MemoryAccess()
         ports = Ports(
-            self.source, self.parts.sink, self.backend, isolation, self.parts.clock, self.parts.events, self.parts.blobs
+            self.source,
+            self.parts.sink,
+            self.backend,
+            isolation,
+            self.parts.clock,
+            self.parts.events,
+            self.parts.blobs,
+            access=self.access,
         )
         # The clock leaps while real threads decode, so an attempt must not end by it.
         settings = Settings(runtime=RuntimeSettings(attempt_seconds=1e9))
@@ -222,3 +231,59 @@ async def test_a_stop_drains_what_is_under_way(life: Life) -> None:
         life.parts.sink.release()
         await until(lambda: len(life.results()) == 1)
     assert life.broker.committed["labelwire", life.broker.partitions(JOBS)[0]].offset == 1
+
+
+async def test_while_no_outcome_can_be_written_the_worker_is_not_ready_and_takes_nothing_more(life: Life) -> None:
+    async with living(life):
+        await life.turn_until(lambda: life.health.ready)
+        life.parts.sink.broken = JobError(ErrorCode.BROKER_UNAVAILABLE, "Kafka does not take it.")
+        life.submit()
+        await life.turn_until(lambda: "outcomes: Kafka does not take it." in life.health.reason)
+        taken = life.source.delivered
+        for _ in range(3):
+            life.submit()
+        for _ in range(30):
+            await life.turn()
+        assert life.source.delivered == taken
+        assert life.health.alive
+        life.parts.sink.broken = None
+        await life.turn_until(lambda: len(life.results()) == 4)
+        await life.turn_until(lambda: life.health.ready)
+    assert life.broker.records(LETTERS) == []
+
+
+async def test_an_acknowledgement_that_does_not_come_makes_the_worker_unready(life: Life) -> None:
+    async with living(life):
+        await life.turn_until(lambda: life.health.ready)
+        life.parts.sink.hold()
+        life.submit()
+        await life.turn_until(lambda: f"outcomes: Topic {RESULTS} acknowledges no record" in life.health.reason)
+        life.parts.sink.release()
+        await life.turn_until(lambda: life.health.ready)
+    assert len(life.results()) == 1
+
+
+async def test_an_outcome_that_another_member_will_write_is_no_reason_any_more(life: Life) -> None:
+    async with living(life):
+        await life.turn_until(lambda: life.health.ready)
+        life.parts.sink.broken = JobError(ErrorCode.BROKER_UNAVAILABLE, "Kafka does not take it.")
+        life.submit()
+        await life.turn_until(lambda: "outcomes:" in life.health.reason)
+        life.source.lose(life.source.held)
+        await life.turn_until(lambda: "outcomes:" not in life.health.reason)
+        life.parts.sink.broken = None
+
+
+async def test_what_the_worker_may_not_do_is_said_before_what_does_not_exist(life: Life) -> None:
+    life.access.obstacles[LETTERS] = "Kafka does not let it."
+    life.broker.delete_topic(LETTERS)
+    life.submit()
+    async with living(life):
+        for _ in range(50):
+            await life.turn()
+        assert life.health.reason.startswith("topics: Kafka does not let it.")
+        assert life.source.delivered == 0
+        life.access.obstacles.clear()
+        await life.turn_until(lambda: "does not exist" in life.health.reason)
+        life.broker.create_topic(LETTERS, 1, 2048 * KIBIBYTE)
+        await life.turn_until(lambda: len(life.results()) == 1)

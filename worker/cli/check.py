@@ -1,5 +1,6 @@
 """`labelwire check`."""
 
+import asyncio
 import json
 from typing import Annotated
 
@@ -17,10 +18,18 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def check(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def check(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Ask Kafka as well: user, certificate, rights, topics, replicas.")
+    ] = False,
+) -> None:
     """Show every setting as it takes effect and the deployment's own fields; refuse what is unknown or wrong."""
     chosen = settings.load()
     validate_options(chosen.kafka)
+    if connect:
+        asyncio.run(bootstrap.check_cluster(chosen))
     bootstrap.check_blob_store(chosen)
     own = bootstrap.own_fields(chosen)
     effective = settings.effective(chosen)

@@ -109,9 +109,11 @@ class OffsetTracker:
         return self._spread >= self._window
 
     @property
-    def is_half_full(self) -> bool:
-        """Whether half of the window or more is used up."""
-        return 2 * self._spread >= self._window
+    def crowded_below(self) -> int | None:
+        """Where half of the window is used up, the offset below which all should be done to free half of that."""
+        if self._next is None or 2 * self._spread < self._window:
+            return None
+        return self._next - self._window // 4
 
     @property
     def _spread(self) -> int:

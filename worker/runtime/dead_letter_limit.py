@@ -2,16 +2,19 @@
 
 Invariants: no more than the limit are written in any minute, in the order in which they came; whoever has a dead letter
 waits, and nothing is dropped. Good jobs go on: a bad job that waits takes no place among the jobs in hand, and what
-waits is bounded in records and bytes. Whoever finds that bound reached goes round by the slowest retry topic. Only
-where that is not possible, or too many have gone round, the condition `dead_letters` is unmet and no job is taken.
+waits is bounded in records and bytes. Whoever finds that bound reached, or uses up the window of its partition, goes
+round by the slowest retry topic. Only where that is not possible, or too many have gone round, the condition
+`dead_letters` is unmet and no job is taken.
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.domain.events import DeadLettersWaiting
+from worker.domain.offsets import OffsetTracker
 from worker.ports import Clock, EventSink
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
@@ -43,6 +46,16 @@ class WaitingBounds:
         return cls(min(_MOST_IN_MEMORY, in_one_round), held_bytes // 2, in_all, round_seconds)
 
 
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """A job in the queue; `sent_on` where it shall wait no longer, but go round."""
+
+    job: JobInHand
+    may_go_round: bool
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    sent_on: bool = False
+
+
 class DeadLetterLimit:
     """A sliding minute, and a queue before it; `per_minute` 0 is no limit."""
 
@@ -55,8 +68,8 @@ class DeadLetterLimit:
         self._events = events
         self._bounds = bounds or WaitingBounds()
         self._written: deque[float] = deque()
-        self._turn = asyncio.Lock()  # first come, first served
-        self._waiting = 0
+        self._queue: dict[_Waiting, None] = {}  # first come, first served
+        self._of_tracker: dict[OffsetTracker, dict[_Waiting, None]] = {}
         self._waiting_bytes = 0
         self._gone_round: deque[float] = deque()
         self._observed = 0
@@ -68,24 +81,19 @@ class DeadLetterLimit:
         """Call this when the condition may have changed."""
         self._on_change = listener
 
-    def may_wait(self, job: JobInHand) -> bool:
-        """Say whether a bad job may wait here; else it should go round.
+    async def admit(self, job: JobInHand, *, may_go_round: bool = False) -> bool:
+        """Wait until the job's dead letter may be written, and count it.
 
-        Half of its partition's window stays free for the good jobs behind it.
+        False where it `may_go_round` and should, because it finds no place to wait, or holds up others behind it.
         """
-        if not self._per_minute or (self._is_free() and not self._turn.locked()):
-            return True
-        bounds = self._bounds
-        fits = self._waiting < bounds.in_memory and self._waiting_bytes + job.size_bytes <= bounds.in_memory_bytes
-        return fits and not job.tracker.is_half_full
-
-    async def admit(self, job: JobInHand) -> None:
-        """Wait until the job's dead letter may be written, and count it."""
         if not self._per_minute:
-            return
-        if self._turn.locked() or not self._is_free():
-            await self._wait_for_turn(job)
-        self._written.append(self._clock.monotonic())
+            return True
+        if not self._queue and self._is_free():
+            self._written.append(self._clock.monotonic())
+            return True
+        if may_go_round and not self._has_place(job):
+            return False
+        return await self._wait_for_turn(_Waiting(job, may_go_round))
 
     def gone_round(self) -> None:
         """Note that a job went round by the slowest retry topic, instead of waiting here."""
@@ -95,7 +103,7 @@ class DeadLetterLimit:
     @property
     def waiting(self) -> int:
         """The jobs that wait for their dead letter, here or on a retry topic."""
-        return self._waiting + len(self._gone_round)
+        return len(self._queue) + len(self._gone_round)
 
     @property
     def wait_seconds(self) -> float:
@@ -109,7 +117,7 @@ class DeadLetterLimit:
             self._gone_round.popleft()
         bounds = self._bounds
         too_many = (
-            self._waiting > bounds.in_memory
+            len(self._queue) > bounds.in_memory
             or self._waiting_bytes > bounds.in_memory_bytes
             or self.waiting > bounds.in_all
         )
@@ -139,19 +147,52 @@ class DeadLetterLimit:
             " LABELWIRE_LIMITS__DEAD_LETTERS_PER_MINUTE."
         )
 
-    async def _wait_for_turn(self, job: JobInHand) -> None:
-        size_bytes = job.size_bytes
+    def _has_place(self, job: JobInHand) -> bool:
+        """Say whether one more may wait; those that use up their partition's window are sent on first."""
+        begins_at = job.tracker.crowded_below
+        if begins_at is not None:
+            for waiting in self._of_tracker.get(job.tracker, ()):
+                if waiting.may_go_round and waiting.job.record.coordinate.offset < begins_at:
+                    waiting.sent_on = True
+                    waiting.woken.set()
+        bounds = self._bounds
+        return len(self._queue) < bounds.in_memory and self._waiting_bytes + job.size_bytes <= bounds.in_memory_bytes
+
+    async def _wait_for_turn(self, waiting: _Waiting) -> bool:
+        job, beside = waiting.job, self._of_tracker.setdefault(waiting.job.tracker, {})
         job.wait_aside()
-        self._waiting, self._waiting_bytes = self._waiting + 1, self._waiting_bytes + size_bytes
+        self._queue[waiting] = beside[waiting] = None
+        self._waiting_bytes += job.size_bytes
         self.look()
         try:
-            async with self._turn:
-                while not self._is_free():
-                    free_at = self._written[-self._per_minute] + _WINDOW_SECONDS
-                    await self._clock.sleep(max(_LEAST_SLEEP_SECONDS, free_at - self._clock.monotonic()))
+            while not waiting.sent_on:
+                if next(iter(self._queue)) is not waiting:
+                    await waiting.woken.wait()
+                elif self._is_free():
+                    self._written.append(self._clock.monotonic())
+                    return True
+                else:
+                    await self._sleep_until_free(waiting)
+                waiting.woken.clear()
+            return False
         finally:
-            self._waiting, self._waiting_bytes = self._waiting - 1, self._waiting_bytes - size_bytes
+            self._waiting_bytes -= job.size_bytes
+            del self._queue[waiting], beside[waiting]
+            if not beside:
+                self._of_tracker.pop(job.tracker, None)
+            for first in itertools.islice(self._queue, 1):
+                first.woken.set()
             self.look()
+
+    async def _sleep_until_free(self, waiting: _Waiting) -> None:
+        seconds = self._written[-self._per_minute] + _WINDOW_SECONDS - self._clock.monotonic()
+        sleeping = asyncio.ensure_future(self._clock.sleep(max(_LEAST_SLEEP_SECONDS, seconds)))
+        woken = asyncio.ensure_future(waiting.woken.wait())
+        try:
+            await asyncio.wait({sleeping, woken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            woken.cancel()
 
     def _is_free(self) -> bool:
         begin = self._clock.monotonic() - _WINDOW_SECONDS

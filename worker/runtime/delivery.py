@@ -159,7 +159,7 @@ class Delivery:
         """Do what a failure asks for; None where the job is to be tried again here."""
         decision = self._decide(error, history)
         if isinstance(decision, GiveUp):
-            return await self._go_round(job, error, history) or await self._give_up(job, error, history)
+            return await self._give_up(job, error, history)
         if isinstance(decision, RetryLater):
             try:
                 return await self._retry_later(job, error, history, decision)
@@ -195,24 +195,25 @@ class Delivery:
         )
         return Retried(error)
 
-    async def _go_round(self, job: JobInHand, error: JobError, history: "_History") -> Outcome | None:
-        """Have a bad job wait on the slowest retry topic where too many wait here; None where it cannot."""
-        way = self._policy.round_trip(_draw())
-        # Whoever met a record of a retry topic would read it among other jobs.
-        if way is None or error.code is ErrorCode.POISON or self._dead_letter_limit.may_wait(job):
-            return None
-        try:
-            outcome = await self._retry_later(job, error, history, way)
-        except JobError:  # the retry topic does not take a record of this size
-            return None
-        self._dead_letter_limit.gone_round()
-        return outcome
-
     async def _give_up(self, job: JobInHand, error: JobError, history: "_History") -> Outcome:
-        """Write the dead letter, however long that takes: until it is written the offset does not move."""
+        """Write the dead letter, however long that takes: until it is written the offset does not move.
+
+        Where too many wait for theirs the job goes round by the slowest retry topic.
+        """
         job.working = False
         release_memory(error)
-        await self._dead_letter_limit.admit(job)
+        way = self._policy.round_trip(_draw())
+        # Whoever met a record of a retry topic would read it among other jobs: no poison goes there.
+        may_go_round = way is not None and error.code is not ErrorCode.POISON
+        if not await self._dead_letter_limit.admit(job, may_go_round=may_go_round) and way is not None:
+            try:
+                outcome = await self._retry_later(job, error, history, way)
+            except JobError:  # the retry topic does not take a record of this size
+                job.working = False
+                await self._dead_letter_limit.admit(job)
+            else:
+                self._dead_letter_limit.gone_round()
+                return outcome
         job.working = True
         failure = Failure(
             error=error,

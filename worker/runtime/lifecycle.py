@@ -181,6 +181,7 @@ class Lifecycle:
         self._clock = clock
         self._interval_seconds = interval_seconds
         dead_letter_limit.on_change(self._open_or_close)
+        outcome_watch.on_change(self._open_or_close)
 
     def circuits_changed(self, *, is_open: bool) -> None:
         """Take no more jobs while a circuit is open."""

@@ -5,7 +5,7 @@ long for its acknowledgement; with the last of these it is met again, written or
 whether the fault is mended.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -33,7 +33,12 @@ class OutcomeWatch:
         self._clock = clock
         self._health = health
         self._under_way: dict[Writing, None] = {}
+        self._on_change: Callable[[], None] | None = None
         health.met(OUTCOMES)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call this when the condition may have changed."""
+        self._on_change = listener
 
     @contextmanager
     def writing(self, topic: str) -> Iterator[Writing]:
@@ -67,3 +72,5 @@ class OutcomeWatch:
             )
         else:
             self._health.met(OUTCOMES)
+        if self._on_change is not None:
+            self._on_change()

@@ -6,29 +6,38 @@ read by plain clients.
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[attr-defined]
+from pydantic import SecretStr
 
+from tests.adapters.blob.https_server import make_certificate
 from tests.adapters.kafka.secured_broker import PASSWORD, USER, SecuredKafka
 from tests.runtime.parts import PICTURE
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.access import KafkaAccess
-from worker.adapters.kafka.admin import create_topics
+from worker.adapters.kafka.admin import connected, create_topics
+from worker.adapters.kafka.bounded import BoundedReader
+from worker.adapters.kafka.group_view import KafkaGroupView
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.kafka.tools import TopicReader, submit
 from worker.adapters.kafka.topics import topic_specs
-from worker.bootstrap import Ports, Worker, build
-from worker.domain.errors import LocalStackError
+from worker.bootstrap import Ports, Worker, build, check_cluster
+from worker.domain.errors import BrokerError, LocalStackError
+from worker.domain.records import OutgoingRecord
 from worker.local.stack import provision_kafka
-from worker.settings import KafkaSettings, RuntimeSettings, Settings, TopicSettings
+from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings, TopicSettings
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
 from worker.testing.events import RecordedEvents
@@ -52,7 +61,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
         yield server
 
 
-def client(secured: SecuredKafka, **more: str) -> dict[str, str]:
+def client(**more: str) -> dict[str, str]:
     """Return the options of the user, with more."""
     options = {
         "security.protocol": "SASL_PLAINTEXT",
@@ -89,7 +98,7 @@ class Deployment:
                     "bootstrap_servers": self.secured.sasl,
                     "group_id": self.prefix,
                     "group_protocol": group_protocol,
-                    "client": client(self.secured),
+                    "client": client(),
                 }
             ),
             topics=self.topics,
@@ -99,7 +108,10 @@ class Deployment:
     def submit(self, *values: bytes) -> None:
         producer = Producer({"bootstrap.servers": self.secured.bootstrap_servers})
         for number, value in enumerate(values):
-            headers = [("content-type", b"image/png"), ("job-id", str(number).encode())]
+            headers: list[tuple[str, str | bytes | None]] = [
+                ("content-type", b"image/png"),
+                ("job-id", str(number).encode()),
+            ]
             producer.produce(self.topics.jobs, value, headers=headers)
         assert producer.flush(20) == 0
 
@@ -108,11 +120,12 @@ class Deployment:
         consumer = Consumer({"bootstrap.servers": self.secured.bootstrap_servers, "group.id": "anybody"})
         _, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        values = []
+        values: list[bytes] = []
         while len(values) < high:
             message = consumer.poll(5)
             assert message is not None
-            values.append(message.value() or b"")
+            value = message.value() or b""
+            values.append(value if isinstance(value, bytes) else value.encode())
         consumer.close()
         return values
 
@@ -136,7 +149,6 @@ async def working(settings: Settings) -> AsyncIterator[Worker]:
     )
     sink, stopping = KafkaSink(settings.kafka), asyncio.Event()
     isolation = FakeIsolation(lambda _record, _attempt: pytest.fail("no suspects here"))
-    ports = Ports(source, sink, FakeBackend(), isolation, clock, events, MemoryBlobStore())
     ports = Ports(
         source, sink, FakeBackend(), isolation, clock, events, MemoryBlobStore(), access=KafkaAccess(settings.kafka)
     )
@@ -209,3 +221,105 @@ async def test_a_right_that_goes_while_it_works_is_named_and_nothing_is_lost(
         await until(lambda: len(deployment.read(deployment.topics.results)) == 1)
         await until(lambda: len(deployment.read(deployment.topics.dead_letters)) == 1)
     assert deployment.read(deployment.topics.dead_letters) == [b"no picture"]
+
+
+def over_tls(secured: SecuredKafka, **more: str) -> dict[str, str]:
+    return client(**{"security_protocol": "SASL_SSL", "ssl_ca_location": str(secured.authority), **more})
+
+
+def test_what_is_wrong_with_a_connection_is_told_apart(secured: SecuredKafka, tmp_path: Path) -> None:
+    assert connected(f"localhost:{secured.tls_port}", over_tls(secured)).list_topics(timeout=5)
+    other = make_certificate(tmp_path).certificate
+    refusals = {
+        "password": refusal(secured.sasl, client() | {"sasl.password": "guessed"}),
+        "user": refusal(secured.sasl, client(sasl_username="nobody")),
+        "mechanism": refusal(secured.sasl, client(sasl_mechanisms="SCRAM-SHA-256")),
+        "authority": refusal(f"localhost:{secured.tls_port}", over_tls(secured, ssl_ca_location=str(other))),
+        "name": refusal(f"127.0.0.1:{secured.tls_port}", over_tls(secured)),
+        "protocol": refusal(secured.sasl, over_tls(secured)),
+        "address": refusal("no-such-host.invalid:9092", client()),
+        "nobody": refusal("127.0.0.1:9", client()),
+    }
+    begins = {
+        "password": f"Kafka refuses user 'reader' at {secured.sasl} (SASL: Authentication failed: Invalid username",
+        "user": f"Kafka refuses user 'nobody' at {secured.sasl} (SASL: Authentication failed: Invalid username",
+        "mechanism": f"Kafka at {secured.sasl} has no SASL mechanism 'SCRAM-SHA-256'",
+        "authority": f"The certificate of Kafka at localhost:{secured.tls_port} is not signed by an authority that is",
+        "name": f"The certificate of Kafka at 127.0.0.1:{secured.tls_port} is for another host name",
+        "protocol": f"Kafka at {secured.sasl} ended the connection",
+        "address": "Kafka's address in LABELWIRE_KAFKA__BOOTSTRAP_SERVERS='no-such-host.invalid:9092' cannot be",
+        "nobody": "Kafka at 127.0.0.1:9 does not answer (Connect to ipv4#127.0.0.1:9 failed: Connection refused)",
+    }
+    for name, sentence in refusals.items():
+        assert sentence.startswith(begins[name]), sentence
+        assert "LABELWIRE_KAFKA__" in sentence or name == "nobody", sentence
+        assert sentence.count("\n") == 0
+        assert PASSWORD not in sentence
+        assert "guessed" not in sentence
+    assert "LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD." in refusals["password"]
+    assert f"LABELWIRE_KAFKA__CLIENT__SSL_CA_LOCATION={str(other)!r}" in refusals["authority"]
+
+
+def refusal(bootstrap_servers: str, options: dict[str, str]) -> str:
+    with pytest.raises(BrokerError) as caught:
+        connected(bootstrap_servers, options, timeout_seconds=1)
+    return str(caught.value)
+
+
+async def test_a_wrong_password_makes_a_worker_unready_and_is_named(deployment: Deployment) -> None:
+    settings = deployment.settings()
+    wrong = settings.kafka.model_copy(
+        update={"client": settings.kafka.client | {"sasl.password": SecretStr("guessed")}}
+    )
+    async with working(settings.model_copy(update={"kafka": wrong})) as worker:
+        await until(lambda: f"topics: Kafka refuses user {USER!r} at {deployment.secured.sasl}" in worker.health.reason)
+        assert worker.health.alive
+
+
+def test_a_command_says_what_is_wrong_in_one_sentence(deployment: Deployment) -> None:
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS": deployment.secured.sasl,
+        **{f"LABELWIRE_KAFKA__CLIENT__{name.replace('.', '_')}".upper(): text for name, text in client().items()},
+        "LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD": "guessed",
+    }
+    command = [sys.executable, "-m", "worker", "dlq", "ls"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Kafka refuses user {USER!r} at {deployment.secured.sasl}")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_tools_name_the_right_that_is_missing(deployment: Deployment) -> None:
+    topics, settings = deployment.topics, deployment.settings()
+    where, options = settings.kafka.bootstrap_servers, settings.kafka.client_options()
+    job = OutgoingRecord(topics.jobs, None, PICTURE, ())
+    tools: list[tuple[Callable[[], object], str]] = [
+        (lambda: KafkaGroupView(settings.kafka).partitions([topics.results]), "Read"),
+        (lambda: BoundedReader(where, [topics.dead_letters], options), "Read"),
+        (lambda: TopicReader(where, [topics.dead_letters], options), "Read"),
+        (lambda: submit(where, [job], options), "Write"),
+        (lambda: asyncio.run(check_cluster(settings.model_copy(update={"topics": TopicSettings()}))), "Read"),
+    ]
+    # Who may write a topic may see that it is there.
+    deployment.secured.forbid(TOPIC, topics.results, WRITE)
+    deployment.secured.forbid(TOPIC, topics.dead_letters, WRITE)
+    for use, operation in tools:
+        with pytest.raises(BrokerError, match=f"Kafka does not let user {USER!r} {operation} topic "):
+            use()
+
+
+async def test_good_jobs_pass_bad_ones_that_wait_for_the_limit(deployment: Deployment) -> None:
+    bad = [b"no picture %d" % number for number in range(40)]
+    await asyncio.to_thread(deployment.submit, *bad, PICTURE, PICTURE)
+    results, letters = deployment.topics.results, deployment.topics.dead_letters
+    limited = deployment.settings().model_copy(update={"limits": LimitSettings(dead_letters_per_minute=20)})
+    async with working(limited) as worker:
+        await until(lambda: len(deployment.read(results)) == 2)
+        await until(lambda: len(deployment.read(letters)) == 20)
+        await until(lambda: "20 bad jobs wait for the limit of 20 dead letters a minute" in worker.health.notice)
+        assert worker.health.ready
+    async with working(deployment.settings()):
+        await until(lambda: len(deployment.read(letters)) == len(bad))
+    assert sorted(deployment.read(letters)) == sorted(bad)
+    assert len(deployment.read(results)) == 2

@@ -27,7 +27,8 @@ _LOGGER = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 5.0
 _PROBE_SECONDS = 2.0
 _LISTING_SECONDS = 0.05
-_SLICE_SECONDS = 1.0
+_SLICE_SECONDS = 0.5
+_QUIET = logging.Logger("quiet", logging.CRITICAL + 1)  # noqa: LOG001 - nobody shall hear of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ def connected(
     """
     options = client_options or {}
     complaints = Complaints()
-    client = _admin_client(bootstrap_servers, {**options, "error_cb": complaints})
+    # The cause is in the sentence; librdkafka's own lines would say it twice a second.
+    client = _admin_client(bootstrap_servers, {**options, "error_cb": complaints}, _QUIET)
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
@@ -170,10 +172,12 @@ def admin_client(bootstrap_servers: str, client_options: Mapping[str, str] | Non
     return _admin_client(bootstrap_servers, client_options or {})
 
 
-def _admin_client(bootstrap_servers: str, client_options: Mapping[str, Any]) -> AdminClient:
+def _admin_client(
+    bootstrap_servers: str, client_options: Mapping[str, Any], logger: logging.Logger = _LOGGER
+) -> AdminClient:
     options: dict[str, Any] = {**client_options, "bootstrap.servers": bootstrap_servers}
     with translated(bootstrap_servers, client_options):
-        return AdminClient(options, logger=_LOGGER)
+        return AdminClient(options, logger=logger)
 
 
 def is_mock(cluster_id: str | None) -> bool:

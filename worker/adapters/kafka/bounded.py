@@ -14,6 +14,9 @@ from typing import Any, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from worker.adapters.kafka.access import denied
+from worker.adapters.kafka.admin import connected
+from worker.adapters.kafka.diagnosis import explain
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
@@ -50,10 +53,11 @@ class BoundedReader:
         silence_seconds: float = 60.0,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._client_options = client_options
         self._silence_seconds = silence_seconds
         self._consumer = _consumer(bootstrap_servers, client_options or {})
         try:
-            spans = _watermarks(self._consumer, bootstrap_servers, topics)
+            spans = _watermarks(self._consumer, bootstrap_servers, topics, client_options)
             self.lows = {partition: low for partition, (low, _) in spans.items()}
             self.ends = {partition: (ends or {}).get(partition, high) for partition, (_, high) in spans.items()}
             self.starts = {
@@ -64,7 +68,7 @@ class BoundedReader:
             self._consumer.assign([KafkaPartition(p.topic, p.partition, self.starts[p]) for p in sorted(self._open)])
         except KafkaException as error:
             self._consumer.close()
-            raise _broker_error(bootstrap_servers, error.args[0]) from error
+            raise _broker_error(bootstrap_servers, client_options, error.args[0]) from error
         except BrokerError:
             self._consumer.close()
             raise
@@ -99,7 +103,7 @@ class BoundedReader:
             if messages and max_records > 1:
                 messages += self._consumer.consume(max_records - 1, 0)
         except KafkaException as error:
-            raise _broker_error(self._bootstrap_servers, error.args[0]) from error
+            raise _broker_error(self._bootstrap_servers, self._client_options, error.args[0]) from error
         records = [record for message in messages if (record := self._taken(message)) is not None]
         self._mind_silence(heard=bool(messages))
         return records
@@ -126,7 +130,7 @@ class BoundedReader:
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
             if is_transient(error):
                 return None
-            raise _broker_error(self._bootstrap_servers, error)
+            raise _broker_error(self._bootstrap_servers, self._client_options, error)
         partition = TopicPartition(message.topic() or "", message.partition() or 0)
         offset, end = message.offset() or 0, self.ends[partition]
         if partition not in self._open:
@@ -156,9 +160,9 @@ def watermarks(
     """Return each partition's low watermark and last stable offset. Raises BrokerError."""
     consumer = _consumer(bootstrap_servers, client_options or {})
     try:
-        return _watermarks(consumer, bootstrap_servers, topics)
+        return _watermarks(consumer, bootstrap_servers, topics, client_options)
     except KafkaException as error:
-        raise _broker_error(bootstrap_servers, error.args[0]) from error
+        raise _broker_error(bootstrap_servers, client_options, error.args[0]) from error
     finally:
         consumer.close()
 
@@ -176,14 +180,15 @@ def _consumer(bootstrap_servers: str, client_options: Mapping[str, str]) -> Cons
         "queued.max.messages.kbytes": _QUEUED_KIBIBYTES,
         "logger": _LOGGER,
     }
+    connected(bootstrap_servers, client_options, timeout_seconds=_ASK_SECONDS)
     try:
         return Consumer(options)
     except KafkaException as error:
-        raise _broker_error(bootstrap_servers, error.args[0]) from error
+        raise _broker_error(bootstrap_servers, client_options, error.args[0]) from error
 
 
 def _watermarks(
-    consumer: Consumer, bootstrap_servers: str, topics: Iterable[str]
+    consumer: Consumer, bootstrap_servers: str, topics: Iterable[str], client_options: Mapping[str, str] | None
 ) -> dict[TopicPartition, tuple[int, int]]:
     """Ask for each partition's low watermark and last stable offset."""
     # Asked for all topics, because asking for one by name may create it.
@@ -191,6 +196,8 @@ def _watermarks(
     found = {}
     for topic in topics:
         if topic not in known:
+            if reason := denied(bootstrap_servers, client_options, topic):
+                raise BrokerError(reason)
             raise BrokerError(f"Kafka at {bootstrap_servers} has no topic {topic}; create it, or name another.")
         for partition in known[topic].partitions:
             pair = _span(consumer, KafkaPartition(topic, partition))
@@ -212,5 +219,5 @@ def _span(consumer: Consumer, partition: KafkaPartition) -> tuple[int, int] | No
             time.sleep(_AGAIN_SECONDS)
 
 
-def _broker_error(bootstrap_servers: str, error: KafkaError) -> BrokerError:
-    return BrokerError(f"Kafka at {bootstrap_servers}: {error.str()}.")
+def _broker_error(bootstrap_servers: str, client_options: Mapping[str, str] | None, error: KafkaError) -> BrokerError:
+    return BrokerError(explain(error, bootstrap_servers, client_options or {}))

@@ -16,9 +16,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
-from worker.adapters.kafka.admin import admin_client, is_mock, translated
+from worker.adapters.kafka.access import denied
+from worker.adapters.kafka.admin import connected, is_mock, translated
 from worker.adapters.kafka.messages import metadata_text
 from worker.adapters.kafka.transient import is_transient
+from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.settings import KafkaSettings
 
@@ -35,13 +37,20 @@ class KafkaGroupView:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._client = admin_client(settings.bootstrap_servers, settings.client_options())
+        self._client = connected(settings.bootstrap_servers, settings.client_options(), timeout_seconds=_ANSWER_SECONDS)
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """Return the partitions of those of the topics that exist."""
         # Asked for all topics, because asking for one by name may create it.
         known = self._answered(lambda: self._client.list_topics(timeout=_ANSWER_SECONDS).topics)
+        for topic in topics:
+            if topic not in known:
+                self._refuse_where_denied(topic)
         return [TopicPartition(topic, n) for topic in topics if topic in known for n in known[topic].partitions]
+
+    def _refuse_where_denied(self, topic: str) -> None:
+        if reason := denied(self._settings.bootstrap_servers, self._settings.client_options(), topic):
+            raise BrokerError(reason)
 
     def ends(self, partitions: Collection[TopicPartition], *, stable: bool) -> dict[TopicPartition, int]:
         """Return last stable offsets, or high watermarks."""

@@ -11,6 +11,8 @@ from typing import Any, Literal, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from worker.adapters.kafka.admin import connected
+from worker.adapters.kafka.diagnosis import explain, missing_right
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
@@ -32,7 +34,8 @@ def submit(
 
     `on_delivered` is called for each one. Raises BrokerError if any is not acknowledged within a minute.
     """
-    delivery = _Delivery(bootstrap_servers, on_delivered)
+    connected(bootstrap_servers, client_options, timeout_seconds=_METADATA_SECONDS)
+    delivery = _Delivery(bootstrap_servers, client_options or {}, on_delivered)
     producer = Producer(
         {
             **(client_options or {}),
@@ -70,8 +73,11 @@ def _produce(producer: Producer, record: OutgoingRecord, delivery: "_Delivery") 
 class _Delivery:
     """What came of the records that were written."""
 
-    def __init__(self, bootstrap_servers: str, on_delivered: Callable[[], None] | None) -> None:
+    def __init__(
+        self, bootstrap_servers: str, client_options: Mapping[str, str], on_delivered: Callable[[], None] | None
+    ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._client_options = client_options
         self._on_delivered = on_delivered
         self._refusal: str | None = None
         self.asked = 0
@@ -80,7 +86,9 @@ class _Delivery:
     def __call__(self, error: KafkaError | None, message: Message) -> None:
         """Take librdkafka's report on one record."""
         if error is not None:
-            self._refusal = self._refusal or f"{error.str()} ({message.topic()})"
+            denied = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+            said = missing_right(self._client_options, "Write", "topic", message.topic() or "") if denied else ""
+            self._refusal = self._refusal or said or f"{error.str()} ({message.topic()})."
             return
         self.acknowledged += 1
         if self._on_delivered:
@@ -89,9 +97,9 @@ class _Delivery:
     def check(self) -> None:
         """Raise BrokerError unless every record was acknowledged."""
         if self.acknowledged < self.asked:
-            reason = self._refusal or "no answer"
+            reason = self._refusal or "no answer."
             raise BrokerError(
-                f"Kafka at {self._bootstrap_servers} took {self.acknowledged} of {self.asked} records: {reason}."
+                f"Kafka at {self._bootstrap_servers} took {self.acknowledged} of {self.asked} records: {reason}"
             )
 
 
@@ -124,7 +132,7 @@ class TopicReader:
         if error is not None:
             if is_transient(error):
                 return None
-            raise BrokerError(f"Kafka at {self._bootstrap_servers}: {error.str()}")
+            raise BrokerError(explain(error, self._bootstrap_servers, self._options))
         return to_record(message)
 
     def close(self) -> None:
@@ -140,6 +148,7 @@ class TopicReader:
         self.close()
 
     def _assigned(self) -> Consumer:
+        connected(self._bootstrap_servers, self._options, timeout_seconds=_METADATA_SECONDS)
         consumer = Consumer(
             {
                 **self._options,
@@ -161,7 +170,9 @@ class TopicReader:
         try:
             found = consumer.list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
         except KafkaException as error:
-            raise BrokerError(f"Kafka at {self._bootstrap_servers}: {error.args[0].str()}") from error
+            raise BrokerError(explain(error.args[0], self._bootstrap_servers, self._options)) from error
+        if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise BrokerError(missing_right(self._options, "Read", "topic", topic))
         if found.error is not None:
             raise BrokerError(f"Kafka at {self._bootstrap_servers}: topic {topic}: {found.error.str()}")
         return len(found.partitions)
