@@ -3,7 +3,7 @@
 Invariant: libvips decodes in the calling thread only, keeps no cache, and says what it dislikes by exceptions alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,13 +11,15 @@ import pyvips
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
+from worker.pipeline.decode.ground import WHITE, Borders
 from worker.pipeline.decode.jpeg import streamed_jpeg
-from worker.pipeline.decode.levels import Layout, to_bgr
+from worker.pipeline.decode.levels import HAVE_ALPHA, Layout, count_borders, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header import png, tiff
 from worker.pipeline.header.claim import DamagedHeaderError
 
 _ROWS_AT_ONCE: Final = 16
+_ROWS_OF_BORDERS: Final = 64
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
 _LAYOUTS: Final = {1: Layout.GREY, 2: Layout.GREY_ALPHA, 3: Layout.RGB, 4: Layout.RGBA}
 _COLOURS: Final = frozenset({"b-w", "grey16", "srgb", "rgb", "rgb16", "cmyk", "multiband"})
@@ -39,6 +41,7 @@ class RowReader:
     image: Any
     layout: Layout
     data: bytes
+    ground: int = WHITE
 
     def read(self, top: int, rows: int) -> Pixels:
         """Return uint8 [rows, width, 3] BGR. Raises JobError IMAGE_CORRUPT; rows passed over cannot be read later."""
@@ -48,10 +51,28 @@ class RowReader:
             for done in range(0, rows, _ROWS_AT_ONCE):
                 count = min(_ROWS_AT_ONCE, rows - done)
                 fetched = region.fetch(0, top + done, self.image.width, count)
-                strip[done : done + count] = to_bgr(self._samples(fetched, count), self.layout)
+                strip[done : done + count] = to_bgr(self._samples(fetched, count), self.layout, self.ground)
         except pyvips.Error as error:
             raise corrupt(self.header, self.number, _said(error)) from error
         return strip
+
+    def on_its_ground(self) -> "RowReader":
+        """Return a reader of the same rows that lays transparent pixels on a ground that contrasts with the print.
+
+        It takes a pass over all rows where there is alpha. Raises JobError IMAGE_CORRUPT.
+        """
+        if self.layout not in HAVE_ALPHA:
+            return self
+        borders = Borders()
+        try:
+            region = pyvips.Region.new(self.image)
+            for top in range(0, self.image.height, _ROWS_OF_BORDERS):
+                rows = min(_ROWS_OF_BORDERS, self.image.height - top)
+                count_borders(borders, self._samples(region.fetch(0, top, self.image.width, rows), rows), self.layout)
+            again = _open(self.data, self.header.format, self.number)
+        except pyvips.Error as error:
+            raise corrupt(self.header, self.number, _said(error)) from error
+        return replace(self, ground=borders.ground(), image=again)
 
     def _samples(self, fetched: Any, rows: int) -> Any:  # noqa: ANN401 - cffi's buffer; an array of either depth
         return np.frombuffer(fetched, _SAMPLES[self.image.format]).reshape(rows, self.image.width, self.image.bands)
@@ -76,7 +97,7 @@ def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:
         raise corrupt(header, number, f"its directory cannot be read, {error}") from error
     if (image.width, image.height) != (page.width, page.height):
         raise corrupt(header, number, f"it decodes to {image.width} x {image.height} pixels")
-    return RowReader(header, number, image, _layout(image), data)
+    return RowReader(header, number, image, _layout(image), data).on_its_ground()
 
 
 def _open(data: bytes, picture_format: ImageFormat, number: int) -> Any:  # noqa: ANN401 - pyvips has no types
