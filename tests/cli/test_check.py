@@ -65,10 +65,12 @@ def test_a_prefix_that_cannot_be_used_ends_with_2(prefix: str, says: str) -> Non
 
 def test_it_shows_the_fields_of_the_deployment(tmp_path: Path) -> None:
     file = tmp_path / "fields.toml"
-    file.write_text("[bay]\npattern = 'B-[0-9]{2}'\nlabels = ['dock']\n")
+    numbers = "[hauler]\nnumbers = [{ shape = 'HL[AB]#{9}', check = 'none', needs = 'named' }]\n"
+    file.write_text(f"[bay]\npattern = 'B-[0-9]{{2}}'\nlabels = ['dock']\n{numbers}")
     ended = check(LABELWIRE_FIELDS__FILE=str(file))
     assert ended.returncode == 0
     assert "B-[0-9]{2}" in ended.stdout
+    assert "HL[AB]#{9}" in ended.stdout
 
 
 def test_a_wrong_file_of_fields_ends_with_2(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ import numpy as np
 from tests.extract.misreading import printed, read
 from worker.domain.fields import Check
 from worker.domain.image import Character, PageText, TextLine
-from worker.pipeline.extract.captions import Carrier, Topic
+from worker.pipeline.extract.captions import Topic
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.forms import Form
-from worker.pipeline.extract.kinds import FORMS, NUMBER_TYPES
+from worker.pipeline.extract.kinds import FORMS, KINDS, NUMBER_TYPES
 from worker.pipeline.extract.options import FieldOptions
 
 _WIDTH, _HEIGHT, _PITCH = 12.0, 20.0, 80.0
@@ -33,10 +33,11 @@ _CAPTIONS = {
     Topic.AIR_WAYBILL: ("AWB", "AIR WAYBILL NO", "MAWB:"),
     Topic.CONTAINER: ("CONTAINER NO.", "CONTAINER:"),
     Topic.IMEI: ("IMEI", "IMEI:"),
+    Topic.PRO: ("PRO NUMBER", "PRO #:"),
     Topic.TRACKING: ("TRACKING NO.", "TRACKING #:", "Sendungsnr.", "Shipment", "WAYBILL", "Parcel no."),
 }
 _NEUTRAL = ("ORDER NO.", "REF:", "PO", "INVOICE", "Kundennr.", "N° commande", "LOT", "S/N")
-_NAMES = {Carrier.UPS: "UPS GROUND", Carrier.USPS: "USPS", Carrier.FEDEX: "FedEx", Carrier.SF_EXPRESS: "SF EXPRESS"}
+_NAMES = {"ups": "UPS GROUND", "usps": "USPS", "fedex": "FedEx", "sf_express": "SF EXPRESS"}
 _PHONES = ("+49 30 23125123", "020 7946 0958", "(02) 9374 4000", "02 9374 4000", "021-62345678", "503-555-0123")
 _SHAPES = (
     "#######", "########", "##########", "############", "#############", "##############", "################",
@@ -125,7 +126,7 @@ def pages(count: int, seed: int) -> Iterator[tuple[PageText, dict[int, Printed]]
     chance = random.Random(seed)  # noqa: S311 - no secret
     for _ in range(count):
         # A label names who carries it, maybe another besides, or nobody that was read.
-        carriers = chance.sample(sorted(Carrier), chance.choice((1, 1, 2)))
+        carriers = chance.sample(sorted(KINDS.numbers.names), chance.choice((1, 1, 2)))
         forms = [form for form in FORMS if form.carrier in (None, *carriers)]
         carried = [form for form in forms if form.carrier is not None]
         shown = carriers if chance.random() < 0.8 else []

@@ -25,7 +25,10 @@ PUBLISHED = [
     (checks.s10, "RA473124829DE", "RA473124828DE"),
     (checks.ups_1z, "1Z5R89390357567127", "1Z5R89390357567128"),
     (checks.ups_1z, "1ZXX3150YW44070023", "1Z1111111111111111"),
+    (checks.ups_waybill, "K1506235620", "K1506235622"),
+    (checks.ups_waybill, "V0490119172", "V0490119173"),
     (checks.ends_modulo_7, "3318810025", "3318810010"),
+    (checks.ends_modulo_7, "319721648466", "319721648465"),
     (checks.air_waybill, "02081140743", "02081140744"),
     (checks.fedex, "986578788855", "996578788855"),
     (checks.fedex_96, "9611020987654312345672", "9611020987654312345673"),
@@ -38,7 +41,9 @@ PUBLISHED = [
     (checks.dpd, "09980000020033F", "09980000020033D"),
     (checks.dpd, "008182709980000020033350276C", "008182709980000020033350276A"),
     (checks.iso_6346, "CSQU3054383", "CSQU3054384"),
+    (checks.intermodal, "ABCA0012342", "ABCA0012343"),
     (checks.mod_10_luhn, "490154203237518", "490154203237519"),
+    (checks.mod_10_luhn, "07209562763", "07209562773"),
 ]
 
 
@@ -56,12 +61,14 @@ def is_blind(form: Form, place: int, one: str, other: str) -> bool:
         return abs(int(one) - int(other)) == 7
     if form.check is checks.identcode:
         return place % 2 == 0 and abs(int(one) - int(other)) == 5  # 4 and 10 share a factor
+    if form.check is checks.ups_waybill:
+        return place % 2 == 0 and abs(int(one) - int(other)) == 5
     if form.check is checks.ontrac:
         return place % 2 == 1 and abs(int(one) - int(other)) == 5
     return form.check in ELEVENS  # remainder 10 is written as another digit
 
 
-ELEVENS = (checks.fedex, checks.fedex_32, checks.fedex_34, checks.s10, checks.iso_6346)
+ELEVENS = (checks.fedex, checks.fedex_32, checks.fedex_34, checks.s10, checks.iso_6346, checks.intermodal)
 UNCOVERED: dict[checks.Check | None, int] = {
     checks.fedex_96: 7,
     checks.fedex_32: 16,

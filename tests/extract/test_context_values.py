@@ -1,6 +1,7 @@
 """Dates, weights, telephone numbers, VAT numbers and postcodes in texts as labels print them."""
 
 import datetime as dt
+import itertools
 import re
 import time
 
@@ -82,6 +83,101 @@ def test_other_numbers_are_no_dates(text: str) -> None:
     assert list(dates_in(text, None)) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("DELIVERY WINDOW MAR 12 - MAR 15, 2025", "2025-03-12 2025-03-15"),
+        ("Mar 12 to Mar 15 2025", "2025-03-12 2025-03-15"),
+        ("MAR 12, 2025 - MAR 15, 2025", "2025-03-12 2025-03-15"),
+        ("MON MAR 12 - THU MAR 15, 2025", "2025-03-12 2025-03-15"),
+        ("DEC 28 - JAN 03, 2026", "2025-12-28 2026-01-03"),
+        ("Dec 28, 2025 - Jan 3", "2025-12-28 2026-01-03"),
+        ("OCT 30 – NOV 2, 2025", "2025-10-30 2025-11-02"),  # noqa: RUF001 - as labels print it
+        ("MAR 12-15, 2025", "2025-03-12 2025-03-15"),
+        ("12-15 MAR 2025", "2025-03-12 2025-03-15"),
+        ("12-15 MAR 25", "2025-03-12 2025-03-15"),
+        ("12 MAR - 15 MAR 2025", "2025-03-12 2025-03-15"),
+        ("12 MAR 25 - 15 MAR 25", "2025-03-12 2025-03-15"),
+        ("28 DEC - 3 JAN 2026", "2025-12-28 2026-01-03"),
+        ("12. - 15. März 2025", "2025-03-12 2025-03-15"),
+        ("vom 12. bis 15. März 2025", "2025-03-12 2025-03-15"),
+        ("du 12 au 15 mars 2025", "2025-03-12 2025-03-15"),
+        ("12 de diciembre al 3 de enero de 2026", "2025-12-12 2026-01-03"),
+        ("12/03 - 15/03/2025", "2025-03-12 2025-03-15"),
+        ("03/12 - 03/15/2025", "2025-03-12 2025-03-15"),
+        ("03/12-15/2025", "2025-03-12 2025-03-15"),
+        ("12.03. - 15.03.2025", "2025-03-12 2025-03-15"),
+        ("12.-15.03.2025", "2025-03-12 2025-03-15"),
+        ("28.12. - 03.01.2026", "2025-12-28 2026-01-03"),
+        ("28/12/2025-03/01/2026", "2025-12-28 2026-01-03"),
+        ("2025-03-12/2025-03-15", "2025-03-12 2025-03-15"),
+        ("2025-12-28 - 01-03", "2025-12-28 2026-01-03"),
+        ("03/04 - 05/04/2025", ""),  # April or March to May
+        ("DEC 31 - JAN 02", ""),
+        ("MAR 12 - MAR 15", ""),
+        ("12 MAR - 15 MAR", ""),
+        ("12 MAR - 15", ""),
+        ("31 - JAN 02", ""),
+        ("MAR 12 - MAR 15 10 PCS", ""),
+    ],
+)
+def test_a_range_is_two_dates_whose_year_may_be_said_once(text: str, days: str) -> None:
+    found = list(dates_in(text, None))
+    assert " ".join(date.day.isoformat() for date in found) == days
+    assert all(one.stop <= other.start for one, other in itertools.pairwise(found))
+
+
+def test_the_country_settles_the_order_of_a_range() -> None:
+    for country, days in (("US", ["2025-03-04", "2025-05-04"]), ("GB", ["2025-04-03", "2025-04-05"])):
+        assert [date.day.isoformat() for date in dates_in("03/04 - 05/04/2025", country)] == days
+
+
+@given(st.dates(dt.date(2001, 1, 1), dt.date(2059, 9, 30)), st.integers(1, 60), st.sampled_from(["%d %b", "%b %d"]))
+def test_whatever_range_is_printed_is_read(first: dt.date, days: int, form: str) -> None:
+    last = first + dt.timedelta(days=days)
+    text = f"{first.strftime(form)} - {last.strftime(form)}, {last.year}".upper()
+    assert [found.day for found in dates_in(text, None)] == [first, last]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SHIP DATE: 12 MAR 10 PCS",
+        "12MAR10PCS",
+        "14 MAR 12 CTNS",
+        "LIEFERUNG 12 MÄRZ 20 STK",
+        "12 MARS 10 COLIS",
+        "SHIP 12 MAR 10 KG",
+        "12 MAR 10,5 KG",
+        "12 MAR 2000 KG",
+        "12 MAR 1 OF 10",
+        "12 MAR 10 - 12",
+        "12.03. 10 PCS",
+        "12.03. 10:30",
+        "12.10.08 CM",
+    ],
+)
+def test_a_quantity_or_an_hour_behind_a_day_is_no_year(text: str) -> None:
+    assert list(dates_in(text, None)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "14MAR25 PCS: 3",
+        "14 MAR 25 QTY 10",
+        "14 MAR 2025 KG 12.4",
+        "14 MAR 25 ACTWGT: 12.40 LB",
+        "QTY 5 MAR 14, 2025",
+        "REF 12 ABC 34 MAR 14, 2025",
+        "14 - MAR - 2025",
+        "14-MAR 25",
+    ],
+)
+def test_a_year_with_something_else_around_is_one(text: str) -> None:
+    assert [found.day.isoformat() for found in dates_in(text, None)] == ["2025-03-14"]
+
+
 @pytest.mark.parametrize(("country", "day"), [("US", "2025-03-04"), ("GB", "2025-04-03"), ("CA", None), (None, None)])
 def test_a_date_of_two_readings_goes_by_its_country(country: str | None, day: str | None) -> None:
     assert [found.day.isoformat() for found in dates_in("03/04/2025", country)] == ([day] if day else [])
@@ -118,6 +214,19 @@ def test_whatever_day_is_printed_is_read(day: dt.date, form: str) -> None:
         ("27.3 1BS", "", "27.3 lb"),
         ("12.4 K6", "", "12.4 kg"),
         ("27. 3 LBS", "", "27.3 lb"),
+        ("GROSS WEIGHT 18.450.00 KG", "", "18450.00 kg"),
+        ("GROSS WEIGHT KG 18.450.00", "", "18450.00 kg"),
+        ("18,450.00", "GROSS WEIGHT (KG)", "18450.00 kg"),
+        ("18.450,00 KG", "", "18450.00 kg"),
+        ("18 450.00 KG", "", "18450.00 kg"),
+        ("1,640,5 KG", "", "1640.5 kg"),
+        ("WEIGHT 1.640.5 LB", "", "1640.5 lb"),
+        ("1.640,500 LB", "", "1640.500 lb"),
+        ("1'640.5 KG", "", "1640.5 kg"),
+        ("1'640 KG", "", "1640 kg"),
+        ("1 640,5 KG", "", "1640.5 kg"),
+        ("1,640,500.25 KG", "", "1640500.25 kg"),
+        ("NET WT 1.640.500 G", "", "1640500 g"),
     ],
 )
 def test_weights_in_normal_form(text: str, caption: str, value: str) -> None:
@@ -136,6 +245,14 @@ def test_weights_in_normal_form(text: str, caption: str, value: str) -> None:
         ("12.4", "WEIGHT"),
         ("S0.5KG", ""),
         ("15 LTR", ""),
+        ("1.640.500 KG", ""),  # thousands of tonnes, or misread for 1.640,500
+        ("1.640,500.5 KG", ""),
+        ("1.640 500 KG", ""),
+        ("12.34.56 KG", ""),
+        ("WEIGHT (KG) 12.34.56", ""),
+        ("WEIGHT (KG) 12.03.2025", ""),
+        ("18. 450.00 KG", ""),
+        ("18.45.00 KG", ""),
     ],
 )
 def test_other_numbers_are_no_weights(text: str, caption: str) -> None:

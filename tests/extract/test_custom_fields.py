@@ -11,7 +11,7 @@ from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.custom import CustomField, known_checks
-from worker.pipeline.extract.custom_file import built_in_types, load_custom_fields
+from worker.pipeline.extract.custom_file import OwnFields, built_in_types, load_custom_fields
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.extract.surroundings import Surroundings
@@ -28,7 +28,7 @@ def one(text: str, field: CustomField) -> Candidate:
     return candidate
 
 
-def declared(directory: Path, text: str) -> tuple[CustomField, ...]:
+def declared(directory: Path, text: str) -> OwnFields:
     file = directory / "fields.toml"
     file.write_text(text, encoding="utf-8")
     return load_custom_fields(file)
@@ -44,15 +44,19 @@ def test_the_example_finds_what_it_says() -> None:
             ("C-123 4567", 0, 140, 20),
             ("DE89 3704 0044 0532 0130 00", 0, 200, 20),
             ("Dock: b-07-3", 0, 260, 20),
+            ("HAULER FREIGHT", 0, 320, 20),
+            ("PRO 33188 10025", 0, 380, 20),
         ]
     )
     own = load_custom_fields(EXAMPLE)
-    fields = extract(page, FieldOptions(frozenset(field.name for field in own), None, own))
+    types = {*(field.name for field in own.patterns), "hauler"}
+    fields = extract(page, FieldOptions(frozenset(types), None, own.patterns, own.kinds))
     assert [(field.type, field.value, field.check) for field in fields] == [
         ("purchase_order", "4500123456", Check.NONE),
         ("customer_number", "1234566", Check.PASSED),
         ("iban", "DE89370400440532013000", Check.PASSED),
         ("bay", "B-07-3", Check.NONE),
+        ("hauler", "3318810025", Check.PASSED),
     ]
     assert fields[1].text == "123 4566"
 

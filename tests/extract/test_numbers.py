@@ -164,6 +164,7 @@ def test_random_numbers_are_hardly_ever_taken_for_something() -> None:
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.type}-{form.template}")
 def test_every_form_is_found_where_all_speaks_for_it(form: Form) -> None:
     captions = {"sscc": "SSCC", "gtin": "GTIN", "air_waybill": "AWB", "iso6346": "CONTAINER", "imei": "IMEI"}
+    captions["ilu"] = "CONTAINER"
     carrier = (form.carrier or "").replace("_", " ")
     number = printed(form, random.Random(7))  # noqa: S311 - no secret
     page_text = PageText(

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from worker import bootstrap, settings
 from worker.adapters.kafka.validate import validate_options
-from worker.pipeline.extract.custom import CustomField
+from worker.pipeline.extract.carriers import check_name
+from worker.pipeline.extract.custom_file import OwnFields
 
 app = typer.Typer(add_completion=False)
 
@@ -35,15 +36,18 @@ def check(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
         table.add_row(name, value, descriptions.get(name, "passed through to librdkafka"))
     console = Console()
     console.print(table)
-    if own:
+    if own.patterns or own.numbers:
         console.print(_table_of(own))
 
 
-def _table_of(own: tuple[CustomField, ...]) -> Table:
+def _table_of(own: OwnFields) -> Table:
     table = Table(box=None)
     for column in ("Field", "Pattern", "Check", "Labels"):
         table.add_column(column, overflow="fold")
-    for field in own:
+    for field in own.patterns:
         # Brackets of a pattern are no mark-up.
         table.add_row(field.name, Text(field.pattern), field.check, ", ".join(field.labels))
+    for form in own.numbers:
+        labels = [form.carrier or "", *sorted(form.topics)]
+        table.add_row(form.type, Text(form.template), check_name(form.check), ", ".join(filter(None, labels)))
     return table

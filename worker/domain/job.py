@@ -95,6 +95,12 @@ def parse_job(record: Record) -> LabelJob:
 
     Raises JobError JOB_INVALID for a body or header that is not a job, URI_FORBIDDEN for a scheme that nobody fetches.
     """
+    if record.unreadable_headers:
+        raise JobError(
+            ErrorCode.JOB_INVALID,
+            f"The names of {record.unreadable_headers} of the record's {len(record.headers)} headers are not UTF-8; "
+            "the first is kept escaped, others are lost, and their values are kept. Send header names in UTF-8.",
+        )
     if not record.value:
         raise JobError(ErrorCode.JOB_INVALID, "The record's value is empty; send the picture's bytes or a JSON job.")
     content = content_of(record)

@@ -78,7 +78,9 @@ def _field(field: fields.Field) -> LabelField:
 
 
 def _barcode(number: int, code: barcode.Barcode) -> Barcode:
-    elements = tuple(Element(identifier=element.identifier, value=element.value) for element in code.elements)
+    elements = tuple(
+        Element(identifier=element.identifier, value=element.value, valid=element.valid) for element in code.elements
+    )
     return Barcode(id=number, format=code.format, text=code.text, polygon=_quad(code.polygon), elements=elements)
 
 

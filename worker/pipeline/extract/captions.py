@@ -1,11 +1,12 @@
-"""The words beside a number that say what kind of number it is, in seven languages, and the carriers' names.
+"""The words beside a number that say what kind of number it is, in seven languages, and whom a page names as carrier.
 
 Invariant: of several captions the nearest that is known decides, and of the words before a number in its own line the
 last: a number behind `ORDER NO` is no tracking number, whatever else stands around.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -26,27 +27,8 @@ class Topic(StrEnum):
     CONTAINER = "container"
     IMEI = "imei"
     TRACKING = "tracking"
+    PRO = "pro"  # a number of freight by road
     OTHER = "other"  # a number of another kind: an order, an invoice, a telephone
-
-
-class Carrier(StrEnum):
-    """Who carries, as labels name it."""
-
-    AMAZON = "amazon"
-    AUSTRALIA_POST = "australia_post"
-    CANADA_POST = "canada_post"
-    DHL = "dhl"
-    DPD = "dpd"
-    EVRI = "evri"
-    FEDEX = "fedex"
-    GLS = "gls"
-    LASERSHIP = "lasership"
-    ONTRAC = "ontrac"
-    PUROLATOR = "purolator"
-    SF_EXPRESS = "sf_express"
-    UPS = "ups"
-    USPS = "usps"
-    YODEL = "yodel"
 
 
 _WORDS: Final[dict[Topic, str]] = {
@@ -57,7 +39,9 @@ _WORDS: Final[dict[Topic, str]] = {
     "|luchtvrachtbrief|lettre de transport aérien|guía aérea|conocimiento aéreo"
     "|lettera di trasporto aereo|lettera di vettura aerea",
     Topic.CONTAINER: "container|containers|container number|cntr|ctr|ctnr|conteneur|contenedor|contenitore"
-    "|containernummer|containernr",
+    "|containernummer|containernr|ilu|ilu code|swap body|swap bodies|semi trailer|semitrailer|trailer|trailer number"
+    "|loading unit|intermodal unit|ladeeinheit|wechselbehälter|wechselbrücke|wechselaufbau|sattelanhänger|auflieger"
+    "|caisse mobile|semi remorque|cassa mobile|semirimorchio|caja móvil|semirremolque|wissellaadbak|oplegger|naczepa",
     Topic.IMEI: "imei|imei1|imei2",
     Topic.TRACKING: "tracking|tracking reference|tracking order|trk|track id|track & trace|shipment|shipment number"
     "|shipment reference|consignment|consignment reference|waybill|parcel no|parcel number|parcel id|package id"
@@ -67,34 +51,19 @@ _WORDS: Final[dict[Topic, str]] = {
     "|numéro de suivi|numéro de colis|expédition|bordereau|seguimiento|envío|nº de envío|albarán|localizador|zending"
     "|zendingnummer|pakket|pakketnummer|trackingnummer|vrachtbrief|barcode nr|spedizione|tracciatura|lettera di vettura"
     "|numero di spedizione|collo|versand nr|versandnummer|kolli|colli|barcode nummer|przesyłka|przesyłki|paczka|paczki"
-    "|list przewozowy|listu przewozowego",
+    "|list przewozowy|listu przewozowego|伝票番号|お問い合わせ番号|お問合せ番号|問い合わせ番号|送り状番号|追跡番号",
+    Topic.PRO: "pro|pro number|pro no|freight bill|freight bill no|freight bill number",
     Topic.OTHER: "order|po|p.o.|ref|reference|invoice|inv|customer|cust|account|acct|acc|phone|tel|fax|mobile|cell"
     "|mob|kunde|kundennummer|kunden nr|kundennr|bestellnummer|bestell nr|bestellung|auftrag|auftragsnummer|auftrags nr"
     "|rechnung|rechnungsnummer|lieferschein|lieferscheinnummer|referenz|telefon|handy|commande|facture|client|réf"
     "|référence|téléphone|pedido|factura|cliente|referencia|teléfono|bestelling|factuur|klant|klantnummer|telefoon"
     "|referentie|ordine|fattura|riferimento|telefono|vat|ust|ustid|ust-idnr|tva|iva|btw|eori|tax id|tax|lot|batch"
     "|charge|lotto|lote|serial|serial no|sn|s/n|style|sku|part|model|permit|qty|quantity|count|menge|seal"
-    "|booking|b/l|hs code|iban|dept|date|weight|licence|license|contract|meter|billing|vessel|voyage|flight|pro|bol|asn"
+    "|booking|b/l|hs code|iban|dept|date|weight|licence|license|contract|meter|billing|vessel|voyage|flight|bol|asn"
     "|vendor|supplier|zamówienie|zamówienia|zam.|faktura|faktury|klient|klienta|umowa|umowy",
 }
 
-_NAMES: Final[dict[Carrier, str]] = {
-    Carrier.AMAZON: "amazon",
-    Carrier.AUSTRALIA_POST: "australia post|auspost|startrack",
-    Carrier.CANADA_POST: "canada post|postes canada|xpresspost|expedited parcel",
-    Carrier.DHL: "dhl|deutsche post",
-    Carrier.DPD: "dpd|predict|dpd classic",
-    Carrier.EVRI: "evri|hermes|myhermes",
-    Carrier.FEDEX: "fedex|fed ex|federal express|fedex express|fedex ground|trk#",
-    Carrier.GLS: "gls|general logistics systems",
-    Carrier.LASERSHIP: "lasership",
-    Carrier.ONTRAC: "ontrac",
-    Carrier.PUROLATOR: "purolator",
-    Carrier.SF_EXPRESS: "sf express|sf international|sf intl",
-    Carrier.UPS: "ups|united parcel service|ups ground|ups standard",
-    Carrier.USPS: "usps|u.s. postal service|us postal service|united states postal service|certified mail|u.s. postage",
-    Carrier.YODEL: "yodel",
-}
+_OTHERS: Final = frozenset({Topic.OTHER, Topic.PRO})
 
 # A page of more lines is no label: a name somewhere on it says nothing about a number elsewhere.
 _LABEL_LINES: Final = 250
@@ -105,13 +74,10 @@ _NUMBERS_OF: Final = "(?:S?(?:NUMMER|NR))?"
 _OTHERS_NUMBER: Final = re.compile(r"(?<![A-Z0-9])[A-Z]{3,24}(?:NUMMER|NR)(?![A-Z])")
 
 
-def _any_of(words: dict[Topic, str] | dict[Carrier, str]) -> re.Pattern[str]:
-    groups = (f"(?P<{key.value}>{phrases(listed.split('|'))})" for key, listed in words.items())
-    return re.compile(rf"(?<![A-Z0-9])(?:{'|'.join(groups)}){_NUMBERS_OF}(?![A-Z])")
-
-
-_CAPTIONS: Final = _any_of(_WORDS)
-_CARRIERS: Final = _any_of(_NAMES)
+_NAME: Final = r"(?<![A-Z0-9])(?:{})" + _NUMBERS_OF + "(?![A-Z])"
+_CAPTIONS: Final = re.compile(
+    _NAME.format("|".join(f"(?P<{topic.value}>{phrases(listed.split('|'))})" for topic, listed in _WORDS.items()))
+)
 _ELEMENT: Final = re.compile(r"(?:^|\W)[0OQD]([0OQD12])[)\]}] ?$")  # (00), (01) or (02) of GS1, as it may be read
 _LONG_NUMBER: Final = re.compile(r"[0-9]{4,}")  # a caption may stick to it
 _ELEMENT_AHEAD: Final = re.compile(r"(?:^|\W)[0OQD][0OQD12][)\]}]")
@@ -129,20 +95,47 @@ def topics_of(folded: str) -> tuple[Topic, ...]:
     return tuple(topic for _, topic in sorted(named.items()))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CarrierNames:
+    """The names by which labels call the carriers. Make it by `of`, once."""
+
+    _any: re.Pattern[str] | None
+    _each: Mapping[str, re.Pattern[str]]
+
+    @classmethod
+    def of(cls, names: Mapping[str, Sequence[str]]) -> "CarrierNames":
+        """Make ready what finds the names of each carrier."""
+        listed = {carrier: phrases(called) for carrier, called in names.items() if called}
+        one = re.compile(_NAME.format("|".join(listed.values()))) if listed else None
+        return cls(one, {carrier: re.compile(_NAME.format(called)) for carrier, called in listed.items()})
+
+    def within(self, folded: str) -> frozenset[str]:
+        """Return the carriers that a folded text names."""
+        return _carriers_within(self, folded)
+
+
 @lru_cache(maxsize=4096)
-def carriers_of(folded: str) -> frozenset[Carrier]:
-    """Return which carriers a folded text names."""
-    return frozenset(Carrier(found.lastgroup or "") for found in _CARRIERS.finditer(skeleton(folded)))
+def _carriers_within(names: CarrierNames, folded: str) -> frozenset[str]:
+    shape = skeleton(folded)
+    if names._any is None or not names._any.search(shape):  # noqa: SLF001 - its own cache
+        return frozenset()
+    return frozenset(carrier for carrier, pattern in names._each.items() if pattern.search(shape))  # noqa: SLF001
+
+
+def is_denied_by(topics: frozenset[Topic]) -> bool:
+    """Whether captions announce nothing but numbers that belong to no parcel."""
+    return bool(topics) and topics <= _OTHERS
 
 
 class Naming:
     """Which kind the captions of one page give each number, and which carriers it names."""
 
-    def __init__(self, page: PageText, around: Surroundings) -> None:
+    def __init__(self, page: PageText, around: Surroundings, names: CarrierNames) -> None:
         self._page = page
         self._around = around
+        self._names = names
         self._known: dict[tuple[int, int, int], frozenset[Topic]] = {}
-        self._carriers: frozenset[Carrier] | None = None
+        self._carriers: frozenset[str] | None = None
         self._mentioned: frozenset[Topic] | None = None
         self._announced: frozenset[Topic] | None = None
 
@@ -154,10 +147,10 @@ class Naming:
         return self._known[key]
 
     @property
-    def carriers(self) -> frozenset[Carrier]:
+    def carriers(self) -> frozenset[str]:
         """The carriers that the page names anywhere, where it is as short as a label."""
         if self._carriers is None:
-            self._carriers = frozenset(carrier for text in self._label() for carrier in carriers_of(text))
+            self._carriers = frozenset(carrier for text in self._label() for carrier in self._names.within(text))
         return self._carriers
 
     @property
@@ -179,7 +172,7 @@ class Naming:
 
     def denied_in_row(self, span: Span) -> bool:
         """Whether the words before a number, in its line or left of it, say that it is an order or the like."""
-        if self.topics(span) != {Topic.OTHER}:
+        if not is_denied_by(self.topics(span)):
             return False
         named = (caption for caption in self._around.captions(span) if topics_of(caption.text))
         return next((caption.place is not Place.ABOVE for caption in named), False)

@@ -42,8 +42,14 @@ def ups_1z(number: str) -> bool:
     return (sum(values[0:15:2]) + 2 * sum(values[1:15:2]) + values[15]) % 10 == 0
 
 
+def ups_waybill(number: str) -> bool:
+    """UPS, eleven characters: weights 1 and 2 after the letter, modulo 10. Blind to the letter and 3 for 8."""
+    digits = list(map(int, number[1:]))
+    return (sum(digits[0:9:2]) + 2 * sum(digits[1:9:2]) + digits[9]) % 10 == 0
+
+
 def ends_modulo_7(number: str) -> bool:
-    """DHL Express: the last digit is the number before it modulo 7. Blind to 0 for 7, 1 for 8 and 2 for 9."""
+    """DHL Express, Yamato: the last digit is the number before it modulo 7. Blind to 0 for 7, 1 for 8 and 2 for 9."""
     return int(number[:-1]) % 7 == int(number[-1])
 
 
@@ -89,8 +95,13 @@ def iso_6346(number: str) -> bool:
     return bool(iso6346.is_valid(number))
 
 
+def intermodal(number: str) -> bool:
+    """EN 13044, for loading units of European rail and road: ISO 6346's check digit, whatever the fourth letter."""
+    return str(iso6346.calc_check_digit(number[:-1])) == number[-1]
+
+
 def mod_10_luhn(number: str) -> bool:
-    """IMEI, Purolator."""
+    """IMEI, Purolator, Old Dominion."""
     return bool(luhn.is_valid(number))
 
 

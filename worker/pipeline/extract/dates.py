@@ -1,7 +1,9 @@
 """Dates as labels write them, in normal form ISO 8601.
 
 Invariant: a date that can be read in two ways is left out, unless the country it was written in settles it. A month's
-name is recognised in spite of characters that look alike; digits of a day are read so only beside such a name.
+name is recognised in spite of characters that look alike; digits of a day are read so only beside such a name. Two
+digits are a year only where they cannot be a quantity, an hour or the other end of a range. Ranges are looked for
+first: what one of them covers is no part of another date.
 """
 
 import datetime as dt
@@ -42,14 +44,41 @@ _NUMERIC_EVIDENCE: Final = 0.6
 
 _AHEAD: Final = r"(?<![0-9])(?<![0-9][.\-/])"
 _BEHIND: Final = r"(?![0-9])(?![.\-/][0-9])"
+# What is counted or measured: 12 MAR 10 PCS is no day of 2010.
+_COUNTED: Final = re.findall(
+    r"\S+",
+    "PCS? PIECES? PCE PKGS? PACKAGES? PKTS? PACKETS? PACKS? PARCELS? CTNS? CARTONS? CTS BOX(?:ES)? CASES? CS CRATES? "
+    "PALS? PALLETS? PLTS? SKIDS? BAGS? ROLLS? DRUMS? UNITS? EA EACH SETS? PAIRS? PRS ITEMS? DOZ(?:EN)? LINES? LABELS? "
+    "BUNDLES? BDLS? STK STCK STUCK STUECK KARTONS? KOLLI? COLLI? COLLO PAKETE? PALETTEN? PALETTES? SACKE? ROLLEN? "
+    "DOSEN? KISTEN? EINHEITEN? COLIS UNITES? SACS? CAISSES? PIEZAS? UNIDADES UDS? CAJAS? BULTOS? PALES? PALETS? PEZZI "
+    "PZ SCATOLE BANCALI STUKS? ST ZAKKEN SZT PACZEK KARTONOW KGS? KILOS? LBS? POUNDS? G GR OZ T TONS? TONNES? MT CM MM "
+    "M M2 M3 CBM CFT FT IN INCH(?:ES)? L LTRS? LITERS? LITRES? ML EUR USD GBP CHF JPY PLN SEK DAYS? TAGE? JOURS? DIAS? "
+    "GIORNI DAGEN HRS? HOURS? STD STUNDEN UHR MINS? WEEKS? WKS? WOCHEN",
+)
+_UNIT: Final = rf"(?:(?:{'|'.join(sorted(set(_COUNTED), key=len, reverse=True))})(?![A-Z0-9])|[%\u00b0\u20ac$\u00a3])"
+_OF: Final = r"(?:OF|VON|DE|DI|VAN|X|\u00d7|/)\s?[0-9]"  # 1 of 12, 10 x 20
+# A caption behind a year may be such a word too: 14MAR25 PCS: 3, 14 MAR 2025 KG 12.4.
+_NO_QUANTITY: Final = rf"(?!\s?{_UNIT}(?!\s?:))(?!\s?{_OF})"
+_NO_LONG_QUANTITY: Final = rf"(?!\s?{_UNIT}(?!\s?[:.]?\s?[0-9]))"
+_NO_SIZE: Final = r"(?!\s?(?:CM|MM|M|IN|INCH(?:ES)?|FT|KGS?|LBS?|\")(?![A-Z0-9]))"
 _DAY: Final = r"(?P<day>[0-3OQIL|]?[0-9OQIL|])"
-_YEAR: Final = r"(?P<year>20[0-9]{2}|'?[0-9]{2}(?!\s?(?::[0-9]|H[0-9]?|[AP]\.?M\.?)(?![A-Z])))"  # 10:30 is no year
-_MONTH: Final = r"(?P<month>[A-Z0-9|!]{3,12}?)"
+_NO_HOUR: Final = r"(?!\s?(?::[0-9]|H[0-9]?|[AP]\.?M\.?)(?![A-Z]))"  # 10:30 is no year
+_SHORT_YEAR: Final = rf"'?[0-9]{{2}}{_NO_HOUR}(?!,[0-9]){_NO_QUANTITY}"
+_LONG_YEAR: Final = rf"20[0-9]{{2}}(?![0-9]){_NO_LONG_QUANTITY}"
+_YEAR: Final = rf"(?P<year>{_LONG_YEAR}|{_SHORT_YEAR}(?!\s?-\s?[0-9]))"  # 10 - 12 are hours
+_ALIKE: Final = {"O": "[O0Q]", "I": "[I1L|!]", "S": "[S5]", "B": "[B8]", "G": "[G6]", "Z": "[Z2]"}
+_ANY_MONTH: Final = "|".join(
+    "".join(_ALIKE.get(letter, letter) for letter in name)
+    for name in sorted(_MONTHS, key=lambda name: (-len(name), name))
+)
+_MONTH: Final = rf"(?P<month>{_ANY_MONTH})"
+_ORDINAL: Final = "(?:ST|ND|RD|TH)?"
 _DAY_FIRST: Final = re.compile(
-    rf"(?<![0-9A-Z]){_DAY}(?:ST|ND|RD|TH)?[\s.\-/,]*(?:DE\s+)?{_MONTH}[\s.\-/,]*(?:DEL?\s+)?{_YEAR}{_BEHIND}"
+    rf"(?<![0-9A-Z]){_DAY}{_ORDINAL}(?P<between>[\s.\-/,]*)(?:DE\s+)?{_MONTH}(?P<behind>[\s.\-/,]*)(?:DEL?\s+)?"
+    rf"{_YEAR}{_BEHIND}"
 )
 _MONTH_FIRST: Final = re.compile(
-    rf"(?<![0-9A-Z]){_MONTH}[\s.\-/]*{_DAY}(?:ST|ND|RD|TH)?[\s.,\-/]+(?P<year>20[0-9]{{2}}){_BEHIND}"
+    rf"(?<![0-9A-Z]){_MONTH}[\s.\-/]*{_DAY}{_ORDINAL}[\s.,\-/]+(?P<year>{_LONG_YEAR}){_BEHIND}"
 )
 _YEAR_FIRST: Final = re.compile(
     rf"{_AHEAD}(?P<year>20[0-9]{{2}})(?:\s?(?P<mark>[./\-])\s?(?P<month>[01]?[0-9])\s?(?P=mark)\s?(?P<day>[0-3]?[0-9])"
@@ -57,8 +86,79 @@ _YEAR_FIRST: Final = re.compile(
 )
 _NUMERIC: Final = re.compile(
     rf"{_AHEAD}(?P<first>[0-3]?[0-9])\s?(?P<mark>[./\-])\s?(?P<second>[0-3]?[0-9])\s?(?P=mark)\s?"
-    rf"(?P<year>20[0-9]{{2}}|[0-9]{{2}}){_BEHIND}"
+    rf"(?P<year>20[0-9]{{2}}|(?<!\s)[0-9]{{2}}{_NO_HOUR}|(?<=\s)[0-9]{{2}}{_NO_HOUR}{_NO_QUANTITY}){_NO_SIZE}{_BEHIND}"
 )
+
+# Ranges: from one day to another, whose month or year may be said once. `_TO` stands between the two.
+_TO: Final = (
+    r"(?:\s*[\-~]+\s*|\s+(?:TO|THRU|THROUGH|UNTIL|TILL?|BIS(?:\s+ZUM)?|AU|AL|A|TOT(?:\s+EN\s+MET)?|T/M|DO|ATE|AND|UND|ET|Y|E"
+    r"|EN|OCH|OG|I|&|\+)\s+)"
+    r"(?:(?:MON|TUE|WED|THU|FRI|SAT|SUN|MO|DI|MI|DO|FR|SA|SO|LUN|MAR|MER|JEU|VEN|SAM|DIM)[A-Z]{0,6}[.,]?\s*)?"
+)
+_GAP: Final = r"[\s.\-/]*"
+_GAP_DE: Final = rf"{_GAP}(?:DE\s+)?"
+_ENDS: Final = r"(?![0-9A-Z])(?![.\-/][0-9])"
+
+
+def _a_day(which: str) -> str:
+    return rf"(?P<day{which}>[0-3]?[0-9]){_ORDINAL}"
+
+
+def _a_number(name: str) -> str:
+    return rf"(?P<{name}>[0-3]?[0-9])"
+
+
+def _a_month(which: str) -> str:
+    return rf"(?P<month{which}>{_ANY_MONTH})"
+
+
+def _a_year(which: str, *, short: bool) -> str:
+    """Return what may stand behind a day and a month: a year, or none."""
+    year = rf"{_LONG_YEAR}|{_SHORT_YEAR}" if short else _LONG_YEAR
+    return rf"(?:[\s.,\-/]*(?:DEL?\s+)?(?P<year{which}>{year})(?![0-9]))?"
+
+
+_NAMED_RANGES: Final = tuple(
+    re.compile(rf"(?<![0-9A-Z])(?<![0-9][.\-/]){shape}{_ENDS}")
+    for shape in (
+        # MAR 12 - MAR 15, 2025
+        _a_month("1") + _GAP + _a_day("1") + _a_year("1", short=False) + _TO
+        + _a_month("2") + _GAP + _a_day("2") + _a_year("2", short=False),
+        # 12 MAR - 15 MAR 2025
+        _a_day("1") + _GAP_DE + _a_month("1") + _a_year("1", short=True) + _TO
+        + _a_day("2") + _GAP_DE + _a_month("2") + _a_year("2", short=True),
+        # 12 - 15 MAR 2025
+        _a_day("1") + r"\.?" + _TO + _a_day("2") + _GAP_DE + _a_month("2") + _a_year("2", short=True),
+        # MAR 12 - 15, 2025
+        _a_month("1") + _GAP + _a_day("1") + _TO + _a_day("2") + r"(?![0-9:])" + _a_year("2", short=False),
+    )
+)  # fmt: skip
+_SHORT_OR_LONG: Final = "20[0-9]{2}|[0-9]{2}"
+_TO_OR_STROKE: Final = rf"(?:{_TO}|\s*/\s*)"
+_TWICE_IN_FULL: Final = (
+    rf"{_a_number('first1')}(?P<mark>[./\-]){_a_number('second1')}(?:(?P=mark)(?P<year1>{_SHORT_OR_LONG})?)?(?![0-9])"
+    rf"{_TO_OR_STROKE}{_a_number('first2')}(?P=mark){_a_number('second2')}(?P=mark)(?P<year2>{_SHORT_OR_LONG})"
+)
+_DAYS_OF_A_MONTH: Final = (
+    rf"{_a_number('first1')}\.?{_TO}{_a_number('first2')}(?P<mark>[./]){_a_number('second2')}(?P=mark)"
+    rf"(?P<year2>{_SHORT_OR_LONG})"
+)
+_DAYS_BEHIND_A_MONTH: Final = (
+    rf"{_a_number('first1')}(?P<mark>/){_a_number('second1')}\s?-\s?{_a_number('second2')}/(?P<year2>20[0-9]{{2}})"
+)
+# 12/03 - 15/03/2025 or 12/03/2025-15/03/2025; 12. - 15.03.2025; 03/12-15/2025
+_NUMERIC_RANGES: Final = tuple(
+    re.compile(rf"{_AHEAD}{shape}{_NO_SIZE}{_BEHIND}")
+    for shape in (_TWICE_IN_FULL, _DAYS_OF_A_MONTH, _DAYS_BEHIND_A_MONTH)
+)
+# 2025-03-12 - 03-15, 2025-03-12/2025-03-15
+_YEAR_FIRST_RANGE: Final = re.compile(
+    rf"{_AHEAD}(?P<year1>20[0-9]{{2}})(?P<mark>[./\-])(?P<month1>[01]?[0-9])(?P=mark)(?P<day1>[0-3]?[0-9])"
+    rf"(?:{_TO}|\s*/\s*)"
+    rf"(?:(?P<year2>20[0-9]{{2}})(?P=mark))?(?P<month2>[01]?[0-9])(?P=mark)(?P<day2>[0-3]?[0-9]){_BEHIND}"
+)
+_LATE_MONTHS: Final = range(10, 13)
+_EARLY_MONTHS: Final = range(1, 4)
 _COMPACT: Final = re.compile(r"(?<![0-9A-Z])(20[0-9]{2})([01][0-9])([0-3][0-9])(?![0-9A-Z])")
 _CAPTION_NAMES: Final = ("date", "datum", "dato", "data", "fecha", "day", "dt", "shipped", "expiry", "best before")
 _CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_CAPTION_NAMES)})(?![A-Z])")
@@ -89,23 +189,135 @@ def dates_in(text: str, country: str | None, *, captioned: bool = False) -> Iter
     behind a caption.
     """
     folded = fold(text)
-    found = [*_named(folded), *_year_first(folded), *_numeric(folded, country)]
+    found: list[FoundDate] = []
+    covered: list[tuple[int, int]] = []
+    for start, stop, days in _ranges(folded, country):
+        covered.append((start, stop))
+        found += days
+    single = [*_named(folded), *_year_first(folded), *_numeric(folded, country)]
+    found += [date for date in single if all(date.stop <= start or stop <= date.start for start, stop in covered)]
     if captioned and not found:
         found = list(_compact(folded))
-    return found
+    return sorted(found, key=lambda date: date.start)
+
+
+_Stretch = tuple[int, int, list[FoundDate]]
+
+
+def _ranges(folded: str, country: str | None) -> Iterator[_Stretch]:
+    """Yield what each range covers, and its two days; none where no year is said, or where they make no range."""
+    stop = 0
+    while True:
+        found = [match for pattern in _shapes(folded) if (match := pattern.search(folded, stop))]
+        if not found:
+            return
+        match = min(found, key=lambda match: (match.start(), -match.end()))
+        days = _numeric_ends(match, country) if match.re in _NUMERIC_RANGES else _ends(match)
+        if days is not None:
+            yield match.start(), match.end(), days
+        stop = match.end() if days is not None else match.start() + 1
+
+
+def _shapes(folded: str) -> Iterator[re.Pattern[str]]:
+    """Yield the ranges that a text may hold; to see that there is none costs less than to look."""
+    if _BEGINNINGS.search(skeleton(folded)):
+        yield from _NAMED_RANGES
+    if sum(map(folded.count, "./-")) > 1:
+        yield from _NUMERIC_RANGES
+        yield _YEAR_FIRST_RANGE
+
+
+def _ends(match: re.Match[str]) -> list[FoundDate] | None:
+    """Return the days of a range with a month's name, or one that begins with the year."""
+    told = match.groupdict()
+    first, last = told.get("month1"), told.get("month2")
+    one, other = first or last or "", last or first or ""
+    months = [int(month) if month.isdecimal() else _MONTHS[skeleton(month)] for month in (one, other)]
+    return _pair(match, (months[0], int(told["day1"])), (months[1], int(told["day2"])), _NAMED_EVIDENCE)
+
+
+def _numeric_ends(match: re.Match[str], country: str | None) -> list[FoundDate] | None:
+    """Return the days of a range in numbers; none where nobody can tell which is the month."""
+    told = match.groupdict()
+    one = int(told.get("first1") or 0), int(told.get("second1") or 0)
+    other = int(told.get("first2") or 0), int(told.get("second2") or 0)
+    if not one[1]:  # 12. - 15.03.2025
+        one = one[0], other[1]
+        orders = {False}
+    elif not other[0]:  # 03/12-15/2025
+        other = one[0], other[1]
+        orders = {True}
+    else:
+        orders = {
+            month_first
+            for month_first in ((False,) if match["mark"] == "." else (False, True))
+            if all(1 <= pair[0 if month_first else 1] <= _MONTHS_OF_A_YEAR for pair in (one, other))
+        }
+    if len(orders) > 1 and not (one[0] == one[1] and other[0] == other[1]):
+        orders = set() if country is None or country in _UNDECIDED_COUNTRIES else {country in _MONTH_FIRST_COUNTRIES}
+    if not orders:
+        return []
+    if min(orders):
+        return _pair(match, one, other, _NUMERIC_EVIDENCE)
+    return _pair(match, (one[1], one[0]), (other[1], other[0]), _NUMERIC_EVIDENCE)
+
+
+def _pair(
+    match: re.Match[str], first: tuple[int, int], last: tuple[int, int], evidence: float
+) -> list[FoundDate] | None:
+    """Return both days of a range, each (month, day) and at its place; None if there are no such days.
+
+    A year that is said once is that of both, but across the year's end.
+    """
+    told = match.groupdict()
+    begins, ends = told.get("year1"), told.get("year2")
+    if not begins and not ends:
+        return []
+    year_of_first, year_of_last = _full_year(begins or ends or ""), _full_year(ends or begins or "")
+    if not (begins and ends) and first > last:
+        if first[0] not in _LATE_MONTHS or last[0] not in _EARLY_MONTHS:
+            return None
+        year_of_first, year_of_last = (year_of_first, year_of_last + 1) if begins else (year_of_first - 1, year_of_last)
+    days = _day(year_of_first, *first), _day(year_of_last, *last)
+    if days[0] is None or days[1] is None or days[0] > days[1]:
+        return None
+    middle = _end_of_first(match)
+    start = min(match.start(name) for name in ("month2", "day2", "first2", "second2", "year2") if told.get(name))
+    return [
+        FoundDate(match.start(), middle, days[0], evidence),
+        FoundDate(start, match.end(), days[1], evidence),
+    ]
+
+
+def _end_of_first(match: re.Match[str]) -> int:
+    told = match.groupdict()
+    return max(match.end(name) for name in ("month1", "day1", "first1", "second1", "year1") if told.get(name))
 
 
 def _named(folded: str) -> Iterator[FoundDate]:
     if not _BEGINNINGS.search(skeleton(folded)):
         return
-    matches = list(_DAY_FIRST.finditer(folded)) or list(_MONTH_FIRST.finditer(folded))
-    for match in matches:
-        month = _MONTHS.get(skeleton(match["month"]))
+    matches = [match for match in _DAY_FIRST.finditer(folded) if not _may_be_range(match)]
+    matches += _MONTH_FIRST.finditer(folded)
+    # Four digits are a year for sure: in 5 MAR 12, 2025 the 5 is no day.
+    taken: list[tuple[int, int]] = []
+    for match in sorted(matches, key=lambda match: (len(match["year"]) < 4, match.start())):  # noqa: PLR2004
         read = match["day"]
         digits = read.translate(_LOOKALIKE_DIGITS)
-        day = _date(match["year"].strip("'"), month, digits)
-        if day is not None:
-            yield FoundDate(match.start(), match.end(), day, _NAMED_EVIDENCE, digits != read)
+        day = _date(match["year"].strip("'"), _MONTHS.get(skeleton(match["month"])), digits)
+        if day is None or any(match.start() < stop and start < match.end() for start, stop in taken):
+            continue
+        taken.append(match.span())
+        yield FoundDate(match.start(), match.end(), day, _NAMED_EVIDENCE, digits != read)
+
+
+def _may_be_range(match: re.Match[str]) -> bool:
+    """Whether two digits behind a month may be the other end of a range: 12 MAR - 15, or 31 - JAN 02."""
+    if len(match["year"]) > 3:  # noqa: PLR2004 - '25
+        return False
+    between, behind = match["between"], match["behind"]
+    apart = "-" in between and between.strip("\t ") != between
+    return ("-" in behind and "-" not in between) or (apart and "-" not in behind)
 
 
 def _year_first(folded: str) -> Iterator[FoundDate]:
@@ -158,12 +370,18 @@ def _compact(folded: str) -> Iterator[FoundDate]:
 
 
 def _date(year: str, month: int | None, day: str | int) -> dt.date | None:
-    if month is None:
-        return None
-    full_year = int(year) if len(year) > 2 else _CENTURY + int(year)  # noqa: PLR2004 - two digits of a year
-    if full_year not in _YEARS:
+    return None if month is None else _day(_full_year(year), month, int(day))
+
+
+def _full_year(year: str) -> int:
+    digits = year.strip("'")
+    return int(digits) if len(digits) > 2 else _CENTURY + int(digits)  # noqa: PLR2004 - two digits of a year
+
+
+def _day(year: int, month: int, day: int) -> dt.date | None:
+    if year not in _YEARS:
         return None
     try:
-        return dt.date(full_year, month, int(day))
+        return dt.date(year, month, day)
     except ValueError:  # there is no such day
         return None

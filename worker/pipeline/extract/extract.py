@@ -17,4 +17,4 @@ def extract(page: PageText, options: FieldOptions) -> tuple[Field, ...]:
     around = Surroundings.of(page)
     proposed = (candidate for find in finders_for(options) for candidate in find(page, around))
     settled = settle(candidate for candidate in proposed if options.wants(candidate.type))
-    return tuple(field for field in match(page, settled) if options.wants(field.type))
+    return tuple(field for field in match(page, settled, options.kinds) if options.wants(field.type))

@@ -7,12 +7,13 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
-from worker.pipeline.extract.captions import Carrier, Topic
+from worker.pipeline.extract.captions import Topic
 from worker.pipeline.extract.checks import Check
 
 DIGITS: Final = frozenset("0123456789")
 LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _CLASSES: Final = {"#": DIGITS, "@": LETTERS, "*": DIGITS | LETTERS}
+_TEMPLATE: Final = re.compile(r"(?:(?:\[[0-9A-Z]+\]|[0-9A-Z#@*])(?:\{[1-9][0-9]?\})?)+")
 _PLACES: Final = re.compile(r"\[([^\]]+)\](?:\{(\d+)\})?|(.)(?:\{(\d+)\})?")
 
 # What a recogniser may have read for a character of the other class, by the character that it stands for.
@@ -47,6 +48,10 @@ MEANT_BY: Final = {
 """For each character read, those of another class that may be meant by it."""
 
 
+class ShapeError(ValueError):
+    """A template is none."""
+
+
 class Proof(IntEnum):
     """What a number of a form needs, besides its shape and its check digit, to be taken for one."""
 
@@ -64,9 +69,10 @@ class Form:
     itself for anything else. `topics` are captions that name the kind; `certain` says that its shape alone tells the
     kind, so that it is reported even where the check digit fails. `groups` are ways to print it that tell the kind,
     `page_groups` those that do where a caption anywhere on the label names it. `plausible` looks at what no check digit
-    covers, such as a country's code. `strip` leading characters are no part of the value. A first group that is one of
-    `words` is a word before another number. With `heeds_captions` a number whose shape is proof is still none of this
-    form if it is a part of something longer, or if a caption in its row says that it is something else.
+    covers, such as a country's code; what begins with one of `not_from` is none either. `strip` leading characters are
+    no part of the value. A first group that is one of `words` is a word before another number. With `heeds_captions` a
+    number whose shape is proof is still none of this form if it is a part of something longer, or if a caption in its
+    row says that it is something else.
     """
 
     type: str
@@ -74,7 +80,7 @@ class Form:
     check: Check | None
     proof: Proof
     topics: frozenset[Topic] = frozenset()
-    carrier: Carrier | None = None
+    carrier: str | None = None
     certain: bool = False
     groups: Sequence[tuple[int, ...]] = ()
     page_groups: Sequence[tuple[int, ...]] = ()
@@ -82,6 +88,7 @@ class Form:
     strip: int = 0
     words: frozenset[str] = frozenset()
     heeds_captions: bool = False
+    not_from: Sequence[str] = ()
 
     @property
     def has_letters(self) -> bool:
@@ -103,19 +110,25 @@ class Form:
 
     def passes(self, number: str) -> bool:
         """Whether a number has this shape and its check digit holds; without a check digit the shape decides."""
-        return self.fits(number) and (self.check is None or self.check(number[self.strip :]))
+        return self.fits(number) and self.holds(number)
+
+    def holds(self, number: str) -> bool:
+        """Whether the check digit of a number of this shape holds; true without one."""
+        return self.check is None or self.check(number[self.strip :])
 
     def value(self, number: str) -> str:
         """Return the normal form of a number that fits."""
         return number[self.strip :]
 
     def _is_plausible(self, number: str) -> bool:
-        return self.plausible is None or self.plausible(number)
+        return not number.startswith(tuple(self.not_from)) and (self.plausible is None or self.plausible(number))
 
 
 @lru_cache(maxsize=256)
 def places_of(template: str) -> tuple[frozenset[str], ...]:
-    """Return the characters that each place of a template allows."""
+    """Return the characters that each place of a template allows. Raises ShapeError."""
+    if not _TEMPLATE.fullmatch(template):
+        raise ShapeError("it is no sequence of characters and how often each is repeated")
     places: list[frozenset[str]] = []
     for listed, listed_times, single, single_times in _PLACES.findall(template):
         allowed = frozenset(listed) if listed else _CLASSES.get(single, frozenset(single))

@@ -1,16 +1,20 @@
-"""The numbers that are looked for: those of standards here, those of carriers beside them in `carriers`.
+"""The numbers that are looked for: those of standards here, those of carriers out of `carriers.toml`.
 
 A bare check digit lets one random number in ten through, so what a form needs besides (`Proof`) follows from how rare
 its shape is on labels that do not mean it.
 """
 
 import re
+import tomllib
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from worker.pipeline.extract import checks
-from worker.pipeline.extract.captions import Topic
-from worker.pipeline.extract.carriers import CARRIER_FORMS
+from worker.pipeline.extract.captions import CarrierNames, Topic
+from worker.pipeline.extract.carriers import SHIPPED_FILE, CarrierNumbers, declared_carriers
 from worker.pipeline.extract.forms import Form, Proof
 
 # ISO 3166-1 alpha-2, with the codes that postal operators use beyond it.
@@ -88,6 +92,8 @@ STANDARD_FORMS: Final = (
         plausible=_flown,
     ),
     Form("iso6346", "@{3}U#{7}", checks.iso_6346, Proof.UNDENIED, frozenset({Topic.CONTAINER})),
+    # European loading units, with the fourth letters that UIRR registers: K for owners that have one of ISO 6346, too.
+    Form("ilu", "@{3}[ABDEK]#{7}", checks.intermodal, Proof.NAMED, frozenset({Topic.CONTAINER})),
     Form("iso6346", "@{3}[JZ]#{7}", checks.iso_6346, Proof.NAMED, frozenset({Topic.CONTAINER})),
     Form(
         "imei",
@@ -100,19 +106,47 @@ STANDARD_FORMS: Final = (
     ),
 )
 
-FORMS: Final = (*STANDARD_FORMS, *CARRIER_FORMS)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kinds:
+    """The kinds of numbers that are looked for. Make it by `of`, once.
+
+    `numbers` are those of carriers, `types` the types of fields, `lengths_by_type` how long a number of each may be.
+    """
+
+    numbers: CarrierNumbers
+    carriers: CarrierNames
+    forms: Sequence[Form]
+    by_length: Mapping[int, Sequence[Form]]
+    lengths_by_type: Mapping[str, frozenset[int]]
+    types: frozenset[str]
+
+    @classmethod
+    def of(cls, numbers: CarrierNumbers) -> "Kinds":
+        """Return the kinds of the standards and these of carriers."""
+        forms = (*STANDARD_FORMS, *chain.from_iterable(numbers.forms.values()))
+        by_length: dict[int, list[Form]] = defaultdict(list)
+        lengths: dict[str, set[int]] = defaultdict(set)
+        for form in forms:
+            by_length[len(form.places)].append(form)
+            lengths[form.type].add(len(form.places))
+        return cls(
+            numbers,
+            CarrierNames.of(numbers.names),
+            forms,
+            dict(by_length),
+            {name: frozenset(known) for name, known in lengths.items()},
+            frozenset({form.type for form in STANDARD_FORMS} | set(numbers.forms)),
+        )
 
 
-def _by_length() -> dict[int, tuple[Form, ...]]:
-    found = defaultdict(list)
-    for form in FORMS:
-        found[len(form.places)].append(form)
-    return {length: tuple(forms) for length, forms in found.items()}
+def _shipped() -> CarrierNumbers:
+    tables = tomllib.loads(SHIPPED_FILE.read_text(encoding="utf-8"))
+    return declared_carriers(SHIPPED_FILE, tables, {})
 
 
-FORMS_BY_LENGTH: Final = _by_length()
-LENGTHS_BY_TYPE: Final = {
-    form.type: frozenset(len(other.places) for other in FORMS if other.type == form.type) for form in FORMS
-}
+KINDS: Final = Kinds.of(_shipped())
+FORMS: Final = tuple(KINDS.forms)
+FORMS_BY_LENGTH: Final = KINDS.by_length
 GTIN_DIGITS: Final = 14  # a shorter GTIN is one of these with zeros before it
-NUMBER_TYPES: Final = frozenset(form.type for form in FORMS)
+NUMBER_TYPES: Final = KINDS.types

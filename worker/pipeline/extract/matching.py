@@ -10,7 +10,7 @@
 - What only a symbol holds: a field of its own.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,7 +18,7 @@ from worker.domain.fields import Check, Field, Source
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.distance import is_within
-from worker.pipeline.extract.kinds import NUMBER_TYPES
+from worker.pipeline.extract.kinds import KINDS, Kinds
 from worker.pipeline.extract.symbols import Held, Symbols, same_number
 
 _AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symbol confirms
@@ -30,18 +30,18 @@ _MOST_COPIED: Final = 2  # ... from the same number elsewhere on the page
 _CONFLICT_SHARE: Final = 0.25  # of its characters in which a number may differ and be meant to be the same
 
 
-def match(page: PageText, candidates: Sequence[Candidate]) -> list[Field]:
+def match(page: PageText, candidates: Sequence[Candidate], kinds: Kinds = KINDS) -> list[Field]:
     """Return the fields of the text in its order, then those that only symbols hold."""
-    symbols = Symbols.of(page.barcodes)
-    matched = [_agreeing(_of_text(candidate), symbols) for candidate in candidates]
-    unread = symbols.without(_known(matched))
+    symbols, types = Symbols.of(page.barcodes, kinds), kinds.types
+    matched = [_agreeing(_of_text(candidate), symbols, types) for candidate in candidates]
+    unread = symbols.without(_known(matched, types))
     fields: list[Field] = []
     for field in matched:
-        partner = _partner(field, unread.held) or _plain_partner(field, unread)
+        partner = _partner(field, unread.held) or _plain_partner(field, unread, types)
         fields.append(field if partner is None else _against(field, partner))
-    alone = [_of_symbols(held, symbols) for held in _once(unread.without(_known(fields)).held)]
+    alone = [_of_symbols(held, symbols) for held in _once(unread.without(_known(fields, types)).held)]
     told_fields = _merged([*fields, *(_doubted(field, fields) for field in alone)])
-    return told_fields if len(told_fields) > _LABEL_FIELDS else _compared(told_fields)
+    return told_fields if len(told_fields) > _LABEL_FIELDS else _compared(told_fields, types)
 
 
 def _of_text(candidate: Candidate) -> Field:
@@ -57,9 +57,9 @@ def _of_text(candidate: Candidate) -> Field:
     )
 
 
-def _agreeing(field: Field, symbols: Symbols) -> Field:
+def _agreeing(field: Field, symbols: Symbols, types: Container[str]) -> Field:
     """Return the field with the symbols that hold the same number."""
-    codes = symbols.with_number(field.type, field.value) if field.type in NUMBER_TYPES else ()
+    codes = symbols.with_number(field.type, field.value) if field.type in types else ()
     if not codes:
         return field
     confidence = 1.0 - (1.0 - field.confidence) * _AGREED_DOUBT
@@ -80,9 +80,9 @@ def _partner(field: Field, open_held: Sequence[Held]) -> Held | None:
     return near[0] if alone else None
 
 
-def _plain_partner(field: Field, symbols: Symbols) -> Held | None:
+def _plain_partner(field: Field, symbols: Symbols, types: Container[str]) -> Held | None:
     """Return the number that a symbol holds without telling its kind, if the text is that number, misread."""
-    if field.source is not Source.TEXT or field.type not in NUMBER_TYPES:
+    if field.source is not Source.TEXT or field.type not in types:
         return None
     near = [held for held in symbols.near(field.type, field.value, _MOST_REPAIRED) if _is_misread(field, held)]
     return near[0] if len({held.key for held in near}) == 1 else None
@@ -130,8 +130,8 @@ def _doubted(alone: Field, fields: Iterable[Field]) -> Field:
     return replace(alone, conflict=True) if rival else alone
 
 
-def _known(fields: Iterable[Field]) -> set[tuple[str, str]]:
-    return {(field.type, same_number(field.type, field.value)) for field in fields if field.type in NUMBER_TYPES}
+def _known(fields: Iterable[Field], types: Container[str]) -> set[tuple[str, str]]:
+    return {(field.type, same_number(field.type, field.value)) for field in fields if field.type in types}
 
 
 def _is_same(field: Field, held: Held) -> bool:
@@ -156,17 +156,17 @@ def _merged(fields: Iterable[Field]) -> list[Field]:
     return list(kept.values())
 
 
-def _compared(fields: Sequence[Field]) -> list[Field]:
+def _compared(fields: Sequence[Field], types: Container[str]) -> list[Field]:
     """Look at numbers of one kind on a label that are hardly different: they are one number, printed more than once."""
-    numbers = [field for field in fields if field.type in NUMBER_TYPES]
+    numbers = [field for field in fields if field.type in types]
     if len(numbers) == len({field.type for field in numbers}):
         return list(fields)
-    return _without_misread_copies([_unproven(field, numbers) for field in fields])
+    return _without_misread_copies([_unproven(field, numbers) if field.type in types else field for field in fields])
 
 
 def _unproven(field: Field, numbers: Iterable[Field]) -> Field:
     """Take the proof from a number of the text that passes beside another that passes and differs in one character."""
-    if field.check is not Check.PASSED or field.source is not Source.TEXT or field.type not in NUMBER_TYPES:
+    if field.check is not Check.PASSED or field.source is not Source.TEXT:
         return field
     rivals = (other for other in numbers if other.type == field.type and other.value != field.value)
     rivalled = any(

@@ -4,7 +4,7 @@ Invariant: nothing is converted and no decimal is added or lost; what a label al
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -21,8 +21,9 @@ _TONNES: Final = r"TONNES?|TONNEN|T|MT"
 _UNIT: Final = (
     rf"(?:(?P<kg>{_KILOGRAMS})|(?P<lb>{_POUNDS})|(?P<g>{_GRAMS})|(?P<oz>{_OUNCES})|(?P<t>{_TONNES}))(?![A-Z0-9])"
 )
-_WEIGHT: Final = re.compile(rf"(?<![0-9.,\-/+])(?<![A-Z]){_NUMBER}\s*{_UNIT}")
-_BARE: Final = re.compile(rf"(?<![0-9A-Z(]){_NUMBER}(?![0-9A-Z,.)])")  # (2) is a note
+# 18. 450.00 is no weight of 450.00.
+_WEIGHT: Final = re.compile(rf"(?<![0-9.,'\-/+])(?<![0-9][.,']\s)(?<![A-Z]){_NUMBER}\s*{_UNIT}")
+_BARE: Final = re.compile(rf"(?<![0-9A-Z(])(?<![0-9][.,'/\-]){_NUMBER}(?![0-9A-Z,.)'/\-])")  # (2) is a note
 _UNIT_ALONE: Final = re.compile(rf"(?<![A-Z0-9]){_UNIT}")
 # 4 lb 6 oz: the ounces belong to the pounds.
 _OUNCES_MORE: Final = re.compile(rf"\s*(?P<more>[0-9]{{1,2}}(?:\.[0-9])?)\s*(?:{_OUNCES})(?![A-Z0-9])")
@@ -45,6 +46,8 @@ _SURE: Final = 0.7
 _CAPTIONED: Final = 0.9
 _UNSURE_UNITS: Final = frozenset({"g", "t"})  # one letter alone says little
 _GROUP_DIGITS: Final = 3
+# Of kilograms, pounds and tonnes in whole groups of three: 1.640.500 is rather 1.640,500 than what a ship carries.
+_TOO_HEAVY: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +127,39 @@ def _bare(folded: str, caption: str, *, points: bool) -> Iterator[FoundWeight]:
 
 
 def _normal(number: str, unit: str, *, points: bool) -> str | None:
-    """Return the number with a decimal point; None if it is nothing that weighs anything.
+    """Return the number with a decimal point; None if it is nothing that weighs anything, or may be two numbers.
 
-    The last point or comma is the decimal one, unless it repeats or stands before three digits and groups them: of
-    grams, or as a comma of those who write decimal points, as all do who weigh in pounds. What begins with 0 is grouped
-    by nobody.
+    The last point or comma is the decimal one, unless it groups digits: see `_groups_last`. What stands before it
+    groups digits, and does so with one sign: `1.640,500.5` is nobody's number.
     """
-    packed = re.sub(r"[\s']", "", number)
-    last = max(packed.rfind("."), packed.rfind(","))
-    mark = packed[last] if last >= 0 else ""
-    may_group = len(packed) - last - 1 == _GROUP_DIGITS and not packed.startswith("0")
-    groups = unit == "g" or (mark == "," and (points or unit == "lb"))
-    grouped = packed.count(mark) > 1 or (may_group and groups)
-    whole, decimals = (packed, "") if last < 0 or grouped else (packed[:last], packed[last + 1 :])
-    whole = re.sub(r"[.,]", "", whole).lstrip("0") or "0"
+    packed = re.sub(r"(?<=[.,])\s|\s(?=[.,])", "", number)
+    marks = re.findall(r"[^0-9]", packed)
+    parts = re.split(r"[^0-9]", packed)
+    if len(set(marks[:-1])) > 1:
+        return None
+    if not marks or _groups_last(parts, marks, unit, points=points):
+        whole, decimals = "".join(parts), ""
+    elif marks[-1] in ".,":
+        whole, decimals = "".join(parts[:-1]), parts[-1]
+    else:
+        return None
+    whole = whole.lstrip("0") or "0"
     if not float(f"{whole}.{decimals or 0}"):
         return None
+    if len(marks) > 1 and not decimals and int(whole) >= _TOO_HEAVY and unit != "g":
+        return None
     return f"{whole}.{decimals}" if decimals else whole
+
+
+def _groups_last(parts: Sequence[str], marks: Sequence[str], unit: str, *, points: bool) -> bool:
+    """Whether the last sign of a number stands before three digits and groups them.
+
+    It does if it is no point and no comma; if it repeats; and alone if it is one of grams, or a comma of those who
+    write decimal points, as all do who weigh in pounds. Behind another sign it is the decimal one: 1.640,500. What
+    begins with 0 is grouped by nobody.
+    """
+    if len(parts[-1]) != _GROUP_DIGITS or len(set(marks)) > 1:
+        return False
+    if len(marks) > 1 or marks[-1] not in ".,":
+        return True
+    return not parts[0].startswith("0") and (unit == "g" or (marks[-1] == "," and (points or unit == "lb")))

@@ -12,9 +12,9 @@ from typing import Final
 from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.captions import Carrier, Naming, Topic
+from worker.pipeline.extract.captions import Naming, Topic, is_denied_by
 from worker.pipeline.extract.forms import DIGITS, Form, Proof
-from worker.pipeline.extract.kinds import FORMS_BY_LENGTH, LENGTHS_BY_TYPE
+from worker.pipeline.extract.kinds import Kinds
 from worker.pipeline.extract.pieces import Pieces, Run
 from worker.pipeline.extract.repair import Mark, is_rivalled, marks_of, repaired
 from worker.pipeline.extract.surroundings import Surroundings
@@ -30,12 +30,24 @@ _PLAIN_IN_BARS: Final = frozenset({"air_waybill", "sscc"})  # kinds whose bars o
 _REPAIR_COST: Final = 0.1
 
 
-def find_numbers(page: PageText, around: Surroundings) -> Iterator[Candidate]:
-    """Yield the numbers of a page that are of a known form."""
-    naming = Naming(page, around)
-    forms = _forms_of(naming.carriers)
-    search = _Search(page, around, naming, Symbols.of(page.barcodes), forms)
-    found = [told for run in Pieces(page, around).runs(frozenset(forms)) for told in search.told_by(run)]
+@dataclass(frozen=True, slots=True)
+class NumberFinder:
+    """Finds numbers of the kinds that are looked for."""
+
+    kinds: Kinds
+
+    def __call__(self, page: PageText, around: Surroundings, /) -> Iterator[Candidate]:
+        """Yield the numbers of a page that are of a known form."""
+        return _find(self.kinds, page, around)
+
+
+def _find(kinds: Kinds, page: PageText, around: Surroundings) -> Iterator[Candidate]:
+    naming = Naming(page, around, kinds.carriers)
+    forms = _forms_of(kinds, naming.carriers)
+    search = _Search(page, around, kinds, naming, Symbols.of(page.barcodes, kinds), forms)
+    found = [
+        told for run in Pieces(page, around, kinds.carriers).runs(frozenset(forms)) for told in search.told_by(run)
+    ]
     named = {candidate.type for candidate, by_page in found if not by_page and candidate.evidence >= _NAMED}
     guessed: dict[str, set[str]] = {}
     for candidate, by_page in found:
@@ -53,6 +65,7 @@ def find_numbers(page: PageText, around: Surroundings) -> Iterator[Candidate]:
 class _Search:
     page: PageText
     around: Surroundings
+    kinds: Kinds
     naming: Naming
     symbols: Symbols
     forms: Mapping[int, Sequence[Form]]  # those whose carrier the page names, by length
@@ -90,7 +103,7 @@ class _Search:
     def _repaired(self, run: Run, form: Form) -> Candidate | None:
         evidence = self._evidence(run, form)
         topics = self._topics(run)
-        if not evidence or not _is_whole(run, form) or (topics and not topics & form.topics):
+        if not evidence or not self._is_whole(run, form) or (topics and not topics & form.topics):
             return None
         if evidence < _NAMED and (form.proof is Proof.CARRIED or self._is_told_by_page(run, form)):
             return None
@@ -103,7 +116,7 @@ class _Search:
         return self._proposed(run, form, number, Check.PASSED, evidence - _REPAIR_COST)
 
     def _failed(self, run: Run, form: Form) -> Candidate | None:
-        named = bool(self._topics(run) & form.topics) and _is_whole(run, form)
+        named = bool(self._topics(run) & form.topics) and self._is_whole(run, form)
         if not form.certain and not (named and self._evidence(run, form)):
             return None
         return self._proposed(run, form, run.number, Check.FAILED, _NAMED if named else _LOOKS)
@@ -117,7 +130,7 @@ class _Search:
         if form.proof is Proof.SHAPE or (form.proof is Proof.UNDENIED and (named or not topics)):
             return _BOTH if named else _LOOKS
         # Fewer proofs hold for what may be a part of something longer, or is named as something else.
-        if form.proof is Proof.UNDENIED or (topics and not named) or not _is_whole(run, form):
+        if form.proof is Proof.UNDENIED or (topics and not named) or not self._is_whole(run, form):
             return 0.0
         if form.proof is Proof.CARRIED and form.carrier not in self.naming.carriers:
             return 0.0
@@ -133,11 +146,11 @@ class _Search:
         """Whether a shape that would be proof is a word and a number, a part of a number, or named otherwise."""
         if run.groups[0].text in form.words:
             return True
-        return not _is_whole(run, form) or self.naming.denied_in_row(run.start)
+        return not self._is_whole(run, form) or self.naming.denied_in_row(run.start)
 
     def _is_of_no_other(self, run: Run, form: Form, evidence: float) -> bool:
         """Whether a check digit that holds proves the kind: a row of digits of no caption needs bars that hold it."""
-        if form.heeds_captions and self._topics(run) == {Topic.OTHER}:
+        if form.heeds_captions and is_denied_by(self._topics(run)):
             return False
         if form.proof is Proof.CARRIED and evidence < _NAMED:
             return bool(self.symbols.with_number(form.type, form.value(run.number)))
@@ -152,7 +165,7 @@ class _Search:
             and other.proof is Proof.CARRIED
             and other.carrier in self.naming.carriers
             and (other.passes(run.number) if form.fits(run.number) else other.resembles(run.number))
-            for other in FORMS_BY_LENGTH[len(run.number)]
+            for other in self.kinds.by_length[len(run.number)]
         )
 
     def _is_told_by_page(self, run: Run, form: Form) -> bool:
@@ -169,6 +182,9 @@ class _Search:
             return False
         in_bars = form.type in _PLAIN_IN_BARS and bool(self.symbols.with_number(form.type, number))
         return in_bars or bool(form.topics & self.naming.mentioned)
+
+    def _is_whole(self, run: Run, form: Form) -> bool:
+        return run.is_whole(self.kinds.lengths_by_type[form.type])
 
     def _topics(self, run: Run) -> frozenset[Topic]:
         return self.naming.topics(run.start)
@@ -190,17 +206,13 @@ class _Search:
 
 
 @lru_cache(maxsize=256)
-def _forms_of(carriers: frozenset[Carrier]) -> dict[int, tuple[Form, ...]]:
+def _forms_of(kinds: Kinds, carriers: frozenset[str]) -> dict[int, tuple[Form, ...]]:
     """Return the forms by length, without those that only the name of a carrier would prove that the page has not."""
     found = {
         length: tuple(form for form in forms if form.proof is not Proof.CARRIED or form.carrier in carriers)
-        for length, forms in FORMS_BY_LENGTH.items()
+        for length, forms in kinds.by_length.items()
     }
     return {length: forms for length, forms in found.items() if forms}
-
-
-def _is_whole(run: Run, form: Form) -> bool:
-    return run.is_whole(LENGTHS_BY_TYPE[form.type])
 
 
 def _shows_its_letters(number: str, form: Form) -> bool:

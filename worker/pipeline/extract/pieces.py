@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Span
-from worker.pipeline.extract.captions import carriers_of, topics_of
+from worker.pipeline.extract.captions import CarrierNames, topics_of
 from worker.pipeline.extract.surroundings import Surroundings
 
 _GROUP: Final = re.compile(r"[0-9A-Z]+")
@@ -103,8 +103,9 @@ class Run(NamedTuple):
 class Pieces:
     """The groups of every line of a page, made as they are asked for."""
 
-    def __init__(self, page: PageText, around: Surroundings) -> None:
+    def __init__(self, page: PageText, around: Surroundings, names: CarrierNames) -> None:
         self._page = page
+        self._names = names
         self._around = around
         self._groups: dict[int, list[Group]] = {}
 
@@ -138,7 +139,7 @@ class Pieces:
 
     def _of(self, line_id: int) -> list[Group]:
         if line_id not in self._groups:
-            self._groups[line_id] = list(_groups(self._around.folded[line_id], line_id))
+            self._groups[line_id] = list(_groups(self._around.folded[line_id], line_id, self._names))
         return self._groups[line_id]
 
 
@@ -154,7 +155,7 @@ def _goes_on(row: Sequence[Group], longest: int) -> bool:
     return 1 < tail < longest
 
 
-def _groups(folded: str, line_id: int) -> Iterator[Group]:
+def _groups(folded: str, line_id: int, names: CarrierNames) -> Iterator[Group]:
     end = -1
     for found in _GROUP.finditer(folded):
         start = found.start()
@@ -162,16 +163,16 @@ def _groups(folded: str, line_id: int) -> Iterator[Group]:
         tied = end >= 0 and (between == " " or _JOINT.fullmatch(between) is not None)
         joined = tied or end < 0 or _AFTER_IDENTIFIER.fullmatch(between) is not None
         end, is_word = found.end(), text.isalpha()
-        if not is_word and (glued := _GLUED.match(text)) and _is_caption(glued.group()):
+        if not is_word and (glued := _GLUED.match(text)) and _is_caption(glued.group(), names):
             yield Group(glued.group(), line_id, start, start + glued.end(), joined, tied, has_digit=False)
             start, joined, tied = start + glued.end(), True, True
         yield Group(folded[start:end], line_id, start, end, joined, tied, not is_word)
 
 
-def _is_caption(word: str) -> bool:
+def _is_caption(word: str, names: CarrierNames) -> bool:
     """Whether a word that sticks to a number names it: TBA is a part of the number itself, SSCC is not."""
     bare = _NUMBER_WORD.sub("", word)
-    return bool(topics_of(word) or topics_of(bare) or carriers_of(bare))
+    return bool(topics_of(word) or topics_of(bare) or names.within(bare))
 
 
 def _runs(row: Sequence[Group], line_id: int, lengths: frozenset[int], longest: int) -> Iterator[Run]:

@@ -4,11 +4,11 @@ from functools import lru_cache
 
 from worker.pipeline.extract.candidate import Finder
 from worker.pipeline.extract.context import ContextFinder
-from worker.pipeline.extract.numbers import find_numbers
+from worker.pipeline.extract.numbers import NumberFinder
 from worker.pipeline.extract.options import FieldOptions
 
 
 @lru_cache(maxsize=8)
 def finders_for(options: FieldOptions) -> tuple[Finder, ...]:
     """Return what looks for fields: the built-in finders, then the deployment's own."""
-    return (find_numbers, ContextFinder(options.phone_region), *options.finders)
+    return (NumberFinder(options.kinds), ContextFinder(options.phone_region), *options.finders)

@@ -7,17 +7,23 @@ a shape that no other number has. What a symbol holds plainly may still bear out
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import Barcode, Element
 from worker.domain.fields import Check
 from worker.pipeline.extract import checks
 from worker.pipeline.extract.distance import is_within
 from worker.pipeline.extract.forms import Proof
-from worker.pipeline.extract.kinds import FORMS, FORMS_BY_LENGTH, GTIN_DIGITS
+from worker.pipeline.extract.kinds import GTIN_DIGITS, KINDS, Kinds
 
 _ELEMENT_TYPES: Final = {"00": "sscc", "01": "gtin", "02": "gtin"}
-_TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "ITF14"})
+_TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "UPCE", "ITF14"})
+_SHORT_TRADE_SYMBOL: Final = "UPCE"
+_UPC_A_DIGITS: Final = 12
+_ZIP_IDENTIFIER: Final = "420"
+_POSTED_IDENTIFIERS: Final = frozenset({"91", "92", "93", "94", "95"})  # of USPS, behind a ZIP code
+_BEHIND_ZIP: Final = re.compile(r"^420\d{5}(?:\d{4})?(9[2345]\d{24})$")
 _ITF: Final = "ITF"
 _WORD: Final = re.compile(r"[0-9A-Z]+")
 _WAYBILL_DIGITS: Final = 11
@@ -47,17 +53,18 @@ class Symbols:
     """`held` are the numbers whose kind the symbols tell; `plain` all runs of letters and digits in them.
 
     `told` and `plain` lead to the symbols, by kind and number and by the run. Of what an air cargo label's bars hold,
-    the waybill is a run of its own.
+    the waybill is a run of its own. `kinds` are those that are looked for.
     """
 
     held: Sequence[Held]
     told: Mapping[tuple[str, str], Sequence[int]]
     plain: Mapping[str, Sequence[int]]
+    kinds: Kinds = KINDS
 
     @classmethod
-    def of(cls, barcodes: Sequence[Barcode]) -> "Symbols":
+    def of(cls, barcodes: Sequence[Barcode], kinds: Kinds = KINDS) -> "Symbols":
         """Look into the barcodes of a page."""
-        held = dict.fromkeys(found for number, code in enumerate(barcodes) for found in _held(number, code))
+        held = dict.fromkeys(found for number, code in enumerate(barcodes) for found in _held(number, code, kinds))
         told: dict[tuple[str, str], list[int]] = {}
         for found in held:
             told.setdefault((found.type, found.key), []).append(found.barcode_id)
@@ -67,7 +74,7 @@ class Symbols:
                 plain.setdefault(word, []).append(number)
                 if len(word) == _WAYBILL_DIGITS + _PIECE_DIGITS:
                     plain.setdefault(word[:_WAYBILL_DIGITS], []).append(number)
-        return cls(tuple(held), told, plain)
+        return cls(tuple(held), told, plain, kinds)
 
     def tells(self, kind: str, value: str) -> bool:
         """Whether a symbol holds this number as of this kind."""
@@ -85,11 +92,12 @@ class Symbols:
             [found for found in self.held if (found.type, found.key) not in known],
             {key: codes for key, codes in self.told.items() if key not in known},
             {word: codes for word, codes in self.plain.items() if word not in values},
+            self.kinds,
         )
 
     def near(self, kind: str, value: str, most: int) -> tuple[Held, ...]:
         """Return what symbols hold, plainly too, that is of this kind, passes, and differs in so few characters."""
-        shapes = [form for form in FORMS if form.type == kind and form.check is not None]
+        shapes = [form for form in self.kinds.forms if form.type == kind and form.check is not None]
         found = {
             Held(kind, form.value(word), Check.PASSED, codes[0])
             for word, codes in self.plain.items()
@@ -107,33 +115,52 @@ def same_number(kind: str, value: str) -> str:
     return value.zfill(GTIN_DIGITS) if kind == "gtin" else value
 
 
-def _held(number: int, code: Barcode) -> Iterator[Held]:
-    if code.elements:
-        for element in code.elements:
-            if kind := _ELEMENT_TYPES.get(element.identifier):
-                yield Held(kind, element.value, _checked(element.value), number)
-        yield from _of_shape(number, "".join(f"{element.identifier}{element.value}" for element in code.elements))
+def _held(number: int, code: Barcode, kinds: Kinds) -> Iterator[Held]:
+    sound = [element for element in code.elements if element.valid]
+    if sound:
+        yield from _in_elements(number, sound, kinds)
+    if code.elements and len(sound) == len(code.elements):
         return
-    if _holds_trade_item(code):
-        yield Held("gtin", code.text, Check.PASSED, number)
+    trade_item = _trade_item(code)
+    if _is_trade_item(code, trade_item):
+        yield Held("gtin", trade_item, Check.PASSED, number)
         return
     for word in _words(code):
-        yield from _of_shape(number, word)
+        told = tuple(_of_shape(number, word, kinds))
+        yield from told
+        for posted in _BEHIND_ZIP.findall(word) if not told else ():
+            yield from _of_shape(number, posted, kinds)
     for service, prefix, parcel, shipper in _UPS_MESSAGE.findall(code.text.upper()):
-        yield from _of_shape(number, f"{prefix}{shipper}{service}{parcel}")
+        yield from _of_shape(number, f"{prefix}{shipper}{service}{parcel}", kinds)
 
 
-def _holds_trade_item(code: Barcode) -> bool:
+def _in_elements(number: int, sound: Sequence[Element], kinds: Kinds) -> Iterator[Held]:
+    for element in sound:
+        if kind := _ELEMENT_TYPES.get(element.identifier):
+            yield Held(kind, element.value, _checked(element.value), number)
+    for zip_code, element in pairwise(sound):
+        if zip_code.identifier == _ZIP_IDENTIFIER and element.identifier in _POSTED_IDENTIFIERS:
+            yield from _of_shape(number, f"{element.identifier}{element.value}", kinds)
+    yield from _of_shape(number, "".join(f"{element.identifier}{element.value}" for element in sound), kinds)
+
+
+def _trade_item(code: Barcode) -> str:
+    """Return the number as it counts: UPC-E is a UPC-A without its zeros, and read as an EAN-13 with them."""
+    short = code.format == _SHORT_TRADE_SYMBOL and _is_number(code.text)
+    return code.text[-_UPC_A_DIGITS:] if short else code.text
+
+
+def _is_trade_item(code: Barcode, digits: str) -> bool:
     """Whether the symbology is one for goods. ITF carries Deutsche Post's codes too, of other weights."""
-    if not (_is_number(code.text) and checks.gs1(code.text)):
+    if not (_is_number(digits) and checks.gs1(digits)):
         return False
     return code.format in _TRADE_SYMBOLS or (
         code.format == _ITF and len(code.text) == GTIN_DIGITS and not checks.identcode(code.text)
     )
 
 
-def _of_shape(number: int, word: str) -> Iterator[Held]:
-    for form in FORMS_BY_LENGTH.get(len(word), ()):
+def _of_shape(number: int, word: str, kinds: Kinds) -> Iterator[Held]:
+    for form in kinds.by_length.get(len(word), ()):
         if form.proof <= Proof.UNDENIED and form.passes(word):
             yield Held(form.type, form.value(word), Check.PASSED if form.check else Check.NONE, number)
 
