@@ -11,6 +11,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.domain.barcode import Barcode
 from worker.domain.geometry import Transform
@@ -18,6 +19,10 @@ from worker.domain.image import PageHeader, PageImage, PageText, Pixels, TextLin
 from worker.pipeline.explanation import PageSearch, rectangle
 
 _FULL_TURN_DEGREES: Final = 360.0
+# Of thin print a linear one leaves so little between two rows that a comma was read as a point.
+_INTERPOLATION: Final = cv2.INTER_CUBIC
+_SLOPE: Final = -0.75  # OpenCV's
+_NEIGHBOURS: Final = (-1, 0, 1, 2)
 _ROWS_AT_ONCE: Final = 64  # in floating point
 
 
@@ -26,7 +31,7 @@ def squared(page: PageImage, header: PageHeader) -> PageImage:
     if header.is_square:
         return page
     size = header.squared.upright_size
-    return PageImage(np.asarray(cv2.resize(page.pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8))
+    return PageImage(np.asarray(cv2.resize(page.pixels, size, interpolation=_INTERPOLATION), dtype=np.uint8))
 
 
 def squared_strips(strips: Iterable[Pixels], header: PageHeader, rows: int) -> Iterator[Pixels]:
@@ -41,7 +46,7 @@ def squared_strips(strips: Iterable[Pixels], header: PageHeader, rows: int) -> I
 
 
 class _StretchedRows:
-    """The rows of a page between those that come: each is mixed of the two that it lies between."""
+    """The rows of a page between those that come: each is mixed of the four that are next to it, as OpenCV does."""
 
     def __init__(self, strips: Iterable[Pixels], step: float, height: int, width: int) -> None:
         self._strips = iter(strips)
@@ -60,24 +65,32 @@ class _StretchedRows:
         return stretched
 
     def _mixed(self, top: int, count: int) -> Pixels:
-        at = np.clip((np.arange(top, top + count) + 0.5) * self._step - 0.5, 0, self._last)
-        above = at.astype(np.intp)
-        below = np.minimum(above + 1, self._last)
-        self._hold(int(above[0]), int(below[-1]))
-        share = (at - above).astype(np.float32)[:, None, None]
-        first, second = self._held[above - self._top], self._held[below - self._top]
-        mixed: Pixels = np.rint(first + share * (second.astype(np.float32) - first)).astype(np.uint8)
-        return mixed
+        at = (np.arange(top, top + count) + 0.5) * self._step - 0.5
+        above = np.floor(at).astype(np.intp)
+        rows = [np.clip(above + offset, 0, self._last) for offset in _NEIGHBOURS]
+        self._hold(int(rows[0][0]), int(rows[-1][-1]))
+        mixed = np.zeros((count, self._width, 3), np.float32)
+        for offset, numbers in zip(_NEIGHBOURS, rows, strict=True):
+            weights = _cubic(np.abs(at - above - offset)).astype(np.float32)
+            mixed += weights[:, None, None] * self._held[numbers - self._top]
+        return np.asarray(np.clip(np.rint(mixed), 0, 255), dtype=np.uint8)
 
     def _hold(self, first: int, last: int) -> None:
         while self._top + len(self._held) <= last:
             strip = next(self._strips)
             if strip.shape[1] != self._width:
-                resized = cv2.resize(strip, (self._width, len(strip)), interpolation=cv2.INTER_LINEAR)
+                resized = cv2.resize(strip, (self._width, len(strip)), interpolation=_INTERPOLATION)
                 strip = np.asarray(resized, dtype=np.uint8)
             kept = self._held[max(0, first - self._top) :]
             self._top += len(self._held) - len(kept)
             self._held = np.concatenate([kept, strip])
+
+
+def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights of rows at distances of up to 2 (Keys, cubic convolution)."""
+    near = ((_SLOPE + 2) * distance - (_SLOPE + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * distance * _SLOPE - 4 * _SLOPE
+    return np.where(distance <= 1, near, far)
 
 
 @dataclass(frozen=True, slots=True)

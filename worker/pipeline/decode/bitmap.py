@@ -11,17 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.image import ImageHeader, Pixels
-from worker.pipeline.decode.levels import opencv_layout, to_bgr
+from worker.pipeline.decode.ground import Borders
+from worker.pipeline.decode.levels import HAVE_ALPHA, count_borders, opencv_layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header import bmp
 
 _OLD_HEADER: Final = 12
 _HEADER_SIZE_AT: Final = 14
 _GREY_DIMENSIONS: Final = 2
+_ROWS_AT_ONCE: Final = 64
 
 
-def read_bitmap(data: bytes, header: ImageHeader, top: int, rows: int) -> Pixels:
-    """Return rows [top, top + rows) as uint8 [rows, width, 3] BGR. Raises JobError IMAGE_CORRUPT."""
+def read_bitmap(data: bytes, header: ImageHeader, ground: int, top: int, rows: int) -> Pixels:
+    """Return rows [top, top + rows) as uint8 [rows, width, 3] BGR, transparent ones on a ground.
+
+    Raises JobError IMAGE_CORRUPT.
+    """
+    return bitmap_to_bgr(_stored(data, header, top, rows), bmp.layout(data), ground)
+
+
+def bitmap_ground(data: bytes, header: ImageHeader) -> int:
+    """Return what transparent pixels are to be laid on, having read all rows. Raises JobError IMAGE_CORRUPT."""
+    bitmap, borders = bmp.layout(data), Borders()
+    for top in range(0, 0 if bitmap.opaque else bitmap.height, _ROWS_AT_ONCE):
+        stored = _stored(data, header, top, min(_ROWS_AT_ONCE, bitmap.height - top))
+        if opencv_layout(stored) in HAVE_ALPHA:
+            count_borders(borders, stored, opencv_layout(stored))
+    return borders.ground()
+
+
+def _stored(data: bytes, header: ImageHeader, top: int, rows: int) -> NDArray[Any]:
     bitmap = bmp.layout(data)
     above = top if bitmap.top_down else bitmap.height - top - rows
     start = bitmap.first_row + above * bitmap.row_bytes
@@ -34,11 +53,11 @@ def read_bitmap(data: bytes, header: ImageHeader, top: int, rows: int) -> Pixels
     stored = cv2.imdecode(cut, cv2.IMREAD_UNCHANGED)
     if stored is None or stored.shape[:2] != (rows, bitmap.width):
         raise corrupt(header, 0, "its rows cannot be decoded")
-    return bitmap_to_bgr(stored, bitmap)
+    return stored
 
 
-def bitmap_to_bgr(stored: NDArray[Any], bitmap: bmp.Bitmap) -> Pixels:
+def bitmap_to_bgr(stored: NDArray[Any], bitmap: bmp.Bitmap, ground: int | None = None) -> Pixels:
     """Return uint8 BGR of what OpenCV decoded, which takes bytes of the pixels for a mask where there is none."""
     if bitmap.opaque:
         stored = np.ascontiguousarray(stored[:, :, :3]) if stored.ndim > _GREY_DIMENSIONS else stored
-    return to_bgr(stored, opencv_layout(stored))
+    return to_bgr(stored, opencv_layout(stored), ground)

@@ -11,7 +11,8 @@ import pi_heif
 from worker.domain.image import ImageHeader, Pixels
 from worker.pipeline.decode.levels import Layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
-from worker.pipeline.header.claim import unsupported
+from worker.pipeline.header.claim import DamagedHeaderError, unsupported
+from worker.pipeline.header.heif import check_coded
 
 _LAYOUTS: Final = {
     "L": Layout.GREY,
@@ -26,6 +27,10 @@ pi_heif.options.DECODE_THREADS = 1  # the worker's threads are counted
 
 def decode_heif(data: bytes, header: ImageHeader) -> Pixels:
     """Decode the primary picture to uint8 [height, width, 3] BGR. Raises JobError IMAGE_CORRUPT."""
+    try:
+        check_coded(data)
+    except DamagedHeaderError as error:
+        raise corrupt(header, 0, str(error)) from error
     try:
         picture = pi_heif.open_heif(data, convert_hdr_to_8bit=True, bgr_mode=True)
         page = header.pages[0]

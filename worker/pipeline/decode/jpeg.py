@@ -34,7 +34,7 @@ _EIGHTH: Final = 8
 _PIECE_BYTES: Final = 4096
 # Of so many ones come the longest codes that a file has; libjpeg looks up to 8 bytes ahead of what it decodes.
 _LONG_CODES: Final = b"\xfe" * 12
-_COUNT_AT, _COMPONENTS_AT, _TABLE_AT = 9, 10, 12  # within the segment of a frame
+_SIDES_AT, _COUNT_AT, _COMPONENTS_AT, _TABLE_AT = 5, 9, 10, 12  # within the segment of a frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,12 @@ class _Parts:
         """The names of its components, a byte each."""
         return self.frame[_COMPONENTS_AT::3][: self.frame[_COUNT_AT]]
 
+    @property
+    def smaller_side(self) -> int:
+        """Its width or height in pixels."""
+        height, width = struct.unpack_from(">2H", self.frame, _SIDES_AT)
+        return int(min(height, width))
+
     def joined(self) -> bytes:
         """Return the file."""
         return b"".join((_START, *self.tables, self.frame, self.scans, self.rest))
@@ -79,9 +85,14 @@ def sound_jpeg(data: bytes, header: ImageHeader) -> bytes:
     parts = _parts(data, header)
     for scans in (parts.scans, *_without_padding(parts.scans)):
         candidate = replace(parts, scans=scans)
-        if _decodes_without_a_warning(candidate, header):
+        if _decodes_without_a_warning(candidate):
             return candidate.joined()
     raise corrupt(header, 0, "some of its pixels are missing or changed")
+
+
+def is_sound(data: bytes, header: ImageHeader) -> bool:
+    """Say whether a JPEG within a file of another kind has all its pixels. Raises JobError IMAGE_CORRUPT as well."""
+    return _decodes_without_a_warning(_parts(data, header))
 
 
 def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
@@ -93,7 +104,7 @@ def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
     """
     parts = _parts(data, header)
     for scans in (parts.scans, *_without_padding(parts.scans)):
-        if _asks_for_more(replace(parts, scans=_without_last_byte(scans), rest=b"").joined(), header):
+        if _asks_for_more(replace(parts, scans=_without_last_byte(scans), rest=b"")):
             return replace(parts, scans=scans, rest=_LONG_CODES).joined()
     raise corrupt(header, 0, "more pixels follow its last row")
 
@@ -209,28 +220,27 @@ def _stop_without(scans: memoryview, filling: bytes) -> int:
     return stop
 
 
-def _decodes_without_a_warning(parts: _Parts, header: ImageHeader) -> bool:
+def _decodes_without_a_warning(parts: _Parts) -> bool:
     tables = tuple(table for table in parts.tables if table[1] != _ADOBE)  # its colours are of other components
     checked = replace(parts, tables=tables, frame=_frame_read_to_its_end(parts.frame), rest=_END).joined()
     try:
-        _pass_over(checked, header, "warning")
+        _pass_over(checked, parts.smaller_side, "warning")
     except pyvips.Error:
         return False
     return True
 
 
-def _asks_for_more(cut: bytes, header: ImageHeader) -> bool:
+def _asks_for_more(parts: _Parts) -> bool:
     try:
-        _pass_over(cut, header, "truncated")
+        _pass_over(parts.joined(), parts.smaller_side, "truncated")
     except pyvips.Error:
         return True
     return False
 
 
-def _pass_over(encoded: bytes, header: ImageHeader, fail_on: str) -> None:
+def _pass_over(encoded: bytes, smaller_side: int, fail_on: str) -> None:
     """Decode all there is. Raises pyvips.Error."""
-    page = header.pages[0]
-    shrink = _EIGHTH if min(page.width, page.height) >= _EIGHTH else 1
+    shrink = _EIGHTH if smaller_side >= _EIGHTH else 1
     source = pyvips.Source.new_from_memory(encoded)
     image = pyvips.Image.jpegload_source(source, access="sequential", fail_on=fail_on, shrink=shrink)
     pyvips.Region.new(image).fetch(0, image.height - 1, image.width, 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import Pixels
+from worker.pipeline.decode.ground import Borders
 
 _OPAQUE: Final = 255
 _BAND_ROWS: Final = 64  # what is mixed at once stays in the cache, and needs no memory for a page
@@ -33,27 +34,46 @@ class Layout(Enum):
 _TO_BGR: Final = {
     Layout.GREY: cv2.COLOR_GRAY2BGR,
     Layout.RGB: cv2.COLOR_RGB2BGR,
-    Layout.RGBA: cv2.COLOR_RGBA2BGRA,
 }
 
 
-def to_bgr(samples: NDArray[Any], layout: Layout) -> Pixels:
+HAVE_ALPHA: Final = frozenset({Layout.GREY_ALPHA, Layout.RGBA, Layout.BGRA})
+
+
+def to_bgr(samples: NDArray[Any], layout: Layout, ground: int | None = None) -> Pixels:
     """Return uint8 [height, width, 3] BGR of `samples`, [height, width] or [height, width, channels].
 
-    Transparent pixels become white, 16-bit levels are scaled to 8, inks are mixed without a profile. Raises JobError
-    IMAGE_UNSUPPORTED for sample types other than 8 and 16 bits.
+    Transparent pixels become `ground`, a level of grey, or one that contrasts with what borders on them; 16-bit levels
+    are scaled to 8, inks are mixed without a profile. Raises JobError IMAGE_UNSUPPORTED for sample types other than 8
+    and 16 bits.
     """
+    if layout in HAVE_ALPHA:
+        levels = _to_bgra(samples, layout)
+        if int(levels[:, :, 3].min()) == _OPAQUE:
+            return np.asarray(cv2.cvtColor(levels, cv2.COLOR_BGRA2BGR), dtype=np.uint8)
+        if ground is None:
+            borders = Borders()
+            borders.add(levels)
+            ground = borders.ground()
+        return _on_ground(levels, ground)
     levels = _to_bytes(samples)
     if layout is Layout.BGR:
         return levels
-    if layout is Layout.BGRA:
-        return _on_white(levels)
     if layout is Layout.CMYK:
         return _mixed(levels)
+    return np.asarray(cv2.cvtColor(levels, _TO_BGR[layout]), dtype=np.uint8)
+
+
+def count_borders(borders: Borders, samples: NDArray[Any], layout: Layout) -> None:
+    """Count the pixels of samples with alpha that border on transparent ones. Raises as `to_bgr` does."""
+    borders.add(_to_bgra(samples, layout))
+
+
+def _to_bgra(samples: NDArray[Any], layout: Layout) -> Pixels:
+    levels = _to_bytes(samples)
     if layout is Layout.GREY_ALPHA:
-        return _on_white(np.ascontiguousarray(levels[:, :, [0, 0, 0, 1]]))
-    converted = np.asarray(cv2.cvtColor(levels, _TO_BGR[layout]), dtype=np.uint8)
-    return _on_white(converted) if layout is Layout.RGBA else converted
+        return np.ascontiguousarray(levels[:, :, [0, 0, 0, 1]])
+    return levels if layout is Layout.BGRA else np.asarray(cv2.cvtColor(levels, cv2.COLOR_RGBA2BGRA), dtype=np.uint8)
 
 
 def opencv_layout(samples: NDArray[Any]) -> Layout:
@@ -74,16 +94,14 @@ def _to_bytes(samples: NDArray[Any]) -> Pixels:
     )
 
 
-def _on_white(levels: Pixels) -> Pixels:
-    """Lay BGRA on white paper."""
-    if int(levels[:, :, 3].min()) == _OPAQUE:
-        return np.asarray(cv2.cvtColor(levels, cv2.COLOR_BGRA2BGR), dtype=np.uint8)
+def _on_ground(levels: Pixels, ground: int) -> Pixels:
+    """Lay BGRA on paper of a level of grey."""
     mixed = np.empty((*levels.shape[:2], 3), np.uint8)
     for top in range(0, len(levels), _BAND_ROWS):
         band = levels[top : top + _BAND_ROWS].astype(np.uint16)
         weight = band[:, :, 3:]
         mixed[top : top + _BAND_ROWS] = (
-            band[:, :, :3] * weight + (_OPAQUE * (_OPAQUE - weight) + _OPAQUE // 2)
+            band[:, :, :3] * weight + (ground * (_OPAQUE - weight) + _OPAQUE // 2)
         ) // _OPAQUE
     return mixed
 

@@ -3,7 +3,9 @@
 Invariant: libvips decodes in the calling thread only, keeps no cache, and says what it dislikes by exceptions alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,13 +13,16 @@ import pyvips
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
+from worker.pipeline.decode.ground import WHITE, Borders
 from worker.pipeline.decode.jpeg import streamed_jpeg
-from worker.pipeline.decode.levels import Layout, to_bgr
+from worker.pipeline.decode.levels import HAVE_ALPHA, Layout, count_borders, to_bgr
 from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.decode.tiff import check_pieces, plain_page
 from worker.pipeline.header import png, tiff
 from worker.pipeline.header.claim import DamagedHeaderError
 
 _ROWS_AT_ONCE: Final = 16
+_ROWS_OF_BORDERS: Final = 64
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
 _LAYOUTS: Final = {1: Layout.GREY, 2: Layout.GREY_ALPHA, 3: Layout.RGB, 4: Layout.RGBA}
 _COLOURS: Final = frozenset({"b-w", "grey16", "srgb", "rgb", "rgb16", "cmyk", "multiband"})
@@ -31,14 +36,16 @@ pyvips.vips_lib.vips_concurrency_set(1)
 class RowReader:
     """One page whose rows are read once, from top to bottom.
 
-    libvips reads from `data` as long as it has the image, and pyvips does not keep it for it.
+    libvips reads from the encoded bytes as long as it has the image, and pyvips does not keep them for it: `reopen`
+    does, which opens the page anew.
     """
 
     header: ImageHeader
     number: int
     image: Any
     layout: Layout
-    data: bytes
+    reopen: Callable[[], Any]
+    ground: int = WHITE
 
     def read(self, top: int, rows: int) -> Pixels:
         """Return uint8 [rows, width, 3] BGR. Raises JobError IMAGE_CORRUPT; rows passed over cannot be read later."""
@@ -48,10 +55,28 @@ class RowReader:
             for done in range(0, rows, _ROWS_AT_ONCE):
                 count = min(_ROWS_AT_ONCE, rows - done)
                 fetched = region.fetch(0, top + done, self.image.width, count)
-                strip[done : done + count] = to_bgr(self._samples(fetched, count), self.layout)
+                strip[done : done + count] = to_bgr(self._samples(fetched, count), self.layout, self.ground)
         except pyvips.Error as error:
             raise corrupt(self.header, self.number, _said(error)) from error
         return strip
+
+    def on_its_ground(self) -> "RowReader":
+        """Return a reader of the same rows that lays transparent pixels on a ground that contrasts with the print.
+
+        It takes a pass over all rows where there is alpha. Raises JobError IMAGE_CORRUPT.
+        """
+        if self.layout not in HAVE_ALPHA:
+            return self
+        borders = Borders()
+        try:
+            region = pyvips.Region.new(self.image)
+            for top in range(0, self.image.height, _ROWS_OF_BORDERS):
+                rows = min(_ROWS_OF_BORDERS, self.image.height - top)
+                count_borders(borders, self._samples(region.fetch(0, top, self.image.width, rows), rows), self.layout)
+            again = self.reopen()
+        except pyvips.Error as error:
+            raise corrupt(self.header, self.number, _said(error)) from error
+        return replace(self, ground=borders.ground(), image=again)
 
     def _samples(self, fetched: Any, rows: int) -> Any:  # noqa: ANN401 - cffi's buffer; an array of either depth
         return np.frombuffer(fetched, _SAMPLES[self.image.format]).reshape(rows, self.image.width, self.image.bands)
@@ -64,38 +89,47 @@ def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:
     IMAGE_UNSUPPORTED for samples that are not read.
     """
     page = header.pages[number]
-    if header.format is ImageFormat.PNG:
-        data = png.without_texts(data)
-    if header.format is ImageFormat.JPEG:
-        data = streamed_jpeg(data, header)
     try:
-        image = _open(data, header.format, number)
+        reopen = _opener(data, header, number)
+        image = reopen()
     except pyvips.Error as error:
         raise corrupt(header, number, _said(error)) from error
     except (DamagedHeaderError, StopIteration) as error:
         raise corrupt(header, number, f"its directory cannot be read, {error}") from error
     if (image.width, image.height) != (page.width, page.height):
         raise corrupt(header, number, f"it decodes to {image.width} x {image.height} pixels")
-    return RowReader(header, number, image, _layout(image), data)
+    return RowReader(header, number, image, _layout(image), reopen).on_its_ground()
 
 
-def _open(data: bytes, picture_format: ImageFormat, number: int) -> Any:  # noqa: ANN401 - pyvips has no types
-    source = pyvips.Source.new_from_memory(data)
-    how = {"access": "sequential", "fail_on": "error"}
-    match picture_format:
+def _opener(data: bytes, header: ImageHeader, number: int) -> Callable[[], Any]:
+    """Return what opens the page, each time anew. Raises JobError IMAGE_CORRUPT, DamagedHeaderError, StopIteration."""
+    match header.format:
         case ImageFormat.JPEG:
-            return pyvips.Image.jpegload_source(source, access="sequential", fail_on="warning")
+            return partial(_open, pyvips.Image.jpegload_source, streamed_jpeg(data, header), fail_on="warning")
         case ImageFormat.PNG:
-            return pyvips.Image.pngload_source(source, **how)
+            return partial(_open, pyvips.Image.pngload_source, png.without_texts(data))
         case ImageFormat.TIFF:
             page = tiff.page(data, number)
-            # `unlimited` lifts the bound on one encoded strip, which is no longer than the file.
-            image = pyvips.Image.tiffload_source(source, page=page.directory, unlimited=True, **how)
-            return image.extract_band(0, n=image.bands - page.surplus) if image.bands > page.surplus else image
+            check_pieces(data, page, header, number)
+            plain = plain_page(data, page)
+            if plain is None:
+                return partial(_open_tiff, data, page.surplus, page=page.directory)
+            fail_on = "warning" if page.is_packed else "error"
+            return partial(_open_tiff, plain, page.surplus, page=0, fail_on=fail_on)
         case ImageFormat.AVIF:
-            return pyvips.Image.heifload_source(source, **how)
+            return partial(_open, pyvips.Image.heifload_source, data)
         case _:
-            raise AssertionError(picture_format)
+            raise AssertionError(header.format)
+
+
+def _open(load: Callable[..., Any], data: bytes, *, fail_on: str = "error", **options: object) -> Any:  # noqa: ANN401 - pyvips has no types
+    return load(pyvips.Source.new_from_memory(data), access="sequential", fail_on=fail_on, **options)
+
+
+def _open_tiff(data: bytes, surplus: int, *, page: int, fail_on: str = "error") -> Any:  # noqa: ANN401
+    # `unlimited` lifts the bound on one encoded strip, which is no longer than the file.
+    image = _open(pyvips.Image.tiffload_source, data, fail_on=fail_on, unlimited=True, page=page)
+    return image.extract_band(0, n=image.bands - surplus) if image.bands > surplus else image
 
 
 def _layout(image: Any) -> Layout:  # noqa: ANN401

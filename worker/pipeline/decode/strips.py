@@ -3,11 +3,11 @@
 Invariant: no more is held than one strip, what the decoder needs for its own rows, and the encoded bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
-from worker.pipeline.decode.bitmap import read_bitmap
+from worker.pipeline.decode.bitmap import bitmap_ground, read_bitmap
 from worker.pipeline.decode.rows import open_rows
 from worker.pipeline.decode.whole import check_complete
 
@@ -20,7 +20,9 @@ def decode_strips(data: bytes, header: ImageHeader, rows: int, number: int = 0) 
     """
     check_complete(data, header)
     page = header.pages[number]
-    bitmap = header.format is ImageFormat.BMP
-    read = partial(read_bitmap, data, header) if bitmap else open_rows(data, header, number).read
+    if header.format is ImageFormat.BMP:
+        read: Callable[[int, int], Pixels] = partial(read_bitmap, data, header, bitmap_ground(data, header))
+    else:
+        read = open_rows(data, header, number).read
     for top in range(0, page.height, rows):
         yield read(top, min(rows, page.height - top))

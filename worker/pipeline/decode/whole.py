@@ -29,8 +29,9 @@ _LINE_FEEDS: Final = 8  # of which by chance all have a carriage return before t
 def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
     """Decode page `number` of an encoded picture to uint8 [height, width, 3] BGR, as EXIF says it stands.
 
-    Transparent pixels become white, 16-bit levels are scaled to 8. Raises JobError IMAGE_CORRUPT for a damaged or
-    truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and 16 bits; MemoryError.
+    Transparent pixels become white, or a ground that contrasts with the print, 16-bit levels are scaled to 8. Raises
+    JobError IMAGE_CORRUPT for a damaged or truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and 16
+    bits; MemoryError.
     """
     check_complete(data, header)
     page = header.pages[number]

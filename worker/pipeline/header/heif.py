@@ -6,6 +6,7 @@ off) is claimed with it.
 """
 
 import math
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,8 @@ _MAX_BOXES: Final = 4000
 _MAX_ITEMS: Final = 4000
 _MAX_LINKS: Final = 10_000  # of items to properties, and to each other; a file as it is made has a few of each
 _MAX_CHANNELS: Final = 16
+_LENGTH_SIZE_AT: Final = 21  # in what the decoder is told
+_FORBIDDEN: Final = re.compile(rb"\0\0[\0-\2]")
 _MAX_NAME: Final = 80
 # What libheif would put together from others in yet another way has no size that could be asked before.
 _CODED: Final = frozenset({b"hvc1", b"av01"})
@@ -257,3 +260,73 @@ def _stretch(data: bytes, properties: Iterable[_Box], page: PageHeader) -> tuple
             turned ^= bool(data[box.start] & 1)
     across, down = reversed(shape) if not turned else shape  # wide pixels are few across
     return Density(across, down, per_inch=False).stretch(page.width, page.height)
+
+
+def check_coded(data: bytes) -> None:
+    """Look through the HEVC pictures of a file, whose decoder makes up what it misses and does not say so.
+
+    Their units follow each other by their lengths, and no unit has two zeros and a byte below 3 in a row (ITU-T H.265,
+    7.4.2): what is overwritten with zeros or moved on breaks one or the other. Raises DamagedHeaderError.
+    """
+    try:
+        picture = _Picture.read(data)
+        meta = _find(data, 0, len(data), b"meta")
+        places = dict(_places(data, _find(data, meta.start + 4, meta.end, b"iloc")))
+        left = 2 * len(data)  # items may share bytes, but a file as it is made has no use for it
+        for item, kind in picture.kinds.items():
+            settings = next((box for box in picture.properties_of(item) if box.kind == b"hvcC"), None)
+            if kind == b"hvc1" and settings is not None and item in places:
+                left -= sum(min(length, max(0, len(data) - start)) for start, length in places[item])
+                if left < 0:
+                    raise DamagedHeaderError("its pictures are longer than the file")
+                coded = b"".join(data[start : start + length] for start, length in places[item])
+                _check_units(coded, (data[settings.start + _LENGTH_SIZE_AT] & 3) + 1)
+    except (struct.error, IndexError) as error:
+        raise DamagedHeaderError("one of its boxes is cut short") from error
+
+
+def _check_units(coded: bytes, size_bytes: int) -> None:
+    at = 0
+    while at < len(coded):
+        stop = at + size_bytes + int.from_bytes(coded[at : at + size_bytes], "big")
+        if stop > len(coded):
+            raise DamagedHeaderError("its coded pixels end within a unit")
+        if _FORBIDDEN.search(coded, at + size_bytes, stop):
+            raise DamagedHeaderError("its coded pixels were overwritten")
+        at = stop
+
+
+def _places(data: bytes, box: _Box) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Yield the items whose bytes lie in the file, with start and length of their pieces (ISO/IEC 14496-12, 8.11.3)."""
+    version = data[box.start]
+    offset_bytes, length_bytes = data[box.start + 4] >> 4, data[box.start + 4] & 15
+    base_bytes, index_bytes = data[box.start + 5] >> 4, data[box.start + 5] & 15 if version else 0
+    reader = _Numbers(data, box.start + 6)
+    wide = 4 if version == 2 else 2  # noqa: PLR2004 - the version with long numbers
+    for _ in range(min(reader.next(wide), _MAX_ITEMS)):
+        item = reader.next(wide)
+        method = reader.next(2) & 15 if version else 0
+        reader.next(2)
+        base = reader.next(base_bytes)
+        pieces = []
+        for _ in range(min(reader.next(2), _MAX_LINKS)):
+            reader.next(index_bytes)
+            start, length = reader.next(offset_bytes), reader.next(length_bytes)
+            pieces.append((base + start, length or len(data)))
+        if method == 0:
+            yield item, pieces
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """Whole numbers that follow each other."""
+
+    data: bytes
+    at: int
+
+    def next(self, size_bytes: int) -> int:
+        """Return the next one, of so many bytes; 0 of none. Raises IndexError behind the end."""
+        if self.at + size_bytes > len(self.data):
+            raise IndexError
+        self.at += size_bytes
+        return int.from_bytes(self.data[self.at - size_bytes : self.at], "big")

@@ -5,7 +5,7 @@ long, takes memory.
 """
 
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,8 @@ _MAX_VALUES: Final = 16
 _BYTE, _SHORT, _LONG, _RATIONAL, _LONG8 = 1, 3, 4, 5, 16
 # Whole numbers with a sign (6, 8, 9, 17) count, too: libtiff takes them for sizes, though none may be negative.
 _CODES: Final = {_BYTE: "B", _SHORT: "H", _LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I", _LONG8: "Q", 17: "q", 18: "Q"}
+
+SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,17 @@ class Directory:
             numerator, denominator = self.fractions[tag]
             return numerator / denominator if denominator else 0.0
         return float(self.one(tag, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A tag as it stands in its directory: `raw`, and where its `count` values of a kind lie in the file."""
+
+    tag: int
+    kind: int
+    count: int
+    values_at: int
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,41 @@ class DirectoryReader:
                 fractions[tag] = self._fraction(place + entry.size)
         (following,) = struct.unpack_from(self._offset_code(), self.data, start + count * width)
         return Directory(values, counts, fractions, following)
+
+    def entries(self, offset: int, tags: Collection[int]) -> list[Entry]:
+        """Return the first entry of each of the tags in the directory at `offset`, by their numbers.
+
+        For a directory that was read.
+        """
+        (count,) = struct.unpack_from(self.order + ("Q" if self.big else "H"), self.data, offset)
+        entry = struct.Struct(self.order + ("HHQ" if self.big else "HHI"))
+        width, start, inline = (20, offset + 8, 8) if self.big else (12, offset + 2, 4)
+        found: dict[int, Entry] = {}
+        for place in range(start, start + count * width, width):
+            tag, kind, many = entry.unpack_from(self.data, place)
+            at = place + entry.size
+            if SIZES.get(kind, 0) * many > inline:
+                (at,) = struct.unpack_from(self._offset_code(), self.data, at)
+            if tag in tags and tag not in found:
+                found[tag] = Entry(tag, kind, many, at, bytes(self.data[place : place + width]))
+        return [found[tag] for tag in sorted(found)]
+
+    def numbers(self, entry: Entry) -> Iterator[int]:
+        """Yield the whole numbers of an entry. Raises DamagedHeaderError where they lie outside of the file."""
+        one = struct.Struct(self.order + _CODES.get(entry.kind, "B"))
+        stop = entry.values_at + one.size * entry.count
+        if stop > len(self.data):
+            raise DamagedHeaderError("a tag's values lie outside of the file")
+        return (number for (number,) in one.iter_unpack(self.data[entry.values_at : stop]))
+
+    def with_directory(self, entries: Sequence[Entry]) -> bytes:
+        """Return the file with one directory only, behind all else, of entries in the order of their tags."""
+        count = struct.pack(self.order + ("Q" if self.big else "H"), len(entries))
+        directory = count + b"".join(entry.raw for entry in entries) + bytes(8 if self.big else 4)
+        head, at = (16, 8) if self.big else (8, 4)
+        padding = bytes(-len(self.data) % 8)
+        first = struct.pack(self._offset_code(), len(self.data) + len(padding))
+        return b"".join((self.data[:at], first, self.data[head:], padding, directory))
 
     def _values(self, place: int, kind: int, many: int) -> tuple[int, ...]:
         one = struct.Struct(self.order + _CODES[kind])

@@ -23,7 +23,9 @@ _TAGS: Final = frozenset(
      _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG, *DENSITY_TAGS}
 )  # fmt: skip
 _REDUCED_OR_MASK: Final = 1 | 4
+_PLAIN: Final = 1
 _JPEG: Final = 7
+_DEFLATE: Final = frozenset({8, 32946})
 _COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946})
 _NAMES: Final = {
     6: "old JPEG",
@@ -51,14 +53,31 @@ _MEANS_NOTHING: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class TiffPage:
-    """A page and the place of its directory in the file's chain, thumbnails and masks counted.
+    """A page and the place of its directory in the file's chain, thumbnails and masks counted, and in the file.
 
     `surplus` is how many samples of a pixel, at its end, have no meaning.
     """
 
     directory: int
+    offset: int
     surplus: int
+    compression: int
     claim: Claim
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether its pixels are packed in any way."""
+        return self.compression != _PLAIN
+
+    @property
+    def has_deflate(self) -> bool:
+        """Whether they are packed by Deflate."""
+        return self.compression in _DEFLATE
+
+    @property
+    def has_jpeg(self) -> bool:
+        """Whether they are packed as JPEG."""
+        return self.compression == _JPEG
 
 
 def pages(data: bytes) -> Iterator[TiffPage]:
@@ -66,17 +85,17 @@ def pages(data: bytes) -> Iterator[TiffPage]:
 
     Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED.
     """
-    for number, directory in _directories(data):
-        yield _page(number, directory, len(data))
+    for number, offset, directory in _directories(data):
+        yield _page(number, offset, directory, len(data))
 
 
 def page(data: bytes, number: int) -> TiffPage:
     """Return page `number`. Raises as `pages` does, StopIteration where there are not so many."""
-    place, directory = next(islice(_directories(data), number, None))
-    return _page(place, directory, len(data))
+    place, offset, directory = next(islice(_directories(data), number, None))
+    return _page(place, offset, directory, len(data))
 
 
-def _directories(data: bytes) -> Iterator[tuple[int, Directory]]:
+def _directories(data: bytes) -> Iterator[tuple[int, int, Directory]]:
     directories = open_directories(data)
     offset, seen, pages_so_far = directories.first_offset, set[int](), 0
     for number in count():
@@ -86,7 +105,7 @@ def _directories(data: bytes) -> Iterator[tuple[int, Directory]]:
         directory = directories.read(offset, _TAGS)
         if number == 0 or not directory.one(_SUBFILE, 0) & _REDUCED_OR_MASK:
             pages_so_far += 1
-            yield number, directory
+            yield number, offset, directory
         elif number - pages_so_far >= _MAX_THUMBNAILS_AND_MASKS:
             raise DamagedHeaderError(f"it has more than {_MAX_THUMBNAILS_AND_MASKS} thumbnails and masks")
         offset = directory.next_offset
@@ -94,10 +113,11 @@ def _directories(data: bytes) -> Iterator[tuple[int, Directory]]:
             return
 
 
-def _page(number: int, directory: Directory, size_bytes: int) -> TiffPage:
+def _page(number: int, offset: int, directory: Directory, size_bytes: int) -> TiffPage:
     # A sample whose meaning is not told may be anything, such as a selection; without the tag it is alpha as a rule.
     surplus = 1 if directory.values.get(_EXTRA, ()) == (_MEANS_NOTHING,) else 0
-    return TiffPage(number, surplus, _claim(directory, size_bytes))
+    compression = directory.one(_COMPRESSION, _PLAIN)
+    return TiffPage(number, offset, surplus, compression, _claim(directory, size_bytes))
 
 
 def _claim(directory: Directory, size_bytes: int) -> Claim:
@@ -126,6 +146,8 @@ def _check_kind(directory: Directory, bits: int, samples: int) -> None:
         raise unsupported(f"a TIFF with samples of {bits} bits", instead="convert it to 8 bits")
     if photometric not in _CHANNELS or (photometric == _YCBCR and compression != _JPEG):
         raise unsupported(f"a TIFF with colours of kind {photometric}", instead="convert it to RGB")
+    if directory.one(_PLANES, 1) == _SEPARATE and samples > 1 and _TILE_WIDTH in directory.values:
+        raise unsupported("a TIFF with a plane of tiles for each colour", instead="save it in strips")
     extra = samples - _CHANNELS[photometric]
     if not 0 <= extra <= (0 if photometric == _INKS else 1) or (bits < _WHOLE_BYTE and samples > 1):
         raise unsupported(f"a TIFF with {samples} samples of {bits} bits a pixel", instead="convert it to RGB")

@@ -1,0 +1,54 @@
+"""The ground that a picture with transparent pixels is laid on: one that its print shows on.
+
+Invariant: white paper, unless what borders on transparent pixels would hardly show on it; the same for a page and for
+its strips.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.image import Pixels
+
+WHITE: Final = 255
+_GROUNDS: Final = (WHITE, 0, 128)  # in this order where they are as good
+_OPAQUE_FROM: Final = 128
+_CONTRAST: Final = 64  # levels of grey, from which on print is read as a rule
+# Of the border that may hardly show on white before another ground is looked at: a white corner, a highlight.
+_LOST_ON_WHITE: Final = 0.05
+_FEWEST_PIXELS: Final = 16
+_BAND_ROWS: Final = 256  # at once, so that no second page is held
+
+
+@dataclass(slots=True)
+class Borders:
+    """How bright the pixels are that border on transparent ones: counts of each level of grey."""
+
+    levels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+
+    def add(self, levels: Pixels) -> None:
+        """Count those of uint8 [height, width, 4] BGRA."""
+        for top in range(0, len(levels), _BAND_ROWS):
+            self._add(levels[top : top + _BAND_ROWS])
+
+    def _add(self, levels: Pixels) -> None:
+        opaque = (levels[:, :, 3] >= _OPAQUE_FROM).astype(np.uint8)
+        if opaque.all():
+            return
+        inside = cv2.erode(opaque, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+        grey = cv2.cvtColor(levels, cv2.COLOR_BGRA2GRAY)
+        self.levels += np.bincount(grey[(opaque > 0) & (inside == 0)], minlength=256)
+
+    def ground(self) -> int:
+        """Return the level of grey of the ground."""
+        total = int(self.levels.sum())
+        if total < _FEWEST_PIXELS or self._lost(WHITE) <= _LOST_ON_WHITE * total:
+            return WHITE
+        return min(_GROUNDS, key=self._lost)
+
+    def _lost(self, ground: int) -> int:
+        """Return how many pixels hardly show on a ground."""
+        return int(self.levels[np.abs(np.arange(256) - ground) < _CONTRAST].sum())
