@@ -27,6 +27,7 @@ from worker.pipeline.texture import may_hold_matrix, texture
 
 _GREY_DIMENSIONS: Final = 2
 _MOSTLY: Final = 0.6
+_SMALL_PIXELS: Final = 120_000  # a picture of so few with a symbol has seldom another, and none that zxing-cpp misses
 _TINY: Final = 1e-9
 # How zxing-cpp weighs blue, green and red; the last term rounds halves up, as it does.
 _LUMINANCE: Final = np.array([[117 / 1024, 601 / 1024, 306 / 1024, 1e-4]], dtype=np.float32)
@@ -105,6 +106,8 @@ def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
     """
     grey = luminance(pixels)
     seen = find_plain_codes(grey, options)
+    if grey.size <= _SMALL_PIXELS and any(code.format != Symbology.ITF for code in seen.barcodes):
+        return replace(seen, barcodes=tuple(merge_barcodes(seen.barcodes)))
     missed = find_missed_codes(grey, options, seen)
     return Codes(tuple(merge_barcodes((*seen.barcodes, *missed.barcodes))), seen.areas + missed.areas)
 
@@ -126,7 +129,9 @@ def find_plain_codes(grey: Pixels, options: BarcodeOptions) -> Codes:
     linear = _decoded(grey, formats & _LINEAR, plain=True)
     matrices = _decoded(grey, formats - _LINEAR, plain=True, with_errors=True)
     seen = [_seen(symbol) for symbol in (*linear, *matrices) if _is_believed(symbol, grey)]
-    barcodes = tuple(_reaching(grey, mark.barcode) for mark in seen if mark.barcode is not None)
+    barcodes = tuple(mark.barcode for mark in seen if mark.barcode is not None)
+    if grey.size > _SMALL_PIXELS:  # of a small picture all rows are tried
+        barcodes = tuple(_reaching(grey, code) for code in barcodes)
     undecoded = tuple(mark.polygon for mark in seen if mark.barcode is None)
     return Codes(barcodes, tuple(code.polygon for code in barcodes) + undecoded)
 
