@@ -153,6 +153,8 @@ def find_missed_codes(grey: Pixels, options: BarcodeOptions, seen: Codes) -> Cod
     found = [code for area in missed for code in _in_bars(grey, area, formats & _BARRED)]
     looked_for = Symbology.MAXICODE in formats and may_hold_matrix(blocks, seen.areas, LEAST_SIDE_PIXELS)
     eyes = find_bullseyes(grey, seen.areas) if looked_for else []
+    if not seen.barcodes:
+        found += _at_half_size(grey, formats - _LINEAR)
     marks = [_maxicode(grey, eye) for eye in eyes]
     found += [mark.barcode for mark in marks if mark.barcode is not None]
     undecoded = tuple(mark.polygon for mark in marks if mark.barcode is None)
@@ -212,6 +214,13 @@ def _is_believed(symbol: zxingcpp.Barcode, grey: Pixels) -> bool:
 def _is_tall(polygon: Points) -> bool:
     along, down = polygon[1] - polygon[0], polygon[3] - polygon[0]
     return math.hypot(*down) >= _LEAST_BARS_SHARE * math.hypot(*along)
+
+
+def _at_half_size(grey: Pixels, formats: frozenset[Symbology]) -> list[Barcode]:
+    """Look at half the size, which hides noise and gaps between modules; zxing-cpp itself tries a third."""
+    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    doubled = Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)
+    return [_barcode(symbol, doubled) for symbol in _decoded(half, formats, plain=True)]
 
 
 def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
