@@ -67,6 +67,8 @@ def test_nothing_that_zxing_reads_by_itself_is_lost(name: str, scale: int) -> No
     page = on_page(ink)
     assert plain(bare) <= product(bare)
     assert plain(page) <= product(page)
+    turned = np.ascontiguousarray(np.rot90(bare))
+    assert plain(turned) <= product(turned)
     assert plain(bare) | plain(page) or scale == 1 or name == "MaxiCode"
 
 
@@ -116,7 +118,7 @@ def seen_from_aside(page: Pixels, degrees: float, tilt: float) -> tuple[Pixels, 
 
 
 @pytest.mark.parametrize("degrees", [0, 35, 90, 160, 250, 333])
-@pytest.mark.parametrize("tilt", [0.0, 0.08])
+@pytest.mark.parametrize("tilt", [0.0, 0.08, 0.12])
 def test_maxicode_is_read_however_it_lies_and_is_seen(degrees: float, tilt: float) -> None:
     ink = drawn("MaxiCode", scale=2)
     page, seen = seen_from_aside(on_page(ink, size=(700, 700)), degrees, tilt)
