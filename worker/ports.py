@@ -80,6 +80,16 @@ class RecordSink(Protocol):
         """Wait a bounded time for what is under way, and close."""
 
 
+class ClusterAccess(Protocol):
+    """What the worker's user may do on the cluster, and can do now."""
+
+    async def obstacle(self, reads: Collection[str], writes: Collection[str]) -> str:
+        """Return in a sentence what keeps the worker from these topics or its group; empty if nothing is known.
+
+        A topic that does not exist is no obstacle here. Raises BrokerError where the broker does not answer.
+        """
+
+
 class FencedError(Exception):
     """Another member of the group has taken over; nothing of the transaction was written."""
 

@@ -198,7 +198,12 @@ class LimitSettings(Section):
     )
     max_large_jobs: int = Field(default=1, ge=1, description="Jobs of the large lane under way at once.")
     dead_letters_per_minute: int = Field(
-        default=600, ge=0, description="Over this the worker stops taking jobs until a minute has room; 0: no limit."
+        default=600,
+        ge=0,
+        description="Dead letters of one worker in a minute; bad jobs over it wait while good ones go on. 0: no limit.",
+    )
+    waiting_dead_letters: int = Field(
+        default=50_000, ge=1, description="With more bad jobs waiting for that limit the worker takes no jobs."
     )
     isolated_memory_bytes: int | None = Field(
         default=None,
@@ -206,7 +211,7 @@ class LimitSettings(Section):
         description="Memory for reading a job that may have killed a worker; three quarters of what is free if unset.",
     )
     partition_window: int = Field(
-        default=1024, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
+        default=8192, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
     )
 
 
@@ -241,7 +246,7 @@ class RuntimeSettings(Section):
 class HttpSettings(Section):
     """The worker's own endpoints: /livez, /readyz and /metrics."""
 
-    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - probes come from outside the pod
+    host: str = Field(default="::", description="Address to listen on; `::` is every one, of IPv4 and of IPv6.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
 
 

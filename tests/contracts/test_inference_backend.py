@@ -13,6 +13,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import Event
+from worker.laboratory.in_process import InProcessBackend
 from worker.ports import InferenceBackend, Tensor
 from worker.runtime.guard import Guard
 from worker.settings import TritonSettings
@@ -52,11 +53,17 @@ async def guarded(_: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
     yield Guard(FakeBackend(clock=clock, latency_seconds=0.01), TritonSettings(), clock, _Deaf())
 
 
+@asynccontextmanager
+async def in_process(request: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
+    yield InProcessBackend(request.getfixturevalue("onnx_repository"))
+
+
 Maker = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[InferenceBackend]]
 
 
 @pytest.fixture(
-    params=[fake, guarded, scripted, pytest.param(real, marks=pytest.mark.real)], ids=lambda maker: maker.__name__
+    params=[fake, guarded, scripted, in_process, pytest.param(real, marks=pytest.mark.real)],
+    ids=lambda maker: maker.__name__,
 )
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
     maker: Maker = request.param

@@ -69,6 +69,8 @@ class ErrorCode(Enum):
     BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE", Stage.PUBLISH, Disposition.SYSTEMIC
     ATTEMPT_TIMED_OUT = "ATTEMPT_TIMED_OUT", Stage.READ, Disposition.RETRY
     MEMORY_EXHAUSTED = "MEMORY_EXHAUSTED", Stage.DECODE, Disposition.SYSTEMIC
+    # No descriptors, threads, disk or memory for the process itself, wherever that showed.
+    RESOURCES_EXHAUSTED = "RESOURCES_EXHAUSTED", Stage.ADMIT, Disposition.SYSTEMIC
     # The picture ended the process that read it, three times, alone in a child process.
     POISON = "POISON", Stage.DECODE, Disposition.PERMANENT
     # A defect of ours: the code is deterministic, so trying again would only hold up the partition.

@@ -1,7 +1,7 @@
 """Kafka records as values: what comes in, what goes out, and the headers that every derived record carries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -52,9 +52,12 @@ class Record:
         return TopicPartition(self.coordinate.topic, self.coordinate.partition)
 
     def header(self, name: str) -> str | None:
-        """Return the last value of a header as text, as Kafka clients do; undecodable bytes become U+FFFD."""
+        """Return the last value of a header as text, as Kafka clients do; undecodable bytes become U+FFFD.
+
+        Names are compared without regard to case, as bridges from HTTP write them in any.
+        """
         for key, value in reversed(self.headers):
-            if key == name:
+            if key.lower() == name.lower():
                 return value.decode("utf-8", "replace")
         return None
 
@@ -98,7 +101,12 @@ class ClusterDescription:
 
 @dataclass(frozen=True, slots=True)
 class CommitPoint:
-    """A position to commit: the lowest offset that is not done, and what to keep beside it."""
+    """A position to commit: the lowest offset that is not done, and what to keep beside it.
+
+    Where a group begins on a partition, `topic_id` tells which topic of that name the offset belongs to; empty where
+    the broker tells no ids. It is not compared: what a commit says of its topic stands in the metadata.
+    """
 
     offset: int
     metadata: str = ""
+    topic_id: str = field(default="", compare=False)

@@ -113,6 +113,7 @@ class Assembly:
         configs.set_alternatives(config, self.alternatives)
         if not self.profile.mixes_shapes:
             configs.fix_width(config, width)
+            config.max_batch_size = self.profile.batch_limit(width, config.max_batch_size)
         return config
 
     def _line_manifest(self, config: configs.ModelConfig, role: ModelRole, recognizer: _Recognizer) -> ModelManifest:
@@ -145,7 +146,7 @@ class Assembly:
 
     def _warm_batches(self, config: configs.ModelConfig) -> tuple[int, ...]:
         """Return the batch sizes worth a warm-up; the python backend infers row by row and knows only one."""
-        return (1,) if config.backend == "python" else (1, config.max_batch_size)
+        return (1,) if config.backend == "python" else tuple(sorted({1, config.max_batch_size}))
 
     def _write_model(
         self,

@@ -27,7 +27,8 @@ class Profile:
     `buckets` are the widths in pixels to which lines are padded. If `mixes_shapes`, one model takes them all in one
     batch, else each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels. Of `devices` and
     `precisions` the first is taken, the others can be asked for; `auto` is decided by the CPU that builds. On a CPU
-    each model has an instance of one thread for each of `cores`; a build cannot know the cores that will serve.
+    each model has an instance of one thread for each of `cores`; a build cannot know the cores that will serve. There
+    a batch of lines has no more than `batch_columns` columns of pixels, or one line.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Profile:
     devices: tuple[Device, ...]
     precisions: tuple[Precision, ...]
     cores: int = DEFAULT_CORES
+    batch_columns: int | None = None
 
     @property
     def device(self) -> Device:
@@ -52,6 +54,12 @@ class Profile:
     def config_name(self) -> str:
         """Name of the committed configurations: what suits a GPU would take a CPU's memory, and the other way round."""
         return f"{self.name}-{self.device}" if len(_DEVICES[self.name]) > 1 else self.name
+
+    def batch_limit(self, width_pixels: int, configured: int) -> int:
+        """Return how many lines of a width a batch may hold, where the committed configuration allows `configured`."""
+        if self.device != "cpu" or self.batch_columns is None:
+            return configured
+        return max(1, min(configured, self.batch_columns // width_pixels))
 
     def bucket_models(self, role_name: str) -> dict[int, str]:
         """Return which model takes which width, for the recogniser or the reader."""
@@ -76,6 +84,7 @@ ONNX = Profile(
     warmup_tiles=((1056, 1056),),
     devices=("gpu", "cpu"),
     precisions=("fp32",),
+    batch_columns=2560,
 )
 PROFILES = {profile.name: profile for profile in (EMBEDDED, ONNX)}
 _DEVICES = {name: profile.devices for name, profile in PROFILES.items()}
