@@ -7,9 +7,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import zxingcpp
 from PIL import Image
 
 from tests.pipeline.readings import read, texts
+from worker.domain.barcode import Symbology
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import Pixels
 from worker.pipeline.options import PipelineOptions
@@ -68,6 +70,23 @@ async def test_a_streamed_page_stands_as_exif_says(backend: FakeBackend, executo
     for one, other in zip(streamed.lines, held.lines, strict=True):
         np.testing.assert_allclose(one.polygon, other.polygon, atol=4)
         assert (one.rotation_degrees - other.rotation_degrees + 180) % 360 == pytest.approx(180, abs=0.5)
+
+
+async def test_a_symbol_larger_than_any_cut_is_read_once(backend: FakeBackend, executor: Executor) -> None:
+    code = zxingcpp.create_barcode("A LARGE ONE", zxingcpp.BarcodeFormat.QRCode)
+    ink = np.array(code.to_image(scale=60, add_quiet_zones=False), dtype=np.uint8)
+    picture = page()
+    picture[1300 : 1300 + ink.shape[0], 250 : 250 + ink.shape[1]] = ink[..., np.newaxis]
+    small = zxingcpp.create_barcode("SMALL", zxingcpp.BarcodeFormat.Code128).to_image(scale=3)
+    picture[200 : 200 + small.shape[0], 1000 : 1000 + small.shape[1]] = np.array(small)[..., np.newaxis]
+    [held] = (await read(backend, executor, png(picture), replace(HELD, barcode_formats=tuple(Symbology)))).pages
+    assert [found.text for found in held.barcodes] == ["SMALL", "A LARGE ONE"]
+    place = held.barcodes[1].polygon
+    np.testing.assert_allclose(place[[0, 2]], [[250, 1300], [250 + ink.shape[1], 1300 + ink.shape[0]]], atol=8)
+    [streamed] = (
+        await read(backend, executor, png(picture), replace(STREAMED, barcode_formats=tuple(Symbology)))
+    ).pages
+    assert "SMALL" in [found.text for found in streamed.barcodes]
 
 
 async def test_only_what_holds_anything_is_searched(backend: FakeBackend, executor: Executor) -> None:

@@ -27,6 +27,7 @@ from worker.pipeline.texture import may_hold_matrix, texture
 
 _GREY_DIMENSIONS: Final = 2
 _MOSTLY: Final = 0.6
+_SMALL_PIXELS: Final = 120_000  # a picture of so few with a symbol has seldom another, and none that zxing-cpp misses
 _TINY: Final = 1e-9
 # How zxing-cpp weighs blue, green and red; the last term rounds halves up, as it does.
 _LUMINANCE: Final = np.array([[117 / 1024, 601 / 1024, 306 / 1024, 1e-4]], dtype=np.float32)
@@ -105,6 +106,8 @@ def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
     """
     grey = luminance(pixels)
     seen = find_plain_codes(grey, options)
+    if grey.size <= _SMALL_PIXELS and any(code.format != Symbology.ITF for code in seen.barcodes):
+        return replace(seen, barcodes=tuple(merge_barcodes(seen.barcodes)))
     missed = find_missed_codes(grey, options, seen)
     return Codes(tuple(merge_barcodes((*seen.barcodes, *missed.barcodes))), seen.areas + missed.areas)
 
@@ -126,7 +129,9 @@ def find_plain_codes(grey: Pixels, options: BarcodeOptions) -> Codes:
     linear = _decoded(grey, formats & _LINEAR, plain=True)
     matrices = _decoded(grey, formats - _LINEAR, plain=True, with_errors=True)
     seen = [_seen(symbol) for symbol in (*linear, *matrices) if _is_believed(symbol, grey)]
-    barcodes = tuple(_reaching(grey, mark.barcode) for mark in seen if mark.barcode is not None)
+    barcodes = tuple(mark.barcode for mark in seen if mark.barcode is not None)
+    if grey.size > _SMALL_PIXELS:  # of a small picture all rows are tried
+        barcodes = tuple(_reaching(grey, code) for code in barcodes)
     undecoded = tuple(mark.polygon for mark in seen if mark.barcode is None)
     return Codes(barcodes, tuple(code.polygon for code in barcodes) + undecoded)
 
@@ -148,6 +153,8 @@ def find_missed_codes(grey: Pixels, options: BarcodeOptions, seen: Codes) -> Cod
     found = [code for area in missed for code in _in_bars(grey, area, formats & _BARRED)]
     looked_for = Symbology.MAXICODE in formats and may_hold_matrix(blocks, seen.areas, LEAST_SIDE_PIXELS)
     eyes = find_bullseyes(grey, seen.areas) if looked_for else []
+    if not seen.barcodes:
+        found += _at_half_size(grey, formats - _LINEAR)
     marks = [_maxicode(grey, eye) for eye in eyes]
     found += [mark.barcode for mark in marks if mark.barcode is not None]
     undecoded = tuple(mark.polygon for mark in marks if mark.barcode is None)
@@ -207,6 +214,13 @@ def _is_believed(symbol: zxingcpp.Barcode, grey: Pixels) -> bool:
 def _is_tall(polygon: Points) -> bool:
     along, down = polygon[1] - polygon[0], polygon[3] - polygon[0]
     return math.hypot(*down) >= _LEAST_BARS_SHARE * math.hypot(*along)
+
+
+def _at_half_size(grey: Pixels, formats: frozenset[Symbology]) -> list[Barcode]:
+    """Look at half the size, which hides noise and gaps between modules; zxing-cpp itself tries a third."""
+    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    doubled = Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)
+    return [_barcode(symbol, doubled) for symbol in _decoded(half, formats, plain=True)]
 
 
 def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:

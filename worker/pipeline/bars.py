@@ -39,9 +39,9 @@ _LEAST_TURNS: Final = 22  # no symbol has fewer than 25
 _LEAST_STACKED_TURNS: Final = 34  # of PDF417, which has 41
 _LEAST_LIKENESS: Final = 0.55  # of rows next to each other; of bars that decode 0.8
 
-_SAMPLES: Final = 192
+_SAMPLES: Final = 128
 _MOST_REACH_PIXELS: Final = 500.0
-_MOST_REACH_ROWS: Final = 128
+_MOST_REACH_ROWS: Final = 100
 _LEAST_CORRELATION: Final = 0.6
 
 

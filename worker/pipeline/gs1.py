@@ -83,6 +83,7 @@ _MOST_LINK_CHARACTERS: Final = 2048
 _GTIN: Final = "01"
 _GTIN_LENGTHS: Final = frozenset({8, 12, 13, 14})
 _GTIN_DIGITS: Final = 14
+_MOST_IDENTIFIER_DIGITS: Final = 4
 _CENTURY_YEARS: Final = 100
 _AHEAD_YEARS: Final = 50
 _DATE_DIGITS: Final = 6
@@ -268,7 +269,12 @@ def _length(identifier: str) -> int:
 
 def _leading_identifier(message: str) -> str | None:
     """Return the identifier that a message begins with; no identifier is the beginning of another."""
-    identifier, properties = _table().info(message[:4])[0]
+    return _identifier_of(message[:_MOST_IDENTIFIER_DIGITS])
+
+
+@lru_cache(maxsize=1024)
+def _identifier_of(beginning: str) -> str | None:
+    identifier, properties = _table().info(beginning)[0]
     return str(identifier) if properties else None
 
 

@@ -52,6 +52,7 @@ _ORIENTATION: Final = (
 )
 _TURN_STEP_DEGREES: Final = 3
 _LEAST_LIKENESS: Final = 0.55  # of the patterns; print around a false bullseye has less
+_LEAST_SURE_LIKENESS: Final = 0.8  # once the modules near the middle have drawn the grid tight
 _MOST_TURNS: Final = 2
 _NEAR_TURNS: Final = 5
 _SIZES: Final = (1.0, 1.06, 1.12, 0.95)  # print and blur change the rings against the modules
@@ -149,8 +150,8 @@ def redrawn(grey: Pixels, eye: Bullseye) -> Iterator[tuple[Pixels, NDArray[np.fl
 
 def outline(grey: Pixels, grid: NDArray[np.float64]) -> Points:
     """Return the corners of a symbol that lies so, float64 [4, 2]; its outermost modules say where they are."""
-    for tighter in _tighter(grey, grid):
-        grid = tighter
+    tight = _tightened(grey, grid, _REACHES[-1])
+    grid = grid if tight is None else tight
     return np.asarray(cv2.perspectiveTransform(_OUTLINE[np.newaxis], grid)[0], dtype=np.float64)
 
 
@@ -283,7 +284,8 @@ def _tighter(grey: Pixels, turned: NDArray[np.float64]) -> Iterator[NDArray[np.f
 def _tightened(grey: Pixels, grid: NDArray[np.float64], reach: float) -> NDArray[np.float64] | None:
     """Return the map with the symbol drawn by its own modules, those within reach of the middle, laid over itself.
 
-    The outer ones may be wrong yet. None if they do not fit (Evangelidis and Psarakis, 2008).
+    The outer ones may be wrong yet (Evangelidis and Psarakis, 2008). None if they do not fit, or if the patterns around
+    the bullseye do not.
     """
     field = _field(grey, grid)
     dark = _dark_modules(field, _LEVELS[0])
@@ -297,6 +299,8 @@ def _tightened(grey: Pixels, grid: NDArray[np.float64], reach: float) -> NDArray
         cv2.circle(ideal, middle, round(radius * _SAMPLED), (255 * (number % 2),), -1)
     near = np.zeros(field.shape, dtype=np.uint8)
     cv2.circle(near, middle, round(reach * _SAMPLED), (255,), -1)
+    if not _has_patterns(field, _LEAST_SURE_LIKENESS if reach > _REACHES[0] else _LEAST_LIKENESS):
+        return None
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-3)
     try:
         _, moved = cv2.findTransformECC(
@@ -305,6 +309,14 @@ def _tightened(grey: Pixels, grid: NDArray[np.float64], reach: float) -> NDArray
     except cv2.error:  # it does not converge: nothing there looks like it
         return None
     return np.asarray(grid @ _TO_PLANE @ moved.astype(np.float64) @ np.linalg.inv(_TO_PLANE), dtype=np.float64)
+
+
+def _has_patterns(field: Pixels, least: float) -> bool:
+    """Whether the symbol, seen as its plane, has the patterns around its bullseye."""
+    soft = cv2.blur(field, (_SAMPLED // 2, _SAMPLED // 2))
+    columns, rows = np.floor((_PATTERNS + _FIELD) * _SAMPLED).astype(int).T
+    levels = soft[rows, columns].astype(np.float64)
+    return levels.std() > 0 and float(np.corrcoef(levels, _PATTERN_SIGNS)[0, 1]) >= least
 
 
 def _drawn(dark: NDArray[np.bool_]) -> Pixels:
