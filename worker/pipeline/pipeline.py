@@ -13,6 +13,7 @@ from worker.domain.quality import Quality
 from worker.pipeline.assemble import place_lines, reading_order
 from worker.pipeline.axes import run_sideways
 from worker.pipeline.barcodes import Codes, find_codes, without_codes
+from worker.pipeline.columns import Column, find_columns, with_columns
 from worker.pipeline.crop import crop_lines
 from worker.pipeline.detect import detect
 from worker.pipeline.encoded import EncodedPage
@@ -92,11 +93,13 @@ class Pipeline:
             tiled = again
             found = await self._detect(tiled, requests, stages)
             regions = await stages.on_cpu(self._find_regions, tiled, found, stages)
-        crops, quality = await stages.on_cpu(
+        crops, columns, quality = await stages.on_cpu(
             self._judge_and_crop, page, measures, without_codes(regions, codes.areas), stages
         )
         with stages.timed(Stage.READ):
-            lines = await LineReader(self._models, requests, self._options).read(crops)
+            reader = LineReader(self._models, requests, self._options)
+            lines, stacked = await asyncio.gather(reader.read(crops), reader.read([crop for _, crop in columns]))
+            lines = with_columns(lines, [column for column, _ in columns], stacked)
         placed = place_lines(lines, page.width, page.height, self._options)
         text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
         search = PageSearch(tiled.scale, shown([tiled.tile], tiled.to_page), sideways=run_sideways(regions))
@@ -162,11 +165,14 @@ class Pipeline:
 
     def _judge_and_crop(
         self, page: PageImage, measures: PixelMeasures | None, regions: list[TextRegion], stages: Stages
-    ) -> tuple[list[LineCrop], Quality | None]:
+    ) -> tuple[list[LineCrop], list[tuple[Column, LineCrop]], Quality | None]:
         with stages.timed(Stage.CHECK):
             quality = self._gate.judge(measures, regions, (page.width, page.height))
         with stages.timed(Stage.CROP):
-            return crop_lines(page, regions, self._models.line), quality
+            shape = self._models.line
+            columns = [(column, column.crop(page, shape)) for column in find_columns(page, regions)]
+            fitting = [(column, crop) for column, crop in columns if crop is not None]
+            return crop_lines(page, regions, shape), fitting, quality
 
     def _finish(
         self, size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...], stages: Stages
