@@ -15,7 +15,7 @@ from worker.domain.image import PageText
 from worker.local.triton import TritonServer
 from worker.pipeline.header import read_header
 from worker.pipeline.models import load_models
-from worker.pipeline.options import ImageLimits
+from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
 from worker.settings import TritonSettings
 from worker.testing.events import RecordedEvents
@@ -34,9 +34,9 @@ async def backend(triton: TritonServer) -> AsyncIterator[TritonBackend]:
     await made.close()
 
 
-async def read(backend: TritonBackend, picture: bytes) -> PageText:
+async def read(backend: TritonBackend, picture: bytes, options: PipelineOptions | None = None) -> PageText:
     with ThreadPoolExecutor(2) as executor:
-        pipeline = Pipeline(backend, await load_models(backend), executor, SystemClock())
+        pipeline = Pipeline(backend, await load_models(backend), executor, SystemClock(), options or PipelineOptions())
         reading = await pipeline.process(picture, read_header(picture, ImageLimits()), timeout_seconds=120)
     return reading.pages[0]
 
@@ -69,6 +69,14 @@ async def test_two_columns_and_other_text_beside_them_are_told_apart(backend: Tr
     pixels, _ = drawn(NUMBER, "HLXU 100100 3", style=DARK, beside=MARKS)
     page = await read(backend, cv2.imencode(".png", pixels)[1].tobytes())
     assert containers(page) == {("MSCU6765400", "passed"), ("HLXU1001003", "passed")}
+
+
+async def test_a_page_that_is_read_in_bands_has_its_column_too(backend: TritonBackend) -> None:
+    pixels, _ = drawn(NUMBER, style=Print(pitch=1.2, gap=1.2, boxed=True), beside=MARKS)
+    options = PipelineOptions(tiled_from_pixels=200_000)
+    page = await read(backend, cv2.imencode(".png", pixels)[1].tobytes(), options)
+    assert containers(page) == {("MSCU6765400", "passed")}
+    assert "TARE 2,230 KG" in [line.text for line in page.lines]
 
 
 async def test_the_containers_that_users_sent_are_read(backend: TritonBackend) -> None:

@@ -83,6 +83,8 @@ def test_a_column_is_found_however_it_is_printed(style: Print) -> None:
     pixels, quads = drawn(NUMBER, style=style)
     [column, *_] = columns_of(pixels, quads)
     assert is_on(column, quads)
+    *_, digit, check_digit = (math.dist(cell[0], cell[1]) for cell in column.cells)
+    assert check_digit < 1.2 * digit  # without its frame
 
 
 def test_what_the_detector_took_for_lines_that_run_down_is_taken_apart() -> None:

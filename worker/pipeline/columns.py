@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.geometry import Points
-from worker.domain.image import Character, LineCrop, PageImage, Pixels, TextRegion
+from worker.domain.image import Character, LineCrop, PageImage, Pixels, TextLine, TextRegion
 from worker.pipeline.crop import crop_cells, straightened
 from worker.pipeline.extract.checks import intermodal
 from worker.pipeline.extract.folding import fold
@@ -120,6 +120,11 @@ def with_columns(lines: Sequence[ReadLine], columns: Sequence[Column], read: Seq
             kept = [other for other in kept if all(other.region is not member for member in column.members)]
             kept.append(spelled)
     return kept
+
+
+def as_read(line: TextLine, region: TextRegion) -> ReadLine:
+    """Return a line that has its place already as what a region of its own reads as."""
+    return ReadLine(region, line.text, line.confidence, upside_down=False, characters=line.characters)
 
 
 def _confirmed(column: Column, line: ReadLine, lines: Sequence[ReadLine]) -> ReadLine:
