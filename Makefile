@@ -4,27 +4,44 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
+UPGRADE ?= --upgrade
 
-.PHONY: help setup demo test check eval bench simulation fuzz chaos docs lock clean
+.PHONY: help setup install demo test setup-test image-test check eval parity bench simulation fuzz chaos docs lock clean
 
 help:
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
-$(SETUP): pyproject.toml .ci/dev.lock.txt
+# Locks are complete: nothing is resolved, so what is released later changes nothing. PKG_CONFIG=false keeps pyvips from
+# being built against a libvips of this machine; the worker brings its own.
+$(SETUP): pyproject.toml .ci/dev.lock.txt docker/build.lock.txt
 	@echo "Setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/dev.lock.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r docker/build.lock.txt
+	@PKG_CONFIG=false $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: --no-binary=pyvips,font-roboto --no-build-isolation -r .ci/dev.lock.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@$(BIN)/pip check --disable-pip-version-check
 	@touch $@
 
 setup: $(SETUP)  ## install the locked environment into .venv
+
+install: $(SETUP)  ## install a worker as the image holds it, without tools and tests, into PREFIX
+	@test -n "$(PREFIX)" || { echo "PREFIX is not set: give the folder, as in make install PREFIX=/opt/labelwire"; exit 2; }
+	rm -rf build/wheels
+	$(PYTHON) -m venv --without-pip "$(PREFIX)"
+	$(BIN)/pip --python "$(PREFIX)/bin/python" install --quiet --no-deps --require-hashes --only-binary=:all: -r docker/worker.lock.txt
+	PKG_CONFIG=false $(BIN)/pip wheel --quiet --no-deps --require-hashes --no-binary=:all: --no-build-isolation --wheel-dir build/wheels -r docker/source.lock.txt
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir build/wheels .
+	$(BIN)/pip --python "$(PREFIX)/bin/python" install --quiet --no-deps --no-index --find-links build/wheels labelwire pyvips
+	$(BIN)/pip --python "$(PREFIX)/bin/python" check
 
 demo: $(SETUP)  ## read labels through a real Kafka and a real Triton, and write build/demo/report.html
 	$(BIN)/labelwire demo $(if $(DATA),--data "$(DATA)")
 
 eval: $(SETUP)  ## score DATA against its truth beside RapidOCR, or held-out labels: build/eval.json and .html
 	$(BIN)/labelwire eval $(if $(DATA),--data "$(DATA)",--held-out --mosaic 8192x6144)
+
+parity: $(SETUP)  ## compare how the profiles read DATA, a folder with truth: word F1 at most 0.002 apart
+	$(BIN)/python -m tests.parity "$(or $(DATA),$(error give DATA=a folder with pictures and truth.jsonl))"
 
 bench: $(SETUP)  ## throughput beside RapidOCR on the same cores: build/bench.json and .html
 	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")
@@ -47,22 +64,29 @@ check: $(SETUP)  ## format, lint, types, layers
 test: check  ## everything in check, then all tests on real Kafka and real Triton
 	$(BIN)/pytest
 
+setup-test: $(SETUP)  ## make setup with each Python that is supported and here, while newer releases are on offer (minutes)
+	$(BIN)/pytest -m setup tests/setup
+
+image-test: $(SETUP)  ## build the worker image and read a label in it (minutes; needs root, buildah and debootstrap)
+	$(BIN)/pytest -m image tests/docker
+
 docs: $(SETUP)  ## write the generated pages of docs/
 	$(BIN)/python -m worker.reporting.reference docs
 
-lock:  ## pin every dependency anew, with hashes (needs uv, Maven and what setup installs)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
-	  --extra dev pyproject.toml -o .ci/dev.lock.txt
+LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+# One resolution, of everything; what the images take is cut from it. docker/source.lock.txt is what has no wheels.
+lock: $(SETUP)  ## pin every dependency anew, with hashes (needs uv and Maven; UPGRADE= keeps what is pinned)
+	mkdir -p build
+	$(LOCK) $(UPGRADE) --extra dev pyproject.toml -o .ci/dev.lock.txt
 	grep -E '^[a-zA-Z]' .ci/dev.lock.txt | sed 's/ \\$$//' > build/constraints.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  pyproject.toml -c build/constraints.txt -o docker/worker.lock.txt
-	echo hatchling | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  - -c build/constraints.txt -o docker/build.lock.txt
+	$(LOCK) pyproject.toml -c build/constraints.txt --no-emit-package pyvips -o docker/worker.lock.txt
+	echo pyvips | $(LOCK) - -c build/constraints.txt --no-deps -o docker/source.lock.txt
+	$(LOCK) docker/build.in -c build/constraints.txt -o docker/build.lock.txt
 	for name in java rapidocr; do \
-	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
-	    worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --no-deps \
-	  worker/local/locks/triton.in -o worker/local/locks/triton.txt
+	  $(LOCK) $(UPGRADE) worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
+	$(LOCK) $(UPGRADE) --no-deps worker/local/locks/triton.in -o worker/local/locks/triton.txt
+	$(BIN)/python -m tests.setup
 	$(BIN)/python -m worker.local.pins
 
 clean:  ## remove what was built here (the download cache stays)

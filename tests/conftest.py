@@ -35,6 +35,15 @@ def model_repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def onnx_repository() -> Path:
+    """The onnx profile for a CPU, built once and kept while nothing of it changes."""
+    from worker.models.build import build_repository  # noqa: PLC0415  (onnx is slow to import)
+    from worker.models.profiles import select_profile  # noqa: PLC0415
+
+    return build_repository(select_profile("onnx", device="cpu"), Path("build/model_repository/onnx-cpu"))
+
+
+@pytest.fixture(scope="session")
 def triton(model_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """A real Triton over the embedded profile. A test that stops or kills it starts it again."""
     with TritonServer(model_repository, run_dir=tmp_path_factory.mktemp("triton")) as server:

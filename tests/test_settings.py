@@ -123,3 +123,24 @@ def test_tiles_share_at_most_half(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABELWIRE_PIPELINE__TILE_SIDE", "256")
     monkeypatch.setenv("LABELWIRE_PIPELINE__TILE_OVERLAP", "129")
     assert "LABELWIRE_PIPELINE__TILE_OVERLAP='129': tiles of 256 pixels can share at most 128." in refusal()
+
+
+def test_a_list_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWIRE_RUNTIME__RETRY_DELAYS_SECONDS", "[5, 60")
+    monkeypatch.setenv("LABELWIRE_FIELDS__TYPES", "gtin")
+
+    said = refusal()
+
+    assert "LABELWIRE_RUNTIME__RETRY_DELAYS_SECONDS='[5, 60': is not JSON" in said
+    assert "LABELWIRE_FIELDS__TYPES='gtin': is not JSON" in said
+
+
+def test_a_given_environment_is_all_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWIRE_LIMITS__MAX_JOBS", "7")
+
+    given = settings.load({"LABELWIRE_PIPELINE__LINE_WIDTHS": "[96, 320]"})
+
+    assert given.pipeline.line_widths == (96, 320)
+    assert given.limits == settings.LimitSettings()
+    with pytest.raises(SettingsError, match="LABELWIRE_LIMITS__MAX_JOBS='many': Input should be a valid integer"):
+        settings.load({"LABELWIRE_LIMITS__MAX_JOBS": "many"})

@@ -22,6 +22,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.isolation import ChildIsolation
 from worker.adapters.isolation.memory import choose_first_when_memory_runs_out, limit_memory
+from worker.adapters.kafka.access import KafkaAccess
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions
@@ -43,6 +44,7 @@ from worker.pipeline.quality import QualityMode, QualityOptions
 from worker.ports import (
     BlobStore,
     Clock,
+    ClusterAccess,
     EventSink,
     InferenceBackend,
     Isolation,
@@ -53,14 +55,15 @@ from worker.ports import (
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
-from worker.runtime.dead_letter_limit import DeadLetterLimit
-from worker.runtime.delivery import Delivery, Destination, Identity
+from worker.runtime.dead_letter_limit import DeadLetterLimit, WaitingBounds
+from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
 from worker.runtime.guard import Guard
 from worker.runtime.health import Health
 from worker.runtime.lifecycle import CONDITIONS, Lifecycle, ModelMonitor, TopicMonitor, TopicNeeds
 from worker.runtime.loop import IntakeLimits, Loop, LoopTimes
 from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
+from worker.runtime.outcome_watch import OutcomeWatch
 from worker.runtime.partitions import Partitions
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import JobReading
@@ -86,6 +89,7 @@ class Ports:
     events: EventSink
     blobs: BlobStore
     transactions: TransactionalSink | None = None
+    access: ClusterAccess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,8 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     """Put a worker together out of settings and ports; only a simulation reads with another `pipeline`."""
     limits, runtime = settings.limits, settings.runtime
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
-    dead_letter_limit = DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health)
+    dead_letter_limit = _dead_letter_limit(settings, ports, health)
+    outcome_watch = OutcomeWatch(ports.clock, health)
     guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
     reader = make_reader(settings, guard, executor, guard.working_time, pipeline)
     budget = AttemptBudget(runtime.attempt_seconds)
@@ -155,7 +160,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     reading = JobReading(reader, executor, ports.clock, budget, ports.blobs, fetch_room(settings))
     loop = Loop(
         source=ports.source,
-        delivery=_delivery(settings, ports, reading, outbox, dead_letter_limit, destination),
+        delivery=_delivery(settings, ports, reading, outbox, Brakes(dead_letter_limit, outcome_watch), destination),
         outbox=outbox,
         partitions=partitions,
         limits=intake,
@@ -167,9 +172,10 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     )
     lifecycle = Lifecycle(
         loop=loop,
-        topics=TopicMonitor(ports.sink, _topic_needs(settings), destination, health),
+        topics=TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.access),
         models=ModelMonitor(guard, reader, health),
         dead_letter_limit=dead_letter_limit,
+        outcome_watch=outcome_watch,
         source=ports.source,
         health=health,
         clock=ports.clock,
@@ -177,6 +183,17 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     )
     guard.on_open(lifecycle.circuits_changed)
     return Worker(lifecycle, health, guard)
+
+
+def _dead_letter_limit(settings: Settings, ports: Ports, health: Health) -> DeadLetterLimit:
+    limits = settings.limits
+    bounds = WaitingBounds.of(
+        limits.dead_letters_per_minute,
+        held_bytes=limits.max_inflight_bytes,
+        in_all=limits.waiting_dead_letters,
+        round_seconds=settings.runtime.retry_delays_seconds[-1],
+    )
+    return DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health, ports.events, bounds)
 
 
 def fetch_room(settings: Settings) -> FetchRoom:
@@ -197,7 +214,7 @@ def _delivery(
     ports: Ports,
     reading: JobReading,
     outbox: Outbox,
-    dead_letter_limit: DeadLetterLimit,
+    brakes: Brakes,
     destination: Destination,
 ) -> Delivery:
     limits, runtime = settings.limits, settings.runtime
@@ -217,7 +234,7 @@ def _delivery(
             runtime.retry_delays_seconds,
             in_place=_in_key_order(settings),
         ),
-        dead_letter_limit=dead_letter_limit,
+        brakes=brakes,
         destination=destination,
         identity=Identity(settings.kafka.group_id, __version__),
         clock=ports.clock,
@@ -233,6 +250,7 @@ def _topic_needs(settings: Settings) -> TopicNeeds:
         topics.dead_letters,
         topics.min_result_bytes,
         returning=(*topics.retry_topics, topics.replay_topic),
+        retries=() if _in_key_order(settings) else topics.retry_topics,
     )
 
 
@@ -265,11 +283,16 @@ def make_reader(
     return ModelReader(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
 
 
+def triton_backend(settings: Settings) -> TritonBackend:
+    """Return the real Triton, for whoever has no worker's guard and events."""
+    return TritonBackend(settings.triton, Fanout(), SystemClock())
+
+
 @contextlib.asynccontextmanager
-async def opened_reader(settings: Settings) -> AsyncIterator[ModelReader]:
-    """Give a reader on the real Triton, for pictures that come from no topic."""
+async def opened_reader(settings: Settings, served: InferenceBackend | None = None) -> AsyncIterator[ModelReader]:
+    """Give a reader on the real Triton or on what is `served`, for pictures that come from no topic; closes it."""
     clock = SystemClock()
-    backend = TritonBackend(settings.triton, Fanout(), clock)
+    backend = served or triton_backend(settings)
     with _pixel_threads(threads(settings)) as executor:
         try:
             yield make_reader(settings, backend, executor, clock)
@@ -361,7 +384,8 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
     if runtime.delivery == "exactly-once":
         transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
-        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions)
+        access = KafkaAccess(settings.kafka)
+        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access)
     finally:
         if transactions is not None:
             await transactions.close()

@@ -80,6 +80,16 @@ class RecordSink(Protocol):
         """Wait a bounded time for what is under way, and close."""
 
 
+class ClusterAccess(Protocol):
+    """What the worker's user may do on the cluster, and can do now."""
+
+    async def obstacle(self, reads: Collection[str], writes: Collection[str]) -> str:
+        """Return in a sentence what keeps the worker from these topics or its group; empty if nothing is known.
+
+        A topic that does not exist is no obstacle here. Raises BrokerError where the broker does not answer.
+        """
+
+
 class FencedError(Exception):
     """Another member of the group has taken over; nothing of the transaction was written."""
 
@@ -153,10 +163,13 @@ class InferenceBackend(Protocol):
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         """Run one request; all tensors have a leading batch dimension.
 
-        Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
+        Only the model's version `version` may answer; "" takes whichever is served. Raises JobError MODELS_CHANGED
+        where the server has other versions, else INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or
+        INFERENCE_UNAVAILABLE.
         """
 
     async def close(self) -> None:

@@ -8,10 +8,10 @@ import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.domain.errors import SettingsError
 from worker.picture_settings import (
@@ -198,7 +198,12 @@ class LimitSettings(Section):
     )
     max_large_jobs: int = Field(default=1, ge=1, description="Jobs of the large lane under way at once.")
     dead_letters_per_minute: int = Field(
-        default=600, ge=0, description="Over this the worker stops taking jobs until a minute has room; 0: no limit."
+        default=600,
+        ge=0,
+        description="Dead letters of one worker in a minute; bad jobs over it wait while good ones go on. 0: no limit.",
+    )
+    waiting_dead_letters: int = Field(
+        default=50_000, ge=1, description="With more bad jobs waiting for that limit the worker takes no jobs."
     )
     isolated_memory_bytes: int | None = Field(
         default=None,
@@ -206,7 +211,7 @@ class LimitSettings(Section):
         description="Memory for reading a job that may have killed a worker; three quarters of what is free if unset.",
     )
     partition_window: int = Field(
-        default=1024, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
+        default=8192, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
     )
 
 
@@ -241,7 +246,7 @@ class RuntimeSettings(Section):
 class HttpSettings(Section):
     """The worker's own endpoints: /livez, /readyz and /metrics."""
 
-    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - probes come from outside the pod
+    host: str = Field(default="::", description="Address to listen on; `::` is every one, of IPv4 and of IPv6.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
 
 
@@ -280,18 +285,41 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
 
 
-def load() -> Settings:
-    """Read the settings from the environment.
+class _GivenSettings(Settings):
+    """Settings that do not look at this process's environment."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic-settings' own hook
+        init_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given, and nothing else."""
+        return (init_settings,)
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment of this process, or from one that is given.
 
     Raises SettingsError with one sentence for each name or value that is wrong.
     """
-    problems = list(_unknown_names(os.environ))
+    given = os.environ if environment is None else environment
+    problems = [*_unknown_names(given), *_broken_json(given)]
     if problems:
         raise SettingsError(" ".join(problems))
     try:
-        return Settings()
+        return Settings() if environment is None else _GivenSettings(**_values(environment))
     except ValidationError as error:
-        raise SettingsError(" ".join(_sentences(error))) from error
+        raise SettingsError(" ".join(_sentences(error, given))) from error
+
+
+def _values(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of an environment by section and name, lists read as JSON."""
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in environment.items()}
+    return source()
 
 
 def known_names() -> dict[str, str]:
@@ -325,12 +353,27 @@ def _unknown_names(environment: Mapping[str, str]) -> Iterator[str]:
         yield f"{name} is not a setting; {hint}"
 
 
-def _sentences(error: ValidationError) -> Iterator[str]:
+def _broken_json(environment: Mapping[str, str]) -> Iterator[str]:
+    """Say which lists are not JSON: pydantic-settings names the section only, and not as a validation error."""
+    lists = {
+        f"{PREFIX}{section}__{name}".upper()
+        for section, name, field in _fields()
+        if get_origin(field.annotation) is tuple
+    }
+    for name in sorted(environment):
+        if name.upper() in lists:
+            try:
+                json.loads(environment[name])
+            except ValueError as error:
+                yield f"{name}={environment[name]!r}: is not JSON ({error}); give a list such as [1, 2]."
+
+
+def _sentences(error: ValidationError, environment: Mapping[str, str]) -> Iterator[str]:
     for problem in error.errors(include_url=False):
         path = [str(part) for part in problem["loc"]]
         name = PREFIX + "__".join(path).upper()
-        hidden = path[:2] == ["kafka", "client"] or name not in os.environ
-        value = "" if hidden else f"={os.environ[name]!r}"
+        hidden = path[:2] == ["kafka", "client"] or name not in environment
+        value = "" if hidden else f"={environment[name]!r}"
         yield f"{name}{value}: {problem['msg'].removeprefix('Value error, ')}."
 
 

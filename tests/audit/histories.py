@@ -10,10 +10,11 @@ from worker.audit.report import AuditReport
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import original
 from worker.dlq.rewrite import parked, replayed
+from worker.domain.content import JSON_TYPE
 from worker.domain.dead_letter import Failure, dead_letter
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import DerivedHeaders
-from worker.domain.job import JSON_TYPE, job_id_of, parse_job
+from worker.domain.job import job_id_of, parse_job
 from worker.domain.offsets import encode_metadata
 from worker.domain.records import (
     CONTENT_TYPE_HEADER,

@@ -37,10 +37,12 @@ class EchoBackend:
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         assert inputs
         assert outputs
         assert timeout_seconds > 0
+        assert version == ""
         self.asked.append(f"{model}{request_id}")
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)

@@ -13,6 +13,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import Event
+from worker.laboratory.in_process import InProcessBackend
 from worker.ports import InferenceBackend, Tensor
 from worker.runtime.guard import Guard
 from worker.settings import TritonSettings
@@ -52,11 +53,17 @@ async def guarded(_: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
     yield Guard(FakeBackend(clock=clock, latency_seconds=0.01), TritonSettings(), clock, _Deaf())
 
 
+@asynccontextmanager
+async def in_process(request: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
+    yield InProcessBackend(request.getfixturevalue("onnx_repository"))
+
+
 Maker = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[InferenceBackend]]
 
 
 @pytest.fixture(
-    params=[fake, guarded, scripted, pytest.param(real, marks=pytest.mark.real)], ids=lambda maker: maker.__name__
+    params=[fake, guarded, scripted, in_process, pytest.param(real, marks=pytest.mark.real)],
+    ids=lambda maker: maker.__name__,
 )
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
     maker: Maker = request.param
@@ -130,6 +137,17 @@ async def test_what_does_not_fit_is_a_typed_error(
     with pytest.raises(JobError, match=model) as raised:
         await backend.infer(model, inputs, outputs, timeout_seconds=10)
     assert raised.value.code is code
+
+
+async def test_a_request_that_names_a_version_is_answered_by_no_other(backend: InferenceBackend) -> None:
+    described = await backend.describe(DETECTOR)
+    assert described is not None
+    inputs = {"image": pictures(1)}
+    answer = await backend.infer(DETECTOR, inputs, ["probability"], timeout_seconds=60, version=described.version)
+    assert answer["probability"].shape == (1, 64, 64)
+    with pytest.raises(JobError, match=DETECTOR) as raised:
+        await backend.infer(DETECTOR, inputs, ["probability"], timeout_seconds=10, version="7")
+    assert raised.value.code is ErrorCode.MODELS_CHANGED
 
 
 async def test_a_cancelled_request_is_cancelled_and_the_next_one_is_answered(backend: InferenceBackend) -> None:

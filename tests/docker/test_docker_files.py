@@ -118,7 +118,7 @@ def test_the_worker_installs_nothing_but_the_lock_and_its_own_wheel(worker_image
     assert [command for command in commands if "wheel" in command and "--no-build-isolation" not in command] == []
 
 
-@pytest.mark.parametrize("lock", ["worker.lock.txt", "build.lock.txt"])
+@pytest.mark.parametrize("lock", ["worker.lock.txt", "source.lock.txt", "build.lock.txt"])
 def test_a_lock_pins_everything_by_hash_and_names_no_address(lock: str) -> None:
     text = (DOCKER / lock).read_text()
     requirements = re.split(r"\n(?=[a-zA-Z])", text.strip())
@@ -139,7 +139,7 @@ def test_the_images_share_the_tested_versions() -> None:
     tested = set(re.findall(r"^[\w.-]+==\S+", (ROOT / ".ci" / "dev.lock.txt").read_text(), flags=re.MULTILINE))
     shipped = {
         pin
-        for lock in ("worker.lock.txt", "build.lock.txt")
+        for lock in ("worker.lock.txt", "source.lock.txt", "build.lock.txt")
         for pin in re.findall(r"^[\w.-]+==\S+", (DOCKER / lock).read_text(), flags=re.MULTILINE)
     }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.domain.records import COORDINATE, any_headers, record, typed
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import JOB_ID, ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC
-from worker.domain.job import MAX_JOB_ID_CHARACTERS, LabelJob, check_deadline, job_id_of, parse_job
+from worker.domain.job import MAX_JOB_ID_CHARACTERS, LabelJob, check_deadline, job_id_of, job_id_within, parse_job
 from worker.domain.records import Coordinate, Headers, Record
 
 JSON = typed("application/json")
@@ -84,6 +84,16 @@ def test_a_json_body_is_a_job_or_a_job_error(value: bytes) -> None:
         (b'{"image_uri": "s3://bucket"}', [JSON], "no path"),
         (b'{"image_uri": ""}', [JSON], "no URI"),
         (document(image_base64="*"), [JSON], "not base64"),
+        (document(image_base64="cGlj=dHVyZQ=="), [JSON], "not base64"),
+        (document(image_base64="cGljd"), [JSON], "not base64"),
+        (document(image_base64="data:image/png,%89PNG"), [JSON], "data URI without base64"),
+        (document(image_base64="data:image/png;base64"), [JSON], "data URI without base64"),
+        (document(image_base64="data:;base64,cGljdHVyZQ%3D%3D"), [JSON], "percent-encoded"),
+        (document().decode().encode("utf-16"), [JSON], "UTF-16"),
+        (document().decode().encode("utf-16-be"), [JSON], "UTF-16"),
+        (document().decode().encode("utf-32"), [typed("application/octet-stream")], "UTF-16 or UTF-32"),
+        (document(), [typed("text/plain")], "content-type is 'text/plain'"),
+        (b"hello", [typed("application/octet-stream")], "content-type is 'application/octet-stream'"),
         (document(image_base64="größe"), [JSON], "not base64"),
         (document(options={"min_confidence": 2}), [JSON], r"options\.min_confidence"),
         (document(colour="red"), [JSON], "colour"),
@@ -129,6 +139,73 @@ def test_any_image_type_makes_the_value_the_picture(content_type: str) -> None:
     parsed = job(b"\xff\xd8", typed(content_type))
     assert parsed.picture == b"\xff\xd8"
     assert parsed.picture_sha256 == hashlib.sha256(b"\xff\xd8").hexdigest()
+
+
+PICTURE = bytes(range(256)) * 3 + b"\xfb\xff"
+LINES = base64.encodebytes(PICTURE).decode()
+LETTERS = base64.b64encode(PICTURE).decode()
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        LETTERS,
+        LINES,
+        LINES.replace("\n", "\r\n"),
+        f"  {LETTERS[:50]}\t{LETTERS[50:]}\n",
+        LETTERS.rstrip("="),
+        LETTERS + "=",
+        base64.urlsafe_b64encode(PICTURE).decode(),
+        base64.urlsafe_b64encode(PICTURE).decode().rstrip("="),
+        f"data:image/jpeg;base64,{LETTERS}",
+        f"DATA:image/png;name=a.png;BASE64, {LINES}",
+        f"data:;base64,{LETTERS.rstrip('=')}",
+    ],
+)
+def test_base64_is_read_however_it_is_written_and_is_the_same_job(spelt: str) -> None:
+    image = job(PICTURE, typed("image/png"), ("job-id", b"a"))
+    parsed = job(json.dumps({"job_id": "a", "image_base64": spelt}).encode(), JSON)
+    assert parsed.picture == PICTURE
+    assert parsed.result_id == image.result_id
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b" \r\n\t", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize(
+    "named",
+    ["application/json", "Application/JSON; charset=UTF-8", "text/json", "application/vnd.labels+json",
+     "application/octet-stream", "binary/octet-stream", ""],
+)  # fmt: skip
+def test_a_json_job_is_one_behind_a_mark_or_space_and_where_its_type_says_nothing(named: str, before: bytes) -> None:
+    received = record(before + document(job_id="a"), typed(named))
+    assert parse_job(received).picture == b"picture"
+    assert job_id_within(received) == "a"
+
+
+@pytest.mark.parametrize("name", ["content-type", "Content-Type", "CONTENT-TYPE"])
+def test_a_header_counts_in_any_case(name: str) -> None:
+    parsed = job(b"x", (name, b"image/png"), ("Job-ID", b"a"))
+    assert (parsed.picture, parsed.job_id) == (b"x", "a")
+
+
+@pytest.mark.parametrize("start", [
+    b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"RIFF\0\0\0\0WEBPVP8 ",
+    b"BM\x36\0\0\0\0\0\0\0", b"\0\0\0\x1cftypheic", b"%PDF-1.7", b"\n%PDF-1.4", b"GIF89a",
+])  # fmt: skip
+@pytest.mark.parametrize("headers", [[], [typed("application/octet-stream")], [typed("binary/octet-stream; x=y")]])
+def test_a_picture_is_one_by_its_first_bytes_where_its_type_says_nothing(
+    headers: list[tuple[str, bytes]], start: bytes
+) -> None:
+    assert job(start + bytes(99), *headers).picture == start + bytes(99)
+
+
+@pytest.mark.parametrize("named", ["application/pdf", "application/x-pdf", "Application/PDF; version=1.4"])
+def test_a_pdf_document_is_a_picture(named: str) -> None:
+    assert job(b"%PDF-1.4", typed(named)).picture == b"%PDF-1.4"
+
+
+def test_a_document_that_holds_the_start_of_a_pdf_is_no_picture() -> None:
+    received = record(document(job_id="%PDF-1.4"), typed("application/octet-stream"))
+    assert parse_job(received).job_id == "%PDF-1.4"
 
 
 def test_a_json_job_says_id_options_and_deadline() -> None:

@@ -173,6 +173,30 @@ def test_overrides_are_read() -> None:
     assert parse_overrides(["LABELWIRE_LIMITS__MAX_JOBS=8"]) == {"LABELWIRE_LIMITS__MAX_JOBS": "8"}
 
 
+def test_a_list_is_read_as_the_worker_reads_it() -> None:
+    configuration = WorkerConfiguration(overrides=parse_overrides(["LABELWIRE_PIPELINE__LINE_WIDTHS=[96, 320]"]))
+
+    assert configuration.describe()["settings"]["pipeline"]["line_widths"] == (96, 320)
+    assert configuration.pipeline_options().line_widths == (96, 320)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("LABELWIRE_PIPELINE__LINE_WIDTHS=[96", r"LABELWIRE_PIPELINE__LINE_WIDTHS='\[96': is not JSON"),
+        ("LABELWIRE_PIPELINE__LINE_WIDTHS=96", r"LABELWIRE_PIPELINE__LINE_WIDTHS='96': Input should be a valid"),
+        ("LABELWIRE_PIPELINE__LINE_WIDTHS=[0]", "LABELWIRE_PIPELINE__LINE_WIDTHS__0: Input should be greater"),
+        ("LABELWIRE_PIPELINE__TILE_SIDE=wide", "LABELWIRE_PIPELINE__TILE_SIDE='wide': Input should be a valid integer"),
+        ("LABELWIRE_PIPELINE__TILE_SIZE=1", "did you mean LABELWIRE_PIPELINE__TILE_SIDE"),
+    ],
+)
+def test_a_value_that_the_worker_would_refuse_is_refused_before_anything_is_measured(
+    assignment: str, words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        parse_overrides([assignment])
+
+
 def test_rapidocr_runs_in_its_own_environment_with_the_engine_asked_for(tmp_path: Path) -> None:
     system = rapidocr_system(RAPIDOCR_OPENVINO, tmp_path / "python", "broker:1")
 

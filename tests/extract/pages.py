@@ -48,7 +48,7 @@ def with_alternatives(
     return TextLine(line.text, line.confidence, line.polygon, line.rotation_degrees, characters)
 
 
-def code(kind: str, text: str, *elements: tuple[str, str]) -> Barcode:
+def code(kind: str, text: str, *elements: tuple[str, str] | tuple[str, str, bool]) -> Barcode:
     polygon = np.array([(0, 1500), (300, 1500), (300, 1560), (0, 1560)], dtype=np.float64)
     return Barcode(kind, text, polygon, tuple(Element(*element) for element in elements))
 

@@ -45,6 +45,21 @@ def test_text_and_symbol_agree() -> None:
             "9400111206206406260787",
         ),
         (code("Code128", "420787459400111206206406260787"), "usps_impb", "9400111206206406260787"),
+        (
+            code("Code128", "", ("420", "94107"), ("92", "023999991043543415313958")),
+            "usps_impb",
+            "92023999991043543415313958",
+        ),
+        (
+            code("Code128", "", ("420", "941071234"), ("92", "023999991043543415313958")),
+            "usps_impb",
+            "92023999991043543415313958",
+        ),
+        (code("Code128", "4209410792023999991043543415313958"), "usps_impb", "92023999991043543415313958"),
+        (code("Code128", "42094107123492023999991043543415313958"), "usps_impb", "92023999991043543415313958"),
+        (code("UPCE", "0042100005264"), "gtin", "042100005264"),
+        (code("Code128", "", ("00", SSCC), ("10", "AB 12", False)), "sscc", SSCC),
+        (code("Code128", UPS, ("", UPS, False)), "ups_1z", UPS),
     ],
 )
 def test_what_only_a_symbol_holds_is_a_field(symbol: Barcode, kind: str, value: str) -> None:
@@ -60,6 +75,11 @@ def test_a_maxicode_of_ups_spells_its_number_in_parts() -> None:
 @pytest.mark.parametrize("text", ["986578788855", "02081140743", "490154203237518", "4006381333931", "0998000002003F"])
 def test_a_symbol_with_a_plain_number_tells_no_kind(text: str) -> None:
     assert found(page("SOME TEXT", barcodes=[code("Code128", text)])) == []
+
+
+def test_data_of_a_company_behind_a_pallet_s_number_is_none_of_usps() -> None:
+    symbol = code("Code128", "", ("00", SSCC), ("92", "023999991043543415313958"))
+    assert found(page("SOME TEXT", barcodes=[symbol])) == [("sscc", SSCC, "passed")]
 
 
 def test_bars_that_may_be_a_routing_code_of_the_post_tell_no_gtin() -> None:

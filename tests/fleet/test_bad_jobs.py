@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.adapters.kafka.raw_client import produce_raw
 from tests.fleet.workers import Fleet, read_until, wait_until
 from worker.domain.records import OutgoingRecord, Record
 from worker.domain.result import LabelText
@@ -60,13 +61,20 @@ def test_each_bad_job_is_one_dead_letter_and_blank_ones_are_results(
     fleet.create_topics()
     worker = fleet.add_worker()
     sent = {name: (kind, value) for name, (kind, value, _) in BAD.items()} | BLANK
+    unreadable = ((b"content-type", JPEG.encode()), (b"caf\xe9", b"\xff"), (b"job-id", b"names"))
     with fleet.reader(fleet.results_topic, fleet.dead_letters_topic) as reader:
+        produce_raw(fleet.bootstrap_servers, fleet.jobs_topic, [unreadable], key=b"\xff\0", value=BLANK["blank"][1])
         fleet.submit(*(job(fleet, name, kind, value) for name, (kind, value) in sent.items()))
-        records = read_until(reader, lambda seen: len(seen) >= len(sent))
+        records = read_until(reader, lambda seen: len(seen) >= len(sent) + 1)
         wait_until(lambda: worker.probe("/readyz")[0] == 200)
         assert worker.terminate() == 0
         assert reader.poll(0.5) is None
     letters = {record.header("labelwire.job-id"): record for record in records if in_topic(record, "dlq")}
+    names = letters.pop("names")
+    assert (names.key, names.value) == (b"\xff\0", BLANK["blank"][1])
+    assert names.headers[:3] == (("content-type", JPEG.encode()), ("caf\\xe9", b"\xff"), ("job-id", b"names"))
+    assert names.header("labelwire.dlq.error.code") == "JOB_INVALID"
+    assert "not UTF-8" in (names.header("labelwire.dlq.error.message") or "")
     assert {name: letter.header("labelwire.dlq.error.code") for name, letter in letters.items()} == {
         name: code for name, (_, _, code) in BAD.items()
     }

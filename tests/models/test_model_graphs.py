@@ -15,7 +15,7 @@ from worker.domain.manifest import ModelRole
 from worker.models.alphabet import ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
 from worker.models.orientation import rewrite_orientation
-from worker.models.recognizer import recognizer_characters, rewrite_recognizer
+from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
 from worker.models.rewriting import GraphError, load_graph
 from worker.models.source import ModelSource
 
@@ -92,6 +92,26 @@ def test_tokens_are_the_argmax_of_the_original_and_confidences_its_maximum(
         assert token.dtype == np.int32
         np.testing.assert_array_equal(token[..., 0], expected.argmax(axis=2))
         np.testing.assert_allclose(confidence[..., 0], expected.max(axis=2), atol=1e-4)
+
+
+def test_a_graph_of_one_width_reads_token_for_token_as_that_of_any(
+    sources: Sources,
+    recognizer: Any,  # noqa: ANN401  onnxruntime ships no types
+    lines: list[Pixels],
+) -> None:
+    rewritten = rewrite_recognizer(load_graph(sources[ModelRole.RECOGNIZER].path))
+    fixed = _session(fix_width(rewritten, 640))
+    padded = np.full((len(lines), 48, 640, 3), 127, dtype=np.uint8)
+    for row, line in enumerate(lines):
+        padded[row, :, : line.shape[1]] = line
+    inputs = {"line": padded, "upside_down": np.arange(len(lines), dtype=np.float32)[:, None] % 2}
+
+    token, confidence = fixed.run(None, inputs)
+
+    expected_token, expected_confidence = recognizer.run(None, inputs)
+    np.testing.assert_array_equal(token, expected_token)
+    np.testing.assert_allclose(confidence, expected_confidence, atol=1e-5)
+    assert [tensor.shape[1:] for tensor in fixed.get_outputs()] == [[80, 1], [80, 1]]
 
 
 def test_the_text_that_was_drawn_is_read(

@@ -11,11 +11,15 @@ from tritonclient.grpc import model_config_pb2
 
 from worker.domain.manifest import ModelManifest, dictionary_digest
 from worker.models.build import BuildError, build_repository
+from worker.models.configs import read_config
 from worker.models.profiles import select_profile
+from worker.models.templates import templates_directory
+from worker.settings import Settings
 
+KIND_CPU = model_config_pb2.ModelInstanceGroup.KIND_CPU
 EMBEDDED_MODELS = {"text_detector", "line_orientation", "text_recognizer", "text_reader"}
 ONNX_MODELS = EMBEDDED_MODELS | {
-    f"{role}_w{width}" for role in ("text_recognizer", "text_reader") for width in (160, 320, 640)
+    f"{role}_w{width}" for role in ("text_recognizer", "text_reader") for width in (96, 160, 224, 320, 480, 640, 960)
 }
 
 
@@ -24,11 +28,6 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_repository(
         "embedded", tmp_path_factory.mktemp("models") / "embedded", alphabet="latin", alternatives=2
     )
-
-
-@pytest.fixture(scope="module")
-def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_repository("onnx", tmp_path_factory.mktemp("models") / "onnx")
 
 
 def _config(repository: Path, model: str) -> Any:  # noqa: ANN401  generated code without types
@@ -50,15 +49,17 @@ def test_the_embedded_repository_is_complete(embedded: Path) -> None:
     assert set(configs) == EMBEDDED_MODELS
     for name, config in configs.items():
         assert config.name == name
-        assert (embedded / name / "1").is_dir()
+        (number,) = config.version_policy.specific.versions
+        (version,) = (path for path in (embedded / name).iterdir() if path.is_dir())
+        assert version.name == str(number) == _manifest(config).version
         if name != "text_reader":
-            assert {path.name for path in (embedded / name / "1").iterdir()} == {"model.onnx", "model.py"}
+            assert {path.name for path in version.iterdir()} == {"model.onnx", "model.py"}
             assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
             assert config.model_warmup
 
 
-def test_the_onnx_repository_has_a_model_for_each_bucket(onnx: Path) -> None:
-    configs = _configs(onnx)
+def test_the_onnx_repository_has_a_model_for_each_bucket(onnx_on_gpu: Path) -> None:
+    configs = _configs(onnx_on_gpu)
 
     assert set(configs) == ONNX_MODELS
     for width, name in {160: "text_recognizer_w160", 1280: "text_recognizer"}.items():
@@ -69,14 +70,8 @@ def test_the_onnx_repository_has_a_model_for_each_bucket(onnx: Path) -> None:
     assert [step.model_name for step in steps] == ["line_orientation", "text_recognizer_w320"]
 
 
-def test_one_file_serves_all_buckets(onnx: Path) -> None:
-    inodes = {path.stat().st_ino for path in onnx.glob("text_recognizer*/1/model.onnx")}
-
-    assert len(inodes) == 1
-
-
-def test_every_manifest_describes_its_model(embedded: Path, onnx: Path) -> None:
-    for repository in (embedded, onnx):
+def test_every_manifest_describes_its_model(embedded: Path, onnx_on_gpu: Path) -> None:
+    for repository in (embedded, onnx_on_gpu):
         for name, config in _configs(repository).items():
             manifest = _manifest(config)
             assert name.startswith(manifest.role)
@@ -99,13 +94,31 @@ def test_the_dictionary_belongs_to_the_manifest(embedded: Path) -> None:
         assert list(config.output[0].dims) == [-1, 2]
 
 
-def test_a_profile_on_a_cpu_says_so(tmp_path: Path) -> None:
-    repository = build_repository(select_profile("onnx", device="cpu"), tmp_path / "onnx")
+def test_a_profile_on_a_cpu_says_so_and_is_set_up_for_its_cores(tmp_path: Path) -> None:
+    repository = build_repository(select_profile("onnx", device="cpu", cores=3), tmp_path / "onnx", alphabet="latin")
 
     for name, config in _configs(repository).items():
         assert _manifest(config).device == "cpu"
+        assert config.max_batch_size <= 16, "ONNX Runtime keeps the memory of the largest batch"
         if not name.startswith("text_reader"):
-            assert [group.kind for group in config.instance_group] == [model_config_pb2.ModelInstanceGroup.KIND_CPU]
+            assert [(group.kind, group.count) for group in config.instance_group] == [(KIND_CPU, 3)]
+            assert config.parameters["intra_op_thread_count"].string_value == "1"
+
+
+def test_a_gpu_searches_no_convolution_exhaustively(onnx_on_gpu: Path) -> None:
+    for name, config in _configs(onnx_on_gpu).items():
+        if not name.startswith("text_reader"):
+            assert config.parameters["cudnn_conv_algo_search"].string_value == "1", name
+
+
+def test_no_server_gives_a_request_up_before_its_worker_does(embedded: Path, onnx_on_gpu: Path) -> None:
+    """Triton lets a client shorten the time in the queue, and never lengthen it."""
+    longest_seconds = Settings().runtime.attempt_seconds
+    for repository in (embedded, onnx_on_gpu, templates_directory()):
+        for path in (path for path in repository.rglob("*.pbtxt") if "text_reader" not in str(path)):
+            policy = read_config(path).dynamic_batching.default_queue_policy
+            assert policy.default_timeout_microseconds >= longest_seconds * 1_000_000, path
+            assert policy.allow_timeout_override, path
 
 
 def test_the_same_build_is_not_done_twice(embedded: Path) -> None:

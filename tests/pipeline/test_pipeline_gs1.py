@@ -142,3 +142,94 @@ def test_what_is_composed_or_printed_is_parsed_again(given_elements: tuple[Eleme
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     parsed = gs1.parse_elements(text)
     assert parsed is None or gs1.parse_elements(gs1.compose(parsed)) == parsed
+
+
+def bad(identifier: str, value: str) -> Element:
+    return Element(identifier, value, valid=False)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("0034012345000000001710AB 12", (*elements(ai00="340123450000000017"), bad("10", "AB 12"))),
+        (
+            "01095201234567881722081110A2021121092220084115197",
+            (*elements(ai01="09520123456788", ai17="220811"), bad("10", "A2021121092220084115197")),
+        ),
+        (f"10AB 12{FNC1}3712", (bad("10", "AB 12"), *elements(ai37="12"))),
+        (f"01095201234567{FNC1}10A", (bad("01", "095201234567"), *elements(ai10="A"))),
+        ("17ABCDEF10A", (bad("17", "ABCDEF10A"),)),
+        ("04123456", (bad("", "04123456"),)),
+        (f"{FNC1}0109520123456788", elements(ai01="09520123456788")),
+        ("", ()),
+    ],
+)
+def test_sound_elements_are_told_apart_from_bad_ones(message: str, expected: tuple[Element, ...]) -> None:
+    assert gs1.read_elements(message) == expected
+
+
+@given(st.text(f"{CHARACTERS} é{FNC1}", max_size=60))
+def test_of_any_message_nothing_is_lost(message: str) -> None:
+    found = gs1.read_elements(message)
+    assert "".join(e.identifier + e.value for e in found) == message.replace(FNC1, "")
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("(00)340123450000000017", elements(ai00="340123450000000017")),
+        ("(01)09520123456788(10)AB 12", (*elements(ai01="09520123456788"), bad("10", "AB 12"))),
+        ("(420)94107(92)023999991043543415313958", elements(ai420="94107", ai92="023999991043543415313958")),
+        (f"010952012345678810AB{FNC1}3712", elements(ai01="09520123456788", ai10="AB", ai37="12")),
+        ("(00)340123450000000018(10)AB 12", ()),  # no check digit that is right speaks for it
+        (f"010952012345678910AB{FNC1}3712", ()),
+        (f"NAME{FNC1}STREET", ()),
+        ("(A)12", ()),
+        ("CALL (02) 9374 4000", ()),
+        ("0034012345000000001710AB", ()),
+    ],
+)
+def test_gs1_data_that_does_not_say_so_is_taken_on_proof(message: str, expected: tuple[Element, ...]) -> None:
+    assert gs1.read_unmarked(message) == expected
+
+
+GTIN = elements(ai01="09520123456788")
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("https://id.gs1.org/01/09520123456788/10/ABC123/21/12345", (*GTIN, *elements(ai10="ABC123", ai21="12345"))),
+        ("https://id.gs1.org/00/340123450000000017", elements(ai00="340123450000000017")),
+        ("http://brand.example/some/shop/01/09520123456788", GTIN),
+        ("HTTPS://BRAND.EXAMPLE:8443/01/09520123456788/", GTIN),
+        ("https://brand.example/01/9520123456788/22/2A", (*GTIN, *elements(ai22="2A"))),
+        ("https://brand.example/gtin/09520123456788/lot/A%2F1", (*GTIN, *elements(ai10="A/1"))),
+        (
+            "https://brand.example/01/09520123456788?17=251231&3103=000195&linkType=gs1:pip#top",
+            (*GTIN, *elements(ai17="251231", ai3103="000195")),
+        ),
+        ("https://brand.example/01/09520123456788?10=A%252&17=2512", (*GTIN, *elements(ai10="A%2"))),
+        ("https://brand.example/414/9521234543213/254/A", elements(ai414="9521234543213", ai254="A")),
+        ("https://brand.example/8004/9520614141234567", elements(ai8004="9520614141234567")),
+        ("https://brand.example/01/09520123456789", None),  # the check digit is wrong
+        ("https://brand.example/01/09520123456788/21/1/10/A", None),  # not in this order
+        ("https://brand.example/01/09520123456788/17/251231", None),  # no qualifier of this key
+        ("https://brand.example/01/09520123456788/details", None),
+        ("https://brand.example/2024/01/report", None),
+        ("https://brand.example/10/ABC123", None),
+        ("ftp://brand.example/01/09520123456788", None),
+        ("/01/09520123456788", None),
+        ("https://[brand.example/01/09520123456788", None),
+        ("see https://brand.example/01/09520123456788", None),
+        ("https://brand.example/01", None),
+        ("https://brand.example", None),
+    ],
+)
+def test_digital_links_are_parsed(uri: str, expected: tuple[Element, ...] | None) -> None:
+    assert gs1.parse_digital_link(uri) == expected
+
+
+@given(st.text(max_size=40).map(lambda tail: f"https://x.example/{tail}"))
+def test_any_link_is_parsed_or_refused(uri: str) -> None:
+    assert gs1.parse_digital_link(uri) is None or uri.startswith("https://x.example/")

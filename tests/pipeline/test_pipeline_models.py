@@ -53,32 +53,29 @@ async def test_a_server_that_fits_gives_a_model_set() -> None:
         640: "text_recognizer_w640",
         1280: "text_recognizer",
     }
-    assert models.readers[96].name == "text_reader_w96"
     assert models.dictionary == DICTIONARY
     assert set(models.used) == {"text_detector", "line_orientation", "text_recognizer"}
     assert models.used["text_recognizer"].version == "1"
 
 
-async def test_a_reader_takes_no_more_than_its_smallest_member() -> None:
-    backend = FakeBackend(max_batch_size=16)
-    backend.models["line_orientation"] = replace(backend.models["line_orientation"], max_batch_size=3)
-    backend.models["text_recognizer_w96"] = replace(backend.models["text_recognizer_w96"], max_batch_size=2)
-    models = await load_models(backend)
-    assert {width: model.max_batch_size for width, model in models.readers.items()} == {
-        96: 2, 192: 3, 320: 3, 640: 3, 1280: 3,
-    }  # fmt: skip
-    assert models.recognizers[192].max_batch_size == 16
+async def test_a_server_without_the_readers_fits_for_the_worker_never_calls_them() -> None:
+    backend = FakeBackend()
+    whole = await load_models(backend)
+    for name in [name for name in backend.models if name.startswith("text_reader")]:
+        del backend.models[name]
+
+    assert await load_models(backend) == whole
 
 
 MISMATCHES: dict[str, tuple[Callable[[Models], object], str]] = {
     "no detector": (lambda m: m.pop("text_detector"), "no model text_detector"),
     "no bucket": (lambda m: m.pop("text_recognizer_w320"), "no model text_recognizer_w320"),
-    "no reader": (lambda m: m.pop("text_reader"), "no model text_reader"),
+    "no classifier": (lambda m: m.pop("line_orientation"), "no model line_orientation"),
     "no manifest": (lambda m: set_parameter(m, "text_detector", "manifest", None), "no parameter `manifest`"),
     "broken manifest": (lambda m: set_parameter(m, "text_detector", "manifest", "{"), "text_detector.*JSON"),
     "other version": (
-        lambda m: set_manifest(m, "text_reader", schema="labelwire.manifest/2"),
-        r"text_reader is not one of labelwire.manifest/1 \(schema",
+        lambda m: set_manifest(m, "text_recognizer_w96", schema="labelwire.manifest/2"),
+        r"text_recognizer_w96 is not one of labelwire.manifest/1 \(schema",
     ),
     "unknown field": (lambda m: set_manifest(m, "line_orientation", colour="blue"), "colour"),
     "other role": (lambda m: m.update(text_detector=m["line_orientation"]), "says it is a line_orientation"),
@@ -87,8 +84,8 @@ MISMATCHES: dict[str, tuple[Callable[[Models], object], str]] = {
         "text_detector has the inputs x instead of image",
     ),
     "missing output": (
-        lambda m: set_tensors(m, "text_reader", outputs=m["text_reader"].outputs[:2]),
-        "outputs confidence, token instead of confidence, token, upside_down",
+        lambda m: set_tensors(m, "text_recognizer_w96", outputs=m["text_recognizer_w96"].outputs[:1]),
+        "outputs token instead of confidence, token",
     ),
     "other type": (
         lambda m: set_tensors(m, "text_detector", inputs=(TensorSpec("image", "FP32", (-1, -1, 3)),)),
@@ -118,10 +115,6 @@ MISMATCHES: dict[str, tuple[Callable[[Models], object], str]] = {
         "text_recognizer_w96 has dictionary_sha256 111",
     ),
     "no buckets": (lambda m: set_manifest(m, "text_recognizer", buckets={}), "names no line widths"),
-    "other buckets": (
-        lambda m: set_manifest(m, "text_reader", buckets={96: "text_reader_w96"}),
-        r"text_reader \[96\]",
-    ),
     "no batching": (
         lambda m: m.update(text_detector=replace(m["text_detector"], max_batch_size=0)),
         "does not batch",

@@ -105,6 +105,14 @@ def form(subtype: bytes) -> bytes:
     )
 
 
+def test_a_process_that_does_not_become_ready_says_nothing_about_the_document(tmp_path: Path) -> None:
+    program = tmp_path / "child.py"
+    program.write_text("raise SystemExit(3)")
+    with pytest.raises(JobError, match=r"exit status 3\)") as caught:
+        drawn(PdfProcess(program=program), pdf())
+    assert caught.value.code is ErrorCode.RESOURCES_EXHAUSTED
+
+
 def test_many_threads_ask_in_turn(process: PdfProcess) -> None:
     documents = [pdf(drawing=b"%f g 0 0 50 50 re f" % (level / 8)) for level in range(8)]
     with ThreadPoolExecutor(4) as pool:

@@ -140,10 +140,13 @@ class _Recording(FakeBackend):
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         if model.startswith(ModelRole.RECOGNIZER):
             self.sent.append(inputs)
-        return await super().infer(model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id)
+        return await super().infer(
+            model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id, version=version
+        )
 
 
 async def test_the_server_turns_no_line_and_all_are_padded_on_the_right() -> None:

@@ -17,11 +17,12 @@ from worker.pipeline.pipeline import Pipeline
 from worker.ports import InferenceBackend
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
-from worker.runtime.delivery import Delivery, Destination, Identity
+from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
+from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
 from worker.runtime.outbox import DirectOutbox
+from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import JobReading
 from worker.runtime.room import FetchRoom
@@ -86,6 +87,7 @@ class Parts:
     destination: Destination = field(default_factory=lambda: Destination(RESULTS, LETTERS, RETRIES, "memory"))
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(0.5, 30, DELAYS_SECONDS))
     dead_letters_per_minute: int = 0
+    waiting_bounds: WaitingBounds = field(default_factory=WaitingBounds)
     attempt_seconds: float = 5.0
     isolation: FakeIsolation = field(init=False)
     health: Health = field(init=False)
@@ -98,7 +100,7 @@ class Parts:
         self.sink = MemorySink(self.broker)
         self.budget = AttemptBudget(self.attempt_seconds)
         self.isolation = FakeIsolation(lambda record, attempt: self.reading().read(record, attempt))
-        self.health = Health((DEAD_LETTERS,), self.clock, self.events, pulse_seconds=60)
+        self.health = Health((DEAD_LETTERS, OUTCOMES), self.clock, self.events, pulse_seconds=60)
         self.reader = ModelReader(self.backend, self.pipeline_maker(), lambda picture: read_header(picture, LIMITS))
         self.admission = Admission(max_jobs=4, max_pixels=10**6, large_from_pixels=500_000, max_large_jobs=1)
 
@@ -115,7 +117,12 @@ class Parts:
             outbox=DirectOutbox(self.sink),
             admission=self.admission,
             policy=self.policy,
-            dead_letter_limit=DeadLetterLimit(self.dead_letters_per_minute, self.clock, self.health),
+            brakes=Brakes(
+                DeadLetterLimit(
+                    self.dead_letters_per_minute, self.clock, self.health, self.events, self.waiting_bounds
+                ),
+                OutcomeWatch(self.clock, self.health),
+            ),
             destination=self.destination,
             identity=Identity("group", "1.2.3"),
             clock=self.clock,

@@ -4,12 +4,15 @@ import asyncio
 import base64
 import hashlib
 import json
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.runtime.parts import BLANK, JOBS, LETTERS, PICTURE, PNG, RESULTS, RETRIES, Parts, in_hand, record
+from worker.domain.due_times import due_at_ms
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import JobDeadLettered, JobFinished, JobRetried
 from worker.domain.headers import DerivedHeaders
@@ -18,8 +21,10 @@ from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
+from worker.runtime.dead_letter_limit import WaitingBounds
 from worker.runtime.job import JobInHand
 from worker.runtime.reader import ModelReader
+from worker.runtime.reading import PreparedJob
 from worker.testing.clock import ManualClock
 
 JSON = ("content-type", b"application/json")
@@ -53,6 +58,12 @@ async def test_a_picture_ends_as_one_result(parts: Parts) -> None:
     assert headers["labelwire.attempt"] == b"1"
     assert headers["labelwire.origin.topic"] == b"label-images"
     assert len(headers) == len(written.headers)
+
+
+async def test_a_result_has_one_content_type_however_the_jobs_was_written(parts: Parts) -> None:
+    await parts.deliver(record(PICTURE, ("Content-Type", b"image/png"), ("own", b"x")))
+    written = parts.results()[0]
+    assert [value for name, value in written.headers if name.lower() == "content-type"] == [b"application/json"]
 
 
 async def test_a_blank_picture_is_a_result_without_lines(parts: Parts) -> None:
@@ -193,21 +204,84 @@ async def test_where_keys_are_in_order_a_job_is_tried_again_in_place(parts: Part
     assert all(parts.broker.records(topic) == [] for topic in RETRIES)
 
 
-async def test_over_the_dead_letter_limit_jobs_wait_and_intake_stops(parts: Parts) -> None:
+async def test_over_the_dead_letter_limit_bad_jobs_wait_and_good_ones_go_on(parts: Parts) -> None:
     limited = Parts(parts.executor, clock=ManualClock(sleeps_pass=False), dead_letters_per_minute=2)
     delivery = limited.delivery()
     jobs = [in_hand(record(b"text", offset=offset)) for offset in range(4)]
     delivering = [asyncio.create_task(delivery.deliver(job)) for job in jobs]
-    await limited.clock.until_sleeping(2)
-    assert len(limited.letters()) == 2
-    assert "2 dead letters" in limited.health.reason
-    assert not any(job.working for job in jobs[2:]), "whoever waits may be handed over"
+    await until(lambda: sum(job.aside for job in jobs) == 2 and len(limited.letters()) == 2)
+    assert "2 bad jobs wait" in limited.health.notice
+    assert not any(job.working for job in jobs if job.aside), "whoever waits may be handed over"
+    await delivery.deliver(in_hand(record(offset=4)))
+    assert len(limited.results()) == 1
     for _ in range(61):
         limited.clock.advance(1)
         await asyncio.sleep(0.001)
     await asyncio.gather(*delivering)
     assert len(limited.letters()) == 4
     limited.clock.advance(61)
+
+
+async def test_a_bad_job_that_finds_no_place_to_wait_goes_round_by_the_slowest_retry_topic(parts: Parts) -> None:
+    limited = Parts(
+        parts.executor,
+        clock=ManualClock(sleeps_pass=False),
+        dead_letters_per_minute=1,
+        waiting_bounds=WaitingBounds(in_memory=0),
+    )
+    delivery = limited.delivery()
+    await delivery.deliver(in_hand(record(b"text")))
+    outcome = await delivery.deliver(in_hand(record(b"text", offset=1)))
+    assert isinstance(outcome, Retried)
+    (gone,) = limited.broker.records(RETRIES[2])
+    assert gone.value == b"text"
+    assert due_at_ms(gone, 1200) >= limited.clock.epoch_ms() + 600_000
+    assert "1 bad jobs wait" in limited.health.notice
+    assert len(limited.letters()) == 1
+    limited.clock.advance(600)
+    await delivery.deliver(in_hand(gone))
+    assert len(limited.letters()) == 2
+    assert dict(limited.letters()[1].headers)["labelwire.dlq.attempt"] == b"2"
+
+
+async def test_poison_and_what_the_retry_topic_does_not_take_wait_all_the_same(parts: Parts) -> None:
+    limited = Parts(
+        parts.executor,
+        clock=ManualClock(sleeps_pass=False),
+        dead_letters_per_minute=1,
+        waiting_bounds=WaitingBounds(in_memory=0),
+    )
+    limited.broker.create_topic(RETRIES[2], 1, 1000)
+    delivery = limited.delivery()
+    await delivery.deliver(in_hand(record(b"text")))
+    limited.isolation.crash(3)
+    poison, large = in_hand(record(offset=1), suspect=True), in_hand(record(b"t" * 2000, offset=2))
+    delivering = [asyncio.create_task(delivery.deliver(job)) for job in (poison, large)]
+    await until(lambda: poison.aside and large.aside)
+    assert "No job is taken until fewer wait." in limited.health.reason
+    for _ in range(2):
+        limited.clock.advance(61)
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*delivering)
+    assert len(limited.letters()) == 3
+
+
+async def test_a_job_that_waits_holds_no_pixels(parts: Parts) -> None:
+    limited = Parts(parts.executor, clock=ManualClock(sleeps_pass=False), dead_letters_per_minute=1)
+    delivery = limited.delivery()
+    await delivery.deliver(in_hand(record(b"text")))
+    refused = JobError(ErrorCode.INFERENCE_REJECTED, "Triton refuses the request.")
+    limited.backend.fail(refused)
+    job = in_hand(record(offset=1))
+    delivering = asyncio.create_task(delivery.deliver(job))
+    await until(lambda: job.aside)
+    frames = [frame for frame, _ in traceback.walk_tb(refused.__traceback__)]
+    held = [value for frame in frames for value in frame.f_locals.values()]
+    assert "infer" in [frame.f_code.co_name for frame in frames]
+    assert not any(isinstance(value, np.ndarray | PreparedJob) for value in held)
+    limited.clock.advance(61)
+    await delivering
+    assert limited.events.of(JobDeadLettered)[-1].raised_at, "where it was raised stays known"
 
 
 async def test_a_suspect_is_read_apart(parts: Parts) -> None:
@@ -230,7 +304,7 @@ async def test_attempts_go_on_from_those_of_the_record(parts: Parts) -> None:
 
 
 async def test_a_request_that_triton_refuses_is_a_dead_letter_with_the_models(parts: Parts) -> None:
-    await parts.reader.look()
+    await parts.reader.refresh()
     parts.backend.fail(REJECTED)
     await parts.deliver(record())
     letter = parts.letter()

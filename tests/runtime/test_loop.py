@@ -108,7 +108,7 @@ async def test_a_full_window_pauses_its_partition_and_no_other() -> None:
 
 def begun(base: int) -> CommitPoint:
     """Return what a member commits that has done everything below `base` and has not ended."""
-    return CommitPoint(base, encode_metadata(base, ()))
+    return CommitPoint(base, encode_metadata(base, (), topic_id=MemoryBroker.first_id(JOBS)))
 
 
 async def test_offsets_are_committed_up_to_the_lowest_open_one_with_a_map_of_the_rest() -> None:

@@ -1,6 +1,7 @@
 """Pictures are read by the models that Triton serves now."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,15 @@ import pytest
 
 from tests.runtime.parts import LIMITS, PICTURE, Parts, record
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
+from worker.domain.manifest import ModelManifest, dictionary_digest
+from worker.domain.result import LabelText
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import ModelDescription, Tensor
 from worker.runtime.reader import ModelReader
 from worker.testing.backend import FakeBackend, fake_models
+from worker.testing.block_script import DICTIONARY
 
 REJECTED = JobError(ErrorCode.INFERENCE_REJECTED, "Triton refuses the request.")
 UNAVAILABLE = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")
@@ -44,7 +48,7 @@ def version_two() -> dict[str, ModelDescription]:
     return {name: replace(model, version="2") for name, model in fake_models().items()}
 
 
-async def test_the_models_are_looked_at_before_the_first_picture(parts: Parts) -> None:
+async def test_the_server_is_asked_for_its_models_before_the_first_picture(parts: Parts) -> None:
     pipelines = Counting(parts)
     reader = reader_of(parts, pipelines)
     assert reader.models_used == {}
@@ -57,23 +61,105 @@ async def test_the_same_models_keep_their_pipeline(parts: Parts) -> None:
     pipelines = Counting(parts)
     reader = reader_of(parts, pipelines)
     for _ in range(3):
-        await reader.look()
+        await reader.refresh()
     assert len(pipelines.made) == 1
 
 
-async def test_after_a_doubt_changed_models_get_a_pipeline_of_their_own(parts: Parts) -> None:
+async def test_changed_models_get_a_pipeline_of_their_own(parts: Parts) -> None:
     pipelines = Counting(parts)
     reader = reader_of(parts, pipelines)
     await read(reader)
     parts.backend.models = version_two()
+    with pytest.raises(JobError, match="version") as raised:
+        await read(reader)
+    assert raised.value.code is ErrorCode.MODELS_CHANGED
+    assert reader.stale
     await read(reader)
-    assert reader.models_used["text_recognizer"].version == "1", "nobody doubted"
+    assert reader.models_used["text_recognizer"].version == "2"
+    assert len(pipelines.made) == 2
+
+
+async def test_a_job_that_met_changed_models_is_read_again_and_charged_nothing(parts: Parts) -> None:
+    await parts.reader.refresh()
+    parts.backend.models = version_two()
+    await parts.deliver(record())
+    (written,) = parts.results()
+    result = LabelText.model_validate_json(written.value or b"")
+    assert (result.attempt, result.models["text_recognizer"].version) == (1, "2")
+    assert parts.letters() == []
+
+
+async def test_after_an_outage_the_models_are_asked_for(parts: Parts) -> None:
+    reader = reader_of(parts, Counting(parts))
+    await read(reader)
     parts.backend.fail(UNAVAILABLE)
     with pytest.raises(JobError, match="away"):
         await read(reader)
-    assert reader.doubtful
-    await read(reader)
-    assert reader.models_used["text_recognizer"].version == "2"
+    assert reader.stale
+
+
+def another_alphabet(*, number_says_nothing: bool) -> dict[str, ModelDescription]:
+    """Models with the letters in another order; where their number says nothing, it is the one of the first models."""
+    models = {}
+    for name, model in fake_models().items():
+        manifest = ModelManifest.model_validate_json(model.parameters["manifest"])
+        changes: dict[str, object] = {"version": None if number_says_nothing else "2"}
+        parameters = dict(model.parameters)
+        if "dictionary" in parameters:
+            dictionary = ["", *reversed(json.loads(parameters["dictionary"])[1:])]
+            parameters["dictionary"] = json.dumps(dictionary)
+        if manifest.dictionary_sha256 is not None:
+            changes["dictionary_sha256"] = dictionary_digest(["", *reversed(DICTIONARY[1:])])
+        parameters["manifest"] = manifest.model_copy(update=changes).to_json()
+        version = model.version if number_says_nothing else "2"
+        models[name] = replace(model, parameters=parameters, version=version)
+    return models
+
+
+@pytest.mark.parametrize("number_says_nothing", [False, True], ids=["numbered by content", "number says nothing"])
+@pytest.mark.parametrize("when", ["before the first request", "while it is read"])
+async def test_a_text_is_returned_only_if_the_models_were_the_same_all_along(
+    parts: Parts, when: str, *, number_says_nothing: bool
+) -> None:
+    """Without any sign: the server never was away, and nobody looked meanwhile."""
+    parts.backend = backend = Outage()
+    if number_says_nothing:
+        backend.models = {name: without_a_number(model) for name, model in fake_models().items()}
+    reader = reader_of(parts, Counting(parts))
+    await reader.refresh()
+
+    def reload() -> None:
+        backend.during, backend.models = None, another_alphabet(number_says_nothing=number_says_nothing)
+
+    if when == "while it is read":
+        backend.during = reload
+    else:
+        reload()
+    with pytest.raises(JobError) as raised:
+        await read(reader)
+    assert raised.value.code is ErrorCode.MODELS_CHANGED
+    assert [line.text for line in (await read(reader)).pages[0].lines] != ["HELLO"], "the other alphabet's own text"
+
+
+def without_a_number(model: ModelDescription) -> ModelDescription:
+    manifest = ModelManifest.model_validate_json(model.parameters["manifest"]).model_copy(update={"version": None})
+    return replace(model, parameters={**model.parameters, "manifest": manifest.to_json()})
+
+
+async def test_a_change_that_the_monitor_finds_gives_up_what_is_being_read(parts: Parts) -> None:
+    parts.backend = backend = Hanging()
+    pipelines = Counting(parts)
+    reader = reader_of(parts, pipelines)
+    await reader.refresh()
+    reading = asyncio.create_task(read(reader))
+    await backend.asked.wait()
+    await reader.refresh()
+    assert not reading.done(), "the same models"
+    backend.models = version_two()
+    await reader.refresh()
+    with pytest.raises(JobError) as raised:
+        await reading
+    assert raised.value.code is ErrorCode.MODELS_CHANGED
     assert len(pipelines.made) == 2
 
 
@@ -87,7 +173,7 @@ async def test_a_refused_request_is_the_jobs_fault_where_the_models_are_the_same
 
 
 async def test_a_refused_request_is_nobodys_fault_where_the_models_changed(parts: Parts) -> None:
-    await parts.reader.look()
+    await parts.reader.refresh()
     parts.backend.models = version_two()
     parts.backend.fail(REJECTED)
     await parts.deliver(record())
@@ -98,20 +184,20 @@ async def test_a_refused_request_is_nobodys_fault_where_the_models_changed(parts
 async def test_a_refused_request_is_nobodys_fault_where_the_server_no_longer_fits(parts: Parts) -> None:
     reader = reader_of(parts, Counting(parts))
     await read(reader)
-    del parts.backend.models["text_reader"]
+    del parts.backend.models["text_recognizer"]
     parts.backend.fail(REJECTED)
     with pytest.raises(JobError) as raised:
         await read(reader)
     assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
-    with pytest.raises(ServerMismatchError, match="text_reader"):
-        await reader.look()
+    with pytest.raises(ServerMismatchError, match="text_recognizer"):
+        await reader.refresh()
     with pytest.raises(JobError) as raised:
         await read(reader)
     assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
 
 
-class ChangesWhileLookedAt(FakeBackend):
-    """Another doubt arises while the models are looked at."""
+class ChangesWhileAsked(FakeBackend):
+    """There is another sign while the server is asked for its models."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,20 +212,33 @@ class ChangesWhileLookedAt(FakeBackend):
         return found
 
 
-async def test_a_doubt_that_arises_during_a_look_is_not_settled_by_it(parts: Parts) -> None:
-    backend = parts.backend = ChangesWhileLookedAt()
+async def test_a_sign_of_change_during_a_refresh_is_not_answered_by_it(parts: Parts) -> None:
+    backend = parts.backend = ChangesWhileAsked()
     reader = reader_of(parts, Counting(parts))
-    await reader.look()
+    await reader.refresh()
     backend.looking.clear()
     backend.go_on.clear()
-    looking = asyncio.create_task(reader.look())
+    looking = asyncio.create_task(reader.refresh())
     await backend.looking.wait()
     parts.backend.fail(UNAVAILABLE)
     with pytest.raises(JobError, match="away"):
         await read(reader)
     backend.go_on.set()
     await looking
-    assert reader.doubtful
+    assert reader.stale
+
+
+class Hanging(FakeBackend):
+    """A server that answers no request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def infer(self, *_args: Any, **_more: Any) -> Mapping[str, Tensor]:  # noqa: ANN401
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 class Outage(FakeBackend):
@@ -166,14 +265,15 @@ async def test_a_text_is_believed_after_an_outage_only_if_the_models_are_the_sam
 
     def come_back() -> None:
         backend.during, backend.models = None, models()
-        reader.doubt()
+        reader.invalidate()
 
     backend.during = come_back
     if models is fake_models:
         assert [line.text for line in (await read(reader)).pages[0].lines] == ["HELLO"]
         assert len(pipelines.made) == 1
     else:
-        with pytest.raises(JobError, match="models changed") as raised:
+        with pytest.raises(JobError) as raised:
             await read(reader)
-        assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
+        assert raised.value.code is ErrorCode.MODELS_CHANGED
+        await read(reader)
         assert len(pipelines.made) == 2

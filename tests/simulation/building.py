@@ -118,14 +118,15 @@ class ShortPipeline(Pipeline):
         """Read the line. Raises JobError."""
         requests = PageRequests(self._backend, self._clock, timeout_seconds=timeout_seconds, request_id=request_id)
         pixels = await Stages(self._executor, self._clock).on_cpu(_pixels, picture, header)
-        found = await requests.infer("text_detector", {"image": pixels[np.newaxis]}, ["probability"])
+        found = await requests.infer(self._models.detector, {"image": pixels[np.newaxis]}, ["probability"])
         lines = await self._line(pixels, requests) if found["probability"].any() else ()
         return PictureReading((PageText(*header.pages[0].upright_size, lines),), {})
 
     async def _line(self, pixels: Pixels, requests: PageRequests) -> tuple[TextLine, ...]:
         height, width = pixels.shape[:2]
-        model = self._models.readers[width].name
-        read = await requests.infer(model, {"line": pixels[np.newaxis]}, ["token", "confidence", "upside_down"])
+        side = await requests.infer(self._models.orientation, {"line": pixels[np.newaxis]}, ["upside_down"])
+        inputs = {"line": pixels[np.newaxis], "upside_down": side["upside_down"]}
+        read = await requests.infer(self._models.recognizers[width], inputs, ["token", "confidence"])
         tokens, confidences = np.asarray(read["token"], np.int32), np.asarray(read["confidence"], np.float32)
         (line,) = decode_ctc(tokens, confidences, self._models.dictionary)
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)

@@ -212,6 +212,7 @@ class SimulatedBackend:
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         """Read block script, in the weather of the moment."""
         needed_seconds = self._weather.draw(self._weather.inference_seconds)
@@ -229,7 +230,7 @@ class SimulatedBackend:
         asked = (model, b"".join(tensor.tobytes() for tensor in inputs.values()))
         if asked not in _answers:
             _answers[asked] = await self._triton.infer(
-                model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id
+                model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id, version=version
             )
         return _answers[asked]
 

@@ -79,11 +79,14 @@ class RecordingBackend:
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         """Keep the request and pass it on."""
         copies = {name: tensor.copy() for name, tensor in inputs.items()}
         self.requests.append(RecordedRequest(self.picture, model, copies, tuple(outputs)))
-        return await self._inner.infer(model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id)
+        return await self._inner.infer(
+            model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id, version=version
+        )
 
     async def close(self) -> None:
         """Close the inner backend."""

@@ -164,12 +164,12 @@ def _dead_letter_limit(world: World, fault: ScheduledFault) -> str:
     count = world.burst_jobs
     world.load.submit([world.undecodable[(fault.pick + n) % len(world.undecodable)] for n in range(count)])
     full = _workers_over_their_limit(world)
-    said = f"worker {full[0]} stopped its intake" if full else "no worker wrote too many within a minute"
+    said = f"on worker {full[0]} some wait for the limit" if full else "no worker wrote too many within a minute"
     return f"{count} jobs that cannot be read, at once: {said}"
 
 
 def _workers_over_their_limit(world: World) -> list[int]:
-    """Wait until a worker says that it has written too many dead letters; none if that does not come about."""
+    """Wait until a worker says that bad jobs wait for its limit; none if that does not come about."""
     deadline = world.clock.monotonic() + _LIMIT_SECONDS
     while not (full := world.workers.unready_for("dead_letters:")) and world.clock.monotonic() < deadline:
         if world.ending.wait(_LOOK_SECONDS):

@@ -17,23 +17,22 @@ from worker.domain.errors import LabelwireError, SettingsError
 _WRONG_SETTING: Final = 2
 _FAILURE: Final = 1
 
-# Each command, with the extra that it needs.
-_COMMANDS: Final = {
-    "demo": "evaluation",
-    "run": None,
-    "check": None,
-    "ocr": None,
-    "submit": None,
-    "tail": None,
-    "dlq": None,
-    "audit": None,
-    "synth": "evaluation",
-    "models": "models",
-    "local": "models",
-    "eval": "evaluation",
-    "bench": "evaluation",
-    "chaos": "evaluation",
-}
+_COMMANDS: Final = (
+    "demo",
+    "run",
+    "check",
+    "ocr",
+    "submit",
+    "tail",
+    "dlq",
+    "audit",
+    "synth",
+    "models",
+    "local",
+    "eval",
+    "bench",
+    "chaos",
+)
 
 
 class _Commands(TyperGroup):
@@ -54,19 +53,19 @@ def _load(name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "worker":
             raise
-        command = typer.main.get_command(_substitute(_COMMANDS[name], error.name))
+        command = typer.main.get_command(_substitute(error.name))
     command.name = name
     return command
 
 
-def _substitute(extra: str | None, package: str) -> typer.Typer:
-    """Return a command that says what to install."""
-    sentence = f"Needs the package {package}: pip install 'labelwire[{extra}]'."
+def _substitute(package: str) -> typer.Typer:
+    """Return a command that says where it can be had."""
+    sentence = (
+        f"Needs the package {package}, which an installed worker leaves out: run it in a checkout after make setup."
+    )
     app = typer.Typer(add_completion=False)
 
-    @app.command(
-        help=sentence.replace("[", "\\["), context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-    )
+    @app.command(help=sentence, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
     def missing() -> None:
         raise LabelwireError(sentence)
 

@@ -94,7 +94,8 @@ def write_page(statistics: Statistics, topic: str, filters: Filters, path: Path)
         from worker.dlq.report import write_report  # noqa: PLC0415 - a pod in production has no matplotlib
     except ModuleNotFoundError as error:
         raise LabelwireError(
-            f"--html needs the package {error.name}: pip install 'labelwire[evaluation]', or use --json."
+            f"--html needs the package {error.name}, which an installed worker leaves out: "
+            "run it in a checkout after make setup, or use --json."
         ) from error
     try:
         return write_report(statistics, topic, filters.in_words(), path)

@@ -3,14 +3,15 @@
 import asyncio
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from worker import bootstrap, settings
+from worker.adapters.triton.client import TritonBackend
 from worker.cli.picture_options import ALL, DEGRADATIONS, parse_degradations, parse_size
+from worker.domain.errors import SettingsError
 from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
 from worker.evaluation.dataset import Dataset, load
 from worker.evaluation.offline import deliver_offline
@@ -19,8 +20,10 @@ from worker.evaluation.quality_report import write_report as write_quality_repor
 from worker.evaluation.quality_samples import plan
 from worker.evaluation.report import write_report
 from worker.evaluation.run import Evaluation
+from worker.evaluation.served import describe_served, manifests_of
 from worker.evaluation.systems import Delivery
 from worker.laboratory.evaluation import LABELS, Labels, Pictures, drawn, evaluate, evaluate_offline, with_mosaic
+from worker.ports import InferenceBackend
 from worker.reporting.progress import counted
 
 app = typer.Typer(add_completion=False)
@@ -51,7 +54,11 @@ def evaluation(  # noqa: PLR0913 - a parameter an option
     url: Annotated[
         str | None, typer.Option(help="Read by this Triton (gRPC, host:port) alone: no Kafka, no RapidOCR.")
     ] = None,
-    alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep.")] = "full",
+    repository: Annotated[
+        Path | None,
+        typer.Option(help="Read by this repository of the onnx profile in this process: no Kafka, no Triton."),
+    ] = None,
+    alphabet: Annotated[str, typer.Option(help="full, latin, or a file; without --url and --repository.")] = "full",
     setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the worker: NAME=VALUE.")] = None,
     quality: Annotated[
         bool,
@@ -68,12 +75,14 @@ def evaluation(  # noqa: PLR0913 - a parameter an option
         typer.echo(f"The report is {_calibrate(url, count or 1, output)}")
         return
     configuration = WorkerConfiguration(alphabet=alphabet, overrides=parse_overrides(setting or []))
+    chosen = settings.load({**os.environ, **configuration.overrides})
+    server = _server(url, repository, chosen)
     folder = output / "eval"
     size = None if mosaic is None else parse_size(mosaic)
     labels = Labels(count or LABELS, seed, parse_degradations(degrade), held_out=held_out)
     pictures = _pictures(data, count, labels, folder, size)
-    if url is not None:
-        judged = _offline(pictures, configuration, url)
+    if server is not None:
+        judged = asyncio.run(_offline(pictures, configuration, chosen, server))
     else:
         judged = evaluate(pictures, configuration, folder, baseline=data is not None if baseline is None else baseline)
     typer.echo(f"The report is {write_report(judged, output)}")
@@ -87,16 +96,30 @@ def _pictures(
     return with_mosaic(dataset, source, folder / "mosaic", size) if size else Pictures(dataset)
 
 
-def _offline(pictures: Pictures, configuration: WorkerConfiguration, url: str) -> Evaluation:
-    os.environ.update(configuration.overrides)
-    chosen = settings.load()
-    chosen = chosen.model_copy(update={"triton": chosen.triton.model_copy(update={"url": url})})
-    return asyncio.run(evaluate_offline(pictures, configuration, partial(_deliver, chosen)))
+def _server(url: str | None, repository: Path | None, chosen: settings.Settings) -> InferenceBackend | None:
+    """Return what reads without Kafka, None if the embedded stack shall. Raises SettingsError if both are given."""
+    if url is not None and repository is not None:
+        raise SettingsError(f"--url {url} and --repository {repository} exclude each other: give one of them.")
+    if repository is not None:
+        from worker.laboratory.in_process import InProcessBackend  # noqa: PLC0415  needs what builds models
+
+        return InProcessBackend(repository)
+    if url is None:
+        return None
+    return bootstrap.triton_backend(chosen.model_copy(update={"triton": chosen.triton.model_copy(update={"url": url})}))
 
 
-async def _deliver(chosen: settings.Settings, dataset: Dataset, on_picture: Callable[[], None]) -> Delivery:
-    async with bootstrap.opened_reader(chosen) as reader:
-        return await deliver_offline(dataset, reader, on_picture, chosen.runtime.attempt_seconds)
+async def _offline(
+    pictures: Pictures, configuration: WorkerConfiguration, chosen: settings.Settings, server: InferenceBackend
+) -> Evaluation:
+    async with bootstrap.opened_reader(chosen, server) as reader:
+        way = "by Triton alone" if isinstance(server, TritonBackend) else "by ONNX Runtime in this process"
+        description = describe_served(configuration, await manifests_of(server), way)
+
+        async def read(dataset: Dataset, on_picture: Callable[[], None]) -> Delivery:
+            return await deliver_offline(dataset, reader, on_picture, chosen.runtime.attempt_seconds)
+
+        return await evaluate_offline(pictures, description, read)
 
 
 def _calibrate(url: str | None, labels_each: int, output: Path) -> Path:

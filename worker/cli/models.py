@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
-from worker.models.profiles import DEFAULT_ALTERNATIVES, select_profile
+from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True, add_completion=False)
 _OnnxFile = Annotated[Path | None, typer.Option(help="An ONNX file to take instead of the pinned one.")]
@@ -27,6 +27,9 @@ def build(
     alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep")] = "full",
     alternatives: Annotated[int, typer.Option(help="classes given for each step, best first")] = DEFAULT_ALTERNATIVES,
     device: Annotated[str | None, typer.Option(help="cpu or gpu, for the onnx profile")] = None,
+    cores: Annotated[
+        int | None, typer.Option(help=f"cores that will serve, where that is a CPU [default: {DEFAULT_CORES}]")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or int8, for the embedded profile")] = None,
     output: Annotated[Path | None, typer.Option(help="default: build/model_repository/PROFILE")] = None,
     detector: _OnnxFile = None,
@@ -34,7 +37,7 @@ def build(
     orientation: _OnnxFile = None,
 ) -> None:
     """Write a complete, self-describing model repository."""
-    chosen = select_profile(profile, device=device, precision=precision)
+    chosen = select_profile(profile, device=device, precision=precision, cores=cores)
     given = {
         ModelRole.DETECTOR: detector,
         ModelRole.RECOGNIZER: recognizer,

@@ -13,7 +13,8 @@ from rich.progress import Progress
 
 from worker import settings
 from worker.adapters.kafka.tools import submit as write
-from worker.domain.job import JSON_TYPE, MAX_JOB_ID_CHARACTERS
+from worker.domain.content import JSON_TYPE
+from worker.domain.job import MAX_JOB_ID_CHARACTERS
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, OutgoingRecord
 from worker.domain.uri import PictureUri
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from worker.dlq.letter import DeadLetter
+from worker.domain.content import content_type
 from worker.domain.errors import LabelwireError
-from worker.domain.records import CONTENT_TYPE_HEADER, Record
+from worker.domain.records import Record
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _EXTENSIONS: Final = {
@@ -21,6 +22,7 @@ _EXTENSIONS: Final = {
     "image/webp": ".webp",
     "image/tiff": ".tif",
     "image/bmp": ".bmp",
+    "application/pdf": ".pdf",
     # The letter's own file has the plain extension.
     "application/json": ".payload.json",
 }
@@ -39,8 +41,7 @@ def longer_stem_of(letter: DeadLetter) -> str:
 
 def extension_of(record: Record) -> str:
     """Return the extension of a payload by its content type."""
-    content_type = (record.header(CONTENT_TYPE_HEADER) or "").partition(";")[0].strip().lower()
-    return _EXTENSIONS.get(content_type, _UNKNOWN_EXTENSION)
+    return _EXTENSIONS.get(content_type(record), _UNKNOWN_EXTENSION)
 
 
 def save_new(path: Path, content: bytes) -> Path:

@@ -10,9 +10,10 @@ import cv2
 
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import Original
+from worker.domain.content import Content, content_of
 from worker.domain.errors import ErrorCode, JobError, LabelwireError
-from worker.domain.job import JSON_TYPE, parse_job
-from worker.domain.records import CONTENT_TYPE_HEADER, Record
+from worker.domain.job import parse_job
+from worker.domain.records import Record
 from worker.pipeline.encoded import EncodedPage
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
@@ -43,8 +44,7 @@ def drawn(letter: DeadLetter, job: Original, limits: ImageLimits) -> bytes:
 def _encoded(letter: DeadLetter, job: Original) -> bytes:
     """Return the encoded picture. A job that is no JSON is taken for one, also where its header does not say so."""
     record = Record(letter.record.coordinate, job.key, job.value, job.headers, letter.record.timestamp_ms)
-    content_type = (record.header(CONTENT_TYPE_HEADER) or "").partition(";")[0].strip().lower()
-    if content_type != JSON_TYPE:
+    if content_of(record) is not Content.JSON:
         return job.value or b""
     parsed = parse_job(record)
     if parsed.uri is not None:

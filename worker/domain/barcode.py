@@ -16,6 +16,8 @@ class Symbology(StrEnum):
     ITF = "ITF"
     EAN_UPC = "EANUPC"
     DATABAR = "DataBar"
+    TELEPEN = "Telepen"
+    DX_FILM_EDGE = "DXFilmEdge"
     QR_CODE = "QRCode"
     MICRO_QR_CODE = "MicroQRCode"
     DATA_MATRIX = "DataMatrix"
@@ -26,10 +28,14 @@ class Symbology(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element string of GS1 data: an application identifier, as `00` or `3103`, and its value without it."""
+    """One element string of GS1 data: an application identifier, as `00` or `3103`, and its value without it.
+
+    The value of one that is not `valid` has not the form of its identifier, or there is none that GS1 knows.
+    """
 
     identifier: str
     value: str
+    valid: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,21 @@ def stack_hash(error: BaseException) -> str:
     return hashlib.sha256("\n".join(frames).encode()).hexdigest()[:16]
 
 
+def release_memory(error: BaseException) -> None:
+    """Let go of what the frames of an error's traceback hold: pictures, pixels. Where it was raised stays known."""
+    found: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while found:
+        cause = found.pop()
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        traceback.clear_frames(cause.__traceback__)
+        found += [cause.__cause__, cause.__context__]
+        if isinstance(cause, BaseExceptionGroup):
+            found += cause.exceptions
+
+
 def raised_at(error: BaseException) -> str:
     """Return the file, line and function that an error's first cause came from; empty if it was never raised."""
     while error.__cause__ is not None:

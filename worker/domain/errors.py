@@ -63,10 +63,14 @@ class ErrorCode(Enum):
     INFERENCE_FAILED = "INFERENCE_FAILED", Stage.READ, Disposition.RETRY
     INFERENCE_UNAVAILABLE = "INFERENCE_UNAVAILABLE", Stage.READ, Disposition.SYSTEMIC
     INFERENCE_OVERLOADED = "INFERENCE_OVERLOADED", Stage.READ, Disposition.SYSTEMIC
+    # Triton serves other models than those that the picture's pipeline was made for; the job is read again.
+    MODELS_CHANGED = "MODELS_CHANGED", Stage.READ, Disposition.SYSTEMIC
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE", Stage.PUBLISH, Disposition.PERMANENT
     BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE", Stage.PUBLISH, Disposition.SYSTEMIC
     ATTEMPT_TIMED_OUT = "ATTEMPT_TIMED_OUT", Stage.READ, Disposition.RETRY
     MEMORY_EXHAUSTED = "MEMORY_EXHAUSTED", Stage.DECODE, Disposition.SYSTEMIC
+    # No descriptors, threads, disk or memory for the process itself, wherever that showed.
+    RESOURCES_EXHAUSTED = "RESOURCES_EXHAUSTED", Stage.ADMIT, Disposition.SYSTEMIC
     # The picture ended the process that read it, three times, alone in a child process.
     POISON = "POISON", Stage.DECODE, Disposition.PERMANENT
     # A defect of ours: the code is deterministic, so trying again would only hold up the partition.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, Stage
 from worker.domain.records import Coordinate, TopicPartition
+from worker.domain.starts import Reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,30 @@ class ReadinessChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLettersWaiting:
+    """So many jobs wait for their dead letter, which takes so long at the limit; `loud` where a person should hear."""
+
+    waiting: int
+    seconds: float
+    limit_per_minute: int
+    loud: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CommitFailed:
     """A commit was refused; the next one repeats it."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PositionReset:
+    """A partition is not read on from the offset that was committed, and why."""
+
+    partition: TopicPartition
+    reason: Reset
+    from_offset: int
+    to_offset: int
 
 
 Event = (
@@ -146,5 +167,7 @@ Event = (
     | InflightChanged
     | LagObserved
     | ReadinessChanged
+    | DeadLettersWaiting
     | CommitFailed
+    | PositionReset
 )

@@ -3,7 +3,8 @@
 `PageImage` → `Tile` → `ProbabilityMap` → `TextRegion` → `LineCrop` → `TextLine` → `PageText`.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -38,18 +39,32 @@ class PageHeader:
     """What one page of a picture claims to be, read without decoding it.
 
     `width` and `height` are the stored pixels, before EXIF turns them; `orientation` is the EXIF value, 1 to 8.
-    `streams` says that its rows can be decoded a few at a time, so that it need not fit into memory.
+    `streams` says that its rows can be decoded a few at a time, so that it need not fit into memory. `stretch` is by
+    what its stored pixels must be stretched across and down to be square: a fax of 204 x 98 dots an inch has (1, 2.08).
     """
 
     width: int
     height: int
     orientation: int = 1
     streams: bool = False
+    stretch: tuple[float, float] = (1.0, 1.0)
 
     @property
     def pixels(self) -> int:
-        """The number of pixels to decode."""
-        return self.width * self.height
+        """The number of pixels to work on, which are square."""
+        return self.width * self.height if self.is_square else math.prod(self.squared.upright_size)
+
+    @property
+    def is_square(self) -> bool:
+        """Whether its pixels are square as they are stored."""
+        return self.stretch == (1.0, 1.0)
+
+    @property
+    def squared(self) -> "PageHeader":
+        """The page as it is with square pixels."""
+        across, down = self.stretch
+        width, height = round(self.width * across), round(self.height * down)
+        return replace(self, width=width, height=height, stretch=(1.0, 1.0))
 
     @property
     def upright_size(self) -> tuple[int, int]:

@@ -4,7 +4,6 @@ Invariant: `parse_job` raises nothing but JobError, whatever the bytes.
 """
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import json
@@ -13,13 +12,17 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from worker.domain.content import JSON_TYPE, UTF8_MARK, Content, content_of, content_type, is_of_wide_characters
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import DerivedHeaders
-from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Record
+from worker.domain.records import JOB_ID_HEADER, Record
 from worker.domain.uri import PictureUri
 
 MAX_JOB_ID_CHARACTERS = 512
-JSON_TYPE = "application/json"
+
+_WHITE_SPACE = str.maketrans("", "", " \t\r\n\f\v")
+_URL_SAFE = str.maketrans("-_", "+/")
+_QUANTUM = 4  # letters of base64 that three bytes take
 
 
 class JobOptions(BaseModel):
@@ -81,9 +84,9 @@ def job_id_of(record: Record) -> str:
 
 def job_id_within(record: Record) -> str:
     """Return the record's job id as `parse_job` has it, looking into a JSON value, whether or not it is a job."""
-    if _content_type(record) == JSON_TYPE:
+    if content_of(record) is Content.JSON:
         with contextlib.suppress(ValidationError):
-            return _JobDocument.model_validate_json(record.value or b"").job_id or job_id_of(record)
+            return _document(record.value or b"").job_id or job_id_of(record)
     return job_id_of(record)
 
 
@@ -92,28 +95,38 @@ def parse_job(record: Record) -> LabelJob:
 
     Raises JobError JOB_INVALID for a body or header that is not a job, URI_FORBIDDEN for a scheme that nobody fetches.
     """
-    content_type = _content_type(record)
+    if record.unreadable_headers:
+        raise JobError(
+            ErrorCode.JOB_INVALID,
+            f"The names of {record.unreadable_headers} of the record's {len(record.headers)} headers are not UTF-8; "
+            "the first is kept escaped, others are lost, and their values are kept. Send header names in UTF-8.",
+        )
     if not record.value:
         raise JobError(ErrorCode.JOB_INVALID, "The record's value is empty; send the picture's bytes or a JSON job.")
-    if content_type.startswith("image/"):
+    content = content_of(record)
+    if content is Content.PICTURE:
         return _job(record, _JobDocument(), record.value)
-    if content_type == JSON_TYPE:
+    if content is Content.JSON:
         document = _parse_document(record.value)
         uri = _uri(document)
         return _job(record, document, b"" if uri else _picture(document), uri)
+    named = content_type(record)[:80]
     raise JobError(
         ErrorCode.JOB_INVALID,
-        f"The header content-type is {content_type[:80]!r}; send image/jpeg (or another image type) or {JSON_TYPE}.",
+        f"The header content-type is {named!r}; send image/jpeg (or another image type) or {JSON_TYPE}.",
     )
 
 
-def _content_type(record: Record) -> str:
-    return (record.header(CONTENT_TYPE_HEADER) or "").partition(";")[0].strip().lower()
+def _document(value: bytes) -> _JobDocument:
+    """Return the document, which may begin with the mark of UTF-8. Raises ValidationError."""
+    return _JobDocument.model_validate_json(value.removeprefix(UTF8_MARK))
 
 
 def _parse_document(value: bytes) -> _JobDocument:
+    if is_of_wide_characters(value):
+        raise JobError(ErrorCode.JOB_INVALID, "The JSON job is in UTF-16 or UTF-32; send it in UTF-8.")
     try:
-        return _JobDocument.model_validate_json(value)
+        return _document(value)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in problem["loc"]) or "the body"
@@ -133,7 +146,26 @@ def _picture(document: _JobDocument) -> bytes:
         raise JobError(ErrorCode.JOB_INVALID, "The job has no picture; give image_base64 or image_uri.")
     try:
         return base64.b64decode(document.image_base64, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError:  # not as RFC 4648 has it; most of what else there is can be read without doubt
+        return _other_base64(document.image_base64)
+
+
+def _other_base64(text: str) -> bytes:
+    """Decode base64 in lines, with the letters of URLs, without padding, or as a data URI (RFC 2397).
+
+    Raises JobError JOB_INVALID.
+    """
+    head, comma, body = text.lstrip().partition(",")
+    if head[:5].lower() == "data:":
+        if not comma or not head.rstrip().lower().endswith(";base64"):
+            raise JobError(ErrorCode.JOB_INVALID, "The job's image_base64 is a data URI without base64; send base64.")
+        text = body
+    if "%" in text:
+        raise JobError(ErrorCode.JOB_INVALID, "The job's image_base64 is percent-encoded; send base64 as it is.")
+    letters = text.translate(_WHITE_SPACE).translate(_URL_SAFE).rstrip("=")
+    try:
+        return base64.b64decode(letters + "=" * (-len(letters) % _QUANTUM), validate=True)
+    except ValueError as error:
         raise JobError(ErrorCode.JOB_INVALID, f"The job's image_base64 is not base64: {error}.") from error
 
 

@@ -59,7 +59,9 @@ class ModelManifest(_Part):
     """The self-description of one model, of whichever role.
 
     `line_height` and `stride` (pixels of line width for each CTC step) are pixels; `pad_value` is the uint8 grey that
-    stands for nothing after normalisation; `buckets` maps a line width in pixels to the model that takes it.
+    stands for nothing after normalisation; `buckets` maps a line width in pixels to the model that takes it. `version`
+    is the number that the build made from the model's content and under which it is to be served: a worker asks for it
+    by this number, so that no other model under the same name can answer.
     """
 
     schema_: Literal["labelwire.manifest/1"] = Field(default=MANIFEST_SCHEMA, alias="schema")
@@ -80,6 +82,7 @@ class ModelManifest(_Part):
     dictionary_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     alphabet: str | None = None
     accuracy: dict[str, float] | None = None
+    version: str | None = Field(default=None, pattern=r"^[1-9][0-9]*$")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

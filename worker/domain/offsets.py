@@ -10,6 +10,8 @@ The rules, for one partition during one assignment:
 5. Every commit says how far its member had got, and a last one that it ended in an orderly way. Where that last word is
    missing the member may have been killed by a record that it had in hand: what was not done up to that place, and as
    much further as a member takes between two commits, is suspect. So is what an earlier member left as suspect.
+6. Every commit names the topic that its offsets belong to, where the broker tells ids: a topic that was deleted and
+   created again has the same name and the same offsets, and other records.
 
 A tracker lives as long as its assignment. A job completes the tracker it was delivered under; after a rebalance that
 tracker is no longer asked, so completions of an old assignment have no effect.
@@ -19,6 +21,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 from worker.domain.records import CommitPoint
@@ -29,6 +32,7 @@ _VERSION = 1
 _DONE = 1
 _CLEAN_END = 2
 _REACHED = 3
+_TOPIC_ID = 4
 _FRAME = struct.Struct(">2sBI")
 _FIELD = struct.Struct(">BH")
 _DISTANCE = struct.Struct(">Q")
@@ -38,11 +42,14 @@ class OffsetTracker:
     """The state of one partition.
 
     `intake` is the most records that a member may hold at once: so many more than its last commit says may have been in
-    its hands when it died.
+    its hands when it died. `topic_id` is what commits name where there is no `committed`, which has one of its own.
     """
 
-    def __init__(self, committed: CommitPoint | None = None, *, window: int = MAX_WINDOW, intake: int = 0) -> None:
+    def __init__(
+        self, committed: CommitPoint | None = None, *, window: int = MAX_WINDOW, intake: int = 0, topic_id: str = ""
+    ) -> None:
         self._window = min(window, MAX_WINDOW)
+        self._topic_id = topic_id if committed is None else committed.topic_id
         self._suspects_end = 0 if committed is None else suspects_end(committed, intake)
         self._next = None if committed is None else committed.offset
         self._open: dict[int, None] = {}  # delivered and not done, rising: the first key is the lowest
@@ -64,6 +71,11 @@ class OffsetTracker:
             return False
         self._open[offset] = None
         return True
+
+    @property
+    def topic_id(self) -> str:
+        """Which topic of its name the offsets belong to; empty where the broker tells no ids."""
+        return self._topic_id
 
     def is_suspect(self, offset: int) -> bool:
         """Say whether this offset may have ended the process that had it in hand."""
@@ -94,8 +106,17 @@ class OffsetTracker:
     @property
     def is_full(self) -> bool:
         """Whether the window between `base` and the next offset is used up."""
+        return self._spread >= self._window
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of the window or more is used up."""
+        return 2 * self._spread >= self._window
+
+    @property
+    def _spread(self) -> int:
         base = self.base
-        return base is not None and self._next is not None and self._next - base >= self._window
+        return 0 if base is None or self._next is None else self._next - base
 
     def commit_point(self, *, clean_end: bool = False, also_done: Collection[int] = ()) -> CommitPoint | None:
         """Return what may be committed now; None before anything is known.
@@ -111,26 +132,34 @@ class OffsetTracker:
         done |= {offset for offset in self._inherited if offset > base}
         self._inherited = {offset for offset in self._inherited if offset >= self._next}
         reached = self._suspects_end if clean_end else max(self._next, self._suspects_end)
-        return CommitPoint(base, encode_metadata(base, done, reached=reached, clean_end=clean_end))
+        metadata = encode_metadata(base, done, reached=reached, clean_end=clean_end, topic_id=self._topic_id)
+        return CommitPoint(base, metadata, self._topic_id)
 
 
-def encode_metadata(base: int, done: Collection[int], *, reached: int = 0, clean_end: bool = False) -> str:
+def encode_metadata(
+    base: int, done: Collection[int], *, reached: int = 0, clean_end: bool = False, topic_id: str = ""
+) -> str:
     """Return the commit metadata: base85 of magic, version, checksum and type-length-value fields.
 
     The checksum covers `base`, so that a map is never applied to another offset. `done` are offsets above `base`, of
     which those within `MAX_WINDOW` are kept; 8,192 of them take 1,024 bytes, 1,280 characters. What is not done below
-    `reached` may have been in hand; nothing is said of it where it is not above `base`.
+    `reached` may have been in hand; nothing is said of it where it is not above `base`. Readers pass over fields that
+    they do not know.
     """
     fields = b""
     near = [offset - base for offset in done if 0 < offset - base < MAX_WINDOW]
     if near:
-        bits = sum(1 << distance for distance in near)
-        bitmap = bits.to_bytes(bits.bit_length() // 8 + 1, "little").rstrip(b"\0")
+        bitmap = bytearray(max(near) // 8 + 1)
+        for distance in near:
+            bitmap[distance // 8] |= 1 << distance % 8
         fields += _FIELD.pack(_DONE, len(bitmap)) + bitmap
     if reached > base:
         fields += _FIELD.pack(_REACHED, _DISTANCE.size) + _DISTANCE.pack(reached - base)
     if clean_end:
         fields += _FIELD.pack(_CLEAN_END, 0)
+    if topic_id:
+        named = topic_id.encode()
+        fields += _FIELD.pack(_TOPIC_ID, len(named)) + named
     return base64.b85encode(_FRAME.pack(_MAGIC, _VERSION, _checksum(base, fields)) + fields).decode("ascii")
 
 
@@ -152,6 +181,37 @@ def suspects_end(committed: CommitPoint, intake: int) -> int:
     distance = fields.found.get(_REACHED, b"")
     reached = _DISTANCE.unpack(distance)[0] if len(distance) == _DISTANCE.size else 0
     return committed.offset + int(reached) + (0 if _CLEAN_END in fields.found else intake)
+
+
+def topic_id_of(committed: CommitPoint) -> str:
+    """Return the id of the topic that a commit was made for; empty where it names none."""
+    return _fields(committed).found.get(_TOPIC_ID, b"").decode("utf-8", "replace")
+
+
+def within(committed: CommitPoint, low: int, end: int) -> CommitPoint:
+    """Return the same position for a log that holds offsets from `low` up to `end` by now.
+
+    What was not done below `low` is gone. What is said to be done from `end` on was truncated, and others will have
+    those offsets. A commit that lies within the log is returned as it is.
+    """
+    done = decode_done(committed)
+    known = {offset for offset in done if offset < end}
+    base = max(committed.offset, low)
+    if base == committed.offset and len(known) == len(done):
+        return committed
+    while base in known:
+        base += 1
+    fields = _fields(committed)
+    if not fields.ours:
+        return replace(committed, offset=base, metadata="")
+    metadata = encode_metadata(
+        base,
+        known,
+        reached=suspects_end(committed, 0),
+        clean_end=_CLEAN_END in fields.found,
+        topic_id=topic_id_of(committed),
+    )
+    return replace(committed, offset=base, metadata=metadata)
 
 
 class _Fields(NamedTuple):

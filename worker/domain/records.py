@@ -1,7 +1,7 @@
 """Kafka records as values: what comes in, what goes out, and the headers that every derived record carries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -36,6 +36,7 @@ class Record:
     """A record as it was received, bytes untouched.
 
     `timestamp_ms` is the broker's or producer's timestamp in epoch milliseconds, or 0 if it has none.
+    `unreadable_headers` counts the headers whose names are not UTF-8: in `headers` such a name is escaped, or U+FFFD.
     """
 
     coordinate: Coordinate
@@ -43,6 +44,7 @@ class Record:
     value: bytes | None
     headers: Headers
     timestamp_ms: int
+    unreadable_headers: int = 0
 
     @property
     def topic_partition(self) -> TopicPartition:
@@ -50,9 +52,12 @@ class Record:
         return TopicPartition(self.coordinate.topic, self.coordinate.partition)
 
     def header(self, name: str) -> str | None:
-        """Return the last value of a header as text, as Kafka clients do; undecodable bytes become U+FFFD."""
+        """Return the last value of a header as text, as Kafka clients do; undecodable bytes become U+FFFD.
+
+        Names are compared without regard to case, as bridges from HTTP write them in any.
+        """
         for key, value in reversed(self.headers):
-            if key == name:
+            if key.lower() == name.lower():
                 return value.decode("utf-8", "replace")
         return None
 
@@ -96,7 +101,12 @@ class ClusterDescription:
 
 @dataclass(frozen=True, slots=True)
 class CommitPoint:
-    """A position to commit: the lowest offset that is not done, and what to keep beside it."""
+    """A position to commit: the lowest offset that is not done, and what to keep beside it.
+
+    Where a group begins on a partition, `topic_id` tells which topic of that name the offset belongs to; empty where
+    the broker tells no ids. It is not compared: what a commit says of its topic stands in the metadata.
+    """
 
     offset: int
     metadata: str = ""
+    topic_id: str = field(default="", compare=False)

@@ -56,8 +56,12 @@ class LabelField(_Part):
 class Element(_Part):
     """One element string of GS1 data."""
 
-    identifier: str = Field(description="Application identifier, as `00`.")
+    identifier: str = Field(description="Application identifier, as `00`; empty if GS1 knows none that begins so.")
     value: str
+    valid: bool = Field(
+        default=True,
+        description="Whether the value has its identifier's form; if not, it goes as far as the next separator.",
+    )
 
 
 class Barcode(_Part):

@@ -64,9 +64,17 @@ class RetryPolicy:
             return self.back_off(attempt, draw)
         if attempt > (2 if others_fail else 1) * len(self.delays_seconds):
             return GiveUp()
-        level = min(attempt, len(self.delays_seconds))
-        seconds = self.delays_seconds[level - 1] * (1 + _LONGEST_JITTER * draw)
-        return Delay(seconds) if self.in_place else RetryLater(level, seconds)
+        later = self._later(min(attempt, len(self.delays_seconds)), draw)
+        return Delay(later.seconds) if self.in_place else later
+
+    def round_trip(self, draw: float) -> RetryLater | None:
+        """Return the way by the slowest retry topic, for a job that cannot wait here; None where there is none."""
+        if self.in_place or not self.delays_seconds:
+            return None
+        return self._later(len(self.delays_seconds), draw)
+
+    def _later(self, level: int, draw: float) -> RetryLater:
+        return RetryLater(level, self.delays_seconds[level - 1] * (1 + _LONGEST_JITTER * draw))
 
     def back_off(self, failures: int, draw: float) -> Delay:
         """Return how long to wait in place after so many failures in a row (from 1)."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker import settings
 from worker.domain.errors import SettingsError
 from worker.evaluation import answers
 from worker.evaluation.systems import System, Topics
-from worker.picture_settings import PipelineSettings
 from worker.pipeline.options import PipelineOptions
-from worker.settings import PREFIX, LimitSettings, RuntimeSettings
+from worker.settings import PREFIX
 
 RAPIDOCR = "rapidocr"
 RAPIDOCR_OPENVINO = "rapidocr_openvino"
@@ -24,11 +24,7 @@ RAPIDOCR_VERSION = "3.10.0"
 _RAPIDOCR_SCRIPT = Path(__file__).with_name("rapidocr_consumer.py")
 _ENGINES = {RAPIDOCR: "onnxruntime", RAPIDOCR_OPENVINO: "openvino"}
 _RAPIDOCR_TITLES = {RAPIDOCR: "RapidOCR", RAPIDOCR_OPENVINO: "RapidOCR on OpenVINO"}
-_TUNABLE: Mapping[str, type[PipelineSettings | LimitSettings | RuntimeSettings]] = {
-    "pipeline": PipelineSettings,
-    "limits": LimitSettings,
-    "runtime": RuntimeSettings,
-}
+_TUNABLE = ("pipeline", "limits", "runtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +45,18 @@ class WorkerConfiguration:
 
     def describe(self) -> dict[str, Any]:
         """Return all that decides how pictures are read. Raises SettingsError for an override that cannot be."""
-        sections = {name: kind.model_validate(self._section(name)) for name, kind in _TUNABLE.items()}
+        chosen = settings.load(self.overrides)
         return {
             "name": self.name,
             "profile": self.profile,
             "alphabet": self.alphabet,
             "overrides": dict(self.overrides),
-            "settings": {name: section.model_dump() for name, section in sections.items()},
+            "settings": {name: getattr(chosen, name).model_dump() for name in _TUNABLE},
         }
 
     def pipeline_options(self) -> PipelineOptions:
         """Return the pipeline's options, as the worker will have them."""
-        return PipelineOptions(**PipelineSettings.model_validate(self._section("pipeline")).model_dump())
-
-    def _section(self, section: str) -> dict[str, str]:
-        start = f"{PREFIX}{section}__".upper()
-        found = {name: value for name, value in self.overrides.items() if name.startswith(start)}
-        return {name.removeprefix(start).lower(): value for name, value in found.items()}
+        return PipelineOptions(**settings.load(self.overrides).pipeline.model_dump())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +115,11 @@ def rapidocr_system(name: str, python: Path, bootstrap_servers: str) -> System:
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
-    """Return `NAME=VALUE` texts as a mapping. Raises SettingsError for one that is not of a tunable section."""
+    """Return `NAME=VALUE` texts as a mapping.
+
+    Raises SettingsError for one that is not of a tunable section, is no setting, or has a value that the worker would
+    refuse: what is measured for minutes must not end so.
+    """
     overrides = {}
     for assignment in assignments:
         name, separator, value = assignment.partition("=")
@@ -133,4 +128,5 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
             allowed = ", ".join(f"{PREFIX}{known.upper()}__*" for known in _TUNABLE)
             raise SettingsError(f"{assignment!r} cannot be measured with; give NAME=VALUE with a name of {allowed}.")
         overrides[name] = value
+    settings.load(overrides)
     return overrides

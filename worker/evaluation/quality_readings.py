@@ -49,7 +49,7 @@ async def read_samples(
     """Read the samples that the file lacks, and return all of them. Raises JobError."""
     known = {reading.sample: reading for reading in load_readings(path)}
     places = asyncio.Semaphore(_AT_ONCE)
-    await reader.look()
+    await reader.refresh()
 
     async def read(sample: CalibrationSample) -> SampleReading:
         async with places:

@@ -89,11 +89,11 @@ def evaluate(pictures: Pictures, configuration: WorkerConfiguration, folder: Pat
     return _evaluation(pictures, delivery, other, description)
 
 
-async def evaluate_offline(pictures: Pictures, configuration: WorkerConfiguration, read: ReadOffline) -> Evaluation:
-    """Have `read`, which needs no Kafka, read the pictures. Raises LabelwireError."""
+async def evaluate_offline(pictures: Pictures, description: Mapping[str, Any], read: ReadOffline) -> Evaluation:
+    """Have `read`, which needs no Kafka, read the pictures; `description` says with what. Raises LabelwireError."""
     with counted("Labelwire reads", len(pictures.all.samples)) as advance:
         delivery = await read(pictures.all, advance)
-    return _evaluation(pictures, delivery, None, configuration.describe() | {"way": "by Triton alone"})
+    return _evaluation(pictures, delivery, None, description)
 
 
 def _evaluation(

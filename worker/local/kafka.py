@@ -129,7 +129,7 @@ class KafkaServer(Broker):
 
     def _write_properties(self) -> Path:
         path = self._folder.path / "server.properties"
-        broker_port, controller_port, _ = self._ports
+        broker_port, controller_port = self._ports[:2]
         path.write_text(
             _PROPERTIES.format(
                 broker_port=broker_port,

@@ -26,7 +26,11 @@ KAFKA_VERSION = "4.1.0"
 _SLF4J_VERSION = "1.7.36"
 _LOCKS = Path(__file__).with_name("locks")
 KAFKA_SUMS = _LOCKS / "kafka.txt"
+# Of nvidia-pytriton only the server is used; what its Python client asks for stays out.
+_PARTIAL_LOCKS = frozenset({"triton"})
 _OLDEST_JAVA = 17
+# Named, because each Maven has another by default, and the newest does not run under the oldest Maven.
+_COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 # The wheel has stubs for 3.8 to 3.13, its numpy has wheels up to 3.12, this package starts at 3.11.
 _TRITON_PYTHONS = ("3.11", "3.12")
 _POLL_SECONDS = 0.5
@@ -81,10 +85,12 @@ def python_environment(lock: str) -> PythonEnvironment:
         with progress(f"Setting up the {lock} environment (once)") as report:
             log_path = folder / "install.log"
             run_tool([sys.executable, "-m", "venv", str(folder)], log_path, report)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
             # What pip compiles would name the folder that is about to be renamed.
-            options = ["--no-deps", "--no-compile", "--require-hashes", "--disable-pip-version-check"]
-            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "--progress-bar=off"]
-            run_tool([*pip, *options, "-r", str(lock_path)], log_path, report)
+            options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--progress-bar=off"]
+            run_tool([*pip, "install", *options, "-r", str(lock_path)], log_path, report)
+            if lock not in _PARTIAL_LOCKS:
+                run_tool([*pip, "check"], log_path, report)
 
     return PythonEnvironment(provide(lock, key, build))
 
@@ -111,7 +117,7 @@ def fetch_kafka_jars(folder: Path, report: Report) -> None:
     """Have Maven copy Kafka and what it needs into a folder."""
     pom = folder / "pom.xml"
     pom.write_text(_POM)
-    argv = ["mvn", "--batch-mode", "--file", str(pom), "dependency:copy-dependencies"]
+    argv = ["mvn", "--batch-mode", "--file", str(pom), _COPY_JARS]
     argv += ["-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
     run_tool(argv, folder / "maven.log", report, {**os.environ, "JAVA_HOME": str(java().parent.parent)})
 

@@ -1,13 +1,12 @@
 """The folders of a repository: each model's graph, code and configuration put together.
 
 Invariant: every model describes itself by the manifest in its configuration, and a recogniser and a reader by the
-dictionary too; the same graph is stored once and linked where several models use it.
+dictionary too; no config is written that its backend would refuse beside its graph.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
@@ -19,8 +18,9 @@ from worker.models.detector import rewrite_detector
 from worker.models.orientation import rewrite_orientation
 from worker.models.precision import Precisions
 from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
+from worker.models.promises import ONNXRUNTIME, check_bytes, check_fits_graph, graph_tensors
 from worker.models.quantization import quantize_recognizer
-from worker.models.recognizer import recognizer_characters, rewrite_recognizer
+from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
 from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
 from worker.models.source import ModelSource
 from worker.models.templates import backend_code_path, config_path
@@ -33,7 +33,7 @@ _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16"}
 class _Recognizer:
     """A rewritten recogniser, its classes, and what was measured on it."""
 
-    graph: Path
+    graph: onnx.ModelProto
     dictionary: tuple[str, ...]
     accuracy: dict[str, float] | None
 
@@ -48,6 +48,7 @@ class Assembly:
     sources: Mapping[ModelRole, ModelSource]
     precisions: Precisions
     folder: Path
+    _versions: dict[str, int] = field(default_factory=dict)
 
     def write(self, report: Callable[[str, float], None]) -> None:
         """Write all models of the profile."""
@@ -60,19 +61,19 @@ class Assembly:
 
     def _write_detector(self) -> None:
         role = ModelRole.DETECTOR
-        config = configs.read_config(config_path(role, self.profile.name))
+        config = configs.read_config(config_path(role, self.profile.config_name))
         configs.warm_up_tiles(config, self.profile.warmup_tiles, self._warm_batches(config))
         manifest = self._manifest(config, role, tile_shapes=TILE_SHAPES, detection=DETECTION)
         graph = rewrite_detector(load_graph(self.sources[role].path))
-        self._write_model(config, manifest, graph=self._save(graph, role))
+        self._write_model(config, manifest, graph=graph)
 
     def _write_orientation(self) -> None:
         role = ModelRole.ORIENTATION
-        config = configs.read_config(config_path(role, self.profile.name))
+        config = configs.read_config(config_path(role, self.profile.config_name))
         configs.warm_up_lines(config, self.profile.buckets, self._warm_batches(config))
         manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=PAD_VALUE)
         graph = rewrite_orientation(load_graph(self.sources[role].path))
-        self._write_model(config, manifest, graph=self._save(graph, role))
+        self._write_model(config, manifest, graph=graph)
 
     def _write_readers(self, report: Callable[[str, float], None]) -> None:
         original = load_graph(self.sources[ModelRole.RECOGNIZER].path)
@@ -84,9 +85,7 @@ class Assembly:
             report("quantising the recogniser", 0.4)
             graph, agreement = quantize_recognizer(graph)
             accuracy = {"steps_as_in_fp32": round(agreement, 4)}
-        recognizer = _Recognizer(
-            self._save(graph, ModelRole.RECOGNIZER), tuple(dictionary[index] for index in classes), accuracy
-        )
+        recognizer = _Recognizer(graph, tuple(dictionary[index] for index in classes), accuracy)
         recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
         readers = self.profile.bucket_models(ModelRole.READER)
         # A model that mixes shapes appears once, under its widest bucket.
@@ -99,7 +98,8 @@ class Assembly:
         widths = self.profile.buckets if self.profile.mixes_shapes else (width,)
         configs.warm_up_lines(config, widths, self._warm_batches(config))
         manifest = self._line_manifest(config, ModelRole.RECOGNIZER, recognizer)
-        self._write_model(config, manifest, recognizer.dictionary, recognizer.graph)
+        graph = recognizer.graph if self.profile.mixes_shapes else fix_width(recognizer.graph, width)
+        self._write_model(config, manifest, recognizer.dictionary, graph)
 
     def _write_reader(self, name: str, width: int, member: str, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.READER, name, width)
@@ -108,11 +108,12 @@ class Assembly:
         self._write_model(config, manifest, recognizer.dictionary)
 
     def _line_config(self, role: ModelRole, name: str, width: int) -> configs.ModelConfig:
-        config = configs.read_config(config_path(role, self.profile.name))
+        config = configs.read_config(config_path(role, self.profile.config_name))
         config.name = name
         configs.set_alternatives(config, self.alternatives)
         if not self.profile.mixes_shapes:
             configs.fix_width(config, width)
+            config.max_batch_size = self.profile.batch_limit(width, config.max_batch_size)
         return config
 
     def _line_manifest(self, config: configs.ModelConfig, role: ModelRole, recognizer: _Recognizer) -> ModelManifest:
@@ -145,37 +146,35 @@ class Assembly:
 
     def _warm_batches(self, config: configs.ModelConfig) -> tuple[int, ...]:
         """Return the batch sizes worth a warm-up; the python backend infers row by row and knows only one."""
-        return (1,) if config.backend == "python" else (1, config.max_batch_size)
-
-    def _save(self, graph: onnx.ModelProto, name: str) -> Path:
-        path = self.folder.parent / f"{name}.onnx"
-        onnx.save(graph, path)
-        return path
+        return (1,) if config.backend == "python" else tuple(sorted({1, config.max_batch_size}))
 
     def _write_model(
         self,
         config: configs.ModelConfig,
         manifest: ModelManifest,
         dictionary: Sequence[str] | None = None,
-        graph: Path | None = None,
+        graph: onnx.ModelProto | None = None,
     ) -> None:
-        version = self.folder / config.name / "1"
-        version.mkdir(parents=True)
-        configs.describe_itself(config, manifest, dictionary)
         if self.profile.device == "cpu":
             for group in config.instance_group:
-                group.kind = configs.KIND_CPU
+                group.count = self.profile.cores
+        for step in config.ensemble_scheduling.step:
+            step.model_version = self._versions[step.model_name]
+        files = self.folder / config.name / "files"
+        files.mkdir(parents=True)
         if config.backend == "python":
-            shutil.copyfile(backend_code_path(), version / "model.py")
+            shutil.copyfile(backend_code_path(), files / "model.py")
             configs.set_parameter(config, "inference_precision", _OPENVINO_PRECISION[self.precisions.floating])
         if graph is not None:
-            _link(graph, version / _GRAPH_FILE)
-        configs.write_config(config, version.parent / "config.pbtxt")
-
-
-def _link(source: Path, target: Path) -> None:
-    """Store a file once where the file system can."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+            check_bytes(graph, config.name)
+            onnx.save(graph, files / _GRAPH_FILE)
+            if config.backend == ONNXRUNTIME:
+                check_fits_graph(config, graph_tensors(files / _GRAPH_FILE))
+        configs.describe_itself(config, manifest, dictionary)
+        # The version is made from all that the model is, so that whoever asks for it by number is answered by no other.
+        number = configs.content_version(config, files)
+        configs.serve_version(config, number)
+        configs.describe_itself(config, manifest.model_copy(update={"version": str(number)}), dictionary)
+        files.rename(files.with_name(str(number)))
+        configs.write_config(config, files.with_name("config.pbtxt"))
+        self._versions[config.name] = number

@@ -3,6 +3,7 @@
 Invariant: a config is never edited as text; it is parsed as Triton's own protobuf, changed there, and printed.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +19,6 @@ from worker.models.rewriting import LINE_HEIGHT_PIXELS, STRIDE_PIXELS
 # Generated code without types.
 ModelConfig = Any
 _Warmup = Any
-KIND_CPU = model_config_pb2.ModelInstanceGroup.KIND_CPU
 
 
 class ConfigError(LabelwireError):
@@ -48,6 +48,21 @@ def describe_itself(config: ModelConfig, manifest: ModelManifest, dictionary: Se
     set_parameter(config, "manifest", manifest.to_json())
     if dictionary is not None:
         set_parameter(config, "dictionary", json.dumps(list(dictionary), ensure_ascii=False, separators=(",", ":")))
+
+
+def content_version(config: ModelConfig, folder: Path) -> int:
+    """Return a version number, 1 to 2³¹ - 1, made from a configuration and the files of its model."""
+    state = hashlib.sha256(config.SerializeToString(deterministic=True))
+    for path in sorted(folder.iterdir()):
+        state.update(path.name.encode())
+        with path.open("rb") as file:
+            state.update(hashlib.file_digest(file, "sha256").digest())
+    return 1 + int.from_bytes(state.digest()[:8]) % (2**31 - 1)
+
+
+def serve_version(config: ModelConfig, number: int) -> None:
+    """Let Triton serve this version and no other, should a folder of another one be left beside it."""
+    config.version_policy.specific.versions[:] = [number]
 
 
 def fix_width(config: ModelConfig, width_pixels: int) -> None:

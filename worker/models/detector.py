@@ -14,28 +14,29 @@ def rewrite_detector(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a detector from `image` UINT8 [N, H, W, 3] (BGR) to `probability` UINT8 [N, H, W], round(p · 255).
 
     H and W are multiples of 32. Changes `model`. A DB head of two transposed convolutions is computed at a quarter of
-    the resolution and rearranged as bytes; any other end is taken as it is.
+    the resolution and rearranged; any other end is taken as it is.
     """
     rewriter = Rewriter(model)
-    rewriter.normalise("image")
+    rewriter.normalise(rewriter.as_levels("image"))
     head = _find_upsampling_head(rewriter)
     if head is None:
-        _to_bytes(rewriter, rewriter.original_output)
-        rewriter.after.append(helper.make_node("Squeeze", ["labelwire/bytes"], ["probability"], axes=[1]))
+        _in_255ths(rewriter, rewriter.original_output)
+        rewriter.after.append(helper.make_node("Squeeze", ["labelwire/rounded"], ["labelwire/map"], axes=[1]))
     else:
         _compute_small(rewriter, head)
+    rewriter.after.append(helper.make_node("Cast", ["labelwire/map"], ["probability"], to=TensorProto.UINT8))
     return rewriter.finish(
         signature(image=(TensorProto.UINT8, ("N", "H", "W", 3))),
         signature(probability=(TensorProto.UINT8, ("N", "H", "W"))),
     )
 
 
-def _to_bytes(rewriter: Rewriter, probability: str) -> None:
+def _in_255ths(rewriter: Rewriter, probability: str) -> None:
+    """Scale to 0 to 255 and round; it stays FP32 until the very end, which alone may be bytes."""
     scale = rewriter.scalar("probability_scale", 255)
     rewriter.after += [
         helper.make_node("Mul", [probability, scale], ["labelwire/scaled"]),
         helper.make_node("Round", ["labelwire/scaled"], ["labelwire/rounded"]),
-        helper.make_node("Cast", ["labelwire/rounded"], ["labelwire/bytes"], to=TensorProto.UINT8),
     ]
 
 
@@ -87,17 +88,17 @@ def _compute_small(rewriter: Rewriter, head: _UpsamplingHead) -> None:
         helper.make_node("Conv", ["labelwire/doubled_features", *names[2:]], ["labelwire/quadrupled"]),
         helper.make_node("Sigmoid", ["labelwire/quadrupled"], ["labelwire/probability"]),
     ]
-    _to_bytes(rewriter, "labelwire/probability")
+    _in_255ths(rewriter, "labelwire/probability")
     bounds = [rewriter.indices(f"map_{name}", value) for name, value in (("from", 0), ("to", 3))]
     rewriter.after += [
-        helper.make_node("Transpose", ["labelwire/bytes"], ["labelwire/pixels"], perm=[0, 2, 3, 1]),
+        helper.make_node("Transpose", ["labelwire/rounded"], ["labelwire/pixels"], perm=[0, 2, 3, 1]),
         helper.make_node(
             "Reshape", ["labelwire/pixels", rewriter.indices("tiles", 0, 0, 0, 4, 4)], ["labelwire/tiles_"]
         ),
         helper.make_node("Transpose", ["labelwire/tiles_"], ["labelwire/rows"], perm=[0, 1, 3, 2, 4]),
-        helper.make_node("Shape", ["image"], ["labelwire/image_shape"]),
+        helper.make_node("Shape", ["labelwire/levels"], ["labelwire/image_shape"]),
         helper.make_node("Slice", ["labelwire/image_shape", *bounds], ["labelwire/map_shape"]),
-        helper.make_node("Reshape", ["labelwire/rows", "labelwire/map_shape"], ["probability"]),
+        helper.make_node("Reshape", ["labelwire/rows", "labelwire/map_shape"], ["labelwire/map"]),
     ]
 
 

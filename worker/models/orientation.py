@@ -1,6 +1,5 @@
 """The orientation classifier: a line's pixels in, the probability that it stands upside down out."""
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -15,7 +14,7 @@ def rewrite_orientation(model: onnx.ModelProto) -> onnx.ModelProto:
     The classifier sees the first 192 columns of a line; a shorter one is padded to them. Changes `model`.
     """
     rewriter = Rewriter(model)
-    _cut_to_width(rewriter, "line", "labelwire/cut")
+    _cut_to_width(rewriter, rewriter.as_levels("line"), "labelwire/cut")
     rewriter.normalise("labelwire/cut")
     bounds = [rewriter.indices(f"class_{name}", value) for name, value in (("from", 1), ("to", 2), ("axis", 1))]
     rewriter.after.append(helper.make_node("Slice", [rewriter.original_output, *bounds], ["upside_down"]))
@@ -25,13 +24,15 @@ def rewrite_orientation(model: onnx.ModelProto) -> onnx.ModelProto:
     )
 
 
-def _cut_to_width(rewriter: Rewriter, line: str, cut: str) -> None:
+def _cut_to_width(rewriter: Rewriter, levels: str, cut: str) -> None:
+    """Cut first and then pad, so that a long line costs no more than a short one."""
     pads = rewriter.indices("pads", 0, 0, 0, 0, 0, 0, WIDTH_PIXELS, 0)
-    grey = rewriter.constant("pad_value", np.array(PAD_VALUE, dtype=np.uint8))
+    grey = rewriter.scalar("pad_value", PAD_VALUE)
     bounds = [
         rewriter.indices(f"cut_{name}", value) for name, value in (("from", 0), ("to", WIDTH_PIXELS), ("axis", 2))
     ]
     rewriter.before += [
-        helper.make_node("Pad", [line, pads, grey], ["labelwire/padded"]),
+        helper.make_node("Slice", [levels, *bounds], ["labelwire/beginning"]),
+        helper.make_node("Pad", ["labelwire/beginning", pads, grey], ["labelwire/padded"]),
         helper.make_node("Slice", ["labelwire/padded", *bounds], [cut]),
     ]

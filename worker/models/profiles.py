@@ -15,6 +15,8 @@ Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 DETECTION = DetectionThresholds(binarize=0.3, box_score=0.4, unclip_ratio=1.6, dilate=True, min_side_pixels=3)
 DEFAULT_ALTERNATIVES = 4  # the best class and three others: what the repair of a misread code can choose from
+MAX_CORES = 64
+DEFAULT_CORES = 2  # what the chart and compose.yaml give Triton
 TILE_SHAPES = TileShapes(multiple_of=32, max_side=2048)
 
 
@@ -24,7 +26,9 @@ class Profile:
 
     `buckets` are the widths in pixels to which lines are padded. If `mixes_shapes`, one model takes them all in one
     batch, else each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels. Of `devices` and
-    `precisions` the first is taken, the others can be asked for; `auto` is decided by the CPU that builds.
+    `precisions` the first is taken, the others can be asked for; `auto` is decided by the CPU that builds. On a CPU
+    each model has an instance of one thread for each of `cores`; a build cannot know the cores that will serve. There
+    a batch of lines has no more than `batch_columns` columns of pixels, or one line.
     """
 
     name: str
@@ -33,6 +37,8 @@ class Profile:
     warmup_tiles: tuple[tuple[int, int], ...]
     devices: tuple[Device, ...]
     precisions: tuple[Precision, ...]
+    cores: int = DEFAULT_CORES
+    batch_columns: int | None = None
 
     @property
     def device(self) -> Device:
@@ -43,6 +49,17 @@ class Profile:
     def precision(self) -> Precision:
         """What the models compute in."""
         return self.precisions[0]
+
+    @property
+    def config_name(self) -> str:
+        """Name of the committed configurations: what suits a GPU would take a CPU's memory, and the other way round."""
+        return f"{self.name}-{self.device}" if len(_DEVICES[self.name]) > 1 else self.name
+
+    def batch_limit(self, width_pixels: int, configured: int) -> int:
+        """Return how many lines of a width a batch may hold, where the committed configuration allows `configured`."""
+        if self.device != "cpu" or self.batch_columns is None:
+            return configured
+        return max(1, min(configured, self.batch_columns // width_pixels))
 
     def bucket_models(self, role_name: str) -> dict[int, str]:
         """Return which model takes which width, for the recogniser or the reader."""
@@ -62,20 +79,24 @@ EMBEDDED = Profile(
 )
 ONNX = Profile(
     name="onnx",
-    buckets=(160, 320, 640, 1280),
+    buckets=(96, 160, 224, 320, 480, 640, 960, 1280),
     mixes_shapes=False,
-    warmup_tiles=((960, 960),),
+    warmup_tiles=((1056, 1056),),
     devices=("gpu", "cpu"),
     precisions=("fp32",),
+    batch_columns=2560,
 )
 PROFILES = {profile.name: profile for profile in (EMBEDDED, ONNX)}
+_DEVICES = {name: profile.devices for name, profile in PROFILES.items()}
 
 
 class ProfileError(LabelwireError):
     """There is no such profile, or it cannot be varied like that."""
 
 
-def select_profile(name: str, *, device: str | None = None, precision: str | None = None) -> Profile:
+def select_profile(
+    name: str, *, device: str | None = None, precision: str | None = None, cores: int | None = None
+) -> Profile:
     """Return the profile of a name, varied. Raises ProfileError, which names what there is."""
     if name not in PROFILES:
         raise ProfileError(f"there is no profile {name!r}: choose one of {', '.join(PROFILES)}")
@@ -90,4 +111,11 @@ def select_profile(name: str, *, device: str | None = None, precision: str | Non
                 f"the profile {name} has no precision {precision!r}: choose {' or '.join(profile.precisions)}"
             )
         profile = replace(profile, precisions=(precision,))
+    if cores is not None:
+        if profile.device != "cpu" or not 1 <= cores <= MAX_CORES:
+            raise ProfileError(
+                f"{cores} cores cannot be used by the profile {name} on a {profile.device}: give 1 to {MAX_CORES}, and "
+                "only for a CPU"
+            )
+        profile = replace(profile, cores=cores)
     return profile

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, GraphError, Rewriter, signature
+from worker.models.rewriting import LINE_HEIGHT_PIXELS, STRIDE_PIXELS, GraphError, Rewriter, signature
 
 _GROUP_CLASSES = 144
 _FEW_CLASSES = 1024
@@ -38,7 +38,7 @@ def rewrite_recognizer(
     """
     candidates = _candidates(model, classes, alternatives) if alternatives > 1 else []
     rewriter = Rewriter(model)
-    _turn(rewriter, "line", "upside_down", "labelwire/upright")
+    _turn(rewriter, rewriter.as_levels("line"), "upside_down", "labelwire/upright")
     rewriter.normalise("labelwire/upright")
     head = _Head(rewriter)
     if classes is not None:
@@ -59,8 +59,23 @@ def rewrite_recognizer(
     )
 
 
+def fix_width(recognizer: onnx.ModelProto, width_pixels: int) -> onnx.ModelProto:
+    """Return a rewritten recogniser that takes lines of one width only: [N, 48, width, 3] in, [N, width / 8, K] out.
+
+    Servers hold a config's dims to the graph's, and TensorRT wants every width fixed. `recognizer` stays as it is.
+    """
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(recognizer)
+    sizes = {"W": width_pixels, "T": width_pixels // STRIDE_PIXELS}
+    for tensor in (*fixed.graph.input, *fixed.graph.output):
+        for dim in tensor.type.tensor_type.shape.dim:
+            if dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param]
+    return fixed
+
+
 def _turn(rewriter: Rewriter, line: str, upside_down: str, upright: str) -> None:
-    """Turn lines by 180°: both axes reversed. On bytes this costs nothing beside the convolutions."""
+    """Turn lines by 180°: both axes reversed. This costs nothing beside the convolutions."""
     to_the_start = int(np.iinfo(np.int64).min)
     bounds = [
         rewriter.indices("turn_from", -1, -1),

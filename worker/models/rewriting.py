@@ -1,7 +1,8 @@
 """What all rewriting of OCR graphs shares.
 
 Invariant: a rewritten graph computes what the original computes behind its usual pre- and post-processing, and stays
-at opset 11, in which PP-OCR ships its graphs.
+at opset 11, in which PP-OCR ships its graphs. Bytes enter and leave a graph by a Cast and nothing between works on
+them: TensorRT refuses all else, and ONNX Runtime has no CUDA kernel for most of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,14 +71,18 @@ class Rewriter:
             raise GraphError(f"no node of the graph computes {tensor!r}: give a PP-OCR model")
         return node
 
-    def normalise(self, pixels: str) -> None:
-        """Make the original's input, FP32 NCHW from -1 to 1, out of UINT8 NHWC pixels."""
+    def as_levels(self, pixels: str) -> str:
+        """Make FP32 levels, 0 to 255, out of UINT8 pixels, and return their name."""
+        self.before.append(helper.make_node("Cast", [pixels], ["labelwire/levels"], to=TensorProto.FLOAT))
+        return "labelwire/levels"
+
+    def normalise(self, levels: str) -> None:
+        """Make the original's input, FP32 NCHW from -1 to 1, out of FP32 NHWC levels."""
         scale = self.scalar("pixel_scale", 1 / _HALF_SCALE)
         shift = self.scalar("pixel_shift", 1)
         self.before += [
-            helper.make_node("Transpose", [pixels], ["labelwire/planes"], perm=[0, 3, 1, 2]),
-            helper.make_node("Cast", ["labelwire/planes"], ["labelwire/levels"], to=TensorProto.FLOAT),
-            helper.make_node("Mul", ["labelwire/levels", scale], ["labelwire/scaled_levels"]),
+            helper.make_node("Transpose", [levels], ["labelwire/planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("Mul", ["labelwire/planes", scale], ["labelwire/scaled_levels"]),
             helper.make_node("Sub", ["labelwire/scaled_levels", shift], [self.original_input]),
         ]
 

@@ -24,9 +24,9 @@ def templates_directory() -> Path:
     raise TemplatesError(f"neither {_PACKAGED} nor {_CHECKED_OUT} exists: install labelwire again, or use a checkout")
 
 
-def config_path(model: str, profile: str) -> Path:
-    """Return the path of a model's committed configuration for a profile."""
-    return templates_directory() / model / "configs" / f"{profile}.pbtxt"
+def config_path(model: str, name: str) -> Path:
+    """Return the path of a model's committed configuration of a name, such as `embedded` or `onnx-cpu`."""
+    return templates_directory() / model / "configs" / f"{name}.pbtxt"
 
 
 def backend_code_path() -> Path:

@@ -1,11 +1,14 @@
 """The symbols of a page, by zxing-cpp, which works without the interpreter's lock.
 
-Invariant: what a symbol says is what was decoded, error-free; a symbol that does not decode is absent.
+A page goes to zxing-cpp whole, with its own defaults; what that misses is looked for besides. Invariants: what a symbol
+says is what was decoded, error-free; a symbol that does not decode is absent; what zxing-cpp reads on the page as it
+stands is there, unless `_is_believed` or `merge_barcodes` says why not.
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -17,15 +20,16 @@ from worker.domain.barcode import Barcode, Element, Symbology
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
 from worker.pipeline.bars import BarArea, clearer, evenly_lit, find_bars, straighten, whole_bars
-from worker.pipeline.gs1 import parse_elements
-from worker.pipeline.maxicode import Bullseye, cut_out, find_bullseyes
+from worker.pipeline.gs1 import parse_digital_link, read_elements, read_unmarked
+from worker.pipeline.maxicode import LEAST_SIDE_PIXELS, Bullseye, find_bullseyes, outline, redrawn
 from worker.pipeline.options import BarcodeOptions
-from worker.pipeline.texture import Texture, busy_parts, fine_parts, texture
+from worker.pipeline.texture import may_hold_matrix, texture
 
 _GREY_DIMENSIONS: Final = 2
-_LEAST_PIXELS: Final = 10  # no symbol is smaller
 _MOSTLY: Final = 0.6
 _TINY: Final = 1e-9
+# How zxing-cpp weighs blue, green and red; the last term rounds halves up, as it does.
+_LUMINANCE: Final = np.array([[117 / 1024, 601 / 1024, 306 / 1024, 1e-4]], dtype=np.float32)
 
 _LINEAR: Final = frozenset(
     {
@@ -36,23 +40,31 @@ _LINEAR: Final = frozenset(
         Symbology.ITF,
         Symbology.EAN_UPC,
         Symbology.DATABAR,
+        Symbology.TELEPEN,
+        Symbology.DX_FILM_EDGE,
     }
 )
-_LINEAR_NAMES: Final = frozenset({*_LINEAR, "EAN13", "EAN8", "UPCA", "UPCE", "DataBarOmni", "DataBarLtd", "DataBarExp"})
-_MATRICES: Final = frozenset(
-    {Symbology.QR_CODE, Symbology.MICRO_QR_CODE, Symbology.AZTEC, Symbology.DATA_MATRIX, Symbology.PDF417}
+_LINEAR_NAMES: Final = frozenset(
+    {
+        *_LINEAR,
+        *("Code39Std", "Code39Ext", "Code32", "PZN", "ITF14", "TelepenAlpha", "TelepenNumeric"),
+        *("EAN13", "EAN8", "UPCA", "UPCE", "ISBN", "DataBarOmni", "DataBarLtd", "DataBarExp"),
+    }
 )
-_BARRED: Final = _LINEAR | {Symbology.PDF417}
+# The bars of film edges are marked at their place alone; looked for in straightened print they are found everywhere.
+_STRAIGHTENED: Final = _LINEAR - {Symbology.TELEPEN, Symbology.DX_FILM_EDGE}
+_BARRED: Final = _STRAIGHTENED | {Symbology.PDF417}
 # Finder patterns that nothing else on a page has shown: what has them is such a symbol, decoded or not.
 _SURE_NAMES: Final = frozenset({"QRCode", "Aztec", "PDF417"})
 # These have no checksum that must be there; noise reads as short ones.
 _LEAST_CHARACTERS: Final = {"Codabar": 6, "ITF": 6, "Code39": 3}
-_NOISE_ROWS: Final = 64
-_NOISY: Final = 2
-_BAND_ROOM_PIXELS: Final = 48.0
-_GROUND_HALVINGS: Final = 3
-_GROUND_SHARE: Final = 0.62
-_EVERYTHING: Final = slice(None), slice(None)
+# ISO/IEC 16390 and 16388 ask for bars of 15 % of the symbol's length; print that reads as bars is lower.
+_LEAST_BARS_SHARE: Final = 0.15
+_STACKED: Final = ("Stk", "StkOmni")
+# An area of bars ends in blocks, and so up to this many pixels beyond the bars.
+_WHOLE_SHARE: Final = 0.95
+_WHOLE_PIXELS: Final = 32
+_ROOM_PIXELS: Final = 48
 _LAST_PIXEL: Final = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 
@@ -71,6 +83,12 @@ class Codes:
     barcodes: tuple[Barcode, ...] = ()
     areas: tuple[Points, ...] = ()
 
+    def shifted(self, right: float, down: float) -> "Codes":
+        """Return the same in the coordinates of a picture whose top left lies so far to the left and above."""
+        shift = np.array([right, down])
+        barcodes = tuple(replace(code, polygon=code.polygon + shift) for code in self.barcodes)
+        return Codes(barcodes, tuple(area + shift for area in self.areas))
+
 
 def read_barcodes(pixels: Pixels, options: BarcodeOptions) -> list[Barcode]:
     """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], from top to bottom and left to right.
@@ -83,29 +101,57 @@ def read_barcodes(pixels: Pixels, options: BarcodeOptions) -> list[Barcode]:
 def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
     """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], and where there is no text because of them.
 
-    Bars that the page as it stands does not give away are looked at again, straightened and cleared; MaxiCode is cut
-    out. Symbols of which zxing-cpp is sure without being able to decode them are areas without text, too.
+    Symbols of which zxing-cpp is sure without being able to decode them are areas without text, too.
+    """
+    grey = luminance(pixels)
+    seen = find_plain_codes(grey, options)
+    missed = find_missed_codes(grey, options, seen)
+    return Codes(tuple(merge_barcodes((*seen.barcodes, *missed.barcodes))), seen.areas + missed.areas)
+
+
+def luminance(pixels: Pixels) -> Pixels:
+    """Return a picture, uint8 [h, w, 3] BGR or [h, w], as the grey, uint8 [h, w], that zxing-cpp would make of it."""
+    if pixels.ndim == _GREY_DIMENSIONS or not pixels.size:
+        return pixels[..., 0] if pixels.ndim > _GREY_DIMENSIONS else pixels
+    return np.asarray(cv2.transform(pixels, _LUMINANCE), dtype=np.uint8)
+
+
+def find_plain_codes(grey: Pixels, options: BarcodeOptions) -> Codes:
+    """Return what zxing-cpp sees in a picture, uint8 [h, w], with its own defaults.
+
+    Linear symbols are read by a call of their own, which is to return no errors: a linear symbol in error would take
+    the place of the sound ones that it overlaps.
     """
     formats = frozenset(options.formats)
-    if not formats or min(pixels.shape[:2]) < _LEAST_PIXELS:
-        return Codes()
-    grey = pixels if pixels.ndim == _GREY_DIMENSIONS else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8)
-    page = _Page.of(grey)
-    blocks = texture(grey, page.half)
-    areas = find_bars(grey, blocks) if blocks is not None and formats & _BARRED else []
-    seen = list(_matrices(page, blocks, formats & _MATRICES))
-    for rows in _bands([area for area in areas if area.even_rows], grey.shape[0]):
-        band = page.part(rows, slice(None))
-        seen += (_seen(code, band.whole) for code in _decoded(band.grey, (formats & _LINEAR) - {Symbology.ITF}))
-    if Symbology.MAXICODE in formats:
-        seen += [_maxicode(grey, eye) for eye in find_bullseyes(grey)]
-    found = [mark.barcode for mark in seen if mark.barcode is not None]
-    found = [_reaching(grey, code) if code.format in _LINEAR_NAMES else code for code in found]
-    missed = [area for area in areas if not _is_covered(area.quad, found)]
-    found += [code for area in missed for code in _in_bars(grey, area, formats & _BARRED)]
-    barcodes = tuple(merge_barcodes(found))
+    linear = _decoded(grey, formats & _LINEAR, plain=True)
+    matrices = _decoded(grey, formats - _LINEAR, plain=True, with_errors=True)
+    seen = [_seen(symbol) for symbol in (*linear, *matrices) if _is_believed(symbol, grey)]
+    barcodes = tuple(_reaching(grey, mark.barcode) for mark in seen if mark.barcode is not None)
     undecoded = tuple(mark.polygon for mark in seen if mark.barcode is None)
     return Codes(barcodes, tuple(code.polygon for code in barcodes) + undecoded)
+
+
+def find_missed_codes(grey: Pixels, options: BarcodeOptions, seen: Codes) -> Codes:
+    """Return what is besides `seen` in a picture, uint8 [h, w].
+
+    Bars are looked at straightened and cleared, MaxiCode redrawn. Bars that read as ITF are looked at again: a scan
+    that leaves the bars reads a shorter number.
+    """
+    formats = frozenset(options.formats)
+    blocks = texture(grey) if formats & (_BARRED | {Symbology.MAXICODE}) else None
+    if blocks is None:
+        return Codes()
+    sure = [_ground(code) for code in seen.barcodes if code.format != Symbology.ITF]
+    areas = find_bars(grey, blocks, sure) if formats & _BARRED else []
+    spans = [code for code in seen.barcodes if code.format == Symbology.ITF]
+    missed = [area for area in areas if not any(_is_whole(code, area) for code in spans)]
+    found = [code for area in missed for code in _in_bars(grey, area, formats & _BARRED)]
+    looked_for = Symbology.MAXICODE in formats and may_hold_matrix(blocks, seen.areas, LEAST_SIDE_PIXELS)
+    eyes = find_bullseyes(grey, seen.areas) if looked_for else []
+    marks = [_maxicode(grey, eye) for eye in eyes]
+    found += [mark.barcode for mark in marks if mark.barcode is not None]
+    undecoded = tuple(mark.polygon for mark in marks if mark.barcode is None)
+    return Codes(tuple(found), tuple(code.polygon for code in found) + undecoded)
 
 
 def without_codes(regions: Sequence[TextRegion], areas: Sequence[Points]) -> list[TextRegion]:
@@ -124,127 +170,91 @@ def _share_inside(region: TextRegion, area: Points) -> float:
     return float(shared) / max(_area(marked), _TINY)
 
 
-def _matrices(page: "_Page", blocks: Texture | None, formats: frozenset[Symbology]) -> Iterator[_Mark]:
-    """Look at half the scale, which shows most at a quarter of the cost and with half the noise.
-
-    PDF417, and what has small modules, are looked at as they are, too.
-    """
-    stacked = formats & {Symbology.PDF417}
-    for place in [_EVERYTHING] if blocks is None else busy_parts(blocks):
-        part = page.part(*place)
-        yield from (_seen(code, part.doubled) for code in _decoded(part.half, formats, try_rotate=True))
-        if _has_dark_ground(part.half):
-            yield from (_seen(code, part.doubled) for code in _decoded(cv2.bitwise_not(part.half), formats))
-        yield from (_seen(code, part.whole) for code in _decoded(part.grey, stacked))
-    formats -= {Symbology.PDF417, *([Symbology.DATA_MATRIX] if page.noisy else [])}  # it would chase specks
-    for place in [_EVERYTHING] if blocks is None else fine_parts(blocks):
-        part = page.part(*place)
-        yield from (_seen(code, part.whole) for code in _decoded(part.grey, formats, try_rotate=True))
-
-
-def _bands(areas: Sequence[BarArea], height: int) -> list[slice]:
-    """Return the rows of a page around areas of bars; what overlaps is one."""
-    bands: list[slice] = []
-    for top, bottom in sorted((area.quad[:, 1].min(), area.quad[:, 1].max()) for area in areas):
-        room = _BAND_ROOM_PIXELS + (bottom - top) / 2
-        first, last = max(0, int(top - room)), min(height, int(bottom + room))
-        if bands and first <= bands[-1].stop:
-            first, last = bands[-1].start, max(last, bands.pop().stop)
-        bands.append(slice(first, last))
-    return bands
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A page or a part of it for zxing-cpp: without specks if it is `noisy`, and as it is at `half` its size.
-
-    Its corner lies at (left, top) of the page.
-    """
-
-    grey: MatLike
-    half: Pixels
-    noisy: bool
-    left: int = 0
-    top: int = 0
-
-    @classmethod
-    def of(cls, grey: Pixels) -> "_Page":
-        half = np.asarray(cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        noisy = _is_noisy(grey)
-        return cls(cv2.blur(grey, (3, 3)) if noisy else grey, half, noisy)
-
-    @property
-    def whole(self) -> Transform:
-        return Transform.scale_then_shift(1.0, 1.0, self.left, self.top)
-
-    @property
-    def doubled(self) -> Transform:
-        return Transform.scale_then_shift(2.0, 2.0, self.left, self.top)
-
-    def part(self, rows: slice, columns: slice) -> "_Page":
-        """Return some rows and columns, from even ones on."""
-        first, last, _ = rows.indices(self.grey.shape[0])
-        left, right, _ = columns.indices(self.grey.shape[1])
-        first, left = first // 2 * 2, left // 2 * 2
-        half = self.half[first // 2 : (last + 1) // 2, left // 2 : (right + 1) // 2]
-        return _Page(self.grey[first:last, left:right], half, self.noisy, left, first)
-
-
-def _has_dark_ground(half: Pixels) -> bool:
-    """Whether anything as large as a symbol is as dark as modules of which half are light, or darker."""
-    means = half
-    for _ in range(_GROUND_HALVINGS):
-        size = tuple(max(1, length // 2) for length in means.shape[::-1])
-        means = np.asarray(cv2.resize(means, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return bool(cv2.blur(means, (2, 2)).min() <= _GROUND_SHARE * half.max(initial=0))
-
-
-def _is_noisy(grey: Pixels) -> bool:
-    """Whether the second differences along the rows are more than paper and print leave."""
-    rows = grey[::_NOISE_ROWS].astype(np.int16)
-    differences = np.abs(2 * rows[:, 1:-1] - rows[:, :-2] - rows[:, 2:])
-    return bool(differences.size) and float(np.median(differences)) > _NOISY
-
-
-def _decoded(grey: MatLike, formats: Collection[Symbology], *, try_rotate: bool = False) -> list[zxingcpp.Barcode]:
+def _decoded(
+    grey: MatLike, formats: frozenset[Symbology], *, plain: bool = False, with_errors: bool = False
+) -> list[zxingcpp.Barcode]:
+    """Return what zxing-cpp reads: as a page by its defaults if `plain`, else as a picture of upright bars."""
     if not formats or not grey.size:
         return []
-    wanted = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name.value] for name in formats])
-    found = zxingcpp.read_barcodes(
-        grey, formats=wanted, try_rotate=try_rotate, try_downscale=False, try_invert=False, return_errors=True
+    return list(
+        zxingcpp.read_barcodes(
+            grey,
+            formats=_wanted(formats),
+            try_rotate=plain,
+            try_downscale=plain,
+            try_invert=plain,
+            return_errors=with_errors,
+        )
     )
-    return [symbol for symbol in found if _is_believed(symbol)]
 
 
-def _is_believed(symbol: zxingcpp.Barcode) -> bool:
+@lru_cache(maxsize=64)
+def _wanted(formats: frozenset[Symbology]) -> zxingcpp.BarcodeFormats:
+    return zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name.value] for name in formats])
+
+
+def _is_believed(symbol: zxingcpp.Barcode, grey: Pixels) -> bool:
+    """Whether a symbol is none that print or noise would give.
+
+    A short one without a checksum must have bars as tall as its standard asks for.
+    """
     name = symbol.format.name
-    return len(symbol.text) >= _LEAST_CHARACTERS.get(name, 1) if symbol.valid else name in _SURE_NAMES
+    if not symbol.valid:
+        return name in _SURE_NAMES
+    return len(symbol.text) >= _LEAST_CHARACTERS.get(name, 0) or _is_tall(_reaching(grey, _barcode(symbol)).polygon)
+
+
+def _is_tall(polygon: Points) -> bool:
+    along, down = polygon[1] - polygon[0], polygon[3] - polygon[0]
+    return math.hypot(*down) >= _LEAST_BARS_SHARE * math.hypot(*along)
 
 
 def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
     straight, to_picture = straighten(grey, area)
-    stacked = _decoded(evenly_lit(straight), formats & {Symbology.PDF417})
-    if any(symbol.valid for symbol in stacked):
-        return [_barcode(symbol, to_picture) for symbol in stacked if symbol.valid]
     if not area.even_rows:
-        return []
-    for cleared, row_pixels in clearer(straight):
+        stacked = _decoded(evenly_lit(straight), formats & {Symbology.PDF417})
+        return [_barcode(symbol, to_picture) for symbol in stacked]
+    for cleared, row_pixels in (*clearer(straight), (cv2.blur(straight, (3, 3)), 1.0)):
         to_straight = Transform.scale_then_shift(1.0, row_pixels, 0.0, 0.0)
-        found = [_barcode(symbol, to_straight.then(to_picture)) for symbol in _decoded(cleared, formats & _LINEAR)]
-        if found:
-            return [_reaching(grey, code) for code in found]
-    return []
+        symbols = [symbol for symbol in _decoded(cleared, formats & _STRAIGHTENED) if _is_long(symbol)]
+        if symbols:
+            return [_reaching(grey, _barcode(symbol, to_straight.then(to_picture))) for symbol in symbols]
+    return _in_place(grey, area, formats & _STRAIGHTENED)
 
 
-def _is_covered(quad: Points, found: Iterable[Barcode]) -> bool:
-    """Whether a symbol that was read lies in the middle of a rectangle."""
-    middle = quad.mean(axis=0).tolist()
-    return any(cv2.pointPolygonTest(_hull(code.polygon), middle, measureDist=False) >= 0 for code in found)
+def _in_place(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
+    """Look at bars as they stand: in a part of a page zxing-cpp tries more of the rows than in all of it."""
+    low = np.maximum(area.quad.min(axis=0) - _ROOM_PIXELS, 0).astype(int)
+    high = (area.quad.max(axis=0) + _ROOM_PIXELS).astype(int)
+    part = grey[low[1] : high[1], low[0] : high[0]]
+    to_picture = Transform.scale_then_shift(1.0, 1.0, *low.tolist())
+    symbols = [symbol for symbol in _decoded(part, formats) if _is_long(symbol)]
+    return [_reaching(grey, _barcode(symbol, to_picture)) for symbol in symbols]
+
+
+def _is_long(symbol: zxingcpp.Barcode) -> bool:
+    return len(symbol.text) >= _LEAST_CHARACTERS.get(symbol.format.name, 1)
+
+
+def _ground(code: Barcode) -> Points:
+    """Return the area of a symbol; of stacked bars zxing-cpp names little more than a part."""
+    if not code.format.endswith(_STACKED):
+        return code.polygon
+    low, high = code.polygon.min(axis=0), code.polygon.max(axis=0)
+    low, high = low - (high - low) / 2, high + (high - low) / 2
+    return np.array([low, (high[0], low[1]), high, (low[0], high[1])])
+
+
+def _is_whole(code: Barcode, area: BarArea) -> bool:
+    """Whether a symbol was read along all of an area of bars."""
+    read = float(np.linalg.norm(code.polygon[1] - code.polygon[0]))
+    inside = cv2.pointPolygonTest(_hull(area.quad), code.polygon.mean(axis=0).tolist(), measureDist=False) >= 0
+    return inside and read >= _WHOLE_SHARE * area.length - _WHOLE_PIXELS
 
 
 def _reaching(grey: Pixels, code: Barcode) -> Barcode:
-    """Return the code with the whole height of its bars: it was read along a few rows of them."""
-    return replace(code, polygon=whole_bars(grey, code.polygon))
+    """Return a linear code with the whole height of its bars: it was read along a few rows of them."""
+    return replace(code, polygon=whole_bars(grey, code.polygon)) if code.format in _LINEAR_NAMES else code
 
 
 def _marked(region: TextRegion) -> Points:
@@ -261,10 +271,10 @@ def merge_barcodes(found: Iterable[Barcode]) -> list[Barcode]:
     """Return symbols once each, in the page's order, where overlapping parts of it may have shown some twice.
 
     Two are the same if they say the same in the same format and their polygons overlap; the larger one is kept. What a
-    cut left of an ITF number counts as the same.
+    cut left of an ITF number counts as the same: of bars that read as a number and as a part of it, the part is false.
     """
     kept: list[Barcode] = []
-    for code in sorted(found, key=lambda code: _area(code.polygon), reverse=True):
+    for code in sorted(found, key=lambda code: (len(code.text), _area(code.polygon)), reverse=True):
         if not any(_is_same(code, other) for other in kept):
             kept.append(code)
     return _in_order(kept)
@@ -291,27 +301,30 @@ def _in_order(codes: Sequence[Barcode]) -> list[Barcode]:
 
 
 def _maxicode(grey: Pixels, eye: Bullseye) -> _Mark:
-    for cut, place in cut_out(grey, eye):
-        for symbol in _decoded(cut, {Symbology.MAXICODE}):
-            return _seen(symbol, place)
+    for drawn, grid in redrawn(grey, eye):
+        [symbol] = zxingcpp.read_barcodes(drawn, formats=_wanted(frozenset({Symbology.MAXICODE})), is_pure=True)
+        if symbol.valid:
+            polygon = outline(grey, grid)
+            return _Mark(polygon, Barcode(symbol.format.name, symbol.text, polygon, _elements(symbol)))
     return _Mark(eye.surroundings, None)
 
 
-def _seen(symbol: zxingcpp.Barcode, to_page: Transform) -> _Mark:
-    barcode = _barcode(symbol, to_page)
+def _seen(symbol: zxingcpp.Barcode) -> _Mark:
+    barcode = _barcode(symbol)
     return _Mark(barcode.polygon, barcode if symbol.valid else None)
 
 
-def _barcode(symbol: zxingcpp.Barcode, to_page: Transform) -> Barcode:
+def _barcode(symbol: zxingcpp.Barcode, to_page: Transform | None = None) -> Barcode:
     name = symbol.format.name
-    polygon = to_page.apply(_polygon(symbol.position, is_linear=name in _LINEAR_NAMES))
-    return Barcode(name, symbol.text, polygon, _elements(symbol))
+    polygon = _polygon(symbol.position, is_linear=name in _LINEAR_NAMES)
+    return Barcode(name, symbol.text, polygon if to_page is None else to_page.apply(polygon), _elements(symbol))
 
 
 def _elements(symbol: zxingcpp.Barcode) -> tuple[Element, ...]:
-    if symbol.content_type is not zxingcpp.ContentType.GS1:
-        return ()
-    return parse_elements(symbol.bytes.decode("latin-1")) or ()
+    message = symbol.bytes.decode("latin-1")
+    if symbol.content_type is zxingcpp.ContentType.GS1:
+        return read_elements(message)
+    return parse_digital_link(symbol.text) or read_unmarked(message)
 
 
 def _polygon(position: zxingcpp.Position, *, is_linear: bool) -> Points:

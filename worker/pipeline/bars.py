@@ -7,7 +7,7 @@ decode. Invariant: nothing here decides what a symbol says.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels
-from worker.pipeline.texture import Texture
+from worker.pipeline.texture import Texture, outside
 
 _LEAST_COHERENCE: Final = 0.5  # PDF417 has 0.55
 _LEAST_ENERGY: Final = 900.0  # of squared Sobel gradients: bars of some 30 grey levels
@@ -39,8 +39,9 @@ _LEAST_TURNS: Final = 22  # no symbol has fewer than 25
 _LEAST_STACKED_TURNS: Final = 34  # of PDF417, which has 41
 _LEAST_LIKENESS: Final = 0.55  # of rows next to each other; of bars that decode 0.8
 
-_SAMPLES: Final = 256
+_SAMPLES: Final = 192
 _MOST_REACH_PIXELS: Final = 500.0
+_MOST_REACH_ROWS: Final = 128
 _LEAST_CORRELATION: Final = 0.6
 
 
@@ -81,22 +82,43 @@ _DIRECTIONS: Final = (
 )
 
 
-def find_bars(grey: Pixels, found: Texture) -> list[BarArea]:
-    """Return where a picture, uint8 [h, w], shows parallel bars, the largest first; not all of them are barcodes."""
-    parts = [part for direction in _DIRECTIONS for part in _parts(found.tensor, direction)]
+def find_bars(grey: Pixels, found: Texture, known: Sequence[Points] = ()) -> list[BarArea]:
+    """Return where a picture, uint8 [h, w], shows parallel bars, the largest first; not all of them are barcodes.
+
+    What has its middle in one of the `known` areas, float64 [4, 2] each and convex, is left out.
+    """
+    fresh = outside(found, known)
+    xx, yy, xy = found.tensor
+    energy = xx + yy
+    strong = ((energy > _LEAST_ENERGY) * fresh).astype(np.uint8)
+    if cv2.countNonZero(strong) < _LEAST_BLOCKS:
+        return []
+    parts = [part for direction in _DIRECTIONS for part in _parts((xx - yy, 2 * xy, energy), direction, fresh)]
     parts.sort(key=lambda part: int(part.sum()), reverse=True)
     most = max(_MOST_AREAS, grey.size // _PIXELS_PER_AREA)
+    hulls = [cv2.convexHull(area.astype(np.float32)) for area in known]
     areas = [_area(part, found.tensor, found.block_pixels) for part in parts[:most]]
-    return [looked for area in areas if area.length >= _LEAST_LENGTH_PIXELS for looked in _looked_at(grey, area)]
+    fresh_areas = (
+        area
+        for area in areas
+        if area.length >= _LEAST_LENGTH_PIXELS
+        and not any(cv2.pointPolygonTest(hull, area.middle.tolist(), measureDist=False) >= 0 for hull in hulls)
+    )
+    return [looked for area in fresh_areas for looked in _looked_at(grey, area)]
 
 
-def _parts(tensor: NDArray[np.float32], direction: "_Direction") -> list[NDArray[np.bool_]]:
-    """Return the connected masks of blocks whose gradients point along one direction, rules left out."""
-    xx, yy, xy = tensor
-    # In the doubled angle, opposite gradients agree.
-    agreement = (xx - yy) * math.cos(2 * direction.radians) + 2 * xy * math.sin(2 * direction.radians)
-    energy = xx + yy
+def _parts(
+    doubled: tuple[NDArray[np.float32], ...], direction: "_Direction", fresh: NDArray[np.uint8]
+) -> list[NDArray[np.bool_]]:
+    """Return the connected masks of blocks whose gradients point along one direction, rules left out.
+
+    `doubled` are the cosine and sine of the doubled angle, in which opposite gradients agree, and the energy.
+    """
+    cosine, sine, energy = doubled
+    agreement = cosine * math.cos(2 * direction.radians) + sine * math.sin(2 * direction.radians)
     mask = ((agreement > _LEAST_COHERENCE * energy) & (energy > _LEAST_ENERGY)).astype(np.uint8)
+    if cv2.countNonZero(mask & fresh) < _LEAST_BLOCKS:
+        return []
     opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, direction.kernel)
     closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, direction.kernel)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
@@ -200,16 +222,18 @@ def whole_bars(grey: Pixels, seen: Points) -> Points:
     down = np.array([-across[1], across[0]])
     middle, length = (left + right) / 2, float(across @ (right - left))
     reach = min(length, _MOST_REACH_PIXELS)
-    rows = 2 * round(reach) + 1
-    corner = middle - across * (length / 2) - down * (rows / 2)
-    linear = np.stack([across * length / _SAMPLES, down], axis=1)
+    row_pixels = max(1.0, reach / _MOST_REACH_ROWS)
+    rows, columns = 2 * round(reach / row_pixels) + 1, max(2, min(_SAMPLES, round(length / 2) * 2))
+    corner = middle - across * (length / 2) - down * (rows * row_pixels / 2)
+    linear = np.stack([across * length / columns, down * row_pixels], axis=1)
     to_picture = Transform(np.column_stack([linear, corner]))
     # Rows beyond the picture's edge must not look like its last one.
-    profile = resample(grey, to_picture, (_SAMPLES, rows), cv2.BORDER_CONSTANT)
+    profile = resample(grey, to_picture, (columns, rows), cv2.BORDER_CONSTANT)
     halves = np.array([_alike(half.astype(np.float32), rows // 2) for half in np.split(profile, 2, axis=1)])
     # In a photograph the ends of the bars need not be square to them: carry what the halves say on to the ends.
     slope = (halves[1] - halves[0]) / 2
-    (top_left, bottom_left), (top_right, bottom_right) = np.array([halves[0] - slope, halves[1] + slope]) - rows / 2
+    ends = (np.array([halves[0] - slope, halves[1] + slope]) - rows / 2) * row_pixels
+    (top_left, bottom_left), (top_right, bottom_right) = ends
     start, end = middle - across * (length / 2), middle + across * (length / 2)
     return np.array(
         [start + down * top_left, end + down * top_right, end + down * bottom_right, start + down * bottom_left]
@@ -220,17 +244,18 @@ def _across(grey: Pixels, seen: Points) -> Points:
     """Return the unit vector along the gradients inside a quadrilateral's box."""
     low = np.clip(np.floor(seen.min(axis=0)).astype(int) - 2, 0, None)
     high = np.ceil(seen.max(axis=0)).astype(int) + 3
-    dx, dy = (part.astype(np.float32) for part in cv2.spatialGradient(grey[low[1] : high[1], low[0] : high[0]].copy()))
-    angle = 0.5 * math.atan2(2 * float((dx * dy).sum()), float((dx * dx - dy * dy).sum()))
+    around = np.ascontiguousarray(grey[low[1] : high[1], low[0] : high[0]])
+    dx, dy = (part.astype(np.float32).ravel() for part in cv2.spatialGradient(around))
+    angle = 0.5 * math.atan2(2 * float(dx @ dy), float(dx @ dx - dy @ dy))
     return np.array([math.cos(angle), math.sin(angle)])
 
 
 def _alike(profile: NDArray[np.float32], middle: int) -> tuple[int, int]:
     """Return the run [first, last) of rows around the middle that correlate with those in it."""
     pattern = profile[max(0, middle - 1) : middle + 2].mean(axis=0)
-    centred = profile - profile.mean(axis=1, keepdims=True)
     pattern = pattern - pattern.mean()
-    norms = np.linalg.norm(centred, axis=1) * np.linalg.norm(pattern)
-    unlike = (centred @ pattern) / np.maximum(norms, 1.0) < _LEAST_CORRELATION
+    spreads = np.einsum("ij,ij->i", profile, profile) - profile.sum(axis=1) ** 2 / profile.shape[1]
+    norms = np.sqrt(np.maximum(spreads, 0)) * np.linalg.norm(pattern)
+    unlike = (profile @ pattern) / np.maximum(norms, 1.0) < _LEAST_CORRELATION
     above, below = np.flatnonzero(unlike[:middle]), np.flatnonzero(unlike[middle + 1 :])
     return int(above[-1]) + 1 if len(above) else 0, middle + 1 + int(below[0]) if len(below) else len(profile)

@@ -28,7 +28,7 @@ async def detect(
 async def _detect(pixels: Pixels, models: ModelSet, requests: PageRequests) -> Pixels:
     name = models.detector.name
     image = np.ascontiguousarray(pixels[np.newaxis])
-    outputs = await requests.infer(name, {IMAGE: image}, [PROBABILITY])
+    outputs = await requests.infer(models.detector, {IMAGE: image}, [PROBABILITY])
     probability = outputs[PROBABILITY]
     if probability.shape != image.shape[:3]:
         raise JobError(

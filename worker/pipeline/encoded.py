@@ -7,6 +7,7 @@ import numpy as np
 
 from worker.domain.image import ImageHeader, PageHeader, PageImage, Pixels
 from worker.pipeline.decode import decode, decode_strips, upright
+from worker.pipeline.squared import squared, squared_strips
 from worker.pipeline.survey import STRIP_ROWS
 from worker.pipeline.thumbnail import Thumbnail
 
@@ -45,6 +46,15 @@ class EncodedPage:
         for strip in self.strips(mirrored=False):
             thumbnail.add(strip)
         return PageImage(np.ascontiguousarray(upright(thumbnail.pixels(), page.orientation)))
+
+    def decode_squared(self) -> PageImage:
+        """Decode it whole and upright, with square pixels. Raises JobError, MemoryError."""
+        return squared(self.decode(), self.page)
+
+    def squared_strips(self, *, mirrored: bool) -> Iterator[Pixels]:
+        """Decode it as `strips` does, with square pixels. Raises JobError."""
+        strips = self.strips(mirrored=mirrored)
+        return strips if self.page.is_square else squared_strips(strips, self.page, STRIP_ROWS)
 
     def strips(self, *, mirrored: bool) -> Iterator[Pixels]:
         """Decode it as it is stored, `STRIP_ROWS` rows at a time, each row turned round if `mirrored`.

@@ -1,16 +1,19 @@
 """GS1 element strings: what scanners send as `0034…<GS>10AB`, and what labels print as `(00)34…(10)AB`.
 
 The rules are those of the GS1 General Specifications, section 7.8 (FNC1 ends what has no predefined length) and 7.9
-(check digits); the table of application identifiers is python-stdnum's, taken from ref.gs1.org/ai. Invariant: a text is
-parsed whole or not at all, and no value is ever altered: a wrong check digit is told by `check`, not corrected.
+(check digits); the table of application identifiers is python-stdnum's, taken from ref.gs1.org/ai. Invariant: no value
+is ever altered: a wrong check digit is told by `check`, not corrected, and an element says itself whether its value has
+its identifier's form.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from stdnum import ean, numdb
 
@@ -39,6 +42,47 @@ _CHECKED_DIGITS: Final = {
     **dict.fromkeys(("8003", "8006", "8026"), 14),
     **dict.fromkeys(("8017", "8018"), 18),
 }
+# GS1 Digital Link Standard, URI Syntax 4.3 and 4.4: keys and what may follow each, in this order.
+_LINK_KEYS: Final = {
+    **dict.fromkeys(("01", "8006"), ("22", "235", "10", "21")),
+    "414": ("254", "7040"),
+    "417": ("7040",),
+    "8010": ("8011",),
+    **dict.fromkeys(("8017", "8018"), ("8019",)),
+    "415": ("8020",),
+    **dict.fromkeys(("00", "253", "255", "401", "402", "8003", "8004", "8013"), ()),
+}
+# Words that stand for identifiers in links of the standard's first releases.
+_LINK_WORDS: Final = {
+    "gtin": "01",
+    "itip": "8006",
+    "gln": "414",
+    "payTo": "415",
+    "party": "417",
+    "cpid": "8010",
+    "gsrnp": "8017",
+    "gsrn": "8018",
+    "gcn": "255",
+    "sscc": "00",
+    "gdti": "253",
+    "ginc": "401",
+    "gsin": "402",
+    "grai": "8003",
+    "giai": "8004",
+    "gmn": "8013",
+    "cpv": "22",
+    "lot": "10",
+    "ser": "21",
+    "glnx": "254",
+    "cpsn": "8011",
+    "srin": "8019",
+    "refno": "8020",
+}
+_LINK_SCHEMES: Final = frozenset({"http", "https"})
+_MOST_LINK_CHARACTERS: Final = 2048
+_GTIN: Final = "01"
+_GTIN_LENGTHS: Final = frozenset({8, 12, 13, 14})
+_GTIN_DIGITS: Final = 14
 _CENTURY_YEARS: Final = 100
 _AHEAD_YEARS: Final = 50
 _DATE_DIGITS: Final = 6
@@ -55,6 +99,75 @@ def parse_elements(text: str) -> tuple[Element, ...] | None:
     if packed.startswith("("):
         return _bracketed(packed) or None
     return _scanned(text.removeprefix(GROUP_SEPARATOR)) or None
+
+
+def read_elements(message: str) -> tuple[Element, ...]:
+    """Return the element strings of a symbol that says it holds GS1 data, as a scanner sends them.
+
+    One that has not its identifier's form is not `valid`, and takes all up to the next separator: where it ends is not
+    known. Where there is no identifier that GS1 knows, that of the element is empty.
+    """
+    return tuple(_elements(message.removeprefix(GROUP_SEPARATOR)))
+
+
+def read_unmarked(message: str) -> tuple[Element, ...]:
+    """Return the element strings of a symbol that does not say that it holds GS1 data; nothing if it does not.
+
+    Some printers encode the parentheses of what is printed, or separators without the mark at the beginning. A check
+    digit that is right must speak for it; else all of it must be in form.
+    """
+    elements: tuple[Element, ...] = ()
+    if message.startswith("("):
+        pieces = _BRACKETED.split(message)
+        elements = (
+            tuple(_element(*pair) for pair in zip(pieces[1::2], pieces[2::2], strict=True)) if not pieces[0] else ()
+        )
+        if elements and all(element.valid for element in elements):
+            return elements
+    elif GROUP_SEPARATOR in message:
+        elements = _scanned(message.removeprefix(GROUP_SEPARATOR)) or ()
+    return elements if elements and elements[0].valid and check(elements[0]) is Check.PASSED else ()
+
+
+def parse_digital_link(text: str) -> tuple[Element, ...] | None:
+    """Return the element strings of a GS1 Digital Link URI, or None of any other text.
+
+    Any domain may serve one, behind any path of its own. A key counts if its check digit, where it has one, is right;
+    what the query says besides counts where it has an identifier's form.
+    """
+    if len(text) > _MOST_LINK_CHARACTERS or not text.isascii() or any(map(str.isspace, text)):
+        return None
+    try:
+        link = urlsplit(text)
+    except ValueError:  # no address: brackets that do not match, and the like
+        return None
+    if link.scheme not in _LINK_SCHEMES or not link.netloc:
+        return None
+    steps = link.path.removesuffix("/").split("/")[1:]
+    starts = range(len(steps) - 2, -1, -2)
+    found = next((elements for start in starts if (elements := _linked(steps[start:]))), None)
+    if found is None:
+        return None
+    query = (Element(_identifier(name), value) for name, value in parse_qsl(link.query.replace(";", "&")))
+    named = {element.identifier for element in found}
+    return *found, *(element for element in query if _is_valid(element) and element.identifier not in named)
+
+
+def _linked(steps: Sequence[str]) -> tuple[Element, ...]:
+    """Return the key and its qualifiers out of pairs of steps of a path; nothing if it is none."""
+    pairs = [Element(_identifier(name), unquote(value)) for name, value in zip(steps[::2], steps[1::2], strict=True)]
+    key, qualifiers = pairs[0], [pair.identifier for pair in pairs[1:]]
+    if key.identifier == _GTIN and len(key.value) in _GTIN_LENGTHS:
+        key = Element(_GTIN, key.value.zfill(_GTIN_DIGITS))
+    allowed = _LINK_KEYS.get(key.identifier)
+    if allowed is None or qualifiers != [each for each in allowed if each in qualifiers]:
+        return ()
+    elements = (key, *pairs[1:])
+    return elements if all(map(_is_valid, elements)) and check(key) is not Check.FAILED else ()
+
+
+def _identifier(name: str) -> str:
+    return _LINK_WORDS.get(name, name)
 
 
 def compose(elements: Iterable[Element]) -> str:
@@ -122,19 +235,26 @@ def _bracketed(text: str) -> tuple[Element, ...] | None:
 
 
 def _scanned(message: str) -> tuple[Element, ...] | None:
-    elements = []
+    elements = tuple(_elements(message))
+    return elements if all(element.valid for element in elements) else None
+
+
+def _elements(message: str) -> Iterator[Element]:
     while message:
-        identifier = _leading_identifier(message)
-        if identifier is None:
-            return None
+        identifier = _leading_identifier(message) or ""
         rest = message[len(identifier) :]
-        end = _length(identifier) if _is_predefined(identifier) else (rest + GROUP_SEPARATOR).index(GROUP_SEPARATOR)
-        element = Element(identifier, rest[:end])
-        if not _is_valid(element):
-            return None
-        elements.append(element)
-        message = rest[end:].removeprefix(GROUP_SEPARATOR)
-    return tuple(elements)
+        end = (rest + GROUP_SEPARATOR).index(GROUP_SEPARATOR)
+        within = min(end, _length(identifier)) if identifier and _is_predefined(identifier) else end
+        element = _element(identifier, rest[:within])
+        if not element.valid:
+            within, element = end, _element(identifier, rest[:end])
+        yield element
+        message = rest[within:].removeprefix(GROUP_SEPARATOR)
+
+
+def _element(identifier: str, value: str) -> Element:
+    element = Element(identifier, value)
+    return element if _is_valid(element) else replace(element, valid=False)
 
 
 def _is_valid(element: Element) -> bool:
@@ -166,8 +286,8 @@ def _is_predefined(identifier: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _properties(identifier: str) -> dict[str, str]:
-    found, properties = _table().info(identifier)[0]
-    return dict(properties) if found == identifier else {}
+    parts = _table().info(identifier)[:1]  # no part of nothing
+    return next((dict(properties) for found, properties in parts if found == identifier), {})
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from worker.domain.errors import ErrorCode, JobError
+from worker.pipeline.models import ServedModel
 from worker.ports import Clock, InferenceBackend, Tensor
 
 _Result = TypeVar("_Result")
@@ -31,17 +32,29 @@ class PageRequests:
         limited._places = asyncio.Semaphore(count)  # noqa: SLF001 - a copy of this
         return limited
 
-    async def infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Mapping[str, Tensor]:
-        """Run one request. Raises JobError of the backend, or INFERENCE_FAILED if no time is left."""
+    async def infer(
+        self, model: ServedModel, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+    ) -> Mapping[str, Tensor]:
+        """Run one request, which no other version of the model may answer.
+
+        Raises JobError of the backend, or INFERENCE_FAILED if no time is left.
+        """
         async with self._places or contextlib.nullcontext():
             return await self._infer(model, inputs, outputs)
 
-    async def _infer(self, model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> Mapping[str, Tensor]:
+    async def _infer(
+        self, model: ServedModel, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+    ) -> Mapping[str, Tensor]:
         left_seconds = self._deadline_seconds - self._clock.monotonic()
         if left_seconds <= 0:
-            raise JobError(ErrorCode.INFERENCE_FAILED, f"The attempt's time was over before {model} was asked.")
+            raise JobError(ErrorCode.INFERENCE_FAILED, f"The attempt's time was over before {model.name} was asked.")
         return await self._backend.infer(
-            model, inputs, outputs, timeout_seconds=left_seconds, request_id=self._request_id
+            model.name,
+            inputs,
+            outputs,
+            timeout_seconds=left_seconds,
+            request_id=self._request_id,
+            version=model.version,
         )
 
 

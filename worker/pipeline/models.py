@@ -39,10 +39,11 @@ _REBUILD: Final = "build the repository anew with `labelwire models build`"
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model by its name on the server, and how many items one request may hold."""
+    """A model by its name and version on the server, and how many items one request may hold."""
 
     name: str
     max_batch_size: int
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,9 @@ class LineShape:
 class ModelSet:
     """The models of one server that fit together.
 
-    `recognizers` and `readers` map each bucket's width in pixels to its model. `used` tells a result's reader what was
-    at work, by role. Index 0 of `dictionary` is the CTC blank.
+    `recognizers` maps each bucket's width in pixels to its model. `used` tells a result's reader what was
+    at work, by role. Index 0 of `dictionary` is the CTC blank. `identified` says that each model's version was made
+    from its content, so that an answer of that version can come from no other model.
     """
 
     detector: ServedModel
@@ -73,9 +75,9 @@ class ModelSet:
     line: LineShape
     orientation: ServedModel
     recognizers: Mapping[int, ServedModel]
-    readers: Mapping[int, ServedModel]
     dictionary: tuple[str, ...]
     used: Mapping[str, ModelUsed]
+    identified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,12 @@ class _Described:
 
     @property
     def served(self) -> ServedModel:
-        return ServedModel(self.description.name, self.description.max_batch_size)
+        return ServedModel(self.description.name, self.description.max_batch_size, self.description.version)
+
+    @property
+    def identified(self) -> bool:
+        """Whether the model is served under the version that its build made from its content."""
+        return self.manifest.version == self.description.version
 
     @property
     def used(self) -> ModelUsed:
@@ -97,7 +104,7 @@ class _Described:
 
 
 async def load_models(backend: InferenceBackend) -> ModelSet:
-    """Ask the server for its models and return those that a page needs.
+    """Ask the server for its models and return those that a page needs; others, `text_reader` too, may be absent.
 
     Raises ServerMismatchError, with a sentence on what differs, if this worker cannot use them; JobError
     INFERENCE_UNAVAILABLE if the server does not answer.
@@ -105,10 +112,8 @@ async def load_models(backend: InferenceBackend) -> ModelSet:
     detector = await _describe(backend, ModelRole.DETECTOR.value, ModelRole.DETECTOR)
     orientation = await _describe(backend, ModelRole.ORIENTATION.value, ModelRole.ORIENTATION)
     recognizers = await _describe_buckets(backend, ModelRole.RECOGNIZER)
-    readers = await _describe_buckets(backend, ModelRole.READER)
     main = recognizers[max(recognizers)]
-    _check_lines_agree(main, [orientation, *recognizers.values(), *readers.values()])
-    _check_buckets_agree(recognizers, readers)
+    _check_lines_agree(main, [orientation, *recognizers.values()])
     used = {part.manifest.role.value: part.used for part in (detector, orientation, main)}
     return ModelSet(
         detector=detector.served,
@@ -117,9 +122,9 @@ async def load_models(backend: InferenceBackend) -> ModelSet:
         line=_line_shape(main.manifest, tuple(sorted(recognizers))),
         orientation=orientation.served,
         recognizers=MappingProxyType({width: model.served for width, model in recognizers.items()}),
-        readers=MappingProxyType(_readers(readers, recognizers, orientation)),
         dictionary=_dictionary(main),
         used=MappingProxyType(used),
+        identified=all(part.identified for part in (detector, orientation, *recognizers.values())),
     )
 
 
@@ -196,7 +201,6 @@ def _check_signature(model: _Described) -> None:
         ),
         ModelRole.ORIENTATION: ((line,), (upside_down,)),
         ModelRole.RECOGNIZER: ((line, upside_down), steps),
-        ModelRole.READER: ((line,), (*steps, upside_down)),
     }[model.manifest.role]
     _check_tensors(model.description.name, "input", inputs, model.description.inputs)
     _check_tensors(model.description.name, "output", outputs, model.description.outputs)
@@ -237,27 +241,6 @@ def _check_lines_agree(main: _Described, others: list[_Described]) -> None:
                 raise ServerMismatchError(
                     f"{other.description.name} has {name} {have}, but {main.description.name} has {want}: {_REBUILD}."
                 )
-
-
-def _check_buckets_agree(recognizers: Mapping[int, _Described], readers: Mapping[int, _Described]) -> None:
-    if set(recognizers) != set(readers):
-        raise ServerMismatchError(
-            f"text_recognizer takes lines {sorted(recognizers)} pixels wide, but text_reader {sorted(readers)}: "
-            f"{_REBUILD}."
-        )
-
-
-def _readers(
-    readers: Mapping[int, _Described], recognizers: Mapping[int, _Described], orientation: _Described
-) -> dict[int, ServedModel]:
-    """Return the readers with their real limit: an ensemble takes no larger a batch than its smallest member."""
-    return {
-        width: ServedModel(
-            reader.description.name,
-            min(part.description.max_batch_size for part in (reader, recognizers[width], orientation)),
-        )
-        for width, reader in readers.items()
-    }
 
 
 def _line_shape(manifest: ModelManifest, widths: tuple[int, ...]) -> LineShape:

@@ -29,6 +29,7 @@ from worker.pipeline.quality import PixelMeasures, QualityGate, QualityOptions
 from worker.pipeline.read import LineReader
 from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
 from worker.pipeline.scale import finer_long_side
+from worker.pipeline.squared import StoredPixels
 from worker.pipeline.stacked import join_stacked
 from worker.pipeline.stages import Stages
 from worker.pipeline.stitch import find_regions, page_map
@@ -77,7 +78,9 @@ class Pipeline:
         pages = []
         for number, page in enumerate(header.pages):
             read = self._large_page if page.pixels > self._options.tiled_from_pixels else self._page
-            pages.append(await read(EncodedPage(picture, header, number), requests, stages))
+            text, search = await read(EncodedPage(picture, header, number), requests, stages)
+            stored = StoredPixels.of(page)
+            pages.append((text, search) if page.is_square else (stored.text(text), stored.search(search)))
         texts, searches = zip(*pages, strict=True)
         return PictureReading(texts, stages.in_order(), searches)
 
@@ -109,15 +112,17 @@ class Pipeline:
         self, encoded: EncodedPage, requests: PageRequests, stages: Stages
     ) -> tuple[PageText, PageSearch]:
         """Read a page band by band: out of memory, or while it is decoded where it would fill too much of it."""
-        header = encoded.page
+        header = encoded.page.squared
         streamed = header.streams and header.pixels > self._options.streamed_from_pixels
         held: PageImage | None = None
         turn = Turn.of(header) if streamed else Turn.none()
         if streamed:
-            rows: PageRows = StreamedRows(partial(encoded.strips, mirrored=turn.mirrored), header.width, header.height)
+            rows: PageRows = StreamedRows(
+                partial(encoded.squared_strips, mirrored=turn.mirrored), header.width, header.height
+            )
         else:
             with stages.timed(Stage.DECODE):
-                held = await stages.on_cpu(encoded.decode)
+                held = await stages.on_cpu(encoded.decode_squared)
             rows = HeldRows(held.pixels)
         reading = await LargePage(rows, self._models, requests, self._options, self._gate, stages).read()
         found = reading.lines if held is None else await self._with_columns(held, reading.lines, requests, stages)
@@ -149,7 +154,7 @@ class Pipeline:
         self, encoded: EncodedPage, stages: Stages
     ) -> tuple[PageImage, PixelMeasures | None, TiledPage]:
         with stages.timed(Stage.DECODE):
-            page = encoded.decode()
+            page = encoded.decode_squared()
         with stages.timed(Stage.CHECK):
             measures = self._gate.measure(page)
         with stages.timed(Stage.TILE):

@@ -126,7 +126,7 @@ class LineReader:
             np.stack([_beginning(page.pieces[index][0], width, self._models.line.pad_value) for index in chunk])
             for chunk in chunks
         ]
-        answers = await together(self._requests.infer(model.name, {LINE: batch}, [UPSIDE_DOWN]) for batch in beginnings)
+        answers = await together(self._requests.infer(model, {LINE: batch}, [UPSIDE_DOWN]) for batch in beginnings)
         return [float(side) for answer in answers for side in answer[UPSIDE_DOWN][:, 0]]
 
     async def _read(
@@ -158,7 +158,7 @@ class LineReader:
             LINE: np.stack([crop.pixels for crop in crops]),
             UPSIDE_DOWN: np.zeros((len(crops), 1), dtype=np.float32),
         }
-        outputs = await self._requests.infer(model.name, inputs, [TOKEN, CONFIDENCE])
+        outputs = await self._requests.infer(model, inputs, [TOKEN, CONFIDENCE])
         tokens = outputs[TOKEN].astype(np.int32, copy=False)
         confidences = outputs[CONFIDENCE].astype(np.float32, copy=False)
         _check_steps(model, tokens, confidences, len(crops), len(self._models.dictionary))

@@ -32,6 +32,9 @@ class PageRows(Protocol):
     def reserve(self, rows: int) -> None:
         """Say that windows will have up to so many rows."""
 
+    def whole(self) -> Pixels | None:
+        """Return the whole page if it lies in memory, else None."""
+
 
 class HeldRows:
     """The rows of a page that lies in memory, uint8 [height, width, 3] BGR."""
@@ -51,6 +54,10 @@ class HeldRows:
 
     def reserve(self, rows: int) -> None:
         """Need nothing: all rows are there."""
+
+    def whole(self) -> Pixels:
+        """Return the page."""
+        return self._pixels
 
 
 class StreamedRows:
@@ -80,6 +87,10 @@ class StreamedRows:
         while self._bottom < bottom:
             self._take(next(self._coming), top)
         return self._held[top - self._top : bottom - self._top]
+
+    def whole(self) -> None:
+        """Return None: no more than a window is ever held."""
+        return
 
     def _give_up(self, top: int) -> None:
         """Move what is still wanted to the front, in pieces: numpy would copy the whole to move it at once."""

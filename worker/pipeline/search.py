@@ -4,7 +4,6 @@ Invariant: bands come in turn, from top to bottom, and rows that a later band or
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,7 +13,14 @@ from worker.domain.errors import Stage
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion, Tile
 from worker.pipeline.bands import Band, Place, ScanPlan
-from worker.pipeline.barcodes import Codes, find_codes, without_codes
+from worker.pipeline.barcodes import (
+    Codes,
+    find_codes,
+    find_missed_codes,
+    find_plain_codes,
+    luminance,
+    without_codes,
+)
 from worker.pipeline.crop import crop_lines
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
@@ -53,6 +59,7 @@ class BandSearch:
         )
         self._top = 0
         self._searched_to = 0  # the page's row to which symbols were looked for
+        self._plain: Codes | None = None  # what zxing-cpp sees on the whole page
         self._window: Pixels = np.zeros((0, 0, 3), dtype=np.uint8)
         highest = max((band.last_row - band.first_row for band in plan.bands), default=0)
         rows.reserve(self._row((1 + _OPEN_TILES) * highest) + _SPARE_ROWS)
@@ -69,18 +76,30 @@ class BandSearch:
             return [self._tile(place) for place in band.places]
 
     def codes(self, band: Band) -> Codes:
-        """Return the symbols in the rows at hand, where the band has anything."""
+        """Return the symbols in the rows at hand, where the band has anything.
+
+        A page that lies in memory goes to zxing-cpp whole, with its first band: no cut goes through a large symbol.
+        """
         with self._stages.timed(Stage.BARCODES):
-            found: list[Barcode] = []
+            barcodes: list[Barcode] = []
             areas: list[Points] = []
+            options = self._options.barcodes
+            if self._plain is None and (whole := self._rows.whole()) is not None:
+                self._plain = find_plain_codes(luminance(whole), options)
+                barcodes += self._plain.barcodes
+                areas += self._plain.areas
             stretches = [(self._column(start), self._column(stop)) for start, stop in _stretches(band)]
             for left, right in (piece for stretch in stretches for piece in _pieces(*stretch)):
-                codes = find_codes(self._window[:, left:right], self._options.barcodes)
-                shift = (left, self._top)
-                found += (replace(code, polygon=code.polygon + shift) for code in codes.barcodes)
-                areas += (area + shift for area in codes.areas)
+                piece = self._window[:, left:right]
+                if self._plain is None:
+                    codes = find_codes(piece, options)
+                else:
+                    codes = find_missed_codes(luminance(piece), options, self._plain.shifted(-left, -self._top))
+                found = codes.shifted(left, self._top)
+                barcodes += found.barcodes
+                areas += found.areas
             self._searched_to = self._top + self._window.shape[0]
-            return Codes(tuple(found), tuple(areas))
+            return Codes(tuple(barcodes), tuple(areas))
 
     def regions(self, band: Band, maps: Sequence[Pixels], following: int) -> list[TextRegion]:
         """Return the regions of text that end in the band; the next band keeps rows from `following` on."""

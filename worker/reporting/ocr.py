@@ -59,7 +59,7 @@ async def read_files(
 
     Raises ServerMismatchError or JobError INFERENCE_UNAVAILABLE if no file can be read at all.
     """
-    await reader.look()
+    await reader.refresh()
     names = DrawingNames(options.draw_into)
     under_way: deque[asyncio.Task[FileReading]] = deque()
     readings: list[bool] = []

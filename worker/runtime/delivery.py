@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.domain import events
-from worker.domain.dead_letter import Failure, dead_letter, raised_at
+from worker.domain.dead_letter import Failure, dead_letter, raised_at, release_memory
 from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
 from worker.domain.headers import DerivedHeaders
 from worker.domain.job import job_id_of, job_id_within
 from worker.domain.outcome import Completed, DeadLettered, Outcome, Retried
 from worker.domain.records import Coordinate, OutgoingRecord, Record
 from worker.domain.result import LabelText
-from worker.domain.retry import Decision, Delay, RetryLater, RetryPolicy, retry_record
+from worker.domain.retry import Decision, Delay, GiveUp, RetryLater, RetryPolicy, retry_record
 from worker.ports import Clock, EventSink, Isolation
 from worker.runtime.admission import CURRENT_LANE, Admission, Lane
 from worker.runtime.dead_letter_limit import DeadLetterLimit
 from worker.runtime.evidence import Evidence
 from worker.runtime.job import JobInHand
 from worker.runtime.outbox import Outbox
+from worker.runtime.outcome_watch import OutcomeWatch
 from worker.runtime.reading import JobReading
 from worker.runtime.results import result_record
 
@@ -49,6 +50,14 @@ class Identity:
     worker_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Brakes:
+    """What stops the intake where outcomes do not leave as they should."""
+
+    dead_letter_limit: DeadLetterLimit
+    outcome_watch: OutcomeWatch
+
+
 _OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = {
     Completed: "completed",
     Retried: "retried",
@@ -67,7 +76,7 @@ class Delivery:
         outbox: Outbox,
         admission: Admission,
         policy: RetryPolicy,
-        dead_letter_limit: DeadLetterLimit,
+        brakes: Brakes,
         destination: Destination,
         identity: Identity,
         clock: Clock,
@@ -78,7 +87,8 @@ class Delivery:
         self._outbox = outbox
         self._admission = admission
         self._policy = policy
-        self._dead_letter_limit = dead_letter_limit
+        self._dead_letter_limit = brakes.dead_letter_limit
+        self._outcome_watch = brakes.outcome_watch
         self._destination = destination
         self._identity = identity
         self._clock = clock
@@ -148,18 +158,17 @@ class Delivery:
     async def _after(self, job: JobInHand, error: JobError, history: "_History") -> Outcome | None:
         """Do what a failure asks for; None where the job is to be tried again here."""
         decision = self._decide(error, history)
+        if isinstance(decision, GiveUp):
+            return await self._go_round(job, error, history) or await self._give_up(job, error, history)
         if isinstance(decision, RetryLater):
             try:
                 return await self._retry_later(job, error, history, decision)
             except JobError:  # the retry topic does not take a record of this size: it waits here
                 decision = Delay(decision.seconds)
-        if isinstance(decision, Delay):
-            attempt = history.attempt
-            history.begin_again(error, self._clock.epoch_ms())
-            await self._wait(job, error, attempt, decision.seconds)
-            return None
-        await self._give_up(job, error, history)
-        return DeadLettered(error)
+        attempt = history.attempt
+        history.begin_again(error, self._clock.epoch_ms())
+        await self._wait(job, error, attempt, decision.seconds)
+        return None
 
     def _decide(self, error: JobError, history: "_History") -> Decision:
         others_fail = self._evidence.others_fail(history.origin, history.failed_before_at_ms)
@@ -186,10 +195,24 @@ class Delivery:
         )
         return Retried(error)
 
-    async def _give_up(self, job: JobInHand, error: JobError, history: "_History") -> None:
+    async def _go_round(self, job: JobInHand, error: JobError, history: "_History") -> Outcome | None:
+        """Have a bad job wait on the slowest retry topic where too many wait here; None where it cannot."""
+        way = self._policy.round_trip(_draw())
+        # Whoever met a record of a retry topic would read it among other jobs.
+        if way is None or error.code is ErrorCode.POISON or self._dead_letter_limit.may_wait(job):
+            return None
+        try:
+            outcome = await self._retry_later(job, error, history, way)
+        except JobError:  # the retry topic does not take a record of this size
+            return None
+        self._dead_letter_limit.gone_round()
+        return outcome
+
+    async def _give_up(self, job: JobInHand, error: JobError, history: "_History") -> Outcome:
         """Write the dead letter, however long that takes: until it is written the offset does not move."""
         job.working = False
-        await self._dead_letter_limit.admit()
+        release_memory(error)
+        await self._dead_letter_limit.admit(job)
         job.working = True
         failure = Failure(
             error=error,
@@ -208,6 +231,7 @@ class Delivery:
                 failure.job_id, job.record.coordinate, error.code, error.stage, error.message, raised_at(error)
             )
         )
+        return DeadLettered(error)
 
     async def _write_dead_letter(self, job: JobInHand, failure: Failure) -> None:
         limit = self._destination.max_dead_letter_bytes
@@ -225,16 +249,18 @@ class Delivery:
 
     async def _send(self, job: JobInHand, outgoing: OutgoingRecord) -> None:
         """Return once the record is acknowledged. Raises JobError only where the record itself is refused."""
-        for failures in itertools.count(1):
-            try:
-                await self._outbox.put(job, outgoing)
-            except JobError as error:
-                if error.disposition is Disposition.PERMANENT:
-                    raise
-                await self._wait(job, error, failures, self._policy.back_off(failures, _draw()).seconds)
-                job.working = True
-            else:
-                return
+        with self._outcome_watch.writing(outgoing.topic) as writing:
+            for failures in itertools.count(1):
+                try:
+                    await self._outbox.put(job, outgoing)
+                except JobError as error:
+                    if error.disposition is Disposition.PERMANENT:
+                        raise
+                    self._outcome_watch.refused(writing, error)
+                    await self._wait(job, error, failures, self._policy.back_off(failures, _draw()).seconds)
+                    job.working = True
+                else:
+                    return
 
     async def _wait(self, job: JobInHand, error: JobError, attempt: int, seconds: float) -> None:
         job.working = False

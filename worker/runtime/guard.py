@@ -43,6 +43,7 @@ class _Request:
     inputs: Mapping[str, Tensor]
     outputs: Sequence[str]
     request_id: str
+    version: str
     deadline: float
     lane: Lane
 
@@ -148,14 +149,15 @@ class Guard:
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         """Run one request; all tensors have a leading batch dimension.
 
-        It has `timeout_seconds` of working time. Raises JobError INFERENCE_REJECTED, INFERENCE_FAILED,
+        It has `timeout_seconds` of working time. Raises JobError MODELS_CHANGED, INFERENCE_REJECTED, INFERENCE_FAILED,
         INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
         """
         deadline = self.working_time.monotonic() + timeout_seconds
-        request = _Request(model, inputs, outputs, request_id, deadline, CURRENT_LANE.get())
+        request = _Request(model, inputs, outputs, request_id, version, deadline, CURRENT_LANE.get())
         answers = [await self._answer(piece) for piece in self._pieces(request)]
         if len(answers) == 1:
             return answers[0]
@@ -237,6 +239,7 @@ class Guard:
                 request.outputs,
                 timeout_seconds=left_seconds,
                 request_id=request.request_id,
+                version=request.version,
             )
         except JobError as error:
             self._note_failure(request, error, sent_at)

@@ -1,7 +1,8 @@
 """Whether this worker should get jobs, and whether it should be restarted.
 
-Readiness is a set of named conditions, each met or with a sentence that says why not. Liveness is the pulse of the
-loops alone: a Triton that is away is no reason to restart a worker.
+Readiness is a set of named conditions, each met or with a sentence that says why not; one that is met may have a
+notice, which a probe shows all the same. Liveness is the pulse of the loops alone: a Triton that is away is no reason
+to restart a worker.
 """
 
 from worker.domain.events import ReadinessChanged
@@ -15,17 +16,20 @@ class Health:
 
     def __init__(self, conditions: tuple[str, ...], clock: Clock, events: EventSink, *, pulse_seconds: float) -> None:
         self._reasons: dict[str, str | None] = dict.fromkeys(conditions, UNKNOWN)
+        self._notices: dict[str, str] = {}
         self._clock = clock
         self._events = events
         self._pulse_seconds = pulse_seconds
         self._last_beat = clock.monotonic()
 
-    def met(self, condition: str) -> None:
-        """Note that a condition is met."""
+    def met(self, condition: str, notice: str = "") -> None:
+        """Note that a condition is met, and what a person should know all the same, in a sentence."""
+        self._notices[condition] = notice
         self._set(condition, None)
 
     def unmet(self, condition: str, reason: str) -> None:
         """Note why a condition is not met, in a sentence."""
+        self._notices[condition] = ""
         self._set(condition, reason)
 
     def _set(self, condition: str, reason: str | None) -> None:
@@ -47,6 +51,11 @@ class Health:
     def reason(self) -> str:
         """Why the worker is not ready; empty if it is."""
         return " ".join(f"{name}: {reason}" for name, reason in list(self._reasons.items()) if reason)
+
+    @property
+    def notice(self) -> str:
+        """What a person should know though it makes the worker not unready; empty if nothing."""
+        return " ".join(f"{name}: {notice}" for name, notice in list(self._notices.items()) if notice)
 
     def beat(self) -> None:
         """Note that the loops run."""

@@ -15,7 +15,8 @@ class JobInHand:
 
     `tracker` is that of the assignment it came with. `suspect` says that it may have ended the process that had it
     before. `working` is true while stopping it would throw work away; `large` says that its picture is of the large
-    lane, once that is known; `on_large` is called then.
+    lane, once that is known; `on_large` is called then. `aside` says that it only waits for its dead letter, so that
+    other jobs may be taken meanwhile; `on_aside` is called then, in its task.
     """
 
     record: Record
@@ -25,6 +26,8 @@ class JobInHand:
     large: bool = False
     fetched_bytes: int = 0
     on_large: Callable[[], None] | None = None
+    aside: bool = False
+    on_aside: Callable[[], None] | None = None
 
     def of_lane(self, lane: Lane) -> None:
         """Note the lane of its picture."""
@@ -32,6 +35,13 @@ class JobInHand:
             self.large = True
             if self.on_large is not None:
                 self.on_large()
+
+    def wait_aside(self) -> None:
+        """Note that it only waits for its dead letter."""
+        if not self.aside:
+            self.aside = True
+            if self.on_aside is not None:
+                self.on_aside()
 
     @property
     def size_bytes(self) -> int:

@@ -9,19 +9,23 @@ from dataclasses import dataclass
 
 from worker.domain.errors import BrokerError, JobError, ServerMismatchError
 from worker.domain.records import ClusterDescription, TopicLimits
-from worker.ports import Clock, RecordSink, RecordSource
+from worker.ports import Clock, ClusterAccess, RecordSink, RecordSource
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
 from worker.runtime.delivery import Destination
 from worker.runtime.guard import Guard
 from worker.runtime.health import Health
 from worker.runtime.loop import PARTITIONS, Loop
+from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
 from worker.runtime.reader import ModelReader
 
 TRITON = "triton"
 TOPICS = "topics"
 CIRCUITS = "circuits"
-CONDITIONS = (TRITON, CIRCUITS, TOPICS, DEAD_LETTERS, PARTITIONS)
-_FOR_WORK = (TRITON, CIRCUITS, TOPICS, DEAD_LETTERS)
+CONDITIONS = (TRITON, CIRCUITS, TOPICS, OUTCOMES, DEAD_LETTERS, PARTITIONS)
+_FOR_WORK = (TRITON, CIRCUITS, TOPICS, OUTCOMES, DEAD_LETTERS)
+
+# A look at the topics is a connection of its own, so it comes less often than one at Triton.
+_TOPICS_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,17 @@ class TopicNeeds:
     dead_letters: str
     min_result_bytes: int
     returning: tuple[str, ...] = ()
+    retries: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The topics that the worker reads."""
+        return (self.jobs, *self.returning)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The topics that the worker writes: `retries` are those of `returning` that it does."""
+        return (self.results, self.dead_letters, *self.retries)
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -46,8 +61,16 @@ class TopicNeeds:
 class TopicMonitor:
     """Looks at the broker's topics and says whether they fit."""
 
-    def __init__(self, sink: RecordSink, needs: TopicNeeds, destination: Destination, health: Health) -> None:
+    def __init__(
+        self,
+        sink: RecordSink,
+        needs: TopicNeeds,
+        destination: Destination,
+        health: Health,
+        access: ClusterAccess | None = None,
+    ) -> None:
         self._sink = sink
+        self._access = access
         self._needs = needs
         self._destination = destination
         self._health = health
@@ -55,6 +78,11 @@ class TopicMonitor:
     async def look(self) -> None:
         """Update the condition `topics` and the destination's limits."""
         try:
+            # Before what exists: a topic that may not be looked at seems not to.
+            obstacle = await self._access.obstacle(self._needs.reads, self._needs.writes) if self._access else ""
+            if obstacle:
+                self._health.unmet(TOPICS, obstacle)
+                return
             cluster = await self._sink.describe(self._needs.all)
         except BrokerError as error:
             self._health.unmet(TOPICS, str(error))
@@ -104,16 +132,15 @@ class ModelMonitor:
         health.met(CIRCUITS)  # none is open before the first request
 
     async def look(self) -> None:
-        """Update the condition `triton`; the models themselves are looked at only where there is a doubt."""
+        """Update the condition `triton`, and follow the server's models: they may change while it runs."""
         if not await self._guard.ready():
-            self._reader.doubt()
+            self._reader.invalidate()
             self._health.unmet(TRITON, "the server does not answer, or is not ready.")
             return
         if not self._health.is_met(TRITON):
             self._guard.probe_soon()
         try:
-            if self._reader.doubtful:
-                await self._reader.look()
+            await self._reader.refresh()
         except (JobError, ServerMismatchError) as error:
             self._health.unmet(TRITON, str(error))
         else:
@@ -122,7 +149,7 @@ class ModelMonitor:
     def circuits_changed(self, *, is_open: bool) -> None:
         """Update the condition `circuits`. What was away may come back with other models."""
         if is_open:
-            self._reader.doubt()
+            self._reader.invalidate()
             self._health.unmet(CIRCUITS, "requests to Triton fail; jobs wait until it answers again.")
         else:
             self._health.met(CIRCUITS)
@@ -138,25 +165,29 @@ class Lifecycle:
         topics: TopicMonitor,
         models: ModelMonitor,
         dead_letter_limit: DeadLetterLimit,
+        outcome_watch: OutcomeWatch,
         source: RecordSource,
         health: Health,
         clock: Clock,
         interval_seconds: float,
-        topics_interval_seconds: float = 30.0,
     ) -> None:
         self._loop = loop
         self._topics = topics
         self._models = models
         self._dead_letter_limit = dead_letter_limit
+        self._outcome_watch = outcome_watch
         self._source = source
         self._health = health
         self._clock = clock
         self._interval_seconds = interval_seconds
-        self._topics_interval_seconds = topics_interval_seconds
+        dead_letter_limit.on_change(self._open_or_close)
 
     def circuits_changed(self, *, is_open: bool) -> None:
         """Take no more jobs while a circuit is open."""
         self._models.circuits_changed(is_open=is_open)
+        self._open_or_close()
+
+    def _open_or_close(self) -> None:
         self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK))
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -179,7 +210,8 @@ class Lifecycle:
         while True:
             await self._models.look()
             self._dead_letter_limit.look()
-            self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK))
+            self._outcome_watch.look()
+            self._open_or_close()
             if self._source.alive():
                 self._health.beat()
             await self._clock.sleep(self._interval_seconds)
@@ -187,5 +219,5 @@ class Lifecycle:
     async def _watch_topics(self) -> None:
         while True:
             await self._topics.look()
-            met = self._health.is_met(TOPICS)
-            await self._clock.sleep(self._topics_interval_seconds if met else self._interval_seconds)
+            met = self._health.is_met(TOPICS, OUTCOMES)
+            await self._clock.sleep(self._interval_seconds * (_TOPICS_EVERY if met else 1))

@@ -1,8 +1,8 @@
 """The worker's loop: takes records from the source, runs one task a job, commits what is done.
 
 Invariants: a record counts as done only when `Delivery.deliver` has returned; what the source may deliver is bounded by
-records and by bytes; a partition whose window is full delivers nothing; while the worker is not fit for work it takes
-no record.
+records and by bytes, of which a job that only waits for its dead letter counts by its bytes alone; a partition whose
+window is full delivers nothing; while the worker is not fit for work it takes no record.
 """
 
 import asyncio
@@ -69,6 +69,8 @@ class Loop:
         self._times = times
         self._key_order = key_order
         self._jobs: dict[asyncio.Task[None], JobInHand] = {}
+        self._active: dict[asyncio.Task[None], JobInHand] = {}  # all but those that wait for their dead letter
+        self._aside_bytes = 0
         self._tasks = asyncio.TaskGroup()
         self._stopping = asyncio.Event()
         self._received = 0
@@ -101,7 +103,9 @@ class Loop:
             tracker = self._partitions.deliver(record)
             if tracker is not None:
                 suspect = tracker.is_suspect(record.coordinate.offset)
-                self._begin(JobInHand(record, tracker, suspect=suspect, on_large=self._allow))
+                self._begin(
+                    JobInHand(record, tracker, suspect=suspect, on_large=self._allow, on_aside=self._goes_aside)
+                )
         self._allow()
 
     async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
@@ -139,7 +143,7 @@ class Loop:
 
     def _begin(self, job: JobInHand) -> None:
         task = self._tasks.create_task(self._deliver(job))
-        self._jobs[task] = job
+        self._jobs[task] = self._active[task] = job
         task.add_done_callback(self._ended)
 
     async def _deliver(self, job: JobInHand) -> None:
@@ -150,7 +154,16 @@ class Loop:
             await self._delivery.deliver(job)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._jobs[task]
+        job = self._jobs.pop(task)
+        if self._active.pop(task, None) is None:
+            self._aside_bytes -= job.size_bytes
+        self._allow()
+
+    def _goes_aside(self) -> None:
+        """Count the job of the present task no longer among those in hand, but its memory."""
+        task = asyncio.current_task()
+        job = self._active.pop(task) if task else None
+        self._aside_bytes += job.size_bytes if job else 0
         self._allow()
 
     def _tasks_of(self, partitions: Collection[TopicPartition]) -> list[asyncio.Task[None]]:
@@ -198,11 +211,11 @@ class Loop:
     def _room(self) -> int:
         if not self._open_for_work:
             return 0
-        sizes = [job.size_bytes for job in self._jobs.values()]
-        free_bytes = self._limits.held_bytes - sum(sizes)
+        sizes = [job.size_bytes for job in self._active.values()]
+        free_bytes = self._limits.held_bytes - self._aside_bytes - sum(sizes)
         largest_bytes = max(1, *sizes) if sizes else _TYPICAL_RECORD_BYTES
         by_bytes = max(0, free_bytes) // largest_bytes
-        by_records = self._limits.records - sum(not job.large for job in self._jobs.values())
+        by_records = self._limits.records - sum(not job.large for job in self._active.values())
         # With nothing in hand one record is always taken, or one over the whole budget would never be.
         return max(0 if sizes else 1, min(by_records, by_bytes))
 

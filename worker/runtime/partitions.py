@@ -38,7 +38,7 @@ class Partitions:
         if tracker is None:
             return None
         if tracker.is_rewound_by(offset):
-            tracker = self._trackers[partition] = OffsetTracker(window=self._window)
+            tracker = self._trackers[partition] = OffsetTracker(window=self._window, topic_id=tracker.topic_id)
         return tracker if tracker.deliver(offset) else None
 
     def full(self) -> frozenset[TopicPartition]:

@@ -22,6 +22,7 @@ from worker.runtime.budget import AttemptBudget
 from worker.runtime.reader import ModelReader
 from worker.runtime.results import label_text
 from worker.runtime.room import FetchRoom
+from worker.runtime.shortage import judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,13 @@ class JobReading:
 def _foreseen() -> Iterator[None]:
     try:
         yield
-    except (JobError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # a defect of ours must not stop the worker, and must not lose the record
+        failure = judged(error)
+        if failure is not error:
+            raise failure from error
+        if isinstance(error, JobError):
+            raise
         message = f"The worker failed with {type(error).__name__} where nobody foresaw it; please report it."
         raise JobError(ErrorCode.INTERNAL, message) from error

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.domain import barcode, fields, quality
+from worker.domain.content import JSON_TYPE
 from worker.domain.geometry import Points
 from worker.domain.headers import DerivedHeaders
 from worker.domain.image import ImageHeader, PageText, TextLine
-from worker.domain.job import JSON_TYPE, LabelJob
+from worker.domain.job import LabelJob
 from worker.domain.records import CONTENT_TYPE_HEADER, OutgoingRecord, Record
 from worker.domain.result import (
     Barcode,
@@ -77,7 +78,9 @@ def _field(field: fields.Field) -> LabelField:
 
 
 def _barcode(number: int, code: barcode.Barcode) -> Barcode:
-    elements = tuple(Element(identifier=element.identifier, value=element.value) for element in code.elements)
+    elements = tuple(
+        Element(identifier=element.identifier, value=element.value, valid=element.valid) for element in code.elements
+    )
     return Barcode(id=number, format=code.format, text=code.text, polygon=_quad(code.polygon), elements=elements)
 
 
@@ -94,6 +97,6 @@ def _quad(points: Points) -> Quad:
 def result_record(record: Record, result: LabelText, topic: str) -> OutgoingRecord:
     """Return the record that carries a result: keyed as the job, with the producer's headers."""
     derived = replace(DerivedHeaders.of(record).at_rest(), job_id=result.job_id, attempt=result.attempt)
-    kept = tuple((name, value) for name, value in record.headers if name != CONTENT_TYPE_HEADER)
+    kept = tuple((name, value) for name, value in record.headers if name.lower() != CONTENT_TYPE_HEADER)
     headers = (*derived.onto(kept), (CONTENT_TYPE_HEADER, JSON_TYPE.encode()))
     return OutgoingRecord(topic, record.key, result.to_json(), headers)

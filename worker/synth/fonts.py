@@ -56,5 +56,5 @@ def load(face: Face, size_pixels: int) -> Font:
     except (ModuleNotFoundError, OSError) as error:
         raise LabelwireError(
             f"The font {face.file} of the package {face.package} cannot be loaded ({error}); "
-            "install labelwire[evaluation]."
+            "run this in a checkout after make setup."
         ) from error

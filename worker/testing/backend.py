@@ -26,6 +26,7 @@ LINE_HEIGHT_PIXELS: Final = 48
 DEFAULT_BUCKETS: Final = (96, 192, 320, 640, 1280)
 _DTYPES: Final = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
 _NO_DIGEST: Final = "0" * 64
+_VERSION: Final = "1"
 _LINE: Final = TensorSpec("line", "UINT8", (LINE_HEIGHT_PIXELS, -1, 3))
 _UPSIDE_DOWN: Final = TensorSpec("upside_down", "FP32", (1,))
 _STEPS: Final = (TensorSpec("token", "INT32", (-1, 1)), TensorSpec("confidence", "FP32", (-1, 1)))
@@ -96,6 +97,7 @@ class FakeBackend:
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         """Read block script, or raise what the script or `broken` says."""
         shapes = {name: tensor.shape for name, tensor in inputs.items()}
@@ -108,6 +110,9 @@ class FakeBackend:
         if error is not None:
             raise error
         self._check(model, inputs, outputs)
+        served = self.models[model].version
+        if version not in {"", served}:
+            raise JobError(ErrorCode.MODELS_CHANGED, f"Triton has version {served} of {model} and not {version}.")
         answer = _answer(ModelRole(model.partition("_w")[0]), inputs)
         return {name: answer[name] for name in outputs}
 
@@ -174,6 +179,7 @@ def _manifest(role: ModelRole, max_batch_size: int, buckets: Sequence[int]) -> M
         buckets=_bucket_models(role, buckets) if reads else None,
         alternatives=1 if reads else None,
         dictionary_sha256=dictionary_digest(DICTIONARY) if reads else None,
+        version=_VERSION,
     )
 
 
@@ -188,7 +194,7 @@ def _description(
     parameters = {"manifest": manifest.to_json()}
     if manifest.role is ModelRole.RECOGNIZER:
         parameters["dictionary"] = json.dumps(DICTIONARY)
-    return ModelDescription(name, "1", manifest.max_batch_size, inputs, outputs, parameters)
+    return ModelDescription(name, _VERSION, manifest.max_batch_size, inputs, outputs, parameters)
 
 
 def _answer(role: ModelRole, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

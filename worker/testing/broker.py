@@ -26,6 +26,7 @@ _FIRST_TIMESTAMP_MS = 1_700_000_000_000
 @dataclass(slots=True)
 class _Log:
     records: list[Record] = field(default_factory=list)
+    low: int = 0
     end: int = 0
 
 
@@ -33,7 +34,8 @@ class MemoryBroker:
     """A broker without a network.
 
     `reachable` may be set to False: then it describes nothing and takes nothing. Committed positions are kept by group
-    and partition in `committed`, and survive the crash of a member. Records are stamped by `clock`, or one millisecond
+    and partition in `committed`, and survive the crash of a member and the deletion of their topic, which Kafka removes
+    them after. Records are stamped by `clock`, or one millisecond
     apart if there is none.
     """
 
@@ -45,19 +47,36 @@ class MemoryBroker:
         self._clock = clock
         self._limits: dict[str, TopicLimits] = {}
         self._logs: dict[TopicPartition, _Log] = {}
+        self._ids: dict[str, str] = {}
+        self._made: dict[str, int] = {}
         self._watchers: list[Callable[[], None]] = []
 
     def create_topic(self, name: str, partitions: int = 1, max_message_bytes: int | None = None) -> None:
         """Make a topic, or change the limits of one that exists; its records stay."""
+        if name not in self._limits:
+            self._made[name] = self._made.get(name, 0) + 1
+            self._ids[name] = _topic_id(name, self._made[name])
         self._limits[name] = TopicLimits(partitions, max_message_bytes)
         for number in range(partitions):
             self._logs.setdefault(TopicPartition(name, number), _Log())
+        for watcher in self._watchers:
+            watcher()
 
     def delete_topic(self, name: str) -> None:
         """Remove a topic with its records."""
         for partition in self.partitions(name):
             del self._logs[partition]
         del self._limits[name]
+        del self._ids[name]
+
+    @staticmethod
+    def first_id(name: str) -> str:
+        """Return the id of the first topic of a name."""
+        return _topic_id(name, 1)
+
+    def topic_id(self, name: str) -> str:
+        """Return what tells a topic from earlier and later ones of its name; empty for one that does not exist."""
+        return self._ids.get(name, "")
 
     def partitions(self, topic: str) -> tuple[TopicPartition, ...]:
         """Return a topic's partitions, none for one that does not exist."""
@@ -115,6 +134,10 @@ class MemoryBroker:
         """Return all records of a topic, by partition and offset."""
         return [record for partition in self.partitions(topic) for record in self._logs[partition].records]
 
+    def low(self, partition: TopicPartition) -> int:
+        """Return the offset of the first record that retention has left."""
+        return self._logs[partition].low
+
     def end(self, partition: TopicPartition) -> int:
         """Return the offset that the next record of a partition takes."""
         return self._logs[partition].end
@@ -133,13 +156,23 @@ class MemoryBroker:
         del log.records[bisect_left(log.records, end, key=_offset) :]
         log.end = min(log.end, end)
 
+    def expire(self, partition: TopicPartition, low: int) -> None:
+        """Remove a partition's records below an offset, as retention does."""
+        log = self._logs[partition]
+        del log.records[: bisect_left(log.records, low, key=_offset)]
+        log.low = low
+
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Call `watcher` after each record that is written."""
+        """Call `watcher` after each record that is written, and each topic that is made."""
         self._watchers.append(watcher)
 
     def unwatch(self, watcher: Callable[[], None]) -> None:
         """Call it no more."""
         self._watchers.remove(watcher)
+
+
+def _topic_id(name: str, number: int) -> str:
+    return f"{name}#{number}"
 
 
 def _offset(record: Record) -> int:

@@ -13,6 +13,7 @@ from typing import Literal
 from worker.domain.due_times import due_at_ms
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, Record, TopicPartition
+from worker.domain.starts import Log, start
 from worker.ports import Clock, SourceListener
 from worker.testing.broker import MemoryBroker
 
@@ -56,6 +57,8 @@ class MemorySource:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context: contextvars.Context | None = None
         self._positions: dict[TopicPartition, int] = {}
+        self._topic_ids: dict[TopicPartition, str] = {}
+        self._beginning_anew: set[asyncio.Task[None]] = set()
         self._due_at_ms: dict[TopicPartition, int] = {}
         self._alarm: tuple[int, asyncio.Task[None]] | None = None
         self._pending: dict[TopicPartition, CommitPoint] = {}
@@ -93,6 +96,8 @@ class MemorySource:
         """Hand back all partitions and leave. Raises what `fail` was given."""
         if self._listener is not None:
             self._commit_pending()
+            if self._beginning_anew:
+                await asyncio.wait(self._beginning_anew)
             await self.revoke(list(self._positions))
             self._leave()
         if self._failure is not None:
@@ -112,12 +117,17 @@ class MemorySource:
             if self._owner(partition) is not None:
                 raise ValueError(f"{partition} has an owner already")
             self._broker.owners[self._group_id, partition] = self
-            points[partition] = self._broker.committed.get((self._group_id, partition)) or self._begin(partition)
+            committed = self._broker.committed.get((self._group_id, partition)) or self._first_position(partition)
+            points[partition] = start(committed, self._log(partition)).point
+        await self._take_over(points)
+
+    async def _take_over(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
         marks = await self._told.assigned(points)
         kept = {partition: point for partition, point in points.items() if self._owner(partition) is self}
         # A mark that comes late could undo what a transaction has committed meanwhile: it comes now or never.
         self._store({partition: mark for partition, mark in marks.items() if partition in kept})
         self._positions.update({partition: point.offset for partition, point in kept.items()})
+        self._topic_ids.update({partition: point.topic_id for partition, point in kept.items()})
         self._wake()
 
     async def revoke(self, partitions: Collection[TopicPartition]) -> None:
@@ -135,6 +145,8 @@ class MemorySource:
 
     def crash(self) -> None:
         """End without a word and without a commit; others may own the partitions from now on."""
+        for task in self._beginning_anew:
+            task.cancel()
         self._release([partition for (_, partition), owner in self._broker.owners.items() if owner is self])
         self._stop(list(self._positions))
         if self._listener is not None:
@@ -156,8 +168,22 @@ class MemorySource:
     def _owner(self, partition: TopicPartition) -> object | None:
         return self._broker.owners.get((self._group_id, partition))
 
-    def _begin(self, partition: TopicPartition) -> CommitPoint:
-        return CommitPoint(0 if self._start_from == "earliest" else self._broker.end(partition))
+    def _log(self, partition: TopicPartition) -> Log:
+        broker = self._broker
+        return Log(broker.low(partition), broker.end(partition), broker.topic_id(partition.topic))
+
+    def _first_position(self, partition: TopicPartition) -> CommitPoint | None:
+        """Return where a new group begins that wants only what comes from now on; None where it begins as any other.
+
+        Who finds the group new decides for all of its partitions.
+        """
+        if self._start_from == "earliest":
+            return None
+        subscribed = [each for topic in self._topics for each in self._broker.partitions(topic)]
+        if not any((self._group_id, each) in self._broker.committed for each in subscribed):
+            ends = {each: CommitPoint(self._broker.end(each)) for each in subscribed}
+            self._broker.committed.update({(self._group_id, each): point for each, point in ends.items()})
+        return self._broker.committed.get((self._group_id, partition))
 
     def _leave(self) -> None:
         self._listener = None
@@ -187,6 +213,7 @@ class MemorySource:
         self._turn_is_due = False
         if self._listener is None:
             return
+        self._begin_recreated_anew()
         self._commit_pending()
         records = self._records(self.allowed_total - self.delivered)
         if records and self._failure is None:
@@ -194,6 +221,25 @@ class MemorySource:
                 self._positions[record.topic_partition] = record.coordinate.offset + 1
             self.delivered += len(records)
             self._listener.received(records)
+
+    def _begin_recreated_anew(self) -> None:
+        """Hand back what is held of topics that were deleted and created again, and begin them at their beginning."""
+        ids = {partition: self._broker.topic_id(partition.topic) for partition in self._positions}
+        recreated = [partition for partition, now in ids.items() if now and now != self._topic_ids[partition]]
+        if recreated and self._loop is not None:
+            ended = self._stop(recreated)
+            task = self._loop.create_task(self._begin_anew(ended), context=self._context)
+            self._beginning_anew.add(task)
+            task.add_done_callback(self._beginning_anew.discard)
+
+    async def _begin_anew(self, partitions: Collection[TopicPartition]) -> None:
+        await self._told.revoked(partitions)  # what it wants committed belongs to the former topic
+        for partition in partitions:
+            self._pending.pop(partition, None)
+        there = [partition for partition in partitions if partition in self._broker.partitions(partition.topic)]
+        self._release([partition for partition in partitions if partition not in there])
+        if there and self._listener is not None:
+            await self._take_over({partition: start(None, self._log(partition)).point for partition in there})
 
     def _records(self, room: int) -> list[Record]:
         records: list[Record] = []

@@ -14,7 +14,7 @@
   "LABELWIRE_TOPICS__DEAD_LETTERS" $values.topics.deadLetters
   "LABELWIRE_TRITON__URL" (include "labelwire.tritonUrl" .)
   "LABELWIRE_RUNTIME__DRAIN_SECONDS" $values.worker.drainSeconds
-  "LABELWIRE_HTTP__HOST" "0.0.0.0"
+  "LABELWIRE_HTTP__HOST" "::"
   "LABELWIRE_HTTP__PORT" $values.worker.httpPort
   "LABELWIRE_LOG__FORMAT" "json"
 -}}

@@ -16,15 +16,14 @@ from worker.local.versitygw import Certificate
 Behaviour = Callable[["Answer"], None]
 
 
-def make_certificate(folder: Path) -> Certificate:
-    """Return a certificate for localhost; `authority.pem` beside it vouches for it."""
+def make_certificate(folder: Path, names: str = "DNS:localhost,IP:127.0.0.1,IP:127.0.0.2") -> Certificate:
+    """Return a certificate for these names; `authority.pem` beside it vouches for it."""
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2"
     usage = "keyUsage=critical,keyCertSign"
     authority, authority_key = folder / "authority.pem", folder / "authority-key.pem"
     _openssl(authority, authority_key, "-subj", "/CN=test authority", "-addext", usage)
     issued_by = ["-CA", str(authority), "-CAkey", str(authority_key), "-addext", "basicConstraints=critical,CA:FALSE"]
-    _openssl(made.certificate, made.key, "-subj", "/CN=localhost", "-addext", names, *issued_by)
+    _openssl(made.certificate, made.key, "-subj", "/CN=localhost", "-addext", f"subjectAltName={names}", *issued_by)
     return made
 
 

@@ -19,6 +19,7 @@ RECORDS = st.builds(
     value=st.none() | st.binary(),
     headers=st.lists(st.tuples(st.text(st.characters()), st.binary())).map(tuple),
     timestamp_ms=st.integers(0, 2**63 - 1),
+    unreadable_headers=st.integers(0, 2**31),
 )
 
 

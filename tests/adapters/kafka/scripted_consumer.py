@@ -2,12 +2,17 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, Uuid
 from confluent_kafka import TopicPartition as KafkaPartition
+
+from worker.adapters.kafka.topic_ids import TopicIds
+from worker.settings import KafkaSettings
 
 TOPIC = "jobs"
 
@@ -51,6 +56,50 @@ class Brought:
         return (1, 1000)
 
 
+class ScriptedTopics:
+    """librdkafka's admin client as a script, for what is asked about topics.
+
+    `topic_id` is that of every topic, `partitions` how many each has, `ends` high watermarks. While `problem` is set it
+    is what every topic's description ends with. `asked` counts the descriptions.
+    """
+
+    def __init__(self) -> None:
+        self.topic_id = Uuid(0, 1)
+        self.partitions = 2
+        self.high_watermark = 10
+        self.problem: KafkaError | None = None
+        self.asked = 0
+
+    def made_for(self, settings: KafkaSettings) -> TopicIds:
+        return TopicIds(settings, lambda _: self)  # type: ignore[arg-type, return-value]  # it stands in for a class of C
+
+    def list_topics(self, *, timeout: float) -> SimpleNamespace:
+        assert timeout > 0
+        return SimpleNamespace(cluster_id="scripted")
+
+    def describe_topics(self, topics: TopicCollection, *, request_timeout: float) -> dict[str, Future[SimpleNamespace]]:
+        assert request_timeout > 0
+        self.asked += 1
+        return {name: self._described() for name in topics.topic_names}
+
+    def _described(self) -> Future[SimpleNamespace]:
+        future: Future[SimpleNamespace] = Future()
+        if self.problem is not None:
+            future.set_exception(KafkaException(self.problem))
+        else:
+            future.set_result(SimpleNamespace(topic_id=self.topic_id, partitions=[None] * self.partitions))
+        return future
+
+    def list_offsets(
+        self, asked: Collection[KafkaPartition], *, isolation_level: IsolationLevel, request_timeout: float
+    ) -> dict[KafkaPartition, Future[SimpleNamespace]]:
+        assert isolation_level is IsolationLevel.READ_UNCOMMITTED
+        assert request_timeout > 0
+        future: Future[SimpleNamespace] = Future()
+        future.set_result(SimpleNamespace(offset=self.high_watermark))
+        return dict.fromkeys(asked, future)
+
+
 Step = Callable[["ScriptedConsumer"], Brought | None]
 
 
@@ -82,7 +131,7 @@ class ScriptedConsumer:
     `committed` returns or raises, `watermarks` what is told of a partition's ends (None: no answer in time).
     `refusals` are what commits raise, one by one, and `late_refusals` what the callback says of asynchronous ones;
     None lets one through. `commits` lists partition, offset and metadata of what was taken, `begun_at` where
-    partitions were assigned.
+    partitions were assigned, `sought` what was sought since. `topics` is what the broker tells about topics.
     """
 
     def __init__(self) -> None:
@@ -94,6 +143,9 @@ class ScriptedConsumer:
         self.late_refusals: deque[KafkaError | None] = deque()
         self.commits: list[tuple[int, int, str | None]] = []
         self.begun_at: dict[int, int] = {}
+        self.sought: list[tuple[int, int]] = []
+        self.seek_refusals: deque[KafkaException] = deque()
+        self.topics = ScriptedTopics()
         self.on_close: Step = lambda _: None
         self.closed = False
         self.idle = threading.Event()
@@ -147,6 +199,11 @@ class ScriptedConsumer:
     def incremental_unassign(self, _partitions: list[KafkaPartition]) -> None:
         """The script brings what it brings."""
 
+    def seek(self, partition: KafkaPartition) -> None:
+        if self.seek_refusals:
+            raise self.seek_refusals.popleft()
+        self.sought.append((partition.partition, partition.offset))
+
     def position(self, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
         return [KafkaPartition(part.topic, part.partition, 3) for part in partitions]
 
@@ -156,7 +213,7 @@ class ScriptedConsumer:
         if cached:
             return (0, 10)
         assert timeout > 0
-        return self.watermarks.popleft() if self.watermarks else (0, 10)
+        return self.watermarks.popleft() if self.watermarks else (0, 100)
 
     def memberid(self) -> str:
         return "member"

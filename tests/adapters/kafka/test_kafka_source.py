@@ -62,7 +62,13 @@ class Listener:
 def source_of(consumer: ScriptedConsumer, clock: Clock, events: RecordedEvents) -> KafkaSource:
     settings = KafkaSettings(group_protocol="consumer")
     return KafkaSource(
-        settings, [TOPIC], drain_seconds=1, clock=clock, event_sink=events, make_consumer=consumer.made_with
+        settings,
+        [TOPIC],
+        drain_seconds=1,
+        clock=clock,
+        event_sink=events,
+        make_consumer=consumer.made_with,
+        topic_ids=consumer.topics.made_for,
     )
 
 

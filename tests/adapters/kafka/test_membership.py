@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from confluent_kafka import Consumer, KafkaError
 
-from tests.adapters.kafka.scripted_consumer import TOPIC, Brought, ScriptedConsumer, fatal
+from tests.adapters.kafka.scripted_consumer import TOPIC, Brought, ScriptedConsumer, ScriptedTopics, fatal
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.membership import (
@@ -78,6 +78,7 @@ class Joins:
             clock=SystemClock(),
             event_sink=RecordedEvents(),
             make_consumer=self.made_with,
+            topic_ids=ScriptedTopics().made_for,
             probe=lambda _: broker_has_it,
         )
 

@@ -120,6 +120,14 @@ async def test_what_stays_becomes_the_jobs_error(
     assert len(server.requests) == requests
 
 
+async def test_an_answer_by_another_version_is_not_taken(server: ScriptedTriton, backend: TritonBackend) -> None:
+    """A server between, or one that ignores what it is asked, must not get its text published."""
+    server.always = Answers(answer_of(LINE[..., 0]))
+    with pytest.raises(JobError, match="version 10 of text_detector instead of version 7") as raised:
+        await backend.infer(MODEL, {"image": LINE}, ["probability"], timeout_seconds=9, version="7")
+    assert raised.value.code is ErrorCode.MODELS_CHANGED
+
+
 async def test_what_stays_is_said_within_a_second(server: ScriptedTriton, heard: Heard) -> None:
     clock = ManualClock()
     backend = make(server.address, heard, clock, request_timeout_seconds=60)

@@ -18,6 +18,7 @@ TABLE = [
     (Status.UNAVAILABLE, "'m' version 1 is not at ready state", "no_version", 3, "INFERENCE_UNAVAILABLE"),
     (Status.NOT_FOUND, "unknown model: 'm' has no available versions", "no_version", 3, "INFERENCE_UNAVAILABLE"),
     (Status.NOT_FOUND, "Request for unknown model: 'm' is not found", "unfit", 0, "INFERENCE_UNAVAILABLE"),
+    (Status.NOT_FOUND, "Request for unknown model: 'm' version 7 is not found", "changed", 2, "MODELS_CHANGED"),
     (Status.UNIMPLEMENTED, "", "unfit", 0, "INFERENCE_UNAVAILABLE"),
     (Status.UNAUTHENTICATED, "", "denied", 0, "INFERENCE_UNAVAILABLE"),
     (Status.DEADLINE_EXCEEDED, "Deadline Exceeded", "deadline_exceeded", 1, "INFERENCE_FAILED"),

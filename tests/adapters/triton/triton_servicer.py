@@ -123,6 +123,9 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         if isinstance(step, Fails):
             await context.abort(step.status, step.text)
         await self._known(request.model_name, context)
+        if request.model_version not in {"", "10"}:
+            text = f"Request for unknown model: '{MODEL}' version {request.model_version} is not found"
+            await context.abort(grpc.StatusCode.NOT_FOUND, text)
         return await _first_channel(request, context.abort)
 
     async def _known(self, name: str, context: Any) -> None:  # noqa: ANN401

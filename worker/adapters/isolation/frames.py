@@ -42,6 +42,7 @@ def pack_record(record: Record, attempt: int) -> bytes:
         "key": None if record.key is None else len(record.key),
         "value": None if record.value is None else len(record.value),
         "headers": [(name, len(value)) for name, value in record.headers],
+        "unreadable_headers": record.unreadable_headers,
     }
     return pack(head, b"".join((record.key or b"", record.value or b"", *(value for _, value in record.headers))))
 
@@ -60,6 +61,7 @@ def unpack_record(frame: Frame) -> tuple[Record, int]:
         None if head["value"] is None else parts[1],
         tuple((name, value) for (name, _), value in zip(head["headers"], parts[2:], strict=True)),
         head["timestamp_ms"],
+        head["unreadable_headers"],
     )
     return record, head["attempt"]
 

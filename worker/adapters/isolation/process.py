@@ -46,7 +46,7 @@ class Child:
                 env=environment,
                 process_group=0,  # Ctrl-C is the worker's
             )
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the second is Python's word where there is no thread to be had
             raise unavailable(f"could not be started ({error})") from error
         child = cls(process)
         try:

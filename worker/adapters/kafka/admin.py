@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
@@ -17,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
+from worker.adapters.kafka.diagnosis import Complaints, explain
 from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
 from worker.domain.errors import BrokerError
 from worker.domain.records import ClusterDescription, TopicLimits
@@ -25,6 +27,7 @@ _LOGGER = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 5.0
 _PROBE_SECONDS = 2.0
 _LISTING_SECONDS = 0.05
+_SLICE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,8 @@ def describe_cluster(
 def _describe(
     bootstrap_servers: str, names: Iterable[str], client_options: Mapping[str, str] | None, timeout_seconds: float
 ) -> tuple[str, dict[str, TopicDescription]]:
-    client = admin_client(bootstrap_servers, client_options)
-    with translated(bootstrap_servers):
+    client = connected(bootstrap_servers, client_options, timeout_seconds=timeout_seconds)
+    with translated(bootstrap_servers, client_options):
         metadata = client.list_topics(timeout=timeout_seconds)
         found = {name: metadata.topics[name] for name in names if name in metadata.topics}
         sizes = {} if is_mock(metadata.cluster_id) else _max_message_bytes(client, found)
@@ -135,10 +138,41 @@ def _describe(
     return metadata.cluster_id or "", topics
 
 
+def connected(
+    bootstrap_servers: str,
+    client_options: Mapping[str, str] | None = None,
+    *,
+    timeout_seconds: float = _TIMEOUT_SECONDS,
+) -> AdminClient:
+    """Return a client to which the broker has answered.
+
+    Raises BrokerError that names what is wrong: the address, the user, the certificate.
+    """
+    options = client_options or {}
+    complaints = Complaints()
+    client = _admin_client(bootstrap_servers, {**options, "error_cb": complaints})
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            client.list_topics(timeout=_SLICE_SECONDS)
+        except KafkaException as failure:
+            client.poll(0)  # hands the complaints on
+            error = complaints.cause or failure.args[0]
+            if complaints.is_lasting or time.monotonic() > deadline:
+                raise BrokerError(explain(error, bootstrap_servers, options)) from failure
+            time.sleep(_LISTING_SECONDS)
+        else:
+            return client
+
+
 def admin_client(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> AdminClient:
     """Return a client to ask with, inside `translated`. Raises BrokerError."""
-    options: dict[str, str | int | float | bool] = {**(client_options or {}), "bootstrap.servers": bootstrap_servers}
-    with translated(bootstrap_servers):
+    return _admin_client(bootstrap_servers, client_options or {})
+
+
+def _admin_client(bootstrap_servers: str, client_options: Mapping[str, Any]) -> AdminClient:
+    options: dict[str, Any] = {**client_options, "bootstrap.servers": bootstrap_servers}
+    with translated(bootstrap_servers, client_options):
         return AdminClient(options, logger=_LOGGER)
 
 
@@ -148,14 +182,18 @@ def is_mock(cluster_id: str | None) -> bool:
 
 
 def _max_message_bytes(client: AdminClient, names: Iterable[str]) -> dict[str, int]:
-    """Read what each topic's config says; a topic whose config may not be read is left out."""
+    return topic_configs(client, names, "max.message.bytes")
+
+
+def topic_configs(client: AdminClient, names: Iterable[str], config: str) -> dict[str, int]:
+    """Read what a config of each topic says; a topic whose config may not be read is left out."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}
     sizes = {}
     for resource, outcome in client.describe_configs(resources, request_timeout=_TIMEOUT_SECONDS).items():
         try:
-            sizes[resource.name] = int(outcome.result()["max.message.bytes"].value)
+            sizes[resource.name] = int(outcome.result()[config].value)
         except KafkaException as error:
             if _code(error) not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
                 raise
@@ -172,14 +210,15 @@ def _existing_allowed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def translated(bootstrap_servers: str) -> Iterator[None]:
+def translated(bootstrap_servers: str, client_options: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Let errors of librdkafka leave as BrokerError."""
     try:
         yield
     except KafkaException as error:
         reason = error.args[0]
-        said = reason.str() if isinstance(reason, KafkaError) else str(reason)
-        raise BrokerError(f"Kafka at {bootstrap_servers}: {said}.") from error
+        if not isinstance(reason, KafkaError):
+            raise BrokerError(f"Kafka at {bootstrap_servers}: {reason}.") from error
+        raise BrokerError(explain(reason, bootstrap_servers, client_options or {})) from error
 
 
 def _code(error: KafkaException) -> int:

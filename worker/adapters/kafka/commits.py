@@ -18,7 +18,7 @@ _LOGGER = logging.getLogger(__name__)
 _REPEAT_SECONDS = 1.0
 
 # What the group's coordinator says when a commit meets a rebalance; the next owner begins at the last commit.
-_EXPECTED_ERRORS = frozenset(
+EXPECTED_ERRORS = frozenset(
     {
         KafkaError.REBALANCE_IN_PROGRESS,
         KafkaError.ILLEGAL_GENERATION,
@@ -86,7 +86,7 @@ class Commits:
         problems = [problem for partition in partitions if (problem := error or partition.error)]
         if not problems:
             return
-        if problems[0].code() not in _EXPECTED_ERRORS and not problems[0].retriable():
+        if problems[0].code() not in EXPECTED_ERRORS and not problems[0].retriable():
             _LOGGER.warning("Kafka refused a commit: %s", problems[0].str())
         self._refused_at = self._clock.monotonic()
         for partition in partitions:

@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 )
 
 from worker.adapters.kafka.admin import admin_client, is_mock, translated
+from worker.adapters.kafka.messages import metadata_text
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.settings import KafkaSettings
@@ -94,7 +95,7 @@ class KafkaGroupView:
                 raise KafkaException(partition.error)
         return {
             TopicPartition(partition.topic, partition.partition): CommitPoint(
-                partition.offset, partition.metadata or ""
+                partition.offset, metadata_text(partition)
             )
             for partition in found
             if partition.offset >= 0

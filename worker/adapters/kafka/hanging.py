@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class HangsError(Exception):
-    """A call did not return in time. It may return yet, on a thread that nobody waits for."""
+    """A call did not return in time, or could not be made. It may return yet, on a thread that nobody waits for."""
 
 
 def call_within(seconds: float, call: Callable[..., object], *arguments: object) -> None:
@@ -17,7 +17,10 @@ def call_within(seconds: float, call: Callable[..., object], *arguments: object)
     made = _Call(call, arguments)
     # A daemon, so that a call that never returns does not keep the process.
     thread = threading.Thread(target=made.make, name="kafka-call", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # there is no thread to be had; later there may be
+        raise HangsError from error
     thread.join(seconds)
     if thread.is_alive():
         raise HangsError

@@ -30,6 +30,9 @@ _UNSUPPORTED = frozenset(
     }
 )
 
+# Ends the membership, but not for good: a person may grant the right again.
+_DENIED = frozenset({KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED})
+
 GroupProtocol = Literal["consumer", "classic"]
 
 
@@ -78,6 +81,11 @@ class Membership:
 def is_fatal(error: KafkaError) -> bool:
     """Say whether an error ends its client, a consumer with its membership or a producer."""
     return bool(error.fatal()) or error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's own name
+
+
+def is_denied(error: KafkaError) -> bool:
+    """Say whether an error means that this client may not be a member, or not read what it subscribes to."""
+    return _is(error, _DENIED)
 
 
 def _is(error: KafkaError, codes: frozenset[int] | set[int]) -> bool:
@@ -142,7 +150,9 @@ def consumer_options(settings: KafkaSettings, protocol: GroupProtocol = "consume
         "bootstrap.servers": settings.bootstrap_servers,
         "group.id": settings.group_id,
         "group.protocol": protocol,
-        "auto.offset.reset": settings.start_from,
+        # Where to begin is always said when a partition is assigned. Only a position that the log has lost meanwhile
+        # is left to this, and no record may be skipped for that.
+        "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "isolation.level": "read_committed",

@@ -1,62 +1,56 @@
 """Where a group stands on partitions: what it has committed, or where it begins.
 
-Invariant: an answer is the broker's, never a guess; to begin elsewhere would repeat or lose records.
+Invariant: an answer is the broker's, never a guess; to begin elsewhere would repeat or lose records. What the answers
+mean is decided in `domain/starts.py`.
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Literal, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from worker.adapters.kafka.commits import EXPECTED_ERRORS, kafka_offsets
+from worker.adapters.kafka.messages import metadata_text
+from worker.adapters.kafka.topic_ids import TopicIds
 from worker.domain.errors import BrokerError
+from worker.domain.events import Event, PositionReset
+from worker.domain.offsets import encode_metadata
 from worker.domain.records import CommitPoint, TopicPartition
+from worker.domain.starts import Log, Reset, start
 
 _LOGGER = logging.getLogger(__name__)
 _ANSWER_SECONDS = 10.0
+_ID_QUESTIONS = 3
 _Answer = TypeVar("_Answer")
 
 
-class Positions:
+class Questions:
     """Asks the broker until it answers.
 
     `wait` is called between two questions and says whether to ask again: False where the worker ends.
     """
 
-    def __init__(self, start_from: Literal["earliest", "latest"], wait: Callable[[], bool]) -> None:
-        self._start_from = start_from
+    def __init__(self, wait: Callable[[], bool]) -> None:
         self._wait = wait
 
-    def of(
+    def committed(
         self, consumer: Consumer, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, CommitPoint] | None:
-        """Return what the group has committed, and where it begins what it has never committed.
+        """Return what the group has committed, as it stands there; None if the worker ends meanwhile.
 
-        None if the worker ends meanwhile. Raises BrokerError on a fatal error.
+        Raises BrokerError on a fatal error.
         """
-        if not partitions:
-            return {}
-        found = self._until_answered(partial(_committed, consumer, partitions))
-        if found is None:
-            return None
-        points = {}
-        for partition in partitions:
-            point = found.get(partition) or self._until_answered(partial(self._begin, consumer, partition))
-            if point is None:
-                return None
-            points[partition] = point
-        return points
+        return self.until_answered(partial(_committed, consumer, partitions))
 
-    def _begin(self, consumer: Consumer, partition: TopicPartition) -> CommitPoint:
-        asked = KafkaPartition(partition.topic, partition.partition)
-        marks = consumer.get_watermark_offsets(asked, timeout=_ANSWER_SECONDS)
-        if marks is None:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's own name
-        return CommitPoint(marks[0] if self._start_from == "earliest" else marks[1])
+    def until_answered(self, ask: Callable[[], _Answer], *, most: int | None = None) -> _Answer | None:
+        """Return an answer; None if the worker ends meanwhile, or after so many questions.
 
-    def _until_answered(self, ask: Callable[[], _Answer]) -> _Answer | None:
+        Raises BrokerError on a fatal error.
+        """
+        asked = 0
         while True:
             try:
                 return ask()
@@ -65,8 +59,128 @@ class Positions:
                 if error.fatal():
                     raise BrokerError(f"Kafka does not tell where the group stands: {error.str()}") from failure
                 _LOGGER.warning("Kafka does not tell where the group stands, asked again: %s", error.str())
-            if not self._wait():
+            asked += 1
+            if asked == most or not self._wait():
                 return None
+
+
+class Positions:
+    """Where a member of the group begins on the partitions that it is given.
+
+    `topics` are all that the group reads, `emit` takes an event for each position that is not gone on from.
+    """
+
+    def __init__(
+        self,
+        start_from: Literal["earliest", "latest"],
+        topics: Sequence[str],
+        topic_ids: TopicIds,
+        wait: Callable[[], bool],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._start_from = start_from
+        self._topics = tuple(topics)
+        self._topic_ids = topic_ids
+        self._questions = Questions(wait)
+        self._emit = emit
+
+    def of(
+        self, consumer: Consumer, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, CommitPoint] | None:
+        """Return where to begin on partitions, and commit the first positions of a group that is new.
+
+        None if the worker ends meanwhile. Raises BrokerError on a fatal error.
+        """
+        if not partitions:
+            return {}
+        committed = self._questions.committed(consumer, partitions)
+        if committed is None:
+            return None
+        if self._start_from == "latest" and any(partition not in committed for partition in partitions):
+            first = self._questions.until_answered(partial(self._first_positions, consumer))
+            if first is None:
+                return None
+            committed |= {partition: point for partition, point in first.items() if partition not in committed}
+        return self._starts(consumer, {partition: committed.get(partition) for partition in partitions})
+
+    def anew(
+        self, consumer: Consumer, partitions: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, CommitPoint] | None:
+        """Return the beginnings of partitions of topics that were created again, whatever is committed for them.
+
+        The value of each is where its reading stood on the former topic. None and BrokerError as for `of`.
+        """
+        points = self._starts(consumer, dict.fromkeys(partitions))
+        for partition, point in (points or {}).items():
+            self._emit(PositionReset(partition, Reset.RECREATED, partitions[partition], point.offset))
+        return points
+
+    def _starts(
+        self, consumer: Consumer, committed: Mapping[TopicPartition, CommitPoint | None]
+    ) -> dict[TopicPartition, CommitPoint] | None:
+        topics = {partition.topic for partition in committed}
+        # A broker that takes part in everything but does not tell ids must not stop the work.
+        ids = self._questions.until_answered(partial(self._topic_ids.of, topics), most=_ID_QUESTIONS) or {}
+        points = {}
+        for partition, point in committed.items():
+            found = self._questions.until_answered(partial(self._log, consumer, partition, point))
+            if found is None:
+                return None
+            begun = start(point, found._replace(topic_id=ids.get(partition.topic, "")))
+            points[partition] = begun.point
+            if point is not None and begun.reset is not None:
+                self._emit(PositionReset(partition, begun.reset, point.offset, begun.point.offset))
+        return points
+
+    def _log(self, consumer: Consumer, partition: TopicPartition, committed: CommitPoint | None) -> Log:
+        low, end = _watermarks(consumer, partition)
+        if committed is not None and committed.offset > end:
+            # Whoever commits by hand may have gone beyond the beginning of a transaction that is open.
+            end = max(end, self._topic_ids.high_watermark(partition))
+        return Log(low, end)
+
+    def _first_positions(self, consumer: Consumer) -> dict[TopicPartition, CommitPoint]:
+        """Commit where a new group begins, on all partitions at once; nothing where the group is not new.
+
+        The ends are asked for before it is asked whether the group is new: where two members find it so at the same
+        time, the later commit names no record that came after the earlier one's reading began.
+        """
+        known = consumer.list_topics(timeout=_ANSWER_SECONDS).topics  # asked by name, a topic may be created
+        partitions = [
+            TopicPartition(topic, n) for topic in self._topics if topic in known for n in known[topic].partitions
+        ]
+        ends = {partition: _watermarks(consumer, partition)[1] for partition in partitions}
+        if _committed(consumer, partitions):
+            return {}
+        ids = self._topic_ids.of(self._topics)
+        marks = {
+            partition: CommitPoint(end, encode_metadata(end, (), clean_end=True, topic_id=ids.get(partition.topic, "")))
+            for partition, end in ends.items()
+        }
+        self._commit_first(consumer, marks)
+        return {partition: CommitPoint(end) for partition, end in ends.items()}
+
+    def _commit_first(self, consumer: Consumer, marks: Mapping[TopicPartition, CommitPoint]) -> None:
+        try:
+            taken = consumer.commit(offsets=kafka_offsets(marks), asynchronous=False) if marks else []
+        except KafkaException as failure:
+            error = failure.args[0]
+        else:
+            error = next((partition.error for partition in taken if partition.error), None)
+        if error is None:
+            return
+        if error.code() not in EXPECTED_ERRORS:
+            raise KafkaException(error)
+        # The other members then take their partitions for later ones, and read them from their beginning.
+        _LOGGER.warning("Kafka refused the first positions of a new group: %s", error.str())
+
+
+def _watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """Return the first offset and the last stable one."""
+    marks = consumer.get_watermark_offsets(KafkaPartition(*partition), timeout=_ANSWER_SECONDS)
+    if marks is None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's own name
+    return marks
 
 
 def _committed(consumer: Consumer, partitions: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
@@ -76,7 +190,7 @@ def _committed(consumer: Consumer, partitions: Collection[TopicPartition]) -> di
         if partition.error:
             raise KafkaException(partition.error)
     return {
-        TopicPartition(partition.topic, partition.partition): CommitPoint(partition.offset, partition.metadata or "")
+        TopicPartition(partition.topic, partition.partition): CommitPoint(partition.offset, metadata_text(partition))
         for partition in found
         if partition.offset >= 0
     }

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.hanging import HangsError, call_within
+from worker.adapters.kafka.messages import metadata_text
 from worker.adapters.kafka.sink import producer_options
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
@@ -86,7 +87,7 @@ class ReplayWriter:
         except KafkaException as error:
             raise self._translated(error) from error
         return {
-            TopicPartition(each.topic, each.partition): CommitPoint(each.offset, each.metadata or "")
+            TopicPartition(each.topic, each.partition): CommitPoint(each.offset, metadata_text(each))
             for each in found
             if each.offset >= 0
         }

@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from worker.adapters.kafka.admin import describe_cluster
+from worker.adapters.kafka.diagnosis import missing_right
 from worker.adapters.kafka.membership import is_fatal
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, OutgoingRecord
@@ -53,7 +54,8 @@ class KafkaSink:
         acknowledged: asyncio.Future[None] = loop.create_future()
 
         def report(error: KafkaError | None, _message: Message) -> None:
-            loop.call_soon_threadsafe(_settle, acknowledged, error, record.topic)
+            refusal = None if error is None else _job_error(error, record.topic, self._settings)
+            loop.call_soon_threadsafe(_settle, acknowledged, refusal)
 
         while not self._produced(record, report):  # noqa: ASYNC110 - librdkafka does not say when its queue has room
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
@@ -68,7 +70,7 @@ class KafkaSink:
             return False
         except KafkaException as error:
             self._note(producer, error.args[0])
-            raise _job_error(error.args[0], record.topic) from error
+            raise _job_error(error.args[0], record.topic, self._settings) from error
         return True
 
     async def describe(self, topics: Collection[str]) -> ClusterDescription:
@@ -130,13 +132,13 @@ def producer_options(settings: KafkaSettings) -> dict[str, Any]:
     }
 
 
-def _settle(acknowledged: asyncio.Future[None], error: KafkaError | None, topic: str) -> None:
+def _settle(acknowledged: asyncio.Future[None], error: JobError | None) -> None:
     if acknowledged.done():  # whoever waited was cancelled
         return
     if error is None:
         acknowledged.set_result(None)
     else:
-        acknowledged.set_exception(_job_error(error, topic))
+        acknowledged.set_exception(error)
 
 
 def too_large(error: KafkaError) -> bool:
@@ -144,9 +146,12 @@ def too_large(error: KafkaError) -> bool:
     return error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 
-def _job_error(error: KafkaError, topic: str) -> JobError:
+def _job_error(error: KafkaError, topic: str, settings: KafkaSettings) -> JobError:
     if too_large(error):
         message = f"The record is larger than topic {topic} takes; raise its max.message.bytes."
         return JobError(ErrorCode.RESULT_TOO_LARGE, message)
-    message = f"Kafka did not take a record for {topic}: {error.str()}; it is sent again."
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        message = f"{missing_right(settings.client_options(), 'Write', 'topic', topic)} The record is sent again."
+    else:
+        message = f"Kafka did not take a record for {topic}: {error.str()}; it is sent again."
     return JobError(ErrorCode.BROKER_UNAVAILABLE, message, stage=Stage.PUBLISH)

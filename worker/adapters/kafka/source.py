@@ -25,9 +25,11 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.commits import Commits
 from worker.adapters.kafka.delays import Delays
-from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_fatal
+from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_denied, is_fatal
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.positions import Positions
+from worker.adapters.kafka.topic_ids import TopicIds
+from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.domain.errors import BrokerError
 from worker.domain.events import Event, LagObserved
 from worker.domain.records import CommitPoint, TopicPartition
@@ -71,6 +73,7 @@ class KafkaSource:
         event_sink: EventSink,
         make_consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
         probe: Callable[[KafkaSettings], bool | None] = has_consumer_protocol,
+        topic_ids: Callable[[KafkaSettings], TopicIds] = TopicIds,
     ) -> None:
         self._settings = settings
         self._topics = tuple(topics)
@@ -85,7 +88,10 @@ class KafkaSource:
         self._closing = threading.Event()
         self._commits = Commits(clock, self._emit)
         self._delays = Delays(delayed_topics, max_delay_seconds, clock)
-        self._positions = Positions(settings.start_from, self._wait_to_ask_again)
+        ids = topic_ids(settings)
+        self._positions = Positions(settings.start_from, self._topics, ids, self._wait_to_ask_again, self._emit)
+        self._watch = TopicWatch(ids, clock)
+        self._to_seek: dict[TopicPartition, int] = {}
         self._delivered = 0
         self._paused: set[TopicPartition] = set()
         self._assigned: set[TopicPartition] = set()
@@ -161,7 +167,7 @@ class KafkaSource:
             raise BrokerError(f"librdkafka refuses the consumer's options: {error}") from error
 
     def _begin_anew(self) -> None:
-        self._consumer.close()
+        self._consumer.close()  # tells of what it has lost
         self._consumer = self._made_consumer()
 
     def _subscribe(self) -> None:
@@ -187,6 +193,7 @@ class KafkaSource:
 
     def _turn(self) -> None:
         self._polled_at = self._clock.monotonic()
+        self._begin_recreated_anew()
         self._commits.flush(self._consumer, asynchronous=True)
         wishes = self._wishes
         room = wishes.allowed_total - self._delivered
@@ -234,7 +241,8 @@ class KafkaSource:
         for message in rest if came_too_late else (first, *rest):
             error = message.error()
             if error is None:
-                records.append(to_record(message))
+                if TopicPartition(message.topic() or "", message.partition() or 0) not in self._to_seek:
+                    records.append(to_record(message))
             else:
                 self._take_error(error)
         due = self._delays.sift(records)
@@ -245,6 +253,11 @@ class KafkaSource:
     def _take_error(self, error: KafkaError) -> None:
         if not is_fatal(error):
             _LOGGER.warning("Kafka: %s", error.str())
+        elif is_denied(error):
+            _LOGGER.warning("Kafka ended this worker's membership, which begins anew: %s", error.str())
+            self._wait_to_ask_again()
+            self._begin_anew()
+            self._subscribe()
         elif not self._assigned and self._membership.begins_anew_after(error):
             self._wait_to_ask_again()
             self._begin_anew()
@@ -256,12 +269,52 @@ class KafkaSource:
         for partition, offset in self._delays.over().items():
             if partition in paused:
                 continue
-            try:
-                self._consumer.seek(KafkaPartition(*partition, offset))
-            except KafkaException as error:
-                _LOGGER.warning("Kafka does not go back to what is due now, asked again: %s", error.args[0].str())
-            else:
+            if self._seeks(partition, offset):
                 self._delays.end(partition)
+
+    # Topics that were deleted and created again.
+
+    def _begin_recreated_anew(self) -> None:
+        recreated = self._watch.recreated()
+        if recreated:
+            self._drop(recreated)
+            there = [partition for partition, is_there in recreated.items() if is_there]
+            points = self._positions.anew(self._consumer, self._stood_at(there))
+            if points is None:  # the worker ends
+                return
+            self._mark(self._consumer, points, self._ask(self._listener.assigned(points)))
+            self._to_seek |= {partition: point.offset for partition, point in points.items()}
+        for partition, offset in list(self._to_seek.items()):
+            if self._seeks(partition, offset):
+                del self._to_seek[partition]
+
+    def _drop(self, partitions: Collection[TopicPartition]) -> None:
+        """Let what runs on them end; nothing of that is committed, because it would be for the new topic."""
+        self._ask(self._listener.revoked(partitions))
+        self._commits.take_out(partitions)
+        self._forget(self._consumer, set(partitions))
+
+    def _stood_at(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        positions = self._consumer.position(_kafka_partitions(partitions))
+        return {_partition(position): max(0, position.offset) for position in positions}
+
+    def _seeks(self, partition: TopicPartition, offset: int) -> bool:
+        try:
+            self._consumer.seek(KafkaPartition(*partition, offset))
+        except KafkaException as error:
+            _LOGGER.warning("Kafka does not go to the wanted offset, asked again: %s", error.args[0].str())
+            return False
+        return True
+
+    def _mark(
+        self,
+        consumer: Consumer,
+        points: Mapping[TopicPartition, CommitPoint],
+        marks: Mapping[TopicPartition, CommitPoint],
+    ) -> None:
+        self._assigned |= points.keys()
+        self._watch.hold(points)
+        self._commits.mark(consumer, marks)
 
     def _reconcile_pauses(self, wished: frozenset[TopicPartition]) -> None:
         to_pause = (wished & self._assigned) - self._paused
@@ -279,9 +332,7 @@ class KafkaSource:
         points = self._positions.of(consumer, [_partition(partition) for partition in partitions])
         if points is None:  # the worker ends: librdkafka assigns them itself, and close() hands them back
             return
-        marks = self._ask(self._listener.assigned(points))
-        self._assigned |= points.keys()
-        self._commits.mark(consumer, marks)
+        self._mark(consumer, points, self._ask(self._listener.assigned(points)))
         consumer.incremental_assign([KafkaPartition(*partition, point.offset) for partition, point in points.items()])
 
     def _wait_to_ask_again(self) -> bool:
@@ -308,6 +359,9 @@ class KafkaSource:
         self._assigned -= partitions
         self._paused -= partitions
         self._delays.forget(partitions)
+        self._watch.release(partitions)
+        for partition in partitions:
+            self._to_seek.pop(partition, None)
         self._ended_meanwhile |= partitions
         self._commits.forget(partitions)
 

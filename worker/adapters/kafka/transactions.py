@@ -21,7 +21,7 @@ from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.commits import kafka_offsets
 from worker.adapters.kafka.hanging import HangsError, call_within
 from worker.adapters.kafka.membership import consumer_options
-from worker.adapters.kafka.positions import Positions
+from worker.adapters.kafka.positions import Questions
 from worker.adapters.kafka.sink import producer_options, too_large
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, TopicPartition
@@ -206,7 +206,7 @@ class KafkaTransactions:
         onlooker = self._settings.model_copy(update={"group_instance_id": None})
         consumer = Consumer(consumer_options(onlooker, "classic"))  # it joins nothing
         try:
-            found = Positions(self._settings.start_from, self._wait).of(consumer, points)
+            found = Questions(self._wait).committed(consumer, points)
         finally:
             consumer.close()
         return found == points

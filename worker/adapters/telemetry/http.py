@@ -1,14 +1,20 @@
 """The worker's endpoints: /livez, /readyz and /metrics, on a thread of their own: they answer while work is done.
 
 /livez and /readyz say 200 or 503, with the reason as text.
+
+Invariant: clients take no more than a fixed number of descriptors, and none for longer than a few seconds. A new client
+is always heard: where there are too many, the one goes that has kept the server waiting for longest.
 """
 
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from socketserver import ThreadingMixIn
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
@@ -18,45 +24,128 @@ from worker.settings import PREFIX
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Probes come every few seconds; nobody wants a line for each."""
+MAX_CONNECTIONS: Final = 32
+# Of the clock, from a connection's beginning to its answer's last byte. The kubelet and Prometheus wait no longer.
+CONNECTION_SECONDS: Final = 10.0
+_MAX_REQUEST_BYTES: Final = 16 * 1024
+_BACKLOG: Final = 32  # so many may come beside the connections, for a moment
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_EVERYWHERE: Final = "::"
+_NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+_LOGGER = logging.getLogger(__name__)
 
 
 class HealthServer:
-    """Serves until it is closed. Raises SettingsError where it cannot listen."""
+    """Serves until it is closed. Raises SettingsError where it cannot listen.
 
-    def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry) -> None:
+    The host `::` is every address of this machine, of IPv4 and of IPv6, whichever it has. A connection carries one
+    request.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        health: Health,
+        registry: CollectorRegistry,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        connection_seconds: float = CONNECTION_SECONDS,
+    ) -> None:
         self._health = health
         self._metrics: Any = make_wsgi_app(registry)
+        self._max_connections = max_connections
+        self._connection_seconds = connection_seconds
+        # In the order of their beginnings; a transport that is aborted ends its task.
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         try:
-            self._server = make_server(host, port, self._answer, _Server, _QuietHandler)
+            self._socket = _listening(host.removeprefix("[").removesuffix("]"), port)
         except OSError as error:
             raise SettingsError(f"{PREFIX}HTTP__HOST={host!r}, {PREFIX}HTTP__PORT={port}: {error.strerror}.") from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._loop = asyncio.new_event_loop()
+        self._closing = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> int:
         """Begin to serve, and return the port."""
         self._thread.start()
-        return int(self._server.server_port)
+        return int(self._socket.getsockname()[1])
 
     def close(self) -> None:
         """Stop."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
-    def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path == "/metrics":
-            answer: Iterable[bytes] = self._metrics(environ, start_response)
-            return answer
-        status, text = self._probe(path)
+    def _run(self) -> None:
+        with contextlib.closing(self._loop):
+            self._loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(
+            self._connected, sock=self._socket, limit=_MAX_REQUEST_BYTES, backlog=_BACKLOG
+        )
+        async with server:
+            await self._closing.wait()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise TypeError
+        if len(self._connections) >= self._max_connections:
+            oldest = next(iter(self._connections))
+            self._connections.pop(oldest).transport.abort()
+            oldest.cancel()
+        self._connections[task] = writer
+        try:
+            async with asyncio.timeout(self._connection_seconds):
+                await self._exchange(reader, writer)
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass  # it is slow, gone, one too many, or the worker ends: nobody is left to answer
+        finally:
+            self._connections.pop(task, None)
+            writer.transport.abort()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        try:
+            head = await reader.readuntil(_END_OF_HEAD)
+        except asyncio.LimitOverrunError:
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            answer = _answer_of(f"{status.value} {status.phrase}", (), b"")
+        else:
+            answer = self._answer(head.decode("latin-1"))
+        writer.write(answer)
+        await writer.drain()
+        writer.write_eof()
+        # Until the client has taken it: to close at once could cost the answer's last bytes.
+        await reader.read(_MAX_REQUEST_BYTES)
+
+    def _answer(self, head: str) -> bytes:
+        line, *fields = head.split("\r\n")
+        method, _, rest = line.partition(" ")
+        target, _, version = rest.partition(" ")
+        if not version.startswith("HTTP/1."):
+            status = HTTPStatus.BAD_REQUEST
+            return _answer_of(f"{status.value} {status.phrase}", (), b"")
+        if method not in {"GET", "HEAD"}:
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+            return _answer_of(f"{status.value} {status.phrase}", (("Allow", "GET, HEAD"),), b"")
+        path, _, query = target.partition("?")
+        said: list[tuple[str, list[tuple[str, str]]]] = []
+        body = b"".join(
+            self._respond(_environ(path, query, fields), lambda status, headers: said.append((status, headers)))
+        )
+        ((status_line, headers),) = said
+        return _answer_of(status_line, headers, body, with_body=method == "GET")
+
+    def _respond(self, environ: Mapping[str, str], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/metrics":
+            metrics: Iterable[bytes] = self._metrics(environ, start_response)
+            return metrics
+        status, text = self._probe(environ["PATH_INFO"])
         start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
         return [text.encode() + b"\n"]
 
@@ -65,6 +154,37 @@ class HealthServer:
             alive = self._health.alive
             return (HTTPStatus.OK, "alive") if alive else (HTTPStatus.SERVICE_UNAVAILABLE, "the loops stand still")
         if path == "/readyz":
-            reason = self._health.reason
-            return (HTTPStatus.SERVICE_UNAVAILABLE, reason) if reason else (HTTPStatus.OK, "ready")
+            reason, notice = self._health.reason, self._health.notice
+            if reason:
+                return HTTPStatus.SERVICE_UNAVAILABLE, reason
+            return HTTPStatus.OK, f"ready; {notice}" if notice else "ready"
         return HTTPStatus.NOT_FOUND, "there are /livez, /readyz and /metrics"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    if host == _EVERYWHERE:
+        try:
+            return socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in _NO_IPV6:
+                raise
+            return socket.create_server(("", port), backlog=_BACKLOG)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # Of a name with several addresses, as `localhost`, that of IPv4: probes and tools mean it.
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return socket.create_server(address, family=family, backlog=_BACKLOG)
+
+
+def _environ(path: str, query: str, fields: Iterable[str]) -> dict[str, str]:
+    """Return what the metrics' WSGI application looks at."""
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query}
+    for field in fields:
+        name, _, value = field.partition(":")
+        environ[f"HTTP_{name.strip().upper().replace('-', '_')}"] = value.strip()
+    return environ
+
+
+def _answer_of(status: str, headers: Iterable[tuple[str, str]], body: bytes, *, with_body: bool = True) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
+    lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    return "\r\n".join(lines).encode("latin-1") + (body if with_body else b"")

@@ -25,7 +25,9 @@ _NAMES: dict[type, tuple[str, str]] = {
     events.CircuitChanged: ("warning", "circuit changed"),
     events.PartitionsChanged: ("info", "partitions changed"),
     events.ReadinessChanged: ("info", "readiness changed"),
+    events.DeadLettersWaiting: ("warning", "bad jobs wait for their dead letters"),
     events.CommitFailed: ("warning", "commit failed"),
+    events.PositionReset: ("warning", "position reset"),
 }
 
 
@@ -38,6 +40,8 @@ class EventLog:
     def emit(self, event: events.Event) -> None:
         """Log an event."""
         level, name = _NAMES.get(type(event), ("", ""))
+        if isinstance(event, events.DeadLettersWaiting) and not event.loud:
+            level = "debug"
         if not level or not self._logger.isEnabledFor(getattr(logging, level.upper())):
             return
         fields = {key: _plain(value) for key, value in asdict(event).items() if key != "confidences"}

@@ -57,6 +57,8 @@ class Metrics:
         self.circuit_state = gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "model")
         self.inflight_jobs = gauge("inflight_jobs", "Jobs that are read now.")
         self.inflight_pixels = gauge("inflight_pixels", "Pixels that are held now.")
+        self.letters_waiting = gauge("dead_letters_waiting", "Bad jobs that wait for the limit of dead letters.")
+        self.letters_wait = gauge("dead_letters_wait_seconds", "How long until all of them have their dead letters.")
         self.lag = gauge("partition_lag", "Records not yet taken.", "topic", "partition")
         gauge("build_info", "1, with the worker's version.", "version").labels(__version__).set(1)
 
@@ -87,6 +89,11 @@ class Metrics:
     @_count.register
     def _dead_lettered(self, event: events.JobDeadLettered) -> None:
         self.dead_letters.labels(str(event.error_code)).inc()
+
+    @_count.register
+    def _dead_letters_waiting(self, event: events.DeadLettersWaiting) -> None:
+        self.letters_waiting.set(event.waiting)
+        self.letters_wait.set(event.seconds)
 
     @_count.register
     def _inference_finished(self, event: events.InferenceFinished) -> None:

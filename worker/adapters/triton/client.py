@@ -108,16 +108,24 @@ class TritonBackend:
         *,
         timeout_seconds: float,
         request_id: str = "",
+        version: str = "",
     ) -> Mapping[str, Tensor]:
         """Run one request; all tensors have a leading batch dimension.
 
-        It has `timeout_seconds`, but no more than the setting; what is sent again is within that. Raises JobError
-        INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
+        It has `timeout_seconds`, but no more than the setting; what is sent again is within that. Only the model's
+        version `version` may answer; "" takes whichever is served. Raises JobError MODELS_CHANGED where the server has
+        other versions, else INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
         """
-        request = InferRequest(model, inputs, outputs, request_id, timeout_microseconds=0)
+        request = InferRequest(model, inputs, outputs, request_id, timeout_microseconds=0, version=version)
         longest_seconds = min(timeout_seconds, self._settings.request_timeout_seconds)
         try:
             response = await self._send_until(request, self._clock.monotonic() + longest_seconds)
+            if version and response.model_version != version:
+                raise JobError(
+                    ErrorCode.MODELS_CHANGED,
+                    f"Triton at {self._settings.url} answered by version {response.model_version} of {model} instead "
+                    f"of version {version}; the picture is read again with the models that are served now.",
+                )
             return decode(response, outputs)
         except AnswerError as error:
             raise JobError(

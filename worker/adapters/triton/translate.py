@@ -41,6 +41,10 @@ OVERLOADED: Final = Fault(
     "overloaded", ErrorCode.INFERENCE_OVERLOADED, 0, "Triton needs more capacity or fewer workers"
 )
 UNFIT: Final = Fault("unfit", ErrorCode.INFERENCE_UNAVAILABLE, 0, _FITS)
+# Sent again, because behind one name some servers may have the new models already and others the old ones.
+CHANGED: Final = Fault(
+    "changed", ErrorCode.MODELS_CHANGED, 2, "the picture is read again with the models that are served now"
+)
 DENIED: Final = Fault("denied", ErrorCode.INFERENCE_UNAVAILABLE, 0, "see which access Triton wants of its clients")
 LATE: Final = Fault("deadline_exceeded", ErrorCode.INFERENCE_FAILED, 1, "Triton may need more capacity")
 CANCELLED: Final = Fault("cancelled", ErrorCode.INFERENCE_FAILED, 1, "see Triton's log")
@@ -72,6 +76,7 @@ _BY_TEXT: Final = (
     (grpc.StatusCode.UNAVAILABLE, "not at ready state", NO_VERSION),
     (grpc.StatusCode.NOT_FOUND, "has no available versions", NO_VERSION),
     (grpc.StatusCode.NOT_FOUND, "not at ready state", NO_VERSION),
+    (grpc.StatusCode.NOT_FOUND, "' version ", CHANGED),
     (grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max", OVERSIZED),
 )
 

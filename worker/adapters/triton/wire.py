@@ -41,11 +41,12 @@ class InferRequest:
     outputs: Sequence[str]
     request_id: str
     timeout_microseconds: int
+    version: str = ""
 
 
 def encode(request: InferRequest) -> bytes:
     """Serialise a request. Raises ValueError for a dtype other than uint8, int32 and float32."""
-    head = service_pb2.ModelInferRequest(model_name=request.model, id=request.request_id)
+    head = service_pb2.ModelInferRequest(model_name=request.model, model_version=request.version, id=request.request_id)
     head.parameters["timeout"].int64_param = request.timeout_microseconds
     parts: list[bytes | memoryview] = []
     for name, tensor in request.inputs.items():

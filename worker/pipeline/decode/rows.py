@@ -11,6 +11,7 @@ import pyvips
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
+from worker.pipeline.decode.jpeg import streamed_jpeg
 from worker.pipeline.decode.levels import Layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header import png, tiff
@@ -65,6 +66,8 @@ def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:
     page = header.pages[number]
     if header.format is ImageFormat.PNG:
         data = png.without_texts(data)
+    if header.format is ImageFormat.JPEG:
+        data = streamed_jpeg(data, header)
     try:
         image = _open(data, header.format, number)
     except pyvips.Error as error:
@@ -81,7 +84,7 @@ def _open(data: bytes, picture_format: ImageFormat, number: int) -> Any:  # noqa
     how = {"access": "sequential", "fail_on": "error"}
     match picture_format:
         case ImageFormat.JPEG:
-            return pyvips.Image.jpegload_source(source, **how)
+            return pyvips.Image.jpegload_source(source, access="sequential", fail_on="warning")
         case ImageFormat.PNG:
             return pyvips.Image.pngload_source(source, **how)
         case ImageFormat.TIFF:

@@ -7,9 +7,10 @@ a shape that no other number has. What a symbol holds plainly may still bear out
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import Barcode, Element
 from worker.domain.fields import Check
 from worker.pipeline.extract import checks
 from worker.pipeline.extract.distance import is_within
@@ -17,7 +18,12 @@ from worker.pipeline.extract.forms import Proof
 from worker.pipeline.extract.kinds import GTIN_DIGITS, KINDS, Kinds
 
 _ELEMENT_TYPES: Final = {"00": "sscc", "01": "gtin", "02": "gtin"}
-_TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "ITF14"})
+_TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "UPCE", "ITF14"})
+_SHORT_TRADE_SYMBOL: Final = "UPCE"
+_UPC_A_DIGITS: Final = 12
+_ZIP_IDENTIFIER: Final = "420"
+_POSTED_IDENTIFIERS: Final = frozenset({"91", "92", "93", "94", "95"})  # of USPS, behind a ZIP code
+_BEHIND_ZIP: Final = re.compile(r"^420\d{5}(?:\d{4})?(9[2345]\d{24})$")
 _ITF: Final = "ITF"
 _WORD: Final = re.compile(r"[0-9A-Z]+")
 _WAYBILL_DIGITS: Final = 11
@@ -110,26 +116,43 @@ def same_number(kind: str, value: str) -> str:
 
 
 def _held(number: int, code: Barcode, kinds: Kinds) -> Iterator[Held]:
-    if code.elements:
-        for element in code.elements:
-            if kind := _ELEMENT_TYPES.get(element.identifier):
-                yield Held(kind, element.value, _checked(element.value), number)
-        yield from _of_shape(
-            number, "".join(f"{element.identifier}{element.value}" for element in code.elements), kinds
-        )
+    sound = [element for element in code.elements if element.valid]
+    if sound:
+        yield from _in_elements(number, sound, kinds)
+    if code.elements and len(sound) == len(code.elements):
         return
-    if _holds_trade_item(code):
-        yield Held("gtin", code.text, Check.PASSED, number)
+    trade_item = _trade_item(code)
+    if _is_trade_item(code, trade_item):
+        yield Held("gtin", trade_item, Check.PASSED, number)
         return
     for word in _words(code):
-        yield from _of_shape(number, word, kinds)
+        told = tuple(_of_shape(number, word, kinds))
+        yield from told
+        for posted in _BEHIND_ZIP.findall(word) if not told else ():
+            yield from _of_shape(number, posted, kinds)
     for service, prefix, parcel, shipper in _UPS_MESSAGE.findall(code.text.upper()):
         yield from _of_shape(number, f"{prefix}{shipper}{service}{parcel}", kinds)
 
 
-def _holds_trade_item(code: Barcode) -> bool:
+def _in_elements(number: int, sound: Sequence[Element], kinds: Kinds) -> Iterator[Held]:
+    for element in sound:
+        if kind := _ELEMENT_TYPES.get(element.identifier):
+            yield Held(kind, element.value, _checked(element.value), number)
+    for zip_code, element in pairwise(sound):
+        if zip_code.identifier == _ZIP_IDENTIFIER and element.identifier in _POSTED_IDENTIFIERS:
+            yield from _of_shape(number, f"{element.identifier}{element.value}", kinds)
+    yield from _of_shape(number, "".join(f"{element.identifier}{element.value}" for element in sound), kinds)
+
+
+def _trade_item(code: Barcode) -> str:
+    """Return the number as it counts: UPC-E is a UPC-A without its zeros, and read as an EAN-13 with them."""
+    short = code.format == _SHORT_TRADE_SYMBOL and _is_number(code.text)
+    return code.text[-_UPC_A_DIGITS:] if short else code.text
+
+
+def _is_trade_item(code: Barcode, digits: str) -> bool:
     """Whether the symbology is one for goods. ITF carries Deutsche Post's codes too, of other weights."""
-    if not (_is_number(code.text) and checks.gs1(code.text)):
+    if not (_is_number(digits) and checks.gs1(digits)):
         return False
     return code.format in _TRADE_SYMBOLS or (
         code.format == _ITF and len(code.text) == GTIN_DIGITS and not checks.identcode(code.text)

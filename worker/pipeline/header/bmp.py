@@ -6,9 +6,11 @@ from typing import Final
 
 from worker.domain.image import PageHeader
 from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
+from worker.pipeline.header.density import SQUARE, Density
 
 _FILE_HEADER: Final = 14
 _OLD_HEADER: Final = 12
+_DENSITY_AT: Final = 38
 _HEADERS: Final = frozenset({40, 52, 56, 64, 108, 124})
 _FIRST_WITH_ALPHA: Final = 56
 _DEPTHS: Final = frozenset({1, 4, 8, 16, 24, 32})
@@ -36,7 +38,15 @@ def read(data: bytes) -> Claim:
     bitmap = layout(data)
     page = PageHeader(bitmap.width, bitmap.height, streams=not bitmap.packed)
     possible = bitmap.packed or bitmap.first_row + bitmap.row_bytes * bitmap.height <= len(data)
-    return Claim(page, page.pixels * 7, "" if possible else BEYOND_ITS_BYTES)
+    return Claim(page, page.pixels * 7, "" if possible else BEYOND_ITS_BYTES, _stretch(data, bitmap))
+
+
+def _stretch(data: bytes, bitmap: Bitmap) -> tuple[float, float]:
+    """Return the stretch by the header's dots a metre, which the old header has not. For files with a layout."""
+    if data[_FILE_HEADER] == _OLD_HEADER or len(data) < _DENSITY_AT + 8:
+        return SQUARE
+    across, down = struct.unpack_from("<2i", data, _DENSITY_AT)
+    return Density.per_metre(across, down).stretch(bitmap.width, bitmap.height)
 
 
 def layout(data: bytes) -> Bitmap:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import PageHeader
+from worker.pipeline.header.density import SQUARE
 
 ACCEPTED = "send JPEG, PNG, WebP, TIFF, BMP, HEIF, AVIF or PDF"
 
@@ -17,12 +18,14 @@ class Claim:
     """One page.
 
     `decoded_bytes` is what its decoder and the page in uint8 BGR hold at the worst moment. `fault` is half a sentence
-    that says why the file's bytes cannot hold what is claimed; empty where they may.
+    that says why the file's bytes cannot hold what is claimed; empty where they may. `stretch` is by what its stored
+    pixels are to be stretched across and down to be square.
     """
 
     page: PageHeader
     decoded_bytes: int
     fault: str = ""
+    stretch: tuple[float, float] = SQUARE
 
 
 BEYOND_ITS_BYTES = "it claims more pixels than its bytes can hold"

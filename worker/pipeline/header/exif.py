@@ -1,11 +1,15 @@
-"""The orientation in a block of EXIF. A damaged block does not spoil the pixels: it counts as upright."""
+"""The orientation and density in a block of EXIF. A damaged block does not spoil the pixels: it counts as none."""
 
 from typing import Final
 
 from worker.pipeline.header.claim import DamagedHeaderError
-from worker.pipeline.header.ifd import open_directories
+from worker.pipeline.header.density import Density
+from worker.pipeline.header.ifd import Directory, open_directories
 
 ORIENTATION_TAG: Final = 0x0112
+_ACROSS_TAG, _DOWN_TAG, _UNIT_TAG = 0x011A, 0x011B, 0x0128
+DENSITY_TAGS: Final = frozenset({_ACROSS_TAG, _DOWN_TAG, _UNIT_TAG})
+_INCH: Final = 2
 EXIF_START: Final = b"Exif\0\0"
 _ORIENTATIONS: Final = range(1, 9)
 UPRIGHT: Final = 1
@@ -13,14 +17,36 @@ UPRIGHT: Final = 1
 
 def orientation(block: bytes | memoryview) -> int:
     """Return the EXIF orientation, 1 to 8, of a block with or without the start that JPEG gives it."""
+    directory = _directory(block)
+    return UPRIGHT if directory is None else known(directory.one(ORIENTATION_TAG, UPRIGHT))
+
+
+def densities(block: bytes | memoryview) -> tuple[Density, ...]:
+    """Return the density of a block's main picture, if it has one."""
+    directory = _directory(block)
+    return () if directory is None else (density(directory),)
+
+
+def density(directory: Directory) -> Density:
+    """Return the density that a directory of TIFF or EXIF tells; 0 where it tells none."""
+    across, down = directory.ratio(_ACROSS_TAG), directory.ratio(_DOWN_TAG)
+    match directory.one(_UNIT_TAG, _INCH):
+        case 1:
+            return Density(across, down, per_inch=False)
+        case 3:
+            return Density.per_centimetre(across, down)
+        case _:
+            return Density(across, down)
+
+
+def _directory(block: bytes | memoryview) -> Directory | None:
     if bytes(block[: len(EXIF_START)]) == EXIF_START:
         block = block[len(EXIF_START) :]
     try:
         directories = open_directories(block)
-        value = directories.read(directories.first_offset, {ORIENTATION_TAG}).one(ORIENTATION_TAG, UPRIGHT)
+        return directories.read(directories.first_offset, {ORIENTATION_TAG, *DENSITY_TAGS})
     except DamagedHeaderError:
-        return UPRIGHT
-    return known(value)
+        return None
 
 
 def known(value: int) -> int:

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from worker.domain.image import PageHeader
 from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.header.density import Density
 
 _MAX_BOXES: Final = 4000
 _MAX_ITEMS: Final = 4000
@@ -68,9 +69,11 @@ def read(data: bytes) -> Claim:
         page = PageHeader(*_shown(data, properties, width, height))
         deep = any(_is_deep(data, box) for boxes in picture.properties.values() for box in boxes)
         pixels = max(page.pixels, picture.decoded_pixels())
+        stretch = _stretch(data, properties, page)
     except (struct.error, IndexError, ZeroDivisionError) as error:
         raise DamagedHeaderError("one of its boxes is cut short") from error
-    return Claim(page, pixels * (_AVIF_PIXEL if is_avif(data) else _HEIF_PIXEL) * (2 if deep else 1))
+    decoded_bytes = pixels * (_AVIF_PIXEL if is_avif(data) else _HEIF_PIXEL) * (2 if deep else 1)
+    return Claim(page, decoded_bytes, stretch=stretch)
 
 
 def _brands(data: bytes) -> Iterator[bytes]:
@@ -242,3 +245,15 @@ def _shown(data: bytes, properties: Iterable[_Box], width: int, height: int) -> 
         elif box.kind == b"irot" and data[box.start] & 1:
             width, height = height, width
     return width, height
+
+
+def _stretch(data: bytes, properties: Iterable[_Box], page: PageHeader) -> tuple[float, float]:
+    """Return the stretch by the shape of a pixel (`pasp`), as it stands after the file's turns."""
+    shape, turned = (1, 1), False
+    for box in properties:
+        if box.kind == b"pasp":
+            shape = struct.unpack_from(">2I", data, box.start)
+        elif box.kind == b"irot":
+            turned ^= bool(data[box.start] & 1)
+    across, down = reversed(shape) if not turned else shape  # wide pixels are few across
+    return Density(across, down, per_inch=False).stretch(page.width, page.height)

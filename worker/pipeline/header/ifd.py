@@ -15,22 +15,33 @@ _BIG: Final = 43
 _CLASSIC: Final = 42
 _MAX_TAGS: Final = 1024
 _MAX_VALUES: Final = 16
-_BYTE, _SHORT, _LONG, _LONG8 = 1, 3, 4, 16
+_BYTE, _SHORT, _LONG, _RATIONAL, _LONG8 = 1, 3, 4, 5, 16
 # Whole numbers with a sign (6, 8, 9, 17) count, too: libtiff takes them for sizes, though none may be negative.
 _CODES: Final = {_BYTE: "B", _SHORT: "H", _LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I", _LONG8: "Q", 17: "q", 18: "Q"}
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The tags that were asked for, each with its first values and the count of all, and where the next one lies."""
+    """The tags that were asked for, each with its first values and the count of all, and where the next one lies.
+
+    `fractions` are those whose one value is a fraction, numerator and denominator.
+    """
 
     values: Mapping[int, tuple[int, ...]]
     counts: Mapping[int, int]
+    fractions: Mapping[int, tuple[int, int]]
     next_offset: int
 
     def one(self, tag: int, default: int) -> int:
         """Return the first value of a tag."""
         return self.values[tag][0] if self.values.get(tag) else default
+
+    def ratio(self, tag: int) -> float:
+        """Return the value of a tag that is a fraction or a whole number; 0 where it has none."""
+        if tag in self.fractions:
+            numerator, denominator = self.fractions[tag]
+            return numerator / denominator if denominator else 0.0
+        return float(self.one(tag, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +66,16 @@ class DirectoryReader:
             raise DamagedHeaderError(f"a directory claims {count} tags")
         entry = struct.Struct(self.order + ("HHQ" if self.big else "HHI"))
         width, start = (20, offset + 8) if self.big else (12, offset + 2)
-        values, counts = {}, {}
+        values, counts, fractions = {}, {}, {}
         for place in range(start, start + count * width, width):
             tag, kind, many = entry.unpack_from(self.data, place)
             if tag in tags and kind in _CODES and many and tag not in values:
                 values[tag] = self._values(place + entry.size, kind, many)
                 counts[tag] = many
+            elif tag in tags and kind == _RATIONAL and many == 1 and tag not in fractions:
+                fractions[tag] = self._fraction(place + entry.size)
         (following,) = struct.unpack_from(self._offset_code(), self.data, start + count * width)
-        return Directory(values, counts, following)
+        return Directory(values, counts, fractions, following)
 
     def _values(self, place: int, kind: int, many: int) -> tuple[int, ...]:
         one = struct.Struct(self.order + _CODES[kind])
@@ -76,6 +89,15 @@ class DirectoryReader:
         if min(values, default=0) < 0:
             raise DamagedHeaderError("a tag has a value below zero")
         return values
+
+    def _fraction(self, place: int) -> tuple[int, int]:
+        """Return a fraction, or 0 / 0 where it lies outside of the file: no page is worse for it."""
+        if not self.big:
+            (place,) = struct.unpack_from(self._offset_code(), self.data, place)
+        if place + 8 > len(self.data):
+            return 0, 0
+        numerator, denominator = struct.unpack_from(self.order + "II", self.data, place)
+        return numerator, denominator
 
     def _offset_code(self) -> str:
         return self.order + ("Q" if self.big else "I")

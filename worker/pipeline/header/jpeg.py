@@ -5,23 +5,28 @@ one in a progressive file.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.image import PageHeader
 from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
-from worker.pipeline.header.exif import EXIF_START, UPRIGHT, orientation
+from worker.pipeline.header.density import Density, stretch_of
+from worker.pipeline.header.exif import EXIF_START, UPRIGHT, densities, orientation
 
 _MAX_SEGMENTS: Final = 2000
 _MAX_SCANS: Final = 100  # each goes over the whole page; files as they are made have about ten
 _BITS_OF_SAMPLES: Final = 8
 _MAX_SAMPLING: Final = 4
+_BLOCK_BYTES: Final = 64 * 2
+_ADDED_COMPONENTS: Final = 2  # at most, while the file is looked through for damage
 _COMPONENTS: Final = frozenset({1, 3, 4})
 _BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC: Final = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _WITHOUT_BODY: Final = frozenset({0x01, *range(0xD0, 0xD9)})
-_END, _SCAN, _APP1 = 0xD9, 0xDA, 0xE1
+_END, _SCAN, _APP0, _APP1 = 0xD9, 0xDA, 0xE0, 0xE1
+_JFIF_START: Final = b"JFIF\0"
+_JFIF: Final = struct.Struct(">7xB2H")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +37,23 @@ class _Frame:
     sampling: tuple[tuple[int, int], ...]  # of each component, across and down
 
     @property
-    def blocks(self) -> int:
-        """8 x 8 blocks of all components, padded to whole units."""
+    def units(self) -> int:
+        """Units of blocks, each with what all components have of a piece of the page."""
         across = max(h for h, _ in self.sampling)
         down = max(v for _, v in self.sampling)
         if len(self.sampling) == 1:
             across = down = 1
-        units = -(-self.width // (8 * across)) * -(-self.height // (8 * down))
-        return units * (sum(h * v for h, v in self.sampling) if len(self.sampling) > 1 else 1)
+        return -(-self.width // (8 * across)) * -(-self.height // (8 * down))
+
+    @property
+    def blocks(self) -> int:
+        """8 x 8 blocks of all components, padded to whole units."""
+        return self.units * (sum(h * v for h, v in self.sampling) if len(self.sampling) > 1 else 1)
 
 
 def read(data: bytes) -> Claim:
     """Return the claim of the file's first picture. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED."""
-    frame, turned, at = None, UPRIGHT, 2
+    frame, turned, told, at = None, UPRIGHT, list[Density](), 2
     for _ in range(_MAX_SEGMENTS):
         at = data.find(b"\xff", at)
         if at < 0 or at + 4 > len(data):
@@ -61,10 +70,24 @@ def read(data: bytes) -> Claim:
             frame = _frame(marker, body)
         elif marker == _APP1 and bytes(body[:6]) == EXIF_START:
             turned = orientation(body)
+            told += densities(body)
+        elif marker == _APP0 and bytes(body[:5]) == _JFIF_START and len(body) >= _JFIF.size:
+            told.insert(0, _density(*_JFIF.unpack_from(body)))
         elif marker == _SCAN:
-            return _claim(data, frame, turned, components=body[0] if body else 0)
+            claim = _claim(data, frame, turned, components=body[0] if body else 0)
+            return replace(claim, stretch=stretch_of(told, claim.page.width, claim.page.height))
         at += 2 + length
     raise DamagedHeaderError(f"it has more than {_MAX_SEGMENTS} segments before its pixels")
+
+
+def _density(unit: int, across: int, down: int) -> Density:
+    match unit:
+        case 1:
+            return Density(across, down)
+        case 2:
+            return Density.per_centimetre(across, down)
+        case _:
+            return Density(across, down, per_inch=False)
 
 
 def _frame(marker: int, body: memoryview) -> _Frame:
@@ -93,7 +116,8 @@ def _claim(data: bytes, frame: _Frame | None, turned: int, *, components: int) -
     if in_passes and data.count(b"\xff\xda") > _MAX_SCANS:
         raise unsupported(f"a JPEG with more than {_MAX_SCANS} scans", instead="save it as a baseline JPEG")
     page = PageHeader(frame.width, frame.height, turned, streams=not in_passes)
-    coefficients = frame.blocks * 64 * 2 if in_passes else 0
+    coefficients = frame.blocks * _BLOCK_BYTES if in_passes else 0
     possible = frame.blocks <= len(data) * (8 if frame.progressive else 4)
-    held = coefficients + page.pixels * (4 if turned == UPRIGHT else 7)
+    checked = (frame.blocks + _ADDED_COMPONENTS * frame.units) * _BLOCK_BYTES  # given back before it is decoded
+    held = max(checked, coefficients + page.pixels * (4 if turned == UPRIGHT else 7))
     return Claim(page, held, "" if possible else BEYOND_ITS_BYTES)

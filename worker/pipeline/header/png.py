@@ -8,10 +8,12 @@ from typing import Final
 
 from worker.domain.image import PageHeader
 from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
-from worker.pipeline.header.exif import UPRIGHT, orientation
+from worker.pipeline.header.density import Density, stretch_of
+from worker.pipeline.header.exif import UPRIGHT, densities, orientation
 
 START: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER: Final = struct.Struct(">I4s2I5B")
+_DENSITY: Final = struct.Struct(">2IB")
 _MAX_CHUNKS: Final = 100_000
 _TIGHTEST: Final = 1032
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -32,11 +34,12 @@ def read(data: bytes) -> Claim:
         raise DamagedHeaderError("its header is wrong")
     if depth not in _DEPTHS.get(colour, ()):
         raise DamagedHeaderError(f"its header claims colours of kind {colour} with {depth} bits")
-    turned, packed_bytes, fault = _walk(data)
+    turned, told, packed_bytes, fault = _walk(data)
     page = PageHeader(width, height, turned, streams=not interlace)
     if not fault and page.pixels * _CHANNELS[colour] * depth > packed_bytes * _TIGHTEST * 8:
         fault = BEYOND_ITS_BYTES
-    return Claim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), fault)
+    stretch = stretch_of(told, width, height)
+    return Claim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), fault, stretch)
 
 
 def without_texts(data: bytes) -> bytes:
@@ -62,22 +65,27 @@ def hides_a_grey(data: bytes) -> bool:
     return data[_COLOUR_AT] == 0 and data.find(b"tRNS", 0, data.find(b"IDAT")) > 0
 
 
-def _walk(data: bytes) -> tuple[int, int, str]:
-    """Return the orientation, how many bytes of packed pixels there are, and what is wrong with the chunks."""
-    turned, packed_bytes, at = UPRIGHT, 0, len(START)
+def _walk(data: bytes) -> tuple[int, list[Density], int, str]:
+    """Return orientation, densities, how many bytes of packed pixels there are, and what is wrong with the chunks."""
+    turned, told, packed_bytes, at = UPRIGHT, list[Density](), 0, len(START)
     for _ in range(_MAX_CHUNKS):
         (length,) = struct.unpack_from(">I", data, at) if at + 12 <= len(data) else (0,)
         if at + 12 + length > len(data):
-            return turned, packed_bytes, "a chunk is longer than the file"
+            return turned, told, packed_bytes, "a chunk is longer than the file"
         kind = data[at + 4 : at + 8]
         if kind == b"IDAT":
             packed_bytes += length
         elif kind == b"eXIf":
-            turned = orientation(memoryview(data)[at + 8 : at + 8 + length])
+            block = memoryview(data)[at + 8 : at + 8 + length]
+            turned = orientation(block)
+            told += densities(block)
+        elif kind == b"pHYs" and length == _DENSITY.size:
+            across, down, unit = _DENSITY.unpack_from(data, at + 8)
+            told.insert(0, Density.per_metre(across, down) if unit == 1 else Density(across, down, per_inch=False))
         elif kind == b"acTL":
             raise unsupported("an animated PNG", instead="send its frames one by one")
         elif kind == _END:
-            return turned, packed_bytes, ""
+            return turned, told, packed_bytes, ""
         at += 12 + length
     raise DamagedHeaderError(f"it has more than {_MAX_CHUNKS} chunks")
 

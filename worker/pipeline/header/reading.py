@@ -5,6 +5,7 @@ the bytes are.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from worker.domain.errors import ErrorCode, JobError
@@ -52,6 +53,7 @@ _FOREIGN_BEGINNINGS: Final = {
 # What is under way at once is counted in pixels, so that a page may not take much more than its pixels let on.
 _MOST_BYTES_OF_A_PIXEL: Final = 40
 _MOST_BYTES_BESIDE: Final = 64 * 1024 * 1024
+_BYTES_OF_A_SQUARE_PIXEL: Final = 3  # the page stretched, beside the page as it is stored
 
 
 def read_header(data: bytes, limits: ImageLimits) -> ImageHeader:
@@ -105,7 +107,18 @@ def _within(picture_format: ImageFormat, claims: Iterable[Claim], limits: ImageL
         if pixels > limits.max_total_pixels:
             what = f"has more than {limits.max_total_pixels} pixels on all its pages"
             raise _too_large(picture_format, what, "send it in parts")
-        yield page
+        yield _squared(claim, limits)
+
+
+def _squared(claim: Claim, limits: ImageLimits) -> PageHeader:
+    """Return the page with its stretch, if it is within the limits with it; else it is read as it is stored."""
+    page = replace(claim.page, stretch=claim.stretch)
+    width, height = page.squared.upright_size
+    held = claim.decoded_bytes + page.pixels * _BYTES_OF_A_SQUARE_PIXEL
+    within = page.pixels <= limits.max_pixels and max(width, height) <= limits.max_side_pixels
+    if not within or (not page.streams and held > limits.max_decoded_bytes):
+        return claim.page
+    return page
 
 
 def _check_page(picture_format: ImageFormat, claim: Claim, limits: ImageLimits) -> None:

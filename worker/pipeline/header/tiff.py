@@ -11,7 +11,7 @@ from typing import Final
 
 from worker.domain.image import PageHeader
 from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
-from worker.pipeline.header.exif import ORIENTATION_TAG, UPRIGHT, known
+from worker.pipeline.header.exif import DENSITY_TAGS, ORIENTATION_TAG, UPRIGHT, density, known
 from worker.pipeline.header.ifd import Directory, open_directories
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS = 254, 256, 257, 258
@@ -20,7 +20,7 @@ _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES = 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _DNG = 322, 323, 338, 50706
 _TAGS: Final = frozenset(
     {_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES,
-     _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG}
+     _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT, _DNG, ORIENTATION_TAG, *DENSITY_TAGS}
 )  # fmt: skip
 _REDUCED_OR_MASK: Final = 1 | 4
 _JPEG: Final = 7
@@ -111,7 +111,8 @@ def _claim(directory: Directory, size_bytes: int) -> Claim:
     unit_bytes = max(min(packed_bytes, size_bytes), _unit_bytes(directory, width, height, bits * samples))
     page = PageHeader(width, height, turned, streams=unit_bytes <= _MAX_UNIT_BYTES)
     held_units = _HELD_JPEG_UNITS if directory.one(_COMPRESSION, 1) == _JPEG else _HELD_UNITS
-    return Claim(page, page.pixels * (3 if turned == UPRIGHT else 6) + held_units * unit_bytes)
+    decoded_bytes = page.pixels * (3 if turned == UPRIGHT else 6) + held_units * unit_bytes
+    return Claim(page, decoded_bytes, stretch=density(directory).stretch(width, height))
 
 
 def _check_kind(directory: Directory, bits: int, samples: int) -> None:

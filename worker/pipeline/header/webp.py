@@ -5,7 +5,8 @@ from typing import Final
 
 from worker.domain.image import PageHeader
 from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
-from worker.pipeline.header.exif import UPRIGHT, orientation
+from worker.pipeline.header.density import Density, stretch_of
+from worker.pipeline.header.exif import UPRIGHT, densities, orientation
 
 _ANIMATED: Final = 0x02
 _MAX_CHUNKS: Final = 1000
@@ -15,16 +16,18 @@ _SIDE_BITS: Final = 0x3FFF
 def read(data: bytes) -> Claim:
     """Return the file's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for animations."""
     try:
-        width, height, turned, held = _walk(data)
+        width, height, turned, told, held = _walk(data)
     except (struct.error, IndexError) as error:
         raise DamagedHeaderError("it ends within its header") from error
     page = PageHeader(width, height, turned)
-    return Claim(page, page.pixels * (held + 3 + (0 if turned == UPRIGHT else 3)))
+    decoded_bytes = page.pixels * (held + 3 + (0 if turned == UPRIGHT else 3))
+    return Claim(page, decoded_bytes, stretch=stretch_of(told, width, height))
 
 
-def _walk(data: bytes) -> tuple[int, int, int, int]:
-    """Return width, height, orientation and how many bytes the decoder holds for each pixel."""
+def _walk(data: bytes) -> tuple[int, int, int, tuple[Density, ...], int]:
+    """Return width, height, orientation, densities and how many bytes the decoder holds for each pixel."""
     size, turned, at = None, UPRIGHT, 12
+    told: tuple[Density, ...] = ()
     for _ in range(_MAX_CHUNKS):
         kind = data[at : at + 4]
         if len(kind) < 4 and size:  # noqa: PLR2004 - the file's end
@@ -41,12 +44,13 @@ def _walk(data: bytes) -> tuple[int, int, int, int]:
             (bits,) = struct.unpack_from("<I", data, body + 1)
             size = ((bits & _SIDE_BITS) + 1, (bits >> 14 & _SIDE_BITS) + 1, 8)
         elif kind == b"EXIF":
-            turned = orientation(memoryview(data)[body : body + length])
+            block = memoryview(data)[body : body + length]
+            turned, told = orientation(block), densities(block)
         at = body + length + (length & 1)
     if size is None:
         raise DamagedHeaderError("it has no frame")
     width, height, held = size
-    return width, height, turned, held
+    return width, height, turned, told, held
 
 
 def _three(data: bytes, at: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final
 REQUEST: Final = struct.Struct(">BIIIdQ")  # kind, page or most pages, width, height, seconds, bytes of the document
 ANSWER: Final = struct.Struct(">BQ")  # kind, bytes that follow
 SIZE: Final = struct.Struct(">2d")  # of a page, in points
+READY: Final = b"!"  # said once, before the first request is read
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 
 
@@ -44,6 +45,8 @@ def main() -> None:
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, held + MEMORY_BYTES))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    answers.write(READY)
+    answers.flush()
     while head := requests.read(REQUEST.size):
         kind, number, width, height, seconds, size_bytes = REQUEST.unpack(head)
         data = requests.read(size_bytes)

@@ -16,8 +16,9 @@ from typing import Final, cast
 
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.pipeline.pdf import child
-from worker.pipeline.pdf.child import ANSWER, REQUEST, Answer, Request
+from worker.pipeline.pdf.child import ANSWER, READY, REQUEST, Answer, Request
 
+_START_SECONDS: Final = 60.0
 _SILENT_SECONDS: Final = 120.0  # of the clock, over the processor's time, which has a limit of its own
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG")  # no credentials: what draws hostile documents gets none
 
@@ -33,8 +34,9 @@ class _SilentError(Exception):
 class PdfProcess:
     """Asks a child, which is started by the first request."""
 
-    def __init__(self, silent_seconds: float = _SILENT_SECONDS) -> None:
+    def __init__(self, silent_seconds: float = _SILENT_SECONDS, program: Path = Path(child.__file__)) -> None:
         self._silent_seconds = silent_seconds
+        self._program = program
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -50,7 +52,8 @@ class PdfProcess:
 
         Raises JobError IMAGE_UNSUPPORTED for a document that takes longer than `seconds` of the processor, more
         memory than the child has, or that PDFium does not survive, ATTEMPT_TIMED_OUT where the machine gave the child
-        too little of the processor; MemoryError where the system ended the child.
+        too little of the processor; MemoryError where the system ended the child. Where no child can be had the
+        document is innocent: JobError RESOURCES_EXHAUSTED, OSError.
         """
         with self._turn:
             process = self._running()
@@ -74,7 +77,7 @@ class PdfProcess:
         if self._process is None or self._process.poll() is not None:
             self._close_pipes()
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-I", str(Path(child.__file__))],
+                [sys.executable, "-I", str(self._program)],
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -82,7 +85,21 @@ class PdfProcess:
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 process_group=0,  # Ctrl-C is the worker's
             )
+            self._await_ready(self._process)
         return self._process
+
+    def _await_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        try:
+            _received(process, len(READY), _START_SECONDS)
+        except BaseException as error:
+            process.kill()
+            status = process.wait()
+            self._close_pipes()
+            self._process = None
+            if not isinstance(error, _GoneError | _SilentError):
+                raise
+            message = f"The process that draws PDF did not become ready (exit status {status}); it is started again."
+            raise JobError(ErrorCode.RESOURCES_EXHAUSTED, message, stage=Stage.DECODE) from error
 
     def close(self) -> None:
         """End the child, if there is one."""

@@ -1,0 +1,25 @@
+"""Reading a set with one profile: embedded on the real Triton, onnx by ONNX Runtime, both by a worker's own reader."""
+
+from worker import bootstrap, settings
+from worker.evaluation.dataset import Dataset
+from worker.evaluation.offline import deliver_offline
+from worker.evaluation.run import reading
+from worker.ports import InferenceBackend
+
+MOST_APART = 0.002  # in word F1: profiles are one product
+
+
+async def word_f1(dataset: Dataset, backend: InferenceBackend) -> float:
+    """Return the word F1 of a set with truth, read by a worker with default settings; closes the backend."""
+    chosen = settings.load({})
+    async with bootstrap.opened_reader(chosen, backend) as reader:
+        delivery = await deliver_offline(dataset, reader, lambda: None, 10 * chosen.runtime.attempt_seconds)
+    found = reading("labelwire", "Labelwire", dataset, delivery).scores.word_f1
+    if found is None:
+        raise ValueError(f"{dataset.name} has no truth")
+    return found
+
+
+def triton(url: str) -> InferenceBackend:
+    """Return the real Triton at an address."""
+    return bootstrap.triton_backend(settings.load({"LABELWIRE_TRITON__URL": url}))

@@ -1,0 +1,149 @@
+"""No install step anywhere resolves: whatever is released after the locks were written changes nothing."""
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.setup.locks import LOCKS, ROOT
+from tests.setup.test_locks import MAY_BE_BUILT
+
+TEXTS = sorted(
+    path
+    for pattern in ("*", ".ci/*", ".pre-commit-config.yaml", "docker/*", "docs/**/*", "helm/**/*")
+    for path in ROOT.glob(pattern)
+    if path.is_file()
+    and path not in LOCKS
+    and path.suffix in {"", ".md", ".yaml", ".toml", ".Dockerfile", ".tpl", ".txt", ".in"}
+)
+SOURCES = sorted((ROOT / "worker").rglob("*.py"))
+
+_STEP = re.compile(r"\bpip3?\s[^|;&]*?\b(?:install|download|wheel)\s.*")
+# Whoever resolves by itself, and the names under which a package that no index has would be asked for.
+_RESOLVERS = re.compile(
+    r"\buv (?:sync|add|run|tool|pip install)\b|\buvx\b|\bpipx\b|\bpoetry\b|\beasy_install\b"
+    r"|\bpip3? install '?labelwire\b"
+)
+_BUILDS = {"-e", "--editable", "."}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An install step: where it stands, and its words."""
+
+    path: Path
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(ROOT)}: {' '.join(self.words)}"
+
+    def option(self, name: str) -> set[str]:
+        return {
+            value for word in self.words if word.startswith(f"{name}=") for value in word.partition("=")[2].split(",")
+        }
+
+    def faults(self) -> Iterator[str]:
+        if "--no-deps" not in self.words:
+            yield "--no-deps is missing"
+        if "-r" in self.words:
+            yield from self._faults_of_a_lock(self.words[self.words.index("-r") + 1])
+        elif "--no-index" not in self.words:
+            yield "--no-index is missing, and there is no lock"
+        if _BUILDS & set(self.words) and "--no-build-isolation" not in self.words:
+            yield "--no-build-isolation is missing"
+
+    def _faults_of_a_lock(self, lock: str) -> Iterator[str]:
+        if ROOT / lock not in LOCKS:
+            yield f"{lock} is no lock"
+        if "--require-hashes" not in self.words:
+            yield "--require-hashes is missing"
+        wheels, sources = self.option("--only-binary"), self.option("--no-binary")
+        if wheels != {":all:"} and sources != {":all:"}:
+            yield "neither --only-binary=:all: nor --no-binary=:all: says what may be built"
+        if sources and "--no-build-isolation" not in self.words:
+            yield "--no-build-isolation is missing"
+        if sources - {":all:"} != (MAY_BE_BUILT.get(lock, set()) if wheels else set()):
+            yield f"{', '.join(sorted(sources))} would be built"
+
+
+def steps_of(path: Path) -> list[Step]:
+    """Return the install steps of a text: a Makefile, a Dockerfile, a page."""
+    steps = []
+    for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        plain = line.replace("`", " ") if path.suffix == ".md" else re.sub(r"^\s*#.*", "", line)
+        if line.startswith("RUN ["):
+            plain = shlex.join(json.loads(line.removeprefix("RUN ")))
+        match = _STEP.search(plain)
+        if match:
+            steps.append(Step(path, tuple(re.split(r"\s+", match.group().strip()))))
+    return steps
+
+
+def strings_by_function(path: Path) -> Iterator[tuple[str, set[str]]]:
+    """Yield the strings of each function of a module, and those outside of any."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in (tree, *inner):
+        constants = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+        yield getattr(node, "name", "module"), {value for value in constants if isinstance(value, str)}
+
+
+def test_steps_are_found_where_they_are_known_to_be() -> None:
+    found = [step.path.name for path in TEXTS for step in steps_of(path)]
+    assert found.count("Makefile") == 7
+    assert found.count("worker.Dockerfile") == 5
+    calling = {path.name for path in SOURCES for _, strings in strings_by_function(path) if "pip" in strings}
+    assert calling == {"provision.py", "source.py"}
+
+
+def test_no_step_resolves() -> None:
+    faults = [f"{step}: {fault}" for path in TEXTS for step in steps_of(path) for fault in step.faults()]
+    assert faults == []
+
+
+def test_no_code_that_installs_resolves() -> None:
+    for path in SOURCES:
+        for function, strings in strings_by_function(path):
+            if "pip" in strings and function != "module":
+                missing = {"--no-deps", "--require-hashes", "--only-binary=:all:"} - strings
+                assert not missing, f"{path}: {function}"
+                assert "install" not in strings or "check" in strings, f"{path}: {function} does not check"
+
+
+def test_where_a_lock_is_installed_the_environment_is_checked() -> None:
+    for path in TEXTS:
+        if any("install" in step.words and "-r" in step.words for step in steps_of(path)):
+            assert re.search(r'\bpip\b[^\n]*\bcheck\b|"pip",[^\n]*"check"', path.read_text(encoding="utf-8")), path
+
+
+def test_nobody_is_told_to_resolve() -> None:
+    told = {path: _RESOLVERS.findall(path.read_text(encoding="utf-8")) for path in (*TEXTS, *SOURCES)}
+    assert {path: words for path, words in told.items() if words} == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [
+        ("pip install numpy", "--no-deps"),
+        ("pip install --no-deps numpy", "--no-index"),
+        ("pip install --no-deps --require-hashes --only-binary=:all: -r requirements.txt", "no lock"),
+        ("pip install --no-deps --only-binary=:all: -r docker/worker.lock.txt", "--require-hashes"),
+        ("pip install --no-deps --require-hashes -r docker/worker.lock.txt", "may be built"),
+        ("pip wheel --no-deps --require-hashes --no-binary=:all: -r docker/source.lock.txt", "--no-build-isolation"),
+        (
+            (
+                "pip install --no-deps --require-hashes --only-binary=:all: --no-binary=numpy --no-build-isolation "
+                "-r .ci/dev.lock.txt"
+            ),
+            "numpy would be built",
+        ),
+        ("pip install --no-deps --no-index -e .", "--no-build-isolation"),
+    ],
+)
+def test_a_step_that_resolves_or_builds_freely_is_noticed(command: str, fault: str) -> None:
+    assert any(fault in text for text in Step(ROOT / "Makefile", tuple(command.split())).faults())

@@ -1,0 +1,115 @@
+"""Whether a worker may do, and can do, with its topics and its group what it needs, asked before anything is tried.
+
+Invariant: what the broker does not tell (it has no authoriser, or is too old) is no obstacle.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from worker.adapters.kafka.admin import connected, is_mock, topic_configs, translated
+from worker.adapters.kafka.diagnosis import missing_right
+from worker.settings import KafkaSettings
+
+_ANSWER_SECONDS = 5.0
+
+
+class KafkaAccess:
+    """A `ClusterAccess` that asks with the worker's own user."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    async def obstacle(self, reads: Collection[str], writes: Collection[str]) -> str:
+        """Return in a sentence what keeps the worker from its topics or its group; empty if nothing is known.
+
+        Raises BrokerError, with the cause, where the broker does not answer.
+        """
+        return await asyncio.to_thread(self._obstacle, reads, writes)
+
+    def _obstacle(self, reads: Collection[str], writes: Collection[str]) -> str:
+        servers, options = self._settings.bootstrap_servers, self._settings.client_options()
+        client = connected(servers, options)
+        with translated(servers, options):
+            if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id):
+                return ""
+            found = _described(client, {*reads, *writes})
+            return (
+                _missing_topic_right(options, found, reads, writes)
+                or _missing_group_right(client, options, self._settings.group_id)
+                or _too_few_replicas(client, {name: found[name] for name in writes if found[name] is not None})
+            )
+
+
+def denied(bootstrap_servers: str, client_options: Mapping[str, str] | None, topic: str) -> str:
+    """Return in a sentence that a topic may not be looked at; empty if it may be, or does not exist."""
+    options = client_options or {}
+    client = connected(bootstrap_servers, options)
+    with translated(bootstrap_servers, options):
+        found = {} if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id) else _described(client, [topic])
+    return missing_right(options, "Read", "topic", topic) if isinstance(found.get(topic), KafkaError) else ""
+
+
+def _described(client: AdminClient, names: Collection[str]) -> dict[str, Any]:
+    """Describe topics: None where one does not exist, a KafkaError where it may not be looked at."""
+    asked = client.describe_topics(
+        TopicCollection(list(names)), include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
+    )
+    found: dict[str, Any] = {}
+    for name, outcome in asked.items():
+        try:
+            found[name] = outcome.result()
+        except KafkaException as error:
+            reason = error.args[0]
+            if reason.code() not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                raise
+            found[name] = reason if reason.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED else None
+    return found
+
+
+def _missing_topic_right(
+    options: Mapping[str, str], found: Mapping[str, Any], reads: Collection[str], writes: Collection[str]
+) -> str:
+    for names, operation in ((reads, "Read"), (writes, "Write")):
+        for name in names:
+            topic = found[name]
+            if isinstance(topic, KafkaError) or (topic is not None and _lacks(topic, operation)):
+                return missing_right(options, operation, "topic", name)
+    return ""
+
+
+def _missing_group_right(client: AdminClient, options: Mapping[str, str], group_id: str) -> str:
+    (outcome,) = client.describe_consumer_groups(
+        [group_id], include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
+    ).values()
+    try:
+        lacks = _lacks(outcome.result(), "Read")
+    except KafkaException as error:
+        # Any other error is the coordinator's, which may be on its way: it is no matter of rights.
+        lacks = error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+    return missing_right(options, "Read", "group", group_id) if lacks else ""
+
+
+def _lacks(described: Any, operation: str) -> bool:  # noqa: ANN401 - librdkafka's descriptions have no common type
+    allowed = {allowed.name for allowed in described.authorized_operations or ()}
+    return bool(allowed) and not allowed & {operation.upper(), "ALL"}
+
+
+def _too_few_replicas(client: AdminClient, topics: Mapping[str, Any]) -> str:
+    """Say which partition has no leader, or fewer replicas in sync than a record needs (where that may be read)."""
+    needed = topic_configs(client, topics, "min.insync.replicas")
+    for name, topic in topics.items():
+        for partition in topic.partitions:
+            if partition.leader is None or partition.leader.id < 0:
+                return f"Partition {partition.id} of topic {name} has no leader: see which of its brokers is down."
+            # Kafka asks for no more replicas than a partition has.
+            least = min(needed.get(name, 0), len(partition.replicas))
+            if len(partition.isr) < least:
+                return (
+                    f"Partition {partition.id} of topic {name} has {len(partition.isr)} replicas in sync and needs"
+                    f" {least} (its min.insync.replicas), so nothing can be written: see which of its brokers is down."
+                )
+    return ""

@@ -1,0 +1,124 @@
+"""The ids of topics (KIP-516): a topic that was deleted and created again has the same name and another id.
+
+librdkafka's mock cluster and brokers before Kafka 2.8 tell none; there every id is empty. Errors of librdkafka leave
+this module as they are: whoever asks here speaks librdkafka anyway.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, Uuid
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
+
+from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
+from worker.domain.records import TopicPartition
+from worker.settings import KafkaSettings
+
+_LOGGER = logging.getLogger(__name__)
+_ANSWER_SECONDS = 5.0
+_NO_ID = str(Uuid(0, 0))
+_NOT_TOLD = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # it is deleted, or may not be described
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - librdkafka's own name
+    }
+)
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class TopicFound(NamedTuple):
+    """A topic that exists: its id, empty if the broker tells none, and its number of partitions."""
+
+    topic_id: str
+    partitions: int
+
+
+class TopicIds:
+    """Asks for ids. For one thread at a time; made without a connection."""
+
+    def __init__(
+        self, settings: KafkaSettings, make_client: Callable[[dict[str, Any]], AdminClient] | None = None
+    ) -> None:
+        self._settings = settings
+        self._make_client = make_client or _admin_client
+        self._made: AdminClient | None = None
+        self._tells: bool | None = None
+        self._asked: Mapping[str, Future[Any]] = {}
+
+    def of(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the id of each topic; empty where there is none to tell. Raises KafkaException."""
+        if self._tells is None:
+            cluster_id = self._client.list_topics(timeout=_ANSWER_SECONDS).cluster_id or ""
+            self._tells = not cluster_id.startswith(MOCK_CLUSTER_PREFIX)
+        if not self._tells or not topics:
+            return dict.fromkeys(topics, "")
+        described = self._describe(topics)
+        found = {topic: _found(future) for topic, future in described.items()}
+        return {topic: each.topic_id if each else "" for topic, each in found.items()}
+
+    def ask(self, topics: Collection[str]) -> None:
+        """Ask without waiting; what was asked before is forgotten."""
+        self._asked = self._describe(topics) if self._tells and topics else {}
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the answer to `ask` is still to be taken."""
+        return bool(self._asked)
+
+    def answer(self) -> dict[str, TopicFound] | None:
+        """Return the answer to `ask`, with those topics that exist; None where there is none yet, or no more.
+
+        Raises KafkaException where the broker refused to say.
+        """
+        if not self._asked or not all(future.done() for future in self._asked.values()):
+            return None
+        asked, self._asked = self._asked, {}
+        found = {topic: _found(future) for topic, future in asked.items()}
+        return {topic: each for topic, each in found.items() if each is not None}
+
+    def forget(self) -> None:
+        """Take no answer to what was asked."""
+        self._asked = {}
+
+    def high_watermark(self, partition: TopicPartition) -> int:
+        """Return the offset after the last record that is written. Raises KafkaException."""
+        asked = {KafkaPartition(*partition): _LATEST}
+        answers = self._client.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_SECONDS
+        )
+        (answer,) = answers.values()
+        return int(answer.result().offset)
+
+    def _describe(self, topics: Collection[str]) -> Mapping[str, Future[Any]]:
+        described: Mapping[str, Future[Any]] = self._client.describe_topics(
+            TopicCollection(sorted(topics)), request_timeout=_ANSWER_SECONDS
+        )
+        return described
+
+    @property
+    def _client(self) -> AdminClient:
+        if self._made is None:
+            options = {**self._settings.client_options(), "bootstrap.servers": self._settings.bootstrap_servers}
+            self._made = self._make_client(options)
+        return self._made
+
+
+def _admin_client(options: dict[str, Any]) -> AdminClient:
+    return AdminClient(options, logger=_LOGGER)
+
+
+def _found(future: "Future[Any]") -> TopicFound | None:
+    try:
+        described = future.result()
+    except KafkaException as error:
+        if error.args[0].code() in _NOT_TOLD:
+            return None
+        raise
+    told = str(described.topic_id)
+    return TopicFound("" if told == _NO_ID else told, len(described.partitions))

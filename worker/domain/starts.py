@@ -1,0 +1,60 @@
+"""Where a group begins to read a partition: what it has committed, held against the log as it is now.
+
+The rules:
+
+1. A commit that names another topic id belongs to a topic that was deleted and created again: the new one is read from
+   its beginning. So is a partition whose commit lies above the log's end, which was truncated, or made anew by a broker
+   that tells no ids.
+2. A commit below the log's beginning was passed by retention: reading begins where the log does.
+3. A partition without a commit is read from its beginning, unless its group is new and wants only what comes from now
+   on. A group is new that has committed nothing on any partition of any topic that it reads: whoever finds it so first
+   commits the ends of all these partitions at once, and so decides for all members. Partitions and topics that come
+   later are read from their beginning.
+
+`low` is the offset of the first record that is left, `end` the one after the last record that is written, also where a
+transaction is open below it.
+"""
+
+from dataclasses import replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from worker.domain.offsets import topic_id_of, within
+from worker.domain.records import CommitPoint
+
+
+class Reset(StrEnum):
+    """Why a group does not go on from what it has committed."""
+
+    RECREATED = "the topic was deleted and created again"
+    TRUNCATED = "the committed offset lies above the end of the partition"
+    EXPIRED = "retention has removed what was committed as not done"
+
+
+class Log(NamedTuple):
+    """A partition as it is now; `topic_id` is empty where the broker tells none."""
+
+    low: int
+    end: int
+    topic_id: str = ""
+
+
+class Start(NamedTuple):
+    """Where to begin, and why that is not what was committed."""
+
+    point: CommitPoint
+    reset: Reset | None = None
+
+
+def start(committed: CommitPoint | None, log: Log) -> Start:
+    """Return where a group begins; without a commit, at the log's beginning."""
+    beginning = CommitPoint(log.low, topic_id=log.topic_id)
+    if committed is None:
+        return Start(beginning)
+    made_for = topic_id_of(committed)
+    if made_for and log.topic_id and made_for != log.topic_id:
+        return Start(beginning, Reset.RECREATED)
+    if committed.offset > log.end:
+        return Start(beginning, Reset.TRUNCATED)
+    point = replace(within(committed, log.low, log.end), topic_id=log.topic_id)
+    return Start(point, Reset.EXPIRED if committed.offset < log.low else None)

@@ -1,0 +1,153 @@
+"""A built `onnx` repository served in this process, by ONNX Runtime on the CPU and without Triton.
+
+Invariant: graphs, configurations, widths and batch limits are those of the repository, so that what is measured here is
+what Triton's onnxruntime backend will serve; a request that the server would refuse is refused. Triton's own batches of
+several requests are not made: they change no row's result.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import DTypeLike
+from tritonclient.grpc import model_config_pb2
+
+from worker.domain.errors import ErrorCode, JobError, SettingsError
+from worker.models.configs import ModelConfig, read_config
+from worker.models.promises import ONNXRUNTIME
+from worker.ports import ModelDescription, Tensor, TensorSpec
+
+_FREE: Final = -1
+_DTYPES: Final[Mapping[str, DTypeLike]] = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
+
+
+class InProcessBackend:
+    """An `InferenceBackend` over a repository of the `onnx` profile; one thread a request, as many as there are cores.
+
+    Raises SettingsError if the folder holds no model for the onnxruntime backend.
+    """
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self._configs = {path.parent.name: read_config(path) for path in sorted(repository.glob("*/config.pbtxt"))}
+        if not any(config.backend == ONNXRUNTIME for config in self._configs.values()):
+            raise SettingsError(
+                f"{repository} holds no model for ONNX Runtime; build it with `labelwire models build --profile onnx`."
+            )
+        self._sessions: dict[str, Any] = {}
+        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="onnxruntime")
+        self._closed = False
+
+    async def ready(self) -> bool:
+        """Say whether it is not closed."""
+        return not self._closed
+
+    async def describe(self, model: str) -> ModelDescription | None:
+        """Return a model's description, None if the repository has no such model."""
+        config = self._configs.get(model)
+        if config is None:
+            return None
+        return ModelDescription(
+            name=model,
+            version=_version(config),
+            max_batch_size=config.max_batch_size,
+            inputs=_specs(config.input),
+            outputs=_specs(config.output),
+            parameters={name: value.string_value for name, value in config.parameters.items()},
+        )
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        *,
+        timeout_seconds: float,
+        request_id: str = "",  # noqa: ARG002  nobody to tell
+        version: str = "",
+    ) -> Mapping[str, Tensor]:
+        """Run one request; all tensors have a leading batch dimension.
+
+        Raises JobError INFERENCE_REJECTED for what Triton would refuse, INFERENCE_UNAVAILABLE for an unknown model or
+        after `close`, MODELS_CHANGED for another version, INFERENCE_FAILED where the time is over.
+        """
+        if self._closed:
+            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has been closed here.")
+        config = self._configs.get(model)
+        if config is None or config.backend != ONNXRUNTIME:
+            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has no graph of {model}.")
+        if version not in {"", _version(config)}:
+            raise JobError(ErrorCode.MODELS_CHANGED, f"{self._repository} has no version {version} of {model}.")
+        _check(config, inputs, outputs)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                answer = await loop.run_in_executor(self._threads, self._run, model, dict(inputs), list(outputs))
+        except TimeoutError as error:
+            raise JobError(ErrorCode.INFERENCE_FAILED, f"{model} took over {timeout_seconds:g} s.") from error
+        return dict(zip(outputs, answer, strict=True))
+
+    async def close(self) -> None:
+        """Take no more requests; those that run end first."""
+        self._closed = True
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+    def _run(self, model: str, inputs: dict[str, Tensor], outputs: list[str]) -> list[Tensor]:
+        answer: list[Tensor] = self._session(model).run(outputs, inputs)
+        return answer
+
+    def _session(self, model: str) -> Any:  # noqa: ANN401  onnxruntime ships no types
+        """Load a graph when it is first asked for. Two threads that ask at once load it twice and keep one."""
+        if model not in self._sessions:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            options.log_severity_level = 3
+            graph = self._repository / model / _version(self._configs[model]) / "model.onnx"
+            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._sessions.setdefault(model, session)
+        return self._sessions[model]
+
+
+def _version(config: ModelConfig) -> str:
+    return str(config.version_policy.specific.versions[0])
+
+
+def _specs(tensors: Any) -> tuple[TensorSpec, ...]:  # noqa: ANN401  generated code without types
+    return tuple(
+        TensorSpec(
+            tensor.name,
+            model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_"),
+            tuple(tensor.dims),
+        )
+        for tensor in tensors
+    )
+
+
+def _check(config: ModelConfig, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> None:
+    """Refuse what Triton would refuse, with INFERENCE_REJECTED."""
+    expected = {spec.name: spec for spec in _specs(config.input)}
+    if set(inputs) != set(expected):
+        raise _rejected(config, f"takes {sorted(expected)} and was sent {sorted(inputs)}")
+    unknown = set(outputs) - {tensor.name for tensor in config.output}
+    if unknown:
+        raise _rejected(config, f"has no output {sorted(unknown)}")
+    for name, tensor in inputs.items():
+        spec = expected[name]
+        if tensor.dtype != _DTYPES[spec.datatype]:
+            raise _rejected(config, f"takes {name} as {spec.datatype} and was sent {tensor.dtype}")
+        rows, *shape = tensor.shape
+        if not 1 <= rows <= config.max_batch_size:
+            raise _rejected(config, f"takes 1 to {config.max_batch_size} rows and was sent {rows}")
+        if len(shape) != len(spec.shape) or any(
+            want not in (_FREE, have) for have, want in zip(shape, spec.shape, strict=True)
+        ):
+            raise _rejected(config, f"takes {name} as {list(spec.shape)} and was sent {shape}")
+
+
+def _rejected(config: ModelConfig, words: str) -> JobError:
+    return JobError(ErrorCode.INFERENCE_REJECTED, f"{config.name} {words}.")

@@ -1,0 +1,146 @@
+"""What a server checks before it serves a model, checked when the repository is built.
+
+Invariant: a repository whose build ends well loads. The rules are those of Triton's onnxruntime backend (r24.10 to
+26.06: `ValidateInputs`, `ValidateOutputs` and `CompareDimsSupported`) and of TensorRT's ONNX parser.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+import onnxruntime
+from onnx import TensorProto
+from tritonclient.grpc import model_config_pb2
+
+from worker.models.configs import ConfigError, ModelConfig
+from worker.models.rewriting import GraphError
+
+ONNXRUNTIME: Final = "onnxruntime"
+_FREE: Final = -1
+_TYPES: Final = {
+    "tensor(bool)": "TYPE_BOOL",
+    "tensor(uint8)": "TYPE_UINT8",
+    "tensor(int8)": "TYPE_INT8",
+    "tensor(int32)": "TYPE_INT32",
+    "tensor(int64)": "TYPE_INT64",
+    "tensor(float16)": "TYPE_FP16",
+    "tensor(float)": "TYPE_FP32",
+}
+# A tensor in a config: generated code without types.
+_ConfigTensor = Any
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTensor:
+    """An input or output as ONNX Runtime reports it: a config's data type, and dims with -1 where a size is free."""
+
+    data_type: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTensors:
+    """All inputs and outputs of a graph, by name."""
+
+    inputs: Mapping[str, GraphTensor]
+    outputs: Mapping[str, GraphTensor]
+
+
+def graph_tensors(path: Path) -> GraphTensors:
+    """Return what ONNX Runtime, and so the backend, finds in a graph: also sizes that it infers are fixed."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return GraphTensors(_tensors(session.get_inputs()), _tensors(session.get_outputs()))
+
+
+def check_fits_graph(config: ModelConfig, graph: GraphTensors) -> None:
+    """Raise ConfigError if the onnxruntime backend would refuse the config beside the graph.
+
+    Every input of the graph must be named. The first of a graph's dims must be free where the model batches, and a
+    config leaves it out. Input dims may differ where the graph's are free; output dims must be the same.
+    """
+    named = {tensor.name for tensor in config.input}
+    if named != set(graph.inputs):
+        raise ConfigError(f"{config.name} names the inputs {sorted(named)}, but its graph has {sorted(graph.inputs)}")
+    for tensor in config.input:
+        if tensor.allow_ragged_batch:
+            raise ConfigError(
+                f"{config.name} allows ragged batches of {tensor.name}: the onnxruntime backend takes them of flat "
+                "tensors only"
+            )
+        _check_tensor(config, tensor, graph.inputs, exactly=False)
+    for tensor in config.output:
+        _check_tensor(config, tensor, graph.outputs, exactly=True)
+
+
+def check_bytes(model: onnx.ModelProto, name: str) -> None:
+    """Raise GraphError if a graph works on bytes anywhere but in a Cast at its beginning and at its end.
+
+    TensorRT lets a UINT8 input feed nothing but Casts and a UINT8 output come from nothing but one; ONNX Runtime has no
+    CUDA kernel for Pad on UINT8 and moves such nodes, and their tensors, to the CPU. Levels between a QuantizeLinear
+    and a DequantizeLinear are no bytes in this sense.
+    """
+    inferred = onnx.shape_inference.infer_shapes(model)
+    every = (*inferred.graph.input, *inferred.graph.output, *inferred.graph.value_info, *_constants(inferred.graph))
+    in_bytes = {value.name for value in every if _element_type(value) == TensorProto.UINT8}
+    for node in model.graph.node:
+        touched = in_bytes.intersection((*node.input, *node.output))
+        if touched and node.op_type not in {"Cast", "QuantizeLinear", "DequantizeLinear"}:
+            raise GraphError(
+                f"the graph of {name} has a {node.op_type} on UINT8 ({', '.join(sorted(touched))}): TensorRT refuses "
+                "it, so cast to FP32 first and back at the very end"
+            )
+
+
+def _tensors(described: Iterable[Any]) -> dict[str, GraphTensor]:
+    return {
+        tensor.name: GraphTensor(
+            _TYPES.get(tensor.type, tensor.type),
+            tuple(size if isinstance(size, int) else _FREE for size in tensor.shape),
+        )
+        for tensor in described
+    }
+
+
+def _check_tensor(
+    config: ModelConfig, tensor: _ConfigTensor, graph: Mapping[str, GraphTensor], *, exactly: bool
+) -> None:
+    if tensor.name not in graph:
+        raise ConfigError(f"{config.name} names {tensor.name}, but its graph has {sorted(graph)}")
+    found = graph[tensor.name]
+    data_type = model_config_pb2.DataType.Name(tensor.data_type)
+    if data_type != found.data_type:
+        raise ConfigError(f"{config.name} has {tensor.name} as {data_type}, but its graph as {found.data_type}")
+    dims = list(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
+    if not found.dims:
+        if any(dim != 1 for dim in dims):
+            raise ConfigError(
+                f"{config.name} has {tensor.name} as {dims}, but it is a scalar in its graph: only 1 fits"
+            )
+        return
+    if config.max_batch_size > 0:
+        if found.dims[:1] != (_FREE,):
+            raise ConfigError(
+                f"{config.name} batches, but {tensor.name} is {list(found.dims)} in its graph: free dim 0"
+            )
+        dims.insert(0, _FREE)
+    if not _same(found.dims, dims, exactly=exactly):
+        raise ConfigError(f"{config.name} has {tensor.name} as {dims}, but its graph as {list(found.dims)}")
+
+
+def _same(graph: Sequence[int], config: Sequence[int], *, exactly: bool) -> bool:
+    return len(graph) == len(config) and all(
+        have == want or (have == _FREE and not exactly) for have, want in zip(graph, config, strict=True)
+    )
+
+
+def _constants(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    return [onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, None) for tensor in graph.initializer]
+
+
+def _element_type(value: onnx.ValueInfoProto) -> int:
+    return int(value.type.tensor_type.elem_type)

@@ -1,0 +1,118 @@
+"""Pages whose pixels are oblong, worked on as if they were square, and what was read brought back to the stored pixels.
+
+Invariant: the axis with fewer dots an inch is stretched, so that nothing is lost, and polygons are in pixels of the
+picture as it is stored.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+
+from worker.domain.barcode import Barcode
+from worker.domain.geometry import Transform
+from worker.domain.image import PageHeader, PageImage, PageText, Pixels, TextLine
+from worker.pipeline.explanation import PageSearch, rectangle
+
+_FULL_TURN_DEGREES: Final = 360.0
+_ROWS_AT_ONCE: Final = 64  # in floating point
+
+
+def squared(page: PageImage, header: PageHeader) -> PageImage:
+    """Return an upright page with square pixels: itself where its pixels are square."""
+    if header.is_square:
+        return page
+    size = header.squared.upright_size
+    return PageImage(np.asarray(cv2.resize(page.pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8))
+
+
+def squared_strips(strips: Iterable[Pixels], header: PageHeader, rows: int) -> Iterator[Pixels]:
+    """Stretch the strips of a page as it is stored, and yield it again in strips of `rows` rows, the last of the rest.
+
+    No more is held than two strips.
+    """
+    to = header.squared
+    rows_of_page = _StretchedRows(strips, header.height / to.height, header.height, to.width)
+    for top in range(0, to.height, rows):
+        yield rows_of_page.rows(top, min(rows, to.height - top))
+
+
+class _StretchedRows:
+    """The rows of a page between those that come: each is mixed of the two that it lies between."""
+
+    def __init__(self, strips: Iterable[Pixels], step: float, height: int, width: int) -> None:
+        self._strips = iter(strips)
+        self._step = step
+        self._last = height - 1
+        self._width = width
+        self._held = np.empty((0, width, 3), np.uint8)
+        self._top = 0
+
+    def rows(self, top: int, count: int) -> Pixels:
+        """Return rows [top, top + count) of the stretched page; none above may be asked for later."""
+        stretched = np.empty((count, self._width, 3), np.uint8)
+        for done in range(0, count, _ROWS_AT_ONCE):
+            many = min(_ROWS_AT_ONCE, count - done)
+            stretched[done : done + many] = self._mixed(top + done, many)
+        return stretched
+
+    def _mixed(self, top: int, count: int) -> Pixels:
+        at = np.clip((np.arange(top, top + count) + 0.5) * self._step - 0.5, 0, self._last)
+        above = at.astype(np.intp)
+        below = np.minimum(above + 1, self._last)
+        self._hold(int(above[0]), int(below[-1]))
+        share = (at - above).astype(np.float32)[:, None, None]
+        first, second = self._held[above - self._top], self._held[below - self._top]
+        mixed: Pixels = np.rint(first + share * (second.astype(np.float32) - first)).astype(np.uint8)
+        return mixed
+
+    def _hold(self, first: int, last: int) -> None:
+        while self._top + len(self._held) <= last:
+            strip = next(self._strips)
+            if strip.shape[1] != self._width:
+                resized = cv2.resize(strip, (self._width, len(strip)), interpolation=cv2.INTER_LINEAR)
+                strip = np.asarray(resized, dtype=np.uint8)
+            kept = self._held[max(0, first - self._top) :]
+            self._top += len(self._held) - len(kept)
+            self._held = np.concatenate([kept, strip])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPixels:
+    """From a page with square pixels to the page as it is stored, upright both."""
+
+    size: tuple[int, int]
+    across: float
+    down: float
+
+    @classmethod
+    def of(cls, header: PageHeader) -> "StoredPixels":
+        """Return the way back of a page."""
+        (width, height), (wide, high) = header.upright_size, header.squared.upright_size
+        return cls((width, height), width / wide, height / high)
+
+    def text(self, text: PageText) -> PageText:
+        """Return what a page says with its places in stored pixels."""
+        width, height = self.size
+        lines, barcodes = tuple(map(self._line, text.lines)), tuple(map(self._barcode, text.barcodes))
+        return replace(text, width=width, height=height, lines=lines, barcodes=barcodes)
+
+    def search(self, search: PageSearch) -> PageSearch:
+        """Return how a page was searched, in stored pixels."""
+        return replace(search, tiles=tuple(rectangle(tile, self._transform) for tile in search.tiles))
+
+    @property
+    def _transform(self) -> Transform:
+        return Transform.scale_then_shift(self.across, self.down, 0.0, 0.0)
+
+    def _line(self, line: TextLine) -> TextLine:
+        along = math.radians(line.rotation_degrees)
+        rotation = math.degrees(math.atan2(math.sin(along) * self.down, math.cos(along) * self.across))
+        polygon = self._transform.apply(line.polygon)
+        return replace(line, polygon=polygon, rotation_degrees=round(rotation, 9) % _FULL_TURN_DEGREES)
+
+    def _barcode(self, code: Barcode) -> Barcode:
+        return replace(code, polygon=self._transform.apply(code.polygon))
