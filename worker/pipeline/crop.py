@@ -48,6 +48,30 @@ def crop_line(page: PageImage, region: TextRegion, shape: LineShape, *, top: int
     ]
 
 
+def crop_cells(page: PageImage, region: TextRegion, cells: Sequence[Points], shape: LineShape) -> LineCrop | None:
+    """Set rectangles of the page, each at the line height, side by side to one crop of `region`.
+
+    Returns None if they fill more than the widest bucket.
+    """
+    sizes = [(math.hypot(*(cell[1] - cell[0])), math.hypot(*(cell[3] - cell[0]))) for cell in cells]
+    widths = [max(1, round(shape.height * width / max(height, _TINY))) for width, height in sizes]
+    content_width = sum(widths)
+    if content_width > shape.bucket_widths[-1]:
+        return None
+    bucket = shape.bucket_widths[bisect.bisect_left(shape.bucket_widths, content_width)]
+    pixels = np.full((shape.height, bucket, 3), shape.pad_value, dtype=np.uint8)
+    at = 0
+    for cell, width in zip(cells, widths, strict=True):
+        pixels[:, at : at + width] = _straighten(page.pixels, cell, width, shape.height)
+        at += width
+    return LineCrop(region, pixels, content_width)
+
+
+def straightened(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels:
+    """Resample a rectangle of the page, its corners clockwise from its top left, to width x height."""
+    return _straighten(pixels, quad, width, height)
+
+
 def turned(crop: LineCrop, pad_value: int) -> LineCrop:
     """Return a line's crop as it is if the line stands upside down: turned by 180°, and padded on the right again."""
     pixels = np.full_like(crop.pixels, pad_value)

@@ -13,6 +13,7 @@ from worker.domain.quality import Quality
 from worker.pipeline.assemble import place_lines, reading_order
 from worker.pipeline.axes import run_sideways
 from worker.pipeline.barcodes import Codes, find_codes, without_codes
+from worker.pipeline.columns import Column, as_read, find_columns, with_columns
 from worker.pipeline.crop import crop_lines
 from worker.pipeline.detect import detect
 from worker.pipeline.encoded import EncodedPage
@@ -95,11 +96,13 @@ class Pipeline:
             tiled = again
             found = await self._detect(tiled, requests, stages)
             regions = await stages.on_cpu(self._find_regions, tiled, found, stages)
-        crops, quality = await stages.on_cpu(
+        crops, columns, quality = await stages.on_cpu(
             self._judge_and_crop, page, measures, without_codes(regions, codes.areas), stages
         )
         with stages.timed(Stage.READ):
-            lines = await LineReader(self._models, requests, self._options).read(crops)
+            reader = LineReader(self._models, requests, self._options)
+            lines, stacked = await asyncio.gather(reader.read(crops), reader.read([crop for _, crop in columns]))
+            lines = with_columns(lines, [column for column, _ in columns], stacked)
         placed = place_lines(lines, page.width, page.height, self._options)
         text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
         search = PageSearch(tiled.scale, shown([tiled.tile], tiled.to_page), sideways=run_sideways(regions))
@@ -111,6 +114,7 @@ class Pipeline:
         """Read a page band by band: out of memory, or while it is decoded where it would fill too much of it."""
         header = encoded.page.squared
         streamed = header.streams and header.pixels > self._options.streamed_from_pixels
+        held: PageImage | None = None
         turn = Turn.of(header) if streamed else Turn.none()
         if streamed:
             rows: PageRows = StreamedRows(
@@ -118,14 +122,33 @@ class Pipeline:
             )
         else:
             with stages.timed(Stage.DECODE):
-                page = await stages.on_cpu(encoded.decode_squared)
-            rows = HeldRows(page.pixels)
+                held = await stages.on_cpu(encoded.decode_squared)
+            rows = HeldRows(held.pixels)
         reading = await LargePage(rows, self._models, requests, self._options, self._gate, stages).read()
-        lines, barcodes = map(turn.line, reading.lines), map(turn.barcode, reading.barcodes)
+        found = reading.lines if held is None else await self._with_columns(held, reading.lines, requests, stages)
+        lines, barcodes = map(turn.line, found), map(turn.barcode, reading.barcodes)
         text = await stages.on_cpu(self._finish, header.upright_size, tuple(lines), tuple(barcodes), stages)
         tiles = tuple(rectangle(tile, turn.to_upright) for tile in reading.plan.tiles_on_page())
         search = PageSearch(reading.plan.scale, tiles, streamed, reading.sideways)
         return replace(text, quality=reading.quality), search
+
+    async def _with_columns(
+        self, page: PageImage, lines: Sequence[TextLine], requests: PageRequests, stages: Stages
+    ) -> Sequence[TextLine]:
+        """Return the lines of a page that was read band by band, with its columns of characters in their place."""
+        regions = [TextRegion(line.polygon, line.confidence) for line in lines]
+        columns = await stages.on_cpu(self._crop_columns, page, regions, stages)
+        if not columns:
+            return lines
+        with stages.timed(Stage.READ):
+            stacked = await LineReader(self._models, requests, self._options).read([crop for _, crop in columns])
+        read = [as_read(line, region) for line, region in zip(lines, regions, strict=True)]
+        before = {id(region): line for line, region in zip(lines, regions, strict=True)}
+        after = with_columns(read, [column for column, _ in columns], stacked)
+        new = place_lines(
+            [line for line in after if id(line.region) not in before], page.width, page.height, self._options
+        )
+        return [*(before[id(line.region)] for line in after if id(line.region) in before), *new]
 
     def _decode_and_tile(
         self, encoded: EncodedPage, stages: Stages
@@ -167,11 +190,19 @@ class Pipeline:
 
     def _judge_and_crop(
         self, page: PageImage, measures: PixelMeasures | None, regions: list[TextRegion], stages: Stages
-    ) -> tuple[list[LineCrop], Quality | None]:
+    ) -> tuple[list[LineCrop], list[tuple[Column, LineCrop]], Quality | None]:
         with stages.timed(Stage.CHECK):
             quality = self._gate.judge(measures, regions, (page.width, page.height))
+        columns = self._crop_columns(page, regions, stages)
         with stages.timed(Stage.CROP):
-            return crop_lines(page, regions, self._models.line), quality
+            return crop_lines(page, regions, self._models.line), columns, quality
+
+    def _crop_columns(
+        self, page: PageImage, regions: Sequence[TextRegion], stages: Stages
+    ) -> list[tuple[Column, LineCrop]]:
+        with stages.timed(Stage.CROP):
+            columns = [(column, column.crop(page, self._models.line)) for column in find_columns(page, regions)]
+            return [(column, crop) for column, crop in columns if crop is not None]
 
     def _finish(
         self, size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...], stages: Stages
