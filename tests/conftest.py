@@ -44,6 +44,14 @@ def onnx_repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def onnx_on_gpu() -> Path:
+    """The onnx profile as it is built unless told otherwise, built once and kept. Tests leave it as it is."""
+    from worker.models.build import build_repository  # noqa: PLC0415  (onnx is slow to import)
+
+    return build_repository("onnx", Path("build/model_repository/onnx"))
+
+
+@pytest.fixture(scope="session")
 def triton(model_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """A real Triton over the embedded profile. A test that stops or kills it starts it again."""
     with TritonServer(model_repository, run_dir=tmp_path_factory.mktemp("triton")) as server:

@@ -55,7 +55,7 @@ async def guarded(_: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
 
 @asynccontextmanager
 async def in_process(request: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
-    yield InProcessBackend(request.getfixturevalue("onnx_repository"))
+    yield InProcessBackend(request.getfixturevalue("onnx_on_gpu"))
 
 
 Maker = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[InferenceBackend]]

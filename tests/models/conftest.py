@@ -1,7 +1,6 @@
 """The pinned ONNX files and drawn text, shared by the tests of the models."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from tests.models.drawing import Pixels, draw_line, draw_page
 from tests.models.reference import onnxruntime_session
 from worker.domain.manifest import ModelRole
-from worker.models.build import build_repository
 from worker.models.source import ModelSource, find_sources
 
 
@@ -21,12 +19,6 @@ def sources() -> dict[ModelRole, ModelSource]:
 @pytest.fixture(scope="session")
 def originals(sources: Mapping[ModelRole, ModelSource]) -> dict[ModelRole, Any]:
     return {role: onnxruntime_session(source.path) for role, source in sources.items()}
-
-
-@pytest.fixture(scope="session")
-def onnx_on_gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The onnx profile as it is built unless told otherwise. Tests leave it as it is."""
-    return build_repository("onnx", tmp_path_factory.mktemp("models") / "onnx")
 
 
 @pytest.fixture(scope="session")

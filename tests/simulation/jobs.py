@@ -69,6 +69,7 @@ KINDS = {
     "foreign": 3,
     "empty": 2,
     "no-type": 2,
+    "untyped": 2,
     "uri": 2,
     "huge": 2,
     "wordy": 2,
@@ -102,6 +103,7 @@ def body(kind: str, number: int, at_seconds: float, soon_seconds: float) -> tupl
         "corrupt": _cut_short(text),
         "foreign": b"GIF89a" + text.encode(),
         "empty": None,
+        "no-type": text.encode(),
         "huge": _HEADER_OF_30000_BY_30000,
         "bulky": _cut_short(text) + bytes(_PADDING_BYTES),
         "twin": picture("TWN"),
@@ -111,6 +113,7 @@ def body(kind: str, number: int, at_seconds: float, soon_seconds: float) -> tupl
     }
     special: dict[str, Headers] = {
         "no-type": (),
+        "untyped": (),
         "uri": _type("application/json"),
         "wordy": (_PNG, _wordy(number)),
         # By this id the weather knows which jobs Triton does not take.

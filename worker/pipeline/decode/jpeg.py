@@ -34,6 +34,8 @@ _EIGHTH: Final = 8
 _PIECE_BYTES: Final = 4096
 # Of so many ones come the longest codes that a file has; libjpeg looks up to 8 bytes ahead of what it decodes.
 _LONG_CODES: Final = b"\xfe" * 12
+# As libjpeg and libvips say it; all else that they say is of the file.
+_NO_MEMORY: Final = ("Insufficient memory", "out of memory")
 _SIDES_AT, _COUNT_AT, _COMPONENTS_AT, _TABLE_AT = 5, 9, 10, 12  # within the segment of a frame
 
 
@@ -239,11 +241,16 @@ def _asks_for_more(parts: _Parts) -> bool:
 
 
 def _pass_over(encoded: bytes, smaller_side: int, fail_on: str) -> None:
-    """Decode all there is. Raises pyvips.Error."""
+    """Decode all there is. Raises pyvips.Error, and MemoryError where it is not the file's fault."""
     shrink = _EIGHTH if smaller_side >= _EIGHTH else 1
     source = pyvips.Source.new_from_memory(encoded)
-    image = pyvips.Image.jpegload_source(source, access="sequential", fail_on=fail_on, shrink=shrink)
-    pyvips.Region.new(image).fetch(0, image.height - 1, image.width, 1)
+    try:
+        image = pyvips.Image.jpegload_source(source, access="sequential", fail_on=fail_on, shrink=shrink)
+        pyvips.Region.new(image).fetch(0, image.height - 1, image.width, 1)
+    except pyvips.Error as error:
+        if any(words in str(error) for words in _NO_MEMORY):
+            raise MemoryError("libjpeg had no memory for the picture") from error
+        raise
 
 
 def _frame_read_to_its_end(frame: bytes) -> bytes:
