@@ -20,7 +20,7 @@ TILE_SHAPES = TileShapes(multiple_of=32, max_side=2048)
 DEFAULT_CORES = 2  # what the chart and compose.yaml give Triton
 
 
-# With eight widths spaces are lost beside much padding: word F1 0.0030 under the embedded profile's, with these 0.0012.
+# Chosen among the sets that docs/models.md lists, on the 24 dev receipts: eight read worse, by up to 0.004 in word F1.
 _GPU_WIDTHS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768, 1024, 1280)
 # What a GPU has seen before the server is ready: a page is searched at a long side of 1056 pixels; 960 is the tile of
 # what is larger. They are not the only shapes, for the detector pools over its whole tile and padding costs lines: word
