@@ -17,7 +17,7 @@ from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
 from worker.models.orientation import rewrite_orientation
 from worker.models.precision import Precisions
-from worker.models.profiles import DETECTION, Profile
+from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
 from worker.models.promises import ONNXRUNTIME, check_bytes, check_fits_graph, graph_tensors
 from worker.models.quantization import quantize_recognizer
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
@@ -62,8 +62,10 @@ class Assembly:
     def _write_detector(self) -> None:
         role = ModelRole.DETECTOR
         config = configs.read_config(config_path(role, self.profile.config_name))
-        configs.warm_up_tiles(config, self.profile.warmup_tiles, self._warm_batches(config))
-        manifest = self._manifest(config, role, tile_shapes=self.profile.tile_shapes, detection=DETECTION)
+        # Every shape once; the largest also in the largest batch, for its memory.
+        configs.warm_up_tiles(config, self.profile.warmup_tiles, (1,))
+        configs.warm_up_tiles(config, self.profile.warmup_tiles[-1:], self._warm_batches(config)[1:])
+        manifest = self._manifest(config, role, tile_shapes=TILE_SHAPES, detection=DETECTION)
         graph = rewrite_detector(load_graph(self.sources[role].path))
         self._write_model(config, manifest, graph=graph)
 
