@@ -76,7 +76,7 @@ docs: $(SETUP)  ## write the generated pages of docs/
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # One resolution, of everything; what the images take is cut from it. docker/source.lock.txt is what has no wheels.
-lock: $(SETUP)  ## pin every dependency anew, with hashes (needs uv and Maven; UPGRADE= keeps what is pinned)
+lock:  ## pin every dependency anew, with hashes (needs uv and Maven; UPGRADE= keeps what is pinned)
 	mkdir -p build
 	$(LOCK) $(UPGRADE) --extra dev pyproject.toml -o .ci/dev.lock.txt
 	grep -E '^[a-zA-Z]' .ci/dev.lock.txt | sed 's/ \\$$//' > build/constraints.txt
@@ -86,6 +86,7 @@ lock: $(SETUP)  ## pin every dependency anew, with hashes (needs uv and Maven; U
 	for name in java rapidocr; do \
 	  $(LOCK) $(UPGRADE) worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
 	$(LOCK) $(UPGRADE) --no-deps worker/local/locks/triton.in -o worker/local/locks/triton.txt
+	$(MAKE) setup
 	$(BIN)/python -m tests.setup
 	$(BIN)/python -m worker.local.pins
 

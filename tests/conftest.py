@@ -12,6 +12,18 @@ from worker.local.kafka import KafkaServer
 from worker.local.stack import provision_kafka
 from worker.local.triton import TritonServer
 
+LONG = ("setup", "image")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that take minutes, unless `-m` names their mark."""
+    asked: str = config.option.markexpr
+    unasked = [mark for mark in LONG if mark not in asked]
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in unasked)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
