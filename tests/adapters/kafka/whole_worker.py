@@ -23,6 +23,8 @@ from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.bootstrap import Ports, Worker, build
+from worker.domain.records import Record
+from worker.domain.result import LabelText
 from worker.settings import KafkaSettings, RuntimeSettings, Settings, TopicSettings
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
@@ -126,7 +128,7 @@ class Deployment:
 
     def names(self, topic: str) -> list[str]:
         """Return the jobs that a topic's records name."""
-        return [dict(message.headers() or [])["labelwire.job-id"].decode() for message in self.read(topic)]  # type: ignore[union-attr, arg-type]
+        return [dict(message.headers() or [])["labelwire.job-id"].decode() for message in self.read(topic)]  # type: ignore[union-attr]
 
     def committed(self, topic: str, partitions: int) -> list[int]:
         """Return what the group has committed, as any client sees it."""
@@ -206,5 +208,5 @@ async def running(deployment: Deployment, *, exactly_once: bool = False) -> Asyn
                 await transactions.close()
 
 
-async def _nothing_is_suspect(*_: object) -> None:
+async def _nothing_is_suspect(_record: Record, _attempt: int) -> LabelText:
     raise AssertionError("no worker was killed here")

@@ -1,4 +1,6 @@
-"""The ids and partitions of topics (KIP-516): a topic that was deleted and created again has the same name and another id.
+"""The ids (KIP-516) and partitions of topics.
+
+A topic that was deleted and created again has the same name and another id.
 
 librdkafka's mock cluster and brokers before Kafka 2.8 tell none; there every id is empty. Errors of librdkafka leave
 this module as they are: whoever asks here speaks librdkafka anyway.
