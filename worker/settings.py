@@ -67,7 +67,9 @@ class KafkaSettings(Section):
         description="Makes this worker a static member, which keeps its partitions over a restart: the pod's name.",
     )
     start_from: Literal["earliest", "latest"] = Field(
-        default="earliest", description="Where a group begins that has committed nothing yet."
+        default="earliest",
+        description="Where a group begins that has committed nothing on any topic that it reads; later partitions and"
+        " topics begin at their beginning.",
     )
     commit_interval_seconds: Positive = Field(
         default=1.0, description="Longest time between commits while jobs finish."

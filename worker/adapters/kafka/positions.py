@@ -145,10 +145,7 @@ class Positions:
         The ends are asked for before it is asked whether the group is new: where two members find it so at the same
         time, the later commit names no record that came after the earlier one's reading began.
         """
-        known = consumer.list_topics(timeout=_ANSWER_SECONDS).topics  # asked by name, a topic may be created
-        partitions = [
-            TopicPartition(topic, n) for topic in self._topics if topic in known for n in known[topic].partitions
-        ]
+        partitions = self._topic_ids.partitions(self._topics)
         ends = {partition: _watermarks(consumer, partition)[1] for partition in partitions}
         if _committed(consumer, partitions):
             return {}

@@ -88,9 +88,11 @@ class KafkaSource:
         self._closing = threading.Event()
         self._commits = Commits(clock, self._emit)
         self._delays = Delays(delayed_topics, max_delay_seconds, clock)
-        ids = topic_ids(settings)
-        self._positions = Positions(settings.start_from, self._topics, ids, self._wait_to_ask_again, self._emit)
-        self._watch = TopicWatch(ids, clock)
+        self._topic_ids = topic_ids(settings)
+        self._positions = Positions(
+            settings.start_from, self._topics, self._topic_ids, self._wait_to_ask_again, self._emit
+        )
+        self._watch = TopicWatch(self._topic_ids, clock)
         self._to_seek: dict[TopicPartition, int] = {}
         self._delivered = 0
         self._paused: set[TopicPartition] = set()
@@ -179,6 +181,7 @@ class KafkaSource:
         try:
             self._commits.flush(self._consumer, asynchronous=False)
             self._consumer.close()  # calls on_revoke for what is still assigned
+            self._topic_ids.close()
         except Exception as error:  # noqa: BLE001 - handed to the loop, which raises it in close()
             return error
         return None

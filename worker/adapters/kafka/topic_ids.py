@@ -1,4 +1,6 @@
-"""The ids of topics (KIP-516): a topic that was deleted and created again has the same name and another id.
+"""The ids (KIP-516) and partitions of topics.
+
+A topic that was deleted and created again has the same name and another id.
 
 librdkafka's mock cluster and brokers before Kafka 2.8 tell none; there every id is empty. Errors of librdkafka leave
 this module as they are: whoever asks here speaks librdkafka anyway.
@@ -62,6 +64,17 @@ class TopicIds:
         found = {topic: _found(future) for topic, future in described.items()}
         return {topic: each.topic_id if each else "" for topic, each in found.items()}
 
+    def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
+        """Return the partitions of those of the topics that exist. Raises KafkaException.
+
+        Not asked of the consumer: inside a rebalance its `list_topics` ends the process, because the binding then has
+        lost the call of `poll` that it is in.
+        """
+        known = self._client.list_topics(timeout=_ANSWER_SECONDS).topics  # asked by name, a topic may be created
+        return [
+            TopicPartition(topic, number) for topic in topics if topic in known for number in known[topic].partitions
+        ]
+
     def ask(self, topics: Collection[str]) -> None:
         """Ask without waiting; what was asked before is forgotten."""
         self._asked = self._describe(topics) if self._tells and topics else {}
@@ -85,6 +98,10 @@ class TopicIds:
     def forget(self) -> None:
         """Take no answer to what was asked."""
         self._asked = {}
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        self._asked, self._made = {}, None
 
     def high_watermark(self, partition: TopicPartition) -> int:
         """Return the offset after the last record that is written. Raises KafkaException."""
