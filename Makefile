@@ -61,8 +61,9 @@ check: $(SETUP)  ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Three at once, each with a Kafka and a Triton of its own: the longest tests wait for groups and brokers.
 test: check  ## everything in check, then all tests on real Kafka and real Triton
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 setup-test: $(SETUP)  ## make setup with each Python that is supported and here, while newer releases are on offer (minutes)
 	$(BIN)/pytest -m setup tests/setup
