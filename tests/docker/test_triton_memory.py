@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-MEASURED = re.compile(r"sessions of a CPU build take (?P<measured>[\d.]+) GiB on two cores")
+MEASURED = re.compile(r"sessions of a CPU build takes (?P<measured>[\d.]+) GiB on two cores")
 HEADROOM = 1.5
 
 
