@@ -160,9 +160,11 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
     reading = JobReading(reader, executor, ports.clock, budget, ports.blobs, fetch_room(settings))
+    topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
+    brakes = Brakes(dead_letter_limit, outcome_watch, topics)
     loop = Loop(
         source=ports.source,
-        delivery=_delivery(settings, ports, reading, outbox, Brakes(dead_letter_limit, outcome_watch), destination),
+        delivery=_delivery(settings, ports, reading, outbox, brakes, destination),
         outbox=outbox,
         partitions=partitions,
         limits=intake,
@@ -174,7 +176,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     )
     lifecycle = Lifecycle(
         loop=loop,
-        topics=TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.access),
+        topics=topics,
         models=ModelMonitor(guard, reader, health),
         dead_letter_limit=dead_letter_limit,
         outcome_watch=outcome_watch,

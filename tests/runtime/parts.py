@@ -21,6 +21,7 @@ from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, Wait
 from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
+from worker.runtime.lifecycle import TOPICS, TopicMonitor, TopicNeeds
 from worker.runtime.outbox import DirectOutbox
 from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
 from worker.runtime.reader import ModelReader
@@ -89,8 +90,10 @@ class Parts:
     dead_letters_per_minute: int = 0
     waiting_bounds: WaitingBounds = field(default_factory=WaitingBounds)
     attempt_seconds: float = 5.0
+    min_result_bytes: int = 0
     isolation: FakeIsolation = field(init=False)
     health: Health = field(init=False)
+    topics: TopicMonitor = field(init=False)
     budget: AttemptBudget = field(init=False)
     sink: MemorySink = field(init=False)
     reader: ModelReader = field(init=False)
@@ -100,7 +103,10 @@ class Parts:
         self.sink = MemorySink(self.broker)
         self.budget = AttemptBudget(self.attempt_seconds)
         self.isolation = FakeIsolation(lambda record, attempt: self.reading().read(record, attempt))
-        self.health = Health((DEAD_LETTERS, OUTCOMES), self.clock, self.events, pulse_seconds=60)
+        self.health = Health((DEAD_LETTERS, OUTCOMES, TOPICS), self.clock, self.events, pulse_seconds=60)
+        needs = TopicNeeds(JOBS, RESULTS, LETTERS, self.min_result_bytes, returning=RETRIES, retries=RETRIES)
+        self.topics = TopicMonitor(self.sink, needs, self.destination, self.health, self.clock)
+        self.health.met(TOPICS)  # as after the look at the start
         self.reader = ModelReader(self.backend, self.pipeline_maker(), lambda picture: read_header(picture, LIMITS))
         self.admission = Admission(max_jobs=4, max_pixels=10**6, large_from_pixels=500_000, max_large_jobs=1)
 
@@ -122,6 +128,7 @@ class Parts:
                     self.dead_letters_per_minute, self.clock, self.health, self.events, self.waiting_bounds
                 ),
                 OutcomeWatch(self.clock, self.health),
+                self.topics,
             ),
             destination=self.destination,
             identity=Identity("group", "1.2.3"),

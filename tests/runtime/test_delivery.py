@@ -23,6 +23,7 @@ from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 from worker.runtime.dead_letter_limit import WaitingBounds
 from worker.runtime.job import JobInHand
+from worker.runtime.lifecycle import TOPICS
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import PreparedJob
 from worker.testing.clock import ManualClock
@@ -346,6 +347,7 @@ async def test_a_defect_of_ours_is_one_dead_letter_and_leaks_nothing(parts: Part
 async def test_a_result_over_the_limit_is_a_dead_letter(parts: Parts, *, told: bool) -> None:
     parts.broker.create_topic(RESULTS, 1, 1200)
     parts.destination.max_result_bytes = 1200 if told else None
+    parts.sink.tells_limits = told
     await parts.deliver(record())
     assert parts.results() == []
     letter = parts.letter()
@@ -363,7 +365,9 @@ async def test_a_result_over_the_limit_is_a_dead_letter(parts: Parts, *, told: b
 async def test_a_dead_letter_over_the_limit_leaves_its_payload_where_it_stands(
     parts: Parts, value: bytes, headers: tuple[tuple[str, bytes], ...], *, told: bool
 ) -> None:
-    parts.broker.create_topic(LETTERS, 1, 5000)
+    for topic, partitions in ((JOBS, 2), (LETTERS, 1)):
+        parts.broker.create_topic(topic, partitions, 5000)
+    parts.sink.tells_limits = told
     parts.destination.max_dead_letter_bytes = 5000 if told else None
     await parts.deliver(record(value, *headers))
     letter = parts.letter()
@@ -375,7 +379,8 @@ async def test_a_dead_letter_over_the_limit_leaves_its_payload_where_it_stands(
 
 async def test_a_dead_letter_that_no_topic_takes_is_tried_until_one_does(parts: Parts) -> None:
     waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False))
-    waiting.broker.create_topic(LETTERS, 1, 500)
+    for topic, partitions in ((JOBS, 2), (LETTERS, 1)):
+        waiting.broker.create_topic(topic, partitions, 500)
     waiting.destination.max_dead_letter_bytes = 500
     delivering = asyncio.create_task(waiting.deliver(record(b"text")))
     for _ in range(3):
@@ -387,6 +392,82 @@ async def test_a_dead_letter_that_no_topic_takes_is_tried_until_one_does(parts: 
     waiting.clock.advance(60)
     await delivering
     assert waiting.letter()["error.code"] == "IMAGE_UNSUPPORTED"
+
+
+async def test_a_result_over_a_limit_that_was_lowered_waits_until_the_topic_fits(parts: Parts) -> None:
+    waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False), min_result_bytes=100_000)
+    waiting.destination.max_result_bytes = 1_000_000  # as it was
+    waiting.broker.create_topic(RESULTS, 1, 500)
+    job = in_hand(record())
+    delivering = asyncio.create_task(waiting.delivery().deliver(job))
+    for _ in range(3):
+        await waiting.clock.until_sleeping()
+        assert not waiting.health.is_met(TOPICS)
+        assert f"{RESULTS} takes messages of 500 bytes" in waiting.health.reason
+        waiting.clock.advance(60)
+        await asyncio.sleep(0)
+    waiting.broker.create_topic(RESULTS, 1, 1_000_000)
+    while not delivering.done():
+        waiting.clock.advance(60)
+        await asyncio.wait([delivering], timeout=0.01)
+    assert isinstance(delivering.result(), Completed)
+    assert len(waiting.results()) == 1
+    assert waiting.letters() == []
+    assert waiting.health.ready
+
+
+async def test_a_result_that_a_raised_limit_takes_is_sent_at_once(parts: Parts) -> None:
+    parts.destination.max_result_bytes = 500  # as it was
+    await parts.deliver(record())
+    assert (len(parts.results()), parts.letters()) == (1, [])
+    assert parts.events.of(JobRetried) == []
+
+
+async def test_a_result_that_is_refused_for_its_size_though_it_fits_is_sent_again(parts: Parts) -> None:
+    parts.sink.refuse(*[JobError(ErrorCode.RESULT_TOO_LARGE, "Another of its batch was too large.")] * 5)
+    await parts.deliver(record())
+    assert (len(parts.results()), parts.letters()) == (1, [])
+    assert {event.error_code for event in parts.events.of(JobRetried)} == {ErrorCode.BROKER_UNAVAILABLE}
+
+
+async def test_a_result_that_is_refused_for_its_size_for_ever_is_a_dead_letter(parts: Parts) -> None:
+    parts.sink.refuse(*[JobError(ErrorCode.RESULT_TOO_LARGE, "The producer has a limit of its own.")] * 6)
+    await parts.deliver(record())
+    assert parts.results() == []
+    assert parts.letter()["error.code"] == "RESULT_TOO_LARGE"
+
+
+async def test_a_dead_letter_that_a_raised_limit_takes_keeps_its_payload(parts: Parts) -> None:
+    parts.destination.max_dead_letter_bytes = 5000  # as it was
+    await parts.deliver(record(b"text" * 2000))
+    assert parts.letter()["payload.mode"] == "inline"
+
+
+@pytest.mark.parametrize("value", [b"text" * 2000, b"text"], ids=["reference", "small"])
+async def test_no_dead_letter_is_cut_for_a_topic_that_takes_less_than_jobs_have(parts: Parts, value: bytes) -> None:
+    waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False))
+    waiting.destination.max_dead_letter_bytes = 1_000_000  # as it was
+    waiting.broker.create_topic(LETTERS, 1, 500)
+    delivering = asyncio.create_task(waiting.deliver(record(value)))
+    await waiting.clock.until_sleeping()
+    assert f"{LETTERS} takes messages of 500 bytes" in waiting.health.reason
+    waiting.broker.create_topic(LETTERS, 1, 1_000_000)
+    while not delivering.done():
+        waiting.clock.advance(60)
+        await asyncio.wait([delivering], timeout=0.01)
+    assert waiting.letter()["payload.mode"] == "inline"
+
+
+async def test_many_refusals_share_a_look(parts: Parts) -> None:
+    waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False))
+    looks = [asyncio.create_task(waiting.topics.look_anew()) for _ in range(20)]
+    await waiting.clock.until_sleeping()
+    assert (waiting.sink.descriptions, sum(look.done() for look in looks)) == (1, 1)
+    looks += [asyncio.create_task(waiting.topics.look_anew()) for _ in range(20)]
+    await asyncio.sleep(0.01)
+    waiting.clock.advance(1)
+    assert await asyncio.wait_for(asyncio.gather(*looks), 30) == [""] * 40
+    assert waiting.sink.descriptions == 2, "one look served all who asked before it began"
 
 
 async def test_while_the_sink_is_away_nothing_is_done_and_then_everything_once(parts: Parts) -> None:

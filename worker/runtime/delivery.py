@@ -1,14 +1,15 @@
 """The way of one record to its one outcome.
 
 Invariants: `deliver` returns only once the record's result, retry or dead letter is acknowledged by the broker; no
-systemic error becomes a dead letter or counts as an attempt; nothing but cancellation leaves `deliver` early.
+systemic error becomes a dead letter or counts as an attempt; nothing but cancellation leaves `deliver` early; no record
+is called too large for its topic by a limit that was read before the refusal.
 """
 
 import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from worker.domain import events
 from worker.domain.dead_letter import Failure, dead_letter, raised_at, release_memory
@@ -25,7 +26,7 @@ from worker.runtime.dead_letter_limit import DeadLetterLimit
 from worker.runtime.evidence import Evidence
 from worker.runtime.job import JobInHand
 from worker.runtime.outbox import Outbox
-from worker.runtime.outcome_watch import OutcomeWatch
+from worker.runtime.outcome_watch import OutcomeWatch, Writing
 from worker.runtime.reading import JobReading
 from worker.runtime.results import result_record
 
@@ -40,6 +41,20 @@ class Destination:
     cluster_id: str = ""
     max_result_bytes: int | None = None
     max_dead_letter_bytes: int | None = None
+
+    def limit_of(self, topic: str) -> int | None:
+        """Return the bytes that a record for a topic may take, as last seen; None where that is not known."""
+        return {self.results: self.max_result_bytes, self.dead_letters: self.max_dead_letter_bytes}.get(topic)
+
+
+class TopicLook(Protocol):
+    """A look at the topics, which may have changed since the last one."""
+
+    async def look_anew(self) -> str:
+        """Look at the topics from now on, and bring the destination's limits up to date.
+
+        Return in a sentence why the topics do not fit; empty if they do.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +71,12 @@ class Brakes:
 
     dead_letter_limit: DeadLetterLimit
     outcome_watch: OutcomeWatch
+    topics: TopicLook
 
+
+# A record that is refused for its size though it fits its topic's limit: another of its batch was too large, or the
+# broker that told the limit has not heard of a change. Where that lasts, something else has a limit of its own.
+_MOST_SIZE_REFUSALS: Final = 6
 
 _OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = {
     Completed: "completed",
@@ -89,6 +109,7 @@ class Delivery:
         self._policy = policy
         self._dead_letter_limit = brakes.dead_letter_limit
         self._outcome_watch = brakes.outcome_watch
+        self._topics = brakes.topics
         self._destination = destination
         self._identity = identity
         self._clock = clock
@@ -142,15 +163,7 @@ class Delivery:
 
     async def _publish(self, job: JobInHand, result: LabelText) -> None:
         begun = self._clock.monotonic()
-        outgoing = result_record(job.record, result, self._destination.results)
-        limit = self._destination.max_result_bytes
-        if limit is not None and outgoing.size_bytes > limit:
-            raise JobError(
-                ErrorCode.RESULT_TOO_LARGE,
-                f"The result takes {outgoing.size_bytes} bytes, over the {limit} that topic"
-                f" {self._destination.results} takes; raise its max.message.bytes.",
-            )
-        await self._send(job, outgoing)
+        await self._send(job, result_record(job.record, result, self._destination.results))
         self._events.emit(events.StageFinished(Stage.PUBLISH, self._clock.monotonic() - begun))
 
     # What follows a failure.
@@ -235,7 +248,7 @@ class Delivery:
         return DeadLettered(error)
 
     async def _write_dead_letter(self, job: JobInHand, failure: Failure) -> None:
-        limit = self._destination.max_dead_letter_bytes
+        limit: int | None = None
         for attempt in itertools.count(1):
             letter = dead_letter(job.record, failure, self._destination.dead_letters, limit)
             try:
@@ -243,17 +256,18 @@ class Delivery:
             except JobError as refusal:
                 if limit is not None and letter.size_bytes > limit:  # there is no smaller one
                     await self._wait(job, refusal, attempt, self._policy.max_seconds)
-                # Over a limit that the topic did not tell: more of it is left where it stands.
-                limit = letter.size_bytes - 1
+                # More of it is left where it stands, also where the topic did not tell its limit.
+                known = self._destination.max_dead_letter_bytes
+                limit = letter.size_bytes - 1 if known is None else min(known, letter.size_bytes - 1)
             else:
                 return
 
     async def _send(self, job: JobInHand, outgoing: OutgoingRecord) -> None:
-        """Return once the record is acknowledged. Raises JobError only where the record itself is refused."""
+        """Return once the record is acknowledged. Raises JobError RESULT_TOO_LARGE, by the limits of now."""
         with self._outcome_watch.writing(outgoing.topic) as writing:
             for failures in itertools.count(1):
                 try:
-                    await self._outbox.put(job, outgoing)
+                    await self._put(job, outgoing, writing)
                 except JobError as error:
                     if error.disposition is Disposition.PERMANENT:
                         raise
@@ -262,6 +276,44 @@ class Delivery:
                     job.working = True
                 else:
                     return
+
+    async def _put(self, job: JobInHand, outgoing: OutgoingRecord, writing: Writing) -> None:
+        """Write a record. Raises JobError RESULT_TOO_LARGE as `_send` does, and BROKER_UNAVAILABLE else."""
+        limit = self._destination.limit_of(outgoing.topic)
+        if limit is not None and outgoing.size_bytes > limit:
+            await self._judge_size(outgoing)
+        try:
+            await self._outbox.put(job, outgoing)
+        except JobError as refusal:
+            if refusal.code is not ErrorCode.RESULT_TOO_LARGE:
+                raise
+            limit = await self._judge_size(outgoing)
+            writing.size_refusals += 1
+            if limit is None or writing.size_refusals >= _MOST_SIZE_REFUSALS:
+                raise
+            message = (
+                f"Topic {outgoing.topic} refused a record of {outgoing.size_bytes} bytes for its size and takes {limit}"
+                " now; the record is sent again."
+            )
+            raise JobError(ErrorCode.BROKER_UNAVAILABLE, message) from refusal
+
+    async def _judge_size(self, outgoing: OutgoingRecord) -> int | None:
+        """Return the limit that a topic has now, None where it does not tell.
+
+        Raises JobError BROKER_UNAVAILABLE where the topics do not fit, and RESULT_TOO_LARGE for a record that is over.
+        """
+        obstacle = await self._topics.look_anew()
+        # A job that its retry topic does not take waits in place, which is no worse than waiting for the topic.
+        if obstacle and outgoing.topic not in self._destination.retries:
+            raise JobError(ErrorCode.BROKER_UNAVAILABLE, obstacle)
+        limit = self._destination.limit_of(outgoing.topic)
+        if limit is not None and outgoing.size_bytes > limit:
+            message = (
+                f"The record takes {outgoing.size_bytes} bytes, over the {limit} that topic {outgoing.topic} takes;"
+                " raise its max.message.bytes."
+            )
+            raise JobError(ErrorCode.RESULT_TOO_LARGE, message)
+        return limit
 
     async def _wait(self, job: JobInHand, error: JobError, attempt: int, seconds: float) -> None:
         job.working = False

@@ -5,6 +5,7 @@ are met again.
 """
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from worker.domain.errors import BrokerError, JobError, ServerMismatchError
@@ -26,6 +27,8 @@ _FOR_WORK = (TRITON, CIRCUITS, TOPICS, OUTCOMES, DEAD_LETTERS)
 
 # A look at the topics is a connection of its own, so it comes less often than one at Triton.
 _TOPICS_EVERY = 5
+# Looks for records that were refused begin no sooner after the last look: there may be many such records.
+_LOOK_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class TopicMonitor:
         needs: TopicNeeds,
         destination: Destination,
         health: Health,
+        clock: Clock,
         access: ClusterAccess | None = None,
     ) -> None:
         self._sink = sink
@@ -74,27 +78,52 @@ class TopicMonitor:
         self._needs = needs
         self._destination = destination
         self._health = health
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()  # an older look must not end after a newer one
+        self._begun = self._ended = 0
+        self._begun_at = -math.inf
+        self._obstacle = ""
 
     async def look(self) -> None:
         """Update the condition `topics` and the destination's limits."""
+        async with self._one_at_a_time:
+            await self._look()
+
+    async def look_anew(self) -> str:
+        """Look as `look` does, and return why the topics do not fit; one look serves all who asked before it began."""
+        asked = self._begun
+        async with self._one_at_a_time:
+            if self._ended <= asked:
+                pause = self._begun_at + _LOOK_PAUSE_SECONDS - self._clock.monotonic()
+                if pause > 0:
+                    await self._clock.sleep(pause)
+                await self._look()
+            return self._obstacle
+
+    async def _look(self) -> None:
+        self._begun += 1
+        self._begun_at = self._clock.monotonic()
+        self._obstacle = await self._find_obstacle()
+        self._ended = self._begun
+        if self._obstacle:
+            self._health.unmet(TOPICS, self._obstacle)
+        else:
+            self._health.met(TOPICS)
+
+    async def _find_obstacle(self) -> str:
+        """Update the destination's limits and return why the topics do not fit, empty if they do."""
         try:
             # Before what exists: a topic that may not be looked at seems not to.
             obstacle = await self._access.obstacle(self._needs.reads, self._needs.writes) if self._access else ""
             if obstacle:
-                self._health.unmet(TOPICS, obstacle)
-                return
+                return obstacle
             cluster = await self._sink.describe(self._needs.all)
         except BrokerError as error:
-            self._health.unmet(TOPICS, str(error))
-            return
-        problem = self._problem(cluster)
-        if problem:
-            self._health.unmet(TOPICS, problem)
-            return
+            return str(error)
         self._destination.cluster_id = cluster.cluster_id
         self._destination.max_result_bytes = _limit(cluster, self._needs.results)
         self._destination.max_dead_letter_bytes = _limit(cluster, self._needs.dead_letters)
-        self._health.met(TOPICS)
+        return self._problem(cluster)
 
     def _problem(self, cluster: ClusterDescription) -> str:
         needs = self._needs

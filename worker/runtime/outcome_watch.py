@@ -19,11 +19,15 @@ _PATIENCE_SECONDS = 10.0
 
 @dataclass(eq=False, slots=True)
 class Writing:
-    """One outcome on its way; `refusal` is why the broker did not take it the last time."""
+    """One outcome on its way; `refusal` is why the broker did not take it the last time.
+
+    `size_refusals` counts how often it was refused for its size though its topic takes it.
+    """
 
     topic: str
     since: float
     refusal: JobError | None = None
+    size_refusals: int = 0
 
 
 class OutcomeWatch:

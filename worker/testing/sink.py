@@ -16,8 +16,9 @@ class MemorySink:
     """A `RecordSink` over a `MemoryBroker`.
 
     `refuse` scripts the next sends one by one; while `broken` holds an error each send raises it. `hold` keeps
-    acknowledgements back until `release`; `waiting` counts the sends that wait. `tells_limits` set to False hides the
-    topics' size limits from `describe`, as brokers do whose configs may not be read.
+    acknowledgements back until `release`; `waiting` counts the sends that wait, `descriptions` the calls of `describe`.
+    `tells_limits` set to False hides the topics' size limits from `describe`, as brokers do whose configs may not be
+    read.
     """
 
     def __init__(self, broker: MemoryBroker) -> None:
@@ -26,6 +27,7 @@ class MemorySink:
         self.closed = False
         self.attempts = 0
         self.waiting = 0
+        self.descriptions = 0
         self._broker = broker
         self._script: deque[JobError | None] = deque()
         self._released = asyncio.Event()
@@ -59,6 +61,7 @@ class MemorySink:
 
     async def describe(self, topics: Collection[str]) -> ClusterDescription:
         """Describe topics. Raises BrokerError while the broker is not reachable."""
+        self.descriptions += 1
         if not self._broker.reachable:
             raise BrokerError("The memory broker does not answer.")
         return self._broker.describe(topics, limits_hidden=not self.tells_limits)

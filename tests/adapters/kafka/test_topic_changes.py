@@ -103,6 +103,27 @@ async def test_a_group_that_starts_from_the_latest_skips_what_was_there_and_noth
     assert deployment.committed(deployment.jobs, 4) == [40, 40, 20, 20]
 
 
+@pytest.mark.parametrize("exactly_once", [False, True])
+async def test_results_wait_for_a_topic_whose_limit_is_lowered_under_a_worker(
+    kafka: KafkaServer, *, exactly_once: bool
+) -> None:
+    deployment = Deployment(kafka.bootstrap_servers)
+    async with running(deployment, exactly_once=exactly_once) as worker:
+        await worker.until_ready()
+        await deployment.until_named(deployment.results, deployment.write(deployment.jobs, named("first", 10)))
+        await asyncio.to_thread(deployment.set_limit, deployment.results, 600)
+        jobs = deployment.write(deployment.jobs, named("job", 20))
+        async with asyncio.timeout(30):
+            while "takes messages of 600 bytes" not in worker.worker.health.reason:  # noqa: ASYNC110 - it does not say
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1)  # in which they would be judged
+        assert deployment.names(deployment.letters) == []
+        await asyncio.to_thread(deployment.set_limit, deployment.results, 1024 * 1024)
+        await deployment.until_named(deployment.results, jobs)
+        await worker.until_ready()
+    assert deployment.names(deployment.letters) == []
+
+
 async def test_a_position_above_the_end_begins_at_the_beginning(kafka: KafkaServer) -> None:
     deployment = Deployment(kafka.bootstrap_servers, start_from="latest")
     jobs = deployment.write(deployment.jobs, named("job", 20))
