@@ -2,13 +2,14 @@
 
 import io
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,18 @@ import pytest
 from PIL import Image as Picture
 
 from tests.docker.containers import ROOT, Image, Store, debian_with_python, missing
+from tests.fleet.workers import read_until
 from worker.adapters.kafka.admin import create_topics
+from worker.adapters.kafka.tools import TopicReader
 from worker.evaluation import dataset
 from worker.local.kafka import KafkaServer
 from worker.local.process import free_ports
 from worker.local.stack import DEFAULT_TOPICS
 from worker.local.triton import TritonServer
+from worker.settings import TopicSettings
 from worker.synth.dataset import write_dataset
+
+_LOG = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]
 
@@ -73,13 +79,10 @@ def test_it_holds_nothing_that_builds_or_installs(image: Image) -> None:
 
 
 def test_it_reads_labels_of_every_decoder(
-    image: Image,
-    kafka: KafkaServer,
-    triton: TritonServer,
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    image: Image, kafka: KafkaServer, triton: TritonServer, tmp_path: Path
 ) -> None:
     words = labels(tmp_path)
+    topics = TopicSettings()
     create_topics(kafka.bootstrap_servers, DEFAULT_TOPICS)
     port = str(free_ports(1)[0])
     addresses = {
@@ -90,16 +93,18 @@ def test_it_reads_labels_of_every_decoder(
     with (tmp_path / "worker.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as worker:
         try:
             wait_until_ready(port, tmp_path / "worker.log")
-            labelwire(addresses, "submit", *(str(tmp_path / name) for name in words))
-            told = labelwire(addresses, "tail", "--json", "--limit", str(len(words)))
+            submit(addresses, *(tmp_path / name for name in words))
+            with TopicReader(kafka.bootstrap_servers, [topics.results, topics.dead_letters]) as reader:
+                outcomes = read_until(reader, lambda records: len(records) == len(words), 180)
         finally:
             # It is the first process of its namespace: the one that unshare waits for.
             subprocess.run(["pkill", "-TERM", "-P", str(worker.pid)], check=True)
             status = worker.wait(60)
-    results = {result["job_id"]: result for result in map(json.loads, told.splitlines())}
+    assert [record.headers for record in outcomes if record.coordinate.topic == topics.dead_letters] == []
+    results = {result["job_id"]: result for result in (json.loads(record.value or b"") for record in outcomes)}
     assert set(results) == set(words)
     shares = {name: len(words[name] & read_words(result)) / len(words[name]) for name, result in results.items()}
-    record_property("shares of the words that were read", shares)
+    _LOG.info("shares of the words that were read: %s", shares)
     assert min(shares.values()) > 0.9, shares
     assert status == 0
 
@@ -125,13 +130,12 @@ def labels(folder: Path) -> dict[str, set[str]]:
     return dict.fromkeys(("label.jpg", "label.heic", "label.pdf", "huge.jpg"), words)
 
 
-def labelwire(environment: dict[str, str], *words: str) -> str:
-    command = [str(Path(sys.executable).with_name("labelwire")), *words]
-    done: subprocess.CompletedProcess[str] = subprocess.run(
+def submit(environment: dict[str, str], *files: Path) -> None:
+    command = [str(Path(sys.executable).with_name("labelwire")), "submit", *map(str, files)]
+    done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def wait_until_ready(port: str, log: Path) -> None:
