@@ -1,15 +1,13 @@
 """The real broker and the real Triton that the tests of the third ring share, one of each a session."""
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from worker.domain.errors import LocalStackError
+from tests.real_kafka import demand_real_kafka
 from worker.local.kafka import KafkaServer
-from worker.local.stack import provision_kafka
 from worker.local.triton import TritonServer
 
 LONG = ("setup", "image")
@@ -28,12 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """A real broker; topics are made by the tests, with names of their own."""
-    try:
-        provision_kafka()
-    except LocalStackError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI has to run on a real Kafka: {error}")
-        pytest.skip(f"no real Kafka here: {error}")
+    demand_real_kafka()
     with KafkaServer(run_dir=tmp_path_factory.mktemp("kafka")) as server:
         yield server
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.real_kafka import demand_real_kafka
 from worker.chaos.report import figures, page
 from worker.chaos.run import ChaosPlan
 from worker.chaos.schedule import FaultKind
-from worker.domain.errors import LocalStackError
 from worker.laboratory.chaos import torment
-from worker.local.stack import provision_kafka
 
 PLAN = ChaosPlan(
     seed=3,
@@ -24,12 +23,7 @@ PLAN = ChaosPlan(
 
 
 def _provisioned() -> None:
-    try:
-        provision_kafka()
-    except LocalStackError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI has to run on a real Kafka: {error}")
-        pytest.skip(f"no real Kafka here: {error}")
+    demand_real_kafka()
     if shutil.which("go") is None and os.environ.get("CI") != "true":
         pytest.skip("Toxiproxy is built by Go, which is not installed: install Go 1.24 or newer")
 

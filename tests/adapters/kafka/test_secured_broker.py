@@ -5,7 +5,6 @@ read by plain clients.
 """
 
 import asyncio
-import os
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from pydantic import SecretStr
 
 from tests.adapters.blob.https_server import make_certificate
 from tests.adapters.kafka.secured_broker import PASSWORD, USER, SecuredKafka
+from tests.real_kafka import demand_real_kafka
 from tests.runtime.parts import PICTURE
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.access import KafkaAccess
@@ -34,9 +34,8 @@ from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.tools import TopicReader, submit
 from worker.adapters.kafka.topics import topic_specs
 from worker.bootstrap import Ports, Worker, build, check_cluster
-from worker.domain.errors import BrokerError, LocalStackError
+from worker.domain.errors import BrokerError
 from worker.domain.records import OutgoingRecord
-from worker.local.stack import provision_kafka
 from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings, TopicSettings
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
@@ -51,12 +50,7 @@ TOPIC, GROUP = ResourceType.TOPIC, ResourceType.GROUP
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    try:
-        provision_kafka()
-    except LocalStackError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI has to run on a real Kafka: {error}")
-        pytest.skip(f"no real Kafka here: {error}")
+    demand_real_kafka()
     with SecuredKafka(run_dir=tmp_path_factory.mktemp("secured-kafka")) as server:
         yield server
 
