@@ -1,11 +1,17 @@
-"""What every test on a real Kafka asks for first."""
+"""What every test on a real Kafka asks for first, and what several do to its topics."""
 
 import os
+import time
+from collections.abc import Mapping
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without saying so
 
 from worker.domain.errors import LocalStackError
 from worker.local.stack import provision_kafka
+
+_ANSWER_SECONDS = 20.0
+_LISTING_SECONDS = 0.02
 
 
 def demand_real_kafka() -> None:
@@ -16,3 +22,22 @@ def demand_real_kafka() -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI has to run on a real Kafka: {error}")
         pytest.skip(f"no real Kafka here: {error}")
+
+
+def create_topic(admin: AdminClient, topic: str, partitions: int, configs: Mapping[str, str] | None = None) -> None:
+    """Create a topic, as soon as an earlier one of its name is gone, and wait until the broker lists it."""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    _wait_until(admin, topic, listed=False, deadline=deadline)
+    admin.create_topics([NewTopic(topic, partitions, 1, config=dict(configs or {}))])[topic].result(_ANSWER_SECONDS)
+    _wait_until(admin, topic, listed=True, deadline=deadline)
+
+
+def recreate_topic(admin: AdminClient, topic: str, partitions: int, configs: Mapping[str, str] | None = None) -> None:
+    """Delete a topic and create it again at once."""
+    admin.delete_topics([topic])[topic].result(_ANSWER_SECONDS)
+    create_topic(admin, topic, partitions, configs)
+
+
+def _wait_until(admin: AdminClient, topic: str, *, listed: bool, deadline: float) -> None:
+    while (topic in admin.list_topics(timeout=_ANSWER_SECONDS).topics) is not listed and time.monotonic() < deadline:
+        time.sleep(_LISTING_SECONDS)

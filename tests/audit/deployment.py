@@ -4,14 +4,15 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicCollection
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.audit.histories import Logs
+from tests.real_kafka import recreate_topic
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.commits import kafka_offsets
-from worker.audit.cut import outcome_topics
+from worker.audit.cut import input_topics, outcome_topics
 from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.settings import KafkaSettings, TopicSettings
 
@@ -64,6 +65,17 @@ class Deployment:
         admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
         for outcome in admin.delete_records([KafkaPartition(topic, 0, offset)]).values():
             outcome.result(20)
+
+    def recreate(self, topic: str) -> None:
+        """Delete a topic and create it again; the logs begin it anew as well."""
+        recreate_topic(AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers}), topic, 1)
+        self._written -= self.logs.begin_anew(topic)
+
+    def topic_ids(self) -> dict[str, str]:
+        """Return the id of each topic that workers read, as a plain client is told it."""
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        asked = admin.describe_topics(TopicCollection(list(input_topics(self.topics))))
+        return {topic: str(described.result(20).topic_id) for topic, described in asked.items()}
 
     def transaction(self) -> Producer:
         """Begin a transaction."""

@@ -41,6 +41,7 @@ class Logs:
         self.topics = topics
         self.records: dict[Coordinate, Record] = {}
         self.open: set[Coordinate] = set()
+        self.topic_ids: dict[str, str] = {}
         self._ends = dict.fromkeys((*input_topics(topics), *outcome_topics(topics)), 0)
         self._now_ms = 1_700_000_000_000
 
@@ -115,6 +116,14 @@ class Logs:
         """Let a record be gone, its offset not."""
         del self.records[record.coordinate]
 
+    def begin_anew(self, topic: str) -> int:
+        """Let a topic be made anew, and return how many records are gone with the former one."""
+        gone = [at for at in self.records if at.topic == topic]
+        for at in gone:
+            del self.records[at]
+        self._ends[topic] = 0
+        return len(gone)
+
     def alter(self, record: Record, value: bytes) -> None:
         """Put another value in a record's place."""
         self.records[record.coordinate] = replace(record, value=value)
@@ -146,7 +155,8 @@ class Logs:
         """Commit as a worker does: the lowest that is open, and a map of what is done above it."""
         still_open = {at.offset for at in self.open if at.topic == topic}
         base = min(still_open, default=self._ends[topic])
-        return CommitPoint(base, encode_metadata(base, set(range(base + 1, self._ends[topic])) - still_open))
+        done = set(range(base + 1, self._ends[topic])) - still_open
+        return CommitPoint(base, encode_metadata(base, done, topic_id=self.topic_ids.get(topic, "")))
 
 
 def _never(_at: Coordinate) -> Record | None:

@@ -214,3 +214,24 @@ def test_the_command_fails_where_something_is_lost_or_asked_to_be_complete(
     logs.result(waiting)
     deployment.write()
     assert command.invoke(_app, ["audit", "--complete"]).exit_code == 0
+
+
+def test_positions_on_a_topic_that_was_made_anew_count_as_none(deployment: Deployment) -> None:
+    logs = deployment.logs
+    for _ in range(6):
+        logs.result(logs.job())
+    logs.topic_ids = deployment.topic_ids()
+    deployment.write()
+    deployment.commit()
+    former = logs.positions()
+    deployment.recreate(deployment.topics.jobs)
+    deployment.recreate(deployment.topics.results)
+    for _ in range(9):
+        logs.job()
+    deployment.write()
+    deployment.commit(former)  # the coordinator removes them in its own time, or never where it is away
+
+    report = audit(deployment.kafka, deployment.topics)
+
+    assert (report.jobs, report.pending, report.lost) == (9, 9, 0)
+    assert any(f"{deployment.topics.jobs}/0" in note and "deleted and created again" in note for note in report.notes)

@@ -12,7 +12,9 @@ from tests.audit.histories import TOPICS, Logs
 from worker.audit.account import account
 from worker.audit.cut import Cut, find_removals, input_topics, outcome_topics, take_cut
 from worker.domain.errors import BrokerError
+from worker.domain.offsets import decode_done, encode_metadata
 from worker.domain.records import CommitPoint, Coordinate, Record, TopicPartition
+from worker.domain.starts import Reset
 
 PARTITIONS = [TopicPartition(topic, 0) for topic in (TOPICS.jobs, *outcome_topics(TOPICS))]
 
@@ -45,6 +47,10 @@ class World:
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         self.go_on()
         return [partition for partition in PARTITIONS if partition.topic in topics]
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        self.go_on()
+        return {topic: self.logs.topic_ids.get(topic, "") for topic in topics}
 
     def ends(self, partitions: Collection[TopicPartition], *, stable: bool) -> dict[TopicPartition, int]:
         self.go_on()
@@ -183,8 +189,18 @@ def test_whenever_the_cut_is_taken_only_what_is_lost_seems_lost(random: Random, 
 class StillView:
     """A cluster where nothing moves."""
 
-    def __init__(self, topics: Collection[str], *, lows: int = 0, compacted: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        topics: Collection[str],
+        *,
+        lows: int = 0,
+        compacted: Collection[str] = (),
+        position: CommitPoint = CommitPoint(2),  # noqa: B008 - it is frozen
+        topic_id: str = "",
+    ) -> None:
         self._topics = topics
+        self._position = position
+        self._topic_id = topic_id
         self._low = lows
         self._compacted = compacted
 
@@ -195,7 +211,10 @@ class StillView:
         return dict.fromkeys(partitions, 4 if stable else 7)
 
     def positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
-        return dict.fromkeys(partitions, CommitPoint(2))
+        return dict.fromkeys(partitions, self._position)
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        return {topic: self._topic_id if topic in self._topics else "" for topic in topics}
 
     def lows(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, self._low)
@@ -213,6 +232,30 @@ def test_topics_that_are_not_there_yet_hold_nothing() -> None:
 def test_without_jobs_or_results_there_is_nothing_to_audit() -> None:
     with pytest.raises(BrokerError, match="no topic label-text"):
         take_cut(StillView(input_topics(TOPICS)), TOPICS, settle_seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("position", "reset"),
+    [
+        (CommitPoint(5, encode_metadata(5, {6}, topic_id="a")), None),  # done up to after the jobs' stable end
+        (CommitPoint(7, encode_metadata(7, ())), None),
+        (CommitPoint(7, "a stranger's"), None),
+        (CommitPoint(2, encode_metadata(2, {3}, topic_id="b")), Reset.RECREATED),
+        (CommitPoint(8), Reset.TRUNCATED),
+    ],
+)
+def test_a_position_on_a_former_topic_counts_as_none(position: CommitPoint, reset: Reset | None) -> None:
+    cut = take_cut(StillView([TOPICS.jobs, TOPICS.results], position=position, topic_id="a"), TOPICS, settle_seconds=0)
+    partitions = [TopicPartition(TOPICS.jobs, n) for n in range(5)]
+    assert cut.positions == ({} if reset else dict.fromkeys(partitions, position))
+    assert cut.former == (dict.fromkeys(partitions, reset) if reset else {})
+    assert cut.ends[partitions[0]] == 4
+
+
+def test_what_is_said_to_be_done_above_the_end_is_not() -> None:
+    position = CommitPoint(5, encode_metadata(5, {6, 9}))
+    cut = take_cut(StillView([TOPICS.jobs, TOPICS.results], position=position), TOPICS, settle_seconds=0)
+    assert decode_done(cut.positions[TopicPartition(TOPICS.jobs, 0)]) == {6}
 
 
 def test_an_end_that_stays_hidden_is_not_waited_for_for_ever() -> None:

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka.admin import AdminClient
+
 from tests.dlq.failures import received, written
+from tests.real_kafka import recreate_topic
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.bounded import BoundedReader
@@ -68,6 +71,10 @@ class Ward:
                 TopicSpec(self.target, self.target_partitions, self.target_configs),
             ],
         )
+
+    def recreate(self, topic: str, partitions: int = PARTITIONS) -> None:
+        """Delete a topic and create it again, by a plain client."""
+        recreate_topic(AdminClient({"bootstrap.servers": self.bootstrap_servers}), topic, partitions)
 
     @property
     def environment(self) -> dict[str, str]:

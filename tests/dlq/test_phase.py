@@ -15,7 +15,7 @@ from worker.dlq.plan import Claim, Fate, Phase, ReplayPlan
 from worker.dlq.replay import PhaseReplay, Positions, Timing, group_id
 from worker.dlq.selection import Selection
 from worker.dlq.tally import Tally
-from worker.domain.errors import ErrorCode
+from worker.domain.errors import BrokerError, ErrorCode
 from worker.domain.headers import REPLAY_COUNT
 from worker.domain.records import CommitPoint, Coordinate, OutgoingRecord, Record, TopicPartition
 
@@ -72,6 +72,7 @@ class FakeReader:
 
     records: list[Record]
     at_once: int
+    made_anew: bool = False
 
     @property
     def finished(self) -> bool:
@@ -82,6 +83,10 @@ class FakeReader:
         taken = self.records[: min(max_records, self.at_once)]
         self.records = self.records[len(taken) :]
         return taken
+
+    def check_topics(self) -> None:
+        if self.made_anew:
+            raise BrokerError("The topic was made anew.")
 
 
 def _letters(count: int, replays: Mapping[int, int] | None = None) -> list[Record]:
@@ -122,6 +127,8 @@ def _run(  # one process
     clock: FakeTime,
     rate: float | None,
     at_once: int,
+    *,
+    made_anew: bool = False,
 ) -> Tally:
     points = broker.positions.get(group_id("run", phase), {})
     starts = {partition: point.offset for partition, point in points.items()}
@@ -130,7 +137,7 @@ def _run(  # one process
     replay = PhaseReplay(
         plan,
         phase,
-        reader=FakeReader(left, at_once),
+        reader=FakeReader(left, at_once, made_anew),
         writer=broker,
         fetch=lambda _: None,
         parked_partitions=1,
@@ -180,6 +187,15 @@ def test_kills_lose_and_repeat_nothing_and_keep_the_order_of_keys(
         assert [r.value for r, _ in broker.written if r.key == name] == [r.value for r in wanted if r.key == name]
         assert {partition for r, partition in broker.written if r.key == name} <= {key}
     assert tally.total(Fate.REPLAYED) == len(wanted)
+
+
+def test_nothing_is_written_of_letters_whose_topic_was_made_anew_meanwhile() -> None:
+    letters, broker = _letters(10), FakeBroker()
+
+    with pytest.raises(BrokerError, match="made anew"):
+        _run(_plan(letters, Selection()), Phase.REST, letters, broker, FakeTime(), None, 7, made_anew=True)
+
+    assert (broker.transactions, broker.written, broker.positions) == (0, [], {})
 
 
 def test_canaries_go_before_the_rest() -> None:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -27,19 +28,20 @@ def _stored(record: RunRecord) -> Record:
 
 
 def test_a_run_is_the_same_as_long_as_nothing_changes() -> None:
-    one = REQUEST.identity("cluster", "dlq", {0: 5, 1: 7}, ["x"], 1)
+    one = REQUEST.identity("cluster", "dlq", "id", {0: 5, 1: 7}, ["x"], 1)
 
-    assert one == REQUEST.identity("cluster", "dlq", {1: 7, 0: 5}, ["x"], 2)
+    assert one == REQUEST.identity("cluster", "dlq", "id", {1: 7, 0: 5}, ["x"], 2)
     others = [
-        REQUEST.identity("cluster", "dlq", {0: 6, 1: 7}, ["x"], 1),
-        REQUEST.identity("cluster", "dlq", {0: 5, 1: 7}, ["x", "y"], 1),
-        REQUEST.identity("other", "dlq", {0: 5, 1: 7}, ["x"], 1),
-        replace(REQUEST, target=None).identity("cluster", "dlq", {0: 5, 1: 7}, ["x"], 1),
-        replace(REQUEST, again=True).identity("cluster", "dlq", {0: 5, 1: 7}, ["x"], 1),
-        replace(REQUEST, again=True).identity("cluster", "dlq", {0: 5, 1: 7}, ["x"], 2),
+        REQUEST.identity("cluster", "dlq", "id", {0: 6, 1: 7}, ["x"], 1),
+        REQUEST.identity("cluster", "dlq", "id", {0: 5, 1: 7}, ["x", "y"], 1),
+        REQUEST.identity("other", "dlq", "id", {0: 5, 1: 7}, ["x"], 1),
+        REQUEST.identity("cluster", "dlq", "made anew", {0: 5, 1: 7}, ["x"], 1),
+        replace(REQUEST, target=None).identity("cluster", "dlq", "id", {0: 5, 1: 7}, ["x"], 1),
+        replace(REQUEST, again=True).identity("cluster", "dlq", "id", {0: 5, 1: 7}, ["x"], 1),
+        replace(REQUEST, again=True).identity("cluster", "dlq", "id", {0: 5, 1: 7}, ["x"], 2),
     ]
-    assert len({one, *others}) == 7
-    assert replace(REQUEST, run_id="mine").identity("cluster", "dlq", {}, [], 1) == "mine"
+    assert len({one, *others}) == 8
+    assert replace(REQUEST, run_id="mine").identity("cluster", "dlq", "id", {}, [], 1) == "mine"
 
 
 def test_a_plan_comes_back_from_its_record() -> None:
@@ -62,8 +64,30 @@ def test_the_last_record_of_a_run_counts_and_foreign_ones_do_not() -> None:
 
     assert runs.get("run") == finished
     assert Runs([foreign], "cluster", "label-images.dlq").get("run") is None
-    assert runs.overlapping({0: 9, 1: 10}) == [finished]
-    assert runs.overlapping({0: 10, 1: 10}) == []
+    assert runs.overlapping("", {0: 9, 1: 10}) == [finished]
+    assert runs.overlapping("", {0: 10, 1: 10}) == []
+
+
+@pytest.mark.parametrize(
+    ("planned_on", "present", "counts"),
+    [("a", "a", True), ("a", "b", False), ("", "b", True), ("a", "", True), ("", "", True)],
+)
+def test_a_run_on_a_former_topic_has_taken_nothing(planned_on: str, present: str, *, counts: bool) -> None:
+    run = replace(RECORD, plan=replace(PLAN, claim=replace(CLAIM, topic_id=planned_on)), state=RunState.FINISHED)
+
+    runs = Runs([_stored(run)], "cluster", "label-images.dlq")
+
+    assert runs.overlapping(present, {0: 0, 1: 0}) == ([run] if counts else [])
+
+
+def test_a_run_that_was_recorded_before_plans_named_their_topic_still_counts() -> None:
+    stored = _stored(RECORD)
+    document = json.loads(stored.value or b"")
+    del document["plan"]["claim"]["topic_id"], document["plan"]["results_topic_id"]
+
+    runs = Runs([replace(stored, value=json.dumps(document).encode())], "cluster", "label-images.dlq")
+
+    assert runs.overlapping("a", {0: 0, 1: 0}) == [RECORD]
 
 
 def test_a_run_that_was_given_up_claims_its_canaries_alone() -> None:

@@ -5,22 +5,27 @@ Invariant: for every input record that `positions` calls done, whatever the work
 
 1. the jobs' last stable offsets: later jobs are not of this cut;
 2. the group's positions;
-3. the high watermarks of all outcome topics. A position is committed only after its outcomes were acknowledged, so
+3. the high watermarks of all topics. A position is committed only after its outcomes were acknowledged, so
    these stand below. The last stable offset would not do: any transaction that is open, a stranger's too, holds it
    below records that were acknowledged, and the end of a worker's own transaction reaches the group's positions and
    its outcomes at different moments;
 4. then wait until the last stable offsets have reached these high watermarks, because readers see no further.
+
+A position that names another topic id than the topic has, or that lies above the topic's end, was committed on a former
+topic of that name: it says nothing of the present records, and workers begin them anew (`domain/starts.py`). The ids
+are asked for first of all; that they are the same at the end is the reader's to see.
 
 What was removed is asked for last of all, once everything was read (`find_removals`).
 """
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, TopicPartition
+from worker.domain.starts import Log, Reset, start
 from worker.settings import TopicSettings
 
 _ASK_AGAIN_SECONDS: Final = 0.2
@@ -37,11 +42,17 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a group says is done, and the end of each partition that belongs to the cut."""
+    """What a group says is done, and the end of each partition that belongs to the cut.
+
+    `topic_ids` tells which topics of their names these are. `former` names the partitions on which the group's position
+    counts as none, and why.
+    """
 
     positions: Mapping[TopicPartition, CommitPoint]
     ends: Mapping[TopicPartition, int]
     gaps: tuple[Gap, ...] = ()
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    former: Mapping[TopicPartition, Reset] = field(default_factory=dict)
 
     @property
     def topics(self) -> list[str]:
@@ -54,6 +65,9 @@ class GroupView(Protocol):
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """Return the partitions of those of the topics that exist."""
+
+    def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Return the id of each topic; empty where the broker tells none, or there is no topic."""
 
     def ends(self, partitions: Collection[TopicPartition], *, stable: bool) -> Mapping[TopicPartition, int]:
         """Return last stable offsets, or high watermarks."""
@@ -90,9 +104,11 @@ def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, c
     Waits at most `settle_seconds` for open transactions. Raises BrokerError, too where there is no topic of jobs or
     results.
     """
+    topic_ids = view.topic_ids((topics.jobs, *outcome_topics(topics)))
     job_ends = view.ends(view.partitions([topics.jobs]), stable=True)
     positions = view.positions(view.partitions(input_topics(topics)))
-    ends = view.ends(view.partitions(outcome_topics(topics)), stable=False)
+    highs = view.ends([*job_ends, *view.partitions(outcome_topics(topics))], stable=False)
+    ends = {partition: end for partition, end in highs.items() if partition not in job_ends}
     known = {partition.topic for partition in (*job_ends, *ends)}
     missing = [topic for topic in (topics.jobs, topics.results) if topic not in known]
     if missing:
@@ -100,7 +116,13 @@ def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, c
     stable = _stable(view, ends, clock.monotonic() + settle_seconds, clock)
     reached = {partition: min(end, stable[partition]) for partition, end in ends.items()}
     gaps = tuple(_hidden(partition, at, ends[partition]) for partition, at in reached.items() if at < ends[partition])
-    return Cut(positions, {**job_ends, **reached}, gaps)
+    starts = {
+        partition: start(point, Log(0, highs.get(partition, 0), topic_ids.get(partition.topic, "")))
+        for partition, point in positions.items()
+    }
+    valid = {partition: found.point for partition, found in starts.items() if found.reset is None}
+    former = {partition: found.reset for partition, found in starts.items() if found.reset is not None}
+    return Cut(valid, {**job_ends, **reached}, gaps, topic_ids, former)
 
 
 def _stable(

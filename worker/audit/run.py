@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,9 @@ from worker.adapters.kafka.group_view import KafkaGroupView
 from worker.audit.account import account
 from worker.audit.cut import Cut, find_removals, take_cut
 from worker.audit.report import AuditReport
+from worker.domain.errors import BrokerError
 from worker.domain.records import Record
+from worker.domain.starts import is_same_topic
 from worker.settings import KafkaSettings, TopicSettings
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -34,11 +36,12 @@ def audit(
 
     `progress(what, total)` opens a display and gives a function to call with how much of it is behind. Waits at most
     `settle_seconds` for transactions that are open at the cut.
-    Raises BrokerError where the broker does not answer, or has no topic of jobs or results.
+    Raises BrokerError where the broker does not answer, has no topic of jobs or results, or lost a topic meanwhile.
     """
     view = KafkaGroupView(kafka)
     cut = take_cut(view, topics, settle_seconds=settle_seconds)
     with BoundedReader(kafka.bootstrap_servers, cut.topics, kafka.client_options(), ends=cut.ends) as reader:
+        _check_topics(cut, reader.topic_ids)
         report = account(
             _shown(reader, progress),
             cut,
@@ -75,13 +78,23 @@ def _shown(reader: BoundedReader, progress: Progress | None) -> Iterator[Record]
             show(reader.passed)
 
 
+def _check_topics(cut: Cut, read: Mapping[str, str]) -> None:
+    for topic, topic_id in read.items():
+        if not is_same_topic(cut.topic_ids.get(topic, ""), topic_id):
+            raise BrokerError(f"The topic {topic} was deleted and created again during the audit; audit again.")
+
+
 def _ignore(_behind: int) -> None:
     pass
 
 
 def _notes(cut: Cut, kafka: KafkaSettings, report: AuditReport) -> tuple[str, ...]:
-    notes = []
-    if not cut.positions and report.jobs:
+    notes = [
+        f"What the group {kafka.group_id} has committed for {partition} counts as none, because {reset}: workers begin"
+        " at its beginning."
+        for partition, reset in sorted(cut.former.items())
+    ]
+    if not cut.positions and not cut.former and report.jobs:
         notes.append(
             f"The group {kafka.group_id} has committed nothing on these topics: look whether that is its name,"
             " or whether workers run."

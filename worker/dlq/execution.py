@@ -6,12 +6,12 @@ is one whose positions have expired. At most one process works on a run: opening
 
 from collections.abc import Mapping
 
-from worker.adapters.kafka.bounded import BoundedReader
+from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError
 from worker.adapters.kafka.fetch import RecordFetcher
 from worker.adapters.kafka.replay import ReplayWriter
 from worker.dlq.outcome import Audience, Conduct, Outcome, given_up, nothing_known, resume_command
 from worker.dlq.pace import Pace
-from worker.dlq.plan import Fate, Phase, ReplayError
+from worker.dlq.plan import Fate, LettersGoneError, Phase, ReplayError
 from worker.dlq.preparation import Preparation, Prepared
 from worker.dlq.replay import PhaseReplay, Timing, group_id
 from worker.dlq.runs import RunRecord, RunState
@@ -45,6 +45,8 @@ def carry_out(
             f"Another process took the replay {run_id} over, or this one stood still for too long; what it had under "
             f"way was not written. If no other one works on it: {resume_command(run_id)}"
         ) from error
+    except TopicRecreatedError as error:
+        raise LettersGoneError(run_id, prepared.plan.topic) from error
     except BrokerError as error:
         raise ReplayError(f"{error} What was written is kept; go on with: {resume_command(run_id)}") from error
 
@@ -137,6 +139,7 @@ class _Execution:
             BoundedReader(*where, starts=starts, ends=ends) as reader,
             RecordFetcher(kafka.bootstrap_servers, kafka.client_options()) as fetcher,
         ):
+            self._check_letters(reader)
             replay = PhaseReplay(
                 plan,
                 phase,
@@ -154,6 +157,10 @@ class _Execution:
         self._outcome.notices += replay.notices
         self._origins = len(replay.replayed_origins)
         return ended
+
+    def _check_letters(self, reader: BoundedReader) -> None:
+        if not self._plan.claim.is_on(reader.topic_ids[self._plan.topic]):
+            raise LettersGoneError(self._plan.run_id, self._plan.topic)
 
     def _advance(self, letters: int) -> None:
         self._outcome.written += letters

@@ -16,12 +16,23 @@ from worker.dlq.canary import key_hash
 from worker.dlq.letter import DeadLetter
 from worker.dlq.selection import Selection
 from worker.domain.errors import LabelwireError
+from worker.domain.starts import is_same_topic
 
 _RUN_ID_DIGITS = 12
 
 
 class ReplayError(LabelwireError):
     """A replay cannot be done, or has not been done to its end."""
+
+
+class LettersGoneError(ReplayError):
+    """The dead-letter topic that a replay was planned for was deleted, and its letters with it."""
+
+    def __init__(self, run_id: str, topic: str) -> None:
+        super().__init__(
+            f"The dead-letter topic {topic} was deleted and created again after the replay {run_id} was planned: its "
+            "letters are gone. For those that stand there now make a new plan, without --resume or this --run-id."
+        )
 
 
 class Phase(StrEnum):
@@ -41,9 +52,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The letters that one run takes; offsets are by partition of the dead-letter topic.
+    """The letters that one run takes; offsets are by partition.
 
-    `only_keys` are the hashes of the canaries' keys where the run was given up after them, and None else.
+    `only_keys` are the hashes of the canaries' keys where the run was given up after them, and None else. `topic_id`
+    tells which dead-letter topic of its name the offsets belong to; it is empty where the broker tells no ids.
     """
 
     run_id: str
@@ -52,6 +64,11 @@ class Claim:
     starts: Mapping[int, int]
     ends: Mapping[int, int]
     only_keys: frozenset[str] | None = None
+    topic_id: str = ""
+
+    def is_on(self, topic_id: str) -> bool:
+        """Say whether its letters stand on the topic of this id, and not on a former one of the same name."""
+        return is_same_topic(self.topic_id, topic_id)
 
     def covers(self, letter: DeadLetter) -> bool:
         """Say whether the run takes the letter, unless a run before it did."""
@@ -68,8 +85,9 @@ class ReplayPlan:
     """One replay.
 
     `target` is None where each letter goes back to the topic of its origin. `earlier` are runs whose letters are left
-    to them. `canary_keys` are hashes, none where there is no canary; `results_ends` is where the results' topic ended
-    when the plan was made, by partition. `counts` says how many letters of each code are to be taken.
+    to them. `canary_keys` are hashes, none where there is no canary; `results_ends` is where the results' topic, which
+    had the id `results_topic_id`, ended when the plan was made, by partition. `counts` says how many letters of each
+    code are to be taken.
     """
 
     claim: Claim
@@ -82,6 +100,7 @@ class ReplayPlan:
     canary_keys: frozenset[str]
     results_ends: Mapping[int, int]
     counts: Mapping[str, int]
+    results_topic_id: str = ""
 
     @property
     def run_id(self) -> str:
@@ -130,14 +149,20 @@ class ReplayRequest:
     again: bool = False  # letters that earlier runs took are replayed once more
 
     def identity(
-        self, cluster_id: str, topic: str, ends: Mapping[int, int], finished: Collection[str], now_ms: int
+        self,
+        cluster_id: str,
+        topic: str,
+        topic_id: str,
+        ends: Mapping[int, int],
+        finished: Collection[str],
+        now_ms: int,
     ) -> str:
         """Return the run's id: the same for the same request as long as no letter comes and no run ends.
 
         A replay that is asked for `again` is another one each time.
         """
         content = [
-            *(cluster_id, topic, self.target, self.max_replays, self.canary),
+            *(cluster_id, topic, topic_id, self.target, self.max_replays, self.canary),
             *(_sorted(_SELECTION.dump_python(self.selection, mode="json")), sorted(ends.items()), sorted(finished)),
             *([now_ms] if self.again else []),
         ]

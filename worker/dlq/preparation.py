@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from worker.adapters.kafka.admin import describe_cluster
-from worker.adapters.kafka.bounded import BoundedReader, watermarks
-from worker.dlq.plan import Claim, ReplayError, ReplayPlan, ReplayRequest
+from worker.adapters.kafka.bounded import BoundedReader, present_topic_ids, watermarks
+from worker.dlq.plan import Claim, LettersGoneError, ReplayError, ReplayPlan, ReplayRequest
 from worker.dlq.runs import RunRecord, Runs, RunState
 from worker.dlq.survey import Survey, check, limited, survey
 from worker.domain.records import ClusterDescription, TopicPartition
@@ -50,16 +50,17 @@ class Preparation:
         cluster = self._described([topic, self._topics.replay_runs_topic, self._topics.parked_topic])
         self._check_exist(cluster, [topic, self._topics.replay_runs_topic])
         now_ms = self._clock.epoch_ms()
+        topic_id = self._topic_id(topic)  # before its ends
         spans = {p.partition: span for p, span in self._watermarks(topic).items()}
         starts, ends = {p: low for p, (low, _) in spans.items()}, {p: high for p, (_, high) in spans.items()}
         runs = self.runs(cluster.cluster_id)
-        others = runs.overlapping(starts)
+        others = runs.overlapping(topic_id, starts)
         ended = [run.plan.run_id for run in others if run.state in (RunState.FINISHED, RunState.ABORTED)]
-        run_id = request.identity(cluster.cluster_id, topic, ends, ended, now_ms)
+        run_id = request.identity(cluster.cluster_id, topic, topic_id, ends, ended, now_ms)
         before = runs.get(run_id)
         if before is not None:
             return self._taken_up(before, request, cluster)
-        claim = Claim(run_id, request.selection, now_ms, starts, ends)
+        claim = Claim(run_id, request.selection, now_ms, starts, ends, topic_id=topic_id)
         earlier = () if request.again else tuple(run.claim for run in others)
         return self._surveyed(request, claim, earlier, cluster)
 
@@ -68,6 +69,7 @@ class Preparation:
         cluster = self._described([self._topics.replay_runs_topic, self._topics.parked_topic])
         self._check_exist(cluster, [self._topics.replay_runs_topic])
         run = self.runs(cluster.cluster_id).resumable(run_id)
+        self._check_letters(run.plan)
         return Prepared(run.plan, None, run, _partitions(cluster, self._topics.parked_topic))
 
     def runs(self, cluster_id: str) -> Runs:
@@ -85,12 +87,14 @@ class Preparation:
                 f"There is an unfinished replay {run_id} with another filter or target; name another --run-id, or go "
                 f"on with that one: labelwire dlq replay --resume {run_id}"
             )
+        self._check_letters(before.plan)
         return Prepared(before.plan, None, before, _partitions(cluster, self._topics.parked_topic))
 
     def _surveyed(
         self, request: ReplayRequest, claim: Claim, earlier: tuple[Claim, ...], cluster: ClusterDescription
     ) -> Prepared:
         topics = self._topics
+        results_topic_id = self._topic_id(topics.results) if request.canary else ""
         results = self._watermarks(topics.results) if request.canary else {}
         draft = ReplayPlan(
             claim=claim,
@@ -103,6 +107,7 @@ class Preparation:
             canary_keys=frozenset(),
             results_ends={partition.partition: end for partition, (_, end) in results.items()},
             counts={},
+            results_topic_id=results_topic_id,
         )
         limit = claim.selection.limit
         if limit is not None:
@@ -110,6 +115,7 @@ class Preparation:
                 draft = limited(draft, reader, limit)
         with self._reader(draft.topic, draft.claim.ends) as reader:
             plan, found = survey(draft, reader, canary=request.canary)
+        self._check_letters(plan)
         described = self._described(found.needs)
         check(plan, found, described)
         self._check_targets(found.needs)
@@ -137,6 +143,15 @@ class Preparation:
             if cluster.topics.get(topic) is None:
                 where = self._settings.kafka.bootstrap_servers
                 raise ReplayError(f"Kafka at {where} has no topic {topic}, which a replay needs; create it.")
+
+    def _check_letters(self, plan: ReplayPlan) -> None:
+        """Raise LettersGoneError where the plan is one for a former topic."""
+        if not plan.claim.is_on(self._topic_id(plan.topic)):
+            raise LettersGoneError(plan.run_id, plan.topic)
+
+    def _topic_id(self, topic: str) -> str:
+        kafka = self._settings.kafka
+        return present_topic_ids(kafka.bootstrap_servers, [topic], kafka.client_options())[topic]
 
     def _described(self, topics: Collection[str]) -> ClusterDescription:
         kafka = self._settings.kafka

@@ -38,6 +38,9 @@ class LetterReader(Protocol):
     def read(self, max_records: int, timeout_seconds: float) -> list[Record]:
         """Return the next records, in the order of each partition."""
 
+    def check_topics(self) -> None:
+        """Raise BrokerError unless all that was read so far stood on the topic that was there at the start."""
+
 
 class Writer(Protocol):
     """Where transactions go."""
@@ -115,7 +118,8 @@ class PhaseReplay:
     def run(self) -> bool:
         """Take letters to the end, and return whether it was reached; False where the replay was stopped before.
 
-        Raises FencedError where another process has taken the run over, and BrokerError.
+        Raises FencedError where another process has taken the run over, and BrokerError, too where the letters' topic
+        was made anew meanwhile.
         """
         while not self._timing.is_stopped():
             began = self._timing.monotonic()
@@ -182,6 +186,7 @@ class PhaseReplay:
             for partition, offset in self._moved.items()
         }
         records = [(placed.record, placed.partition) for placed in batch.placed]
+        self._reader.check_topics()
         self._writer.commit(records, {group_id(self._plan.run_id, self._phase): points})
         self._moved = {}
         self._pace.spend(batch.letters)

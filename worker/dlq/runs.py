@@ -71,12 +71,13 @@ class Runs:
         """Return a run; None if there is none of this id."""
         return self._latest.get(run_id)
 
-    def overlapping(self, starts: Mapping[int, int]) -> list[RunRecord]:
-        """Return the runs that may have taken letters which are still there, from `starts` on."""
+    def overlapping(self, topic_id: str, starts: Mapping[int, int]) -> list[RunRecord]:
+        """Return the runs that may have taken letters which are still on this topic, from `starts` on."""
         return [
             run
             for run in self._latest.values()
-            if any(end > starts.get(partition, end) for partition, end in run.plan.claim.ends.items())
+            if run.plan.claim.is_on(topic_id)
+            and any(end > starts.get(partition, end) for partition, end in run.plan.claim.ends.items())
         ]
 
     def resumable(self, run_id: str) -> RunRecord:

@@ -1,11 +1,13 @@
 """Waiting for what becomes of the canaries.
 
 Invariant: only results and dead letters that carry the run's id count, and only those written after the plan was made.
+A topic that was made anew since is read from its beginning.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 
-from worker.adapters.kafka.bounded import BoundedReader
+from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError
 from worker.dlq.canary import CanaryLimits, CanaryOutcomes
 from worker.dlq.plan import ReplayPlan
 from worker.dlq.replay import Timing
@@ -14,6 +16,7 @@ from worker.domain.records import TopicPartition
 from worker.settings import KafkaSettings
 
 _LOOK_SECONDS = 1.0
+_LOGGER = logging.getLogger(__name__)
 
 
 class CanaryWatch:
@@ -24,7 +27,10 @@ class CanaryWatch:
         self._plan = plan
         self._positions = {TopicPartition(results_topic, p): end for p, end in plan.results_ends.items()}
         self._positions.update({TopicPartition(plan.topic, p): end for p, end in plan.claim.ends.items()})
-        self._topics = (results_topic, plan.topic)
+        self._topic_ids: Mapping[str, str] = {
+            results_topic: plan.results_topic_id,
+            plan.topic: plan.claim.topic_id,
+        }
 
     def wait(
         self, replayed: int, limits: CanaryLimits, timing: Timing, report: Callable[[CanaryOutcomes], None]
@@ -43,11 +49,19 @@ class CanaryWatch:
 
     def _look(self, outcomes: CanaryOutcomes) -> None:
         """Read what has come since the last look."""
+        try:
+            self._read(outcomes)
+        except TopicRecreatedError as error:
+            _LOGGER.warning("%s The next look begins there.", error)
+
+    def _read(self, outcomes: CanaryOutcomes) -> None:
         with BoundedReader(
-            self._kafka.bootstrap_servers, self._topics, self._kafka.client_options(), starts=self._positions
+            *(self._kafka.bootstrap_servers, list(self._topic_ids), self._kafka.client_options()),
+            starts=self._positions,
+            made_for=self._topic_ids,
         ) as reader:
             for record in reader:
                 derived = DerivedHeaders.of(record)
                 if derived.replay_run_id == self._plan.run_id:
                     outcomes.note(derived.origin, failed=record.coordinate.topic == self._plan.topic)
-            self._positions = dict(reader.ends)
+            self._positions, self._topic_ids = dict(reader.ends), reader.topic_ids

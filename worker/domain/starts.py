@@ -46,13 +46,20 @@ class Start(NamedTuple):
     reset: Reset | None = None
 
 
+def is_same_topic(made_for: str, topic_id: str) -> bool:
+    """Say whether offsets that were made for one topic belong to the present one of its name.
+
+    Both are ids, empty where a broker told none: then they are taken for the same.
+    """
+    return not made_for or not topic_id or made_for == topic_id
+
+
 def start(committed: CommitPoint | None, log: Log) -> Start:
     """Return where a group begins; without a commit, at the log's beginning."""
     beginning = CommitPoint(log.low, topic_id=log.topic_id)
     if committed is None:
         return Start(beginning)
-    made_for = topic_id_of(committed)
-    if made_for and log.topic_id and made_for != log.topic_id:
+    if not is_same_topic(topic_id_of(committed), log.topic_id):
         return Start(beginning, Reset.RECREATED)
     if committed.offset > log.end:
         return Start(beginning, Reset.TRUNCATED)

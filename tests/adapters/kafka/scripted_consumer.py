@@ -70,8 +70,8 @@ class ScriptedTopics:
         self.problem: KafkaError | None = None
         self.asked = 0
 
-    def made_for(self, settings: KafkaSettings) -> TopicIds:
-        return TopicIds(settings, lambda _: self)  # type: ignore[arg-type, return-value]  # it stands in for a class of C
+    def made_for(self, _settings: KafkaSettings) -> TopicIds:
+        return TopicIds(lambda: self)  # type: ignore[arg-type, return-value]  # it stands in for a class of C
 
     def list_topics(self, *, timeout: float) -> SimpleNamespace:
         assert timeout > 0

@@ -14,10 +14,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ConfigEntry,
     ConfigResource,
     NewPartitions,
-    NewTopic,
     ResourceType,
 )
 
+from tests.real_kafka import create_topic, recreate_topic
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
@@ -61,18 +61,11 @@ class Deployment:
 
     def create(self, topic: str, partitions: int, max_bytes: int = _MAX_BYTES) -> None:
         """Create a topic, as soon as an earlier one of its name is gone."""
-        new = NewTopic(topic, partitions, 1, config={"max.message.bytes": str(max_bytes)})
-        deadline = time.monotonic() + _ANSWER_SECONDS
-        while topic in self._admin.list_topics(timeout=_ANSWER_SECONDS).topics and time.monotonic() < deadline:
-            time.sleep(0.02)
-        self._admin.create_topics([new])[topic].result(_ANSWER_SECONDS)
-        while topic not in self._admin.list_topics(timeout=_ANSWER_SECONDS).topics and time.monotonic() < deadline:
-            time.sleep(0.02)
+        create_topic(self._admin, topic, partitions, {"max.message.bytes": str(max_bytes)})
 
     def recreate(self, topic: str, partitions: int = 2, max_bytes: int = _MAX_BYTES) -> None:
         """Delete a topic and create it again at once."""
-        self._admin.delete_topics([topic])[topic].result(_ANSWER_SECONDS)
-        self.create(topic, partitions, max_bytes)
+        recreate_topic(self._admin, topic, partitions, {"max.message.bytes": str(max_bytes)})
 
     def add_partitions(self, topic: str, partitions: int) -> None:
         """Let a topic have so many partitions from now on."""

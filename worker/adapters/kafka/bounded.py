@@ -3,13 +3,17 @@
 Readers are members of no group and commit nothing. Records of aborted transactions are not seen, and an end is the
 last stable offset, so that nothing that is under way at the start is half seen. Memory is bounded, however long the
 topics are. Errors of librdkafka leave this module as BrokerError.
+
+A topic that is deleted and created again while it is read gives records of both: that is an error, said once the end is
+reached.
 """
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -18,9 +22,11 @@ from worker.adapters.kafka.access import denied
 from worker.adapters.kafka.admin import connected
 from worker.adapters.kafka.diagnosis import explain
 from worker.adapters.kafka.messages import to_record
+from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import Record, TopicPartition
+from worker.domain.starts import is_same_topic
 
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _QUEUED_KIBIBYTES = 16 * 1024
@@ -29,17 +35,24 @@ _POLL_SECONDS = 0.5
 _AGAIN_SECONDS = 0.2
 _MOST_AT_ONCE = 500
 _LOGGER = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+class TopicRecreatedError(BrokerError):
+    """A topic was deleted, or deleted and created again, while it was read."""
 
 
 class BoundedReader:
     """All partitions of some topics, each from a start to an end; a context manager and an iterable of records.
 
     `starts` and `ends` are offsets for some or all of the partitions. Without a start a partition is read from its
-    low watermark, without an end to where it ends now. Records come in offset order for each partition.
+    low watermark, without an end to where it ends now. `made_for` names the ids of the topics that these offsets belong
+    to: those of a topic that has another id by now count as none. Records come in offset order for each partition.
 
     `lows` and `ends` tell the watermarks taken at the start: where a start lies below the low watermark, retention
-    has taken what was between. Raises BrokerError where a topic does not exist, the broker does not answer, or
-    nothing comes for `silence_seconds` before all ends are reached.
+    has taken what was between. `topic_ids` are the ids then, empty where the broker tells none. Raises BrokerError
+    where a topic does not exist, the broker does not answer, or nothing comes for `silence_seconds` before all ends are
+    reached, and TopicRecreatedError.
     """
 
     def __init__(
@@ -50,19 +63,22 @@ class BoundedReader:
         *,
         starts: Mapping[TopicPartition, int] | None = None,
         ends: Mapping[TopicPartition, int] | None = None,
+        made_for: Mapping[str, str] | None = None,
         silence_seconds: float = 60.0,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._client_options = client_options
         self._silence_seconds = silence_seconds
+        self._topics = tuple(topics)
+        self._ids = _topic_ids(bootstrap_servers, client_options)
+        self.topic_ids: Mapping[str, str] = self._present_ids()  # before any offset is asked for
         self._consumer = _consumer(bootstrap_servers, client_options or {})
         try:
             spans = _watermarks(self._consumer, bootstrap_servers, topics, client_options)
             self.lows = {partition: low for partition, (low, _) in spans.items()}
-            self.ends = {partition: (ends or {}).get(partition, high) for partition, (_, high) in spans.items()}
-            self.starts = {
-                partition: max((starts or {}).get(partition, low), low) for partition, low in self.lows.items()
-            }
+            starts, ends = self._valid(starts, made_for), self._valid(ends, made_for)
+            self.ends = {partition: ends.get(partition, high) for partition, (_, high) in spans.items()}
+            self.starts = {partition: max(starts.get(partition, low), low) for partition, low in self.lows.items()}
             self._positions = dict(self.starts)
             self._open = {partition for partition, end in self.ends.items() if self.starts[partition] < end}
             self._consumer.assign([KafkaPartition(p.topic, p.partition, self.starts[p]) for p in sorted(self._open)])
@@ -73,6 +89,7 @@ class BoundedReader:
             self._consumer.close()
             raise
         self._heard_at = time.monotonic()
+        self._ends_early = False
 
     @property
     def total(self) -> int:
@@ -106,7 +123,20 @@ class BoundedReader:
             raise _broker_error(self._bootstrap_servers, self._client_options, error.args[0]) from error
         records = [record for message in messages if (record := self._taken(message)) is not None]
         self._mind_silence(heard=bool(messages))
+        if self.finished or self._ends_early:
+            self._ends_early = False
+            self.check_topics()
         return records
+
+    def check_topics(self) -> None:
+        """Raise TopicRecreatedError unless all that was read so far stood on the topics of the start."""
+        present = self._present_ids()
+        for topic, before in self.topic_ids.items():
+            if before and present[topic] != before:
+                raise TopicRecreatedError(
+                    f"The topic {topic} of Kafka at {self._bootstrap_servers} was deleted, or deleted and created "
+                    "again, while it was read; run the command again to read what stands there now."
+                )
 
     def __iter__(self) -> Iterator[Record]:
         while not self.finished:
@@ -115,6 +145,7 @@ class BoundedReader:
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
+        self._ids.close()
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +154,19 @@ class BoundedReader:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _present_ids(self) -> dict[str, str]:
+        return _present_ids(self._ids, self._topics, self._bootstrap_servers, self._client_options)
+
+    def _valid(
+        self, offsets: Mapping[TopicPartition, int] | None, made_for: Mapping[str, str] | None
+    ) -> dict[TopicPartition, int]:
+        """Return those of the offsets that belong to the topics as they are."""
+        return {
+            partition: offset
+            for partition, offset in (offsets or {}).items()
+            if is_same_topic((made_for or {}).get(partition.topic, ""), self.topic_ids.get(partition.topic, ""))
+        }
 
     def _taken(self, message: Message) -> Record | None:
         """Note how far a partition has come, and return the record if it is one before the end."""
@@ -137,6 +181,7 @@ class BoundedReader:
             return None
         # At a partition's end librdkafka tells the next offset; the last ones before it may be transaction markers.
         self._positions[partition] = min(end, offset if error is not None else offset + 1)
+        self._ends_early |= error is not None and offset < end
         if self._positions[partition] >= end:
             self._open.discard(partition)
             self._consumer.incremental_unassign([KafkaPartition(*partition)])
@@ -158,6 +203,7 @@ def watermarks(
     bootstrap_servers: str, topics: Collection[str], client_options: Mapping[str, str] | None = None
 ) -> dict[TopicPartition, tuple[int, int]]:
     """Return each partition's low watermark and last stable offset. Raises BrokerError."""
+    connected(bootstrap_servers, client_options, timeout_seconds=_ASK_SECONDS)
     consumer = _consumer(bootstrap_servers, client_options or {})
     try:
         return _watermarks(consumer, bootstrap_servers, topics, client_options)
@@ -165,6 +211,27 @@ def watermarks(
         raise _broker_error(bootstrap_servers, client_options, error.args[0]) from error
     finally:
         consumer.close()
+
+
+def present_topic_ids(
+    bootstrap_servers: str, topics: Collection[str], client_options: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the id of each topic, empty where the broker tells none or there is no topic. Raises BrokerError."""
+    ids = _topic_ids(bootstrap_servers, client_options)
+    return _present_ids(ids, topics, bootstrap_servers, client_options)
+
+
+def _topic_ids(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> TopicIds:
+    return TopicIds(partial(connected, bootstrap_servers, client_options, timeout_seconds=_ASK_SECONDS))
+
+
+def _present_ids(
+    ids: TopicIds, topics: Collection[str], bootstrap_servers: str, client_options: Mapping[str, str] | None
+) -> dict[str, str]:
+    try:
+        return _answered(partial(ids.of, topics))
+    except KafkaException as error:
+        raise _broker_error(bootstrap_servers, client_options, error.args[0]) from error
 
 
 def _consumer(bootstrap_servers: str, client_options: Mapping[str, str]) -> Consumer:
@@ -180,7 +247,6 @@ def _consumer(bootstrap_servers: str, client_options: Mapping[str, str]) -> Cons
         "queued.max.messages.kbytes": _QUEUED_KIBIBYTES,
         "logger": _LOGGER,
     }
-    connected(bootstrap_servers, client_options, timeout_seconds=_ASK_SECONDS)
     try:
         return Consumer(options)
     except KafkaException as error:
@@ -208,11 +274,15 @@ def _watermarks(
 
 
 def _span(consumer: Consumer, partition: KafkaPartition) -> tuple[int, int] | None:
+    return _answered(partial(consumer.get_watermark_offsets, partition, timeout=_ASK_SECONDS))
+
+
+def _answered(ask: Callable[[], _Answer]) -> _Answer:
     """Ask until the broker answers: a leader may be on its way to another broker."""
     deadline = time.monotonic() + _ASK_SECONDS
     while True:
         try:
-            return consumer.get_watermark_offsets(partition, timeout=_ASK_SECONDS)
+            return ask()
         except KafkaException as error:
             if not is_transient(error.args[0]) or time.monotonic() > deadline:
                 raise

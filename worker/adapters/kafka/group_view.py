@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 from worker.adapters.kafka.access import denied
 from worker.adapters.kafka.admin import connected, is_mock, translated
 from worker.adapters.kafka.messages import metadata_text
+from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, TopicPartition
@@ -38,6 +39,7 @@ class KafkaGroupView:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._client = connected(settings.bootstrap_servers, settings.client_options(), timeout_seconds=_ANSWER_SECONDS)
+        self._topic_ids = TopicIds(lambda: self._client)
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """Return the partitions of those of the topics that exist."""
@@ -51,6 +53,10 @@ class KafkaGroupView:
     def _refuse_where_denied(self, topic: str) -> None:
         if reason := denied(self._settings.bootstrap_servers, self._settings.client_options(), topic):
             raise BrokerError(reason)
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the id of each topic; empty where the broker tells none, or there is no topic."""
+        return self._answered(lambda: self._topic_ids.of(topics))
 
     def ends(self, partitions: Collection[TopicPartition], *, stable: bool) -> dict[TopicPartition, int]:
         """Return last stable offsets, or high watermarks."""

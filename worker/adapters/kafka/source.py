@@ -28,7 +28,7 @@ from worker.adapters.kafka.delays import Delays
 from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_denied, is_fatal
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.positions import Positions
-from worker.adapters.kafka.topic_ids import TopicIds
+from worker.adapters.kafka.topic_ids import TopicIds, topic_ids_of
 from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.domain.errors import BrokerError
 from worker.domain.events import Event, LagObserved
@@ -73,7 +73,7 @@ class KafkaSource:
         event_sink: EventSink,
         make_consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
         probe: Callable[[KafkaSettings], bool | None] = has_consumer_protocol,
-        topic_ids: Callable[[KafkaSettings], TopicIds] = TopicIds,
+        topic_ids: Callable[[KafkaSettings], TopicIds] = topic_ids_of,
     ) -> None:
         self._settings = settings
         self._topics = tuple(topics)

@@ -9,6 +9,7 @@ this module as they are: whoever asks here speaks librdkafka anyway.
 import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, Uuid
@@ -42,13 +43,10 @@ class TopicFound(NamedTuple):
 
 
 class TopicIds:
-    """Asks for ids. For one thread at a time; made without a connection."""
+    """Asks for ids. For one thread at a time; made without a connection: `make_client` makes it once it is needed."""
 
-    def __init__(
-        self, settings: KafkaSettings, make_client: Callable[[dict[str, Any]], AdminClient] | None = None
-    ) -> None:
-        self._settings = settings
-        self._make_client = make_client or _admin_client
+    def __init__(self, make_client: Callable[[], AdminClient]) -> None:
+        self._make_client = make_client
         self._made: AdminClient | None = None
         self._tells: bool | None = None
         self._asked: Mapping[str, Future[Any]] = {}
@@ -121,13 +119,14 @@ class TopicIds:
     @property
     def _client(self) -> AdminClient:
         if self._made is None:
-            options = {**self._settings.client_options(), "bootstrap.servers": self._settings.bootstrap_servers}
-            self._made = self._make_client(options)
+            self._made = self._make_client()
         return self._made
 
 
-def _admin_client(options: dict[str, Any]) -> AdminClient:
-    return AdminClient(options, logger=_LOGGER)
+def topic_ids_of(settings: KafkaSettings) -> TopicIds:
+    """Return what asks the settings' cluster."""
+    options: dict[str, Any] = {**settings.client_options(), "bootstrap.servers": settings.bootstrap_servers}
+    return TopicIds(partial(AdminClient, options, logger=_LOGGER))
 
 
 def _found(future: "Future[Any]") -> TopicFound | None:
