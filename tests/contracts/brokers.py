@@ -3,13 +3,16 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal, Protocol
 
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import AdminClient
 
+from tests.real_kafka import recreate_topic
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.sink import KafkaSink
@@ -47,6 +50,10 @@ class Broker(Protocol):
     def limits_sizes(self) -> bool:
         """Whether a topic's size limit is kept."""
 
+    @property
+    def tells_topic_ids(self) -> bool:
+        """Whether it tells a topic from an earlier one of its name."""
+
     def source(
         self, start_from: Literal["earliest", "latest"] = "earliest", max_delay_seconds: float | None = None
     ) -> RecordSource:
@@ -61,6 +68,9 @@ class Broker(Protocol):
     async def create(self, topic: str, max_message_bytes: int | None = None) -> None:
         """Create a topic of four partitions."""
 
+    async def recreate(self, partitions: int = PARTITIONS) -> None:
+        """Delete `topic` and create it again."""
+
     async def write(self, record: OutgoingRecord, partition: int) -> None:
         """Write a record to a partition, around any sink."""
 
@@ -70,12 +80,16 @@ class Broker(Protocol):
     async def committed(self, partition: int) -> CommitPoint | None:
         """Return what the group has committed for a partition of `topic`."""
 
+    async def commit(self, partition: int, point: CommitPoint) -> None:
+        """Let the group, which has no members, have committed this for a partition of `topic`."""
+
 
 class Memory:
     """No broker at all."""
 
     moves_partitions = False
     limits_sizes = True
+    tells_topic_ids = True
 
     def __init__(self) -> None:
         self.topic = "jobs"
@@ -102,6 +116,10 @@ class Memory:
     async def create(self, topic: str, max_message_bytes: int | None = None) -> None:
         self.broker.create_topic(topic, PARTITIONS, max_message_bytes)
 
+    async def recreate(self, partitions: int = PARTITIONS) -> None:
+        self.broker.delete_topic(self.topic)
+        self.broker.create_topic(self.topic, partitions)
+
     async def write(self, record: OutgoingRecord, partition: int) -> None:
         self.broker.append(record.topic, record.value, key=record.key, headers=record.headers, partition=partition)
 
@@ -110,6 +128,9 @@ class Memory:
 
     async def committed(self, partition: int) -> CommitPoint | None:
         return self.broker.committed.get(("labelwire", TopicPartition(self.topic, partition)))
+
+    async def commit(self, partition: int, point: CommitPoint) -> None:
+        self.broker.committed["labelwire", TopicPartition(self.topic, partition)] = point
 
 
 class Kafka:
@@ -122,6 +143,7 @@ class Kafka:
     ) -> None:
         self.topic = f"jobs-{uuid.uuid4().hex[:12]}"
         self.limits_sizes = limits_sizes
+        self.tells_topic_ids = limits_sizes  # the mock cluster does neither
         self.events = RecordedEvents()
         self.settings = KafkaSettings(
             bootstrap_servers=bootstrap_servers,
@@ -155,6 +177,10 @@ class Kafka:
         spec = TopicSpec(topic, PARTITIONS, configs)
         await asyncio.to_thread(create_topics, self.settings.bootstrap_servers, [spec])
 
+    async def recreate(self, partitions: int = PARTITIONS) -> None:
+        admin = AdminClient({"bootstrap.servers": self.settings.bootstrap_servers})
+        await asyncio.to_thread(recreate_topic, admin, self.topic, partitions)
+
     async def write(self, record: OutgoingRecord, partition: int) -> None:
         producer = Producer({"bootstrap.servers": self.settings.bootstrap_servers, "linger.ms": 0})
         headers: list[tuple[str, str | bytes | None]] = [*record.headers]
@@ -177,10 +203,24 @@ class Kafka:
         return await asyncio.to_thread(self._committed, partition)
 
     def _committed(self, partition: int) -> CommitPoint | None:
+        with self._onlooker() as consumer:
+            (found,) = consumer.committed([KafkaPartition(self.topic, partition)], timeout=20)
+        return CommitPoint(found.offset, found.metadata or "") if found.offset >= 0 else None
+
+    async def commit(self, partition: int, point: CommitPoint) -> None:
+        await asyncio.to_thread(self._commit, partition, point)
+
+    def _commit(self, partition: int, point: CommitPoint) -> None:
+        offset = KafkaPartition(self.topic, partition, point.offset, point.metadata)
+        with self._onlooker() as consumer:
+            consumer.commit(offsets=[offset], asynchronous=False)
+
+    @contextmanager
+    def _onlooker(self) -> Iterator[Consumer]:
+        """Speak for the group without being its member."""
         options = {"bootstrap.servers": self.settings.bootstrap_servers, "group.id": self.settings.group_id}
         consumer = Consumer(options)
         try:
-            (found,) = consumer.committed([KafkaPartition(self.topic, partition)], timeout=20)
+            yield consumer
         finally:
             consumer.close()
-        return CommitPoint(found.offset, found.metadata or "") if found.offset >= 0 else None

@@ -189,6 +189,50 @@ async def test_a_member_that_leaves_without_a_commit_leaves_its_records_to_the_n
     assert first.offsets(0) == second.offsets(0) == [0, 1]
 
 
+@pytest.mark.parametrize("partitions", [PARTITIONS, 1])
+async def test_a_topic_that_is_made_anew_is_handed_back_and_read_from_its_beginning(
+    broker: Broker, partitions: int
+) -> None:
+    if not broker.tells_topic_ids:
+        pytest.skip("nothing tells the topic from the one before")
+    await write(broker, 3)
+    listener = Listener()
+    async with member(broker, listener):
+        await listener.until_received(3)
+        former = listener.held[partition(broker, 0)].topic_id
+        last = CommitPoint(3, encode_metadata(3, (), topic_id=former))
+        listener.points = {partition(broker, 0): last}
+        await broker.recreate(partitions)
+        await write(broker, 5)
+        # Until it is noticed the new topic may be read from where the former one stood.
+        await listener.until(lambda: listener.offsets(0).count(0) == 2 and listener.offsets(0)[-1] == 4)
+        held, listener.points = dict(listener.held), {}
+    assert listener.offsets(0)[-5:] == [0, 1, 2, 3, 4]
+    assert {partition(broker, number) for number in range(PARTITIONS)} in listener.revocations
+    assert held == {partition(broker, number): CommitPoint(0) for number in range(partitions)}
+    assert held[partition(broker, 0)].topic_id not in {"", former}
+    # Kafka may take a last commit on the former topic for one on the new topic. It says whose it is.
+    assert await broker.committed(0) in (None, last)
+
+
+async def test_what_was_committed_on_a_topic_that_was_made_anew_counts_as_none(broker: Broker) -> None:
+    if not broker.tells_topic_ids:
+        pytest.skip("nothing tells the topic from the one before")
+    await write(broker, 3)
+    first, second = Listener(), Listener()
+    async with member(broker, first):
+        await first.until_received(3)
+        topic_id = first.held[partition(broker, 0)].topic_id
+    await broker.recreate()
+    await write(broker, 5)
+    # A coordinator that is away does not learn that the topic was deleted.
+    await broker.commit(0, CommitPoint(3, encode_metadata(3, {4}, topic_id=topic_id)))
+    async with member(broker, second):
+        await second.until_received(5)
+        assert second.held[partition(broker, 0)] == CommitPoint(0)
+    assert second.offsets(0) == [0, 1, 2, 3, 4]
+
+
 async def test_a_source_that_was_never_started_can_be_closed_and_is_alive(broker: Broker) -> None:
     source = broker.source()
     assert source.alive()
