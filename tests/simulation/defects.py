@@ -1,12 +1,13 @@
 """Defects, planted in the real classes as a mutation would, to show that the judge finds them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from tests.simulation.jobs import TOPICS
 from tests.simulation.ports import SimulatedSink
-from worker.domain import offsets
+from worker.domain import offsets, starts
 from worker.domain.offsets import OffsetTracker
 from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
 from worker.ports import FencedError
@@ -68,18 +69,38 @@ def _fence_nobody(self: MemoryTransactions, records: Sequence[OutgoingRecord], p
     return None if isinstance(error, FencedError) else error
 
 
+def _same_whatever_the_ids(_made_for: str, _topic_id: str) -> bool:
+    return True
+
+
+_encode = offsets.encode_metadata
+
+
+def _name_no_topic(base: int, done: Collection[int], **said: Any) -> str:  # noqa: ANN401 - whatever else is said
+    return _encode(base, done, **{**said, "topic_id": ""})
+
+
 DEFECTS: Mapping[str, tuple[tuple[type | object, str, object], ...]] = {
     "commit the highest seen": ((OffsetTracker, "_base_over", _highest_seen),),
     "acknowledge before it is written": ((SimulatedSink, "send", _acknowledge_first),),
     "lose retry records": ((SimulatedSink, "send", _lose_retries),),
     "drop a dead letter that is refused": ((SimulatedSink, "send", _lose_dead_letters_in_bad_weather),),
     "trust any metadata": ((offsets, "_checksum", _trust_any_metadata),),
+    "go on where a former topic was left": ((starts, "is_same_topic", _same_whatever_the_ids),),
+    "commit without the topic's id": ((offsets, "encode_metadata", _name_no_topic),),
     "begin the jobs of a key together": ((KeyOrder, "turn", _no_turns),),
     "commit transactions of partitions that are another's": ((MemoryTransactions, "_refusal", _fence_nobody),),
     "let completions of an old assignment count": (
         (Partitions, "drop", _keep_old_trackers),
         (Partitions, "assign", _go_on_where_it_was),
     ),
+}
+
+
+# Seeds without this fault cannot show the defect.
+SHOWN_BY: Mapping[str, str] = {
+    "go on where a former topic was left": "topic-made-anew",
+    "commit without the topic's id": "topic-made-anew",
 }
 
 

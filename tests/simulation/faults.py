@@ -35,6 +35,7 @@ class FaultScript:
             "rebalance": self._rebalance,
             "commits-refused": self._refuse_commits,
             "corrupt-metadata": self._garble_metadata,
+            "topic-made-anew": self._make_topic_anew,
             "broker-away": self._take_broker_away,
             "sends-refused": self._refuse_sends,
             "acks-lost": self._lose_acknowledgements,
@@ -134,6 +135,12 @@ class FaultScript:
         self._weather.metadata_garbled = True
         self._lose(fault)
         return partial(setattr, self._weather, "metadata_garbled", False)
+
+    def _make_topic_anew(self, fault: Fault) -> None:
+        """Do so under living workers, or while none is there to notice."""
+        for slot in range(len(self._world.members) if fault.share < 1 else 0):
+            self._world.kill(slot, "before its topic is made anew", away_seconds=fault.lasts_seconds)
+        self._world.recreate_jobs_topic()
 
     def _take_broker_away(self, fault: Fault) -> Callable[[], None]:
         self._world.broker.reachable = False

@@ -26,6 +26,7 @@ FAULTS = {
     "rebalance": 5,
     "commits-refused": 4,
     "corrupt-metadata": 3,
+    "topic-made-anew": 2,
     "broker-away": 3,
     "sends-refused": 4,
     "acks-lost": 4,

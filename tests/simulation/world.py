@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.simulation.building import Doors, settings_of
-from tests.simulation.coordinator import GROUP, Coordinator
+from tests.simulation.coordinator import Coordinator
 from tests.simulation.faults import FaultScript
 from tests.simulation.jobs import BUCKETS, JOB_LIMIT_BYTES, RESULT_LIMIT_BYTES, TOPICS, Sent, closing_job
 from tests.simulation.judge import Judge
@@ -93,6 +93,10 @@ class _WatchedBroker(MemoryBroker):
         self.committed = _Positions(judge)
         self._judge = judge
 
+    def create_topic(self, name: str, partitions: int = 1, max_message_bytes: int | None = None) -> None:
+        super().create_topic(name, partitions, max_message_bytes)
+        self._judge.topic_made(name, self.topic_id(name))
+
     def append(self, topic: str, value: bytes | None, **options: object) -> Record:
         record = super().append(topic, value, **options)  # type: ignore[arg-type]
         if topic != TOPICS.jobs:
@@ -146,11 +150,19 @@ class World:
         self.judge.conclude()
 
     def _create_topics(self) -> None:
-        for topic in CONSUMED:
-            partitions = self.plan.partitions if topic == TOPICS.jobs else 1
-            self.broker.create_topic(topic, partitions, JOB_LIMIT_BYTES)
+        self._create_jobs_topic()
+        for topic in CONSUMED[1:]:
+            self.broker.create_topic(topic, 1, JOB_LIMIT_BYTES)
         self.broker.create_topic(TOPICS.results, 2, RESULT_LIMIT_BYTES)
         self.broker.create_topic(TOPICS.dead_letters, 1, JOB_LIMIT_BYTES)
+
+    def _create_jobs_topic(self) -> None:
+        self.broker.create_topic(TOPICS.jobs, self.plan.partitions, JOB_LIMIT_BYTES)
+
+    def recreate_jobs_topic(self) -> None:
+        """Delete the jobs with their topic, and create it again."""
+        self.broker.delete_topic(TOPICS.jobs)
+        self._create_jobs_topic()
 
     def _send(self, job: Sent) -> None:
         record = self.broker.append(
@@ -237,10 +249,10 @@ class World:
         return [
             *(f"{at} has no outcome" for at in self.judge.open_jobs),
             *(
-                f"{partition} is committed up to {self._position(partition)} of {self._end(partition)}"
+                f"{partition} is committed up to {self.judge.position(partition)} of {self._end(partition)}"
                 for topic in CONSUMED
                 for partition in self.broker.partitions(topic)
-                if self._position(partition) < self._end(partition)
+                if self.judge.position(partition) < self._end(partition)
             ),
         ]
 
@@ -252,10 +264,6 @@ class World:
         """Return the place after the last record; the end of a transaction may stand behind that."""
         records = self.broker.read(partition, 0, self.broker.end(partition))
         return records[-1].coordinate.offset + 1 if records else 0
-
-    def _position(self, partition: TopicPartition) -> int:
-        point = self.broker.committed.get((GROUP, partition))
-        return point.offset if point else 0
 
     async def _stop_all(self) -> None:
         self._over = True
