@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dlq.letters import LETTERS, job, standing, written
+from tests.dlq.letters import LETTERS, NOW_MS, job, standing, written
 from worker.dlq.export import MANIFEST, Exported, export
 from worker.dlq.files import extension_of, longer_stem_of, save_new, stem_of
 from worker.dlq.letter import DeadLetter
@@ -92,6 +92,20 @@ def test_an_export_that_was_cut_short_goes_on(tmp_path: Path) -> None:
     assert (exported.written, exported.present) == (2, 2)
     assert [line["job_id"] for line in manifest_of(tmp_path)] == [f"parcel-{number}" for number in range(4)]
     assert (tmp_path / f"{third.id}.png").read_bytes() == b"2"
+
+
+def test_letters_of_a_topic_that_was_made_anew_are_exported_beside_those_of_the_former(tmp_path: Path) -> None:
+    former = letters(2)
+    anew = [DeadLetter.of(standing(written(job(n, b"new %d" % n), at_ms=NOW_MS + 9), n)) for n in range(3)]
+
+    written_to(tmp_path, former)
+    exported = written_to(tmp_path, anew, resume=True)
+    again = written_to(tmp_path, anew, resume=True)
+
+    assert [letter.id for letter in former] == [letter.id for letter in anew[:2]]
+    assert (exported.written, exported.present, again.written, again.present) == (3, 0, 0, 3)
+    payloads = [(tmp_path / str(line["payload_file"])).read_bytes() for line in manifest_of(tmp_path)]
+    assert payloads == [b"0", b"1", b"new 0", b"new 1", b"new 2"]
 
 
 def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ same letter.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple, Self
 
 from worker.dlq.files import extension_of, longer_stem_of, put, stem_of, unwritable
 from worker.dlq.letter import DeadLetter
@@ -20,6 +20,22 @@ from worker.domain.records import Record
 
 MANIFEST: Final = "letters.jsonl"
 _PRIVATE: Final = 0o700  # payloads are customers' data
+
+
+class _Identity(NamedTuple):
+    """What tells a letter from all others; places and ids come again on topics that are made anew."""
+
+    coordinate: str
+    id: str
+    failed_at_ms: int
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> Self:
+        return cls(str(letter.record.coordinate), letter.id, letter.failed_at_ms)
+
+    @classmethod
+    def told(cls, document: Mapping[str, Any]) -> Self:
+        return cls(document["coordinate"], document["id"], document["failed_at_ms"])
 
 
 @dataclass(slots=True)
@@ -42,7 +58,7 @@ def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume:
     manifest: IO[bytes] | None = None
     try:
         for letter in letters:
-            if str(letter.record.coordinate) in present:
+            if _Identity.of(letter) in present:
                 exported.present += 1
                 continue
             manifest = manifest or _opened(folder)
@@ -58,8 +74,8 @@ def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume:
     return exported
 
 
-def _look(folder: Path, *, resume: bool) -> dict[str, str | None]:
-    """Return the coordinates that the folder holds, and what is said of payloads that were missing.
+def _look(folder: Path, *, resume: bool) -> dict[_Identity, str | None]:
+    """Return the letters that the folder holds, and what is said of payloads that were missing.
 
     Raises LabelwireError if it is not a folder to write to.
     """
@@ -76,9 +92,9 @@ def _look(folder: Path, *, resume: bool) -> dict[str, str | None]:
         raise LabelwireError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
 
 
-def _present(manifest: Path) -> dict[str, str | None]:
+def _present(manifest: Path) -> dict[_Identity, str | None]:
     """Read the manifest, and cut a last line off that was not written to its end."""
-    found: dict[str, str | None] = {}
+    found: dict[_Identity, str | None] = {}
     whole_bytes = 0
     with manifest.open("r+b") as file:
         for number, line in enumerate(file, start=1):
@@ -86,7 +102,7 @@ def _present(manifest: Path) -> dict[str, str | None]:
                 break
             try:
                 told = json.loads(line)
-                found[str(told["coordinate"])] = told["payload_missing"]
+                found[_Identity.told(told)] = told["payload_missing"]
             except (ValueError, KeyError, TypeError) as error:
                 raise LabelwireError(f"{manifest}, line {number}, is not a letter of an export.") from error
             whole_bytes += len(line)
@@ -138,20 +154,23 @@ def _with_headers(record: Record, job: Original) -> Record:
 
 
 def _free_stem(letter: DeadLetter, folder: Path) -> str:
-    """Return a stem that no other letter has: after a crash the same letter can stand on the topic twice."""
-    stem = stem_of(letter)
-    path = folder / f"{stem}.json"
-    if not path.exists() or _coordinate_in(path) == str(letter.record.coordinate):
-        return stem
-    return longer_stem_of(letter)
+    """Return a stem that no other letter has.
+
+    After a crash the same letter can stand on the topic twice, and on a topic that was made anew another one can stand
+    in the same place.
+    """
+    stems = (stem_of(letter), longer_stem_of(letter))
+    free = (stem for stem in stems if _is_free(folder / f"{stem}.json", letter))
+    return next(free, f"{longer_stem_of(letter)}-{letter.failed_at_ms}")
 
 
-def _coordinate_in(path: Path) -> str | None:
+def _is_free(path: Path, letter: DeadLetter) -> bool:
+    if not path.exists():
+        return True
     try:
-        found = json.loads(path.read_bytes())
-    except ValueError:
-        return None
-    return str(found.get("coordinate")) if isinstance(found, dict) else None
+        return _Identity.told(json.loads(path.read_bytes())) == _Identity.of(letter)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _json(content: dict[str, Any]) -> bytes:
