@@ -216,6 +216,29 @@ def test_the_command_fails_where_something_is_lost_or_asked_to_be_complete(
     assert command.invoke(_app, ["audit", "--complete"]).exit_code == 0
 
 
+def test_outcomes_of_jobs_that_were_deleted_with_their_topic_are_not_those_of_new_ones(deployment: Deployment) -> None:
+    logs = deployment.logs
+    former = [logs.job() for _ in range(6)]
+    for job in former[:3]:
+        logs.result(job)
+    logs.dead_letter(logs.retry(former[3]))
+    deployment.write()
+    deployment.commit()
+    deployment.recreate(deployment.topics.jobs)
+    jobs = [logs.job() for _ in range(5)]
+    logs.result(jobs[4])
+    logs.open |= {job.coordinate for job in jobs[:4]}
+    deployment.write()
+    deployment.commit()
+
+    report = audit(deployment.kafka, deployment.topics)
+
+    # The former job that was tried again has a record that is still there, and is accounted for.
+    assert (report.jobs, report.completed, report.dead_lettered, report.pending) == (6, 1, 1, 4)
+    assert (report.mismatched, report.duplicates_after_dedup, report.is_sound) == (0, 0, True)
+    assert any("3 records" in note and "earlier topic" in note for note in report.notes)
+
+
 def test_positions_on_a_topic_that_was_made_anew_count_as_none(deployment: Deployment) -> None:
     logs = deployment.logs
     for _ in range(6):

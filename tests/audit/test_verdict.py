@@ -1,11 +1,14 @@
 """The rules, one history each."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.audit.histories import TOPICS, Logs
 from worker.audit.account import account
 from worker.audit.cut import Cut, Gap, input_topics
 from worker.audit.report import AuditReport
+from worker.domain.headers import ORIGIN_TIMESTAMP
 from worker.domain.records import Coordinate
 
 STATES = ("completed", "dead_lettered", "parked", "pending", "lost", "unverifiable")
@@ -253,3 +256,45 @@ def test_the_report_for_scripts_has_coordinates_as_text() -> None:
     assert shown["lost"] == 1
     assert shown["sound"] is False
     assert shown["offenders"][0]["records"] == ["label-images/0/0"]
+
+
+def test_what_came_of_a_job_on_a_former_topic_says_nothing_of_the_one_in_its_place() -> None:
+    logs = Logs()
+    former = [logs.job() for _ in range(3)]
+    logs.result(former[0])
+    logs.dead_letter(former[1])
+    logs.begin_anew(TOPICS.jobs)
+    jobs = [logs.job(b"another picture %d" % number) for number in range(4)]
+    logs.result(jobs[0])
+    logs.open.add(jobs[1].coordinate)
+    report = logs.audit()
+    assert (report.jobs, report.completed, report.pending, report.lost) == (4, 1, 1, 2)
+    assert (report.mismatched, report.duplicates, report.dead_lettered, report.former) == (0, 0, 0, 2)
+    assert {offender.origin for offender in report.offenders} == {job.coordinate for job in jobs[1:]}
+
+
+def test_a_former_job_that_is_still_tried_is_accounted_for_beside_the_one_in_its_place() -> None:
+    logs = Logs()
+    former = [logs.job() for _ in range(3)]
+    retries = [logs.retry(job) for job in former]
+    logs.open.add(retries[0].coordinate)
+    logs.result(retries[1])
+    logs.begin_anew(TOPICS.jobs)
+    for number in range(3):
+        logs.result(logs.job(b"another picture %d" % number))
+    report = logs.audit()
+    assert (report.jobs, report.completed, report.pending, report.lost) == (6, 4, 1, 1)
+    assert (report.duplicates, report.duplicates_after_dedup, report.former) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("stated", [b"0", b"", b"long ago", None])
+def test_an_outcome_that_does_not_tell_when_its_job_was_written_is_that_of_the_job_in_its_place(
+    stated: bytes | None,
+) -> None:
+    logs = Logs()
+    result = logs.result(logs.job())
+    headers = [(name, stated if name == ORIGIN_TIMESTAMP else value) for name, value in result.headers]
+    told = tuple((name, value) for name, value in headers if value is not None)
+    logs.records[result.coordinate] = replace(result, headers=told)
+    report = logs.audit()
+    assert (report.completed, report.lost, report.former) == (1, 0, 0)

@@ -39,6 +39,7 @@ SOUND = AuditReport(
     retries=0,
     replays=0,
     strangers=0,
+    former=0,
     records=6,
     seconds=0.1,
 )

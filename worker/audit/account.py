@@ -84,6 +84,7 @@ def account(
         retries=counts[Kind.RETRY],
         replays=counts[Kind.REPLAY],
         strangers=passed["strangers"],
+        former=tally["former"],
         records=passed["records"],
         seconds=time.monotonic() - began,
         gaps=tuple(gap.sentence for gap in gaps),
@@ -111,6 +112,9 @@ def _enter(
 def _judge(ledger: Ledger, named: _Offenders, *, outcomes_have_gaps: bool) -> Counter[str]:
     tally = Counter[str]()
     for chain in ledger.chains():
+        if chain.is_former and not chain.is_rooted:
+            tally["former"] += chain.records
+            continue
         state = chain.state(outcomes_have_gaps=outcomes_have_gaps)
         tally[state] += 1
         if state in _NAMED_STATES:

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from worker.audit.cut import Cut
 from worker.audit.verdict import Entry, Kind
 from worker.domain.errors import JobError
-from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders
+from worker.domain.headers import DEAD_LETTER_PREFIX, ORIGIN_TIMESTAMP, DerivedHeaders
 from worker.domain.job import parse_job
 from worker.domain.offsets import decode_done
 from worker.domain.records import Coordinate, Record, TopicPartition
@@ -82,6 +82,7 @@ class Classifier:
             attempt=min(derived.attempt, _MAX_INTEGER),
             at=record.coordinate,
             timestamp_ms=record.timestamp_ms,
+            origin_timestamp_ms=_origin_timestamp_ms(record, derived),
         )
         if kind is Kind.RESULT:
             return _with_reading(entry, record)
@@ -96,6 +97,12 @@ class Classifier:
         partition = TopicPartition(at.topic, at.partition)
         base = self._bases.get(partition)
         return base is not None and (at.offset < base or at.offset in self._done[partition])
+
+
+def _origin_timestamp_ms(record: Record, derived: DerivedHeaders) -> int:
+    """Return when the job was written, 0 where neither the record nor its headers tell."""
+    is_told = derived.origin == record.coordinate or record.header(ORIGIN_TIMESTAMP) == str(derived.origin_timestamp_ms)
+    return min(derived.origin_timestamp_ms, _MAX_INTEGER) if is_told else 0
 
 
 def digest(text: str) -> bytes:

@@ -20,16 +20,26 @@ _CACHE_KIBIBYTES: Final = 16 * 1024
 _SCHEMA: Final = """
 CREATE TABLE entry (
     origin_partition INTEGER, origin_offset INTEGER, generation INTEGER, kind INTEGER, is_root INTEGER, done INTEGER,
-    attempt INTEGER, at_partition INTEGER, at_offset INTEGER, timestamp_ms INTEGER,
-    identity BLOB, reading BLOB, models BLOB
+    attempt INTEGER, at_partition INTEGER, at_offset INTEGER, timestamp_ms INTEGER, origin_timestamp_ms INTEGER,
+    identity BLOB, reading BLOB, models BLOB, former_ms INTEGER
 )
 """
-_INSERT: Final = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_CHAINS: Final = "SELECT * FROM entry ORDER BY origin_partition, origin_offset"
+_INSERT: Final = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+# Of each job that another one stands in the place of now, when it was written.
+_SET_FORMER: Final = """
+    UPDATE entry SET former_ms = entry.origin_timestamp_ms
+    FROM (
+        SELECT origin_partition AS partition, origin_offset AS offset, origin_timestamp_ms AS written_ms FROM entry
+        WHERE is_root AND at_partition = origin_partition AND at_offset = origin_offset AND origin_timestamp_ms > 0
+    ) AS present
+    WHERE entry.origin_partition = present.partition AND entry.origin_offset = present.offset
+        AND entry.origin_timestamp_ms NOT IN (0, present.written_ms)
+"""
+_CHAINS: Final = "SELECT * FROM entry ORDER BY origin_partition, origin_offset, former_ms"
 # The same id and another reading: of one job whatever read it, of several (one sent twice) by the same models.
 _CONFLICTS: Final = f"""
     SELECT identity FROM entry WHERE kind = {Kind.RESULT}
-    GROUP BY identity, origin_partition, origin_offset HAVING min(reading) <> max(reading)
+    GROUP BY identity, origin_partition, origin_offset, former_ms HAVING min(reading) <> max(reading)
     UNION
     SELECT identity FROM entry WHERE kind = {Kind.RESULT}
     GROUP BY identity, models HAVING min(reading) <> max(reading)
@@ -37,7 +47,7 @@ _CONFLICTS: Final = f"""
 _LETTER_COPIES: Final = f"""
     SELECT coalesce(sum(records - 1), 0) FROM (
         SELECT count(*) AS records FROM entry WHERE kind = {Kind.DEAD_LETTER}
-        GROUP BY origin_partition, origin_offset, generation, identity
+        GROUP BY origin_partition, origin_offset, former_ms, generation, identity
     )
 """  # noqa: S608 - no input in it
 _OF_IDENTITY: Final = f"SELECT * FROM entry WHERE kind = {Kind.RESULT} AND identity = ?"  # noqa: S608
@@ -65,6 +75,7 @@ class Ledger:
         self._rows: list[tuple[Any, ...]] = []
         self._numbers: dict[TopicPartition, int] = {}
         self._partitions: list[TopicPartition] = []
+        self._is_settled = False
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +93,7 @@ class Ledger:
     def add(self, entry: Entry) -> None:
         """Keep an entry."""
         origin, at = entry.origin, entry.at
+        self._is_settled = False
         self._rows.append(
             (
                 self._number(origin),
@@ -94,6 +106,7 @@ class Ledger:
                 self._number(at),
                 at.offset,
                 entry.timestamp_ms,
+                entry.origin_timestamp_ms,
                 entry.identity,
                 entry.reading,
                 entry.models,
@@ -104,13 +117,13 @@ class Ledger:
 
     def chains(self) -> Iterator[Chain]:
         """Return each job with all that was seen of it, by partition and offset of its origin."""
-        self._flush()
+        self._settle()
         rows = self._database.execute(_CHAINS)
-        for _, group in itertools.groupby(rows, key=lambda row: row[:2]):
+        for (*_, former_ms), group in itertools.groupby(rows, key=lambda row: (*row[:2], row[-1])):
             chain: Chain | None = None
             for row in group:
                 entry = self._entry(row)
-                chain = chain or Chain(entry.origin)
+                chain = chain or Chain(entry.origin, is_former=former_ms > 0)
                 chain.take(entry)
             if chain is not None:
                 yield chain
@@ -127,13 +140,13 @@ class Ledger:
 
     def dead_letter_copies(self) -> int:
         """Return how many dead letters have the id of an earlier one of their job."""
-        self._flush()
+        self._settle()
         (copies,) = self._database.execute(_LETTER_COPIES).fetchone()
         return int(copies)
 
     def conflicts(self, limit: int) -> tuple[int, list[Conflict]]:
         """Return under how many result ids readings differ, and the first `limit` of them."""
-        self._flush()
+        self._settle()
         count = 0
         shown: list[bytes] = []
         for (identity,) in self._database.execute(_CONFLICTS):
@@ -166,10 +179,19 @@ class Ledger:
             attempt=row[6],
             at=Coordinate(at.topic, at.partition, row[8]),
             timestamp_ms=row[9],
-            identity=row[10],
-            reading=row[11],
-            models=row[12],
+            origin_timestamp_ms=row[10],
+            identity=row[11],
+            reading=row[12],
+            models=row[13],
         )
+
+    def _settle(self) -> None:
+        """Tell the jobs of former topics from those that stand in their places."""
+        self._flush()
+        if self._is_settled:
+            return
+        self._database.execute(_SET_FORMER)
+        self._is_settled = True
 
     def _flush(self) -> None:
         self._database.executemany(_INSERT, self._rows)

@@ -31,7 +31,8 @@ class AuditReport:
     `duplicates_after_dedup` are those that they cannot drop. `conflicting` counts result ids under which two readings
     differ, `mismatched` jobs with a result for something else than they hold, `contradictory` jobs that one replay
     generation both completed and gave up. `unreadable` are records on the result topic that hold no result, and
-    `strangers` those that name no job. `gaps` says in sentences what was removed or hidden, so that it proves nothing.
+    `strangers` those that name no job; `former` counts records of jobs which were deleted with their topic, and in
+    whose places others stand now. `gaps` says in sentences what was removed or hidden, so that it proves nothing.
     """
 
     jobs: int
@@ -54,6 +55,7 @@ class AuditReport:
     retries: int
     replays: int
     strangers: int
+    former: int
     records: int
     seconds: float
     gaps: tuple[str, ...] = ()

@@ -101,4 +101,9 @@ def _notes(cut: Cut, kafka: KafkaSettings, report: AuditReport) -> tuple[str, ..
         )
     if report.strangers:
         notes.append(f"{report.strangers} records on the outcome topics name no job; they are not counted.")
+    if report.former:
+        notes.append(
+            f"{report.former} records came of jobs on an earlier topic of the same name, in whose places others stand"
+            " now; they are not counted."
+        )
     return tuple(notes)

@@ -19,6 +19,10 @@ Inputs are records on the topics of jobs, retries and replays; a retry needs no 
 again. The table is whole: a newest generation without result, dead letter and parked record has an input, or there
 would be no such generation. An origin that is on no audited topic has no record of its own to be seen: any input
 stands for it.
+
+A topic that was deleted and created again has other jobs in the same places. What names an origin of another time than
+that of the record which stands there is of a former job, whose topic is no audited one any more: an input stands for
+it, and what else came of it says nothing of the job that stands there now.
 """
 
 from enum import IntEnum, StrEnum
@@ -61,7 +65,8 @@ class Entry(NamedTuple):
     """What the audit keeps of a record.
 
     `is_root` says that the record is its own origin, or stands for one that is on no audited topic; `done` that the
-    group's positions have passed an input. Digests are None where a record has none: `identity` is a result's id, or
+    group's positions have passed an input. `origin_timestamp_ms` is that of the job's own record, 0 if it is not told.
+    Digests are None where a record has none: `identity` is a result's id, or
     the id that a result of this job must have, or a dead letter's; `reading` covers what was read, `models` with what.
     """
 
@@ -73,16 +78,22 @@ class Entry(NamedTuple):
     attempt: int
     at: Coordinate
     timestamp_ms: int
+    origin_timestamp_ms: int = 0
     identity: bytes | None = None
     reading: bytes | None = None
     models: bytes | None = None
 
 
 class Chain:
-    """All that was seen of one job, in constant memory but for its distinct identities; entries come in any order."""
+    """All that was seen of one job, in constant memory but for its distinct identities; entries come in any order.
 
-    def __init__(self, origin: Coordinate) -> None:
+    `is_former` says that another job stands at its origin now; `records` counts what was seen.
+    """
+
+    def __init__(self, origin: Coordinate, *, is_former: bool = False) -> None:
         self.origin = origin
+        self.is_former = is_former
+        self.records = 0
         self.is_rooted = False
         self.generation = -1
         self.expected_identity: bytes | None = None
@@ -94,7 +105,8 @@ class Chain:
 
     def take(self, entry: Entry) -> None:
         """Note one record of the job."""
-        if entry.is_root:
+        self.records += 1
+        if entry.is_root or (self.is_former and entry.kind.is_input):
             self.is_rooted = True
             self.expected_identity = entry.identity or self.expected_identity
         if entry.kind is Kind.RESULT:
