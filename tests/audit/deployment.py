@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.audit.histories import Logs
 from tests.real_kafka import recreate_topic
+from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.commits import kafka_offsets
 from worker.audit.cut import input_topics, outcome_topics
@@ -24,7 +25,7 @@ class Deployment:
         name = f"audit-{uuid.uuid4().hex[:12]}"
         self.kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, group_id=name)
         self.topics = TopicSettings(jobs=name, results=f"{name}.text", dead_letters=f"{name}.dlq")
-        self.logs = Logs(self.topics)
+        self.logs = Logs(self.topics, SystemClock().epoch_ms())  # retention may take what is much older
         names = (self.topics.jobs, *outcome_topics(self.topics))
         create_topics(bootstrap_servers, [TopicSpec(topic, 1, configs or {}) for topic in names])
         self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 1})
@@ -105,5 +106,7 @@ def produce(producer: Producer, records: Iterable[Record]) -> None:
     for record in records:
         headers: list[Any] = list(record.headers)
         at = record.coordinate
-        producer.produce(at.topic, record.value, record.key, at.partition, headers=headers)
+        producer.produce(
+            at.topic, record.value, record.key, at.partition, timestamp=record.timestamp_ms, headers=headers
+        )
         producer.poll(0)

@@ -37,13 +37,13 @@ TOPICS = TopicSettings()
 class Logs:
     """The topics of one deployment, one partition each; every input is done unless it is put into `open`."""
 
-    def __init__(self, topics: TopicSettings = TOPICS) -> None:
+    def __init__(self, topics: TopicSettings = TOPICS, began_ms: int = 1_700_000_000_000) -> None:
         self.topics = topics
         self.records: dict[Coordinate, Record] = {}
         self.open: set[Coordinate] = set()
         self.topic_ids: dict[str, str] = {}
         self._ends = dict.fromkeys((*input_topics(topics), *outcome_topics(topics)), 0)
-        self._now_ms = 1_700_000_000_000
+        self._now_ms = began_ms
 
     def job(self, picture: bytes = b"", *, as_json: bool = False) -> Record:
         """Write a job; each has a picture of its own."""
