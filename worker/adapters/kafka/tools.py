@@ -5,18 +5,23 @@ Errors of librdkafka leave this module as BrokerError.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TopicPartition as KafkaPartition
 
-from worker.adapters.kafka.admin import connected
+from worker.adapters.clock import SystemClock
+from worker.adapters.kafka.admin import connected, translated
 from worker.adapters.kafka.diagnosis import explain, missing_right
 from worker.adapters.kafka.messages import to_record
+from worker.adapters.kafka.topic_ids import TopicIds
+from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
-from worker.domain.records import OutgoingRecord, Record
+from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _DELIVERY_SECONDS = 60.0
@@ -106,8 +111,9 @@ class _Delivery:
 class TopicReader:
     """Reads all partitions of some topics, from their beginning and on; a context manager.
 
-    The topics must exist when it is made. Of transactions it reads those that were committed, or with
-    `read_uncommitted` all. Raises BrokerError.
+    The topics must exist when it is made. One that is deleted and created again meanwhile is read from its beginning as
+    soon as that is noticed; some of its records may come twice then. Of transactions it reads those that were
+    committed, or with `read_uncommitted` all. Raises BrokerError.
     """
 
     def __init__(
@@ -121,10 +127,16 @@ class TopicReader:
         self._bootstrap_servers = bootstrap_servers
         self._topics = tuple(topics)
         self._options = {**(client_options or {}), "isolation.level": isolation_level}
-        self._consumer = self._assigned()
+        self._ids = TopicIds(partial(connected, bootstrap_servers, self._options, timeout_seconds=_METADATA_SECONDS))
+        self._watch = TopicWatch(self._ids, SystemClock())
+        self._consumer = self._made()
+        self._begin(self._topics)
 
     def poll(self, timeout_seconds: float) -> Record | None:
         """Return the next record, None if none comes in time."""
+        recreated = {partition.topic for partition in self._watch.recreated()}
+        if recreated:
+            self._begin(recreated)
         message = self._consumer.poll(timeout_seconds)
         if message is None:
             return None
@@ -138,6 +150,7 @@ class TopicReader:
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
+        self._ids.close()
 
     def __enter__(self) -> Self:
         return self
@@ -147,28 +160,34 @@ class TopicReader:
     ) -> None:
         self.close()
 
-    def _assigned(self) -> Consumer:
-        connected(self._bootstrap_servers, self._options, timeout_seconds=_METADATA_SECONDS)
-        consumer = Consumer(
+    def _made(self) -> Consumer:
+        return Consumer(
             {
                 **self._options,
                 "bootstrap.servers": self._bootstrap_servers,
                 "group.id": "labelwire-reader",
                 "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",  # where the log was made anew, and is shorter
                 "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
                 "logger": _LOGGER,
             }
         )
-        partitions: list[Any] = []
-        for topic in self._topics:
-            count = self._partition_count(consumer, topic)
-            partitions += [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(count)]
-        consumer.assign(partitions)
-        return consumer
 
-    def _partition_count(self, consumer: Consumer, topic: str) -> int:
+    def _begin(self, topics: Collection[str]) -> None:
+        """Read these topics from their beginning; the others go on."""
+        with translated(self._bootstrap_servers, self._options):
+            ids = self._ids.of(topics)
+            partitions = [(topic, number) for topic in topics for number in range(self._partition_count(topic))]
+            former = [each for each in self._consumer.assignment() if each.topic in topics]
+            self._watch.release([TopicPartition(each.topic, each.partition) for each in former])
+            self._consumer.incremental_unassign(former)
+            self._consumer.incremental_assign([KafkaPartition(*each, OFFSET_BEGINNING) for each in partitions])
+        begun = {TopicPartition(*each): CommitPoint(0, topic_id=ids[each[0]]) for each in partitions}
+        self._watch.hold(begun)
+
+    def _partition_count(self, topic: str) -> int:
         try:
-            found = consumer.list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
+            found = self._consumer.list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
         except KafkaException as error:
             raise BrokerError(explain(error.args[0], self._bootstrap_servers, self._options)) from error
         if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
