@@ -155,6 +155,16 @@ def test_whatever_range_is_printed_is_read(first: dt.date, days: int, form: str)
         "12.03. 10 PCS",
         "12.03. 10:30",
         "12.10.08 CM",
+        "SHIP 12 MAR 10 TOTES",
+        "SHIP 12 MAR 10 HANGERS",
+        "12 MAR 10 WIDGETS",
+        "12 MAR 10 RLS",
+        "12 MAR 10 C/S",
+        "PCS 10 MAR 12",
+        "QTY: 10 MAR 2025",
+        "ANZAHL 10 MÄRZ 2025",
+        "15-12 MAR 2025",  # no range, and nobody can tell which end is wrong
+        "MAR 15 - MAR 12, 2025",
     ],
 )
 def test_a_quantity_or_an_hour_behind_a_day_is_no_year(text: str) -> None:
@@ -172,6 +182,13 @@ def test_a_quantity_or_an_hour_behind_a_day_is_no_year(text: str) -> None:
         "REF 12 ABC 34 MAR 14, 2025",
         "14 - MAR - 2025",
         "14-MAR 25",
+        "14 MAR 25 UPS GROUND",
+        "14 MAR 25 GLS",
+        "14 MAR 25 PARCELS: 3",
+        "14MAR25 WIDGETS",
+        "3 PCS 14 MAR 25",
+        "10 KG 14 MAR 2025",
+        "PAYMENT DAYS 14 MAR 2025",
     ],
 )
 def test_a_year_with_something_else_around_is_one(text: str) -> None:

@@ -50,20 +50,29 @@ _COUNTED: Final = re.findall(
     "PCS? PIECES? PCE PKGS? PACKAGES? PKTS? PACKETS? PACKS? PARCELS? CTNS? CARTONS? CTS BOX(?:ES)? CASES? CS CRATES? "
     "PALS? PALLETS? PLTS? SKIDS? BAGS? ROLLS? DRUMS? UNITS? EA EACH SETS? PAIRS? PRS ITEMS? DOZ(?:EN)? LINES? LABELS? "
     "BUNDLES? BDLS? STK STCK STUCK STUECK KARTONS? KOLLI? COLLI? COLLO PAKETE? PALETTEN? PALETTES? SACKE? ROLLEN? "
-    "DOSEN? KISTEN? EINHEITEN? COLIS UNITES? SACS? CAISSES? PIEZAS? UNIDADES UDS? CAJAS? BULTOS? PALES? PALETS? PEZZI "
-    "PZ SCATOLE BANCALI STUKS? ST ZAKKEN SZT PACZEK KARTONOW KGS? KILOS? LBS? POUNDS? G GR OZ T TONS? TONNES? MT CM MM "
+    "TOTES? TRAYS? REELS? COILS? BALES? TINS? CANS? JARS? BTLS? BOTTLES? SHEETS? RLS PLS HANGERS? GARMENTS? "
+    "IBCS? CYLS? DOSEN? KISTEN? EINHEITEN? COLIS UNITES? SACS? CAISSES? PIEZAS? UNIDADES UDS? CAJAS? BULTOS? "
+    "PALES? PALETS? PEZZI PZ SCATOLE BANCALI STUKS? ST ZAKKEN SZT PACZEK "
+    "KARTONOW KGS? KILOS? LBS? POUNDS? G GR OZ T TONS? TONNES? MT CM MM "
     "M M2 M3 CBM CFT FT IN INCH(?:ES)? L LTRS? LITERS? LITRES? ML EUR USD GBP CHF JPY PLN SEK DAYS? TAGE? JOURS? DIAS? "
     "GIORNI DAGEN HRS? HOURS? STD STUNDEN UHR MINS? WEEKS? WKS? WOCHEN",
 )
 _UNIT: Final = rf"(?:(?:{'|'.join(sorted(set(_COUNTED), key=len, reverse=True))})(?![A-Z0-9])|[%\u00b0\u20ac$\u00a3])"
 _OF: Final = r"(?:OF|VON|DE|DI|VAN|X|\u00d7|/)\s?[0-9]"  # 1 of 12, 10 x 20
+# What else may be counted: a word in the plural that is no caption and no carrier.
+_PLURAL: Final = r"(?!(?:[A-Z]?U?PS|U?SPS|GLS|PLUS|EXPRESS|BUSINESS|SHIPS)(?![A-Z]))[A-Z]{2,}S(?![A-Z0-9])(?!\s?[:.#])"
 # A caption behind a year may be such a word too: 14MAR25 PCS: 3, 14 MAR 2025 KG 12.4.
 _NO_QUANTITY: Final = rf"(?!\s?{_UNIT}(?!\s?:))(?!\s?{_OF})"
 _NO_LONG_QUANTITY: Final = rf"(?!\s?{_UNIT}(?!\s?[:.]?\s?[0-9]))"
+# QTY 10 MAR 2025: the ten are counted, where the unit does not belong to a number of its own.
+_COUNT_AHEAD: Final = re.compile(
+    rf"(?<![A-Z0-9])(?<![0-9]\s)(?:(?:QTY|QUANTITY|COUNT|MENGE|ANZAHL|CANT|QTE)(?![A-Z])|(?!T\W|ST\W|M\W|G\W|DAYS?|IN\W){_UNIT})\W{{0,3}}$"
+)
 _NO_SIZE: Final = r"(?!\s?(?:CM|MM|M|IN|INCH(?:ES)?|FT|KGS?|LBS?|\")(?![A-Z0-9]))"
 _DAY: Final = r"(?P<day>[0-3OQIL|]?[0-9OQIL|])"
 _NO_HOUR: Final = r"(?!\s?(?::[0-9]|H[0-9]?|[AP]\.?M\.?)(?![A-Z]))"  # 10:30 is no year
-_SHORT_YEAR: Final = rf"'?[0-9]{{2}}{_NO_HOUR}(?!,[0-9]){_NO_QUANTITY}"
+_NO_PLURAL: Final = rf"(?!(?<=\s..)\s(?:{_PLURAL}|C/[ST]))"  # where the year stands apart
+_SHORT_YEAR: Final = rf"'?[0-9]{{2}}{_NO_HOUR}(?!,[0-9]){_NO_QUANTITY}{_NO_PLURAL}"
 _LONG_YEAR: Final = rf"20[0-9]{{2}}(?![0-9]){_NO_LONG_QUANTITY}"
 _YEAR: Final = rf"(?P<year>{_LONG_YEAR}|{_SHORT_YEAR}(?!\s?-\s?[0-9]))"  # 10 - 12 are hours
 _ALIKE: Final = {"O": "[O0Q]", "I": "[I1L|!]", "S": "[S5]", "B": "[B8]", "G": "[G6]", "Z": "[Z2]"}
@@ -276,7 +285,7 @@ def _pair(
     year_of_first, year_of_last = _full_year(begins or ends or ""), _full_year(ends or begins or "")
     if not (begins and ends) and first > last:
         if first[0] not in _LATE_MONTHS or last[0] not in _EARLY_MONTHS:
-            return None
+            return []  # one of the two is misread
         year_of_first, year_of_last = (year_of_first, year_of_last + 1) if begins else (year_of_first - 1, year_of_last)
     days = _day(year_of_first, *first), _day(year_of_last, *last)
     if days[0] is None or days[1] is None or days[0] > days[1]:
@@ -306,6 +315,8 @@ def _named(folded: str) -> Iterator[FoundDate]:
         digits = read.translate(_LOOKALIKE_DIGITS)
         day = _date(match["year"].strip("'"), _MONTHS.get(skeleton(match["month"])), digits)
         if day is None or any(match.start() < stop and start < match.end() for start, stop in taken):
+            continue
+        if _COUNT_AHEAD.search(folded, 0, match.start()):
             continue
         taken.append(match.span())
         yield FoundDate(match.start(), match.end(), day, _NAMED_EVIDENCE, digits != read)
