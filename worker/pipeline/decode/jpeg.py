@@ -84,17 +84,25 @@ def sound_jpeg(data: bytes, header: ImageHeader) -> bytes:
 
     Raises JobError IMAGE_CORRUPT where pixels are missing or changed.
     """
-    parts = _parts(data, header)
-    for scans in (parts.scans, *_without_padding(parts.scans)):
-        candidate = replace(parts, scans=scans)
-        if _decodes_without_a_warning(candidate):
-            return candidate.joined()
-    raise corrupt(header, 0, "some of its pixels are missing or changed")
+    parts = _sound_parts(data, header)
+    if parts is None:
+        raise corrupt(header, 0, "some of its pixels are missing or changed")
+    return parts.joined()
 
 
 def is_sound(data: bytes, header: ImageHeader) -> bool:
     """Say whether a JPEG within a file of another kind has all its pixels. Raises JobError IMAGE_CORRUPT as well."""
-    return _decodes_without_a_warning(_parts(data, header))
+    return _sound_parts(data, header) is not None
+
+
+def _sound_parts(data: bytes, header: ImageHeader) -> _Parts | None:
+    """Return the parts of a file that has all its pixels, without padding. Raises JobError IMAGE_CORRUPT."""
+    parts = _parts(data, header)
+    for scans in (parts.scans, *_without_padding(parts.scans)):
+        candidate = replace(parts, scans=scans)
+        if _decodes_without_a_warning(candidate):
+            return candidate
+    return None
 
 
 def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
