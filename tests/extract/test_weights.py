@@ -43,6 +43,13 @@ def beside(address: str, row: str) -> PageText:
         # Without any of that nobody can tell.
         (["TARE 2,230 KG"], []),
         (["TARA 1,250 KG"], []),
+        (["TARE 2.230 KG"], []),
+        (["Leergewicht 1.250 kg"], []),
+        (["ALLOWABLE STACKING LOAD FOR 1.8G 192000 KG", "RACKING TEST LOAD 15240 KG"], []),
+        (["G.W.18 450 KGS"], ["18450 kg"]),
+        (["G.W.18.5KGS"], ["18.5 kg"]),
+        (["GROSS WEIGHT .450 KG"], []),
+        ([".450 KG"], []),
         (["GROSS WEIGHT 18,450 KG"], []),
         (["WEIGHT: 1,640 KG"], []),
         (["G.W. 12,345 KGS"], []),

@@ -26,7 +26,7 @@ _UNIT: Final = (
 )
 # 18. 450.00 is no weight of 450.00, nor is what stands behind a digit and an odd sign: 1`234.5.
 _WEIGHT: Final = re.compile(
-    rf"(?<![0-9.,'\-/+])(?<![0-9][.,']\s)(?<![0-9][^\s\w()\[\]=:;|*])(?<![A-Z]){_NUMBER}\s*{_UNIT}"
+    rf"(?<![0-9,'\-/+])(?<![^A-Z]\.)(?<!^\.)(?<![0-9][.,']\s)(?<![0-9][^\s\w()\[\]=:;|*])(?<![A-Z]){_NUMBER}\s*{_UNIT}"
 )
 _BARE: Final = re.compile(rf"(?<![0-9A-Z(])(?<![0-9][.,'/\-]){_NUMBER}(?![0-9A-Z,.)'/\-])")  # (2) is a note
 _UNIT_ALONE: Final = re.compile(rf"(?<![A-Z0-9]){_UNIT}")
@@ -53,12 +53,14 @@ _LIMIT: Final = re.compile(
     rf"(?:(?<![A-Z])(?:{_LIMITS})|UP TO|LIMIT|BIS|HASTA|JUSQU'?A|TOT|[<≤>\u00b1]|\+/-|OVER|[0-9]\s?[X\u00d7])"
     r"\s*(?:GROSS|GR\.?|BRUTTO|LOAD)?\s*(?:WEIGHT|WT\.?|MASS)?\W*$"
 )
+_TESTED: Final = re.compile(r"(?<![A-Z])(?:ALLOWABLE|STACKING|RACKING)(?![A-Z])")  # on a container's safety plate
 _LIMITED: Final = re.compile(rf"(?<![A-Z])(?:{_LIMITS})(?![A-Z])")  # in a caption beside or above
 _TARE: Final = re.compile(
     r"(?<![A-Z])(?:TAR[EA](?:GEWICHT)?|(?:LEER|EIGEN)GEWICHT|POIDS A VIDE|VGM|VERIFIED GROSS MASS)(?![A-Z])"
 )
 _NET_OR_GROSS: Final = re.compile(
-    r"(?<![A-Z])(?:GROSS|NETT?|NET[TO]*|BRUT?T?O?|LORDO|G\.?W|N\.?W)(?![A-Z])|BRUTT?O|NETTO"
+    r"(?<![A-Z])(?:GROSS|NETT?|LORDO|G\.?W|N\.?W|TAR[EA])(?![A-Z])|BRUTT?O|(?<![A-Z])BRUT(?![A-Z])|NETTO"
+    r"|(?:LEER|EIGEN)GEWICHT"
 )
 # Whoever writes so writes decimal commas: German, French, Italian, Polish, the Nordic languages. PESO is Mexican, too.
 _COMMA_WORDS: Final = re.compile(
@@ -203,7 +205,8 @@ class _Reading:
     @property
     def is_limit(self) -> bool:
         if (
-            _LIMIT.search(self.label)
+            _TESTED.search(self.label)
+            or _LIMIT.search(self.label)
             or _LIMIT.search(self.between)
             or (self.says is self.above and _LIMITED.search(self.above))
         ):
@@ -229,8 +232,8 @@ class _Reading:
             return False
         if self.writing.points is False and self.writing.by_numbers:
             return True
-        is_heavy = self.writing.container or (self._is_in_commas and _NET_OR_GROSS.search(self.says) is not None)
-        return None if is_heavy else False
+        named = _NET_OR_GROSS if self._is_in_commas else _TARE
+        return None if self.writing.container or named.search(self.says) else False
 
     @property
     def _is_in_commas(self) -> bool:
