@@ -1,6 +1,7 @@
 """From bytes to a job, or to a sentence."""
 
 import base64
+import gzip
 import hashlib
 import json
 
@@ -88,6 +89,12 @@ def test_a_json_body_is_a_job_or_a_job_error(value: bytes) -> None:
         (document(image_base64="cGljd"), [JSON], "not base64"),
         (document(image_base64="data:image/png,%89PNG"), [JSON], "data URI without base64"),
         (document(image_base64="data:image/png;base64"), [JSON], "data URI without base64"),
+        (document(image_base64="a" * 500 + ",cGlj"), [JSON], "not base64"),
+        (document(image_base64="b'cGlj'"), [JSON], "not base64"),
+        (gzip.compress(document()), [JSON], "packed"),
+        (gzip.compress(b"x"), [], "packed"),
+        (b"x", [typed("image/png"), ("Content-Encoding", b"GZIP")], "packed"),
+        (b"\x8b\x07", [JSON, ("content-encoding", b"br")], "packed"),
         (document(image_base64="data:;base64,cGljdHVyZQ%3D%3D"), [JSON], "percent-encoded"),
         (document().decode().encode("utf-16"), [JSON], "UTF-16"),
         (document().decode().encode("utf-16-be"), [JSON], "UTF-16"),
@@ -160,6 +167,17 @@ LETTERS = base64.b64encode(PICTURE).decode()
         f"data:image/jpeg;base64,{LETTERS}",
         f"DATA:image/png;name=a.png;BASE64, {LINES}",
         f"data:;base64,{LETTERS.rstrip('=')}",
+        f' data: image/jpeg ; name="a,b;c.jpg" ; base64 , {LETTERS}',
+        f"image/png;base64,{LETTERS}",
+        f"base64,{LETTERS}",
+        f"\ufeff{LETTERS}",
+        LINES.replace("\n", "\u2028"),
+        LINES.replace("\n", " "),
+        LINES.replace("\n", "\n    "),
+        LINES.replace("\n", "\\r\\n"),  # escaped twice
+        LETTERS.replace("/", "\\/"),
+        LETTERS.replace("+", " "),  # a form that was decoded twice
+        LETTERS.replace("+", " ").rstrip("="),
     ],
 )
 def test_base64_is_read_however_it_is_written_and_is_the_same_job(spelt: str) -> None:
@@ -179,6 +197,13 @@ def test_a_json_job_is_one_behind_a_mark_or_space_and_where_its_type_says_nothin
     received = record(before + document(job_id="a"), typed(named))
     assert parse_job(received).picture == b"picture"
     assert job_id_within(received) == "a"
+
+
+def test_a_value_that_is_not_packed_is_read() -> None:
+    assert job(document(), JSON, ("content-encoding", b"identity")).picture == b"picture"
+    assert job(document(), JSON, ("content-encoding", b"gzip")).picture == b"picture"
+    assert job(b"\xff\xd8\xff", typed("image/jpeg"), ("Content-Encoding", b"gzip")).picture == b"\xff\xd8\xff"
+    assert job(b" \r\n" * 300 + document()).picture == b"picture"
 
 
 @pytest.mark.parametrize("name", ["content-type", "Content-Type", "CONTENT-TYPE"])

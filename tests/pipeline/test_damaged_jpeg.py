@@ -190,3 +190,17 @@ def test_the_small_files_that_users_sent_are_told_apart() -> None:
             read_whole(path.read_bytes())
         assert caught.value.code is ErrorCode.IMAGE_CORRUPT
     assert read_whole((cases / "pictures" / "jpeg-without-end-marker.jpg").read_bytes()).shape == (600, 900, 3)
+
+
+@pytest.mark.parametrize("height", [897, 900, 903, 904, 905])
+@pytest.mark.parametrize("way", [{}, {"subsampling": 2}, {"optimize": True}])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_sound_jpeg_of_any_height_streams_and_its_last_rows_are_looked_at(
+    mode: str, way: dict[str, object], height: int
+) -> None:
+    data = save(Image.new(mode, (64, height), "white"), "JPEG", quality=90, **way)
+    assert np.array_equal(read_in_strips(data), read_whole(data))
+    for read in (read_in_strips, read_whole):
+        with pytest.raises(JobError) as caught:
+            read(data[:-5] + data[-2:])
+        assert caught.value.code is ErrorCode.IMAGE_CORRUPT

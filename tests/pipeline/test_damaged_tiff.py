@@ -113,3 +113,12 @@ def test_each_page_is_prepared_by_itself(number: int) -> None:
     data = save(pages[0], "TIFF", compression="tiff_lzw", save_all=True, append_images=pages[1:])
     page = decode(data, read_header(data, ImageLimits()), number).pixels
     assert np.array_equal(page, np.asarray(pages[number].convert("RGB"))[:, :, ::-1])
+
+
+@pytest.mark.parametrize("way", ["jpeg", "grey jpeg"])
+def test_a_strip_of_jpeg_without_its_end_marker_is_read(way: str) -> None:
+    data = WAYS[way]()
+    start, length = strip(data)
+    end = start + length - 2
+    assert data[end : end + 2] == b"\xff\xd9"
+    assert np.array_equal(read(data[:end] + bytes(2) + data[end + 2 :]), read(data))

@@ -1,5 +1,6 @@
 """Transparent pixels become a ground that the print shows on, in every format, whole and in strips."""
 
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -19,7 +20,7 @@ BLACK: Final = 0
 GREY: Final = 128
 
 
-def drawn(*prints: tuple[int, int], paper: int | None = None) -> Image.Image:
+def drawn(*prints: tuple[int, int], paper: int | None = None, alpha: int = 255) -> Image.Image:
     """Print of levels of grey from heights on, on transparent ground or on an opaque card with transparent corners."""
     picture = Image.new("RGBA", SIZE, (0, 0, 0, 0))
     draw = ImageDraw.Draw(picture)
@@ -27,7 +28,7 @@ def drawn(*prints: tuple[int, int], paper: int | None = None) -> Image.Image:
         draw.rounded_rectangle((0, 0, SIZE[0] - 1, SIZE[1] - 1), 20, fill=(paper, paper, paper, 255))
     for level, top in prints:
         for line in range(3):
-            draw.text((12, top + line * 12), "PARCEL 4711 BERLIN", fill=(level, level, level, 255))
+            draw.text((12, top + line * 12), "PARCEL 4711 BERLIN", fill=(level, level, level, alpha))
     return picture
 
 
@@ -96,6 +97,39 @@ def test_a_speck_of_white_leaves_the_paper_white() -> None:
     picture = drawn((0, 10), (0, 52))
     picture.putpixel((150, 90), (255, 255, 255, 255))
     assert corner(FORMATS["png"](picture)) == WHITE
+
+
+@pytest.mark.parametrize("name", ["png", "webp", "tiff", "heif"])
+@pytest.mark.parametrize("alpha", [70, 100, 160])
+def test_print_that_is_half_transparent_itself_shows(name: str, alpha: int) -> None:
+    assert corner(FORMATS[name](drawn((255, 10), alpha=alpha))) == pytest.approx(BLACK, abs=4)
+    assert corner(FORMATS[name](drawn((0, 10), alpha=alpha))) == pytest.approx(WHITE, abs=4)
+
+
+def of_untold_meaning(picture: Image.Image) -> bytes:
+    """A TIFF that does not say what its fourth sample means (tag 338 is 0)."""
+    data = save(picture, "TIFF")
+    told = struct.pack("<HHIH", 338, 3, 1, 2)
+    assert data.count(told) == 1
+    return data.replace(told, struct.pack("<HHIH", 338, 3, 1, 0))
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_sample_of_untold_meaning_is_alpha_where_the_colours_show_nothing(level: int) -> None:
+    picture = drawn((level, 10))
+    picture.paste((level, level, level), (0, 0, *SIZE), Image.new("L", SIZE, 255))
+    picture.putalpha(drawn((0, 10)).getchannel("A"))
+    assert corner(of_untold_meaning(picture)) == (WHITE if level == BLACK else BLACK)
+
+
+def test_a_sample_of_untold_meaning_is_none_where_the_colours_show_the_page() -> None:
+    picture = drawn((0, 10), paper=WHITE)
+    opaque = Image.new("RGB", SIZE, "white")
+    opaque.paste(picture, (0, 0), picture.getchannel("A"))
+    masked = opaque.convert("RGBA")
+    masked.putalpha(Image.new("L", SIZE, 0))
+    data = of_untold_meaning(masked)
+    assert np.array_equal(decode(data, read_header(data, ImageLimits())).pixels, np.asarray(opaque)[:, :, ::-1])
 
 
 @pytest.mark.parametrize("alpha", [0, 255])

@@ -7,7 +7,7 @@ there is none, the first bytes decide, if they are those of one thing only.
 from enum import Enum
 from typing import Final
 
-from worker.domain.records import CONTENT_TYPE_HEADER, Record
+from worker.domain.records import CONTENT_ENCODING_HEADER, CONTENT_TYPE_HEADER, Record
 
 JSON_TYPE = "application/json"
 
@@ -20,11 +20,14 @@ _TYPES_OF_ANYTHING: Final = frozenset(
 UTF8_MARK: Final = b"\xef\xbb\xbf"
 _OTHER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{", b"\0\0\xfe\xff", b"\0\0\0{")  # of UTF-16 and UTF-32
 _BLANK: Final = b" \t\r\n"
+_BLANKS_AHEAD: Final = 4096
 # First bytes that no text has. What is known of them but not read is refused by its name when it is looked into.
 _PICTURE_STARTS: Final = (
     b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF87a", b"GIF89a",
     b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL \r\n\x87\n",
 )  # fmt: skip
+_GZIP_START: Final = b"\x1f\x8b\x08"
+_PACKINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress"})
 _PDF_START: Final = b"%PDF-"
 _PDF_START_WITHIN: Final = 1024
 
@@ -56,6 +59,18 @@ def content_of(record: Record) -> Content:
     return Content.JSON if _begins_as_json(value) else Content.UNCLEAR
 
 
+def is_packed(record: Record) -> bool:
+    """Say whether a value was packed by its producer: it begins as gzip, or its header says so and it as nothing else.
+
+    Bridges that unpack a value may leave the header there.
+    """
+    value = record.value or b""
+    if value.startswith(_GZIP_START):
+        return True
+    encoding = (record.header(CONTENT_ENCODING_HEADER) or "").strip().lower()
+    return encoding in _PACKINGS and not (_begins_as_picture(value) or _begins_as_json(value))
+
+
 def is_of_wide_characters(value: bytes) -> bool:
     """Say whether a JSON document is in UTF-16 or UTF-32, by its mark or its first bytes."""
     return value.startswith(_OTHER_MARKS)
@@ -72,4 +87,4 @@ def _begins_as_picture(value: bytes) -> bool:
 
 
 def _begins_as_json(value: bytes) -> bool:
-    return value[:64].removeprefix(UTF8_MARK).lstrip(_BLANK).startswith(b"{") or is_of_wide_characters(value)
+    return value[:_BLANKS_AHEAD].removeprefix(UTF8_MARK).lstrip(_BLANK).startswith(b"{") or is_of_wide_characters(value)

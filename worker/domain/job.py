@@ -7,12 +7,21 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from worker.domain.content import JSON_TYPE, UTF8_MARK, Content, content_of, content_type, is_of_wide_characters
+from worker.domain.content import (
+    JSON_TYPE,
+    UTF8_MARK,
+    Content,
+    content_of,
+    content_type,
+    is_of_wide_characters,
+    is_packed,
+)
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import DerivedHeaders
 from worker.domain.records import JOB_ID_HEADER, Record
@@ -20,7 +29,14 @@ from worker.domain.uri import PictureUri
 
 MAX_JOB_ID_CHARACTERS = 512
 
-_WHITE_SPACE = str.maketrans("", "", " \t\r\n\f\v")
+_SPACES = " \t\r\n\f\v\u0085\u00a0\u200b\u2028\u2029\ufeff"
+_WHITE_SPACE = str.maketrans("", "", _SPACES)
+_LINE_BREAKS = re.compile("[\t\r\n\f\v\u0085\u2028\u2029]")
+# data:image/png;name="a,b";base64, with any space in it, or what is left of it.
+_DATA_HEAD = re.compile(
+    r"[\s\ufeff]*(?:(?:data:)?[^;,]{0,200}(?:;[^;]{1,200}){0,8}?;)?\s{0,8}base64\s{0,8},", re.IGNORECASE
+)
+_ESCAPED_TWICE = re.compile(r"\\[nrt/]")
 _URL_SAFE = str.maketrans("-_", "+/")
 _QUANTUM = 4  # letters of base64 that three bytes take
 
@@ -103,6 +119,11 @@ def parse_job(record: Record) -> LabelJob:
         )
     if not record.value:
         raise JobError(ErrorCode.JOB_INVALID, "The record's value is empty; send the picture's bytes or a JSON job.")
+    if is_packed(record):
+        raise JobError(
+            ErrorCode.JOB_INVALID,
+            "The record's value is packed (gzip or the like); send it unpacked, Kafka's own compression.type packs it.",
+        )
     content = content_of(record)
     if content is Content.PICTURE:
         return _job(record, _JobDocument(), record.value)
@@ -155,18 +176,39 @@ def _other_base64(text: str) -> bytes:
 
     Raises JobError JOB_INVALID.
     """
-    head, comma, body = text.lstrip().partition(",")
-    if head[:5].lower() == "data:":
-        if not comma or not head.rstrip().lower().endswith(";base64"):
-            raise JobError(ErrorCode.JOB_INVALID, "The job's image_base64 is a data URI without base64; send base64.")
-        text = body
+    if head := _DATA_HEAD.match(text):
+        text = text[head.end() :]
+    elif text.lstrip()[:5].lower() == "data:":
+        raise JobError(ErrorCode.JOB_INVALID, "The job's image_base64 is a data URI without base64; send base64.")
     if "%" in text:
         raise JobError(ErrorCode.JOB_INVALID, "The job's image_base64 is percent-encoded; send base64 as it is.")
-    letters = text.translate(_WHITE_SPACE).translate(_URL_SAFE).rstrip("=")
+    if "\\" in text:
+        text = _ESCAPED_TWICE.sub(_unescaped, text)
+    letters = _without_space(text).translate(_URL_SAFE).rstrip("=")
     try:
         return base64.b64decode(letters + "=" * (-len(letters) % _QUANTUM), validate=True)
     except ValueError as error:
         raise JobError(ErrorCode.JOB_INVALID, f"The job's image_base64 is not base64: {error}.") from error
+
+
+def _unescaped(escaped: re.Match[str]) -> str:
+    return "/" if escaped[0] == "\\/" else ""
+
+
+def _without_space(text: str) -> str:
+    """Return base64 without line breaks and other space.
+
+    Decoding a form makes spaces of all plus signs. To drop those would move all bits behind them, so they are made
+    plus signs again where no line break can be meant.
+    """
+    spaced = text.strip(_SPACES)
+    if " " in spaced and "+" not in spaced and not _LINE_BREAKS.search(spaced):
+        pieces = spaced.split(" ")
+        lengths = {len(piece) for piece in pieces[:-1]}
+        are_lines = len(lengths) == 1 and not min(lengths) % _QUANTUM
+        if not are_lines and len(spaced.rstrip("=")) % _QUANTUM != 1:
+            return spaced.replace(" ", "+")
+    return text.translate(_WHITE_SPACE)
 
 
 def _job(record: Record, document: _JobDocument, picture: bytes, uri: PictureUri | None = None) -> LabelJob:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 Headers = tuple[tuple[str, bytes], ...]
 
 CONTENT_TYPE_HEADER = "content-type"
+CONTENT_ENCODING_HEADER = "content-encoding"
 JOB_ID_HEADER = "job-id"
 
 

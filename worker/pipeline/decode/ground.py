@@ -5,6 +5,7 @@ its strips.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import cv2
@@ -16,6 +17,7 @@ from worker.domain.image import Pixels
 WHITE: Final = 255
 _GROUNDS: Final = (WHITE, 0, 128)  # in this order where they are as good
 _OPAQUE_FROM: Final = 128
+_FAINT_FROM: Final = 24  # of print that is opaque nowhere
 _CONTRAST: Final = 64  # levels of grey, from which on print is read as a rule
 # Of the border that may hardly show on white before another ground is looked at: a white corner, a highlight.
 _LOST_ON_WHITE: Final = 0.05
@@ -25,9 +27,13 @@ _BAND_ROWS: Final = 256  # at once, so that no second page is held
 
 @dataclass(slots=True)
 class Borders:
-    """How bright the pixels are that border on transparent ones: counts of each level of grey."""
+    """How bright the pixels are that border on transparent ones: counts of each level of grey.
+
+    `faint` are those of print that is half transparent itself. It counts where there is no other.
+    """
 
     levels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    faint: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
 
     def add(self, levels: Pixels) -> None:
         """Count those of uint8 [height, width, 4] BGRA."""
@@ -35,20 +41,27 @@ class Borders:
             self._add(levels[top : top + _BAND_ROWS])
 
     def _add(self, levels: Pixels) -> None:
-        opaque = (levels[:, :, 3] >= _OPAQUE_FROM).astype(np.uint8)
-        if opaque.all():
+        if int(levels[:, :, 3].min()) >= _OPAQUE_FROM:
             return
-        inside = cv2.erode(opaque, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-        grey = cv2.cvtColor(levels, cv2.COLOR_BGRA2GRAY)
-        self.levels += np.bincount(grey[(opaque > 0) & (inside == 0)], minlength=256)
+        grey = np.asarray(cv2.cvtColor(levels, cv2.COLOR_BGRA2GRAY), dtype=np.uint8)
+        self.levels += _bordering(grey, levels[:, :, 3] >= _OPAQUE_FROM)
+        self.faint += _bordering(grey, levels[:, :, 3] >= _FAINT_FROM)
 
     def ground(self) -> int:
         """Return the level of grey of the ground."""
-        total = int(self.levels.sum())
-        if total < _FEWEST_PIXELS or self._lost(WHITE) <= _LOST_ON_WHITE * total:
+        levels = self.levels if int(self.levels.sum()) >= _FEWEST_PIXELS else self.faint
+        total = int(levels.sum())
+        if total < _FEWEST_PIXELS or _lost(levels, WHITE) <= _LOST_ON_WHITE * total:
             return WHITE
-        return min(_GROUNDS, key=self._lost)
+        return min(_GROUNDS, key=partial(_lost, levels))
 
-    def _lost(self, ground: int) -> int:
-        """Return how many pixels hardly show on a ground."""
-        return int(self.levels[np.abs(np.arange(256) - ground) < _CONTRAST].sum())
+
+def _bordering(grey: Pixels, shows: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count the levels of grey of what shows beside what does not."""
+    inside = cv2.erode(shows.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    return np.bincount(grey[shows & (inside == 0)], minlength=256)
+
+
+def _lost(levels: NDArray[np.int64], ground: int) -> int:
+    """Return how many pixels hardly show on a ground."""
+    return int(levels[np.abs(np.arange(256) - ground) < _CONTRAST].sum())

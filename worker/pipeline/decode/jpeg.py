@@ -32,6 +32,7 @@ _TRANSFORM_AT: Final = 15
 _COEFFICIENTS: Final = 64
 _EIGHTH: Final = 8
 _PIECE_BYTES: Final = 4096
+_HIGHEST: Final = 0xFFFF
 # Of so many ones come the longest codes that a file has; libjpeg looks up to 8 bytes ahead of what it decodes.
 _LONG_CODES: Final = b"\xfe" * 12
 # As libjpeg and libvips say it; all else that they say is of the file.
@@ -84,17 +85,25 @@ def sound_jpeg(data: bytes, header: ImageHeader) -> bytes:
 
     Raises JobError IMAGE_CORRUPT where pixels are missing or changed.
     """
-    parts = _parts(data, header)
-    for scans in (parts.scans, *_without_padding(parts.scans)):
-        candidate = replace(parts, scans=scans)
-        if _decodes_without_a_warning(candidate):
-            return candidate.joined()
-    raise corrupt(header, 0, "some of its pixels are missing or changed")
+    parts = _sound_parts(data, header)
+    if parts is None:
+        raise corrupt(header, 0, "some of its pixels are missing or changed")
+    return parts.joined()
 
 
 def is_sound(data: bytes, header: ImageHeader) -> bool:
     """Say whether a JPEG within a file of another kind has all its pixels. Raises JobError IMAGE_CORRUPT as well."""
-    return _decodes_without_a_warning(_parts(data, header))
+    return _sound_parts(data, header) is not None
+
+
+def _sound_parts(data: bytes, header: ImageHeader) -> _Parts | None:
+    """Return the parts of a file that has all its pixels, without padding. Raises JobError IMAGE_CORRUPT."""
+    parts = _parts(data, header)
+    for scans in (parts.scans, *_without_padding(parts.scans)):
+        candidate = replace(parts, scans=scans)
+        if _decodes_without_a_warning(candidate):
+            return candidate
+    return None
 
 
 def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
@@ -233,8 +242,9 @@ def _decodes_without_a_warning(parts: _Parts) -> bool:
 
 
 def _asks_for_more(parts: _Parts) -> bool:
+    whole = replace(parts, frame=_frame_of_whole_blocks(parts.frame))
     try:
-        _pass_over(parts.joined(), parts.smaller_side, "truncated")
+        _pass_over(whole.joined(), whole.smaller_side, "truncated")
     except pyvips.Error:
         return True
     return False
@@ -251,6 +261,20 @@ def _pass_over(encoded: bytes, smaller_side: int, fail_on: str) -> None:
         if any(words in str(error) for words in _NO_MEMORY):
             raise MemoryError("libjpeg had no memory for the picture") from error
         raise
+
+
+def _frame_of_whole_blocks(frame: bytes) -> bytes:
+    """Return the frame as high as the blocks that it is coded in.
+
+    At an eighth of its size libvips rounds a height down, and the last blocks would be looked at by nobody.
+    """
+    (height,) = struct.unpack_from(">H", frame, _SIDES_AT)
+    down = max(sampling & 15 for sampling in frame[_COMPONENTS_AT + 1 :: 3]) if frame[_COUNT_AT] > 1 else 1
+    unit = _EIGHTH * down
+    higher = -(-height // unit) * unit
+    if higher > _HIGHEST:
+        return frame
+    return frame[:_SIDES_AT] + struct.pack(">H", higher) + frame[_SIDES_AT + 2 :]
 
 
 def _frame_read_to_its_end(frame: bytes) -> bytes:

@@ -107,15 +107,20 @@ def _opener(data: bytes, header: ImageHeader, number: int) -> Callable[[], Any]:
         case ImageFormat.JPEG:
             return partial(_open, pyvips.Image.jpegload_source, streamed_jpeg(data, header), fail_on="warning")
         case ImageFormat.PNG:
-            return partial(_open, pyvips.Image.pngload_source, png.without_texts(data))
+            return partial(_open, pyvips.Image.pngload_source, png.decodable(data))
         case ImageFormat.TIFF:
             page = tiff.page(data, number)
             check_pieces(data, page, header, number)
             plain = plain_page(data, page)
             if plain is None:
-                return partial(_open_tiff, data, page.surplus, page=page.directory)
-            fail_on = "warning" if page.is_packed else "error"
-            return partial(_open_tiff, plain, page.surplus, page=0, fail_on=fail_on)
+                opener = partial(_open_tiff, data, page=page.directory)
+            else:
+                # Of JPEG libtiff warns where its end marker is missing, and all else was looked through above.
+                warns = page.is_packed and not page.has_jpeg
+                opener = partial(_open_tiff, plain, page=0, fail_on="warning" if warns else "error")
+            # Where the colours show nothing the page is in the sample whose meaning is not told: it is alpha.
+            surplus = page.surplus if page.surplus and _shows(opener(surplus=page.surplus)) else 0
+            return partial(opener, surplus=surplus)
         case ImageFormat.AVIF:
             return partial(_open, pyvips.Image.heifload_source, data)
         case _:
@@ -126,10 +131,24 @@ def _open(load: Callable[..., Any], data: bytes, *, fail_on: str = "error", **op
     return load(pyvips.Source.new_from_memory(data), access="sequential", fail_on=fail_on, **options)
 
 
-def _open_tiff(data: bytes, surplus: int, *, page: int, fail_on: str = "error") -> Any:  # noqa: ANN401
+def _open_tiff(data: bytes, *, surplus: int, page: int, fail_on: str = "error") -> Any:  # noqa: ANN401
     # `unlimited` lifts the bound on one encoded strip, which is no longer than the file.
     image = _open(pyvips.Image.tiffload_source, data, fail_on=fail_on, unlimited=True, page=page)
     return image.extract_band(0, n=image.bands - surplus) if image.bands > surplus else image
+
+
+def _shows(image: Any) -> bool:  # noqa: ANN401
+    """Say whether any channel has more than one level; the rows are read as far as the first that tells."""
+    region, low, high = pyvips.Region.new(image), None, None
+    for top in range(0, image.height, _ROWS_AT_ONCE):
+        rows = min(_ROWS_AT_ONCE, image.height - top)
+        samples = np.frombuffer(region.fetch(0, top, image.width, rows), _SAMPLES[image.format])
+        pixels = samples.reshape(-1, image.bands)
+        low = pixels.min(axis=0) if low is None else np.minimum(low, pixels.min(axis=0))
+        high = pixels.max(axis=0) if high is None else np.maximum(high, pixels.max(axis=0))
+        if (high > low).any():
+            return True
+    return False
 
 
 def _layout(image: Any) -> Layout:  # noqa: ANN401

@@ -21,7 +21,6 @@ from worker.pipeline.header import bmp, png
 from worker.pipeline.header.claim import DamagedHeaderError
 
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
-_END_CHUNK: Final = b"IEND"
 _PACKED: Final = frozenset({ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.HEIF, ImageFormat.AVIF})
 _LINE_FEEDS: Final = 8  # of which by chance all have a carriage return before them: once in 2 ** 64 files
 
@@ -63,11 +62,8 @@ def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
 def check_complete(data: bytes, header: ImageHeader) -> None:
     """Refuse what shows from outside that it is damaged, and that its decoder would not notice.
 
-    That is a PNG without its end, and a packed picture of which each line feed has a carriage return before it.
-    Raises JobError IMAGE_CORRUPT.
+    That is a packed picture of which each line feed has a carriage return before it. Raises JobError IMAGE_CORRUPT.
     """
-    if header.format is ImageFormat.PNG and data.rfind(_END_CHUNK) < 0:
-        raise corrupt(header, 0, "it is cut short, its end marker is missing")
     if header.format in _PACKED:
         line_feeds = data.count(b"\n")
         if line_feeds >= _LINE_FEEDS and data.count(b"\r\n") == line_feeds:
@@ -76,7 +72,7 @@ def check_complete(data: bytes, header: ImageHeader) -> None:
 
 def _opencv(data: bytes, header: ImageHeader, number: int) -> Pixels:
     if header.format is ImageFormat.PNG:
-        data = png.without_texts(data)
+        data = png.decodable(data)
     if header.format is ImageFormat.JPEG:
         data = sound_jpeg(data, header)
     try:

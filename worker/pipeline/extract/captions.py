@@ -50,6 +50,7 @@ _WORDS: Final[dict[Topic, str]] = {
     "|paketscheinnummer|identcode|frachtbrief|suivi|colis"
     "|numéro de suivi|numéro de colis|expédition|bordereau|seguimiento|envío|nº de envío|albarán|localizador|zending"
     "|zendingnummer|pakket|pakketnummer|trackingnummer|vrachtbrief|barcode nr|spedizione|tracciatura|lettera di vettura"
+    "|barcode no|barcode number|t&t|3s code|3s-code|inquiry no|inquiry number|delivery confirmation|お問合せ送り状"
     "|numero di spedizione|collo|versand nr|versandnummer|kolli|colli|barcode nummer|przesyłka|przesyłki|paczka|paczki"
     "|list przewozowy|listu przewozowego|伝票番号|お問い合わせ番号|お問合せ番号|問い合わせ番号|送り状番号|追跡番号",
     Topic.PRO: "pro|pro number|pro no|freight bill|freight bill no|freight bill number",

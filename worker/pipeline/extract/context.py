@@ -16,10 +16,9 @@ from worker.pipeline.extract.addresses import FROM, OTHER, Address, find_address
 from worker.pipeline.extract.candidate import Candidate, Span
 from worker.pipeline.extract.contact import LEAST_DIGITS as LEAST_PHONE_DIGITS
 from worker.pipeline.extract.contact import names_phone, phones_in
-from worker.pipeline.extract.countries import POINT_COUNTRIES
 from worker.pipeline.extract.dates import LEAST_DIGITS as LEAST_DATE_DIGITS
 from worker.pipeline.extract.dates import dates_in, names_date, of_one_order
-from worker.pipeline.extract.measures import is_unit, names_weight, unit_in, weights_in
+from worker.pipeline.extract.measures import Writing, is_unit, names_weight, unit_in, weighs, weights_in
 from worker.pipeline.extract.postcodes import captioned_code_in, names_postcode, postal_caption_end, postcode_in
 from worker.pipeline.extract.repair import SURE_ENOUGH
 from worker.pipeline.extract.surroundings import Surroundings
@@ -36,8 +35,6 @@ _BARE_PHONE: Final = re.compile(r"\W*[(0-9](?:[\s().\-/]{0,2}[0-9]){6,13}\W*")
 _MAY_BE_PHONE: Final = re.compile(r"[+(]|\b00[1-9]")
 _BARE_WEIGHT: Final = re.compile(r"\W*[0-9]{1,3}(?:[ .,'][0-9]{3})*(?:[.,][0-9]{1,3})?\s*(?:[A-Z]{1,3})?\W*")
 _BARE_POSTCODE: Final = re.compile(r"\W*[0-9A-Z]{2,6}[\s\-]?[0-9A-Z]{2,5}\W*")
-# 18,250.000 or 8,690 LBS: who writes so writes decimal points.
-_POINTED: Final = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]{1,3}(?![0-9.,])|\s?LB)")
 _BARE_DATE: Final = re.compile(r"\W*20[0-9]{6}\W*")
 _BARE_VAT: Final = re.compile(
     r"\W*(?:[A-Z]{2,3}[\s.\-:]{0,2})?[A-Z]{0,2}(?:[\s.\-/]{0,2}[0-9]){5,12}[\s.\-]?[0-9A-Z]{0,4}\W*"
@@ -78,7 +75,7 @@ class _Looking:
         self._anchors = np.array([page.lines[address.line_ids[0]].polygon[0] for address in self._addresses])
         self._asked: dict[int, tuple[str, ...]] = {}
         self._written_in = _written_in(self._addresses) or default
-        self._points = self._written_in in POINT_COUNTRIES or any(map(_POINTED.search, around.folded))
+        self._writing = Writing.of(around.folded, self._written_in)
 
     def at(self, line_id: int, digits: int) -> Iterator[Candidate]:
         """Yield the candidates of one line, which has so many digits."""
@@ -138,7 +135,8 @@ class _Looking:
         if caption and unit_in(caption) is None:
             behind = (self._around.folded[line] for line in self._around.right_of(line_id)[:1])
             caption = " ".join([caption, *filter(is_unit, behind)])
-        for weight in weights_in(text, caption=caption, points=self._points):
+        near = self._captions(line_id) if weighs(folded) else ()
+        for weight in weights_in(text, caption=caption, near=near, writing=self._writing):
             yield self._candidate("weight", weight.value, line_id, weight.start, weight.stop, weight.evidence)
 
     def _vat_numbers(self, line_id: int) -> Iterator[Candidate]:

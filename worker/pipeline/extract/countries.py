@@ -104,6 +104,14 @@ POINT_COUNTRIES: Final = frozenset(
 )
 """Who writes decimal points there, and commas between thousands."""
 
+COMMA_COUNTRIES: Final = frozenset(
+    {
+        "AR", "AT", "BE", "BG", "BR", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IS", "IT", "LT",
+        "LU", "LV", "NL", "NO", "PL", "PT", "RO", "RS", "RU", "SE", "SI", "SK", "TR", "UA",
+    }
+)  # fmt: skip
+"""Who writes decimal commas there. Switzerland, Canada and South Africa write both."""
+
 US_STATES: Final = (
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA "
     "RI SC SD TN TX UT VT VA WA WV WI WY DC PR GU VI AE AP AA"

@@ -50,20 +50,31 @@ _COUNTED: Final = re.findall(
     "PCS? PIECES? PCE PKGS? PACKAGES? PKTS? PACKETS? PACKS? PARCELS? CTNS? CARTONS? CTS BOX(?:ES)? CASES? CS CRATES? "
     "PALS? PALLETS? PLTS? SKIDS? BAGS? ROLLS? DRUMS? UNITS? EA EACH SETS? PAIRS? PRS ITEMS? DOZ(?:EN)? LINES? LABELS? "
     "BUNDLES? BDLS? STK STCK STUCK STUECK KARTONS? KOLLI? COLLI? COLLO PAKETE? PALETTEN? PALETTES? SACKE? ROLLEN? "
-    "DOSEN? KISTEN? EINHEITEN? COLIS UNITES? SACS? CAISSES? PIEZAS? UNIDADES UDS? CAJAS? BULTOS? PALES? PALETS? PEZZI "
-    "PZ SCATOLE BANCALI STUKS? ST ZAKKEN SZT PACZEK KARTONOW KGS? KILOS? LBS? POUNDS? G GR OZ T TONS? TONNES? MT CM MM "
+    "TOTES? TRAYS? REELS? COILS? BALES? TINS? CANS? JARS? BTLS? BOTTLES? SHEETS? RLS PLS HANGERS? GARMENTS? "
+    "PKS? GALS? LF HUS? TUS? VE EPAL MTRS? SQFT SQM YD BX RL DZ LPNS? CRTS? LOADS? "
+    "IBCS? CYLS? DOSEN? KISTEN? EINHEITEN? COLIS UNITES? SACS? CAISSES? PIEZAS? UNIDADES UDS? CAJAS? BULTOS? "
+    "PALES? PALETS? PEZZI PZ SCATOLE BANCALI STUKS? ST ZAKKEN SZT PACZEK "
+    "KARTONOW KGS? KILOS? LBS? POUNDS? G GR OZ T TONS? TONNES? MT CM MM "
     "M M2 M3 CBM CFT FT IN INCH(?:ES)? L LTRS? LITERS? LITRES? ML EUR USD GBP CHF JPY PLN SEK DAYS? TAGE? JOURS? DIAS? "
     "GIORNI DAGEN HRS? HOURS? STD STUNDEN UHR MINS? WEEKS? WKS? WOCHEN",
 )
 _UNIT: Final = rf"(?:(?:{'|'.join(sorted(set(_COUNTED), key=len, reverse=True))})(?![A-Z0-9])|[%\u00b0\u20ac$\u00a3])"
 _OF: Final = r"(?:OF|VON|DE|DI|VAN|X|\u00d7|/)\s?[0-9]"  # 1 of 12, 10 x 20
+# What else may be counted: a word in the plural that is no caption and no carrier.
+_PLURAL: Final = r"(?!(?:[A-Z]?U?PS|U?SPS|GLS|PLUS|EXPRESS|BUSINESS|SHIPS)(?![A-Z]))[A-Z]{2,}S(?![A-Z0-9])(?!\s?[:.#])"
 # A caption behind a year may be such a word too: 14MAR25 PCS: 3, 14 MAR 2025 KG 12.4.
 _NO_QUANTITY: Final = rf"(?!\s?{_UNIT}(?!\s?:))(?!\s?{_OF})"
 _NO_LONG_QUANTITY: Final = rf"(?!\s?{_UNIT}(?!\s?[:.]?\s?[0-9]))"
+# QTY 10 MAR 2025: the ten are counted, where the unit does not belong to a number of its own.
+_COUNT_AHEAD: Final = re.compile(
+    rf"(?<![A-Z0-9])(?<![0-9]\s)(?:(?:QTY|QUANTITY|COUNT|MENGE|ANZAHL|CANT|QTE)(?![A-Z])|(?!T\W|ST\W|M\W|G\W|DAYS?|IN\W){_UNIT})\W{{0,3}}$"
+    rf"|[0-9]\s?(?:OF|VON|DE|DI|VAN|X|\u00d7)\s?$"
+)
 _NO_SIZE: Final = r"(?!\s?(?:CM|MM|M|IN|INCH(?:ES)?|FT|KGS?|LBS?|\")(?![A-Z0-9]))"
 _DAY: Final = r"(?P<day>[0-3OQIL|]?[0-9OQIL|])"
 _NO_HOUR: Final = r"(?!\s?(?::[0-9]|H[0-9]?|[AP]\.?M\.?)(?![A-Z]))"  # 10:30 is no year
-_SHORT_YEAR: Final = rf"'?[0-9]{{2}}{_NO_HOUR}(?!,[0-9]){_NO_QUANTITY}"
+_NO_PLURAL: Final = rf"(?!(?<=\s..)\s(?:{_PLURAL}|C/[ST]))"  # where the year stands apart
+_SHORT_YEAR: Final = rf"'?[0-9]{{2}}{_NO_HOUR}(?!,[0-9]){_NO_QUANTITY}{_NO_PLURAL}"
 _LONG_YEAR: Final = rf"20[0-9]{{2}}(?![0-9]){_NO_LONG_QUANTITY}"
 _YEAR: Final = rf"(?P<year>{_LONG_YEAR}|{_SHORT_YEAR}(?!\s?-\s?[0-9]))"  # 10 - 12 are hours
 _ALIKE: Final = {"O": "[O0Q]", "I": "[I1L|!]", "S": "[S5]", "B": "[B8]", "G": "[G6]", "Z": "[Z2]"}
@@ -73,6 +84,9 @@ _ANY_MONTH: Final = "|".join(
 )
 _MONTH: Final = rf"(?P<month>{_ANY_MONTH})"
 _ORDINAL: Final = "(?:ST|ND|RD|TH)?"
+# Before a day and behind a year: a month that one of them belongs to. MAR is Tuesday, too: mar 12 août 25.
+_OTHERS_DAY: Final = re.compile(rf"(?<![A-Z0-9])(?!MAR(?![A-Z])){_MONTH}[\s.\-/,]*$|[0-9]/$")
+_OTHERS_MONTH: Final = re.compile(rf"\s*{_MONTH}(?![A-Z])")
 _DAY_FIRST: Final = re.compile(
     rf"(?<![0-9A-Z]){_DAY}{_ORDINAL}(?P<between>[\s.\-/,]*)(?:DE\s+)?{_MONTH}(?P<behind>[\s.\-/,]*)(?:DEL?\s+)?"
     rf"{_YEAR}{_BEHIND}"
@@ -95,6 +109,7 @@ _TO: Final = (
     r"|EN|OCH|OG|I|&|\+)\s+)"
     r"(?:(?:MON|TUE|WED|THU|FRI|SAT|SUN|MO|DI|MI|DO|FR|SA|SO|LUN|MAR|MER|JEU|VEN|SAM|DIM)[A-Z]{0,6}[.,]?\s*)?"
 )
+_TO_OR_STROKE: Final = rf"(?:{_TO}|\s*/\s*)"
 _GAP: Final = r"[\s.\-/]*"
 _GAP_DE: Final = rf"{_GAP}(?:DE\s+)?"
 _ENDS: Final = r"(?![0-9A-Z])(?![.\-/][0-9])"
@@ -122,10 +137,10 @@ _NAMED_RANGES: Final = tuple(
     re.compile(rf"(?<![0-9A-Z])(?<![0-9][.\-/]){shape}{_ENDS}")
     for shape in (
         # MAR 12 - MAR 15, 2025
-        _a_month("1") + _GAP + _a_day("1") + _a_year("1", short=False) + _TO
+        _a_month("1") + _GAP + _a_day("1") + _a_year("1", short=False) + _TO_OR_STROKE
         + _a_month("2") + _GAP + _a_day("2") + _a_year("2", short=False),
         # 12 MAR - 15 MAR 2025
-        _a_day("1") + _GAP_DE + _a_month("1") + _a_year("1", short=True) + _TO
+        _a_day("1") + _GAP_DE + _a_month("1") + _a_year("1", short=True) + _TO_OR_STROKE
         + _a_day("2") + _GAP_DE + _a_month("2") + _a_year("2", short=True),
         # 12 - 15 MAR 2025
         _a_day("1") + r"\.?" + _TO + _a_day("2") + _GAP_DE + _a_month("2") + _a_year("2", short=True),
@@ -134,7 +149,6 @@ _NAMED_RANGES: Final = tuple(
     )
 )  # fmt: skip
 _SHORT_OR_LONG: Final = "20[0-9]{2}|[0-9]{2}"
-_TO_OR_STROKE: Final = rf"(?:{_TO}|\s*/\s*)"
 _TWICE_IN_FULL: Final = (
     rf"{_a_number('first1')}(?P<mark>[./\-]){_a_number('second1')}(?:(?P=mark)(?P<year1>{_SHORT_OR_LONG})?)?(?![0-9])"
     rf"{_TO_OR_STROKE}{_a_number('first2')}(?P=mark){_a_number('second2')}(?P=mark)(?P<year2>{_SHORT_OR_LONG})"
@@ -276,7 +290,7 @@ def _pair(
     year_of_first, year_of_last = _full_year(begins or ends or ""), _full_year(ends or begins or "")
     if not (begins and ends) and first > last:
         if first[0] not in _LATE_MONTHS or last[0] not in _EARLY_MONTHS:
-            return None
+            return []  # one of the two is misread
         year_of_first, year_of_last = (year_of_first, year_of_last + 1) if begins else (year_of_first - 1, year_of_last)
     days = _day(year_of_first, *first), _day(year_of_last, *last)
     if days[0] is None or days[1] is None or days[0] > days[1]:
@@ -307,8 +321,21 @@ def _named(folded: str) -> Iterator[FoundDate]:
         day = _date(match["year"].strip("'"), _MONTHS.get(skeleton(match["month"])), digits)
         if day is None or any(match.start() < stop and start < match.end() for start, stop in taken):
             continue
+        if _is_counted(folded, match):
+            continue
         taken.append(match.span())
         yield FoundDate(match.start(), match.end(), day, _NAMED_EVIDENCE, digits != read)
+
+
+def _is_counted(folded: str, match: re.Match[str]) -> bool:
+    """Whether a day is the number of something, or two digits the day of another date.
+
+    So in 5 OF 10 MAR 25 and in DEC 31/JAN 02.
+    """
+    if _COUNT_AHEAD.search(folded, 0, match.start()):
+        return True
+    is_short = len(match["year"]) <= 3  # noqa: PLR2004 - '25
+    return is_short and bool(_OTHERS_DAY.search(folded, 0, match.start()) or _OTHERS_MONTH.match(folded, match.end()))
 
 
 def _may_be_range(match: re.Match[str]) -> bool:

@@ -13,7 +13,7 @@ _REMEMBERED: Final = 8192  # texts: every finder asks for the same lines, and la
 _SIGNS: Final = re.compile(r"[\W_]+")
 _LATIN: Final = range(0x24F + 1)
 _ALONE: Final = dict(zip("ßØøŁłĐđÆæı", "SOOLLDDAAI", strict=True))  # letters that do not come apart
-_PUNCTUATION: Final = dict(zip("：，．–—−‐‑’", ":,.-----'", strict=True))  # noqa: RUF001 - what keyboards have none of
+_PUNCTUATION: Final = dict(zip("：，．–—−‐‑’‘´ʼ′", ":,.-----" + 5 * "'", strict=True))  # noqa: RUF001 - what keyboards have none of
 _LOOKALIKES: Final = {
     "0": "O",
     "Q": "O",

@@ -28,6 +28,7 @@ _NAMED: Final = 0.9
 _BOTH: Final = 0.95
 _PLAIN_IN_BARS: Final = frozenset({"air_waybill", "sscc"})  # kinds whose bars often do not say what they are
 _REPAIR_COST: Final = 0.1
+_WORD_OVER_DIGITS: Final = (4, 7)  # without a gap before the check digit it may be any number below any word
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ class _Search:
         topics = self._topics(run)
         named = bool(topics & form.topics)
         if form.heeds_captions and self._is_refused(run, form):
+            return 0.0
+        if run.stacked and not named and run.sizes == _WORD_OVER_DIGITS:
             return 0.0
         if form.proof is Proof.SHAPE or (form.proof is Proof.UNDENIED and (named or not topics)):
             return _BOTH if named else _LOOKS

@@ -20,7 +20,17 @@ _LEAST_DIGITS: Final = 4
 _LONGEST_WORD: Final = 4  # letters alone: RR, GB, QLMU; more are a word
 _GLUED: Final = re.compile(r"[A-Z]{3,}(?=\d{3})|[A-Z#]{2,}(?=1Z[0-9A-Z]{6})")
 _NUMBER_WORD: Final = re.compile(r"(?:N[OR]|NUM[BM]ER)$")
+# The check digit of a container in its box, as it is read: MSCU 676540 [0], and the code of size and type behind it.
+_BEFORE_BOX: Final = re.compile(r"[A-Z]{3}[A-Z0-9][ -]{0,2}[0-9A-Z]{3} ?[0-9A-Z]{3}$")
+_BOX: Final = re.compile(r" {0,2}[\[(|{/] ?(?=[0-9OIL](?![0-9A-Z]))")
+_SIZED: Final = re.compile(r"([A-Z]{3}[UJZABDEK][0-9]{7})[0-9LM][0-9A-Z][A-Z][0-9]")
+# A container's number in lines below one another: its owner's code, its serial number, its check digit.
+_OWNER: Final = re.compile(r"\W*[A-Z]{3}[UJZABDEK]\W*")
+_SERIAL: Final = re.compile(r"\W*(?:[A-Z]{3}[UJZABDEK] ?)?[0-9]{3} ?[0-9]{3}\W*")
+_SERIAL_AND_CHECK: Final = re.compile(r"\W*[0-9]{3} ?[0-9]{3}\W{0,4}[0-9](?![0-9]).*")
+_CHECK_DIGIT: Final = re.compile(r"\W*[0-9]\W*")
 _MOST_LINES: Final = 4
+_CONTAINER_LENGTH: Final = 11
 _MOST_ALONE: Final = 12  # characters of a line without digits that may begin a number: RR in a box of its own
 _SHORT: Final = 5  # as pieces are counted, or a lot
 
@@ -47,12 +57,16 @@ class Group(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Groups that may be one number. `before` and `after` are the lengths of groups that may be more of it, or 0."""
+    """Groups that may be one number. `before` and `after` are the lengths of groups that may be more of it, or 0.
+
+    `stacked` says that they stand in lines below one another.
+    """
 
     groups: Sequence[Group]
     number: str
     before: int = 0
     after: int = 0
+    stacked: bool = False
 
     def is_whole(self, lengths: Container[int]) -> bool:
         """Whether this is no part of something longer; `lengths` are those that numbers of the kind have.
@@ -115,6 +129,31 @@ class Pieces:
         for line_id in range(len(self._page.lines)):
             if row := self._row(line_id, longest):
                 yield from _runs(row, line_id, lengths, longest)
+            if stack := self._stack(line_id):
+                groups = [group for line in stack for group in self._of(line)]
+                yield from _stacked_runs(groups, lengths)
+
+    def _stack(self, last: int) -> Sequence[int]:
+        """Return the lines of a container's number that stand below one another and end in line `last`, from the top.
+
+        What stands beside the digits in their row is not looked at.
+        """
+        folded = self._around.folded
+        if _SERIAL_AND_CHECK.fullmatch(folded[last]):
+            owner = self._above(last, _OWNER)
+            return () if owner is None else (owner, last)
+        if not _CHECK_DIGIT.fullmatch(folded[last]):
+            return ()
+        serial = self._above(last, _SERIAL)
+        if serial is None or any(map(str.isalpha, folded[serial])):
+            return () if serial is None else (serial, last)
+        owner = self._above(serial, _OWNER)
+        return () if owner is None else (owner, serial, last)
+
+    def _above(self, line_id: int, shape: re.Pattern[str]) -> int | None:
+        """Return the line next above another, if it has this shape."""
+        above = self._around.above(Span(line_id, 0, len(self._around.folded[line_id])))
+        return above[0] if above and shape.fullmatch(self._around.folded[above[0]]) else None
 
     def _row(self, line_id: int, longest: int) -> list[Group]:
         """Return the groups of a line, and of those that go on to its right if it ends in what may be a number."""
@@ -160,12 +199,19 @@ def _groups(folded: str, line_id: int, names: CarrierNames) -> Iterator[Group]:
     for found in _GROUP.finditer(folded):
         start = found.start()
         text, between = found.group(), folded[end:start] if end >= 0 else ""
-        tied = end >= 0 and (between == " " or _JOINT.fullmatch(between) is not None)
+        tied = end >= 0 and (
+            between == " "
+            or _JOINT.fullmatch(between) is not None
+            or (_BOX.match(folded, end) is not None and _BEFORE_BOX.search(folded[:end]) is not None)
+        )
         joined = tied or end < 0 or _AFTER_IDENTIFIER.fullmatch(between) is not None
         end, is_word = found.end(), text.isalpha()
         if not is_word and (glued := _GLUED.match(text)) and _is_caption(glued.group(), names):
             yield Group(glued.group(), line_id, start, start + glued.end(), joined, tied, has_digit=False)
             start, joined, tied = start + glued.end(), True, True
+        elif sized := _SIZED.fullmatch(text):
+            yield Group(sized[1], line_id, start, start + sized.end(1), joined, tied, has_digit=True)
+            start, joined, tied = start + sized.end(1), False, False
         yield Group(folded[start:end], line_id, start, end, joined, tied, not is_word)
 
 
@@ -189,6 +235,17 @@ def _runs(row: Sequence[Group], line_id: int, lengths: frozenset[int], longest: 
                 break
             if len(number) in lengths:
                 yield Run(row[first : last + 1], number, *_around(row, first, last))
+
+
+def _stacked_runs(groups: Sequence[Group], lengths: Container[int]) -> Iterator[Run]:
+    """Yield the beginning of groups in lines below one another that is as long as a container's number."""
+    number = ""
+    for last, group in enumerate(groups, 1):
+        number += group.text
+        if len(number) == _CONTAINER_LENGTH and _CONTAINER_LENGTH in lengths:
+            yield Run(groups[:last], number, stacked=True)
+        if len(number) >= _CONTAINER_LENGTH:
+            return
 
 
 def _around(row: Sequence[Group], first: int, last: int) -> tuple[int, int]:

@@ -21,6 +21,7 @@ _DEPTHS: Final = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 
 _PALETTE: Final = 3
 _TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"sPLT"})
 _END: Final = b"IEND"
+_END_CHUNK: Final = bytes.fromhex("00000000 49454e44 ae426082")
 _COLOUR_AT: Final = 25
 _WHOLE_BYTE: Final = 8
 
@@ -42,22 +43,33 @@ def read(data: bytes) -> Claim:
     return Claim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), fault, stretch)
 
 
-def without_texts(data: bytes) -> bytes:
-    """Return the file without its texts and profiles, which libpng would unpack, each to 50 megabytes if it can.
+def decodable(data: bytes) -> bytes:
+    """Return the file as it can be decoded: with its end marker, and without its texts and profiles.
 
-    What follows the end is not looked at: nobody reads it, and it may be long.
+    libpng would unpack those, each to 50 megabytes if it can. What follows the end is not looked at: nobody reads it,
+    and it may be long.
     """
-    kept, since, at = [], 0, len(START)
-    while at + 12 <= len(data):
+    kept, since, at = list[memoryview](), 0, len(START)
+    while at + 12 <= len(data) and not lacks_end(data, at):
         (length,) = struct.unpack_from(">I", data, at)
         kind, end = data[at + 4 : at + 8], at + 12 + length
         if kind == _END:
-            break
+            return b"".join((*kept, memoryview(data)[since:])) if kept else data
         if kind in _TEXTS:
             kept.append(memoryview(data)[since:at])
             since = end
         at = end
-    return b"".join((*kept, memoryview(data)[since:])) if kept else data
+    return b"".join((*kept, memoryview(data)[since:at], _END_CHUNK))
+
+
+def lacks_end(data: bytes, at: int) -> bool:
+    """Say whether what stands behind the last whole chunk is a part of the end marker, zeros or nothing.
+
+    Then nothing but the marker is missing, if there are pixels enough.
+    """
+    if len(data) - at < len(_END_CHUNK):
+        return _END_CHUNK.startswith(data[at:])
+    return not data[at : at + 8].strip(b"\0") and not data[at:].strip(b"\0")
 
 
 def hides_a_grey(data: bytes) -> bool:
@@ -69,6 +81,8 @@ def _walk(data: bytes) -> tuple[int, list[Density], int, str]:
     """Return orientation, densities, how many bytes of packed pixels there are, and what is wrong with the chunks."""
     turned, told, packed_bytes, at = UPRIGHT, list[Density](), 0, len(START)
     for _ in range(_MAX_CHUNKS):
+        if packed_bytes and lacks_end(data, at):
+            return turned, told, packed_bytes, ""
         (length,) = struct.unpack_from(">I", data, at) if at + 12 <= len(data) else (0,)
         if at + 12 + length > len(data):
             return turned, told, packed_bytes, "a chunk is longer than the file"
