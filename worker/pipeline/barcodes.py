@@ -20,7 +20,7 @@ from worker.domain.barcode import Barcode, Element, Symbology
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
 from worker.pipeline.bars import BarArea, clearer, evenly_lit, find_bars, straighten, whole_bars
-from worker.pipeline.gs1 import parse_digital_link, read_elements, read_unmarked
+from worker.pipeline.gs1 import read_message
 from worker.pipeline.maxicode import LEAST_SIDE_PIXELS, Bullseye, find_bullseyes, outline, redrawn
 from worker.pipeline.options import BarcodeOptions
 from worker.pipeline.texture import may_hold_matrix, texture
@@ -345,9 +345,7 @@ def _barcode(symbol: zxingcpp.Barcode, to_page: Transform | None = None) -> Barc
 
 def _elements(symbol: zxingcpp.Barcode) -> tuple[Element, ...]:
     message = symbol.bytes.decode("latin-1")
-    if symbol.content_type is zxingcpp.ContentType.GS1:
-        return read_elements(message)
-    return parse_digital_link(symbol.text) or read_unmarked(message)
+    return read_message(message, is_marked=symbol.content_type is zxingcpp.ContentType.GS1)
 
 
 def _polygon(position: zxingcpp.Position, *, is_linear: bool) -> Points:
