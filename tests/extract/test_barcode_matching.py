@@ -37,6 +37,8 @@ def test_text_and_symbol_agree() -> None:
         (code("QRCode", f"{UPS} 97212 US 1/3"), "ups_1z", UPS),
         (code("Code128", "RB123456785GB"), "s10", "RB123456785GB"),
         (code("EAN13", "4006381333931"), "gtin", "4006381333931"),
+        (code("EAN13", "0042100005264"), "gtin", "042100005264"),  # UPC-A
+        (code("EAN8", "96385074"), "gtin", "96385074"),
         (code("ITF", "04006381333931"), "gtin", "04006381333931"),
         (code("PDF417", "4509352572|CSQU3054383|X"), "iso6346", "CSQU3054383"),
         (

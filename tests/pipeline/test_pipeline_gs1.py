@@ -181,8 +181,22 @@ def test_of_any_message_nothing_is_lost(message: str) -> None:
         ("(01)09520123456788(10)AB 12", (*elements(ai01="09520123456788"), bad("10", "AB 12"))),
         ("(420)94107(92)023999991043543415313958", elements(ai420="94107", ai92="023999991043543415313958")),
         (f"010952012345678810AB{FNC1}3712", elements(ai01="09520123456788", ai10="AB", ai37="12")),
+        ("(00) 3 4012345 000000001 7 (10) AB", elements(ai00="340123450000000017", ai10="AB")),
+        ("(00) 340123450000000018 (10) A B", ()),
+        ("]C10034012345000000001710AB", elements(ai00="340123450000000017", ai10="AB")),
+        (
+            f"]d2010952012345678810AB 1{FNC1}3712",
+            (*elements(ai01="09520123456788"), bad("10", "AB 1"), *elements(ai37="12")),
+        ),
+        ("]Q3(01)09520123456788", elements(ai01="09520123456788")),
+        ("]C100340123450000000018", ()),
+        ("]E04006381333931", ()),
         ("(00)340123450000000018(10)AB 12", ()),  # no check digit that is right speaks for it
         (f"010952012345678910AB{FNC1}3712", ()),
+        (
+            f"010952012345678810AB 1{FNC1}3712",
+            (*elements(ai01="09520123456788"), bad("10", "AB 1"), *elements(ai37="12")),
+        ),
         (f"NAME{FNC1}STREET", ()),
         ("(A)12", ()),
         ("CALL (02) 9374 4000", ()),
@@ -191,6 +205,24 @@ def test_of_any_message_nothing_is_lost(message: str) -> None:
 )
 def test_gs1_data_that_does_not_say_so_is_taken_on_proof(message: str, expected: tuple[Element, ...]) -> None:
     assert gs1.read_unmarked(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("0034012345000000001710AB 12", (*elements(ai00="340123450000000017"), bad("10", "AB 12"))),
+        ("(00)340123450000000017", elements(ai00="340123450000000017")),
+        (f"{FNC1}(00)340123450000000017", elements(ai00="340123450000000017")),
+        ("https://brand.example/01/09520123456788", elements(ai01="09520123456788")),
+        ("04123456", (bad("", "04123456"),)),
+        ("(00)340123450000000018(10)A B", (bad("", "(00)340123450000000018(10)A B"),)),
+    ],
+)
+def test_a_symbol_that_says_it_holds_gs1_data_may_hold_it_in_another_form(
+    message: str, expected: tuple[Element, ...]
+) -> None:
+    assert gs1.read_message(message, is_marked=True) == expected
+    assert gs1.read_message("NAME", is_marked=False) == ()
 
 
 GTIN = elements(ai01="09520123456788")
@@ -212,6 +244,10 @@ GTIN = elements(ai01="09520123456788")
         ("https://brand.example/01/09520123456788?10=A%252&17=2512", (*GTIN, *elements(ai10="A%2"))),
         ("https://brand.example/414/9521234543213/254/A", elements(ai414="9521234543213", ai254="A")),
         ("https://brand.example/8004/9520614141234567", elements(ai8004="9520614141234567")),
+        (" https://brand.example/01/09520123456788\r\n", GTIN),
+        ("https://brand.example/01/09520123456788/10/A%20B/21/1", (*GTIN, bad("10", "A B"), *elements(ai21="1"))),
+        ("https://brand.example/8004/9520614141234567%20", None),  # no check digit speaks for it
+        ("https://brand.example/01/09520123456789/10/A%20B", None),
         ("https://brand.example/01/09520123456789", None),  # the check digit is wrong
         ("https://brand.example/01/09520123456788/21/1/10/A", None),  # not in this order
         ("https://brand.example/01/09520123456788/17/251231", None),  # no qualifier of this key

@@ -72,21 +72,44 @@ async def test_a_streamed_page_stands_as_exif_says(backend: FakeBackend, executo
         assert (one.rotation_degrees - other.rotation_degrees + 180) % 360 == pytest.approx(180, abs=0.5)
 
 
-async def test_a_symbol_larger_than_any_cut_is_read_once(backend: FakeBackend, executor: Executor) -> None:
+@pytest.mark.parametrize("options", [HELD, STREAMED])
+async def test_a_symbol_larger_than_any_cut_is_read_once(
+    backend: FakeBackend, executor: Executor, options: PipelineOptions
+) -> None:
     code = zxingcpp.create_barcode("A LARGE ONE", zxingcpp.BarcodeFormat.QRCode)
     ink = np.array(code.to_image(scale=60, add_quiet_zones=False), dtype=np.uint8)
     picture = page()
     picture[1300 : 1300 + ink.shape[0], 250 : 250 + ink.shape[1]] = ink[..., np.newaxis]
     small = zxingcpp.create_barcode("SMALL", zxingcpp.BarcodeFormat.Code128).to_image(scale=3)
     picture[200 : 200 + small.shape[0], 1000 : 1000 + small.shape[1]] = np.array(small)[..., np.newaxis]
-    [held] = (await read(backend, executor, png(picture), replace(HELD, barcode_formats=tuple(Symbology)))).pages
-    assert [found.text for found in held.barcodes] == ["SMALL", "A LARGE ONE"]
-    place = held.barcodes[1].polygon
-    np.testing.assert_allclose(place[[0, 2]], [[250, 1300], [250 + ink.shape[1], 1300 + ink.shape[0]]], atol=8)
-    [streamed] = (
-        await read(backend, executor, png(picture), replace(STREAMED, barcode_formats=tuple(Symbology)))
+    [read_page] = (
+        await read(backend, executor, png(picture), replace(options, barcode_formats=tuple(Symbology)))
     ).pages
-    assert "SMALL" in [found.text for found in streamed.barcodes]
+    assert [found.text for found in read_page.barcodes] == ["SMALL", "A LARGE ONE"]
+    place = read_page.barcodes[1].polygon
+    np.testing.assert_allclose(place[[0, 2]], [[250, 1300], [250 + ink.shape[1], 1300 + ink.shape[0]]], atol=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "quarters"), [("Code128", 1), ("ITF", 1), ("PDF417", 1), ("QRCode", 0), ("DataMatrix", 1), ("MaxiCode", 0)]
+)
+async def test_large_symbols_of_a_streamed_page_are_read_once(
+    backend: FakeBackend, executor: Executor, name: str, quarters: int
+) -> None:
+    code = zxingcpp.create_barcode("30712345000010", zxingcpp.BarcodeFormat[name])
+    side = max(code.to_image(scale=1, add_quiet_zones=False).shape)
+    ink = np.array(code.to_image(scale=1400 // side, add_quiet_zones=False), dtype=np.uint8)
+    ink = np.rot90(ink, quarters)
+    picture = np.full((HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
+    top, left = (HEIGHT - ink.shape[0]) // 2, (WIDTH - ink.shape[1]) // 2
+    picture[top : top + ink.shape[0], left : left + ink.shape[1]] = ink[..., np.newaxis]
+    options = replace(STREAMED, barcode_formats=tuple(Symbology))
+    [streamed] = (await read(backend, executor, png(picture), options)).pages
+    [found] = streamed.barcodes
+    assert (found.format, found.text) == (name, "30712345000010")
+    low, high = found.polygon.min(axis=0), found.polygon.max(axis=0)
+    expected = [[left, top], [left + ink.shape[1], top + ink.shape[0]]]
+    np.testing.assert_allclose([low, high], expected, atol=40)
 
 
 async def test_only_what_holds_anything_is_searched(backend: FakeBackend, executor: Executor) -> None:

@@ -20,7 +20,7 @@ from worker.domain.barcode import Barcode, Element, Symbology
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
 from worker.pipeline.bars import BarArea, clearer, evenly_lit, find_bars, straighten, whole_bars
-from worker.pipeline.gs1 import parse_digital_link, read_elements, read_unmarked
+from worker.pipeline.gs1 import read_message
 from worker.pipeline.maxicode import LEAST_SIDE_PIXELS, Bullseye, find_bullseyes, outline, redrawn
 from worker.pipeline.options import BarcodeOptions
 from worker.pipeline.texture import may_hold_matrix, texture
@@ -86,9 +86,12 @@ class Codes:
 
     def shifted(self, right: float, down: float) -> "Codes":
         """Return the same in the coordinates of a picture whose top left lies so far to the left and above."""
-        shift = np.array([right, down])
-        barcodes = tuple(replace(code, polygon=code.polygon + shift) for code in self.barcodes)
-        return Codes(barcodes, tuple(area + shift for area in self.areas))
+        return self.placed(Transform.scale_then_shift(1.0, 1.0, right, down))
+
+    def placed(self, to_picture: Transform) -> "Codes":
+        """Return the same in the coordinates of a picture of which this one is a part, or a smaller copy."""
+        barcodes = tuple(replace(code, polygon=to_picture.apply(code.polygon)) for code in self.barcodes)
+        return Codes(barcodes, tuple(to_picture.apply(area) for area in self.areas))
 
 
 def read_barcodes(pixels: Pixels, options: BarcodeOptions) -> list[Barcode]:
@@ -284,14 +287,20 @@ def _marked(region: TextRegion) -> Points:
 def merge_barcodes(found: Iterable[Barcode]) -> list[Barcode]:
     """Return symbols once each, in the page's order, where overlapping parts of it may have shown some twice.
 
-    Two are the same if they say the same in the same format and their polygons overlap; the larger one is kept. What a
-    cut left of an ITF number counts as the same: of bars that read as a number and as a part of it, the part is false.
+    Two are the same if they say the same in the same format and their polygons overlap, or if others that do join them,
+    as pieces of tall bars; the largest one is kept. What a cut left of an ITF number counts as the same: of bars that
+    read as a number and as a part of it, the part is false.
     """
-    kept: list[Barcode] = []
+    kept: list[list[Barcode]] = []  # of each symbol all that was seen, the largest first
     for code in sorted(found, key=lambda code: (len(code.text), _area(code.polygon)), reverse=True):
-        if not any(_is_same(code, other) for other in kept):
-            kept.append(code)
-    return _in_order(kept)
+        same = [pieces for pieces in kept if any(_is_same(code, other) for other in pieces)]
+        joined = [pieces for pieces in same if pieces[0].text == code.text]
+        if joined:
+            joined[0] += [other for pieces in joined[1:] for other in pieces] + [code]
+            kept = [pieces for pieces in kept if not any(pieces is other for other in joined[1:])]
+        elif not same:
+            kept.append([code])
+    return _in_order([pieces[0] for pieces in kept])
 
 
 def _is_same(one: Barcode, other: Barcode) -> bool:
@@ -336,9 +345,7 @@ def _barcode(symbol: zxingcpp.Barcode, to_page: Transform | None = None) -> Barc
 
 def _elements(symbol: zxingcpp.Barcode) -> tuple[Element, ...]:
     message = symbol.bytes.decode("latin-1")
-    if symbol.content_type is zxingcpp.ContentType.GS1:
-        return read_elements(message)
-    return parse_digital_link(symbol.text) or read_unmarked(message)
+    return read_message(message, is_marked=symbol.content_type is zxingcpp.ContentType.GS1)
 
 
 def _polygon(position: zxingcpp.Position, *, is_linear: bool) -> Points:

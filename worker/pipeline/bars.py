@@ -40,7 +40,7 @@ _LEAST_STACKED_TURNS: Final = 34  # of PDF417, which has 41
 _LEAST_LIKENESS: Final = 0.55  # of rows next to each other; of bars that decode 0.8
 
 _SAMPLES: Final = 128
-_MOST_REACH_PIXELS: Final = 500.0
+_FIRST_REACH_PIXELS: Final = 500.0
 _MOST_REACH_ROWS: Final = 100
 _LEAST_CORRELATION: Final = 0.6
 
@@ -214,22 +214,27 @@ def whole_bars(grey: Pixels, seen: Points) -> Points:
     """Return the rectangle over the full height of the bars of which `seen`, float64 [4, 2], shows a part.
 
     Its ends along the symbol are those of `seen`. It grows up and down as long as the rows look like those in its
-    middle.
+    middle; rows far from it are looked at only if all near ones do.
     """
     left, right = (seen[0] + seen[3]) / 2, (seen[1] + seen[2]) / 2
     across = _across(grey, seen)
     across = across if across @ (right - left) >= 0 else -across
     down = np.array([-across[1], across[0]])
     middle, length = (left + right) / 2, float(across @ (right - left))
-    reach = min(length, _MOST_REACH_PIXELS)
-    row_pixels = max(1.0, reach / _MOST_REACH_ROWS)
-    rows, columns = 2 * round(reach / row_pixels) + 1, max(2, min(_SAMPLES, round(length / 2) * 2))
-    corner = middle - across * (length / 2) - down * (rows * row_pixels / 2)
-    linear = np.stack([across * length / columns, down * row_pixels], axis=1)
-    to_picture = Transform(np.column_stack([linear, corner]))
-    # Rows beyond the picture's edge must not look like its last one.
-    profile = resample(grey, to_picture, (columns, rows), cv2.BORDER_CONSTANT)
-    halves = np.array([_alike(half.astype(np.float32), rows // 2) for half in np.split(profile, 2, axis=1)])
+    columns, farthest = max(2, min(_SAMPLES, round(length / 2) * 2)), math.hypot(*grey.shape)
+    reach = min(length, _FIRST_REACH_PIXELS)
+    while True:
+        row_pixels = max(1.0, reach / _MOST_REACH_ROWS)
+        rows = 2 * round(reach / row_pixels) + 1
+        corner = middle - across * (length / 2) - down * (rows * row_pixels / 2)
+        linear = np.stack([across * length / columns, down * row_pixels], axis=1)
+        to_picture = Transform(np.column_stack([linear, corner]))
+        # Rows beyond the picture's edge must not look like its last one.
+        profile = resample(grey, to_picture, (columns, rows), cv2.BORDER_CONSTANT)
+        halves = np.array([_alike(half.astype(np.float32), rows // 2) for half in np.split(profile, 2, axis=1)])
+        if reach >= farthest or (halves[:, 0].all() and (halves[:, 1] < rows).all()):
+            break
+        reach *= 2
     # In a photograph the ends of the bars need not be square to them: carry what the halves say on to the ends.
     slope = (halves[1] - halves[0]) / 2
     ends = (np.array([halves[0] - slope, halves[1] + slope]) - rows / 2) * row_pixels

@@ -23,6 +23,8 @@ from worker.domain.fields import Check
 GROUP_SEPARATOR: Final = "\x1d"
 
 _BRACKETED: Final = re.compile(r"\(([0-9]{2,4})\)")
+# What scanners put before GS1 data (General Specifications, 5.1.3), of Code 128, DataBar, Data Matrix, QR and DotCode.
+_SYMBOLOGY_MARK: Final = re.compile(r"^\](?:C1|e0|d2|Q3|J1)")
 _CHARACTERS: Final = {
     "N": r"[0-9]",
     "X": r"[!-\"%-?A-Z_a-z]",  # ISO/IEC 646, table 7.11-1
@@ -102,6 +104,18 @@ def parse_elements(text: str) -> tuple[Element, ...] | None:
     return _scanned(text.removeprefix(GROUP_SEPARATOR)) or None
 
 
+def read_message(message: str, *, is_marked: bool) -> tuple[Element, ...]:
+    """Return the element strings of what a symbol holds, however they are written in it; nothing if there are none.
+
+    `is_marked` says that the symbol says it holds GS1 data: FNC1 stands first. Some printers put it before a link or
+    before parentheses, too.
+    """
+    elements = read_elements(message) if is_marked else ()
+    if any(element.valid for element in elements):
+        return elements
+    return parse_digital_link(message) or read_unmarked(message.removeprefix(GROUP_SEPARATOR)) or elements
+
+
 def read_elements(message: str) -> tuple[Element, ...]:
     """Return the element strings of a symbol that says it holds GS1 data, as a scanner sends them.
 
@@ -114,19 +128,20 @@ def read_elements(message: str) -> tuple[Element, ...]:
 def read_unmarked(message: str) -> tuple[Element, ...]:
     """Return the element strings of a symbol that does not say that it holds GS1 data; nothing if it does not.
 
-    Some printers encode the parentheses of what is printed, or separators without the mark at the beginning. A check
-    digit that is right must speak for it; else all of it must be in form.
+    Some printers encode the parentheses of what is printed, and its spaces, or separators without the mark at the
+    beginning, or what a scanner puts before the data to name the symbology. A check digit that is right must speak for
+    it; else all of it must be in form.
     """
     elements: tuple[Element, ...] = ()
-    if message.startswith("("):
-        pieces = _BRACKETED.split(message)
-        elements = (
-            tuple(_element(*pair) for pair in zip(pieces[1::2], pieces[2::2], strict=True)) if not pieces[0] else ()
-        )
+    plain = _SYMBOLOGY_MARK.sub("", message)
+    if plain.startswith("("):
+        pieces = _BRACKETED.split(plain)
+        elements = tuple(_printed_element(*pair) for pair in zip(pieces[1::2], pieces[2::2], strict=True))
+        elements = elements if not pieces[0] else ()
         if elements and all(element.valid for element in elements):
             return elements
-    elif GROUP_SEPARATOR in message:
-        elements = _scanned(message.removeprefix(GROUP_SEPARATOR)) or ()
+    elif GROUP_SEPARATOR in plain or plain != message:
+        elements = read_elements(plain)
     return elements if elements and elements[0].valid and check(elements[0]) is Check.PASSED else ()
 
 
@@ -134,8 +149,9 @@ def parse_digital_link(text: str) -> tuple[Element, ...] | None:
     """Return the element strings of a GS1 Digital Link URI, or None of any other text.
 
     Any domain may serve one, behind any path of its own. A key counts if its check digit, where it has one, is right;
-    what the query says besides counts where it has an identifier's form.
+    then one of its qualifiers may be bad. What the query says besides counts where it has an identifier's form.
     """
+    text = text.strip()
     if len(text) > _MOST_LINK_CHARACTERS or not text.isascii() or any(map(str.isspace, text)):
         return None
     try:
@@ -163,8 +179,11 @@ def _linked(steps: Sequence[str]) -> tuple[Element, ...]:
     allowed = _LINK_KEYS.get(key.identifier)
     if allowed is None or qualifiers != [each for each in allowed if each in qualifiers]:
         return ()
-    elements = (key, *pairs[1:])
-    return elements if all(map(_is_valid, elements)) and check(key) is not Check.FAILED else ()
+    if not _is_valid(key) or check(key) is Check.FAILED:
+        return ()
+    elements = (key, *(_element(pair.identifier, pair.value) for pair in pairs[1:]))
+    # A check digit speaks for the key, whatever is wrong with what follows it.
+    return elements if all(element.valid for element in elements) or check(key) is Check.PASSED else ()
 
 
 def _identifier(name: str) -> str:
@@ -256,6 +275,12 @@ def _elements(message: str) -> Iterator[Element]:
 def _element(identifier: str, value: str) -> Element:
     element = Element(identifier, value)
     return element if _is_valid(element) else replace(element, valid=False)
+
+
+def _printed_element(identifier: str, printed_value: str) -> Element:
+    """Return an element as it is printed: spaces around it, and those between groups of digits, are no part of it."""
+    value, packed = printed_value.strip(" "), printed_value.replace(" ", "")
+    return _element(identifier, packed if packed.isdecimal() else value)
 
 
 def _is_valid(element: Element) -> bool:

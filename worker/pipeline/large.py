@@ -72,7 +72,9 @@ class LargePage:
     async def read(self) -> LargePageReading:
         """Read all lines. Raises JobError, IMAGE_QUALITY_POOR too, before any line is read."""
         on_cpu = self._stages.on_cpu
-        survey = await on_cpu(take_survey, self._rows, self._options, self._stages)
+        survey, codes = await on_cpu(take_survey, self._rows, self._options, self._stages)
+        self._barcodes += codes.barcodes
+        self._areas += codes.areas
         measures = await on_cpu(self._measure, survey)
         look = await FirstLook(self._models, self._detections, self._options, self._stages).look(survey)
         quality = await on_cpu(self._judge, measures, look.regions, survey)

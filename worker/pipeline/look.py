@@ -11,8 +11,10 @@ import numpy as np
 from worker.domain.errors import Stage
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.pipeline.axes import run_sideways
+from worker.pipeline.barcodes import Codes
 from worker.pipeline.detect import detect
 from worker.pipeline.inference import PageRequests
+from worker.pipeline.large_codes import LargeCodes
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.rows import PageRows
@@ -35,13 +37,27 @@ class Look:
     sideways: bool
 
 
-def take_survey(rows: PageRows, options: PipelineOptions, stages: Stages) -> Survey:
-    """Pass over a page's rows once. Raises JobError for a damaged page."""
-    with stages.timed(Stage.SURVEY):
-        surveyor = Surveyor(rows.width, rows.height, options.detection_long_side)
-        for strip in rows.strips():
+def take_survey(rows: PageRows, options: PipelineOptions, stages: Stages) -> tuple[Survey, Codes]:
+    """Pass over a page's rows once. Raises JobError for a damaged page.
+
+    The symbols are those of a streamed page that are too large for its bands, and others that are seen as well.
+    """
+    surveyor = Surveyor(rows.width, rows.height, options.detection_long_side)
+    codes = LargeCodes(rows.width, rows.height, options.barcodes) if rows.whole() is None else None
+    strips = rows.strips()
+    while True:
+        with stages.timed(Stage.SURVEY):
+            strip = next(strips, None)
+            if strip is None:
+                break
             surveyor.add(strip)
-        return surveyor.survey()
+        with stages.timed(Stage.BARCODES):
+            if codes is not None:
+                codes.add(strip)
+    with stages.timed(Stage.BARCODES):
+        found = Codes() if codes is None else codes.codes()
+    with stages.timed(Stage.SURVEY):
+        return surveyor.survey(), found
 
 
 class FirstLook:

@@ -22,6 +22,7 @@ from worker.pipeline.barcodes import (
     without_codes,
 )
 from worker.pipeline.crop import crop_lines
+from worker.pipeline.large_codes import SEEN_WHOLE_PIXELS
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.rows import PageRows
@@ -32,9 +33,8 @@ from worker.pipeline.survey import STRIP_ROWS
 from worker.pipeline.tile import padded, scaled, spans
 
 _OPEN_TILES: Final = 2  # a region that is higher than so many tiles is cut
-_CODE_PIXELS: Final = 512  # a symbol of so many rows or columns of the page is seen whole
 _CODE_PIECE_PIXELS: Final = 4096
-_SPARE_ROWS: Final = _CODE_PIXELS + STRIP_ROWS + 256  # of the page, besides those that a band shows
+_SPARE_ROWS: Final = SEEN_WHOLE_PIXELS + STRIP_ROWS + 256  # of the page, besides those that a band shows
 _CROP_MARGIN: Final = 64  # rows of the map above an open region that its crop may reach into
 
 
@@ -69,7 +69,7 @@ class BandSearch:
         with self._stages.timed(Stage.DECODE):
             first_row = self._row(min(self._strips.open_from, band.first_row) - _CROP_MARGIN)
             if first_row <= self._searched_to:  # a symbol may have begun in the last window
-                first_row = min(first_row, self._searched_to - _CODE_PIXELS)
+                first_row = min(first_row, self._searched_to - SEEN_WHOLE_PIXELS)
             self._top = max(self._top, first_row)
             self._window = self._rows.window(self._top, self._row(band.last_row + _CROP_MARGIN))
         with self._stages.timed(Stage.TILE):
@@ -147,6 +147,6 @@ def _stretches(band: Band) -> Iterator[tuple[int, int]]:
 
 
 def _pieces(left: int, right: int) -> Iterator[tuple[int, int]]:
-    """Cut columns of the page into pieces that share `_CODE_PIXELS`: a reader of symbols needs many times its input."""
-    for span in spans(right - left, min(right - left, _CODE_PIECE_PIXELS), _CODE_PIXELS):
+    """Cut columns into pieces that share what is seen whole: a reader of symbols needs many times its input."""
+    for span in spans(right - left, min(right - left, _CODE_PIECE_PIXELS), SEEN_WHOLE_PIXELS):
         yield left + span.start, left + span.stop

@@ -19,7 +19,7 @@ from worker.pipeline.extract.kinds import GTIN_DIGITS, KINDS, Kinds
 
 _ELEMENT_TYPES: Final = {"00": "sscc", "01": "gtin", "02": "gtin"}
 _TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "UPCE", "ITF14"})
-_SHORT_TRADE_SYMBOL: Final = "UPCE"
+_UPC_SYMBOLS: Final = frozenset({"EAN13", "UPCA", "UPCE"})
 _UPC_A_DIGITS: Final = 12
 _ZIP_IDENTIFIER: Final = "420"
 _POSTED_IDENTIFIERS: Final = frozenset({"91", "92", "93", "94", "95"})  # of USPS, behind a ZIP code
@@ -145,9 +145,9 @@ def _in_elements(number: int, sound: Sequence[Element], kinds: Kinds) -> Iterato
 
 
 def _trade_item(code: Barcode) -> str:
-    """Return the number as it counts: UPC-E is a UPC-A without its zeros, and read as an EAN-13 with them."""
-    short = code.format == _SHORT_TRADE_SYMBOL and _is_number(code.text)
-    return code.text[-_UPC_A_DIGITS:] if short else code.text
+    """Return the number as it is printed: UPC-A, and UPC-E with its zeros, are read as an EAN-13 that begins with 0."""
+    is_upc = code.format in _UPC_SYMBOLS and _is_number(code.text) and len(code.text.lstrip("0")) <= _UPC_A_DIGITS
+    return code.text[-_UPC_A_DIGITS:] if is_upc else code.text
 
 
 def _is_trade_item(code: Barcode, digits: str) -> bool:
