@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
-from worker.pipeline.models import load_models, with_line_widths
+from worker.pipeline.models import check_device, load_models, with_line_widths
 from worker.ports import ModelDescription, TensorSpec
 from worker.testing.backend import DEFAULT_BUCKETS, FakeBackend
 from worker.testing.block_script import DICTIONARY
@@ -39,6 +39,50 @@ def set_tensors(models: Models, name: str, *, inputs: tuple[TensorSpec, ...] | N
 def lower_the_lines(models: Models) -> None:
     set_manifest(models, "line_orientation", line_height=32)
     set_tensors(models, "line_orientation", inputs=(TensorSpec("line", "UINT8", (32, -1, 3)),))
+
+
+async def test_nothing_is_parsed_anew_that_is_described_as_before() -> None:
+    backend = FakeBackend()
+    models = await load_models(backend)
+
+    assert await load_models(backend, models) is models
+
+
+@pytest.mark.parametrize(
+    ("model", "parameter", "value"),
+    [("text_recognizer_w320", "accuracy", "1"), ("text_detector", "threads", "2"), ("line_orientation", "note", "x")],
+)
+async def test_a_model_that_says_anything_else_of_itself_is_loaded_anew(model: str, parameter: str, value: str) -> None:
+    backend = FakeBackend()
+    models = await load_models(backend)
+    set_parameter(backend.models, model, parameter, value)
+
+    changed = await load_models(backend, models)
+
+    assert changed != models
+    assert await load_models(backend, changed) is changed
+
+
+async def test_a_model_that_is_gone_is_missed() -> None:
+    backend = FakeBackend()
+    models = await load_models(backend)
+    del backend.models["text_recognizer_w320"]
+
+    with pytest.raises(ServerMismatchError, match="Triton has no model text_recognizer_w320"):
+        await load_models(backend, models)
+
+
+async def test_models_for_another_device_are_refused() -> None:
+    backend = FakeBackend()
+    check_device(await load_models(backend), "cpu")
+
+    for name in backend.models:
+        set_manifest(backend.models, name, device="gpu")
+    models = await load_models(backend)
+
+    check_device(models, "gpu")
+    with pytest.raises(ServerMismatchError, match=r"built for a gpu, but LABELWIRE_TRITON__DEVICE .* --device cpu`"):
+        check_device(models, "cpu")
 
 
 async def test_a_server_that_fits_gives_a_model_set() -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.runtime.parts import LIMITS, PICTURE, Parts, record
+from worker.bootstrap import make_reader
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.domain.manifest import ModelManifest, dictionary_digest
 from worker.domain.result import LabelText
@@ -17,6 +19,7 @@ from worker.pipeline.models import ModelSet
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import ModelDescription, Tensor
 from worker.runtime.reader import ModelReader
+from worker.settings import Settings
 from worker.testing.backend import FakeBackend, fake_models
 from worker.testing.block_script import DICTIONARY
 
@@ -228,6 +231,45 @@ async def test_a_sign_of_change_during_a_refresh_is_not_answered_by_it(parts: Pa
     assert reader.stale
 
 
+async def test_what_was_asked_for_earlier_never_replaces_what_was_asked_for_later(parts: Parts) -> None:
+    backend = parts.backend = ChangesWhileAsked()
+    reader = reader_of(parts, Counting(parts))
+    await reader.refresh()
+    backend.looking.clear()
+    backend.go_on.clear()
+    slow = asyncio.create_task(reader.refresh())
+    await backend.looking.wait()
+    backend.models = version_two()
+    quick = asyncio.create_task(reader.refresh())
+    await asyncio.sleep(0)
+    backend.go_on.set()
+    await asyncio.gather(slow, quick)
+    assert reader.models_used["text_recognizer"].version == "2"
+
+
+class Asked(FakeBackend):
+    """Counts how often it is asked for its models, and takes a moment to answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    async def describe(self, model: str) -> ModelDescription | None:
+        self.times += model == "text_detector"
+        await asyncio.sleep(0)
+        return await super().describe(model)
+
+
+async def test_pictures_that_end_together_ask_together(parts: Parts) -> None:
+    backend = parts.backend = Asked()
+    backend.models = {name: without_a_number(model) for name, model in fake_models().items()}
+    reader = reader_of(parts, Counting(parts))
+    await reader.refresh()
+    asked = backend.times
+    await asyncio.gather(*(read(reader) for _ in range(20)))
+    assert asked < backend.times <= asked + 6
+
+
 class Hanging(FakeBackend):
     """A server that answers no request."""
 
@@ -277,3 +319,17 @@ async def test_a_text_is_believed_after_an_outage_only_if_the_models_are_the_sam
         assert raised.value.code is ErrorCode.MODELS_CHANGED
         await read(reader)
         assert len(pipelines.made) == 2
+
+
+@pytest.mark.parametrize(("device", "fits"), [("any", True), ("cpu", True), ("gpu", False)])
+async def test_a_worker_that_was_told_its_tritons_device_refuses_models_for_another(
+    parts: Parts, device: str, *, fits: bool
+) -> None:
+    settings = Settings.model_validate({"triton": {"device": device}})
+    with ThreadPoolExecutor(1) as executor:
+        reader = make_reader(settings, parts.backend, executor, parts.clock)
+        if fits:
+            await reader.refresh()
+        else:
+            with pytest.raises(ServerMismatchError, match="built for a cpu, but LABELWIRE_TRITON__DEVICE says"):
+                await reader.refresh()

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MANIFEST_SCHEMA: Final = "labelwire.manifest/1"
 
+Device = Literal["cpu", "gpu"]
+
 
 class ModelRole(StrEnum):
     """The place of a model in the way of a page."""
@@ -70,7 +72,7 @@ class ModelManifest(_Part):
     licence: str
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     precision: Literal["fp32", "bf16", "fp16", "int8"]
-    device: Literal["cpu", "gpu"]
+    device: Device
     max_batch_size: int = Field(ge=1)
     tile_shapes: TileShapes | None = None
     detection: DetectionThresholds | None = None
