@@ -14,7 +14,7 @@ from worker.domain.errors import LocalStackError
 from worker.domain.manifest import ModelManifest, dictionary_digest
 from worker.local.triton import TritonServer
 from worker.models.build import BuildError, build_repository
-from worker.models.configs import read_config, write_config
+from worker.models.configs import content_digest, read_config, write_config
 from worker.models.profiles import select_profile
 from worker.models.templates import templates_directory
 from worker.settings import Settings
@@ -57,7 +57,7 @@ def test_the_embedded_repository_is_complete(embedded: Path) -> None:
         assert config.name == name
         (number,) = config.version_policy.specific.versions
         (version,) = (path for path in (embedded / name).iterdir() if path.is_dir())
-        assert version.name == str(number) == _manifest(config).version
+        assert version.name == str(number) == _manifest(config).version == _manifest(config).number
         if name != "text_reader":
             assert {path.name for path in version.iterdir()} == {"model.onnx", "model.py"}
             assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
@@ -86,6 +86,28 @@ def test_every_manifest_describes_its_model(embedded: Path, onnx_on_gpu: Path) -
             for width, model in (manifest.buckets or {}).items():
                 assert width % 32 == 0
                 assert (repository / model / "config.pbtxt").is_file()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"dictionary_sha256": "0" * 64}, {"content_sha256": "0" * 64}, {"pad_value": 1}, {"precision": "fp16"}]
+)
+def test_a_version_belongs_to_its_manifest(embedded: Path, changes: dict[str, object]) -> None:
+    manifest = _manifest(_config(embedded, "text_recognizer"))
+
+    assert manifest.model_copy(update={"version": "7"}).number == manifest.number
+    assert manifest.model_copy(update=changes).number != manifest.number
+
+
+def test_a_version_belongs_to_the_files_of_its_model(embedded: Path, tmp_path: Path) -> None:
+    config = _config(embedded, "text_recognizer")
+    (files,) = (path for path in (embedded / "text_recognizer").iterdir() if path.is_dir())
+    shutil.copytree(files, tmp_path / "files")
+    digest = content_digest(config, tmp_path / "files")
+    assert digest == content_digest(config, files)
+    with (tmp_path / "files" / "model.onnx").open("ab") as graph:
+        graph.write(b" ")
+
+    assert content_digest(config, tmp_path / "files") != digest
 
 
 def test_the_dictionary_belongs_to_the_manifest(embedded: Path) -> None:

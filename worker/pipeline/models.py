@@ -97,8 +97,12 @@ class _Described:
 
     @property
     def identified(self) -> bool:
-        """Whether the model is served under the version that its build made from its content."""
-        return self.manifest.version == self.description.version
+        """Whether the model is served under the version that its build made from its content.
+
+        It is not where a manifest or dictionary was changed by hand and the version left as it was.
+        """
+        manifest = self.manifest
+        return manifest.content_sha256 is not None and (manifest.number == manifest.version == self.description.version)
 
     @property
     def used(self) -> ModelUsed:
