@@ -1,5 +1,5 @@
 # NVIDIA's Triton with a built model repository. From the repository's root:
-#   labelwire models build --profile onnx                  (for a CPU: --device cpu --cores N)
+#   .venv/bin/labelwire models build --profile onnx        (for a GPU: --device gpu; for more cores than two: --cores N)
 #   docker build -f docker/triton.Dockerfile -t labelwire-triton:0.1.0 .
 # To pin the base by content, pass --build-arg TRITON_IMAGE=nvcr.io/nvidia/tritonserver@sha256:…
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.12-py3

@@ -50,10 +50,11 @@ def onnx_repository() -> Path:
 
 @pytest.fixture(scope="session")
 def onnx_on_gpu() -> Path:
-    """The onnx profile as it is built unless told otherwise, built once and kept. Tests leave it as it is."""
+    """The onnx profile for a GPU, built once and kept. Tests leave it as it is."""
     from worker.models.build import build_repository  # noqa: PLC0415  (onnx is slow to import)
+    from worker.models.profiles import select_profile  # noqa: PLC0415
 
-    return build_repository("onnx", Path("build/model_repository/onnx"))
+    return build_repository(select_profile("onnx", device="gpu"), Path("build/model_repository/onnx-gpu"))
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ from worker.domain.retry import RetryPolicy
 from worker.pipeline.extract.custom_file import OwnFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header import read_header
-from worker.pipeline.models import ModelSet, with_line_widths
+from worker.pipeline.models import ModelSet, check_device, with_line_widths
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.quality import QualityMode, QualityOptions
@@ -274,6 +274,8 @@ def make_reader(
     """Return what reads pictures with the models that the backend serves."""
 
     def make_pipeline(models: ModelSet) -> Pipeline:
+        if settings.triton.device != "any":
+            check_device(models, settings.triton.device)
         return pipeline(
             backend,
             with_line_widths(models, settings.pipeline.line_widths),

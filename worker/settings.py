@@ -155,6 +155,9 @@ class TritonSettings(Section):
         min_length=1,
         description="gRPC target; `dns:///headless-service:8001` balances over all its pods.",
     )
+    device: Literal["any", "cpu", "gpu"] = Field(
+        default="any", description="What Triton runs on; models that were built for another are refused."
+    )
     request_timeout_seconds: Positive = Field(
         default=30.0, description="Longest time for one request, retries included."
     )

@@ -1,16 +1,16 @@
 """A short chaos run on a Kafka and a Triton of its own."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.go_tools import demand_go_tool
 from tests.real_kafka import demand_real_kafka
 from worker.chaos.report import figures, page
 from worker.chaos.run import ChaosPlan
 from worker.chaos.schedule import FaultKind
 from worker.laboratory.chaos import torment
+from worker.local.toxiproxy import TOXIPROXY
 
 PLAN = ChaosPlan(
     seed=3,
@@ -24,8 +24,7 @@ PLAN = ChaosPlan(
 
 def _provisioned() -> None:
     demand_real_kafka()
-    if shutil.which("go") is None and os.environ.get("CI") != "true":
-        pytest.skip("Toxiproxy is built by Go, which is not installed: install Go 1.24 or newer")
+    demand_go_tool(TOXIPROXY)
 
 
 @pytest.mark.real

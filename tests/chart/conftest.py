@@ -1,32 +1,19 @@
 """The real Helm, built once by Go and kept in the cache, and the chart rendered by it."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.chart.rendering import CHART, Chart
-from worker.local.cache import content_key, provide
+from tests.go_tools import demand_go_tool
+from worker.local.go_tool import GoTool
 
-# Go checks the module's hash against the public checksum database, where it can be reached.
-_HELM = "helm.sh/helm/v3/cmd/helm@v3.19.2"
-
-
-def _build_helm(folder: Path) -> None:
-    environment = {**os.environ, "GOBIN": str(folder)}
-    subprocess.run(["go", "install", _HELM], env=environment, check=True)
+_HELM = GoTool("helm.sh/helm/v3/cmd/helm@v3.19.2", "helm", "Helm")
 
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    if shutil.which("go") is None:
-        missing = "Helm is built by Go, which is not installed: install Go 1.24 or newer"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return provide("helm", content_key(_HELM), _build_helm) / "helm"
+    return demand_go_tool(_HELM)
 
 
 @pytest.fixture(scope="session")

@@ -174,7 +174,17 @@ def test_the_worker_resolves_every_triton_pod(chart: Chart) -> None:
 
 
 def test_an_external_triton_is_used_as_given(chart: Chart) -> None:
-    assert chart.render(EXTERNAL).environment()["LABELWIRE_TRITON__URL"] == "dns:///triton-headless.models:8001"
+    environment = chart.render(EXTERNAL).environment()
+
+    assert environment["LABELWIRE_TRITON__URL"] == "dns:///triton-headless.models:8001"
+    assert "LABELWIRE_TRITON__DEVICE" not in environment, "what it runs on is not the chart's to say"
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "gpu"), (2, "gpu")])
+def test_the_workers_know_on_what_triton_runs(chart: Chart, gpus: int, device: str) -> None:
+    rendered = chart.render(MINIMAL, {"triton.gpuCount": gpus})
+
+    assert rendered.environment()["LABELWIRE_TRITON__DEVICE"] == device
 
 
 def test_shared_memory_is_bounded_and_fits_the_limit(chart: Chart) -> None:

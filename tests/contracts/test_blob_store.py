@@ -1,8 +1,6 @@
 """What every `BlobStore` must do: one in memory, files, a real https server and a real S3 server."""
 
 import asyncio
-import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +9,10 @@ import pytest
 
 from tests.adapters.blob.https_server import HttpsServer, make_certificate
 from tests.contracts.blob_stores import MAX_BYTES, S3, Files, Https, Memory, Place
+from tests.go_tools import demand_go_tool
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.uri import PictureUri
-from worker.local.versitygw import Certificate, S3Gateway
+from worker.local.versitygw import GATEWAY, Certificate, S3Gateway
 from worker.ports import BlobStore
 
 PICTURE = bytes(range(256)) * 100
@@ -32,8 +31,7 @@ def https_server(certificate: Certificate) -> Iterator[HttpsServer]:
 
 @pytest.fixture(scope="module")
 def gateway(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Gateway]:
-    if shutil.which("go") is None and os.environ.get("CI") != "true":
-        pytest.skip("the S3 gateway is built by Go, which is not installed: install Go 1.24 or newer")
+    demand_go_tool(GATEWAY)
     with S3Gateway(certificate, run_dir=tmp_path_factory.mktemp("s3")) as server:
         yield server
 

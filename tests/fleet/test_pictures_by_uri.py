@@ -1,8 +1,6 @@
 """Jobs that name their pictures, from Kafka through a real S3 server and a real Triton to their outcomes."""
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +10,11 @@ import pytest
 
 from tests.adapters.blob.https_server import make_certificate
 from tests.fleet.workers import Fleet, read_until
+from tests.go_tools import demand_go_tool
 from worker.domain.records import OutgoingRecord
 from worker.domain.result import LabelText
 from worker.local.triton import TritonServer
-from worker.local.versitygw import S3Gateway
+from worker.local.versitygw import GATEWAY, S3Gateway
 
 
 def label(text: str) -> bytes:
@@ -33,8 +32,7 @@ def job(fleet: Fleet, uri: str) -> OutgoingRecord:
 def test_pictures_come_from_an_allowed_bucket_and_from_nowhere_else(
     make_fleet: Callable[[str], Fleet], triton: TritonServer, tmp_path: Path
 ) -> None:
-    if shutil.which("go") is None and os.environ.get("CI") != "true":
-        pytest.skip("the S3 gateway is built by Go, which is not installed: install Go 1.24 or newer")
+    demand_go_tool(GATEWAY)
     certificate = make_certificate(tmp_path)
     fleet = make_fleet(triton.grpc_url)
     fleet.create_topics()

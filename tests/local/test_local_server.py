@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.go_tools import demand_go_tool
 from worker.domain.errors import LocalStackError
+from worker.local.cache import content_key, provide
 from worker.local.go_tool import GoTool
 from worker.local.process import Command, free_ports
 from worker.local.server import LocalServer
@@ -103,3 +105,21 @@ def test_a_go_tool_is_not_built_without_go(tmp_path: Path) -> None:
         os.environ.update({name: value for name, value in before.items() if value is not None})
         if before["LABELWIRE_CACHE_DIR"] is None:
             del os.environ["LABELWIRE_CACHE_DIR"]
+
+
+@pytest.mark.parametrize(("ci", "ends_in"), [("", pytest.skip.Exception), ("true", LocalStackError)])
+def test_without_go_a_test_is_skipped_but_fails_in_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ci: str, ends_in: type[BaseException]
+) -> None:
+    for name, value in {"PATH": "/nowhere", "LABELWIRE_CACHE_DIR": str(tmp_path), "CI": ci}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ends_in, match=r"install Go 1\.24 or newer, which builds the tool"):
+        demand_go_tool(GoTool("example.com/tool@v1", "tool", "the tool"))
+
+
+def test_a_go_tool_that_is_in_the_cache_needs_no_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWIRE_CACHE_DIR", str(tmp_path))
+    tool = GoTool("example.com/tool@v1", "tool", "the tool")
+    provide(tool.name, content_key(tool.module), lambda folder: folder.joinpath("tool").touch())
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert demand_go_tool(tool).name == "tool"

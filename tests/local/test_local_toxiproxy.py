@@ -1,5 +1,3 @@
-import os
-import shutil
 import socket
 import socketserver
 import threading
@@ -8,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.go_tools import demand_go_tool
 from worker.adapters.kafka.admin import TopicSpec, create_topics, is_reachable
 from worker.adapters.kafka.tools import TopicReader, submit
 from worker.domain.errors import LocalStackError
@@ -15,7 +14,7 @@ from worker.domain.records import OutgoingRecord
 from worker.local.kafka import KafkaServer
 from worker.local.process import free_ports
 from worker.local.stack import provision_kafka
-from worker.local.toxiproxy import Proxy, Toxiproxy
+from worker.local.toxiproxy import TOXIPROXY, Proxy, Toxiproxy
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -26,8 +25,7 @@ class _Echo(socketserver.BaseRequestHandler):
 
 @pytest.fixture(scope="module")
 def toxiproxy() -> Iterator[Toxiproxy]:
-    if shutil.which("go") is None and os.environ.get("CI") != "true":
-        pytest.skip("Toxiproxy is built by Go, which is not installed: install Go 1.24 or newer")
+    demand_go_tool(TOXIPROXY)
     with Toxiproxy() as server:
         yield server
 

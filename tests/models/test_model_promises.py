@@ -12,7 +12,15 @@ from worker.models.build import build_repository
 from worker.models.configs import ConfigError, ModelConfig, read_config
 from worker.models.orientation import rewrite_orientation
 from worker.models.profiles import select_profile
-from worker.models.promises import GraphTensor, GraphTensors, check_bytes, check_fits_graph, graph_tensors
+from worker.models.promises import (
+    GraphTensor,
+    GraphTensors,
+    check_bytes,
+    check_ensemble,
+    check_fits_graph,
+    check_warm_up,
+    graph_tensors,
+)
 from worker.models.rewriting import GraphError, load_graph
 from worker.models.source import ModelSource
 
@@ -117,6 +125,104 @@ def test_a_planted_difference_is_refused(onnx_on_gpu: Path, plant: Callable[[Mod
 
     with pytest.raises(ConfigError, match=words):
         check_fits_graph(config, graph)
+
+
+def _warm_another_width(config: ModelConfig) -> None:
+    config.model_warmup[0].inputs["line"].dims[1] = 160
+
+
+def _warm_other_pixels(config: ModelConfig) -> None:
+    config.model_warmup[0].inputs["line"].data_type = config.output[0].data_type
+
+
+def _warm_a_batch_too_large(config: ModelConfig) -> None:
+    config.model_warmup[1].batch_size = 65
+
+
+def _warm_without_a_side(config: ModelConfig) -> None:
+    del config.model_warmup[0].inputs["upside_down"]
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (_warm_another_width, r"line_96_batch_1 with line as TYPE_UINT8 \[48, 160, 3\]: it takes .* \[48, 96, 3\]"),
+        (_warm_other_pixels, r"line as TYPE_INT32 \[48, 96, 3\]: it takes TYPE_UINT8"),
+        (_warm_a_batch_too_large, r"in a batch of 65: it takes 1 to 64"),
+        (_warm_without_a_side, r"of the inputs \['line'\], but it takes \['line', 'upside_down'\]"),
+    ],
+)
+def test_a_warm_up_that_the_model_does_not_take_is_refused(
+    onnx_on_gpu: Path, plant: Callable[[ModelConfig], None], words: str
+) -> None:
+    config = read_config(onnx_on_gpu / "text_recognizer_w96" / "config.pbtxt")
+    check_warm_up(config)
+
+    plant(config)
+
+    with pytest.raises(ConfigError, match=words):
+        check_warm_up(config)
+
+
+def _members(repository: Path) -> dict[str, ModelConfig]:
+    return {path.parent.name: read_config(path) for path in repository.glob("*/config.pbtxt")}
+
+
+@pytest.mark.parametrize("built", ["onnx_on_gpu", "on_cpu", "own_alphabet", "model_repository"])
+def test_every_ensemble_fits_its_members(built: str, request: pytest.FixtureRequest) -> None:
+    members = _members(request.getfixturevalue(built))
+    ensembles = [config for config in members.values() if config.HasField("ensemble_scheduling")]
+
+    assert ensembles
+    for config in ensembles:
+        check_ensemble(config, members)
+    for config in members.values():
+        check_warm_up(config)
+
+
+def _give_no_side(config: ModelConfig) -> None:
+    del config.ensemble_scheduling.step[1].input_map["upside_down"]
+
+
+def _give_what_nobody_makes(config: ModelConfig) -> None:
+    config.ensemble_scheduling.step[1].input_map["upside_down"] = "side"
+
+
+def _return_what_nobody_makes(config: ModelConfig) -> None:
+    del config.ensemble_scheduling.step[1].output_map["token"]
+
+
+def _take_larger_batches(config: ModelConfig) -> None:
+    config.max_batch_size = 128
+
+
+def _name_another_version(config: ModelConfig) -> None:
+    config.ensemble_scheduling.step[0].model_version = 1
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (_planted("token", 12, 1), r"token as TYPE_INT32 \[12, 4\], but it is taken as token, TYPE_INT32 \[12, 1\]"),
+        (_planted("line", 48, 160, 3), r"line as TYPE_UINT8 \[48, 160, 3\], but .* \[48, 96, 3\]"),
+        (_retype, "token as TYPE_INT32 .* taken as token, TYPE_FP32"),
+        (_give_no_side, "gives text_recognizer_w96 no upside_down"),
+        (_give_what_nobody_makes, "side, which no step before it makes"),
+        (_return_what_nobody_makes, "returns token, which no step makes"),
+        (_take_larger_batches, "takes batches of 128, but its member line_orientation only of 64"),
+        (_name_another_version, "names version 1 of line_orientation"),
+    ],
+)
+def test_an_ensemble_that_does_not_fit_its_members_is_refused(
+    onnx_on_gpu: Path, plant: Callable[[ModelConfig], None], words: str
+) -> None:
+    members = _members(onnx_on_gpu)
+    config = members["text_reader_w96"]
+
+    plant(config)
+
+    with pytest.raises(ConfigError, match=words):
+        check_ensemble(config, members)
 
 
 def test_inputs_may_be_narrower_than_the_graph_and_batches_need_a_free_dim(onnx_on_gpu: Path) -> None:

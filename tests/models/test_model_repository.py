@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from worker.domain.errors import LocalStackError
 from worker.domain.manifest import ModelManifest, dictionary_digest
+from worker.local.triton import TritonServer
 from worker.models.build import BuildError, build_repository
-from worker.models.configs import read_config
+from worker.models.configs import content_digest, read_config, write_config
 from worker.models.profiles import select_profile
 from worker.models.templates import templates_directory
 from worker.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 KIND_CPU = model_config_pb2.ModelInstanceGroup.KIND_CPU
+KIND_GPU = model_config_pb2.ModelInstanceGroup.KIND_GPU
 WIDTHS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768, 1024, 1280)
 EMBEDDED_MODELS = {"text_detector", "line_orientation", "text_recognizer", "text_reader"}
 ONNX_MODELS = EMBEDDED_MODELS | {
@@ -52,7 +57,7 @@ def test_the_embedded_repository_is_complete(embedded: Path) -> None:
         assert config.name == name
         (number,) = config.version_policy.specific.versions
         (version,) = (path for path in (embedded / name).iterdir() if path.is_dir())
-        assert version.name == str(number) == _manifest(config).version
+        assert version.name == str(number) == _manifest(config).version == _manifest(config).number
         if name != "text_reader":
             assert {path.name for path in version.iterdir()} == {"model.onnx", "model.py"}
             assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
@@ -83,6 +88,28 @@ def test_every_manifest_describes_its_model(embedded: Path, onnx_on_gpu: Path) -
                 assert (repository / model / "config.pbtxt").is_file()
 
 
+@pytest.mark.parametrize(
+    "changes", [{"dictionary_sha256": "0" * 64}, {"content_sha256": "0" * 64}, {"pad_value": 1}, {"precision": "fp16"}]
+)
+def test_a_version_belongs_to_its_manifest(embedded: Path, changes: dict[str, object]) -> None:
+    manifest = _manifest(_config(embedded, "text_recognizer"))
+
+    assert manifest.model_copy(update={"version": "7"}).number == manifest.number
+    assert manifest.model_copy(update=changes).number != manifest.number
+
+
+def test_a_version_belongs_to_the_files_of_its_model(embedded: Path, tmp_path: Path) -> None:
+    config = _config(embedded, "text_recognizer")
+    (files,) = (path for path in (embedded / "text_recognizer").iterdir() if path.is_dir())
+    shutil.copytree(files, tmp_path / "files")
+    digest = content_digest(config, tmp_path / "files")
+    assert digest == content_digest(config, files)
+    with (tmp_path / "files" / "model.onnx").open("ab") as graph:
+        graph.write(b" ")
+
+    assert content_digest(config, tmp_path / "files") != digest
+
+
 def test_the_dictionary_belongs_to_the_manifest(embedded: Path) -> None:
     for name in ("text_recognizer", "text_reader"):
         config = _config(embedded, name)
@@ -106,6 +133,34 @@ def test_a_profile_on_a_cpu_says_so_and_is_set_up_for_its_cores(tmp_path: Path) 
         if not name.startswith("text_reader"):
             assert [(group.kind, group.count) for group in config.instance_group] == [(KIND_CPU, 3)]
             assert config.parameters["intra_op_thread_count"].string_value == "1"
+
+
+def test_a_profile_on_a_gpu_says_so_and_asks_for_one(onnx_on_gpu: Path) -> None:
+    for name, config in _configs(onnx_on_gpu).items():
+        assert _manifest(config).device == "gpu"
+        if not name.startswith("text_reader"):
+            assert [(group.kind, group.count) for group in config.instance_group] == [(KIND_GPU, 1)]
+
+
+def test_unless_told_otherwise_a_build_is_for_the_device_that_the_chart_serves_on() -> None:
+    values = yaml.safe_load((ROOT / "helm" / "labelwire" / "values.yaml").read_text(encoding="utf-8"))
+
+    assert values["triton"]["gpuCount"] == 0
+    assert select_profile("onnx").device == "cpu"
+
+
+@pytest.mark.real
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+def test_a_server_without_a_gpu_refuses_a_repository_for_one_at_once(onnx_on_gpu: Path, tmp_path: Path) -> None:
+    """Its own backend is not needed for this: Triton looks at the device before a backend sees the model."""
+    config = _config(onnx_on_gpu, "text_detector")
+    config.backend, config.default_model_filename = "python", "model.py"
+    model = tmp_path / "models" / config.name
+    (model / str(config.version_policy.specific.versions[0])).mkdir(parents=True)
+    write_config(config, model / "config.pbtxt")
+
+    with pytest.raises(LocalStackError, match="has kind KIND_GPU but no GPUs are available"):
+        TritonServer(tmp_path / "models", run_dir=tmp_path / "triton").start()
 
 
 def test_a_gpu_has_seen_the_usual_shapes_before_it_is_ready(onnx_on_gpu: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_file_that_rotted_in_the_cache_is_not_used(
 
 
 def test_profiles_vary_only_as_they_can() -> None:
-    assert select_profile("onnx").device == "gpu"
+    assert select_profile("onnx", device="gpu").device == "gpu"
     assert select_profile("onnx", device="cpu").device == "cpu"
     assert select_profile("embedded", precision="fp32").precision == "fp32"
     with pytest.raises(ProfileError, match="no profile 'tflite': choose one of embedded, onnx"):

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
-from worker.pipeline.models import load_models, with_line_widths
+from worker.domain.manifest import dictionary_digest
+from worker.pipeline.models import check_device, load_models, with_line_widths
 from worker.ports import ModelDescription, TensorSpec
-from worker.testing.backend import DEFAULT_BUCKETS, FakeBackend
+from worker.testing.backend import DEFAULT_BUCKETS, FakeBackend, fake_models
 from worker.testing.block_script import DICTIONARY
 
 Models = dict[str, ModelDescription]
@@ -41,6 +42,83 @@ def lower_the_lines(models: Models) -> None:
     set_tensors(models, "line_orientation", inputs=(TensorSpec("line", "UINT8", (32, -1, 3)),))
 
 
+async def test_nothing_is_parsed_anew_that_is_described_as_before() -> None:
+    backend = FakeBackend()
+    models = await load_models(backend)
+
+    assert await load_models(backend, models) is models
+
+
+@pytest.mark.parametrize(
+    ("model", "parameter", "value"),
+    [("text_recognizer_w320", "accuracy", "1"), ("text_detector", "threads", "2"), ("line_orientation", "note", "x")],
+)
+async def test_a_model_that_says_anything_else_of_itself_is_loaded_anew(model: str, parameter: str, value: str) -> None:
+    backend = FakeBackend()
+    models = await load_models(backend)
+    set_parameter(backend.models, model, parameter, value)
+
+    changed = await load_models(backend, models)
+
+    assert changed != models
+    assert await load_models(backend, changed) is changed
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("text_recognizer", {"dictionary_sha256": "1" * 64}),
+        ("text_recognizer_w320", {"source_sha256": "1" * 64}),
+        ("text_detector", {"content_sha256": "1" * 64}),
+        ("line_orientation", {"version": None}),
+        ("line_orientation", {"content_sha256": None}),
+    ],
+)
+async def test_models_are_identified_only_by_a_version_that_belongs_to_what_they_say(
+    model: str, changes: dict[str, Any]
+) -> None:
+    backend = FakeBackend()
+    assert (await load_models(backend)).identified
+
+    set_manifest(backend.models, model, **changes)
+    if "dictionary_sha256" in changes:
+        dictionary = ["", *reversed(DICTIONARY[1:])]
+        for name in [name for name in backend.models if name.startswith("text_recognizer")]:
+            set_parameter(backend.models, name, "dictionary", json.dumps(dictionary))
+            set_manifest(backend.models, name, dictionary_sha256=dictionary_digest(dictionary))
+
+    assert not (await load_models(backend)).identified
+
+
+async def test_models_served_under_another_version_than_their_own_are_not_identified() -> None:
+    backend = FakeBackend()
+    backend.models["text_detector"] = replace(backend.models["text_detector"], version="2")
+
+    assert not (await load_models(backend)).identified
+
+
+async def test_a_model_that_is_gone_is_missed() -> None:
+    backend = FakeBackend()
+    models = await load_models(backend)
+    del backend.models["text_recognizer_w320"]
+
+    with pytest.raises(ServerMismatchError, match="Triton has no model text_recognizer_w320"):
+        await load_models(backend, models)
+
+
+async def test_models_for_another_device_are_refused() -> None:
+    backend = FakeBackend()
+    check_device(await load_models(backend), "cpu")
+
+    for name in backend.models:
+        set_manifest(backend.models, name, device="gpu")
+    models = await load_models(backend)
+
+    check_device(models, "gpu")
+    with pytest.raises(ServerMismatchError, match=r"built for a gpu, but LABELWIRE_TRITON__DEVICE .* --device cpu`"):
+        check_device(models, "cpu")
+
+
 async def test_a_server_that_fits_gives_a_model_set() -> None:
     models = await load_models(FakeBackend(max_batch_size=6))
     assert models.detector.name == "text_detector"
@@ -55,7 +133,7 @@ async def test_a_server_that_fits_gives_a_model_set() -> None:
     }
     assert models.dictionary == DICTIONARY
     assert set(models.used) == {"text_detector", "line_orientation", "text_recognizer"}
-    assert models.used["text_recognizer"].version == "1"
+    assert models.used["text_recognizer"].version == fake_models(6)["text_recognizer"].version
 
 
 async def test_a_server_without_the_readers_fits_for_the_worker_never_calls_them() -> None:

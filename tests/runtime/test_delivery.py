@@ -26,9 +26,11 @@ from worker.runtime.job import JobInHand
 from worker.runtime.lifecycle import TOPICS
 from worker.runtime.reader import ModelReader
 from worker.runtime.reading import PreparedJob
+from worker.testing.backend import fake_models
 from worker.testing.clock import ManualClock
 
 JSON = ("content-type", b"application/json")
+RECOGNIZER_VERSION = fake_models()["text_recognizer"].version
 UNAVAILABLE = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")
 FAILED = JobError(ErrorCode.INFERENCE_FAILED, "Triton stumbled.")
 REJECTED = JobError(ErrorCode.INFERENCE_REJECTED, "Triton refuses the request.")
@@ -310,7 +312,7 @@ async def test_a_request_that_triton_refuses_is_a_dead_letter_with_the_models(pa
     await parts.deliver(record())
     letter = parts.letter()
     assert (letter["error.code"], letter["error.stage"]) == ("INFERENCE_REJECTED", "read")
-    assert "text_recognizer:1" in letter["model.version"]
+    assert f"text_recognizer:{RECOGNIZER_VERSION}" in letter["model.version"]
 
 
 async def test_an_attempt_that_takes_too_long_is_made_again(parts: Parts) -> None:
@@ -534,7 +536,7 @@ async def test_what_finished_is_told_without_the_text_of_the_label(parts: Parts)
     assert (finished.outcome, finished.error_code, finished.lane, finished.attempt) == ("completed", None, "small", 1)
     assert finished.age_seconds == pytest.approx(1.0)
     assert len(finished.confidences) == 1
-    assert finished.recognizer_version == "1"
+    assert finished.recognizer_version == RECOGNIZER_VERSION
     assert "HELLO" not in repr(parts.events.all)
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.runtime.parts import LIMITS, PICTURE, Parts, record
+from worker.bootstrap import make_reader
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.domain.manifest import ModelManifest, dictionary_digest
 from worker.domain.result import LabelText
@@ -17,6 +19,7 @@ from worker.pipeline.models import ModelSet
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import ModelDescription, Tensor
 from worker.runtime.reader import ModelReader
+from worker.settings import Settings
 from worker.testing.backend import FakeBackend, fake_models
 from worker.testing.block_script import DICTIONARY
 
@@ -53,7 +56,7 @@ async def test_the_server_is_asked_for_its_models_before_the_first_picture(parts
     reader = reader_of(parts, pipelines)
     assert reader.models_used == {}
     assert [line.text for line in (await read(reader)).pages[0].lines] == ["HELLO"]
-    assert reader.models_used["text_recognizer"].version == "1"
+    assert reader.models_used["text_recognizer"].version == fake_models()["text_recognizer"].version
     assert len(pipelines.made) == 1
 
 
@@ -103,7 +106,7 @@ def another_alphabet(*, number_says_nothing: bool) -> dict[str, ModelDescription
     models = {}
     for name, model in fake_models().items():
         manifest = ModelManifest.model_validate_json(model.parameters["manifest"])
-        changes: dict[str, object] = {"version": None if number_says_nothing else "2"}
+        changes: dict[str, object] = {}
         parameters = dict(model.parameters)
         if "dictionary" in parameters:
             dictionary = ["", *reversed(json.loads(parameters["dictionary"])[1:])]
@@ -111,9 +114,19 @@ def another_alphabet(*, number_says_nothing: bool) -> dict[str, ModelDescription
         if manifest.dictionary_sha256 is not None:
             changes["dictionary_sha256"] = dictionary_digest(["", *reversed(DICTIONARY[1:])])
         parameters["manifest"] = manifest.model_copy(update=changes).to_json()
-        version = model.version if number_says_nothing else "2"
-        models[name] = replace(model, parameters=parameters, version=version)
-    return models
+        models[name] = replace(model, parameters=parameters)
+    return models if number_says_nothing else numbered(models)
+
+
+def numbered(models: Mapping[str, ModelDescription]) -> dict[str, ModelDescription]:
+    """Return models as a build numbers them: by their content."""
+    built = {}
+    for name, model in models.items():
+        manifest = ModelManifest.model_validate_json(model.parameters["manifest"])
+        manifest = manifest.model_copy(update={"version": manifest.number})
+        parameters = {**model.parameters, "manifest": manifest.to_json()}
+        built[name] = replace(model, parameters=parameters, version=manifest.number)
+    return built
 
 
 @pytest.mark.parametrize("number_says_nothing", [False, True], ids=["numbered by content", "number says nothing"])
@@ -228,6 +241,45 @@ async def test_a_sign_of_change_during_a_refresh_is_not_answered_by_it(parts: Pa
     assert reader.stale
 
 
+async def test_what_was_asked_for_earlier_never_replaces_what_was_asked_for_later(parts: Parts) -> None:
+    backend = parts.backend = ChangesWhileAsked()
+    reader = reader_of(parts, Counting(parts))
+    await reader.refresh()
+    backend.looking.clear()
+    backend.go_on.clear()
+    slow = asyncio.create_task(reader.refresh())
+    await backend.looking.wait()
+    backend.models = version_two()
+    quick = asyncio.create_task(reader.refresh())
+    await asyncio.sleep(0)
+    backend.go_on.set()
+    await asyncio.gather(slow, quick)
+    assert reader.models_used["text_recognizer"].version == "2"
+
+
+class Asked(FakeBackend):
+    """Counts how often it is asked for its models, and takes a moment to answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    async def describe(self, model: str) -> ModelDescription | None:
+        self.times += model == "text_detector"
+        await asyncio.sleep(0)
+        return await super().describe(model)
+
+
+async def test_pictures_that_end_together_ask_together(parts: Parts) -> None:
+    backend = parts.backend = Asked()
+    backend.models = {name: without_a_number(model) for name, model in fake_models().items()}
+    reader = reader_of(parts, Counting(parts))
+    await reader.refresh()
+    asked = backend.times
+    await asyncio.gather(*(read(reader) for _ in range(20)))
+    assert asked < backend.times <= asked + 6
+
+
 class Hanging(FakeBackend):
     """A server that answers no request."""
 
@@ -277,3 +329,17 @@ async def test_a_text_is_believed_after_an_outage_only_if_the_models_are_the_sam
         assert raised.value.code is ErrorCode.MODELS_CHANGED
         await read(reader)
         assert len(pipelines.made) == 2
+
+
+@pytest.mark.parametrize(("device", "fits"), [("any", True), ("cpu", True), ("gpu", False)])
+async def test_a_worker_that_was_told_its_tritons_device_refuses_models_for_another(
+    parts: Parts, device: str, *, fits: bool
+) -> None:
+    settings = Settings.model_validate({"triton": {"device": device}})
+    with ThreadPoolExecutor(1) as executor:
+        reader = make_reader(settings, parts.backend, executor, parts.clock)
+        if fits:
+            await reader.refresh()
+        else:
+            with pytest.raises(ServerMismatchError, match="built for a cpu, but LABELWIRE_TRITON__DEVICE says"):
+                await reader.refresh()

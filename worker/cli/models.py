@@ -26,7 +26,7 @@ def build(
     profile: Annotated[str, typer.Option(help="embedded or onnx")] = "embedded",
     alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep")] = "full",
     alternatives: Annotated[int, typer.Option(help="classes given for each step, best first")] = DEFAULT_ALTERNATIVES,
-    device: Annotated[str | None, typer.Option(help="cpu or gpu, for the onnx profile")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu (default) or gpu, for the onnx profile")] = None,
     cores: Annotated[
         int | None, typer.Option(help=f"cores that will serve, where that is a CPU [default: {DEFAULT_CORES}]")
     ] = None,

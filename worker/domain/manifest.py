@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MANIFEST_SCHEMA: Final = "labelwire.manifest/1"
 
+Device = Literal["cpu", "gpu"]
+
 
 class ModelRole(StrEnum):
     """The place of a model in the way of a page."""
@@ -59,9 +61,10 @@ class ModelManifest(_Part):
     """The self-description of one model, of whichever role.
 
     `line_height` and `stride` (pixels of line width for each CTC step) are pixels; `pad_value` is the uint8 grey that
-    stands for nothing after normalisation; `buckets` maps a line width in pixels to the model that takes it. `version`
-    is the number that the build made from the model's content and under which it is to be served: a worker asks for it
-    by this number, so that no other model under the same name can answer.
+    stands for nothing after normalisation; `buckets` maps a line width in pixels to the model that takes it.
+    `content_sha256` is the digest of the model's files and configuration. `version` is the number under which the
+    model is to be served, made from all the rest of the manifest: a worker asks for the model by this number, so that
+    no other one under the same name can answer.
     """
 
     schema_: Literal["labelwire.manifest/1"] = Field(default=MANIFEST_SCHEMA, alias="schema")
@@ -70,7 +73,7 @@ class ModelManifest(_Part):
     licence: str
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     precision: Literal["fp32", "bf16", "fp16", "int8"]
-    device: Literal["cpu", "gpu"]
+    device: Device
     max_batch_size: int = Field(ge=1)
     tile_shapes: TileShapes | None = None
     detection: DetectionThresholds | None = None
@@ -82,6 +85,7 @@ class ModelManifest(_Part):
     dictionary_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     alphabet: str | None = None
     accuracy: dict[str, float] | None = None
+    content_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     version: str | None = Field(default=None, pattern=r"^[1-9][0-9]*$")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -105,6 +109,12 @@ class ModelManifest(_Part):
         if missing:
             raise ValueError(f"a manifest of role {self.role} needs {', '.join(missing)}")
         return self
+
+    @property
+    def number(self) -> str:
+        """The version, 1 to 2³¹ - 1, that belongs to this content; the one in the manifest has no part in it."""
+        content = self.model_copy(update={"version": None}).to_json()
+        return str(1 + int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]) % (2**31 - 1))
 
     def to_json(self) -> str:
         """Return the JSON that stands in a model's config."""

@@ -13,7 +13,7 @@ from worker.local.go_tool import GoTool
 from worker.local.process import Command
 from worker.local.server import LocalServer
 
-_GATEWAY: Final = GoTool("github.com/versity/versitygw/cmd/versitygw@v1.8.0", "versitygw", "the S3 gateway")
+GATEWAY: Final = GoTool("github.com/versity/versitygw/cmd/versitygw@v1.8.0", "versitygw", "the S3 gateway")
 _REGION = "us-east-1"
 _READY_SECONDS = 20.0
 _ANSWER_SECONDS = 0.05
@@ -66,11 +66,11 @@ class S3Gateway(LocalServer):
         return self._folder.path / "buckets"
 
     def _provision(self) -> None:
-        _GATEWAY.provide()
+        GATEWAY.provide()
 
     def _command(self) -> Command:
         self._buckets.mkdir(exist_ok=True)
-        argv = [str(_GATEWAY.provide()), "--port", f"127.0.0.1:{self._port()}", "--region", _REGION, "--quiet"]
+        argv = [str(GATEWAY.provide()), "--port", f"127.0.0.1:{self._port()}", "--region", _REGION, "--quiet"]
         argv += ["--cert", str(self._certificate.certificate), "--key", str(self._certificate.key)]
         argv += ["posix", str(self._buckets)]
         given = self.environment

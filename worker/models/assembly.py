@@ -18,7 +18,14 @@ from worker.models.detector import rewrite_detector
 from worker.models.orientation import rewrite_orientation
 from worker.models.precision import Precisions
 from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
-from worker.models.promises import ONNXRUNTIME, check_bytes, check_fits_graph, graph_tensors
+from worker.models.promises import (
+    ONNXRUNTIME,
+    check_bytes,
+    check_ensemble,
+    check_fits_graph,
+    check_warm_up,
+    graph_tensors,
+)
 from worker.models.quantization import quantize_recognizer
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
 from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
@@ -48,7 +55,7 @@ class Assembly:
     sources: Mapping[ModelRole, ModelSource]
     precisions: Precisions
     folder: Path
-    _versions: dict[str, int] = field(default_factory=dict)
+    _written: dict[str, configs.ModelConfig] = field(default_factory=dict)
 
     def write(self, report: Callable[[str, float], None]) -> None:
         """Write all models of the profile."""
@@ -160,7 +167,7 @@ class Assembly:
             for group in config.instance_group:
                 group.count = self.profile.cores
         for step in config.ensemble_scheduling.step:
-            step.model_version = self._versions[step.model_name]
+            (step.model_version,) = self._written[step.model_name].version_policy.specific.versions
         files = self.folder / config.name / "files"
         files.mkdir(parents=True)
         if config.backend == "python":
@@ -171,11 +178,14 @@ class Assembly:
             onnx.save(graph, files / _GRAPH_FILE)
             if config.backend == ONNXRUNTIME:
                 check_fits_graph(config, graph_tensors(files / _GRAPH_FILE))
-        configs.describe_itself(config, manifest, dictionary)
+        check_warm_up(config)
+        if config.HasField("ensemble_scheduling"):
+            check_ensemble(config, self._written)
         # The version is made from all that the model is, so that whoever asks for it by number is answered by no other.
-        number = configs.content_version(config, files)
-        configs.serve_version(config, number)
-        configs.describe_itself(config, manifest.model_copy(update={"version": str(number)}), dictionary)
-        files.rename(files.with_name(str(number)))
+        manifest = manifest.model_copy(update={"content_sha256": configs.content_digest(config, files)})
+        manifest = manifest.model_copy(update={"version": manifest.number})
+        configs.describe_itself(config, manifest, dictionary)
+        configs.serve_version(config, int(manifest.number))
+        self._written[config.name] = config
+        files.rename(files.with_name(manifest.number))
         configs.write_config(config, files.with_name("config.pbtxt"))
-        self._versions[config.name] = number

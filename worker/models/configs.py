@@ -50,14 +50,14 @@ def describe_itself(config: ModelConfig, manifest: ModelManifest, dictionary: Se
         set_parameter(config, "dictionary", json.dumps(list(dictionary), ensure_ascii=False, separators=(",", ":")))
 
 
-def content_version(config: ModelConfig, folder: Path) -> int:
-    """Return a version number, 1 to 2³¹ - 1, made from a configuration and the files of its model."""
+def content_digest(config: ModelConfig, folder: Path) -> str:
+    """Return the hex SHA-256 of a configuration and the files of its model."""
     state = hashlib.sha256(config.SerializeToString(deterministic=True))
     for path in sorted(folder.iterdir()):
         state.update(path.name.encode())
         with path.open("rb") as file:
             state.update(hashlib.file_digest(file, "sha256").digest())
-    return 1 + int.from_bytes(state.digest()[:8]) % (2**31 - 1)
+    return state.hexdigest()
 
 
 def serve_version(config: ModelConfig, number: int) -> None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from worker.domain.errors import LabelwireError
-from worker.domain.manifest import DetectionThresholds, TileShapes
+from worker.domain.manifest import DetectionThresholds, Device, TileShapes
 
-Device = Literal["cpu", "gpu"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 DETECTION = DetectionThresholds(binarize=0.3, box_score=0.4, unclip_ratio=1.6, dilate=True, min_side_pixels=3)
@@ -103,8 +102,9 @@ _ONNX_CPU = Profile(
     warmup_widths=_ALL_WIDTHS[-1:],
     precisions=("fp32",),
 )
-# By name; the first is taken where no device is asked for.
-_PROFILES = {"embedded": (_EMBEDDED,), "onnx": (_ONNX_GPU, _ONNX_CPU)}
+# By name; the first is taken where no device is asked for. That of onnx is what the chart and compose.yaml serve unless
+# they are told otherwise, and it loads on every host.
+_PROFILES = {"embedded": (_EMBEDDED,), "onnx": (_ONNX_CPU, _ONNX_GPU)}
 
 
 class ProfileError(LabelwireError):

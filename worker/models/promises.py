@@ -77,6 +77,57 @@ def check_fits_graph(config: ModelConfig, graph: GraphTensors) -> None:
         _check_tensor(config, tensor, graph.outputs, exactly=True)
 
 
+def check_warm_up(config: ModelConfig) -> None:
+    """Raise ConfigError if a warm-up is not a request that the model takes: Triton would not become ready.
+
+    Every input must be given, in its type, in a shape that fits its dims, and in a batch within the limit.
+    """
+    inputs = {tensor.name: tensor for tensor in config.input}
+    for warmup in config.model_warmup:
+        where = f"{config.name} has the warm-up {warmup.name}"
+        if not 1 <= warmup.batch_size <= config.max_batch_size:
+            raise ConfigError(f"{where} in a batch of {warmup.batch_size}: it takes 1 to {config.max_batch_size}")
+        if set(warmup.inputs) != set(inputs):
+            raise ConfigError(f"{where} of the inputs {sorted(warmup.inputs)}, but it takes {sorted(inputs)}")
+        for name, given in warmup.inputs.items():
+            wanted = inputs[name]
+            if given.data_type != wanted.data_type or not _same(wanted.dims, given.dims, exactly=False):
+                raise ConfigError(
+                    f"{where} with {name} as {_type(given)} {list(given.dims)}: it takes {_type(wanted)} "
+                    f"{list(wanted.dims)}"
+                )
+
+
+def check_ensemble(config: ModelConfig, members: Mapping[str, ModelConfig]) -> None:
+    """Raise ConfigError if Triton would refuse an ensemble beside its members.
+
+    A tensor is known by its name in the ensemble; whoever makes, takes or returns it must agree on its type and, where
+    both fix them, on its sizes. A member's batch limit must not be under the ensemble's.
+    """
+    known = {tensor.name: tensor for tensor in config.input}
+    for step in config.ensemble_scheduling.step:
+        member = members[step.model_name]
+        if member.max_batch_size < config.max_batch_size:
+            raise ConfigError(
+                f"{config.name} takes batches of {config.max_batch_size}, but its member {member.name} only of "
+                f"{member.max_batch_size}"
+            )
+        if list(member.version_policy.specific.versions) != [step.model_version]:
+            raise ConfigError(f"{config.name} names version {step.model_version} of {member.name}, which is another")
+        for tensor in member.input:
+            if tensor.name not in step.input_map:
+                raise ConfigError(f"{config.name} gives {member.name} no {tensor.name}")
+            name = step.input_map[tensor.name]
+            if name not in known:
+                raise ConfigError(f"{config.name} gives {member.name} {name}, which no step before it makes")
+            _check_agreed(config, known[name], tensor)
+        known |= {step.output_map[tensor.name]: tensor for tensor in member.output if tensor.name in step.output_map}
+    for tensor in config.output:
+        if tensor.name not in known:
+            raise ConfigError(f"{config.name} returns {tensor.name}, which no step makes")
+        _check_agreed(config, known[tensor.name], tensor)
+
+
 def check_bytes(model: onnx.ModelProto, name: str) -> None:
     """Raise GraphError if a graph works on bytes anywhere but in a Cast at its beginning and at its end.
 
@@ -130,6 +181,21 @@ def _check_tensor(
         dims.insert(0, _FREE)
     if not _same(found.dims, dims, exactly=exactly):
         raise ConfigError(f"{config.name} has {tensor.name} as {dims}, but its graph as {list(found.dims)}")
+
+
+def _check_agreed(config: ModelConfig, made: _ConfigTensor, taken: _ConfigTensor) -> None:
+    agreed = len(made.dims) == len(taken.dims) and all(
+        _FREE in (one, other) or one == other for one, other in zip(made.dims, taken.dims, strict=True)
+    )
+    if made.data_type != taken.data_type or not agreed:
+        raise ConfigError(
+            f"{config.name} hands on {made.name} as {_type(made)} {list(made.dims)}, but it is taken as {taken.name}, "
+            f"{_type(taken)} {list(taken.dims)}"
+        )
+
+
+def _type(tensor: _ConfigTensor) -> str:
+    return str(model_config_pb2.DataType.Name(tensor.data_type))
 
 
 def _same(graph: Sequence[int], config: Sequence[int], *, exactly: bool) -> bool:

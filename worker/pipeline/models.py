@@ -16,6 +16,7 @@ from worker.domain.errors import ServerMismatchError
 from worker.domain.manifest import (
     MANIFEST_SCHEMA,
     DetectionThresholds,
+    Device,
     ModelManifest,
     ModelRole,
     TileShapes,
@@ -66,7 +67,8 @@ class ModelSet:
 
     `recognizers` maps each bucket's width in pixels to its model. `used` tells a result's reader what was
     at work, by role. Index 0 of `dictionary` is the CTC blank. `identified` says that each model's version was made
-    from its content, so that an answer of that version can come from no other model.
+    from its content, so that an answer of that version can come from no other model. `devices` are those that the
+    models were built for. `descriptions` are what all of this was made from.
     """
 
     detector: ServedModel
@@ -78,6 +80,8 @@ class ModelSet:
     dictionary: tuple[str, ...]
     used: Mapping[str, ModelUsed]
     identified: bool
+    devices: frozenset[Device]
+    descriptions: tuple[ModelDescription, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,12 @@ class _Described:
 
     @property
     def identified(self) -> bool:
-        """Whether the model is served under the version that its build made from its content."""
-        return self.manifest.version == self.description.version
+        """Whether the model is served under the version that its build made from its content.
+
+        It is not where a manifest or dictionary was changed by hand and the version left as it was.
+        """
+        manifest = self.manifest
+        return manifest.content_sha256 is not None and (manifest.number == manifest.version == self.description.version)
 
     @property
     def used(self) -> ModelUsed:
@@ -103,18 +111,24 @@ class _Described:
         )
 
 
-async def load_models(backend: InferenceBackend) -> ModelSet:
+async def load_models(backend: InferenceBackend, former: ModelSet | None = None) -> ModelSet:
     """Ask the server for its models and return those that a page needs; others, `text_reader` too, may be absent.
+
+    Where every model says of itself what it said when `former` was loaded, that is returned: manifests and dictionaries
+    are parsed and checked only where they changed.
 
     Raises ServerMismatchError, with a sentence on what differs, if this worker cannot use them; JobError
     INFERENCE_UNAVAILABLE if the server does not answer.
     """
+    if former is not None and await _unchanged(backend, former):
+        return former
     detector = await _describe(backend, ModelRole.DETECTOR.value, ModelRole.DETECTOR)
     orientation = await _describe(backend, ModelRole.ORIENTATION.value, ModelRole.ORIENTATION)
     recognizers = await _describe_buckets(backend, ModelRole.RECOGNIZER)
     main = recognizers[max(recognizers)]
     _check_lines_agree(main, [orientation, *recognizers.values()])
     used = {part.manifest.role.value: part.used for part in (detector, orientation, main)}
+    every = (detector, orientation, *recognizers.values())
     return ModelSet(
         detector=detector.served,
         tile_shapes=_present(detector.manifest.tile_shapes),
@@ -124,7 +138,9 @@ async def load_models(backend: InferenceBackend) -> ModelSet:
         recognizers=MappingProxyType({width: model.served for width, model in recognizers.items()}),
         dictionary=_dictionary(main),
         used=MappingProxyType(used),
-        identified=all(part.identified for part in (detector, orientation, *recognizers.values())),
+        identified=all(part.identified for part in every),
+        devices=frozenset(part.manifest.device for part in every),
+        descriptions=tuple({part.description.name: part.description for part in every}.values()),
     )
 
 
@@ -141,6 +157,23 @@ def with_line_widths(models: ModelSet, widths: Collection[int]) -> ModelSet:
         )
     chosen = tuple(width for width in models.line.bucket_widths if not widths or width in widths)
     return replace(models, line=replace(models.line, bucket_widths=chosen))
+
+
+def check_device(models: ModelSet, device: Device) -> None:
+    """Raise ServerMismatchError if a model was built for another device than the one that is to serve."""
+    foreign = models.devices - {device}
+    if foreign:
+        raise ServerMismatchError(
+            f"The server's models were built for a {', '.join(sorted(foreign))}, but LABELWIRE_TRITON__DEVICE says it "
+            f"has a {device}: serve a repository of `labelwire models build --profile onnx --device {device}`."
+        )
+
+
+async def _unchanged(backend: InferenceBackend, former: ModelSet) -> bool:
+    for description in former.descriptions:
+        if await backend.describe(description.name) != description:
+            return False
+    return True
 
 
 async def _describe(backend: InferenceBackend, name: str, role: ModelRole) -> _Described:

@@ -68,6 +68,8 @@ class ModelReader:
         # Counted, because there may be another sign while the server is asked because of an earlier one.
         self._signs_of_change = 1
         self._signs_answered = 0
+        # Else an answer that was long on its way could be taken for newer than one that was asked for later.
+        self._one_at_a_time = asyncio.Lock()
 
     @property
     def stale(self) -> bool:
@@ -87,8 +89,12 @@ class ModelReader:
 
         Raises ServerMismatchError if they do not fit, JobError INFERENCE_UNAVAILABLE if the server does not answer.
         """
+        async with self._one_at_a_time:
+            await self._ask()
+
+    async def _ask(self) -> None:
         signs = self._signs_of_change
-        models = await load_models(self._backend)
+        models = await load_models(self._backend, self._serving.models if self._serving else None)
         if self._serving is None or models != self._serving.models:
             former, self._serving = self._serving, _Serving(models, self._make_pipeline(models))
             if former is not None:
@@ -124,7 +130,9 @@ class ModelReader:
     async def _current(self) -> _Serving:
         if self.stale:
             try:
-                await self.refresh()
+                async with self._one_at_a_time:
+                    if self.stale:  # one answer serves all who waited for it
+                        await self._ask()
             except ServerMismatchError as error:
                 raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, str(error)) from error
         if self._serving is None:

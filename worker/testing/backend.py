@@ -26,7 +26,6 @@ LINE_HEIGHT_PIXELS: Final = 48
 DEFAULT_BUCKETS: Final = (96, 192, 320, 640, 1280)
 _DTYPES: Final = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
 _NO_DIGEST: Final = "0" * 64
-_VERSION: Final = "1"
 _LINE: Final = TensorSpec("line", "UINT8", (LINE_HEIGHT_PIXELS, -1, 3))
 _UPSIDE_DOWN: Final = TensorSpec("upside_down", "FP32", (1,))
 _STEPS: Final = (TensorSpec("token", "INT32", (-1, 1)), TensorSpec("confidence", "FP32", (-1, 1)))
@@ -179,7 +178,7 @@ def _manifest(role: ModelRole, max_batch_size: int, buckets: Sequence[int]) -> M
         buckets=_bucket_models(role, buckets) if reads else None,
         alternatives=1 if reads else None,
         dictionary_sha256=dictionary_digest(DICTIONARY) if reads else None,
-        version=_VERSION,
+        content_sha256=_NO_DIGEST,
     )
 
 
@@ -191,10 +190,10 @@ def _bucket_models(role: ModelRole, buckets: Sequence[int]) -> dict[int, str]:
 def _description(
     manifest: ModelManifest, name: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
 ) -> ModelDescription:
-    parameters = {"manifest": manifest.to_json()}
+    parameters = {"manifest": manifest.model_copy(update={"version": manifest.number}).to_json()}
     if manifest.role is ModelRole.RECOGNIZER:
         parameters["dictionary"] = json.dumps(DICTIONARY)
-    return ModelDescription(name, _VERSION, manifest.max_batch_size, inputs, outputs, parameters)
+    return ModelDescription(name, manifest.number, manifest.max_batch_size, inputs, outputs, parameters)
 
 
 def _answer(role: ModelRole, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

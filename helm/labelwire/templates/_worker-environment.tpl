@@ -18,6 +18,9 @@
   "LABELWIRE_HTTP__PORT" $values.worker.httpPort
   "LABELWIRE_LOG__FORMAT" "json"
 -}}
+{{- if $values.triton.enabled -}}
+{{- $_ := set $environment "LABELWIRE_TRITON__DEVICE" (ternary "gpu" "cpu" (gt (int $values.triton.gpuCount) 0)) -}}
+{{- end -}}
 {{- range $option, $value := $values.kafka.client -}}
 {{- if regexMatch "password|secret|pem$|oauthbearer.config$" $option -}}
 {{- fail (printf "kafka.client.%s is a credential: put it as LABELWIRE_KAFKA__CLIENT__%s into the Secret that kafka.existingSecret names" $option ($option | upper | replace "." "_")) -}}
