@@ -15,6 +15,7 @@ from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.jpeg import sound_jpeg
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
+from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.rows import open_rows
 from worker.pipeline.header import bmp, png
@@ -53,6 +54,8 @@ def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
             return decode_heif(data, header)
         case ImageFormat.PDF:
             try:
+                if number == 0:  # once for all pages
+                    check_streams(data)
                 return pdf.render(data, number, page)
             except DamagedHeaderError as error:
                 raise corrupt(header, number, str(error)) from error
