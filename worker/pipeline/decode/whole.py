@@ -18,6 +18,7 @@ from worker.pipeline.decode.levels import opencv_layout, to_bgr
 from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.rows import open_rows
+from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
 from worker.pipeline.header.claim import DamagedHeaderError
 
@@ -82,6 +83,8 @@ def _opencv(data: bytes, header: ImageHeader, number: int) -> Pixels:
         data = png.without_texts(data)
     if header.format is ImageFormat.JPEG:
         data = sound_jpeg(data, header)
+    if header.format is ImageFormat.WEBP:
+        data = sound_webp(data, header)
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
