@@ -60,16 +60,17 @@ def top_down_bitmap() -> bytes:
     return b"BM" + head + pixels.tobytes()
 
 
-def packed_bitmap() -> bytes:
-    """A grey bitmap in runs (RLE8), lowest row first."""
+def packed_bitmap(grey: Image.Image | None = None) -> bytes:
+    """A grey bitmap in runs (RLE8), lowest row first: the scene, or another of at most 255 columns."""
+    grey = grey or scene().convert("L")
     rows = b""
-    for row in np.asarray(scene().convert("L"))[::-1]:
-        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1), WIDTH]
+    for row in np.asarray(grey)[::-1]:
+        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1), grey.width]
         rows += b"".join(bytes([end - start, row[start]]) for start, end in itertools.pairwise(cuts)) + b"\0\0"
     rows += b"\0\1"
     palette = b"".join(bytes([level, level, level, 0]) for level in range(256))
     offset = 54 + len(palette)
-    head = (offset + len(rows), 0, 0, offset, 40, WIDTH, HEIGHT, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    head = (offset + len(rows), 0, 0, offset, 40, *grey.size, 1, 8, 1, len(rows), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHIIiiHHIIiiII", *head) + palette + rows
 
 
@@ -237,8 +238,8 @@ FILES: dict[str, Callable[[], bytes]] = {
 BILEVEL = frozenset(name for name in FILES if "bilevel" in name or "fax" in name)
 
 
-def tiled_tiff(**options: object) -> bytes:
-    image = pyvips.Image.new_from_array(np.asarray(scene()), interpretation="srgb")
+def tiled_tiff(picture: Image.Image | None = None, **options: object) -> bytes:
+    image = pyvips.Image.new_from_array(np.asarray(picture or scene()), interpretation="srgb")
     written: bytes = image.tiffsave_buffer(tile=True, tile_width=16, tile_height=16, **options)
     return written
 

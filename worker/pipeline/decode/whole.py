@@ -15,8 +15,10 @@ from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.jpeg import sound_jpeg
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
+from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.rows import open_rows
+from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
 from worker.pipeline.header.claim import DamagedHeaderError
 
@@ -52,6 +54,8 @@ def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
             return decode_heif(data, header)
         case ImageFormat.PDF:
             try:
+                if number == 0:  # once for all pages
+                    check_streams(data)
                 return pdf.render(data, number, page)
             except DamagedHeaderError as error:
                 raise corrupt(header, number, str(error)) from error
@@ -75,6 +79,8 @@ def _opencv(data: bytes, header: ImageHeader, number: int) -> Pixels:
         data = png.decodable(data)
     if header.format is ImageFormat.JPEG:
         data = sound_jpeg(data, header)
+    if header.format is ImageFormat.WEBP:
+        data = sound_webp(data, header)
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

@@ -9,6 +9,7 @@ from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import UPRIGHT, densities, orientation
 
 _ANIMATED: Final = 0x02
+_CANVAS_BYTES: Final = 10
 _MAX_CHUNKS: Final = 1000
 _SIDE_BITS: Final = 0x3FFF
 
@@ -30,11 +31,13 @@ def _walk(data: bytes) -> tuple[int, int, int, tuple[Density, ...], int]:
     told: tuple[Density, ...] = ()
     for _ in range(_MAX_CHUNKS):
         kind = data[at : at + 4]
-        if len(kind) < 4 and size:  # noqa: PLR2004 - the file's end
+        if at + 8 > len(data) and size:  # the file's end, or it lacks some of what is beside its pixels
             break
         (length,) = struct.unpack_from("<I", data, at + 4)
         body = at + 8
         if kind == b"VP8X" and size is None:
+            if length != _CANVAS_BYTES:
+                raise DamagedHeaderError(f"its canvas takes {length} bytes")
             if data[body] & _ANIMATED:
                 raise unsupported("an animated WebP", instead="send its frames one by one")
             size = (_three(data, body + 4) + 1, _three(data, body + 7) + 1, 8)
