@@ -101,14 +101,16 @@ class Deployment:
         for changed in self._admin.incremental_alter_configs([resource]).values():
             changed.result(_ANSWER_SECONDS)
 
-    def write(self, topic: str, names: Collection[str], partitions: Collection[int] = (0, 1)) -> set[str]:
+    def write(
+        self, topic: str, names: Collection[str], partitions: Collection[int] = (0, 1), value: bytes = PICTURE
+    ) -> set[str]:
         """Write jobs of these names to the partitions in turn, and return the names."""
         producer = Producer({"bootstrap.servers": self._bootstrap_servers, "linger.ms": 5})
         turns = list(partitions)
         for number, name in enumerate(names):
             producer.produce(
                 topic,
-                PICTURE,
+                value,
                 partition=turns[number % len(turns)],
                 headers=[("content-type", b"image/png"), ("job-id", name.encode())],
             )
