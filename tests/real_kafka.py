@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without saying so
@@ -24,18 +25,34 @@ def demand_real_kafka() -> None:
         pytest.skip(f"no real Kafka here: {error}")
 
 
-def create_topic(admin: AdminClient, topic: str, partitions: int, configs: Mapping[str, str] | None = None) -> None:
-    """Create a topic, as soon as an earlier one of its name is gone, and wait until the broker lists it."""
+def create_topic(
+    admin: AdminClient,
+    topic: str,
+    partitions: int,
+    configs: Mapping[str, str] | None = None,
+    **placement: Any,  # noqa: ANN401 - as NewTopic takes it
+) -> None:
+    """Create a topic, as soon as an earlier one of its name is gone, and wait until the broker lists it.
+
+    It has one replica, unless a `replication_factor` or a `replica_assignment` is given.
+    """
     deadline = time.monotonic() + _ANSWER_SECONDS
     _wait_until(admin, topic, listed=False, deadline=deadline)
-    admin.create_topics([NewTopic(topic, partitions, 1, config=dict(configs or {}))])[topic].result(_ANSWER_SECONDS)
+    new = NewTopic(topic, partitions, config=dict(configs or {}), **(placement or {"replication_factor": 1}))
+    admin.create_topics([new])[topic].result(_ANSWER_SECONDS)
     _wait_until(admin, topic, listed=True, deadline=deadline)
 
 
-def recreate_topic(admin: AdminClient, topic: str, partitions: int, configs: Mapping[str, str] | None = None) -> None:
+def recreate_topic(
+    admin: AdminClient,
+    topic: str,
+    partitions: int,
+    configs: Mapping[str, str] | None = None,
+    **placement: Any,  # noqa: ANN401 - as NewTopic takes it
+) -> None:
     """Delete a topic and create it again at once."""
     admin.delete_topics([topic])[topic].result(_ANSWER_SECONDS)
-    create_topic(admin, topic, partitions, configs)
+    create_topic(admin, topic, partitions, configs, **placement)
 
 
 def _wait_until(admin: AdminClient, topic: str, *, listed: bool, deadline: float) -> None:

@@ -143,14 +143,16 @@ class KafkaServer(Broker):
         return path
 
     def _format(self, command: list[str], properties: Path) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # With the equals sign, because one id in 64 begins with a dash.
-        argv = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(properties)]
+        argv = ["kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster_id()}", "-c", str(properties)]
         ended = subprocess.run(  # noqa: S603  (fixed arguments)
             [command[0], "-XX:TieredStopAtLevel=1", *command[1:], *argv], capture_output=True, text=True, check=False
         )
         if ended.returncode != 0:
             raise LocalStackError(f"Kafka's storage could not be laid out: {ended.stderr.strip()}")
+
+    def _cluster_id(self) -> str:
+        return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 class MockKafka(Broker):

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,27 @@ from typing import Self
 from worker.local.versitygw import Certificate
 
 Behaviour = Callable[["Answer"], None]
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+# `openssl req` knows no certificate that has expired, or does not hold yet.
+_AUTHORITY_CONFIG = """\
+[ca]
+default_ca = test
+[test]
+database = {folder}/index.txt
+rand_serial = yes
+new_certs_dir = {folder}
+certificate = {folder}/authority.pem
+private_key = {folder}/authority-key.pem
+default_md = sha256
+policy = any
+x509_extensions = leaf
+[any]
+commonName = supplied
+[leaf]
+basicConstraints = critical,CA:FALSE
+subjectAltName = {names}
+"""
 
 
 def make_certificate(folder: Path, names: str = "DNS:localhost,IP:127.0.0.1,IP:127.0.0.2") -> Certificate:
@@ -27,10 +49,29 @@ def make_certificate(folder: Path, names: str = "DNS:localhost,IP:127.0.0.1,IP:1
     return made
 
 
+def make_dated_certificate(folder: Path, begins: datetime, ends: datetime, names: str = "DNS:localhost") -> Certificate:
+    """Return a certificate that holds from and to these times; `authority.pem` vouches for it.
+
+    The authority is the one that `make_certificate` has made in the folder.
+    """
+    stem = f"dated-{begins:%Y%m%d}-{ends:%Y%m%d}"
+    made = Certificate(folder / f"{stem}.pem", folder / f"{stem}-key.pem")
+    request, config = folder / f"{stem}.csr", folder / f"{stem}.cnf"
+    config.write_text(_AUTHORITY_CONFIG.format(folder=folder, names=names))
+    (folder / "index.txt").write_text("")
+    _run("req", "-new", *_KEY, "-keyout", str(made.key), "-out", str(request), "-subj", "/CN=localhost")
+    dates = ("-startdate", f"{begins:%Y%m%d%H%M%SZ}", "-enddate", f"{ends:%Y%m%d%H%M%SZ}")
+    files = ("-config", str(config), "-in", str(request), "-out", str(made.certificate))
+    _run("ca", "-batch", "-notext", *dates, *files)
+    return made
+
+
 def _openssl(certificate: Path, key: Path, *options: str) -> None:
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(["openssl", "req", "-x509", *curve, *files, *options], check=True, capture_output=True)
+    _run("req", "-x509", *_KEY, "-days", "2", "-keyout", str(key), "-out", str(certificate), *options)
+
+
+def _run(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
 class Answer(BaseHTTPRequestHandler):

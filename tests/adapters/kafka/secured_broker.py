@@ -1,9 +1,11 @@
 """A real broker that knows its users and what each may do.
 
-Three listeners: one without a password, where everybody is a super user, for the tests; SASL; and SASL over TLS, whose
-certificate is for `localhost` alone.
+Its listeners: one without a password, where everybody is a super user, for the tests; SASL; SASL over TLS, whose
+certificate is for `localhost` alone; and TLS with a certificate that has expired, with one that does not hold yet, and
+with one that is sound, for clients that have a certificate themselves.
 """
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
@@ -16,8 +18,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
-from tests.adapters.blob.https_server import make_certificate
+from tests.adapters.blob.https_server import make_certificate, make_dated_certificate
 from worker.local.kafka import KafkaServer
+from worker.local.versitygw import Certificate
 
 USER, PASSWORD = "reader", "opensesame"
 _ANSWER_SECONDS = 10.0
@@ -26,7 +29,7 @@ _ANSWER_SECONDS = 10.0
 class SecuredKafka(KafkaServer):
     """Started as any local server."""
 
-    port_count = 5
+    port_count = 8
 
     @property
     def sasl(self) -> str:
@@ -37,6 +40,21 @@ class SecuredKafka(KafkaServer):
     def tls_port(self) -> int:
         """Port of the listener with SASL over TLS, on localhost."""
         return self._port(4)
+
+    @property
+    def expired_port(self) -> int:
+        """Port of the listener whose certificate has expired, on localhost."""
+        return self._port(5)
+
+    @property
+    def early_port(self) -> int:
+        """Port of the listener whose certificate does not hold yet, on localhost."""
+        return self._port(6)
+
+    @property
+    def mutual_port(self) -> int:
+        """Port of the listener that wants a certificate of its clients, on localhost."""
+        return self._port(7)
 
     @property
     def authority(self) -> Path:
@@ -69,17 +87,26 @@ class SecuredKafka(KafkaServer):
     def _write_properties(self) -> Path:
         path = super()._write_properties()
         made = make_certificate(self._folder.path, "DNS:localhost")
-        store = self._folder.path / "broker.pem"
-        store.write_text(made.key.read_text() + made.certificate.read_text())
-        sasl, tls = f"SASL_PLAINTEXT://{self.sasl}", f"SASL_SSL://localhost:{self.tls_port}"
+        store = _store(made)
+        now, day = datetime.now(UTC), timedelta(days=1)
+        expired = _store(make_dated_certificate(self._folder.path, now - 3 * day, now - day))
+        early = _store(make_dated_certificate(self._folder.path, now + day, now + 3 * day))
+        more = {
+            f"SASL_PLAINTEXT://{self.sasl}": "SASL_PLAINTEXT",
+            f"SASL_SSL://localhost:{self.tls_port}": "SASL_SSL",
+            f"EXPIRED://localhost:{self.expired_port}": "SSL",
+            f"EARLY://localhost:{self.early_port}": "SSL",
+            f"MUTUAL://localhost:{self.mutual_port}": "SSL",
+        }
         module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
         lines = []
         for line in path.read_text().splitlines():
             name = line.partition("=")[0]
             if name in ("listeners", "advertised.listeners"):
-                line += f",{sasl},{tls}"  # noqa: PLW2901
+                line = ",".join([line, *more])  # noqa: PLW2901
             elif name == "listener.security.protocol.map":
-                line += ",SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"  # noqa: PLW2901
+                protocols = [f"{address.partition(':')[0]}:{protocol}" for address, protocol in more.items()]
+                line = ",".join([line, *protocols])  # noqa: PLW2901
             lines.append(line)
         lines += [
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -88,12 +115,23 @@ class SecuredKafka(KafkaServer):
             "sasl.enabled.mechanisms=PLAIN",
             "ssl.keystore.type=PEM",
             f"ssl.keystore.location={store}",
+            f"listener.name.expired.ssl.keystore.location={expired}",
+            f"listener.name.early.ssl.keystore.location={early}",
+            "listener.name.mutual.ssl.client.auth=required",
+            "listener.name.mutual.ssl.truststore.type=PEM",
+            f"listener.name.mutual.ssl.truststore.location={self.authority}",
         ]
         for listener in ("sasl_plaintext", "sasl_ssl"):
             users = f'user_{USER}="{PASSWORD}"'
             lines.append(f"listener.name.{listener}.plain.sasl.jaas.config={module} {users};")
         path.write_text("\n".join(lines) + "\n")
         return path
+
+
+def _store(made: Certificate) -> Path:
+    store = made.certificate.with_suffix(".store.pem")
+    store.write_text(made.key.read_text() + made.certificate.read_text())
+    return store
 
 
 def _rule(kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:

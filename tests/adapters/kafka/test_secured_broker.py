@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[attr-defined]
 from pydantic import SecretStr
 
-from tests.adapters.blob.https_server import make_certificate
+from tests.adapters.blob.https_server import make_certificate, make_dated_certificate
 from tests.adapters.kafka.secured_broker import PASSWORD, USER, SecuredKafka
 from tests.real_kafka import demand_real_kafka
 from tests.runtime.parts import PICTURE
@@ -252,6 +253,48 @@ def test_what_is_wrong_with_a_connection_is_told_apart(secured: SecuredKafka, tm
         assert "guessed" not in sentence
     assert "LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD." in refusals["password"]
     assert f"LABELWIRE_KAFKA__CLIENT__SSL_CA_LOCATION={str(other)!r}" in refusals["authority"]
+
+
+def over_mutual_tls(secured: SecuredKafka, certificate: Path | None = None, key: Path | None = None) -> dict[str, str]:
+    shown = {"ssl.certificate.location": str(certificate), "ssl.key.location": str(key)} if certificate else {}
+    return {"security.protocol": "SSL", "ssl.ca.location": str(secured.authority), **shown}
+
+
+def test_what_is_wrong_with_a_certificate_is_told_apart(secured: SecuredKafka, tmp_path: Path) -> None:
+    now, day = datetime.now(UTC), timedelta(days=1)
+    folder, where = secured.authority.parent, f"localhost:{secured.mutual_port}"
+    sound = make_dated_certificate(folder, now - day, now + 2 * day)
+    old = make_dated_certificate(folder, now - 9 * day, now - 2 * day)
+    other = make_certificate(tmp_path)
+    assert connected(where, over_mutual_tls(secured, sound.certificate, sound.key)).list_topics(timeout=5)
+    in_place = over_mutual_tls(secured) | {"ssl.certificate.pem": old.certificate.read_text()}
+    in_place["ssl.key.pem"] = old.key.read_text()
+    refusals = {
+        "expired": refusal(f"localhost:{secured.expired_port}", over_mutual_tls(secured)),
+        "early": refusal(f"localhost:{secured.early_port}", over_mutual_tls(secured)),
+        "none": refusal(where, over_mutual_tls(secured)),
+        "a stranger's": refusal(where, over_mutual_tls(secured, other.certificate, other.key)),
+        "old": refusal(where, over_mutual_tls(secured, old.certificate, old.key)),
+        "in place": refusal(where, in_place),
+        "of another key": refusal(where, over_mutual_tls(secured, sound.certificate, other.key)),
+        "missing": refusal(where, over_mutual_tls(secured) | {"ssl.ca.location": "/none.pem"}),
+    }
+    setting = "LABELWIRE_KAFKA__CLIENT__SSL_"
+    refused = f"Kafka at {where} refuses this client's certificate, {setting}CERTIFICATE"
+    begins = {
+        "expired": f"The certificate of Kafka at localhost:{secured.expired_port}, or of its authority, has expired",
+        "early": f"The certificate of Kafka at localhost:{secured.early_port}, or of its authority, is not valid yet",
+        "none": f"Kafka at {where} wants a certificate of its clients, and this one has none (",
+        "a stranger's": f"{refused}_LOCATION='{tmp_path}",
+        "old": f"{refused}_LOCATION='{folder}",
+        "in place": f"{refused}_PEM (",
+        "of another key": f"{setting}KEY_LOCATION='{other.key}' cannot be used (",
+        "missing": f"{setting}CA_LOCATION='/none.pem' cannot be used (",
+    }
+    assert {what: sentence[: len(begins[what])] for what, sentence in refusals.items()} == begins
+    for sentence in refusals.values():
+        assert sentence.count("\n") == 0
+        assert "PRIVATE" not in sentence
 
 
 def refusal(bootstrap_servers: str, options: dict[str, str]) -> str:

@@ -6,6 +6,8 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from tests.adapters.kafka.whole_worker import Deployment, running
+from tests.runtime.parts import PICTURE
+from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import PositionReset
 from worker.domain.starts import Reset
 from worker.local.kafka import KafkaServer
@@ -122,6 +124,37 @@ async def test_results_wait_for_a_topic_whose_limit_is_lowered_under_a_worker(
         await deployment.until_named(deployment.results, jobs)
         await worker.until_ready()
     assert deployment.names(deployment.letters) == []
+
+
+@pytest.mark.parametrize("exactly_once", [False, True])
+async def test_dead_letters_and_retries_outlast_lower_limits_of_their_topics(
+    kafka: KafkaServer, *, exactly_once: bool
+) -> None:
+    deployment = Deployment(kafka.bootstrap_servers)
+    retries = deployment.settings.topics.retry_topics
+    lowered = (deployment.letters, *retries)
+    bad, flawed = PICTURE[:-1], JobError(ErrorCode.INFERENCE_FAILED, "The server failed on this picture.")
+    async with running(deployment, exactly_once=exactly_once) as worker:
+        await worker.until_ready()
+        for topic in lowered:
+            await asyncio.to_thread(deployment.set_limit, topic, 600)
+        worker.backend.fail(flawed)
+        unlucky = deployment.write(deployment.jobs, ["unlucky"])
+        # This one waits in place: its retry topic does not take it, which is no worse than to wait for the topic.
+        await deployment.until_named(deployment.results, unlucky)
+        deployment.write(deployment.jobs, named("bad", 10), value=bad)
+        jobs = deployment.write(deployment.jobs, named("job", 10))
+        await worker.until_unready("takes messages of 600 bytes")
+        await asyncio.sleep(1)  # in which letters would be written without their pictures
+        assert deployment.names(deployment.letters) == []
+        for topic in lowered:
+            await asyncio.to_thread(deployment.set_limit, topic, 2 * 1024 * 1024)
+        await worker.until_ready()
+        await deployment.until_named(deployment.results, jobs)
+        await deployment.until_named(deployment.letters, named("bad", 10))
+    letters = deployment.read(deployment.letters)
+    assert [letter.value() for letter in letters] == [bad] * 10
+    assert sorted(deployment.names(deployment.results)) == sorted({*unlucky, *jobs})
 
 
 async def test_a_position_above_the_end_begins_at_the_beginning(kafka: KafkaServer) -> None:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
@@ -19,6 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from tests.real_kafka import create_topic, recreate_topic
 from worker.adapters.clock import SystemClock
+from worker.adapters.kafka.access import KafkaAccess
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions
@@ -41,8 +43,9 @@ _MAX_BYTES = 1024 * 1024
 class Deployment:
     """Topics and a group of their own. What is done here is done with librdkafka's plain clients alone."""
 
-    def __init__(self, bootstrap_servers: str, **kafka: object) -> None:
+    def __init__(self, bootstrap_servers: str, *, replicas: int = 1, **kafka: object) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._replicas = replicas
         name = f"whole-{uuid.uuid4().hex[:10]}"
         self.settings = Settings(
             kafka=KafkaSettings.model_validate({"bootstrap_servers": bootstrap_servers, "group_id": name, **kafka}),
@@ -59,13 +62,20 @@ class Deployment:
         for topic in (*topics.retry_topics, topics.replay_topic, self.letters):
             self.create(topic, 2, max_bytes=2 * _MAX_BYTES)
 
-    def create(self, topic: str, partitions: int, max_bytes: int = _MAX_BYTES) -> None:
-        """Create a topic, as soon as an earlier one of its name is gone."""
-        create_topic(self._admin, topic, partitions, {"max.message.bytes": str(max_bytes)})
+    def create(self, topic: str, partitions: int, max_bytes: int = _MAX_BYTES, broker: int | None = None) -> None:
+        """Create a topic, on one broker alone if it is given, as soon as an earlier one of its name is gone."""
+        configs, placement = {"max.message.bytes": str(max_bytes)}, self._placement(partitions, broker)
+        create_topic(self._admin, topic, partitions, configs, **placement)
 
-    def recreate(self, topic: str, partitions: int = 2, max_bytes: int = _MAX_BYTES) -> None:
+    def recreate(self, topic: str, partitions: int = 2, max_bytes: int = _MAX_BYTES, broker: int | None = None) -> None:
         """Delete a topic and create it again at once."""
-        recreate_topic(self._admin, topic, partitions, {"max.message.bytes": str(max_bytes)})
+        configs, placement = {"max.message.bytes": str(max_bytes)}, self._placement(partitions, broker)
+        recreate_topic(self._admin, topic, partitions, configs, **placement)
+
+    def _placement(self, partitions: int, broker: int | None) -> dict[str, Any]:
+        if broker is None:
+            return {"replication_factor": self._replicas}
+        return {"replica_assignment": [[broker]] * partitions}
 
     def add_partitions(self, topic: str, partitions: int) -> None:
         """Let a topic have so many partitions from now on."""
@@ -79,19 +89,25 @@ class Deployment:
 
     def set_limit(self, topic: str, max_bytes: int) -> None:
         """Change a topic's max.message.bytes."""
-        entry = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
+        self.configure(topic, "max.message.bytes", str(max_bytes))
+
+    def configure(self, topic: str, name: str, value: str) -> None:
+        """Change a config of a topic."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for changed in self._admin.incremental_alter_configs([resource]).values():
             changed.result(_ANSWER_SECONDS)
 
-    def write(self, topic: str, names: Collection[str], partitions: Collection[int] = (0, 1)) -> set[str]:
+    def write(
+        self, topic: str, names: Collection[str], partitions: Collection[int] = (0, 1), value: bytes = PICTURE
+    ) -> set[str]:
         """Write jobs of these names to the partitions in turn, and return the names."""
         producer = Producer({"bootstrap.servers": self._bootstrap_servers, "linger.ms": 5})
         turns = list(partitions)
         for number, name in enumerate(names):
             producer.produce(
                 topic,
-                PICTURE,
+                value,
                 partition=turns[number % len(turns)],
                 headers=[("content-type", b"image/png"), ("job-id", name.encode())],
             )
@@ -167,6 +183,13 @@ class RunningWorker:
             while not self.worker.health.ready:  # noqa: ASYNC110 - it does not say
                 await asyncio.sleep(0.05)
 
+    async def until_unready(self, why: str) -> None:
+        """Wait until it is not ready, and says this of it."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while why not in self.worker.health.reason:
+            assert time.monotonic() < deadline, f"it says {self.worker.health.reason!r}, not {why!r}"
+            await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def running(deployment: Deployment, *, exactly_once: bool = False) -> AsyncIterator[RunningWorker]:
@@ -187,7 +210,15 @@ async def running(deployment: Deployment, *, exactly_once: bool = False) -> Asyn
     stopping = asyncio.Event()
     with ThreadPoolExecutor(2) as executor:
         ports = Ports(
-            source, sink, backend, FakeIsolation(_nothing_is_suspect), clock, events, MemoryBlobStore(), transactions
+            source,
+            sink,
+            backend,
+            FakeIsolation(_nothing_is_suspect),
+            clock,
+            events,
+            MemoryBlobStore(),
+            transactions,
+            KafkaAccess(settings.kafka),
         )
         worker = build(settings, ports, executor)
         task = asyncio.create_task(worker.lifecycle.run(stopping))

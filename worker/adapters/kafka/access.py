@@ -40,6 +40,7 @@ class KafkaAccess:
             return (
                 _missing_topic_right(options, found, reads, writes)
                 or _missing_group_right(client, options, self._settings.group_id)
+                or _no_leaders({name: found[name] for name in reads if found[name] is not None})
                 or _too_few_replicas(client, {name: found[name] for name in writes if found[name] is not None})
             )
 
@@ -98,12 +99,26 @@ def _lacks(described: Any, operation: str) -> bool:  # noqa: ANN401 - librdkafka
     return bool(allowed) and not allowed & {operation.upper(), "ALL"}
 
 
+def _no_leaders(topics: Mapping[str, Any]) -> str:
+    """Say which topic can be read nowhere. While some of its partitions have a leader, their jobs go on."""
+    for name, topic in topics.items():
+        if not any(_has_leader(partition) for partition in topic.partitions):
+            return (
+                f"No partition of topic {name} has a leader, so nothing can be read: see which of its brokers is down."
+            )
+    return ""
+
+
+def _has_leader(partition: Any) -> bool:  # noqa: ANN401 - librdkafka's type has no public name
+    return partition.leader is not None and partition.leader.id >= 0
+
+
 def _too_few_replicas(client: AdminClient, topics: Mapping[str, Any]) -> str:
     """Say which partition has no leader, or fewer replicas in sync than a record needs (where that may be read)."""
     needed = topic_configs(client, topics, "min.insync.replicas")
     for name, topic in topics.items():
         for partition in topic.partitions:
-            if partition.leader is None or partition.leader.id < 0:
+            if not _has_leader(partition):
                 return f"Partition {partition.id} of topic {name} has no leader: see which of its brokers is down."
             # Kafka asks for no more replicas than a partition has.
             least = min(needed.get(name, 0), len(partition.replicas))
