@@ -258,3 +258,19 @@ def test_positions_on_a_topic_that_was_made_anew_count_as_none(deployment: Deplo
 
     assert (report.jobs, report.pending, report.lost) == (9, 9, 0)
     assert any(f"{deployment.topics.jobs}/0" in note and "deleted and created again" in note for note in report.notes)
+
+
+def test_a_topic_that_is_made_anew_during_the_audit_ends_it(deployment: Deployment) -> None:
+    logs = deployment.logs
+    for _ in range(4):
+        logs.result(logs.job())
+    deployment.write()
+    deployment.commit()
+
+    @contextlib.contextmanager
+    def progress(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
+        deployment.recreate(deployment.topics.results)
+        yield lambda _behind: None
+
+    with pytest.raises(BrokerError, match=f"The topic {deployment.topics.results} .* was deleted"):
+        audit(deployment.kafka, deployment.topics, progress=progress)
