@@ -10,6 +10,7 @@ import pytest
 
 from tests.runtime.parts import JOBS, LETTERS, PICTURE, PNG, RESULTS, RETRIES
 from worker.bootstrap import Ports, Worker, build
+from worker.domain.events import DeadLettersWaiting
 from worker.domain.records import Record
 from worker.settings import LimitSettings, RuntimeSettings, Settings
 from worker.testing.backend import FakeBackend
@@ -33,6 +34,8 @@ class World:
     limits: LimitSettings
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     seen: list[tuple[float, Record]] = field(default_factory=list)
+    events: RecordedEvents = field(default_factory=RecordedEvents)
+    said: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for topic in (JOBS, RESULTS, LETTERS, *RETRIES, f"{JOBS}.replay"):
@@ -48,7 +51,7 @@ class World:
             FakeBackend(),
             isolation,
             clock,
-            RecordedEvents(),
+            self.events,
             MemoryBlobStore(),
         )
         settings = Settings(limits=self.limits, runtime=RuntimeSettings(retry_delays_seconds=(5, 30, 120)))
@@ -61,6 +64,8 @@ class World:
         known = dict.fromkeys((RESULTS, LETTERS), 0)
         for _ in range(round(seconds)):
             await asyncio.sleep(1)
+            for event in self.events.of(DeadLettersWaiting)[-1:]:
+                self.said.append((self.loop.time(), event.seconds))
             for topic, count in known.items():
                 came = self.broker.records(topic)[count:]
                 self.seen += [(self.loop.time(), record) for record in came]
@@ -74,11 +79,11 @@ class World:
         return [at for at, record in self.seen if record.coordinate.topic == topic]
 
 
-def world_of(loop: VirtualTimeLoop, *, mixed: bool, **limits: int) -> World:
-    world = World(loop, LimitSettings(dead_letters_per_minute=LIMIT, max_jobs=8, **limits))
+def world_of(loop: VirtualTimeLoop, *, mixed: bool, padding: int = 0, **limits: int) -> World:
+    world = World(loop, LimitSettings(dead_letters_per_minute=LIMIT, **{"max_jobs": 8, **limits}))
     every = BAD // GOOD if mixed else BAD + GOOD
     for number in range(BAD):
-        world.broker.append(JOBS, b"no picture %d" % number, headers=(PNG,))
+        world.broker.append(JOBS, b"no picture %d" % number + bytes(padding), headers=(PNG,))
         if number % every == every - 1:
             world.broker.append(JOBS, PICTURE, headers=(PNG,))
     for _ in range(0 if mixed else GOOD):
@@ -105,6 +110,21 @@ def test_good_jobs_pass_bad_ones_that_wait(*, mixed: bool, window: int) -> None:
     values = [record.value or b"" for _, record in world.seen if record.coordinate.topic == LETTERS]
     assert sorted(values) == sorted(b"no picture %d" % number for number in range(BAD)), "each once, none lost"
     assert world.worker.health.notice == ""
+
+
+def test_large_bad_jobs_take_no_longer_than_the_worker_says() -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        # What may wait in memory are 21 of these: 84 s at the limit, and a round takes 120 s.
+        world = world_of(loop, mixed=False, padding=24 * 1024, max_inflight_bytes=2**20, max_jobs=1)
+        runner.run(world.live(3600))
+    assert len(world.times(LETTERS)) == BAD
+    assert world.times(RESULTS)[-1] < MINUTE / 2
+    ended = world.times(LETTERS)[-1]
+    assert ended < 1.1 * (120 + MINUTE * BAD / LIMIT), "one idle round, and what the limit takes"
+    assert all(abs(at + seconds - ended) < MINUTE for at, seconds in world.said if at > 10), "and it said so"
+    assert len(world.broker.records(RETRIES[-1])) < BAD, "nobody went round time and again"
 
 
 def test_where_all_fail_the_intake_stops_and_the_dead_letters_are_no_flood() -> None:

@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
-from tests.runtime.parts import PICTURE, in_hand, record
+import pytest
+
+from tests.runtime.parts import JOBS, PICTURE, in_hand, record
 from worker.domain.events import DeadLettersWaiting
 from worker.domain.offsets import OffsetTracker
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
@@ -150,13 +152,49 @@ async def test_those_that_went_round_count_until_they_are_back() -> None:
     for _ in range(4):
         world.limit.gone_round()
     assert world.health.ready
-    assert world.limit.wait_seconds == 150
+    assert world.limit.wait_seconds == 600 + 4 * 30, "the one that waits here is written before those are back"
     world.limit.gone_round()
     assert "6 bad jobs wait" in world.health.reason
     await world.advance(600)
     world.limit.look()
+    assert world.limit.waiting == 5, "a round may take a tenth longer"
+    await world.advance(90)
+    world.limit.look()
     assert world.health.ready
     assert world.limit.waiting == 0
+
+
+async def test_who_is_back_is_counted_once_and_the_time_is_told_while_all_are_away() -> None:
+    world = Limited(2, WaitingBounds(round_topic=JOBS))
+    await world.bad(0, 1)
+    for _ in range(4):
+        world.limit.gone_round()
+    await world.advance(300)
+    world.limit.look()
+    assert world.events.of(DeadLettersWaiting)[-1].seconds == 300 + 4 * 30
+    assert world.events.of(DeadLettersWaiting)[-1].loud, "a line a minute, though nothing changes"
+    await world.bad(2, 3, 4, 5)
+    assert world.admitted == [0, 1, 2, 3]
+    assert world.limit.waiting == 2
+    for task in world.tasks:
+        task.cancel()
+
+
+@pytest.mark.parametrize(("in_memory", "held_back"), [(8, (JOBS,)), (20, ())])
+async def test_where_memory_holds_less_than_a_round_takes_the_slowest_retry_topic_waits_for_places(
+    in_memory: int, held_back: tuple[str, ...]
+) -> None:
+    world = Limited(1, WaitingBounds(in_memory=in_memory, round_topic=JOBS))  # ten a round
+    await world.bad(*range(in_memory * 3 // 4))
+    assert world.limit.held_back == ()
+    await world.bad(20)
+    assert world.limit.held_back == held_back, "before it is full: some are on their way"
+    await world.advance(60 * 2)
+    assert world.limit.held_back == held_back
+    await world.advance(60 * in_memory // 4)
+    assert world.limit.held_back == (), "over half of the places are free"
+    for task in world.tasks:
+        task.cancel()
 
 
 async def test_who_is_cancelled_leaves_the_queue() -> None:

@@ -5,12 +5,16 @@ waits, and nothing is dropped. Good jobs go on: a bad job that waits takes no pl
 waits is bounded in records and bytes. Whoever finds that bound reached, or uses up the window of its partition, goes
 round by the slowest retry topic. Only where that is not possible, or too many have gone round, the condition
 `dead_letters` is unmet and no job is taken.
+
+Where less waits in memory than the limit lets pass in a round (large records), whoever came back would have to go round
+again, and the limit would be idle in between. So that topic is held back then, until there is place again.
 """
 
 import asyncio
 import itertools
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from worker.domain.events import DeadLettersWaiting
@@ -23,6 +27,9 @@ DEAD_LETTERS = "dead_letters"
 _WINDOW_SECONDS = 60.0
 _TOLD_EVERY_SECONDS = 60.0
 _LEAST_SLEEP_SECONDS = 0.01  # so that rounding cannot make a sleep of nothing
+# The jitter of a retry topic makes a round longer by a tenth at most; then they are read again, in a few seconds.
+_LONGEST_ROUND = 1.1
+_READ_AGAIN_SECONDS = 30.0
 # A waiting job is a task and its record: some 6 KiB and the payload.
 _MOST_IN_MEMORY = 10_000
 
@@ -31,19 +38,22 @@ _MOST_IN_MEMORY = 10_000
 class WaitingBounds:
     """How much may wait: records and payload bytes in memory, and jobs in all, with those that went round.
 
-    `round_seconds` is how long it takes to go round by the slowest retry topic.
+    `round_seconds` is how long it takes to go round by the slowest retry topic, which is `round_topic`.
     """
 
     in_memory: int = _MOST_IN_MEMORY
     in_memory_bytes: int = 128 * 1024 * 1024
     in_all: int = 50_000
     round_seconds: float = 600.0
+    round_topic: str = ""
 
     @classmethod
-    def of(cls, per_minute: int, *, held_bytes: int, in_all: int, round_seconds: float) -> "WaitingBounds":
+    def of(
+        cls, per_minute: int, *, held_bytes: int, in_all: int, round_seconds: float, round_topic: str = ""
+    ) -> "WaitingBounds":
         """Return the bounds for a limit: in memory waits what the limit lets pass in a round, so that none is idle."""
         in_one_round = max(1, round(per_minute * round_seconds / _WINDOW_SECONDS))
-        return cls(min(_MOST_IN_MEMORY, in_one_round), held_bytes // 2, in_all, round_seconds)
+        return cls(min(_MOST_IN_MEMORY, in_one_round), held_bytes // 2, in_all, round_seconds, round_topic)
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +82,8 @@ class DeadLetterLimit:
         self._of_tracker: dict[OffsetTracker, dict[_Waiting, None]] = {}
         self._waiting_bytes = 0
         self._gone_round: deque[float] = deque()
+        self._holds_back = False
+        self._held_back_until = -math.inf
         self._observed = 0
         self._told_at: float | None = None
         self._on_change: Callable[[], None] | None = None
@@ -88,10 +100,13 @@ class DeadLetterLimit:
         """
         if not self._per_minute:
             return True
+        if self._gone_round and job.record.coordinate.topic == self._bounds.round_topic:
+            self._gone_round.popleft()  # it is back
         if not self._queue and self._is_free():
             self._written.append(self._clock.monotonic())
             return True
         if may_go_round and not self._has_place(job):
+            self._hold_back()
             return False
         return await self._wait_for_turn(_Waiting(job, may_go_round))
 
@@ -107,14 +122,26 @@ class DeadLetterLimit:
 
     @property
     def wait_seconds(self) -> float:
-        """How long it takes at the limit until all that wait now have their dead letters."""
-        return self.waiting * _WINDOW_SECONDS / self._per_minute if self._per_minute else 0.0
+        """How long it takes at the limit until all that wait now have their dead letters.
+
+        Those that went round wait for their return, too, be there others to write meanwhile or not.
+        """
+        if not self._per_minute:
+            return 0.0
+        idle_seconds = 0.0
+        if self._gone_round:
+            back_in_seconds = self._gone_round[0] + self._bounds.round_seconds - self._clock.monotonic()
+            idle_seconds = max(0.0, back_in_seconds - len(self._queue) * _WINDOW_SECONDS / self._per_minute)
+        return idle_seconds + self.waiting * _WINDOW_SECONDS / self._per_minute
+
+    @property
+    def held_back(self) -> Collection[str]:
+        """The topics of which no record is to be taken now."""
+        return (self._bounds.round_topic,) if self._holds_back else ()
 
     def look(self) -> None:
         """Update the condition, and tell how many wait."""
-        begin = self._clock.monotonic() - self._bounds.round_seconds
-        while self._gone_round and self._gone_round[0] <= begin:
-            self._gone_round.popleft()
+        self._forget_returned()
         bounds = self._bounds
         too_many = (
             len(self._queue) > bounds.in_memory
@@ -132,7 +159,7 @@ class DeadLetterLimit:
     def _tell(self) -> None:
         """Tell at once that some wait, or none any more, and how many from time to time."""
         now = self._clock.monotonic()
-        if self.waiting != self._observed:
+        if self.waiting or self._observed:  # while they only wait for their return the time goes on
             is_due = self._told_at is None or now - self._told_at >= _TOLD_EVERY_SECONDS or not self.waiting
             self._events.emit(DeadLettersWaiting(self.waiting, self.wait_seconds, self._per_minute, loud=is_due))
             self._told_at = now if is_due else self._told_at
@@ -158,11 +185,39 @@ class DeadLetterLimit:
         bounds = self._bounds
         return len(self._queue) < bounds.in_memory and self._waiting_bytes + job.size_bytes <= bounds.in_memory_bytes
 
+    def _is_filled_to(self, parts: int, whole: int) -> bool:
+        bounds = self._bounds
+        return (
+            whole * len(self._queue) >= parts * bounds.in_memory
+            or whole * self._waiting_bytes >= parts * bounds.in_memory_bytes
+        )
+
+    def _hold_back(self) -> None:
+        in_one_round = self._per_minute * self._bounds.round_seconds / _WINDOW_SECONDS
+        if self._bounds.round_topic and 0 < len(self._queue) < in_one_round:
+            self._holds_back = True
+
+    def _release(self) -> None:
+        if self._holds_back and not self._is_filled_to(1, 2):
+            self._holds_back = False
+            self._held_back_until = self._clock.monotonic()
+
+    def _forget_returned(self) -> None:
+        """Forget those that must have come back: to another worker, or to succeed."""
+        now = self._clock.monotonic()
+        longest_seconds = _LONGEST_ROUND * self._bounds.round_seconds + _READ_AGAIN_SECONDS
+        if self._holds_back or now - self._held_back_until < _READ_AGAIN_SECONDS:
+            return
+        while self._gone_round and now - self._gone_round[0] >= longest_seconds:
+            self._gone_round.popleft()
+
     async def _wait_for_turn(self, waiting: _Waiting) -> bool:
         job, beside = waiting.job, self._of_tracker.setdefault(waiting.job.tracker, {})
         job.wait_aside()
         self._queue[waiting] = beside[waiting] = None
         self._waiting_bytes += job.size_bytes
+        if self._is_filled_to(3, 4):  # the rest is for those that are on their way
+            self._hold_back()
         self.look()
         try:
             while not waiting.sent_on:
@@ -182,6 +237,7 @@ class DeadLetterLimit:
                 self._of_tracker.pop(job.tracker, None)
             for first in itertools.islice(self._queue, 1):
                 first.woken.set()
+            self._release()
             self.look()
 
     async def _sleep_until_free(self, waiting: _Waiting) -> None:

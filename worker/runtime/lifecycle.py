@@ -218,7 +218,7 @@ class Lifecycle:
         self._open_or_close()
 
     def _open_or_close(self) -> None:
-        self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK))
+        self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK), held_back=self._dead_letter_limit.held_back)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set."""

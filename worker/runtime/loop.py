@@ -75,6 +75,7 @@ class Loop:
         self._stopping = asyncio.Event()
         self._received = 0
         self._open_for_work = False
+        self._held_back: Collection[str] = ()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Take jobs until `stopping` is set, then drain and hand the partitions back."""
@@ -89,9 +90,10 @@ class Loop:
                 self.open_for_work(is_open=False)
                 await self._source.close()
 
-    def open_for_work(self, *, is_open: bool) -> None:
-        """Take records from now on, or take none."""
+    def open_for_work(self, *, is_open: bool, held_back: Collection[str] = ()) -> None:
+        """Take records from now on, but none of the topics that are held back; or take none at all."""
         self._open_for_work = is_open
+        self._held_back = held_back
         self._allow()
 
     # The source's listener.
@@ -206,7 +208,8 @@ class Loop:
     # Intake and commits.
 
     def _allow(self) -> None:
-        self._source.allow(self._received + self._room(), self._partitions.full())
+        held_back = {partition for partition in self._partitions.held if partition.topic in self._held_back}
+        self._source.allow(self._received + self._room(), self._partitions.full() | held_back)
 
     def _room(self) -> int:
         if not self._open_for_work:
