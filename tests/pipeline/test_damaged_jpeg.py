@@ -204,3 +204,14 @@ def test_a_sound_jpeg_of_any_height_streams_and_its_last_rows_are_looked_at(
         with pytest.raises(JobError) as caught:
             read(data[:-5] + data[-2:])
         assert caught.value.code is ErrorCode.IMAGE_CORRUPT
+
+
+def test_a_byte_that_begins_a_marker_does_not_hide_what_is_missing_behind_it() -> None:
+    """The last row of blocks holds one row, so libvips does not hear what libjpeg says of it."""
+    grain = np.random.default_rng(1).integers(0, 255, (81, 198), dtype=np.uint8)
+    data = save(Image.fromarray(grain), "JPEG", quality=55, restart_marker_blocks=1)
+    cuts = [at for at in range(len(data) - 400, len(data) - 40) if data[at - 1] == 0xFF and data[at] == 0]
+    assert cuts
+    for at in cuts:
+        with pytest.raises(JobError):
+            read_in_strips(data[:at] + data[-2:])

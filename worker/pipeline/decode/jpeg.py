@@ -116,7 +116,8 @@ def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
     parts = _parts(data, header)
     for scans in (parts.scans, *_without_padding(parts.scans)):
         if _asks_for_more(replace(parts, scans=_without_last_byte(scans), rest=b"")):
-            return replace(parts, scans=scans, rest=_LONG_CODES).joined()
+            # Bytes that fill up before the marker would make one of the first that follows.
+            return replace(parts, scans=scans[: _stop_without(scans, b"\xff")], rest=_LONG_CODES).joined()
     raise corrupt(header, 0, "more pixels follow its last row")
 
 
