@@ -33,7 +33,7 @@ def noise(size_bytes: int) -> bytes:
 
 
 async def test_what_is_acknowledged_is_readable_byte_for_byte(broker: Broker, sink: RecordSink) -> None:
-    headers = (("twice", b"\xff\xfe"), ("once", b""), ("twice", b"2"))
+    headers = (("twice", b"\xff\xfe"), ("once", b""), ("null", None), ("twice", b"2"))
     await sink.send(OutgoingRecord(broker.topic, b"\xff\x00", b"\x00value\xff", headers))
     (record,) = await broker.read(broker.topic, 1)
     assert (record.key, record.value, record.headers) == (b"\xff\x00", b"\x00value\xff", headers)

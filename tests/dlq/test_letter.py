@@ -8,7 +8,7 @@ from tests.domain.records import any_headers
 from worker.dlq.letter import UNKNOWN_CODE, UNKNOWN_STAGE, DeadLetter
 from worker.domain.errors import ErrorCode
 from worker.domain.headers import DEAD_LETTER_PREFIX
-from worker.domain.records import Coordinate, Record
+from worker.domain.records import Coordinate, Headers, Record
 
 VALUE = b"x" * 500
 NAMES = st.sampled_from(
@@ -69,9 +69,7 @@ def test_a_foreign_record_is_a_letter_of_unknown_code() -> None:
     ),
     st.none() | st.binary(max_size=20),
 )
-def test_any_record_can_be_read(
-    headers: tuple[tuple[str, bytes], ...], own: list[tuple[str, bytes]], value: bytes | None
-) -> None:
+def test_any_record_can_be_read(headers: Headers, own: list[tuple[str, bytes]], value: bytes | None) -> None:
     letter = DeadLetter.of(Record(Coordinate("dlq", 0, 9), None, value, (*headers, *own), 12))
 
     assert letter.code

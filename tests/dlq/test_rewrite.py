@@ -19,7 +19,7 @@ DERIVED = {"labelwire.job-id", ATTEMPT, DUE_AT, REPLAY_COUNT, REPLAY_RUN_ID}
 texts = st.none() | st.binary(max_size=40)
 
 
-def _foreign(record: Record) -> list[tuple[str, bytes]]:
+def _foreign(record: Record) -> list[tuple[str, bytes | None]]:
     return [(name, value) for name, value in record.headers if not name.startswith("labelwire.")]
 
 

@@ -21,6 +21,7 @@ KNOWN_NAMES = [
 ]
 
 header_values = st.one_of(
+    st.none(),
     st.binary(max_size=30),
     st.sampled_from([b"image/jpeg", b"application/json", b"7", b"-1", b"9" * 40, "²".encode()]),
 )
@@ -40,6 +41,7 @@ def typed(content_type: str) -> tuple[str, bytes]:
 
 
 def named(headers: Headers) -> dict[str, bytes]:
-    """Return headers by name; each name may come once."""
-    assert len({name for name, _ in headers}) == len(headers)
-    return dict(headers)
+    """Return headers by name; each name may come once, and none be null."""
+    found = {name: value for name, value in headers if value is not None}
+    assert len(found) == len(headers)
+    return found

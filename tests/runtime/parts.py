@@ -152,7 +152,7 @@ class Parts:
         (only,) = self.letters()
         own = [(name, value) for name, value in only.headers if name.startswith("labelwire.dlq.")]
         assert len(dict(own)) == len(own)
-        return {name.removeprefix("labelwire.dlq."): value.decode() for name, value in own}
+        return {name.removeprefix("labelwire.dlq."): (value or b"").decode() for name, value in own}
 
 
 def _pipeline(backend: InferenceBackend, executor: Executor, clock: ManualClock, models: ModelSet) -> Pipeline:

@@ -118,5 +118,5 @@ class OutcomeCheck:
             yield f"{origin} ({job.kind}) has results with several identities."
 
 
-def _foreign(headers: Headers, own: set[str]) -> list[tuple[str, bytes]]:
+def _foreign(headers: Headers, own: set[str]) -> list[tuple[str, bytes | None]]:
     return [(name, value) for name, value in headers if not name.startswith("labelwire.") and name not in own]

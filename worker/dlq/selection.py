@@ -49,4 +49,4 @@ def _text(key: bytes | None) -> str | None:
 
 
 def _has_header(letter: DeadLetter, name: str, value: str) -> bool:
-    return any(key == name and got.decode("utf-8", "replace") == value for key, got in letter.record.headers)
+    return any(key == name and _text(got) == value for key, got in letter.record.headers)

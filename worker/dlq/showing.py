@@ -61,9 +61,11 @@ def document(letter: DeadLetter, *, with_values: bool) -> dict[str, Any]:
         },
         "worker_version": letter.worker_version,
         "model_version": letter.model_version,
-        "key": _bytes(record.key) if with_values and record.key is not None else None,
+        "key": (_bytes(record.key) or None) if with_values else None,
         "headers": [{"name": name, **_bytes(value)} for name, value in shown],
-        "producer_headers": [{"name": name, "size_bytes": len(value)} for name, value in _theirs(record.headers)],
+        "producer_headers": [
+            {"name": name, "size_bytes": len(value or b"")} for name, value in _theirs(record.headers)
+        ],
     }
 
 
@@ -107,13 +109,14 @@ def _payload(letter: DeadLetter) -> Iterator[tuple[str, str]]:
 
 
 def _producers(letter: DeadLetter, *, with_values: bool) -> Iterator[tuple[str, str]]:
-    key = letter.record.key
-    yield "key", _told(key, with_values=with_values) if key is not None else "none"
+    yield "key", _told(letter.record.key, with_values=with_values)
     for name, value in _theirs(letter.record.headers):
         yield name, _told(value, with_values=with_values)
 
 
-def _told(value: bytes, *, with_values: bool) -> str:
+def _told(value: bytes | None, *, with_values: bool) -> str:
+    if value is None:
+        return "none"
     if not with_values:
         return size(len(value))
     try:
@@ -134,7 +137,10 @@ def _theirs(headers: Headers) -> Headers:
     return tuple((name, value) for name, value in headers if not name.startswith(_OURS))
 
 
-def _bytes(value: bytes) -> dict[str, str]:
+def _bytes(value: bytes | None) -> dict[str, str]:
+    """Return bytes for JSON; nothing for null."""
+    if value is None:
+        return {}
     try:
         return {"text": value.decode()}
     except UnicodeDecodeError:

@@ -15,7 +15,7 @@ from worker.dlq.plan import ReplayError, ReplayPlan
 from worker.dlq.rewrite import parked, replayed
 from worker.dlq.statistics import Sighting, Statistics
 from worker.domain.headers import DEAD_LETTER_PREFIX
-from worker.domain.records import ClusterDescription, Coordinate, Record
+from worker.domain.records import ClusterDescription, Coordinate, Headers, Record
 
 
 @dataclass(slots=True)
@@ -159,5 +159,5 @@ def _nothing_matches(plan: ReplayPlan, taken: Mapping[str, int]) -> str:
     )
 
 
-def _received(record: Record) -> tuple[tuple[str, bytes], ...]:
+def _received(record: Record) -> Headers:
     return tuple((name, value) for name, value in record.headers if not name.startswith(DEAD_LETTER_PREFIX))

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-Headers = tuple[tuple[str, bytes], ...]
+# A null value is another one than an empty one.
+Headers = tuple[tuple[str, bytes | None], ...]
 
 CONTENT_TYPE_HEADER = "content-type"
 CONTENT_ENCODING_HEADER = "content-encoding"
@@ -55,11 +56,12 @@ class Record:
     def header(self, name: str) -> str | None:
         """Return the last value of a header as text, as Kafka clients do; undecodable bytes become U+FFFD.
 
-        Names are compared without regard to case, as bridges from HTTP write them in any.
+        Names are compared without regard to case, as bridges from HTTP write them in any. None where there is none, or
+        its last value is null.
         """
         for key, value in reversed(self.headers):
             if key.lower() == name.lower():
-                return value.decode("utf-8", "replace")
+                return None if value is None else value.decode("utf-8", "replace")
         return None
 
     @property
@@ -80,7 +82,7 @@ class OutgoingRecord:
     @property
     def size_bytes(self) -> int:
         """What the broker's size limit counts, headers and framing included; never less than the real size."""
-        headers = sum(len(name.encode()) + len(value) + 10 for name, value in self.headers)
+        headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in self.headers)
         return len(self.value or b"") + len(self.key or b"") + headers + 100
 
 

@@ -17,7 +17,7 @@ RECORDS = st.builds(
     coordinate=st.builds(Coordinate, st.text(), st.integers(0, 2**31), st.integers(0, 2**63 - 1)),
     key=st.none() | st.binary(),
     value=st.none() | st.binary(),
-    headers=st.lists(st.tuples(st.text(st.characters()), st.binary())).map(tuple),
+    headers=st.lists(st.tuples(st.text(st.characters()), st.none() | st.binary())).map(tuple),
     timestamp_ms=st.integers(0, 2**63 - 1),
     unreadable_headers=st.integers(0, 2**31),
 )

@@ -54,9 +54,16 @@ def test_a_name_that_is_not_utf8_is_kept_escaped_and_counted(servers: str, topic
 def test_of_several_such_names_the_first_is_kept_and_every_value(servers: str, topic: str) -> None:
     produce_raw(servers, topic, [[(LATIN_1, b"1"), (SURROGATE, None), (GOOD, b"3"), (b"\xff", b"4")], [(GOOD, b"5")]])
     first, second = read(servers, topic)
-    assert first.headers == (("caf\\xe9", b"1"), ("\ufffd", b""), ("größe", b"3"), ("\ufffd", b"4"))
+    assert first.headers == (("caf\\xe9", b"1"), ("\ufffd", None), ("größe", b"3"), ("\ufffd", b"4"))
     assert (first.unreadable_headers, second.unreadable_headers) == (3, 0)
     assert second.headers == (("größe", b"5"),)
+
+
+def test_a_null_value_is_another_one_than_an_empty_one(servers: str, topic: str) -> None:
+    produce_raw(servers, topic, [[(b"none", None), (b"empty", b""), (b"content-type", b"x"), (b"content-type", None)]])
+    (record,) = read(servers, topic)
+    assert record.headers == (("none", None), ("empty", b""), ("content-type", b"x"), ("content-type", None))
+    assert record.header("content-type") is None
 
 
 def test_what_was_read_of_it_can_be_written(servers: str, topic: str) -> None:

@@ -289,6 +289,25 @@ async def test_a_model_is_described(backend: TritonBackend) -> None:
     assert described.parameters == {"dictionary": str(DICTIONARY).replace("'", '"')}
 
 
+@pytest.mark.parametrize("turns", ["12", "112", "1112", "122212"])
+async def test_a_description_is_of_one_model_whichever_servers_answer_in_turn(
+    server: ScriptedTriton, backend: TritonBackend, turns: str
+) -> None:
+    server.in_turn.extend(turns)
+    for _ in range(len(turns)):
+        described = await backend.describe(MODEL)
+        assert described is not None
+        assert described.parameters["version"] == described.version
+        server.in_turn.rotate(1)
+
+
+async def test_a_model_that_no_two_answers_describe_is_systemic(server: ScriptedTriton, backend: TritonBackend) -> None:
+    server.in_turn.extend(map(str, range(1, 100)))
+    with pytest.raises(JobError, match="version ") as raised:
+        await backend.describe(MODEL)
+    assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
+
+
 async def test_an_unknown_model_is_none(backend: TritonBackend) -> None:
     assert await backend.describe("no_such_model") is None
 

@@ -55,6 +55,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         self.most_running = 0
         self.is_ready = True
         self.described_as: Fails | None = None
+        self.in_turn: deque[str] = deque()  # versions of servers behind this address that answer questions in turn
         self.pause_seconds = 0.0
         self.port = 0
         self._server: grpc.aio.Server | None = None
@@ -89,7 +90,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
         await self._known(request.name, context)
-        answer = service_pb2.ModelMetadataResponse(name=MODEL, versions=["2", "10"])
+        answer = service_pb2.ModelMetadataResponse(name=MODEL, versions=[self._turn()] if self.in_turn else ["2", "10"])
         answer.inputs.add(name="image", datatype="UINT8", shape=[-1, -1, -1, 3])
         answer.outputs.add(name="probability", datatype="UINT8", shape=[-1, -1, -1])
         return answer
@@ -98,6 +99,12 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         await self._known(request.name, context)
         config = model_config_pb2.ModelConfig(name=MODEL, max_batch_size=4)
         config.parameters["dictionary"].string_value = json.dumps(DICTIONARY, ensure_ascii=False)
+        if self.in_turn:
+            version = self._turn()
+            config.parameters["version"].string_value = version
+            if request.version not in {"", version}:
+                text = f"Request for unknown model: '{MODEL}' version {request.version} is not found"
+                await context.abort(grpc.StatusCode.NOT_FOUND, text)
         return service_pb2.ModelConfigResponse(config=config)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
@@ -114,6 +121,10 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
             raise
         finally:
             self.now_running -= 1
+
+    def _turn(self) -> str:
+        self.in_turn.rotate(-1)
+        return self.in_turn[-1]
 
     async def _take(self, step: Step | None, request: Any, context: Any) -> Any:  # noqa: ANN401
         if isinstance(step, Answers):

@@ -41,24 +41,25 @@ def pack_record(record: Record, attempt: int) -> bytes:
         "timestamp_ms": record.timestamp_ms,
         "key": None if record.key is None else len(record.key),
         "value": None if record.value is None else len(record.value),
-        "headers": [(name, len(value)) for name, value in record.headers],
+        "headers": [(name, None if value is None else len(value)) for name, value in record.headers],
         "unreadable_headers": record.unreadable_headers,
     }
-    return pack(head, b"".join((record.key or b"", record.value or b"", *(value for _, value in record.headers))))
+    body = (record.key, record.value, *(value for _, value in record.headers))
+    return pack(head, b"".join(value or b"" for value in body))
 
 
 def unpack_record(frame: Frame) -> tuple[Record, int]:
     """Return the record and the number of the attempt at it."""
     head, body = frame
-    sizes = [head["key"] or 0, head["value"] or 0, *(size for _, size in head["headers"])]
-    parts, begin = [], 0
-    for size in sizes:
-        parts.append(body[begin : begin + size])
-        begin += size
+    parts: list[bytes | None] = []
+    begin = 0
+    for size in (head["key"], head["value"], *(size for _, size in head["headers"])):
+        parts.append(None if size is None else body[begin : begin + size])
+        begin += size or 0
     record = Record(
         Coordinate(*head["coordinate"]),
-        None if head["key"] is None else parts[0],
-        None if head["value"] is None else parts[1],
+        parts[0],
+        parts[1],
         tuple((name, value) for (name, _), value in zip(head["headers"], parts[2:], strict=True)),
         head["timestamp_ms"],
         head["unreadable_headers"],

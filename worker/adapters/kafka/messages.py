@@ -53,19 +53,19 @@ def _headers(message: Message) -> tuple[Headers, int]:
     except (SystemError, UnicodeDecodeError) as failure:
         return _salvaged(message, failure)
     pairs = received.items() if isinstance(received, dict) else received
-    return tuple((name, _bytes(value) or b"") for name, value in pairs), 0
+    return tuple((name, _bytes(value)) for name, value in pairs), 0
 
 
 def _salvaged(message: Message, failure: BaseException) -> tuple[Headers, int]:
     """Return the headers that can be had: every value, every readable name, and the first unreadable one, escaped."""
     unread_name = _undecoded(failure)
-    headers: list[tuple[str, bytes]] = []
+    headers: list[tuple[str, bytes | None]] = []
     unreadable = 0
     for pair in _headers_of(message) or ():
         # Nothing may touch the missing name; the garbage collector's view of a tuple is made for missing items.
         items: list[Any] = gc.get_referents(pair)
         name = next((item for item in items if isinstance(item, str)), None)
-        value = next((item for item in items if isinstance(item, bytes)), b"")
+        value = next((item for item in items if isinstance(item, bytes)), None)
         if name is None:
             unreadable += 1
             name, unread_name = unread_name or _LOST_NAME, None

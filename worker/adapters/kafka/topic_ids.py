@@ -74,8 +74,9 @@ class TopicIds:
         ]
 
     def ask(self, topics: Collection[str]) -> None:
-        """Ask without waiting; what was asked before is forgotten."""
-        self._asked = self._describe(topics) if self._tells and topics else {}
+        """Ask without waiting; what was asked before is forgotten. Nothing is asked where no ids are told."""
+        # Also where `of` had no answer, so that it is not known whether ids are told.
+        self._asked = {} if self._tells is False or not topics else self._describe(topics)
 
     @property
     def is_asked(self) -> bool:

@@ -4,6 +4,7 @@ A consumer keeps its positions then, and goes on with them on the new topic; not
 are asked for once a second, without waiting for the answer.
 
 Invariant: an id that was replaced once is never believed again, because a broker that lags behind may still tell it.
+A partition whose id the broker did not tell when it was assigned is held under the first one that it tells.
 """
 
 import logging
@@ -49,12 +50,16 @@ class TopicWatch:
         if self._held and not self._topic_ids.is_asked and self._clock.monotonic() >= self._ask_at:
             self._ask_at = self._clock.monotonic() + _INTERVAL_SECONDS
             self._topic_ids.ask({partition.topic for partition in self._held})
-        changed = {}
+        changed, told = {}, {}
         for partition, held_as in self._held.items():
             topic = found.get(partition.topic)
-            if topic is None or not held_as or topic.topic_id in {"", held_as} or topic.topic_id in self._former:
+            if topic is None or topic.topic_id in {"", held_as} or topic.topic_id in self._former:
                 continue
-            changed[partition] = partition.partition < topic.partitions
+            if held_as:
+                changed[partition] = partition.partition < topic.partitions
+            else:
+                told[partition] = topic.topic_id
+        self._held |= told
         self._former.update(self._held[partition] for partition in changed)
         return changed
 

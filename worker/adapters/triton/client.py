@@ -18,8 +18,9 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from worker.adapters.triton.channel import connect, credentials
-from worker.adapters.triton.describe import description
+from worker.adapters.triton.describe import description, served_version
 from worker.adapters.triton.translate import (
+    CHANGED,
     UNFIT,
     GiveUp,
     classify,
@@ -36,6 +37,7 @@ from worker.settings import TritonSettings
 
 _READY_SECONDS: Final = 2.0
 _DESCRIBE_SECONDS: Final = 10.0
+_MOST_MISMATCHES: Final = 8
 # A server that hangs must leave time to ask another one.
 _FIRST_SHARE: Final = 2 / 3
 # Triton must be the one to say that a request waited too long: that is overload, and a late answer is a failure.
@@ -88,19 +90,34 @@ class TritonBackend:
 
     async def describe(self, model: str) -> ModelDescription | None:
         """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
-        connection = self._connection()
-        metadata_request = service_pb2.ModelMetadataRequest(name=model)
-        config_request = service_pb2.ModelConfigRequest(name=model)
         try:
-            metadata = await self._uncancelled(connection.model_metadata(metadata_request, timeout=_DESCRIBE_SECONDS))
-            config = await self._uncancelled(connection.model_config(config_request, timeout=_DESCRIBE_SECONDS))
+            return await self._description(model)
         except grpc.aio.AioRpcError as error:
             status, text = status_and_text(error)
             if status is grpc.StatusCode.NOT_FOUND and classify(status, text) is UNFIT:
                 return None
             failure = job_error(error, url=self._settings.url, model=model)
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, failure.message) from error
-        return description(metadata, config.config)
+
+    async def _description(self, model: str) -> ModelDescription:
+        """Ask two questions that one version answers: behind one name, another server may answer the second one.
+
+        What is put together of two models would have texts of the one spelt with the dictionary of the other.
+        """
+        connection, request = self._connection(), service_pb2.ModelMetadataRequest(name=model)
+        mismatches = 0
+        while True:
+            if mismatches % 2 == 0:  # the second question is asked twice, to meet both of two servers that take turns
+                metadata = await self._uncancelled(connection.model_metadata(request, timeout=_DESCRIBE_SECONDS))
+            of_version = service_pb2.ModelConfigRequest(name=model, version=served_version(metadata))
+            try:
+                config = await self._uncancelled(connection.model_config(of_version, timeout=_DESCRIBE_SECONDS))
+            except grpc.aio.AioRpcError as error:
+                mismatches += 1
+                if classify(*status_and_text(error)) is not CHANGED or mismatches == _MOST_MISMATCHES:
+                    raise
+            else:
+                return description(metadata, config.config)
 
     async def infer(
         self,
