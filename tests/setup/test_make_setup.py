@@ -1,4 +1,4 @@
-"""`make setup` and `make install`, with the pip that each supported Python brings, while newer releases are on offer."""
+"""`make setup` and `make install` with the pip that each supported Python brings, while newer releases are offered."""
 
 import os
 import shutil
