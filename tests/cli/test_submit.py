@@ -42,4 +42,5 @@ def test_what_is_no_uri_is_told_before_anything_is_sent(tmp_path: Path) -> None:
         ended = submit(broker, "--uri", "s3://labels/../c.png")
         assert ended.returncode == 1
         assert "'..' in its path" in ended.stderr
+        assert submit(broker, "--uri", "s3://labels/c.png").stdout == "1 job is in label-images.\n"
         assert submit(broker).returncode == 2

@@ -1,4 +1,4 @@
-"""`make setup` with the pip that each supported Python brings, while newer releases than those locked are on offer."""
+"""`make setup` and `make install` with the pip that each supported Python brings, while newer releases are offered."""
 
 import os
 import shutil
@@ -8,13 +8,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
-from tests.setup.locks import PYTHONS, ROOT
+from tests.setup.locks import PYTHONS, ROOT, read
 
 pytestmark = [pytest.mark.setup, pytest.mark.timeout(1200)]
 
 # What broke the set-up, or would: packages that others ask for by an extra, and those that build.
 NEWER = ("coverage", "setuptools", "cffi", "hatchling", "numpy")
+SHIPPED = ("worker.lock.txt", "source.lock.txt")
 _KEPT = ("Makefile", "pyproject.toml", "README.md", "LICENSE", ".ci", "docker", "worker", "model_repository")
 
 
@@ -45,7 +47,7 @@ def newer_releases(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", [f"python{major}.{minor}" for major, minor in PYTHONS])
-def test_an_empty_machine_is_set_up_as_locked(name: str, newer_releases: Path, tmp_path: Path) -> None:
+def test_an_empty_machine_gets_what_is_locked(name: str, newer_releases: Path, tmp_path: Path) -> None:
     here = interpreters()
     if name not in here:
         pytest.skip(f"{name} is not on the PATH")
@@ -73,3 +75,19 @@ def test_an_empty_machine_is_set_up_as_locked(name: str, newer_releases: Path, t
         [checkout / ".venv" / "bin" / "labelwire", "--version"], capture_output=True, text=True, check=True
     )
     assert asked.stdout.startswith("labelwire ")
+
+    worker = tmp_path / "worker"
+    made = subprocess.run(
+        ["make", "install", f"PYTHON={here[name]}", f"PREFIX={worker}"],
+        cwd=checkout, env=surroundings, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert made.returncode == 0, (made.stdout + made.stderr)[-3000:]
+    assert "No broken requirements found." in made.stdout
+    installed = {canonicalize_name(path.name.partition("-")[0]) for path in worker.rglob("*.dist-info")}
+    major, minor = map(int, name.removeprefix("python").split("."))
+    lines = [line for lock in SHIPPED for line in read(ROOT / "docker" / lock)]
+    locked = {line.name for line in lines if line.applies_to((major, minor))}
+    assert installed == {*locked, "labelwire"}
+    shown = subprocess.run([worker / "bin" / "labelwire", "check"], capture_output=True, text=True, check=True)
+    assert "LABELWIRE_TRITON__URL" in shown.stdout

@@ -42,7 +42,7 @@ def submit(
             chosen.kafka.client_options(),
             on_delivered=lambda: bar.advance(task),
         )
-    print(f"{count} jobs are in {target}.")
+    print(f"{count} {'job is' if count == 1 else 'jobs are'} in {target}.")
 
 
 def _of_uris(uris: Iterable[PictureUri], topic: str) -> Iterator[OutgoingRecord]:

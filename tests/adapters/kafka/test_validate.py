@@ -25,3 +25,9 @@ def test_an_option_of_the_classic_protocol_needs_that_protocol(group_protocol: s
         return
     with pytest.raises(SettingsError, match=r"session\.timeout\.ms"):
         validate_options(settings)
+
+
+def test_a_mechanism_that_the_client_was_built_without_is_no_reason_to_build_it_anew() -> None:
+    settings = KafkaSettings.model_validate({"client": {"security_protocol": "SASL_SSL"}})
+    with pytest.raises(SettingsError, match=r"OAUTHBEARER\W.* Set LABELWIRE_KAFKA__CLIENT__SASL_MECHANISM to one of"):
+        validate_options(settings)

@@ -19,4 +19,10 @@ def validate_options(settings: KafkaSettings) -> None:
     except (KafkaException, ValueError, TypeError) as error:
         reason = error.args[0]
         said = reason.str() if hasattr(reason, "str") else reason
-        raise SettingsError(f"{PREFIX}KAFKA__CLIENT__*: librdkafka refuses an option: {said}.") from error
+        # Its default is the one that its wheels lack, and it advises to compile it anew.
+        advice = (
+            f" Set {PREFIX}KAFKA__CLIENT__SASL_MECHANISM to one of these."
+            if "No provider for SASL mechanism" in str(said)
+            else ""
+        )
+        raise SettingsError(f"{PREFIX}KAFKA__CLIENT__*: librdkafka refuses an option: {said}.{advice}") from error
