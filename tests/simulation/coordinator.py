@@ -114,12 +114,13 @@ class Coordinator:
 
     def _hand_over(self, member: Member, partition: TopicPartition) -> None:
         point = self._broker.committed.get((GROUP, partition), CommitPoint(0))
-        if self._garbles() and point.metadata:
+        # Who knows neither the topic nor the offset of a position cannot tell that it is none: that is not asked for.
+        if self._garbles() and point.metadata and self._judge.belongs(partition, point):
             self._judge.excuse(SPOILT)
             point = CommitPoint(point.offset, self._spoilt(point.metadata))
             dict.__setitem__(self._broker.committed, (GROUP, partition), point)
         self._trace.note("coordinator", "assigns", member.name, partition, point)
-        self._judge.assigned(member.name, partition, point)
+        self._judge.assigned(member.name, partition, point, self._broker.end(partition))
 
     def _spoilt(self, metadata: str) -> str:
         place = self._chance.randrange(len(metadata))

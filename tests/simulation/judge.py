@@ -96,13 +96,13 @@ class Judge:
         """Return what was committed last on the topic that there is."""
         return self._committed.get(partition, 0)
 
-    def _belongs(self, partition: TopicPartition, point: CommitPoint) -> bool:
+    def belongs(self, partition: TopicPartition, point: CommitPoint) -> bool:
         """Say whether a position was made for the topic that there is, as far as it says so."""
         return topic_id_of(point) in {"", self._topic_ids[partition.topic]}
 
     def committed(self, partition: TopicPartition, point: CommitPoint) -> None:
         """A position was committed."""
-        if not self._belongs(partition, point):
+        if not self.belongs(partition, point):
             self._trace.note("broker", "committed", partition, point.offset, "of a former topic")
             return
         done = sorted(decode_done(point))
@@ -119,10 +119,16 @@ class Judge:
 
     # What workers do.
 
-    def assigned(self, worker: str, partition: TopicPartition, point: CommitPoint) -> None:
-        """A worker has been given a partition, with what was committed for it."""
-        promise = (point.offset, decode_done(point)) if self._belongs(partition, point) else (0, ())
-        self._promised[worker, partition] = promise
+    def assigned(self, worker: str, partition: TopicPartition, point: CommitPoint, end: int) -> None:
+        """A worker has been given a partition that ends there, with what was committed for it.
+
+        What was committed on another topic, or lies above the end, promises nothing: the partition begins anew.
+        """
+        if self.belongs(partition, point) and point.offset <= end:
+            self._promised[worker, partition] = (point.offset, decode_done(point))
+        else:
+            self._promised[worker, partition] = (0, ())
+            self._committed.pop(partition, None)
 
     def begun(self, worker: str, record: Record) -> None:
         """A worker begins an attempt at a record."""
