@@ -133,6 +133,18 @@ def test_maxicode_is_read_however_it_lies_and_is_seen(degrees: float, tilt: floa
     np.testing.assert_allclose(code.polygon, cv2.perspectiveTransform(corners, seen)[0], atol=9)
 
 
+@pytest.mark.parametrize("degrees", [10, 25, 45, 65, 100, 160, 200])
+def test_stacked_bars_are_read_however_they_lie(degrees: float) -> None:
+    ink = drawn("PDF417", scale=4)
+    page, seen = seen_from_aside(on_page(ink, size=(800, 800)), degrees, 0.0)
+    [code] = read_barcodes(page, OPTIONS)
+    assert (code.format, code.text) == ("PDF417", CONTENTS["PDF417"])
+    corners = np.array([[[150, 200], [150 + ink.shape[1], 200 + ink.shape[0]]]], dtype=np.float64)
+    np.testing.assert_allclose(
+        code.polygon.mean(axis=0), cv2.perspectiveTransform(corners, seen)[0].mean(axis=0), atol=12
+    )
+
+
 def test_rings_without_the_patterns_around_them_are_no_text_and_no_code() -> None:
     page = np.full((500, 500), 255, dtype=np.uint8)
     noise = np.random.default_rng(2).integers(0, 2, (60, 60)).astype(np.uint8) * 255

@@ -19,7 +19,7 @@ from cv2.typing import MatLike
 from worker.domain.barcode import Barcode, Element, Symbology
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
-from worker.pipeline.bars import BarArea, clearer, evenly_lit, find_bars, straighten, whole_bars
+from worker.pipeline.bars import BarArea, clearer, evenly_lit, find_bars, find_stacked, straighten, whole_bars
 from worker.pipeline.gs1 import read_message
 from worker.pipeline.maxicode import LEAST_SIDE_PIXELS, Bullseye, find_bullseyes, outline, redrawn
 from worker.pipeline.options import BarcodeOptions
@@ -154,6 +154,9 @@ def find_missed_codes(grey: Pixels, options: BarcodeOptions, seen: Codes) -> Cod
     spans = [code for code in seen.barcodes if code.format == Symbology.ITF]
     missed = [area for area in areas if not any(_is_whole(code, area) for code in spans)]
     found = [code for area in missed for code in _in_bars(grey, area, formats & _BARRED)]
+    if Symbology.PDF417 in formats:
+        known = [*sure, *(code.polygon for code in found)]
+        found += [code for area in find_stacked(blocks, known) for code in _in_bars(grey, area, formats)]
     looked_for = Symbology.MAXICODE in formats and may_hold_matrix(blocks, seen.areas, LEAST_SIDE_PIXELS)
     eyes = find_bullseyes(grey, seen.areas) if looked_for else []
     if not seen.barcodes:
@@ -229,14 +232,20 @@ def _at_half_size(grey: Pixels, formats: frozenset[Symbology]) -> list[Barcode]:
 def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
     straight, to_picture = straighten(grey, area)
     if not area.even_rows:
-        stacked = _decoded(evenly_lit(straight), formats & {Symbology.PDF417})
-        return [_barcode(symbol, to_picture) for symbol in stacked]
+        return _stacked(straight, to_picture, formats & {Symbology.PDF417})
     for cleared, row_pixels in (*clearer(straight), (cv2.blur(straight, (3, 3)), 1.0)):
         to_straight = Transform.scale_then_shift(1.0, row_pixels, 0.0, 0.0)
         symbols = [symbol for symbol in _decoded(cleared, formats & _STRAIGHTENED) if _is_long(symbol)]
         if symbols:
             return [_reaching(grey, _barcode(symbol, to_straight.then(to_picture))) for symbol in symbols]
     return _in_place(grey, area, formats & _STRAIGHTENED)
+
+
+def _stacked(straight: Pixels, to_picture: Transform, formats: frozenset[Symbology]) -> list[Barcode]:
+    for level in (evenly_lit(straight), straight):
+        if symbols := _decoded(level, formats):
+            return [_barcode(symbol, to_picture) for symbol in symbols]
+    return []
 
 
 def _in_place(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:

@@ -24,6 +24,10 @@ _LEAST_ENERGY: Final = 900.0  # of squared Sobel gradients: bars of some 30 grey
 _LEAST_BLOCKS: Final = 8
 _RULE_BLOCKS: Final = 5  # a printed rule reaches over fewer, with its neighbourhood
 _LEAST_LENGTH_PIXELS: Final = 72.0
+_LEAST_STACKED_BLOCKS: Final = 24
+_LEAST_SUM: Final = 0.42  # coherence of all of PDF417; it has 0.5 to 0.64, text and pictures of that shape less
+_LEAST_FILLED: Final = 0.7  # of its rectangle; it has 0.8 to 1, for blocks are coarse
+_MOST_STACKED: Final = 16
 _MOST_AREAS: Final = 24
 _PIXELS_PER_AREA: Final = 80_000  # in a large picture there may be more
 
@@ -105,6 +109,32 @@ def find_bars(grey: Pixels, found: Texture, known: Sequence[Points] = ()) -> lis
         and not any(cv2.pointPolygonTest(hull, area.middle.tolist(), measureDist=False) >= 0 for hull in hulls)
     )
     return [looked for area in fresh_areas for looked in _looked_at(grey, area)]
+
+
+def find_stacked(found: Texture, known: Sequence[Points] = ()) -> list[BarArea]:
+    """Return where a picture shows a rectangle of stacked bars (PDF417), turned anyhow; not all of them are barcodes.
+
+    Rows of it differ, so that its blocks hardly agree on a direction; all of them together do, and they fill a
+    rectangle along it, which text and pictures do not. `known` areas are left out, as by `find_bars`.
+    """
+    busy = ((found.tensor[0] + found.tensor[1] > _LEAST_ENERGY) * outside(found, known)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(busy, connectivity=4)
+    sizes = stats[1:, cv2.CC_STAT_AREA]
+    areas: list[BarArea] = []
+    for part in np.argsort(-sizes)[:_MOST_STACKED]:
+        mask = labels == part + 1
+        if sizes[part] < _LEAST_STACKED_BLOCKS or _coherence(found.tensor, mask) < _LEAST_SUM:
+            continue
+        area = _area(mask, found.tensor, found.block_pixels)
+        if sizes[part] * found.block_pixels**2 >= _LEAST_FILLED * area.length * area.height:
+            areas.append(replace(area, even_rows=False))
+    return areas
+
+
+def _coherence(tensor: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    """Return how far the gradients of a mask's blocks agree on one line: 0 not at all, 1 wholly."""
+    xx, yy, xy = (float(part[mask].sum()) for part in tensor)
+    return math.hypot(xx - yy, 2 * xy) / max(xx + yy, 1.0)
 
 
 def _parts(
