@@ -62,6 +62,14 @@ def test_idle_clients_take_few_descriptors_and_hold_up_no_probe() -> None:
         assert all(closed(client) for client in clients[:30])
 
 
+def test_what_the_metrics_library_cannot_answer_is_an_error_and_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as port, socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text; version=abc.def\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 500 ")
+        assert status_of(port) == 200
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 @pytest.mark.parametrize("said", [b"", b"GET /livez HTTP/1.1\r\nHost: me\r\n", b"GET /livez HTTP/1.1\r\n\r\n"])
 def test_a_client_is_left_after_its_time_whatever_it_has_said(said: bytes) -> None:
     with serving(seconds=SECONDS) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as client:

@@ -1,12 +1,12 @@
 """What a worker does when its topics are made anew, cut or widened. Judged by plain clients on a real broker."""
 
 import asyncio
+import secrets
 
 import pytest
 from confluent_kafka import TopicPartition
 
 from tests.adapters.kafka.whole_worker import Deployment, running
-from tests.runtime.parts import PICTURE
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import PositionReset
 from worker.domain.starts import Reset
@@ -131,29 +131,32 @@ async def test_dead_letters_and_retries_outlast_lower_limits_of_their_topics(
     kafka: KafkaServer, *, exactly_once: bool
 ) -> None:
     deployment = Deployment(kafka.bootstrap_servers)
-    retries = deployment.settings.topics.retry_topics
-    lowered = (deployment.letters, *retries)
-    bad, flawed = PICTURE[:-1], JobError(ErrorCode.INFERENCE_FAILED, "The server failed on this picture.")
+    bad = b"no picture" + secrets.token_bytes(10_000)  # what is compressed would fit
+    flawed = JobError(ErrorCode.INFERENCE_FAILED, "It failed on this picture.")
     async with running(deployment, exactly_once=exactly_once) as worker:
         await worker.until_ready()
-        for topic in lowered:
-            await asyncio.to_thread(deployment.set_limit, topic, 600)
-        worker.backend.fail(flawed)
-        unlucky = deployment.write(deployment.jobs, ["unlucky"])
-        # This one waits in place: its retry topic does not take it, which is no worse than to wait for the topic.
-        await deployment.until_named(deployment.results, unlucky)
+        # A letter of this size would fit without its job's value, which stays on the topic of jobs.
+        await asyncio.to_thread(deployment.set_limit, deployment.letters, 5000)
         deployment.write(deployment.jobs, named("bad", 10), value=bad)
+        await worker.until_unready("takes messages of 5000 bytes")
         jobs = deployment.write(deployment.jobs, named("job", 10))
-        await worker.until_unready("takes messages of 600 bytes")
-        await asyncio.sleep(1)  # in which letters would be written without their pictures
+        await asyncio.sleep(1)  # in which letters would be written
         assert deployment.names(deployment.letters) == []
-        for topic in lowered:
-            await asyncio.to_thread(deployment.set_limit, topic, 2 * 1024 * 1024)
+        await asyncio.to_thread(deployment.set_limit, deployment.letters, 2 * 1024 * 1024)
         await worker.until_ready()
         await deployment.until_named(deployment.results, jobs)
         await deployment.until_named(deployment.letters, named("bad", 10))
-    letters = deployment.read(deployment.letters)
-    assert [letter.value() for letter in letters] == [bad] * 10
+        for topic in deployment.settings.topics.retry_topics:
+            await asyncio.to_thread(deployment.set_limit, topic, 100)
+        worker.backend.fail(flawed)
+        # This one waits in place: its retry topic does not take it, which is no worse than to wait for the topic.
+        unlucky = deployment.write(deployment.jobs, ["unlucky"])
+        await deployment.until_named(deployment.results, unlucky)
+        await worker.until_unready("takes messages of 100 bytes")
+        for topic in deployment.settings.topics.retry_topics:
+            await asyncio.to_thread(deployment.set_limit, topic, 2 * 1024 * 1024)
+        await worker.until_ready()
+    assert [letter.value() for letter in deployment.read(deployment.letters)] == [bad] * 10
     assert sorted(deployment.names(deployment.results)) == sorted({*unlucky, *jobs})
 
 

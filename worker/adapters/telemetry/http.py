@@ -136,7 +136,7 @@ class HealthServer:
                 return
             head += more
         if _END_OF_HEAD in head:
-            answer = self._answer(head.partition(_END_OF_HEAD)[0].decode("latin-1"))
+            answer = self._answered(head.partition(_END_OF_HEAD)[0].decode("latin-1"))
         else:
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             answer = _answer_of(f"{status.value} {status.phrase}", (), b"")
@@ -145,6 +145,14 @@ class HealthServer:
         # Until the client has taken it: to close at once could cost the answer's last bytes.
         while await self._loop.sock_recv(client, _MAX_REQUEST_BYTES):
             pass
+
+    def _answered(self, head: str) -> bytes:
+        try:
+            return self._answer(head)
+        except Exception as error:  # noqa: BLE001 - of the metrics' library, which takes no odd Accept header
+            _LOGGER.warning("The health port could not answer %r: %r", head.partition("\r\n")[0], error)
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            return _answer_of(f"{status.value} {status.phrase}", (), b"")
 
     def _answer(self, head: str) -> bytes:
         line, *fields = head.split("\r\n")
