@@ -15,6 +15,7 @@ from typing import Final
 import pyvips
 
 from worker.domain.image import ImageHeader
+from worker.pipeline.decode.memory import is_out_of_memory
 from worker.pipeline.decode.refusals import corrupt
 
 _START: Final = b"\xff\xd8"
@@ -31,11 +32,10 @@ _TRANSFORMS: Final = {3: (0, 1), 4: (0, 2)}  # by the number of components; the 
 _TRANSFORM_AT: Final = 15
 _COEFFICIENTS: Final = 64
 _EIGHTH: Final = 8
+_MOST_ROWS: Final = 65_500  # that libjpeg takes
 _PIECE_BYTES: Final = 4096
 # Of so many ones come the longest codes that a file has; libjpeg looks up to 8 bytes ahead of what it decodes.
 _LONG_CODES: Final = b"\xfe" * 12
-# As libjpeg and libvips say it; all else that they say is of the file.
-_NO_MEMORY: Final = ("Insufficient memory", "out of memory")
 _SIDES_AT, _COUNT_AT, _COMPONENTS_AT, _TABLE_AT = 5, 9, 10, 12  # within the segment of a frame
 
 
@@ -85,16 +85,18 @@ def sound_jpeg(data: bytes, header: ImageHeader) -> bytes:
     Raises JobError IMAGE_CORRUPT where pixels are missing or changed.
     """
     parts = _parts(data, header)
+    warning = None
     for scans in (parts.scans, *_without_padding(parts.scans)):
         candidate = replace(parts, scans=scans)
-        if _decodes_without_a_warning(candidate):
+        warning = _warning(candidate)
+        if warning is None:
             return candidate.joined()
-    raise corrupt(header, 0, "some of its pixels are missing or changed")
+    raise corrupt(header, 0, "some of its pixels are missing or changed") from warning
 
 
 def is_sound(data: bytes, header: ImageHeader) -> bool:
     """Say whether a JPEG within a file of another kind has all its pixels. Raises JobError IMAGE_CORRUPT as well."""
-    return _decodes_without_a_warning(_parts(data, header))
+    return _warning(_parts(data, header)) is None
 
 
 def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
@@ -106,7 +108,8 @@ def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
     """
     parts = _parts(data, header)
     for scans in (parts.scans, *_without_padding(parts.scans)):
-        if _asks_for_more(replace(parts, scans=_without_last_byte(scans), rest=b"")):
+        shortened = replace(parts, frame=_frame_of_whole_blocks(parts.frame), scans=_without_last_byte(scans), rest=b"")
+        if _asks_for_more(shortened):
             return replace(parts, scans=scans, rest=_LONG_CODES).joined()
     raise corrupt(header, 0, "more pixels follow its last row")
 
@@ -222,14 +225,16 @@ def _stop_without(scans: memoryview, filling: bytes) -> int:
     return stop
 
 
-def _decodes_without_a_warning(parts: _Parts) -> bool:
+def _warning(parts: _Parts) -> Exception | None:
+    """Return what libjpeg says of the pixels, if anything."""
     tables = tuple(table for table in parts.tables if table[1] != _ADOBE)  # its colours are of other components
     checked = replace(parts, tables=tables, frame=_frame_read_to_its_end(parts.frame), rest=_END).joined()
     try:
         _pass_over(checked, parts.smaller_side, "warning")
-    except pyvips.Error:
-        return False
-    return True
+    except pyvips.Error as error:
+        warning: Exception = error
+        return warning
+    return None
 
 
 def _asks_for_more(parts: _Parts) -> bool:
@@ -248,9 +253,21 @@ def _pass_over(encoded: bytes, smaller_side: int, fail_on: str) -> None:
         image = pyvips.Image.jpegload_source(source, access="sequential", fail_on=fail_on, shrink=shrink)
         pyvips.Region.new(image).fetch(0, image.height - 1, image.width, 1)
     except pyvips.Error as error:
-        if any(words in str(error) for words in _NO_MEMORY):
+        if is_out_of_memory(error):
             raise MemoryError("libjpeg had no memory for the picture") from error
         raise
+
+
+def _frame_of_whole_blocks(frame: bytes) -> bytes:
+    """Return the frame with as many rows as its blocks have: at an eighth of the size libvips leaves out what is less.
+
+    It has as many blocks as before. Where libvips does not ask for the last of them, bytes are left over.
+    """
+    (height,) = struct.unpack_from(">H", frame, _SIDES_AT)
+    whole = -(-height // _EIGHTH) * _EIGHTH
+    if whole > _MOST_ROWS:
+        return frame
+    return frame[:_SIDES_AT] + struct.pack(">H", whole) + frame[_SIDES_AT + 2 :]
 
 
 def _frame_read_to_its_end(frame: bytes) -> bytes:
