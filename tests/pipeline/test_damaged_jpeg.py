@@ -170,6 +170,15 @@ def test_a_sound_jpeg_of_any_size_is_read_as_before(mode: str, way: dict[str, ob
     assert np.array_equal(read_whole(data), stored)
 
 
+@pytest.mark.parametrize("height", range(225, 241))
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_sound_jpeg_of_any_height_streams(subsampling: int, height: int) -> None:
+    """Its last row of blocks may have a row or two."""
+    noise = Image.effect_noise((320, height), 40).convert("RGB")
+    data = save(noise, "JPEG", subsampling=subsampling)
+    assert np.array_equal(read_in_strips(data), read_whole(data))
+
+
 def test_a_blank_page_in_short_codes_is_no_padding() -> None:
     """Its entropy-coded data end in zeros, which are pixels."""
     blank = Image.new("RGB", (400, 500), "white")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from worker.domain.errors import Disposition, ErrorCode, JobError
+from worker.pipeline.decode.memory import is_out_of_memory
 
 _FILES = "it may open no more files or connections; raise its limit (ulimit -n), or find what holds them"
 _SYSTEM_FILES = "the machine may open no more files or connections; raise fs.file-max, or find what holds them"
@@ -31,8 +32,6 @@ _BY_NUMBER: Final = {
 _LIBRARIES: Final = ("cv2", "pyvips")
 _BY_TEXT: Final = {os.strerror(number): what for number, what in _BY_NUMBER.items()}
 _NO_THREAD: Final = "can't start new thread"
-# Of libvips and of OpenCV. Other words of theirs on memory are about sizes that a damaged file claims.
-_NO_MEMORY: Final = ("out of memory -- size", ":Insufficient memory)")
 
 
 def judged(error: Exception) -> Exception:
@@ -43,7 +42,7 @@ def judged(error: Exception) -> Exception:
     if isinstance(error, JobError) and error.disposition is Disposition.SYSTEMIC:
         return error
     causes = list(_causes(error))
-    if any(isinstance(cause, MemoryError) or _is_out_of_memory(cause) for cause in causes):
+    if any(map(is_out_of_memory, causes)):
         return MemoryError("a library had no memory for the picture")
     what = _of_a_start(error) or next(filter(None, map(_told, causes)), None) or _missing_now()
     if what is None:
@@ -71,10 +70,6 @@ def _told(error: BaseException) -> str | None:
     if _is_of_a_library(error):
         return next((what for text, what in _BY_TEXT.items() if text in str(error)), None)
     return None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return _is_of_a_library(error) and any(text in str(error) for text in _NO_MEMORY)
 
 
 def _is_of_a_library(error: BaseException) -> bool:

@@ -12,7 +12,6 @@ from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.domain.offsets import encode_metadata
 from worker.domain.records import CommitPoint, TopicPartition
-from worker.settings import KafkaSettings
 from worker.testing.clock import ManualClock
 
 JOBS = "jobs"
@@ -48,7 +47,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.admin, self.clock = ScriptedAdmin(), ManualClock()
-        self.ids = TopicIds(KafkaSettings(), lambda _options: self.admin)  # type: ignore[arg-type,return-value]
+        self.ids = TopicIds(lambda: self.admin)  # type: ignore[arg-type,return-value]
         self.watch = TopicWatch(self.ids, self.clock)
 
     def hold(self, partitions: Collection[TopicPartition], topic_id: str) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 import pyvips
 
 from worker.domain.image import ImageHeader
+from worker.pipeline.decode.memory import is_out_of_memory
 from worker.pipeline.decode.refusals import corrupt
 
 _START: Final = b"\xff\xd8"
@@ -31,12 +32,10 @@ _TRANSFORMS: Final = {3: (0, 1), 4: (0, 2)}  # by the number of components; the 
 _TRANSFORM_AT: Final = 15
 _COEFFICIENTS: Final = 64
 _EIGHTH: Final = 8
+_MOST_ROWS: Final = 65_500  # that libjpeg takes
 _PIECE_BYTES: Final = 4096
-_HIGHEST: Final = 0xFFFF
 # Of so many ones come the longest codes that a file has; libjpeg looks up to 8 bytes ahead of what it decodes.
 _LONG_CODES: Final = b"\xfe" * 12
-# As libjpeg and libvips say it; all else that they say is of the file.
-_NO_MEMORY: Final = ("Insufficient memory", "out of memory")
 _SIDES_AT, _COUNT_AT, _COMPONENTS_AT, _TABLE_AT = 5, 9, 10, 12  # within the segment of a frame
 
 
@@ -85,25 +84,31 @@ def sound_jpeg(data: bytes, header: ImageHeader) -> bytes:
 
     Raises JobError IMAGE_CORRUPT where pixels are missing or changed.
     """
-    parts = _sound_parts(data, header)
-    if parts is None:
-        raise corrupt(header, 0, "some of its pixels are missing or changed")
-    return parts.joined()
+    sound, warning = _judged(data, header)
+    if sound is None:
+        raise corrupt(header, 0, "some of its pixels are missing or changed") from warning
+    return sound.joined()
 
 
 def is_sound(data: bytes, header: ImageHeader) -> bool:
     """Say whether a JPEG within a file of another kind has all its pixels. Raises JobError IMAGE_CORRUPT as well."""
-    return _sound_parts(data, header) is not None
+    sound, _ = _judged(data, header)
+    return sound is not None
 
 
-def _sound_parts(data: bytes, header: ImageHeader) -> _Parts | None:
-    """Return the parts of a file that has all its pixels, without padding. Raises JobError IMAGE_CORRUPT."""
+def _judged(data: bytes, header: ImageHeader) -> tuple[_Parts | None, Exception | None]:
+    """Return the parts of a file that has all its pixels, without padding, or what libjpeg says of those of another.
+
+    Raises JobError IMAGE_CORRUPT.
+    """
     parts = _parts(data, header)
+    warning = None
     for scans in (parts.scans, *_without_padding(parts.scans)):
         candidate = replace(parts, scans=scans)
-        if _decodes_without_a_warning(candidate):
-            return candidate
-    return None
+        warning = _warning(candidate)
+        if warning is None:
+            return candidate, None
+    return None, warning
 
 
 def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
@@ -232,14 +237,16 @@ def _stop_without(scans: memoryview, filling: bytes) -> int:
     return stop
 
 
-def _decodes_without_a_warning(parts: _Parts) -> bool:
+def _warning(parts: _Parts) -> Exception | None:
+    """Return what libjpeg says of the pixels, if anything."""
     tables = tuple(table for table in parts.tables if table[1] != _ADOBE)  # its colours are of other components
     checked = replace(parts, tables=tables, frame=_frame_read_to_its_end(parts.frame), rest=_END).joined()
     try:
         _pass_over(checked, parts.smaller_side, "warning")
-    except pyvips.Error:
-        return False
-    return True
+    except pyvips.Error as error:
+        warning: Exception = error
+        return warning
+    return None
 
 
 def _asks_for_more(parts: _Parts) -> bool:
@@ -259,7 +266,7 @@ def _pass_over(encoded: bytes, smaller_side: int, fail_on: str) -> None:
         image = pyvips.Image.jpegload_source(source, access="sequential", fail_on=fail_on, shrink=shrink)
         pyvips.Region.new(image).fetch(0, image.height - 1, image.width, 1)
     except pyvips.Error as error:
-        if any(words in str(error) for words in _NO_MEMORY):
+        if is_out_of_memory(error):
             raise MemoryError("libjpeg had no memory for the picture") from error
         raise
 
@@ -273,7 +280,7 @@ def _frame_of_whole_blocks(frame: bytes) -> bytes:
     down = max(sampling & 15 for sampling in frame[_COMPONENTS_AT + 1 :: 3]) if frame[_COUNT_AT] > 1 else 1
     unit = _EIGHTH * down
     higher = -(-height // unit) * unit
-    if higher > _HIGHEST:
+    if higher > _MOST_ROWS:
         return frame
     return frame[:_SIDES_AT] + struct.pack(">H", higher) + frame[_SIDES_AT + 2 :]
 

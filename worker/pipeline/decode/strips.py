@@ -5,11 +5,16 @@ Invariant: no more is held than one strip, what the decoder needs for its own ro
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Final
 
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.decode.bitmap import bitmap_ground, read_bitmap
+from worker.pipeline.decode.memory import telling_lack_of_memory
 from worker.pipeline.decode.rows import open_rows
 from worker.pipeline.decode.whole import check_complete
+
+_MOST_BYTES_OF_A_PIXEL: Final = 18
+_ROWS_HELD: Final = 256  # by libvips for itself: a strip or a row of tiles
 
 
 def decode_strips(data: bytes, header: ImageHeader, rows: int, number: int = 0) -> Iterator[Pixels]:
@@ -18,11 +23,15 @@ def decode_strips(data: bytes, header: ImageHeader, rows: int, number: int = 0) 
     Yields uint8 [at most `rows`, width, 3] BGR, by the same rules as `decode`. For pages whose header says that they
     stream. Raises JobError as `decode` does, at the strip that is damaged.
     """
-    check_complete(data, header)
     page = header.pages[number]
-    if header.format is ImageFormat.BMP:
-        read: Callable[[int, int], Pixels] = partial(read_bitmap, data, header, bitmap_ground(data, header))
-    else:
-        read = open_rows(data, header, number).read
+    needed_bytes = page.width * max(rows, _ROWS_HELD) * _MOST_BYTES_OF_A_PIXEL
+    with telling_lack_of_memory(needed_bytes):
+        check_complete(data, header)
+        if header.format is ImageFormat.BMP:
+            read: Callable[[int, int], Pixels] = partial(read_bitmap, data, header, bitmap_ground(data, header))
+        else:
+            read = open_rows(data, header, number).read
     for top in range(0, page.height, rows):
-        yield read(top, min(rows, page.height - top))
+        with telling_lack_of_memory(needed_bytes):
+            strip = read(top, min(rows, page.height - top))
+        yield strip

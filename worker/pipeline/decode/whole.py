@@ -15,6 +15,7 @@ from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.jpeg import sound_jpeg
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
+from worker.pipeline.decode.memory import telling_lack_of_memory
 from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.rows import open_rows
@@ -22,6 +23,7 @@ from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
 from worker.pipeline.header.claim import DamagedHeaderError
 
+_MOST_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 _PACKED: Final = frozenset({ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.HEIF, ImageFormat.AVIF})
 _LINE_FEEDS: Final = 8  # of which by chance all have a carriage return before them: once in 2 ** 64 files
@@ -34,9 +36,10 @@ def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
     JobError IMAGE_CORRUPT for a damaged or truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and 16
     bits; MemoryError.
     """
-    check_complete(data, header)
     page = header.pages[number]
-    stored = _stored(data, header, number)
+    with telling_lack_of_memory(page.width * page.height * _MOST_BYTES_OF_A_PIXEL):
+        check_complete(data, header)
+        stored = _stored(data, header, number)
     if stored.shape[1::-1] != (page.width, page.height):
         raise corrupt(header, number, f"it decodes to {stored.shape[1]} x {stored.shape[0]} pixels")
     return PageImage(np.ascontiguousarray(upright(stored, page.orientation)))
