@@ -20,9 +20,9 @@ import numpy as np
 import zxingcpp
 
 from worker.domain.image import Pixels
-from worker.pipeline.barcodes import read_barcodes
+from worker.lab.synth import Degradation, generate
+from worker.pipeline.barcodes.find import read_barcodes
 from worker.pipeline.options import BarcodeOptions
-from worker.synth import Degradation, generate
 
 _TIMES = 3
 _CONDITIONS = (Degradation.NONE, Degradation.MILD, Degradation.STRONG, Degradation.BLUR, Degradation.FADE)

@@ -42,7 +42,7 @@ from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet, check_device, with_line_widths
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
-from worker.pipeline.quality import QualityMode, QualityOptions
+from worker.pipeline.quality.gate import QualityMode, QualityOptions
 from worker.ports import (
     BlobStore,
     Clock,
@@ -59,17 +59,17 @@ from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
 from worker.runtime.dead_letter_limit import DeadLetterLimit, WaitingBounds
 from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
+from worker.runtime.fetch_memory import FetchRoom
 from worker.runtime.guard import Guard
 from worker.runtime.health import Health
+from worker.runtime.job_processor import JobReading
 from worker.runtime.lifecycle import CONDITIONS, Lifecycle, ModelMonitor, TopicMonitor, TopicNeeds
 from worker.runtime.loop import IntakeLimits, Loop, LoopTimes
+from worker.runtime.model_client import ModelReader
 from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
 from worker.runtime.outcome_watch import OutcomeWatch
 from worker.runtime.partitions import Partitions
-from worker.runtime.reader import ModelReader
-from worker.runtime.reading import JobReading
-from worker.runtime.room import FetchRoom
 from worker.settings import Settings
 
 _LOGGER = logging.getLogger("labelwire")

@@ -9,7 +9,7 @@ from worker.audit.cut import Cut, Gap, input_topics, outcome_topics
 from worker.audit.report import AuditReport
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import original
-from worker.dlq.rewrite import parked, replayed
+from worker.dlq.replay.rewrite import parked, replayed
 from worker.domain.content import JSON_TYPE
 from worker.domain.dead_letter import Failure, dead_letter
 from worker.domain.errors import ErrorCode, JobError

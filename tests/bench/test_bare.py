@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.bench.bare import RecordedRequest, RecordingBackend, repeated, replay
-from worker.bench.decode_cost import decode_cpu_seconds
-from worker.bench.resources import PeakMemory, cpu_seconds, resident_bytes
+from worker.lab.bench.bare import RecordedRequest, RecordingBackend, repeated, replay
+from worker.lab.bench.decode_cost import decode_cpu_seconds
+from worker.lab.bench.resources import PeakMemory, cpu_seconds, resident_bytes
 from worker.ports import ModelDescription, Tensor
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from worker.adapters.triton.statistics import ModelStatistics
-from worker.bench import summary
-from worker.bench.contestants import Turn
-from worker.bench.report import BenchRun, figures, page, write_report
+from worker.lab.bench import summary
+from worker.lab.bench.contestants import Turn
+from worker.lab.bench.report import BenchRun, figures, page, write_report
 
 KEYS = {
     "systems",

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.bench.large import LargePicture, LargeTurn
-from worker.bench.large_report import LargeRun, write_report
-from worker.evaluation.dataset import Sample
-from worker.evaluation.scores import Counts
+from worker.lab.bench.large import LargePicture, LargeTurn
+from worker.lab.bench.large_report import LargeRun, write_report
+from worker.lab.evaluation.dataset import Sample
+from worker.lab.evaluation.scores import Counts
 
 
 def turn(seconds: float, pieces_seconds: float, hits: int, peak_rss_bytes: int) -> LargeTurn:

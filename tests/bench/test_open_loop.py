@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.bench.open_loop import Kind, OpenLoopTurn, arrivals, only_small, percentile
-from worker.bench.open_loop_report import OpenLoopRun, write_report
+from worker.lab.bench.open_loop import Kind, OpenLoopTurn, arrivals, only_small, percentile
+from worker.lab.bench.open_loop_report import OpenLoopRun, write_report
 
 
 @given(st.integers(0, 2**32), st.floats(1, 20), st.floats(30, 120))

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.bench.contestants import Turn, warm_up_step
-from worker.bench.rounds import idle_pids, rotated, run_rounds
+from worker.lab.bench.contestants import Turn, warm_up_step
+from worker.lab.bench.rounds import idle_pids, rotated, run_rounds
 
 
 class Canned:

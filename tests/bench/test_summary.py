@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.adapters.triton.statistics import ModelStatistics
-from worker.bench import summary
-from worker.bench.contestants import Turn
+from worker.lab.bench import summary
+from worker.lab.bench.contestants import Turn
 
 
 def turn(contestant: str, number: int, seconds: float, **changes: object) -> Turn:

@@ -6,10 +6,10 @@ import pytest
 
 from tests.go_tools import demand_go_tool
 from tests.real_kafka import demand_real_kafka
-from worker.chaos.report import figures, page
-from worker.chaos.run import ChaosPlan
-from worker.chaos.schedule import FaultKind
-from worker.laboratory.chaos import torment
+from worker.lab.chaos.embedded import torment
+from worker.lab.chaos.report import figures, page
+from worker.lab.chaos.run import ChaosPlan
+from worker.lab.chaos.schedule import FaultKind
 from worker.local.toxiproxy import TOXIPROXY
 
 PLAN = ChaosPlan(

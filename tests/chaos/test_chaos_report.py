@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.test_judging import LABEL, RIGHT, SOUND
-from worker.chaos.answers import Answer
-from worker.chaos.faults import Restart
-from worker.chaos.fleet import WorkerExit
-from worker.chaos.judging import Verdict
-from worker.chaos.report import figures, page, sentences, write_report
-from worker.chaos.run import ChaosPlan, ChaosRun, InjectedFault
-from worker.chaos.schedule import FaultKind
+from worker.lab.chaos.answers import Answer
+from worker.lab.chaos.faults import Restart
+from worker.lab.chaos.fleet import WorkerExit
+from worker.lab.chaos.judging import Verdict
+from worker.lab.chaos.report import figures, page, sentences, write_report
+from worker.lab.chaos.run import ChaosPlan, ChaosRun, InjectedFault
+from worker.lab.chaos.schedule import FaultKind
 
 KEYS = {"jobs", "faults", "lost", "duplicates_after_dedup", "wrong", "recovery_seconds", "seed", "delivery"}
 BEGAN_MS = 1_000_000

@@ -5,11 +5,11 @@ from typing import cast
 import pytest
 
 from tests.chaos.test_load import BAD, GOOD
-from worker.chaos.faults import World, inject
-from worker.chaos.fleet import Fleet
-from worker.chaos.load import Load
-from worker.chaos.pictures import Picture
-from worker.chaos.schedule import NETWORK_KINDS, FaultKind, ScheduledFault
+from worker.lab.chaos.faults import World, inject
+from worker.lab.chaos.fleet import Fleet
+from worker.lab.chaos.load import Load
+from worker.lab.chaos.pictures import Picture
+from worker.lab.chaos.schedule import NETWORK_KINDS, FaultKind, ScheduledFault
 from worker.testing.clock import ManualClock
 
 # What is done to each part is written down here, in its order.

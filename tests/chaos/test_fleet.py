@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from worker.adapters.clock import SystemClock
-from worker.chaos.fleet import Fleet
-from worker.laboratory.stack import launch
+from worker.lab.chaos.fleet import Fleet
+from worker.lab.stack import launch
 from worker.local.process import free_ports
 
 _WORKER = """\

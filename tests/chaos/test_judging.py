@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from worker.audit.report import AuditReport
-from worker.chaos.answers import Answer
-from worker.chaos.errors import ChaosError
-from worker.chaos.judging import Expectations, Verdict, expect, judge
-from worker.chaos.pictures import Nature, Picture
+from worker.lab.chaos.answers import Answer
+from worker.lab.chaos.errors import ChaosError
+from worker.lab.chaos.judging import Expectations, Verdict, expect, judge
+from worker.lab.chaos.pictures import Nature, Picture
 
 LABEL = Picture("label", b"", "image/jpeg", Nature.GOOD)
 NOISE = Picture("noise", b"", "image/jpeg", Nature.UNDECODABLE)

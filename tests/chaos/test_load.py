@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Iterator
 
 import pytest
 
-from worker.chaos.load import Load
-from worker.chaos.pictures import Nature, Picture
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.records import ClusterDescription, OutgoingRecord
+from worker.lab.chaos.load import Load
+from worker.lab.chaos.pictures import Nature, Picture
 
 GOOD = Picture("label", b"pixels", "image/jpeg", Nature.GOOD)
 BAD = Picture("noise", b"noise", "image/jpeg", Nature.UNDECODABLE)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.chaos.poison import POISON_PATH, PoisonKind, poisonous
+from worker.lab.chaos.poison import POISON_PATH, PoisonKind, poisonous
 
 WHITE = np.full((40, 60, 3), 255, np.uint8)
 DECODE = "import sys, cv2, numpy as np; print(cv2.imdecode(np.frombuffer(sys.stdin.buffer.read(), np.uint8), 1).shape)"

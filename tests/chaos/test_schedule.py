@@ -4,7 +4,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.chaos.schedule import FaultKind, draw_schedule
+from worker.lab.chaos.schedule import FaultKind, draw_schedule
 
 seeds = st.integers(min_value=0, max_value=2**32)
 

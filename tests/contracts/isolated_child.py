@@ -12,18 +12,18 @@ from tests.runtime.parts import FOLDER, PICTURE
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.memory import limit_memory
-from worker.chaos.poison import POISON_PATH, PoisonKind, poisonous
 from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.domain.uri import AllowedPrefixes
+from worker.lab.chaos.poison import POISON_PATH, PoisonKind, poisonous
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.reader import ModelReader
-from worker.runtime.reading import JobReading
-from worker.runtime.room import FetchRoom
+from worker.runtime.fetch_memory import FetchRoom
+from worker.runtime.job_processor import JobReading
+from worker.runtime.model_client import ModelReader
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
 

@@ -13,7 +13,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import Event
-from worker.laboratory.in_process import InProcessBackend
+from worker.lab.evaluation.in_process import InProcessBackend
 from worker.ports import InferenceBackend, Tensor
 from worker.runtime.guard import Guard
 from worker.settings import TritonSettings

@@ -11,12 +11,12 @@ from tests.contracts.isolated_child import DEADLY, GOOD, blobs, child_command, c
 from tests.runtime.parts import BLANK, FOLDER, PICTURE, Parts, by_uri, record
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.isolation import ChildIsolation
-from worker.chaos.poison import PoisonKind, poisonous
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import Record
+from worker.lab.chaos.poison import PoisonKind, poisonous
 from worker.ports import Isolation
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.reading import JobReading
+from worker.runtime.job_processor import JobReading
 from worker.testing.events import RecordedEvents
 from worker.testing.isolation import FakeIsolation
 

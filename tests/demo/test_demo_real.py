@@ -5,29 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from worker.bench.bare import record_from
-from worker.bench.contestants import BareContestant, SystemContestant
-from worker.bench.large import LargePicture, OneByOne
-from worker.bench.resources import cpu_seconds
-from worker.demo.report import figures, page
-from worker.demo.run import DemoRun, read_all
-from worker.evaluation import dataset
-from worker.evaluation.configuration import (
+from worker.lab import stack
+from worker.lab.bench.bare import record_from
+from worker.lab.bench.contestants import BareContestant, SystemContestant
+from worker.lab.bench.large import LargePicture, OneByOne
+from worker.lab.bench.resources import cpu_seconds
+from worker.lab.demo.report import figures, page
+from worker.lab.demo.run import DemoRun, read_all
+from worker.lab.evaluation import dataset
+from worker.lab.evaluation.configuration import (
     RAPIDOCR,
     Surroundings,
     WorkerConfiguration,
     labelwire_system,
     rapidocr_system,
 )
-from worker.evaluation.dataset import Dataset
-from worker.evaluation.run import read_set
-from worker.evaluation.scores import Scores
-from worker.evaluation.systems import RunningSystem
-from worker.laboratory import stack
+from worker.lab.evaluation.dataset import Dataset
+from worker.lab.evaluation.run import read_set
+from worker.lab.evaluation.scores import Scores
+from worker.lab.evaluation.systems import RunningSystem
+from worker.lab.synth.dataset import write_dataset
+from worker.lab.synth.mosaic import write_mosaic, write_pieces
 from worker.local.kafka import KafkaServer, MockKafka
 from worker.local.triton import TritonServer
-from worker.synth.dataset import write_dataset
-from worker.synth.mosaic import write_mosaic, write_pieces
 
 pytestmark = pytest.mark.real
 

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.demo.report import figures, page, write_report
-from worker.demo.run import DemoRun
 from worker.domain.result import LabelText, Line, Page, SourceCoordinate, SourceImage
-from worker.evaluation.answers import Answer, Refusal, of_label_text
-from worker.evaluation.dataset import Dataset, Sample
-from worker.evaluation.systems import Delivery
-from worker.evaluation.transcript import Transcript, line
+from worker.lab.demo.report import figures, page, write_report
+from worker.lab.demo.run import DemoRun
+from worker.lab.evaluation.answers import Answer, Refusal, of_label_text
+from worker.lab.evaluation.dataset import Dataset, Sample
+from worker.lab.evaluation.systems import Delivery
+from worker.lab.evaluation.transcript import Transcript, line
 
 KEYS = {"jobs", "results", "dead_letters", "lost", "duplicates", "seconds", "broker", "triton"}
 

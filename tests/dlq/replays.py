@@ -18,12 +18,12 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.bounded import BoundedReader
 from worker.adapters.kafka.tools import submit
-from worker.dlq.canary import CanaryLimits
-from worker.dlq.execution import carry_out
-from worker.dlq.outcome import Audience, Conduct, Outcome
-from worker.dlq.plan import ReplayRequest
-from worker.dlq.preparation import Preparation, Prepared
-from worker.dlq.replay import Timing
+from worker.dlq.replay.canary import CanaryLimits
+from worker.dlq.replay.executor import carry_out
+from worker.dlq.replay.phase import Timing
+from worker.dlq.replay.plan import ReplayRequest
+from worker.dlq.replay.planner import Preparation, Prepared
+from worker.dlq.replay.result import Audience, Conduct, Outcome
 from worker.dlq.selection import Selection
 from worker.domain.errors import ErrorCode
 from worker.domain.headers import DEAD_LETTER_PREFIX

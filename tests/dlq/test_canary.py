@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dlq.failures import received, stands, written
-from worker.dlq.canary import CanaryOutcomes, CanarySketch, key_hash
 from worker.dlq.letter import DeadLetter
+from worker.dlq.replay.canary import CanaryOutcomes, CanarySketch, key_hash
 from worker.domain.errors import ErrorCode
 from worker.domain.records import Coordinate
 

@@ -16,7 +16,7 @@ from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.fetch import RecordFetcher
 from worker.adapters.kafka.tools import TopicReader, submit
 from worker.cli.dlq import app
-from worker.dlq.export import MANIFEST
+from worker.dlq.inspect.export import MANIFEST
 from worker.domain.errors import BrokerError, ErrorCode, LabelwireError
 from worker.domain.records import Coordinate, OutgoingRecord, Record
 from worker.local.kafka import KafkaServer

@@ -26,7 +26,7 @@ def test_a_page_without_the_extras_is_a_sentence(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from worker.cli.dlq_output import write_page\n"
         "from worker.dlq.filters import Filters\n"
-        "from worker.dlq.statistics import Statistics\n"
+        "from worker.dlq.inspect.statistics import Statistics\n"
         "from worker.domain.errors import LabelwireError\n"
         "try:\n"
         f"    write_page(Statistics(), 'topic', Filters(), Path({str(tmp_path / 'page.html')!r}))\n"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dlq.letters import LETTERS, NOW_MS, job, standing, written
-from worker.dlq.export import MANIFEST, Exported, export
-from worker.dlq.files import extension_of, longer_stem_of, save_new, stem_of
+from worker.dlq.inspect.export import MANIFEST, Exported, export
+from worker.dlq.inspect.files import extension_of, longer_stem_of, save_new, stem_of
 from worker.dlq.letter import DeadLetter
 from worker.domain.errors import LabelwireError
 from worker.domain.records import Coordinate, OutgoingRecord, Record

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from tests.dlq.letters import JOBS, LETTERS, NOW_MS, job, standing, written
+from worker.dlq.inspect.listing import COLUMNS, Row, rows, selected
 from worker.dlq.letter import DeadLetter
-from worker.dlq.listing import COLUMNS, Row, rows, selected
 from worker.dlq.selection import Selection
 from worker.domain.errors import ErrorCode
 from worker.domain.records import OutgoingRecord, Record, TopicPartition

@@ -7,10 +7,10 @@ from rich.console import Console
 
 from tests.dlq.letters import LETTERS, NOW_MS, job, standing, written
 from worker.dlq.filters import Filters
+from worker.dlq.inspect.report import page
+from worker.dlq.inspect.statistics import Sighting, Statistics
+from worker.dlq.inspect.statistics_text import told, width_in_words
 from worker.dlq.letter import DeadLetter
-from worker.dlq.report import page
-from worker.dlq.statistics import Sighting, Statistics
-from worker.dlq.statistics_text import told, width_in_words
 from worker.domain.errors import ErrorCode
 from worker.domain.records import OutgoingRecord
 

@@ -10,11 +10,11 @@ import pytest
 from cv2.typing import MatLike
 
 from tests.dlq.letters import JOBS, LETTERS, NOW_MS, job, standing, written
-from worker.dlq.finding import at, named, place_of
+from worker.dlq.inspect.picture import LONG_SIDE_PIXELS, drawn
+from worker.dlq.inspect.show import document, sections
 from worker.dlq.letter import DeadLetter
+from worker.dlq.lookup import at, named, place_of
 from worker.dlq.payload import original
-from worker.dlq.picture import LONG_SIDE_PIXELS, drawn
-from worker.dlq.showing import document, sections
 from worker.domain.errors import ErrorCode, LabelwireError
 from worker.domain.headers import DerivedHeaders
 from worker.domain.records import CONTENT_TYPE_HEADER, Coordinate, OutgoingRecord, Record

@@ -5,8 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.dlq.statistics import OTHER, Sighting, Statistics, figures
-from worker.dlq.timeline import MOST_BINS, Timeline
+from worker.dlq.inspect.statistics import OTHER, Sighting, Statistics, figures
+from worker.dlq.inspect.timeline import MOST_BINS, Timeline
 from worker.domain.records import Coordinate
 
 HOUR_MS = 3_600_000

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.dlq.pace import Pace
+from worker.dlq.replay.rate_limit import Pace
 
 
 @given(st.floats(0.5, 5000), st.lists(st.floats(0.001, 1.5), min_size=5, max_size=60))

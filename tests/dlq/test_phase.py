@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dlq.failures import received, stands, written
-from worker.dlq.canary import key_hash
 from worker.dlq.letter import DeadLetter
-from worker.dlq.pace import Pace
-from worker.dlq.plan import Claim, Fate, Phase, ReplayPlan
-from worker.dlq.replay import PhaseReplay, Positions, Timing, group_id
+from worker.dlq.replay.canary import key_hash
+from worker.dlq.replay.phase import PhaseReplay, Positions, Timing, group_id
+from worker.dlq.replay.plan import Claim, Fate, Phase, ReplayPlan
+from worker.dlq.replay.rate_limit import Pace
+from worker.dlq.replay.tally import Tally
 from worker.dlq.selection import Selection
-from worker.dlq.tally import Tally
 from worker.domain.errors import BrokerError, ErrorCode
 from worker.domain.headers import REPLAY_COUNT
 from worker.domain.records import CommitPoint, Coordinate, OutgoingRecord, Record, TopicPartition

@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 
 from tests.dlq.failures import FAILED_AT_MS, received, stands, written
-from worker.dlq.canary import CanarySketch
 from worker.dlq.letter import DeadLetter
-from worker.dlq.plan import Claim, ReplayError, ReplayPlan, ReplayRequest
-from worker.dlq.runs import RunRecord, Runs, RunState
+from worker.dlq.replay.canary import CanarySketch
+from worker.dlq.replay.census import check, limited, survey
+from worker.dlq.replay.plan import Claim, ReplayError, ReplayPlan, ReplayRequest
+from worker.dlq.replay.runs import RunRecord, Runs, RunState
 from worker.dlq.selection import Selection
-from worker.dlq.survey import check, limited, survey
 from worker.domain.records import ClusterDescription, Coordinate, Headers, Record, TopicLimits
 
 REQUEST = ReplayRequest(Selection(codes=frozenset({"B", "A"})), "replays", 3)

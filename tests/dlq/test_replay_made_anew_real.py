@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.dlq.replays import Ward, assert_each_once_in_order, jobs
-from worker.dlq.canary import CanaryLimits
-from worker.dlq.plan import ReplayError
-from worker.dlq.runs import RunState
+from worker.dlq.replay.canary import CanaryLimits
+from worker.dlq.replay.plan import ReplayError
+from worker.dlq.replay.runs import RunState
 from worker.domain.headers import REPLAY_RUN_ID
 from worker.domain.records import OutgoingRecord
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.dlq.failures import received, written
 from tests.dlq.replays import Ward, assert_each_once_in_order, jobs
-from worker.dlq.canary import CanaryLimits
-from worker.dlq.plan import ReplayError
-from worker.dlq.preparation import Prepared
-from worker.dlq.runs import RunState
+from worker.dlq.replay.canary import CanaryLimits
+from worker.dlq.replay.plan import ReplayError
+from worker.dlq.replay.planner import Prepared
+from worker.dlq.replay.runs import RunState
 from worker.dlq.selection import Selection
 from worker.domain.errors import BrokerError, ErrorCode
 from worker.domain.headers import REPLAY_COUNT, REPLAY_RUN_ID

@@ -21,13 +21,13 @@ from tests.docker.containers import ROOT, Image, Store, debian_with_python, miss
 from tests.fleet.workers import read_until
 from worker.adapters.kafka.admin import create_topics
 from worker.adapters.kafka.tools import TopicReader
-from worker.evaluation import dataset
+from worker.lab.evaluation import dataset
+from worker.lab.synth.dataset import write_dataset
 from worker.local.kafka import KafkaServer
 from worker.local.process import free_ports
 from worker.local.stack import DEFAULT_TOPICS
 from worker.local.triton import TritonServer
 from worker.settings import TopicSettings
-from worker.synth.dataset import write_dataset
 
 _LOG = logging.getLogger(__name__)
 

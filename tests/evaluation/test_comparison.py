@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.evaluation.comparison import word_f1_difference
-from worker.evaluation.scores import Counts
+from worker.lab.evaluation.comparison import word_f1_difference
+from worker.lab.evaluation.scores import Counts
 
 
 def counts(right: int, *, true: int = 10, read: int = 10) -> Counts:

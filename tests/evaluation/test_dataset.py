@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.evaluation import dataset
-from worker.evaluation.errors import DatasetError
-from worker.evaluation.fields import Findings, Value
+from worker.lab.evaluation import dataset
+from worker.lab.evaluation.errors import DatasetError
+from worker.lab.evaluation.fields import Findings, Value
 
 PICTURE = b"not really a picture"
 

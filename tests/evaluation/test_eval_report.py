@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.evaluation.dataset import Dataset, Sample
-from worker.evaluation.fields import ComparedField, Findings, Value, compare_fields
-from worker.evaluation.report import figures, page, write_report
-from worker.evaluation.run import Evaluation, MosaicReading, SystemReading, score
-from worker.evaluation.side_by_side import compare_page
-from worker.evaluation.transcript import Transcript, line
+from worker.lab.evaluation.dataset import Dataset, Sample
+from worker.lab.evaluation.fields import ComparedField, Findings, Value, compare_fields
+from worker.lab.evaluation.report import figures, page, write_report
+from worker.lab.evaluation.run import Evaluation, MosaicReading, SystemReading, score
+from worker.lab.evaluation.side_by_side import compare_page
+from worker.lab.evaluation.transcript import Transcript, line
 
 KEYS = {
     "images",

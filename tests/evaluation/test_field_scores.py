@@ -2,11 +2,11 @@
 
 import pytest
 
-from worker.evaluation.dataset import Dataset, Sample
-from worker.evaluation.fields import FieldCounts, Findings, Value
-from worker.evaluation.run import score
-from worker.evaluation.scores import Scores, total
-from worker.evaluation.transcript import Transcript
+from worker.lab.evaluation.dataset import Dataset, Sample
+from worker.lab.evaluation.fields import FieldCounts, Findings, Value
+from worker.lab.evaluation.run import score
+from worker.lab.evaluation.scores import Scores, total
+from worker.lab.evaluation.transcript import Transcript
 
 GTIN = "04012345123456"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from worker.domain.errors import SettingsError
-from worker.evaluation.dataset import Dataset, Sample
-from worker.laboratory.evaluation import Labels, Pictures, drawn, with_mosaic
-from worker.synth import Degradation
-from worker.synth.held_out import HELD_OUT
+from worker.lab.evaluation.dataset import Dataset, Sample
+from worker.lab.evaluation.embedded import Labels, Pictures, drawn, with_mosaic
+from worker.lab.synth import Degradation
+from worker.lab.synth.held_out import HELD_OUT
 
 SIZE = (2700, 2700)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.geometry import Points
-from worker.evaluation.matching import overlap_matrix, pairs
+from worker.lab.evaluation.matching import overlap_matrix, pairs
 
 Box = tuple[int, int, int, int]
 boxes = st.tuples(st.integers(0, 9000), st.integers(0, 9000), st.integers(1, 900), st.integers(1, 300))

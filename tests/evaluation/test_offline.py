@@ -11,18 +11,18 @@ import pytest
 
 from worker.adapters.clock import SystemClock
 from worker.domain.errors import ErrorCode, JobError
-from worker.evaluation.answers import Refusal
-from worker.evaluation.dataset import Dataset, load
-from worker.evaluation.errors import MeasurementError
-from worker.evaluation.offline import deliver_offline
-from worker.evaluation.run import GATE_REFUSALS, mosaic_reading, reading
-from worker.evaluation.systems import Delivery, complete
-from worker.evaluation.transcript import Transcript
+from worker.lab.evaluation.answers import Refusal
+from worker.lab.evaluation.dataset import Dataset, load
+from worker.lab.evaluation.errors import MeasurementError
+from worker.lab.evaluation.offline import deliver_offline
+from worker.lab.evaluation.run import GATE_REFUSALS, mosaic_reading, reading
+from worker.lab.evaluation.systems import Delivery, complete
+from worker.lab.evaluation.transcript import Transcript
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
-from worker.runtime.reader import ModelReader
+from worker.runtime.model_client import ModelReader
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 

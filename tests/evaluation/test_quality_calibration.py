@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from worker.domain.errors import LabelwireError
-from worker.evaluation.quality_degradation import Factor, degrade
-from worker.evaluation.quality_fit import agreement, fit, seen
-from worker.evaluation.quality_readings import SampleReading, keep, load_readings
-from worker.evaluation.quality_report import write_report
-from worker.evaluation.quality_samples import AMOUNTS, CHECK_SEED, FIT_SEED, CalibrationSample, picture, plan
-from worker.pipeline.quality_score import CURVES, Logistic, scored
-from worker.pipeline.quality_text import (
+from worker.lab.evaluation.quality.degradation import Factor, degrade
+from worker.lab.evaluation.quality.fit import agreement, fit, seen
+from worker.lab.evaluation.quality.readings import SampleReading, keep, load_readings
+from worker.lab.evaluation.quality.report import write_report
+from worker.lab.evaluation.quality.samples import AMOUNTS, CHECK_SEED, FIT_SEED, CalibrationSample, picture, plan
+from worker.lab.synth import Degradation
+from worker.lab.synth.chance import Chance
+from worker.pipeline.quality.score import CURVES, Logistic, scored
+from worker.pipeline.quality.text import (
     BLUR_SHARE,
     CONTRAST,
     CONTRAST_TO_NOISE,
@@ -27,8 +29,6 @@ from worker.pipeline.quality_text import (
     PAPER,
     TEXT_HEIGHT,
 )
-from worker.synth import Degradation
-from worker.synth.chance import Chance
 
 GOOD = {
     TEXT_HEIGHT: 30.0,

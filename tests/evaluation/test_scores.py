@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.evaluation.scores import Counts, Scores, count, normalised, total, words
-from worker.evaluation.transcript import Transcript, TranscriptLine, line
+from worker.lab.evaluation.scores import Counts, Scores, count, normalised, total, words
+from worker.lab.evaluation.transcript import Transcript, TranscriptLine, line
 
 Box = tuple[float, float, float, float]
 

@@ -8,9 +8,9 @@ import pytest
 from worker.domain.errors import SettingsError
 from worker.domain.records import Coordinate, Headers, Record
 from worker.domain.result import LabelText, Line, Page, SourceCoordinate, SourceImage
-from worker.evaluation import answers
-from worker.evaluation.answers import Answer, Refusal
-from worker.evaluation.configuration import (
+from worker.lab.evaluation import answers
+from worker.lab.evaluation.answers import Answer, Refusal
+from worker.lab.evaluation.configuration import (
     RAPIDOCR_OPENVINO,
     Surroundings,
     WorkerConfiguration,
@@ -18,10 +18,10 @@ from worker.evaluation.configuration import (
     parse_overrides,
     rapidocr_system,
 )
-from worker.evaluation.dataset import Sample
-from worker.evaluation.errors import MeasurementError
-from worker.evaluation.systems import Delivery, Job, complete
-from worker.evaluation.transcript import Transcript
+from worker.lab.evaluation.dataset import Sample
+from worker.lab.evaluation.errors import MeasurementError
+from worker.lab.evaluation.systems import Delivery, Job, complete
+from worker.lab.evaluation.transcript import Transcript
 
 
 def answer(job_id: str) -> Answer:

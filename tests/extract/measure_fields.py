@@ -20,12 +20,12 @@ from worker.domain import barcode
 from worker.domain.errors import JobError
 from worker.domain.fields import Check, Field
 from worker.domain.image import PageText, TextLine
-from worker.pipeline.assemble import reading_order
+from worker.lab.synth import Degradation, SyntheticLabel, generate
+from worker.pipeline.barcodes.gs1 import parse_elements
 from worker.pipeline.extract.extract import extract
-from worker.pipeline.extract.kinds import NUMBER_TYPES
+from worker.pipeline.extract.numbers.kinds import NUMBER_TYPES
 from worker.pipeline.extract.options import FieldOptions
-from worker.pipeline.gs1 import parse_elements
-from worker.synth import Degradation, SyntheticLabel, generate
+from worker.pipeline.layout.reading_order import reading_order
 
 _PAUSE_SECONDS = 5.0  # while Triton is busy
 

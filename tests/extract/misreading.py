@@ -8,8 +8,8 @@ import random
 from collections.abc import Iterator
 from itertools import product
 
-from worker.pipeline.extract.forms import Form
-from worker.pipeline.extract.repair import Mark
+from worker.pipeline.extract.numbers.forms import Form
+from worker.pipeline.extract.numbers.repair import Mark
 
 _ALIKE = dict(
     pair.split(":")

@@ -7,9 +7,9 @@ import numpy as np
 
 from worker.domain.image import PageText, TextLine
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.context import ContextFinder
-from worker.pipeline.extract.settle import settle
-from worker.pipeline.extract.surroundings import Surroundings
+from worker.pipeline.extract.context.finder import ContextFinder
+from worker.pipeline.extract.neighbors import Surroundings
+from worker.pipeline.extract.resolve_overlaps import settle
 
 Box = tuple[str, float, float, float]  # text, left, top, height
 _WIDTH_OF_A_LETTER = 0.55  # in heights

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.extract.misreading import printed
-from worker.pipeline.extract import checks
-from worker.pipeline.extract.forms import Form
-from worker.pipeline.extract.kinds import FORMS
+from worker.pipeline.extract.numbers import checks
+from worker.pipeline.extract.numbers.forms import Form
+from worker.pipeline.extract.numbers.kinds import FORMS
 
 PUBLISHED = [
     (checks.gs1, "4006381333931", "4006381333932"),

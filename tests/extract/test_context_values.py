@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from tests.extract.sheets import found_on, sheet
 from worker.domain.fields import Check
-from worker.pipeline.extract.contact import phones_in
-from worker.pipeline.extract.countries import country_at_end, country_named
-from worker.pipeline.extract.dates import dates_in
+from worker.pipeline.extract.addresses.countries import country_at_end, country_named
+from worker.pipeline.extract.addresses.postcodes import postcode_in
+from worker.pipeline.extract.context.dates import dates_in
+from worker.pipeline.extract.context.telephone import phones_in
+from worker.pipeline.extract.context.vat import vat_numbers_in
+from worker.pipeline.extract.context.weights import weights_in
 from worker.pipeline.extract.folding import fold, phrases, skeleton
-from worker.pipeline.extract.measures import weights_in
-from worker.pipeline.extract.postcodes import postcode_in
-from worker.pipeline.extract.vat import vat_numbers_in
 
 
 @pytest.mark.parametrize(

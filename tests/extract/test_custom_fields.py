@@ -13,8 +13,8 @@ from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.custom import CustomField, known_checks
 from worker.pipeline.extract.custom_file import OwnFields, built_in_types, load_custom_fields
 from worker.pipeline.extract.extract import extract
+from worker.pipeline.extract.neighbors import Surroundings
 from worker.pipeline.extract.options import FieldOptions
-from worker.pipeline.extract.surroundings import Surroundings
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "fields.example.toml"
 

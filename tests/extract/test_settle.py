@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from worker.domain.fields import Check
 from worker.pipeline.extract.candidate import Candidate, Span
-from worker.pipeline.extract.settle import settle
+from worker.pipeline.extract.resolve_overlaps import settle
 
 
 def candidate(

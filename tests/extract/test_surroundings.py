@@ -8,7 +8,7 @@ import pytest
 
 from worker.domain.image import PageText, TextLine
 from worker.pipeline.extract.candidate import Span
-from worker.pipeline.extract.surroundings import Place, Surroundings
+from worker.pipeline.extract.neighbors import Place, Surroundings
 
 Box = tuple[str, float, float, float, float]  # text, left, top, width, height
 

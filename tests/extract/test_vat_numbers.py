@@ -7,7 +7,7 @@ import pytest
 
 from tests.extract.pages import found, page
 from worker.domain.fields import Check
-from worker.pipeline.extract.vat import vat_numbers_in
+from worker.pipeline.extract.context.vat import vat_numbers_in
 
 PRINTED = (
     "ATU13585627", "BE 0428.759.497", "BG 175 074 752", "CHE-107.787.577 TVA", "CHE-107.787.577", "CY10259033P",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.fleet.workers import Fleet, WorkerProcess, read_until, wait_until
-from worker.chaos.poison import POISON_PATH, PoisonKind, poisonous
 from worker.domain.records import OutgoingRecord, Record
 from worker.domain.result import LabelText
+from worker.lab.chaos.poison import POISON_PATH, PoisonKind, poisonous
 from worker.local.triton import TritonServer
 
 GOOD = 40

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from tests.parity.profiles import MOST_APART, triton, word_f1
-from worker.evaluation.dataset import load
-from worker.laboratory.in_process import InProcessBackend
+from worker.lab.evaluation.dataset import load
+from worker.lab.evaluation.in_process import InProcessBackend
 from worker.local.stack import provision_triton
 from worker.local.triton import TritonServer
 from worker.models.build import build_repository

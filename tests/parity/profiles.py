@@ -1,9 +1,9 @@
 """Reading a set with one profile: embedded on the real Triton, onnx by ONNX Runtime, both by a worker's own reader."""
 
 from worker import bootstrap, settings
-from worker.evaluation.dataset import Dataset
-from worker.evaluation.offline import deliver_offline
-from worker.evaluation.run import reading
+from worker.lab.evaluation.dataset import Dataset
+from worker.lab.evaluation.offline import deliver_offline
+from worker.lab.evaluation.run import reading
 from worker.ports import InferenceBackend
 
 MOST_APART = 0.002  # in word F1: profiles are one product

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.parity import profiles
-from worker.evaluation.dataset import load
-from worker.laboratory.in_process import InProcessBackend
+from worker.lab.evaluation.dataset import load
+from worker.lab.evaluation.in_process import InProcessBackend
+from worker.lab.synth import Degradation, write_dataset
 from worker.local.triton import TritonServer
-from worker.synth import Degradation, write_dataset
 
 SEED = 11
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels, TextRegion
-from worker.synth.fonts import ROBOTO, load
+from worker.lab.synth.fonts import ROBOTO, load
 
 NUMBER = "MSCU 676540 0"
 _GROWTH = 0.15  # of its height around a character: what a detector adds

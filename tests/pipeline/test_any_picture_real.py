@@ -20,9 +20,9 @@ import pytest
 from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.domain.image import Pixels
-from worker.evaluation.dataset import Sample, load
-from worker.evaluation.scores import Counts, Scores, count, total
-from worker.evaluation.transcript import Transcript, line
+from worker.lab.evaluation.dataset import Sample, load
+from worker.lab.evaluation.scores import Counts, Scores, count, total
+from worker.lab.evaluation.transcript import Transcript, line
 from worker.local.triton import TritonServer
 from worker.pipeline.header import read_header
 from worker.pipeline.models import load_models

@@ -8,7 +8,7 @@ import zxingcpp
 from worker.domain.barcode import Barcode
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels
-from worker.pipeline.barcodes import find_codes, luminance, merge_barcodes, read_barcodes
+from worker.pipeline.barcodes.find import find_codes, luminance, merge_barcodes, read_barcodes
 from worker.pipeline.options import BarcodeOptions
 
 OPTIONS = BarcodeOptions()

@@ -7,8 +7,8 @@ import pytest
 import zxingcpp
 
 from worker.domain.image import Pixels
-from worker.pipeline.barcodes import merge_barcodes
-from worker.pipeline.large_codes import LargeCodes
+from worker.pipeline.barcodes.find import merge_barcodes
+from worker.pipeline.large.large_symbols import LargeCodes
 from worker.pipeline.options import BarcodeOptions
 
 WIDTH, HEIGHT, STRIP_ROWS = 900, 14_000, 512

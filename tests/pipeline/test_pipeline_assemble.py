@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.domain.image import PageImage, TextLine, TextRegion
-from worker.pipeline.assemble import assemble, page_angle_degrees, reading_order
+from worker.pipeline.layout.reading_order import assemble, page_angle_degrees, reading_order
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.read import ReadLine
+from worker.pipeline.recognize.read import ReadLine
 
 OPTIONS = PipelineOptions()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from worker.domain.image import TextRegion
-from worker.pipeline.axes import orient_quads, run_sideways
+from worker.pipeline.detect.text_direction import orient_quads, run_sideways
 
 
 @given(

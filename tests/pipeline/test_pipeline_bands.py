@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from worker.domain.image import Pixels
 from worker.domain.manifest import TileShapes
-from worker.pipeline.bands import ScanPlan, plan_scan
+from worker.pipeline.detect.regions import stitch
+from worker.pipeline.large.scan_plan import ScanPlan, plan_scan
+from worker.pipeline.large.survey import CELL_PIXELS, STRIP_ROWS, Survey, Surveyor
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.stitch import stitch
-from worker.pipeline.survey import CELL_PIXELS, STRIP_ROWS, Survey, Surveyor
 
 SHAPES = [TileShapes(), TileShapes(fixed=((256, 256),))]
 

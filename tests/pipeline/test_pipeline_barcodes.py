@@ -8,10 +8,10 @@ import zxingcpp
 from worker.domain.barcode import Barcode, Element, Symbology
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels, TextRegion
-from worker.pipeline.barcodes import find_codes, merge_barcodes, read_barcodes, without_codes
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import generate
+from worker.pipeline.barcodes.find import find_codes, merge_barcodes, read_barcodes, without_codes
 from worker.pipeline.options import BarcodeOptions
-from worker.synth.camera import Degradation
-from worker.synth.dataset import generate
 
 OPTIONS = BarcodeOptions()
 LEFT, TOP = 120, 200

@@ -11,11 +11,11 @@ from tests.extract.pages import found
 from tests.pipeline.container_columns import NUMBER, Print, drawn, merged, regions_of
 from worker.domain.geometry import Points
 from worker.domain.image import Character, PageImage, PageText, Pixels, TextRegion
-from worker.pipeline.assemble import place_lines
-from worker.pipeline.columns import Column, find_columns, with_columns
+from worker.pipeline.layout.columns import Column, find_columns, with_columns
+from worker.pipeline.layout.reading_order import place_lines
 from worker.pipeline.models import LineShape
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.read import ReadLine
+from worker.pipeline.recognize.read import ReadLine
 
 SHAPE = LineShape(height=48, pad_value=114, stride=8, bucket_widths=(320, 640, 1280))
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.domain.image import PageImage, TextRegion
-from worker.pipeline.crop import crop_line, crop_lines
 from worker.pipeline.models import LineShape
+from worker.pipeline.recognize.crop import crop_line, crop_lines
 
 SHAPE = LineShape(height=48, pad_value=127, stride=8, bucket_widths=(96, 320, 640))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pipeline.ctc import decode_ctc
+from worker.pipeline.recognize.ctc import decode_ctc
 
 LETTERS = ["", "a", "b", "c", " "]
 

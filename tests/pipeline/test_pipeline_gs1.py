@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from worker.domain.barcode import Element
 from worker.domain.fields import Check
-from worker.pipeline import gs1
+from worker.pipeline.barcodes import gs1
 
 FNC1 = gs1.GROUP_SEPARATOR
 DIGITS = "0123456789"

@@ -5,9 +5,9 @@ import numpy as np
 
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.domain.manifest import TileShapes
-from worker.pipeline.margins import within_margins
+from worker.pipeline.detect.content_box import within_margins
+from worker.pipeline.detect.tile import tile_page
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.tile import tile_page
 
 WIDTH, HEIGHT = 1000, 1400
 

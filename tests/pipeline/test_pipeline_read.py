@@ -16,7 +16,7 @@ from worker.domain.manifest import ModelRole
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.read import LineReader, ReadLine, cut_to_chunks
+from worker.pipeline.recognize.read import LineReader, ReadLine, cut_to_chunks
 from worker.ports import Tensor
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks

@@ -13,13 +13,13 @@ from worker.adapters.triton import TritonBackend
 from worker.domain.events import Event
 from worker.domain.image import PageImage, PageText, Pixels, TextRegion
 from worker.local.triton import TritonServer
-from worker.pipeline.crop import crop_lines
 from worker.pipeline.header import read_header
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
-from worker.pipeline.read import LineReader
+from worker.pipeline.recognize.crop import crop_lines
+from worker.pipeline.recognize.read import LineReader
 from worker.settings import TritonSettings
 
 pytestmark = pytest.mark.real

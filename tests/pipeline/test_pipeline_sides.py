@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pipeline.sides import LinePlaces, certain, decide, log_odds, sample
+from worker.pipeline.recognize.upside_down import LinePlaces, certain, decide, log_odds, sample
 
 
 def places(rows: list[tuple[float, float, float]], *, down: bool = False) -> LinePlaces:

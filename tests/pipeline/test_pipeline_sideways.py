@@ -11,14 +11,14 @@ import pytest
 from worker.domain.geometry import Transform
 from worker.domain.image import PageImage, PageText, Pixels, TextRegion, Tile
 from worker.domain.manifest import ModelRole, TileShapes
-from worker.pipeline.axes import orient_quads
-from worker.pipeline.detect import detect
+from worker.pipeline.detect.deskew import tile_straight, turn_degrees
+from worker.pipeline.detect.detect import detect
+from worker.pipeline.detect.text_direction import orient_quads
 from worker.pipeline.header import read_header
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
-from worker.pipeline.straight import tile_straight, turn_degrees
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 from worker.testing.clock import ManualClock

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tests.extract.pages import found
 from worker.domain.image import Character, PageText, TextLine
-from worker.pipeline.stacked import join_stacked
+from worker.pipeline.layout.stacked import join_stacked
 
 CODE = "MSKU3070079"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worker.domain.geometry import Transform
 from worker.domain.image import Pixels, ProbabilityMap
 from worker.domain.manifest import DetectionThresholds
-from worker.pipeline.stitch import find_regions
+from worker.pipeline.detect.regions import find_regions
 
 THRESHOLDS = DetectionThresholds()
 Rect = tuple[float, float, float, float, float]  # centre x and y, width, height, degrees

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from worker.domain.geometry import Transform
 from worker.domain.image import Pixels, ProbabilityMap, TextRegion
 from worker.domain.manifest import DetectionThresholds
-from worker.pipeline.stitch import find_regions
-from worker.pipeline.strip_map import StripMap
+from worker.pipeline.detect.regions import find_regions
+from worker.pipeline.large.strip_map import StripMap
 
 WIDTH = 240
 TO_PAGE = Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)

@@ -6,9 +6,9 @@ import zxingcpp
 
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels
-from worker.pipeline.bars import find_bars
-from worker.pipeline.maxicode import LEAST_SIDE_PIXELS
-from worker.pipeline.texture import Texture, may_hold_matrix, outside, texture
+from worker.pipeline.barcodes.linear import find_bars
+from worker.pipeline.barcodes.maxicode import LEAST_SIDE_PIXELS
+from worker.pipeline.barcodes.texture import Texture, may_hold_matrix, outside, texture
 
 HEIGHT, WIDTH = 1200, 1000
 AREA = np.array([[100, 200], [500, 200], [500, 700], [100, 700]], dtype=np.float64)

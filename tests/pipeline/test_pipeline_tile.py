@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from worker.domain.image import PageImage
 from worker.domain.manifest import TileShapes
+from worker.pipeline.detect.tile import scaled, spans, tile_page
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.tile import scaled, spans, tile_page
 
 ANY_SHAPE = TileShapes()
 OPTIONS = PipelineOptions(detection_long_side=960)

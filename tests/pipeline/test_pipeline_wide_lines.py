@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from worker.domain.image import Character, PageImage, TextRegion
 from worker.domain.manifest import ModelRole
-from worker.pipeline.crop import crop_line, turned
-from worker.pipeline.ctc import Spelling, spell
 from worker.pipeline.inference import PageRequests
-from worker.pipeline.join import Piece, join_pieces
 from worker.pipeline.models import LineShape, load_models
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.read import LineReader, ReadLine
+from worker.pipeline.recognize.crop import crop_line, turned
+from worker.pipeline.recognize.ctc import Spelling, spell
+from worker.pipeline.recognize.join import Piece, join_pieces
+from worker.pipeline.recognize.read import LineReader, ReadLine
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import CHARACTERS, BlockLine, draw_blocks
 from worker.testing.clock import ManualClock

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from worker.pipeline.quality_blur import SLOPE_OF_EDGE, blur_pixels, least_blur_pixels
-from worker.pipeline.quality_pixels import DIRECTIONS, Figures
+from worker.pipeline.quality.blocks import DIRECTIONS, Figures
+from worker.pipeline.quality.blur import SLOPE_OF_EDGE, blur_pixels, least_blur_pixels
 
 FULL, FADED, BLOCKS = 240.0, 130.0, 40
 SHARP = 1.2

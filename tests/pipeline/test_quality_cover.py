@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from worker.domain.image import PageImage, Pixels, TextRegion
-from worker.pipeline.quality import measure
-from worker.pipeline.quality_text import COVERED, text_figures
+from worker.pipeline.quality.gate import measure
+from worker.pipeline.quality.text import COVERED, text_figures
 
 WIDTH, HEIGHT = 1000, 900
 LEFT, LETTER, STEP, TOP = 20, 24, 46, 70

@@ -5,7 +5,7 @@ import pytest
 from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.domain.quality import Quality
-from worker.pipeline.quality import (
+from worker.pipeline.quality.gate import (
     QualityGate,
     QualityMode,
     QualityOptions,
@@ -14,8 +14,8 @@ from worker.pipeline.quality import (
     refuse_if_hopeless,
     refuse_if_poor,
 )
-from worker.pipeline.quality_score import CURVES, FLAGGED_SHARE, limit, scored
-from worker.pipeline.quality_text import (
+from worker.pipeline.quality.score import CURVES, FLAGGED_SHARE, limit, scored
+from worker.pipeline.quality.text import (
     BLUR_SHARE,
     CONTRAST,
     CONTRAST_TO_NOISE,

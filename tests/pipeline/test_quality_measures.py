@@ -6,9 +6,10 @@ import pytest
 from numpy.typing import NDArray
 
 from worker.domain.image import PageImage, Pixels, TextRegion
-from worker.evaluation.quality_degradation import Factor, degrade
-from worker.pipeline.quality import QualityOptions, judge, measure, measure_windows
-from worker.pipeline.quality_text import (
+from worker.lab.evaluation.quality.degradation import Factor, degrade
+from worker.lab.synth.chance import Chance
+from worker.pipeline.quality.gate import QualityOptions, judge, measure, measure_windows
+from worker.pipeline.quality.text import (
     BLUR,
     BLUR_SHARE,
     CONTRAST,
@@ -22,7 +23,6 @@ from worker.pipeline.quality_text import (
     TEXT_HEIGHT,
     text_figures,
 )
-from worker.synth.chance import Chance
 
 ROWS, COLUMNS, HEIGHT = 12, 2, 22
 

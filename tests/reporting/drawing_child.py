@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.dlq.letters import job, standing, written
 from tests.pipeline.strips_child import status_bytes
+from worker.dlq.inspect.picture import drawn
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import original
-from worker.dlq.picture import drawn
 from worker.domain.errors import ErrorCode
 from worker.domain.result import Page
 from worker.pipeline.header import read_header

@@ -12,7 +12,7 @@ from PIL import Image
 
 from worker.domain.image import ImageHeader
 from worker.domain.result import Line, Page
-from worker.pipeline.encoded import EncodedPage
+from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 from worker.reporting.draw import COLOURS, MOST_LONG_SIDE

@@ -15,7 +15,7 @@ from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
-from worker.runtime.reader import ModelReader
+from worker.runtime.model_client import ModelReader
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 

@@ -19,14 +19,14 @@ from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
 from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
+from worker.runtime.fetch_memory import FetchRoom
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
+from worker.runtime.job_processor import JobReading
 from worker.runtime.lifecycle import TOPICS, TopicMonitor, TopicNeeds
+from worker.runtime.model_client import ModelReader
 from worker.runtime.outbox import DirectOutbox
 from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
-from worker.runtime.reader import ModelReader
-from worker.runtime.reading import JobReading
-from worker.runtime.room import FetchRoom
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png

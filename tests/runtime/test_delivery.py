@@ -23,9 +23,9 @@ from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 from worker.runtime.dead_letter_limit import WaitingBounds
 from worker.runtime.job import JobInHand
+from worker.runtime.job_processor import PreparedJob
 from worker.runtime.lifecycle import TOPICS
-from worker.runtime.reader import ModelReader
-from worker.runtime.reading import PreparedJob
+from worker.runtime.model_client import ModelReader
 from worker.testing.backend import fake_models
 from worker.testing.clock import ManualClock
 

@@ -9,7 +9,7 @@ import pytest
 from tests.runtime.looping import settle
 from worker.domain.inflight import InflightLimit
 from worker.runtime.admission import Lane
-from worker.runtime.places import LaneShares, Places
+from worker.runtime.request_slots import LaneShares, Places
 from worker.testing.clock import ManualClock
 
 SHARES = LaneShares(small_per_large=3, patience_seconds=2.0, large_in_gaps=2, quiet_seconds=10.0)

@@ -18,7 +18,7 @@ from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import ModelDescription, Tensor
-from worker.runtime.reader import ModelReader
+from worker.runtime.model_client import ModelReader
 from worker.settings import Settings
 from worker.testing.backend import FakeBackend, fake_models
 from worker.testing.block_script import DICTIONARY

@@ -15,9 +15,9 @@ from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import PictureReading
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.reader import ModelReader
-from worker.runtime.reading import JobReading
-from worker.runtime.room import FetchRoom
+from worker.runtime.fetch_memory import FetchRoom
+from worker.runtime.job_processor import JobReading
+from worker.runtime.model_client import ModelReader
 from worker.testing.blob import MemoryBlobStore
 from worker.testing.virtual_time import VirtualClock, VirtualExecutor, VirtualTimeLoop
 

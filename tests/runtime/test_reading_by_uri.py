@@ -9,7 +9,7 @@ from tests.runtime.parts import FOLDER, LIMITS, PICTURE, RETRIES, URI, Parts, by
 from worker.domain import events
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.result import LabelText
-from worker.runtime.room import FetchRoom
+from worker.runtime.fetch_memory import FetchRoom
 
 OUTAGE = JobError(ErrorCode.URI_UNAVAILABLE, "The store is away.")
 

@@ -15,9 +15,9 @@ from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
-from worker.pipeline.quality import QualityMode, QualityOptions
+from worker.pipeline.quality.gate import QualityMode, QualityOptions
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
-from worker.runtime.reader import ModelReader
+from worker.runtime.model_client import ModelReader
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 

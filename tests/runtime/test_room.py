@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from worker.runtime.room import FetchRoom, Lease
+from worker.runtime.fetch_memory import FetchRoom, Lease
 
 
 async def held(room: FetchRoom, size_bytes: int, end: asyncio.Event) -> None:

@@ -21,13 +21,13 @@ from tests.simulation.source import SimulatedSource
 from tests.simulation.trace import Trace
 from worker.bootstrap import Ports, Worker, build, fetch_room, make_reader
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
-from worker.pipeline.ctc import decode_ctc
 from worker.pipeline.decode import decode
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.pipeline import PictureReading, Pipeline
+from worker.pipeline.recognize.ctc import decode_ctc
 from worker.pipeline.stages import Stages
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.reading import JobReading
+from worker.runtime.job_processor import JobReading
 from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore

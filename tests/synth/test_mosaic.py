@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from worker.cli.synth import synth
 from worker.domain.errors import LabelwireError, SettingsError
-from worker.synth.mosaic import Piece, write_mosaic, write_pieces, write_sparse
+from worker.lab.synth.mosaic import Piece, write_mosaic, write_pieces, write_sparse
 
 LINE_HEIGHT = 20
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.synth import Degradation, fonts
-from worker.synth.camera import CONDITIONS, Homography, photograph, place
-from worker.synth.chance import Chance
-from worker.synth.draw import Sheet, Style
+from worker.lab.synth import Degradation, fonts
+from worker.lab.synth.camera import CONDITIONS, Homography, photograph, place
+from worker.lab.synth.chance import Chance
+from worker.lab.synth.draw import Sheet, Style
 
 seeds = st.integers(0, 2**32 - 1)
 degradations = st.sampled_from([Degradation.MILD, Degradation.STRONG])

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.synth import check_digits
-from worker.synth.chance import Chance
-from worker.synth.content import Consignment, consignment, grouped
+from worker.lab.synth import check_digits
+from worker.lab.synth.chance import Chance
+from worker.lab.synth.content import Consignment, consignment, grouped
 
 seeds = st.integers(0, 2**32 - 1)
 

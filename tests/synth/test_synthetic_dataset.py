@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from worker.cli.synth import synth
 from worker.domain.errors import LabelwireError
-from worker.synth import Degradation, FieldType, SyntheticLabel, generate, write_dataset
-from worker.synth.layouts import LAYOUTS
+from worker.lab.synth import Degradation, FieldType, SyntheticLabel, generate, write_dataset
+from worker.lab.synth.layouts import LAYOUTS
 
 SEED = 20
 SMALLEST_INK_PIXELS = 14

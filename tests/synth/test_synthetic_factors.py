@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.synth import Degradation, fonts
-from worker.synth.camera import CONDITIONS
-from worker.synth.chance import Chance
-from worker.synth.draw import Sheet, Style
-from worker.synth.factors import SINGLE_FACTORS, spoilt
+from worker.lab.synth import Degradation, fonts
+from worker.lab.synth.camera import CONDITIONS
+from worker.lab.synth.chance import Chance
+from worker.lab.synth.draw import Sheet, Style
+from worker.lab.synth.factors import SINGLE_FACTORS, spoilt
 
 KINDS = sorted(SINGLE_FACTORS, key=lambda kind: kind.value)
 # What may hide or empty the one word of the sheet, or draw marks as dark as ink.

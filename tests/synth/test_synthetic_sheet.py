@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.domain.errors import LabelwireError
-from worker.synth import fonts
-from worker.synth.barcodes import Symbol, Symbology
-from worker.synth.draw import WHITE, Align, Sheet, Style
-from worker.synth.fonts import Face
+from worker.lab.synth import fonts
+from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.draw import WHITE, Align, Sheet, Style
+from worker.lab.synth.fonts import Face
 
 texts = st.text(alphabet="ABCGJQRTWabcgjpqy0123456789-/(). é", min_size=1, max_size=24).filter(
     lambda text: text == text.strip() and any(mark.isalnum() for mark in text)

@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
-from worker.bench.large_report import write_report as write_large
-from worker.bench.open_loop_report import write_report as write_open_loop
-from worker.bench.report import write_report
-from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
-from worker.laboratory.bench import BenchPlan, measure
-from worker.laboratory.large import LargePlan
-from worker.laboratory.large import measure as measure_large
-from worker.laboratory.open_loop import OpenLoopPlan
-from worker.laboratory.open_loop import measure as measure_open_loop
-from worker.laboratory.stack import pictures
+from worker.lab.bench.embedded import BenchPlan, measure
+from worker.lab.bench.large_embedded import LargePlan
+from worker.lab.bench.large_embedded import measure as measure_large
+from worker.lab.bench.large_report import write_report as write_large
+from worker.lab.bench.open_loop_embedded import OpenLoopPlan
+from worker.lab.bench.open_loop_embedded import measure as measure_open_loop
+from worker.lab.bench.open_loop_report import write_report as write_open_loop
+from worker.lab.bench.report import write_report
+from worker.lab.evaluation.configuration import WorkerConfiguration, parse_overrides
+from worker.lab.stack import pictures
 
 app = typer.Typer(add_completion=False)
 

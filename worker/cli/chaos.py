@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from worker.chaos.report import figures, sentences, write_report
-from worker.chaos.run import ChaosPlan
-from worker.chaos.schedule import FaultKind
-from worker.laboratory.chaos import torment
+from worker.lab.chaos.embedded import torment
+from worker.lab.chaos.report import figures, sentences, write_report
+from worker.lab.chaos.run import ChaosPlan
+from worker.lab.chaos.schedule import FaultKind
 
 app = typer.Typer(add_completion=False)
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from worker import bootstrap, settings
 from worker.adapters.kafka.validate import validate_options
-from worker.pipeline.extract.carriers import check_name
 from worker.pipeline.extract.custom_file import OwnFields
+from worker.pipeline.extract.numbers.carriers import check_name
 
 app = typer.Typer(add_completion=False)
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from worker.demo.report import figures, write_report
-from worker.laboratory.demo import demonstrate
+from worker.lab.demo.embedded import demonstrate
+from worker.lab.demo.report import figures, write_report
 
 app = typer.Typer(add_completion=False)
 

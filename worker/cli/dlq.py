@@ -24,12 +24,12 @@ from worker.cli.dlq_filters import (
 )
 from worker.cli.dlq_output import listed, show_found, show_statistics, summarise, write_page
 from worker.cli.dlq_replay import replay
-from worker.dlq.export import export as write_files
-from worker.dlq.files import save_new
 from worker.dlq.filters import parse
-from worker.dlq.listing import rows, selected
-from worker.dlq.picture import drawn
-from worker.dlq.statistics import Sighting, Statistics
+from worker.dlq.inspect.export import export as write_files
+from worker.dlq.inspect.files import save_new
+from worker.dlq.inspect.listing import rows, selected
+from worker.dlq.inspect.picture import drawn
+from worker.dlq.inspect.statistics import Sighting, Statistics
 from worker.dlq.topic import LetterTopic
 from worker.domain.errors import LabelwireError
 from worker.reporting.progress import reaching

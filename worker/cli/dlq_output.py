@@ -10,12 +10,12 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from worker.dlq.export import MANIFEST, Exported
 from worker.dlq.filters import Filters
-from worker.dlq.listing import COLUMNS, Row
-from worker.dlq.showing import document, sections
-from worker.dlq.statistics import Statistics, figures
-from worker.dlq.statistics_text import told
+from worker.dlq.inspect.export import MANIFEST, Exported
+from worker.dlq.inspect.listing import COLUMNS, Row
+from worker.dlq.inspect.show import document, sections
+from worker.dlq.inspect.statistics import Statistics, figures
+from worker.dlq.inspect.statistics_text import told
 from worker.dlq.topic import Found
 from worker.domain.errors import LabelwireError
 from worker.reporting.formats import printable
@@ -91,7 +91,7 @@ def show_statistics(statistics: Statistics, topic: str, *, as_json: bool) -> Non
 def write_page(statistics: Statistics, topic: str, filters: Filters, path: Path) -> Path:
     """Write the page. Raises LabelwireError if a package for it is missing, or the file cannot be written."""
     try:
-        from worker.dlq.report import write_report  # noqa: PLC0415 - a pod in production has no matplotlib
+        from worker.dlq.inspect.report import write_report  # noqa: PLC0415 - a pod in production has no matplotlib
     except ModuleNotFoundError as error:
         raise LabelwireError(
             f"--html needs the package {error.name}, which an installed worker leaves out: "

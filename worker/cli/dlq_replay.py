@@ -24,14 +24,14 @@ from worker.cli.dlq_filters import (
     Stages,
     filters_of,
 )
-from worker.dlq.canary import CanaryLimits, CanaryOutcomes
-from worker.dlq.execution import carry_out
 from worker.dlq.filters import Filters, parse
-from worker.dlq.outcome import Audience, Conduct, Outcome
-from worker.dlq.plan import ReplayError, ReplayPlan, ReplayRequest
-from worker.dlq.preparation import Preparation, Prepared
-from worker.dlq.replay_text import outcome_figures, plan_figures, told_canaries, told_outcome, told_plan
-from worker.dlq.stopping import stopped_by_signals
+from worker.dlq.replay.canary import CanaryLimits, CanaryOutcomes
+from worker.dlq.replay.executor import carry_out
+from worker.dlq.replay.plan import ReplayError, ReplayPlan, ReplayRequest
+from worker.dlq.replay.planner import Preparation, Prepared
+from worker.dlq.replay.result import Audience, Conduct, Outcome
+from worker.dlq.replay.signals import stopped_by_signals
+from worker.dlq.replay.text import outcome_figures, plan_figures, told_canaries, told_outcome, told_plan
 from worker.domain.errors import LabelwireError
 from worker.reporting.formats import printable
 from worker.reporting.progress import Reach, reaching

@@ -12,17 +12,17 @@ from worker import bootstrap, settings
 from worker.adapters.triton.client import TritonBackend
 from worker.cli.picture_options import ALL, DEGRADATIONS, parse_degradations, parse_size
 from worker.domain.errors import SettingsError
-from worker.evaluation.configuration import WorkerConfiguration, parse_overrides
-from worker.evaluation.dataset import Dataset, load
-from worker.evaluation.offline import deliver_offline
-from worker.evaluation.quality_readings import SampleReading, load_readings, read_samples
-from worker.evaluation.quality_report import write_report as write_quality_report
-from worker.evaluation.quality_samples import plan
-from worker.evaluation.report import write_report
-from worker.evaluation.run import Evaluation
-from worker.evaluation.served import describe_served, manifests_of
-from worker.evaluation.systems import Delivery
-from worker.laboratory.evaluation import LABELS, Labels, Pictures, drawn, evaluate, evaluate_offline, with_mosaic
+from worker.lab.evaluation.configuration import WorkerConfiguration, parse_overrides
+from worker.lab.evaluation.dataset import Dataset, load
+from worker.lab.evaluation.embedded import LABELS, Labels, Pictures, drawn, evaluate, evaluate_offline, with_mosaic
+from worker.lab.evaluation.offline import deliver_offline
+from worker.lab.evaluation.quality.readings import SampleReading, load_readings, read_samples
+from worker.lab.evaluation.quality.report import write_report as write_quality_report
+from worker.lab.evaluation.quality.samples import plan
+from worker.lab.evaluation.report import write_report
+from worker.lab.evaluation.run import Evaluation
+from worker.lab.evaluation.served import describe_served, manifests_of
+from worker.lab.evaluation.systems import Delivery
 from worker.ports import InferenceBackend
 from worker.reporting.progress import counted
 
@@ -101,7 +101,7 @@ def _server(url: str | None, repository: Path | None, chosen: settings.Settings)
     if url is not None and repository is not None:
         raise SettingsError(f"--url {url} and --repository {repository} exclude each other: give one of them.")
     if repository is not None:
-        from worker.laboratory.in_process import InProcessBackend  # noqa: PLC0415  needs what builds models
+        from worker.lab.evaluation.in_process import InProcessBackend  # noqa: PLC0415  needs what builds models
 
         return InProcessBackend(repository)
     if url is None:

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from worker.cli.picture_options import DEGRADATIONS, parse_degradations, parse_size
 from worker.domain.errors import SettingsError
-from worker.synth import Degradation, write_dataset
-from worker.synth.held_out import HELD_OUT
-from worker.synth.layouts import LAYOUTS
-from worker.synth.mosaic import write_mosaic, write_sparse
+from worker.lab.synth import Degradation, write_dataset
+from worker.lab.synth.held_out import HELD_OUT
+from worker.lab.synth.layouts import LAYOUTS
+from worker.lab.synth.mosaic import write_mosaic, write_sparse
 
 _PLAIN_STEPS = 10
 

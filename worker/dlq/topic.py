@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from worker.adapters.kafka.bounded import BoundedReader
 from worker.adapters.kafka.fetch import RecordFetcher
-from worker.dlq import finding
+from worker.dlq import lookup as finding
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import Original, PayloadMissingError, original
 from worker.domain.records import Record

@@ -10,32 +10,32 @@ from worker.domain.barcode import Barcode
 from worker.domain.errors import Stage
 from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels, TextLine, TextRegion
 from worker.domain.quality import Quality
-from worker.pipeline.assemble import place_lines, reading_order
-from worker.pipeline.axes import run_sideways
-from worker.pipeline.barcodes import Codes, find_codes, without_codes
-from worker.pipeline.columns import Column, as_read, find_columns, with_columns
-from worker.pipeline.crop import crop_lines
-from worker.pipeline.detect import detect
-from worker.pipeline.encoded import EncodedPage
+from worker.pipeline.barcodes.find import Codes, find_codes, without_codes
+from worker.pipeline.decode.encoded import EncodedPage
+from worker.pipeline.decode.exif_turn import Turn
+from worker.pipeline.decode.page_rows import HeldRows, PageRows, StreamedRows
+from worker.pipeline.decode.square_pixels import StoredPixels
+from worker.pipeline.detect.content_box import within_margins
+from worker.pipeline.detect.deskew import tile_straight, turn_degrees
+from worker.pipeline.detect.detect import detect
+from worker.pipeline.detect.regions import find_regions, page_map
+from worker.pipeline.detect.scale import finer_long_side
+from worker.pipeline.detect.text_direction import run_sideways
+from worker.pipeline.detect.tile import TiledPage, tile_page
 from worker.pipeline.explanation import PageSearch, rectangle, shown
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.inference import PageRequests
-from worker.pipeline.large import LargePage
-from worker.pipeline.margins import within_margins
+from worker.pipeline.large.page import LargePage
+from worker.pipeline.layout.columns import Column, as_read, find_columns, with_columns
+from worker.pipeline.layout.reading_order import place_lines, reading_order
+from worker.pipeline.layout.stacked import join_stacked
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.quality import PixelMeasures, QualityGate, QualityOptions
-from worker.pipeline.read import LineReader
-from worker.pipeline.rows import HeldRows, PageRows, StreamedRows
-from worker.pipeline.scale import finer_long_side
-from worker.pipeline.squared import StoredPixels
-from worker.pipeline.stacked import join_stacked
+from worker.pipeline.quality.gate import PixelMeasures, QualityGate, QualityOptions
+from worker.pipeline.recognize.crop import crop_lines
+from worker.pipeline.recognize.read import LineReader
 from worker.pipeline.stages import Stages
-from worker.pipeline.stitch import find_regions, page_map
-from worker.pipeline.straight import tile_straight, turn_degrees
-from worker.pipeline.tile import TiledPage, tile_page
-from worker.pipeline.turn import Turn
 from worker.ports import Clock, InferenceBackend
 
 

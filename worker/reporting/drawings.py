@@ -13,7 +13,7 @@ import numpy as np
 from worker.domain.errors import LabelwireError
 from worker.domain.image import ImageHeader
 from worker.domain.result import Page
-from worker.pipeline.encoded import EncodedPage
+from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.explanation import Rectangle
 from worker.reporting.draw import MOST_LONG_SIDE, draw_page
 

@@ -17,7 +17,7 @@ from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Coordinate
 from worker.domain.result import LabelText
 from worker.pipeline.explanation import PageSearch
 from worker.reporting.drawings import DrawingNames, draw_pages
-from worker.runtime.reader import ModelReader
+from worker.runtime.model_client import ModelReader
 from worker.runtime.results import label_text
 
 # What a result names as its source where there is no topic.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 
 from worker.domain.errors import JobError
-from worker.pipeline.encoded import EncodedPage
+from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 

@@ -23,11 +23,11 @@ from worker.domain.retry import Decision, Delay, GiveUp, RetryLater, RetryPolicy
 from worker.ports import Clock, EventSink, Isolation
 from worker.runtime.admission import CURRENT_LANE, Admission, Lane
 from worker.runtime.dead_letter_limit import DeadLetterLimit
-from worker.runtime.evidence import Evidence
+from worker.runtime.failure_correlation import Evidence
 from worker.runtime.job import JobInHand
+from worker.runtime.job_processor import JobReading
 from worker.runtime.outbox import Outbox
 from worker.runtime.outcome_watch import OutcomeWatch, Writing
-from worker.runtime.reading import JobReading
 from worker.runtime.results import result_record
 
 

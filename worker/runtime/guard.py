@@ -20,7 +20,7 @@ from worker.domain.inflight import InflightLimit
 from worker.ports import Clock, EventSink, InferenceBackend, ModelDescription, Tensor
 from worker.runtime.admission import CURRENT_LANE, Lane
 from worker.runtime.circuits import BlankRequest, Circuits
-from worker.runtime.places import LaneShares, Places
+from worker.runtime.request_slots import LaneShares, Places
 from worker.runtime.working_time import WorkingTime
 from worker.settings import TritonSettings
 

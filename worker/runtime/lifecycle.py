@@ -16,8 +16,8 @@ from worker.runtime.delivery import Destination
 from worker.runtime.guard import Guard
 from worker.runtime.health import Health
 from worker.runtime.loop import PARTITIONS, Loop
+from worker.runtime.model_client import ModelReader
 from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
-from worker.runtime.reader import ModelReader
 
 TRITON = "triton"
 TOPICS = "topics"

@@ -21,10 +21,10 @@ from tests.fleet.workers import wait_until
 from tests.runtime.parts import PICTURE, record
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.isolation import ChildIsolation
-from worker.chaos.poison import PoisonKind, poisonous
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import ReaderCrashed
 from worker.domain.result import LabelText
+from worker.lab.chaos.poison import PoisonKind, poisonous
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 

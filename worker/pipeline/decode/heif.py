@@ -9,9 +9,9 @@ import numpy as np
 import pi_heif
 
 from worker.domain.image import ImageHeader, Pixels
+from worker.pipeline.claim import DamagedHeaderError, unsupported
 from worker.pipeline.decode.levels import Layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
-from worker.pipeline.header.claim import DamagedHeaderError, unsupported
 from worker.pipeline.header.heif import check_coded
 
 _LAYOUTS: Final = {

@@ -9,8 +9,8 @@ from typing import Final
 
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.decode.bitmap import bitmap_ground, read_bitmap
+from worker.pipeline.decode.libvips import open_rows
 from worker.pipeline.decode.memory import telling_lack_of_memory
-from worker.pipeline.decode.rows import open_rows
 from worker.pipeline.decode.whole import check_complete
 
 _MOST_BYTES_OF_A_PIXEL: Final = 18

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from worker.domain.image import ImageHeader
+from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.jpeg import is_sound
 from worker.pipeline.decode.refusals import corrupt
-from worker.pipeline.header.claim import DamagedHeaderError
 from worker.pipeline.header.ifd import DirectoryReader, Entry, open_directories
 from worker.pipeline.header.tiff import TiffPage
 

@@ -11,17 +11,17 @@ import numpy as np
 
 from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
 from worker.pipeline import pdf
+from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.jpeg import sound_jpeg
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
+from worker.pipeline.decode.libvips import open_rows
 from worker.pipeline.decode.memory import telling_lack_of_memory
 from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt
-from worker.pipeline.decode.rows import open_rows
 from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
-from worker.pipeline.header.claim import DamagedHeaderError
 
 _MOST_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})

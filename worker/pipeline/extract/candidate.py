@@ -8,7 +8,7 @@ from worker.domain.fields import Check
 from worker.domain.image import PageText
 
 if TYPE_CHECKING:
-    from worker.pipeline.extract.surroundings import Surroundings
+    from worker.pipeline.extract.neighbors import Surroundings
 
 
 class Span(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Final
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.folding import phrases, skeleton
-from worker.pipeline.extract.surroundings import Place, Surroundings
+from worker.pipeline.extract.neighbors import Place, Surroundings
 
 
 class Topic(StrEnum):

@@ -2,11 +2,11 @@
 
 from worker.domain.fields import Field
 from worker.domain.image import PageText
-from worker.pipeline.extract.matching import match
+from worker.pipeline.extract.neighbors import Surroundings
+from worker.pipeline.extract.numbers.matching import match
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.extract.registry import finders_for
-from worker.pipeline.extract.settle import settle
-from worker.pipeline.extract.surroundings import Surroundings
+from worker.pipeline.extract.resolve_overlaps import settle
 
 
 def extract(page: PageText, options: FieldOptions) -> tuple[Field, ...]:

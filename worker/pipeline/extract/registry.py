@@ -3,8 +3,8 @@
 from functools import lru_cache
 
 from worker.pipeline.extract.candidate import Finder
-from worker.pipeline.extract.context import ContextFinder
-from worker.pipeline.extract.numbers import NumberFinder
+from worker.pipeline.extract.context.finder import ContextFinder
+from worker.pipeline.extract.numbers.finder import NumberFinder
 from worker.pipeline.extract.options import FieldOptions
 
 

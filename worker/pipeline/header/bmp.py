@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header.density import SQUARE, Density
 
 _FILE_HEADER: Final = 14

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.pipeline.header.claim import DamagedHeaderError
+from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.header.density import Density
 from worker.pipeline.header.ifd import Directory, open_directories
 

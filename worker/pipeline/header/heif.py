@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from worker.domain.image import PageHeader
-from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header.density import Density
 
 _MAX_BOXES: Final = 4000

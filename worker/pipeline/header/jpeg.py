@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.header.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import EXIF_START, UPRIGHT, densities, orientation
 

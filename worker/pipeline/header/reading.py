@@ -11,8 +11,8 @@ from typing import Final
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader
 from worker.pipeline import pdf
+from worker.pipeline.claim import ACCEPTED, Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header import bmp, heif, jpeg, png, tiff, webp
-from worker.pipeline.header.claim import ACCEPTED, Claim, DamagedHeaderError, unsupported
 from worker.pipeline.options import ImageLimits
 
 _STARTS: Final = {

@@ -10,7 +10,7 @@ from itertools import count, islice
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header.exif import DENSITY_TAGS, ORIENTATION_TAG, UPRIGHT, density, known
 from worker.pipeline.header.ifd import Directory, open_directories
 

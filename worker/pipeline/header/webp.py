@@ -4,7 +4,7 @@ import struct
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import Claim, DamagedHeaderError, unsupported
 from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import UPRIGHT, densities, orientation
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import PageHeader, Pixels
-from worker.pipeline.header.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import Claim, DamagedHeaderError, unsupported
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pdf.child import SIZE, Answer, Request
 from worker.pipeline.pdf.process import PdfProcess

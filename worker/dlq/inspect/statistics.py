@@ -1,0 +1,162 @@
+"""Dead letters counted: by what went wrong, and over time.
+
+Invariant: memory is bounded whatever the topic holds, and every letter is counted once: what finds no room of its own
+is counted under `OTHER`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.dlq.inspect.timeline import Timeline
+from worker.dlq.letter import DeadLetter
+from worker.domain.records import Coordinate
+
+OTHER: Final = "(other)"
+_MOST_SKEW_MS: Final = 3_600_000
+_MOST_CLUSTERS: Final = 1000
+_MOST_CODES: Final = 24
+_MOST_NAME_CHARACTERS: Final = 64
+_MOST_MESSAGE_CHARACTERS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What counting looks at: one letter's error, when it came about (epoch milliseconds), and where the letter is."""
+
+    code: str
+    stage: str
+    fingerprint: str
+    message: str
+    at_ms: int
+    coordinate: Coordinate
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> "Sighting":
+        """Look at a letter. A failure that says it came about long after its record was written is not believed."""
+        written_ms, failed_ms = letter.record.timestamp_ms, letter.failed_at_ms
+        return cls(
+            code=letter.code,
+            stage=letter.stage,
+            fingerprint=letter.fingerprint,
+            message=letter.message,
+            at_ms=written_ms if 0 < written_ms < failed_ms - _MOST_SKEW_MS else failed_ms,
+            coordinate=letter.record.coordinate,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Letters with the same code, stage and fingerprint; `example` and `message` are those of the newest."""
+
+    code: str
+    stage: str
+    fingerprint: str
+    count: int
+    first_ms: int
+    last_ms: int
+    example: Coordinate
+    message: str
+
+    @classmethod
+    def of(cls, sighting: Sighting, name: tuple[str, str, str]) -> "Cluster":
+        """Return the cluster of one letter."""
+        message = sighting.message[:_MOST_MESSAGE_CHARACTERS]
+        return cls(*name, 1, sighting.at_ms, sighting.at_ms, sighting.coordinate, message)
+
+    def joined(self, other: "Cluster") -> "Cluster":
+        """Return both as one, under this one's name."""
+        newest = max(other, self, key=lambda cluster: cluster.last_ms)
+        return Cluster(
+            *(self.code, self.stage, self.fingerprint),
+            self.count + other.count,
+            min(self.first_ms, other.first_ms),
+            newest.last_ms,
+            newest.example,
+            newest.message,
+        )
+
+
+class Statistics:
+    """Takes letters in any order."""
+
+    def __init__(self, most_clusters: int = _MOST_CLUSTERS) -> None:
+        self._most_clusters = most_clusters
+        self._clusters: dict[tuple[str, str, str], Cluster] = {}
+        self._codes: set[str] = set()
+        self.timeline = Timeline()
+        self.letters = 0
+
+    def add(self, sighting: Sighting) -> None:
+        """Count a letter."""
+        self.letters += 1
+        name = _name(sighting)
+        if name not in self._clusters and len(self._clusters) >= self._most_clusters:
+            name = (OTHER, OTHER, OTHER)
+        found, known = Cluster.of(sighting, name), self._clusters.get(name)
+        self._clusters[name] = found if known is None else known.joined(found)
+        self.timeline.add(sighting.at_ms, self._code(name[0]))
+
+    @property
+    def clusters(self) -> Sequence[Cluster]:
+        """The clusters, the largest first."""
+        return sorted(self._clusters.values(), key=lambda each: (-each.count, each.code, each.stage, each.fingerprint))
+
+    @property
+    def span_ms(self) -> tuple[int, int] | None:
+        """When the first and the last letter came about; None without letters."""
+        if not self._clusters:
+            return None
+        return (
+            min(each.first_ms for each in self._clusters.values()),
+            max(each.last_ms for each in self._clusters.values()),
+        )
+
+    def share(self, cluster: Cluster) -> float:
+        """Return which part of all letters is in a cluster, 0 to 1."""
+        return cluster.count / self.letters
+
+    def _code(self, code: str) -> str:
+        if len(self._codes) < _MOST_CODES:
+            self._codes.add(code)
+        return code if code in self._codes else OTHER
+
+
+def _name(sighting: Sighting) -> tuple[str, str, str]:
+    # Headers are foreign input: a worker writes short ones.
+    code, stage, fingerprint = (
+        text[:_MOST_NAME_CHARACTERS] for text in (sighting.code, sighting.stage, sighting.fingerprint)
+    )
+    return code, stage, fingerprint
+
+
+def figures(statistics: Statistics, topic: str) -> dict[str, Any]:
+    """Return all of it for scripts; times are epoch milliseconds."""
+    span = statistics.span_ms
+    return {
+        "topic": topic,
+        "letters": statistics.letters,
+        "first_ms": span[0] if span else None,
+        "last_ms": span[1] if span else None,
+        "clusters": [
+            {
+                "code": each.code,
+                "stage": each.stage,
+                "fingerprint": each.fingerprint,
+                "count": each.count,
+                "share": round(statistics.share(each), 6),
+                "first_ms": each.first_ms,
+                "last_ms": each.last_ms,
+                "example": str(each.example),
+                "message": each.message,
+            }
+            for each in statistics.clusters
+        ],
+        "histogram": {
+            "bin_seconds": statistics.timeline.width_seconds,
+            "bins": [
+                {"start_ms": each.start_ms, "count": each.total, "codes": dict(each.counts)}
+                for each in statistics.timeline.bins()
+            ],
+        },
+    }

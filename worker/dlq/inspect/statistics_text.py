@@ -1,0 +1,71 @@
+"""Counted dead letters for a terminal.
+
+Invariant: nothing foreign reaches the terminal unwritten-out, and no text is taken for markup.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.text import Text
+
+from worker.dlq.inspect.statistics import Cluster, Statistics
+from worker.dlq.inspect.timeline import Bin
+from worker.reporting.formats import moment, printable
+
+_MOST_CLUSTERS: Final = 20
+_MOST_BARS: Final = 30
+_LONGEST_BAR: Final = 48
+_INDENT: Final = " " * 18
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_UNITS: Final = ((7 * 86400, "week"), (86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+def told(statistics: Statistics, topic: str) -> Iterator[Text]:
+    """Yield lines with the clusters and bars over time."""
+    span = statistics.span_ms
+    if span is None:
+        yield Text(f"No letter on {topic} matches.")
+        return
+    plural = "" if statistics.letters == 1 else "s"
+    head = f"{statistics.letters} dead letter{plural} on {topic}, {moment(span[0])} to {moment(span[1])}"
+    yield Text(head, style="bold")
+    for each in statistics.clusters[:_MOST_CLUSTERS]:
+        yield Text()
+        yield from _cluster(each, statistics.share(each))
+    left_out = len(statistics.clusters) - _MOST_CLUSTERS
+    if left_out > 0:
+        yield Text(f"\nand {left_out} smaller clusters: --json lists them.")
+    yield Text()
+    yield from _bars(statistics)
+
+
+def width_in_words(seconds: int) -> str:
+    """Return how much time a bin covers, as `5 minutes`."""
+    unit_seconds, unit = next((each for each in _UNITS if seconds % each[0] == 0), _UNITS[-1])
+    count = seconds // unit_seconds
+    return f"{count} {unit}s" if count > 1 else f"1 {unit}"
+
+
+def _cluster(cluster: Cluster, share: float) -> Iterator[Text]:
+    code, stage, fingerprint = (printable(name) for name in (cluster.code, cluster.stage, cluster.fingerprint))
+    counted = f"{cluster.count:>8}  {share:>6.1%}  "
+    yield Text.assemble((counted, "bold"), (code, "yellow"), f"  at {stage}  fingerprint {fingerprint}")
+    yield Text(f"{_INDENT}{printable(cluster.message)}")
+    when = f"{_INDENT}{moment(cluster.first_ms)} to {moment(cluster.last_ms)}, newest letter {cluster.example}"
+    yield Text(when, style="dim")
+
+
+def _bars(statistics: Statistics) -> Iterator[Text]:
+    timeline = statistics.timeline.at_most(_MOST_BARS)
+    bins = timeline.bins()
+    most = max(each.total for each in bins)
+    yield Text(f"failures in {width_in_words(timeline.width_seconds)}", style="dim")
+    for each in bins:
+        yield Text.assemble((moment(each.start_ms), "dim"), " ", (_bar(each, most), "yellow"), f" {each.total}")
+
+
+def _bar(each: Bin, most: int) -> str:
+    eighths = round(8 * _LONGEST_BAR * each.total / most)
+    if each.total and not eighths:
+        eighths = 1
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

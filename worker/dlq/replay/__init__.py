@@ -1,0 +1,1 @@
+"""Writing dead letters again as jobs, each exactly once, with canaries first."""

@@ -1,0 +1,226 @@
+"""Carrying out a plan: canaries, their outcomes, the rest, and the record of it all.
+
+Invariants: a run's first transaction holds its plan and the positions that it begins from, so a plan without positions
+is one whose positions have expired. At most one process works on a run: opening its writer fences the one before.
+"""
+
+from collections.abc import Mapping
+
+from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError
+from worker.adapters.kafka.fetch import RecordFetcher
+from worker.adapters.kafka.replay import ReplayWriter
+from worker.dlq.replay.phase import PhaseReplay, Timing, group_id
+from worker.dlq.replay.plan import Fate, LettersGoneError, Phase, ReplayError
+from worker.dlq.replay.planner import Preparation, Prepared
+from worker.dlq.replay.rate_limit import Pace
+from worker.dlq.replay.result import Audience, Conduct, Outcome, given_up, nothing_known, resume_command
+from worker.dlq.replay.runs import RunRecord, RunState
+from worker.dlq.replay.tally import Tally
+from worker.dlq.replay.watch import CanaryWatch
+from worker.domain.errors import BrokerError
+from worker.domain.records import CommitPoint, TopicPartition
+from worker.ports import Clock, FencedError
+from worker.settings import Settings
+
+
+def carry_out(
+    settings: Settings, prepared: Prepared, conduct: Conduct, audience: Audience, clock: Clock, timing: Timing
+) -> Outcome:
+    """Go on with a plan until it ends or is stopped.
+
+    Raises ReplayError where another process took it over, its positions are gone, or the broker failed.
+    """
+    run_id = prepared.plan.run_id
+    if prepared.earlier is not None and prepared.earlier.state is RunState.ABORTED and conduct.canary is not None:
+        raise ReplayError(
+            f"The replay {run_id} was given up because too many canaries failed again. A new replay takes the rest, "
+            f"with canaries of its own; to replay the rest all the same: {resume_command(run_id)} --no-canary"
+        )
+    groups = [group_id(run_id, phase) for phase in Phase]
+    try:
+        with ReplayWriter(settings.kafka, f"labelwire-replay-{run_id}", groups) as writer:
+            return _Execution(settings, prepared, conduct, audience, clock, timing, writer).run()
+    except FencedError as error:
+        raise ReplayError(
+            f"Another process took the replay {run_id} over, or this one stood still for too long; what it had under "
+            f"way was not written. If no other one works on it: {resume_command(run_id)}"
+        ) from error
+    except TopicRecreatedError as error:
+        raise LettersGoneError(run_id, prepared.plan.topic) from error
+    except BrokerError as error:
+        raise ReplayError(f"{error} What was written is kept; go on with: {resume_command(run_id)}") from error
+
+
+class _Execution:
+    """One process' work on a run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        prepared: Prepared,
+        conduct: Conduct,
+        audience: Audience,
+        clock: Clock,
+        timing: Timing,
+        writer: ReplayWriter,
+    ) -> None:
+        self._settings = settings
+        self._prepared = prepared
+        self._conduct = conduct
+        self._audience = audience
+        self._clock = clock
+        self._timing = timing
+        self._writer = writer
+        self._plan = prepared.plan
+        self._started_at_ms = clock.epoch_ms()
+        self._positions: dict[Phase, dict[TopicPartition, CommitPoint]] = {}
+        self._tallies: dict[Phase, dict[TopicPartition, Tally]] = {}
+        self._origins = 0
+        self._outcome = Outcome(prepared.plan, RunState.BEGUN, Tally())
+
+    def run(self) -> Outcome:
+        """Do all phases that are left."""
+        self._begin()
+        for phase in self._plan.phases:
+            if not self._take(phase):
+                return self._end(RunState.INTERRUPTED, f"Stopped; go on with: {resume_command(self._plan.run_id)}")
+            if phase is Phase.CANARY and (verdict := self._judged()) is not None:
+                return self._end(*verdict)
+        return self._end(RunState.FINISHED)
+
+    def _begin(self) -> None:
+        """Take the run over from whoever had it, and leave a record of that."""
+        earlier = self._prepared.earlier
+        positions = self._committed()
+        if earlier is None and any(positions.values()):
+            # Another process has begun the same plan since this one was made: its plan counts.
+            earlier = Preparation(self._settings, self._clock).runs(self._plan.cluster_id).resumable(self._plan.run_id)
+            self._plan = self._outcome.plan = earlier.plan
+            positions = self._committed()
+        if earlier is None:
+            starts = {self._partition(p): CommitPoint(start) for p, start in self._plan.claim.starts.items()}
+            positions = {phase: dict(starts) for phase in self._plan.phases}
+            self._record(RunState.BEGUN, "", positions)
+        else:
+            self._check_positions(positions)
+            self._started_at_ms = earlier.started_at_ms
+        self._positions = positions
+        self._tallies = {
+            phase: {partition: Tally.of(point.metadata) for partition, point in points.items()}
+            for phase, points in positions.items()
+        }
+        if earlier is not None:
+            self._record(RunState.BEGUN, "resumed")
+        self._audience.began(self._plan, self._tally().total())
+
+    def _committed(self) -> dict[Phase, dict[TopicPartition, CommitPoint]]:
+        partitions = [self._partition(p) for p in self._plan.claim.starts]
+        return {
+            phase: self._writer.committed(group_id(self._plan.run_id, phase), partitions) for phase in self._plan.phases
+        }
+
+    def _check_positions(self, positions: Mapping[Phase, Mapping[TopicPartition, CommitPoint]]) -> None:
+        wanted = {self._partition(p) for p in self._plan.claim.starts}
+        if any(points.keys() != wanted for points in positions.values()):
+            run_id = self._plan.run_id
+            raise ReplayError(
+                f"The broker no longer has the positions of the replay {run_id} (offsets.retention.minutes), so it "
+                "cannot be told what was replayed already; the audit tells, and --again with a filter replays the rest."
+            )
+
+    def _take(self, phase: Phase) -> bool:
+        """Take the letters of a phase that are left; False where it was stopped before its end."""
+        plan, kafka = self._plan, self._settings.kafka
+        starts = {partition: point.offset for partition, point in self._positions[phase].items()}
+        ends = {self._partition(p): end for p, end in plan.claim.ends.items()}
+        began = self._timing.monotonic()
+        where = (kafka.bootstrap_servers, [plan.topic], kafka.client_options())
+        with (
+            BoundedReader(*where, starts=starts, ends=ends) as reader,
+            RecordFetcher(kafka.bootstrap_servers, kafka.client_options()) as fetcher,
+        ):
+            self._check_letters(reader)
+            replay = PhaseReplay(
+                plan,
+                phase,
+                reader=reader,
+                writer=self._writer,
+                fetch=fetcher.fetch,
+                parked_partitions=self._prepared.parked_partitions,
+                pace=Pace(self._conduct.rate),
+                timing=self._timing,
+                tallies=self._tallies[phase],
+                advance=self._advance,
+            )
+            ended = replay.run()
+        self._outcome.seconds += self._timing.monotonic() - began
+        self._outcome.notices += replay.notices
+        self._origins = len(replay.replayed_origins)
+        return ended
+
+    def _check_letters(self, reader: BoundedReader) -> None:
+        if not self._plan.claim.is_on(reader.topic_ids[self._plan.topic]):
+            raise LettersGoneError(self._plan.run_id, self._plan.topic)
+
+    def _advance(self, letters: int) -> None:
+        self._outcome.written += letters
+        self._audience.advanced(letters)
+
+    def _judged(self) -> tuple[RunState, str] | None:
+        """Wait for the canaries' outcomes, and say how the run ends; None where it goes on."""
+        limits, plan = self._conduct.canary, self._plan
+        done = Tally.sum(self._tallies[Phase.CANARY].values()).total(Fate.REPLAYED)
+        if limits is None or not done or self._has_widened():
+            return None
+        # Two letters of one job have one outcome; where an earlier process replayed some, that is not known.
+        began_here = not any(point.metadata for point in self._positions[Phase.CANARY].values())
+        replayed = self._origins if began_here else done
+        watch = CanaryWatch(self._settings.kafka, plan, self._settings.topics.results)
+        outcomes = watch.wait(replayed, limits, self._timing, self._audience.watched)
+        self._outcome.canaries = outcomes
+        if outcomes.too_many_failed(limits.max_failure_ratio):
+            return RunState.ABORTED, given_up(plan.run_id, outcomes, limits)
+        if self._timing.is_stopped():
+            return RunState.INTERRUPTED, f"Stopped; go on with: {resume_command(plan.run_id)}"
+        if not outcomes.known:
+            return RunState.INTERRUPTED, nothing_known(plan, outcomes, limits)
+        return None
+
+    def _has_widened(self) -> bool:
+        rest = self._positions[Phase.REST]
+        return any(rest[self._partition(p)].offset > start for p, start in self._plan.claim.starts.items())
+
+    def _end(self, state: RunState, reason: str = "") -> Outcome:
+        outcome = self._outcome
+        outcome.state, outcome.reason, outcome.tally = state, reason, self._tally()
+        if state is RunState.FINISHED:
+            outcome.gone = max(0, self._plan.letters - outcome.tally.total())
+        self._record(state, reason)
+        return outcome
+
+    def _record(
+        self,
+        state: RunState,
+        reason: str,
+        positions: Mapping[Phase, Mapping[TopicPartition, CommitPoint]] | None = None,
+    ) -> None:
+        """Write the audit record, together with positions where there are any."""
+        run_id = self._plan.run_id
+        record = RunRecord(
+            plan=self._plan,
+            state=state,
+            by=self._conduct.by,
+            started_at_ms=self._started_at_ms,
+            at_ms=self._clock.epoch_ms(),
+            counts=self._tally().figures(),
+            reason=reason,
+        )
+        outgoing = record.outgoing(self._settings.topics.replay_runs_topic)
+        by_group = {group_id(run_id, phase): points for phase, points in (positions or {}).items()}
+        self._writer.commit([(outgoing, None)], by_group)
+
+    def _tally(self) -> Tally:
+        return Tally.sum(tally for tallies in self._tallies.values() for tally in tallies.values())
+
+    def _partition(self, number: int) -> TopicPartition:
+        return TopicPartition(self._plan.topic, number)

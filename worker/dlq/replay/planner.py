@@ -1,0 +1,172 @@
+"""From what is asked for to a plan that can be carried out. Nothing is written here.
+
+Invariants: the ends are taken once, before anything is read. Every refusal comes before the first write, as one
+sentence.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from worker.adapters.kafka.admin import describe_cluster
+from worker.adapters.kafka.bounded import BoundedReader, present_topic_ids, watermarks
+from worker.dlq.replay.census import Survey, check, limited, survey
+from worker.dlq.replay.plan import Claim, LettersGoneError, ReplayError, ReplayPlan, ReplayRequest
+from worker.dlq.replay.runs import RunRecord, Runs, RunState
+from worker.domain.records import ClusterDescription, TopicPartition
+from worker.ports import Clock
+from worker.settings import Settings
+
+_RUN_ID = re.compile(r"[a-zA-Z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan to carry out. `found` is None where the plan is an earlier one, whose last record is `earlier`."""
+
+    plan: ReplayPlan
+    found: Survey | None
+    earlier: RunRecord | None
+    parked_partitions: int
+
+
+class Preparation:
+    """Makes plans for the dead-letter topic of the settings."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._topics = settings.topics
+        self._clock = clock
+
+    def prepare(self, request: ReplayRequest) -> Prepared:
+        """Return a new plan, or the unfinished one that the same request made before.
+
+        Raises ReplayError and BrokerError.
+        """
+        self._check_target(request.target)
+        if request.run_id is not None and not _RUN_ID.fullmatch(request.run_id):
+            raise ReplayError(f"--run-id {request.run_id!r} is no name for a replay: use up to 64 of a-z A-Z 0-9 . _ -")
+        topic = self._topics.dead_letters
+        cluster = self._described([topic, self._topics.replay_runs_topic, self._topics.parked_topic])
+        self._check_exist(cluster, [topic, self._topics.replay_runs_topic])
+        now_ms = self._clock.epoch_ms()
+        topic_id = self._topic_id(topic)  # before its ends
+        spans = {p.partition: span for p, span in self._watermarks(topic).items()}
+        starts, ends = {p: low for p, (low, _) in spans.items()}, {p: high for p, (_, high) in spans.items()}
+        runs = self.runs(cluster.cluster_id)
+        others = runs.overlapping(topic_id, starts)
+        ended = [run.plan.run_id for run in others if run.state in (RunState.FINISHED, RunState.ABORTED)]
+        run_id = request.identity(cluster.cluster_id, topic, topic_id, ends, ended, now_ms)
+        before = runs.get(run_id)
+        if before is not None:
+            return self._taken_up(before, request, cluster)
+        claim = Claim(run_id, request.selection, now_ms, starts, ends, topic_id=topic_id)
+        earlier = () if request.again else tuple(run.claim for run in others)
+        return self._surveyed(request, claim, earlier, cluster)
+
+    def resume(self, run_id: str) -> Prepared:
+        """Return the plan of an earlier run that is not finished. Raises ReplayError and BrokerError."""
+        cluster = self._described([self._topics.replay_runs_topic, self._topics.parked_topic])
+        self._check_exist(cluster, [self._topics.replay_runs_topic])
+        run = self.runs(cluster.cluster_id).resumable(run_id)
+        self._check_letters(run.plan)
+        return Prepared(run.plan, None, run, _partitions(cluster, self._topics.parked_topic))
+
+    def runs(self, cluster_id: str) -> Runs:
+        """Return the runs so far."""
+        topic = self._topics.replay_runs_topic
+        with self._reader(topic) as reader:
+            return Runs(reader, cluster_id, self._topics.dead_letters)
+
+    def _taken_up(self, before: RunRecord, request: ReplayRequest, cluster: ClusterDescription) -> Prepared:
+        run_id = before.plan.run_id
+        if before.state is RunState.FINISHED:
+            raise ReplayError(f"The replay {run_id} is finished already: nothing was written; name another --run-id.")
+        if not request.is_of(before.plan):
+            raise ReplayError(
+                f"There is an unfinished replay {run_id} with another filter or target; name another --run-id, or go "
+                f"on with that one: labelwire dlq replay --resume {run_id}"
+            )
+        self._check_letters(before.plan)
+        return Prepared(before.plan, None, before, _partitions(cluster, self._topics.parked_topic))
+
+    def _surveyed(
+        self, request: ReplayRequest, claim: Claim, earlier: tuple[Claim, ...], cluster: ClusterDescription
+    ) -> Prepared:
+        topics = self._topics
+        results_topic_id = self._topic_id(topics.results) if request.canary else ""
+        results = self._watermarks(topics.results) if request.canary else {}
+        draft = ReplayPlan(
+            claim=claim,
+            cluster_id=cluster.cluster_id,
+            topic=topics.dead_letters,
+            target=request.target,
+            parked_topic=topics.parked_topic,
+            max_replays=request.max_replays,
+            earlier=earlier,
+            canary_keys=frozenset(),
+            results_ends={partition.partition: end for partition, (_, end) in results.items()},
+            counts={},
+            results_topic_id=results_topic_id,
+        )
+        limit = claim.selection.limit
+        if limit is not None:
+            with self._reader(draft.topic, claim.ends) as reader:
+                draft = limited(draft, reader, limit)
+        with self._reader(draft.topic, draft.claim.ends) as reader:
+            plan, found = survey(draft, reader, canary=request.canary)
+        self._check_letters(plan)
+        described = self._described(found.needs)
+        check(plan, found, described)
+        self._check_targets(found.needs)
+        return Prepared(plan, found, None, _partitions(described, topics.parked_topic))
+
+    def _check_target(self, target: str | None) -> None:
+        if target is not None:
+            self._check_targets([target])
+            if target == self._topics.parked_topic:
+                raise ReplayError(f"The target {target} is the topic of parked letters, which nobody works on.")
+
+    def _check_targets(self, targets: Collection[str]) -> None:
+        topics = self._topics
+        if topics.dead_letters in targets:
+            raise ReplayError(
+                f"The target is the dead-letter topic {topics.dead_letters} itself, so that the replay would feed on "
+                f"its own letters; name another, as {topics.replay_topic}."
+            )
+        for name, what in ((topics.results, "results"), (topics.replay_runs_topic, "replay records")):
+            if name in targets:
+                raise ReplayError(f"The target {name} is the topic of {what}; name another, as {topics.replay_topic}.")
+
+    def _check_exist(self, cluster: ClusterDescription, topics: Collection[str]) -> None:
+        for topic in topics:
+            if cluster.topics.get(topic) is None:
+                where = self._settings.kafka.bootstrap_servers
+                raise ReplayError(f"Kafka at {where} has no topic {topic}, which a replay needs; create it.")
+
+    def _check_letters(self, plan: ReplayPlan) -> None:
+        """Raise LettersGoneError where the plan is one for a former topic."""
+        if not plan.claim.is_on(self._topic_id(plan.topic)):
+            raise LettersGoneError(plan.run_id, plan.topic)
+
+    def _topic_id(self, topic: str) -> str:
+        kafka = self._settings.kafka
+        return present_topic_ids(kafka.bootstrap_servers, [topic], kafka.client_options())[topic]
+
+    def _described(self, topics: Collection[str]) -> ClusterDescription:
+        kafka = self._settings.kafka
+        return describe_cluster(kafka.bootstrap_servers, topics, kafka.client_options())
+
+    def _watermarks(self, topic: str) -> dict[TopicPartition, tuple[int, int]]:
+        kafka = self._settings.kafka
+        return watermarks(kafka.bootstrap_servers, [topic], kafka.client_options())
+
+    def _reader(self, topic: str, ends: Mapping[int, int] | None = None) -> BoundedReader:
+        kafka = self._settings.kafka
+        until = {TopicPartition(topic, partition): end for partition, end in (ends or {}).items()}
+        return BoundedReader(kafka.bootstrap_servers, [topic], kafka.client_options(), ends=until)
+
+
+def _partitions(cluster: ClusterDescription, topic: str) -> int:
+    limits = cluster.topics.get(topic)
+    return 1 if limits is None else limits.partitions

@@ -1,0 +1,191 @@
+"""Who takes part in a bench, and what one turn of each measures.
+
+A turn is closed-loop: all pictures are in the topic (or, for the bare models, all requests are ready) at its start, and
+it lasts to the last answer. Contestants run throughout the bench, idle while it is not their turn; `others_cpu_seconds`
+shows what the idle ones took.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from worker.adapters.triton.statistics import ModelStatistics, read_statistics
+from worker.lab.bench.bare import RecordedRequest, repeated, replay_to
+from worker.lab.bench.resources import PeakMemory, cpu_seconds
+from worker.lab.evaluation.configuration import Surroundings
+from worker.lab.evaluation.dataset import Dataset
+from worker.lab.evaluation.run import reading
+from worker.lab.evaluation.systems import Job, RunningSystem, complete
+
+_WARM_UP_SHARE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one contestant did in one round.
+
+    `milliseconds` are the times of single pictures as the system itself measured them. `cpu_seconds` are the system's
+    own process, without its servers. `batches` are Triton's counts during the turn.
+    """
+
+    contestant: str
+    round: int
+    images: int
+    seconds: float
+    milliseconds: tuple[float, ...]
+    peak_rss_bytes: int
+    cpu_seconds: float
+    others_cpu_seconds: float
+    word_f1: float | None = None
+    batches: Mapping[str, ModelStatistics] = field(default_factory=dict)
+
+    @property
+    def images_per_second(self) -> float:
+        """The throughput of the turn."""
+        return self.images / self.seconds
+
+
+class Contestant(Protocol):
+    """A system in the bench."""
+
+    @property
+    def name(self) -> str:
+        """Its key in the report."""
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+
+    @property
+    def images(self) -> int:
+        """How many pictures it reads in a turn."""
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """All processes that work for it."""
+
+    def warm_up(self, on_picture: Callable[[], None]) -> None:
+        """Read some pictures that nobody times."""
+
+    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> Turn:
+        """Read all pictures once; `others` are the processes that should be idle meanwhile."""
+
+
+class SystemContestant:
+    """A system that reads jobs off a topic.
+
+    `triton_url` is its server's, if it has one. In a turn each picture is in the backlog `repeat` times: a system that
+    reads many at once needs a backlog much longer than what it has under way, or its first and last pictures, which
+    have the machine to themselves, count too much.
+    """
+
+    def __init__(
+        self, running: RunningSystem, dataset: Dataset, triton_url: str | None = None, *, repeat: int = 1
+    ) -> None:
+        self._running = running
+        self._dataset = dataset
+        self._triton_url = triton_url
+        self._repeat = repeat
+        self.images = repeat * len(dataset.samples)
+        self.name = running.system.name
+        self.title = running.system.title
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The system's process and its servers."""
+        return (self._running.pid, *self._running.system.server_pids)
+
+    def warm_up(self, on_picture: Callable[[], None]) -> None:
+        """Read a quarter of the pictures, evenly spread."""
+        samples = self._dataset.samples[:: warm_up_step(len(self._dataset.samples))]
+        jobs = [Job.of(sample, "warm-up/") for sample in samples]
+        complete(self._running.answer_all(jobs, on_picture), self.title)
+
+    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> Turn:
+        """Submit all pictures at once and wait for the last answer. Raises MeasurementError if one is missing."""
+        prefixes = [f"round-{number}/{copy}/" for copy in range(self._repeat)]
+        jobs = [Job.of(sample, prefix) for prefix in prefixes for sample in self._dataset.samples]
+        cpu_before, others_before = cpu_seconds([self._running.pid]), cpu_seconds(others)
+        counts_before = self._statistics()
+        with PeakMemory(self.pids) as memory:
+            delivery = complete(self._running.answer_all(jobs, on_picture), self.title)
+        cpu_after, others_after = cpu_seconds([self._running.pid]), cpu_seconds(others)
+        read = reading(self.name, self.title, self._dataset, delivery, prefixes[0])
+        return Turn(
+            contestant=self.name,
+            round=number,
+            images=len(jobs),
+            seconds=delivery.seconds,
+            milliseconds=tuple(answer.milliseconds for answer in delivery.answers.values()),
+            peak_rss_bytes=memory.peak_bytes,
+            cpu_seconds=cpu_after - cpu_before,
+            others_cpu_seconds=others_after - others_before,
+            word_f1=read.scores.word_f1,
+            batches=_since(self._statistics(), counts_before),
+        )
+
+    def _statistics(self) -> dict[str, ModelStatistics]:
+        return read_statistics(self._triton_url) if self._triton_url else {}
+
+
+class BareContestant:
+    """The bare models on a server, with the requests that the pipeline would send them, `repeat` times in a turn."""
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        around: Surroundings,
+        requests: Sequence[RecordedRequest],
+        *,
+        repeat: int = 1,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.images = repeat * len({request.picture for request in requests})
+        self._triton_url = around.triton_url
+        self._triton_pid = around.triton_pid
+        self._requests = requests
+        self._repeat = repeat
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The server."""
+        return (self._triton_pid,)
+
+    def warm_up(self, on_picture: Callable[[], None]) -> None:
+        """Replay the requests of a quarter of the pictures."""
+        count = 1 + max((request.picture for request in self._requests), default=-1)
+        chosen = range(0, count, warm_up_step(count))
+        replay_to(self._triton_url, [request for request in self._requests if request.picture in chosen])
+        for _ in chosen:
+            on_picture()
+
+    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> Turn:
+        """Replay all requests at full load."""
+        others_before, counts_before = cpu_seconds(others), read_statistics(self._triton_url)
+        with PeakMemory(self.pids) as memory:
+            replayed = replay_to(self._triton_url, repeated(self._requests, self._repeat))
+        for _ in replayed.milliseconds:
+            on_picture()
+        return Turn(
+            contestant=self.name,
+            round=number,
+            images=len(replayed.milliseconds),
+            seconds=replayed.seconds,
+            milliseconds=replayed.milliseconds,
+            peak_rss_bytes=memory.peak_bytes,
+            cpu_seconds=0.0,
+            others_cpu_seconds=cpu_seconds(others) - others_before,
+            batches=_since(read_statistics(self._triton_url), counts_before),
+        )
+
+
+def warm_up_step(count: int) -> int:
+    """Return the stride that takes about a quarter of the pictures, two of them at least if there are two."""
+    return max(1, min(_WARM_UP_SHARE, (count + 1) // 2))
+
+
+def _since(after: Mapping[str, ModelStatistics], before: Mapping[str, ModelStatistics]) -> dict[str, ModelStatistics]:
+    counted = {name: now.since(before.get(name, ModelStatistics())) for name, now in after.items()}
+    return {name: count for name, count in counted.items() if count.executions}

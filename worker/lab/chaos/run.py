@@ -1,0 +1,239 @@
+"""A chaos run: calm, load with faults, calm again, judgement."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from worker.adapters.kafka.bounded import BoundedReader
+from worker.audit.report import AuditReport
+from worker.audit.run import audit
+from worker.domain.errors import LabelwireError
+from worker.lab.chaos.answers import Answer, Watch, answer_of
+from worker.lab.chaos.errors import ChaosError
+from worker.lab.chaos.faults import Restart, World, inject
+from worker.lab.chaos.fleet import WorkerExit
+from worker.lab.chaos.judging import Expectations, Verdict, expect, judge
+from worker.lab.chaos.pictures import Picture
+from worker.lab.chaos.schedule import FaultKind, ScheduledFault, draw_schedule
+from worker.settings import KafkaSettings, TopicSettings
+
+_LEAST_JOBS_PER_SECOND, _MOST_JOBS_PER_SECOND = 0.5, 4.0
+_CALM_SECONDS = 240.0
+_CALM_READINGS = 2
+_TELL_SECONDS = 10.0
+_ASK_AGAIN_SECONDS = 3.0
+_MOST_FAULTS_AT_ONCE = 8
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosPlan:
+    """What to do.
+
+    `pictures` different labels are submitted again and again. Without `jobs_per_second` the load is half of what the
+    calm workers do. `drain_seconds` bounds how long they may take for what is left when the load ends.
+    """
+
+    seed: int
+    duration_seconds: float
+    kinds: tuple[FaultKind, ...] = tuple(FaultKind)
+    delivery: str = "at-least-once"
+    workers: int = 2
+    pictures: int = 24
+    jobs_per_second: float | None = None
+    drain_seconds: float = 300.0
+
+    @property
+    def schedule(self) -> tuple[ScheduledFault, ...]:
+        """The faults, in their order."""
+        return draw_schedule(self.seed, self.duration_seconds, self.kinds)
+
+    @property
+    def command(self) -> str:
+        """How to do the same again."""
+        rate = "" if self.jobs_per_second is None else f" --rate {self.jobs_per_second:g}"
+        kinds = "" if set(self.kinds) == set(FaultKind) else "".join(f" --only {kind.value}" for kind in self.kinds)
+        return (
+            f"labelwire chaos --seed {self.seed} --duration {self.duration_seconds:g} --delivery {self.delivery} "
+            f"--workers {self.workers}{rate}{kinds}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InjectedFault:
+    """A fault that was done: when it began and ended, in epoch milliseconds, and on what; or why it could not be."""
+
+    kind: FaultKind
+    began_at_ms: int
+    ended_at_ms: int
+    words: str
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """The place of a run. `kafka` leads past the disturbed network."""
+
+    world: World
+    watch: Watch
+    good: Sequence[Picture]
+    kafka: KafkaSettings
+    topics: TopicSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosRun:
+    """What happened, in epoch milliseconds; load and faults lasted from `began_at_ms` to `ended_at_ms`."""
+
+    plan: ChaosPlan
+    jobs_per_second: float
+    began_at_ms: int
+    ended_at_ms: int
+    drained_at_ms: int
+    faults: tuple[InjectedFault, ...]
+    restarts: tuple[Restart, ...]
+    exits: tuple[WorkerExit, ...]
+    answers: tuple[Answer, ...]
+    submitted: Mapping[str, Picture]
+    verdict: Verdict
+    audited: AuditReport
+    description: Mapping[str, str]
+
+    @property
+    def fault_counts(self) -> dict[str, int]:
+        """How many faults of each kind were done."""
+        return dict(Counter(fault.kind.value for fault in self.faults if not fault.failure))
+
+    @property
+    def shortcomings(self) -> list[str]:
+        """Why the run does not pass, in sentences; none if it does."""
+        verdict = self.verdict
+        found = {
+            "jobs were lost": verdict.lost,
+            "answers are wrong": verdict.wrong,
+            "duplicates remain after dedup": verdict.duplicates_after_dedup,
+            "duplicates came although delivery is exactly-once": (
+                verdict.duplicates if self.plan.delivery == "exactly-once" else 0
+            ),
+            "faults could not be done": sum(bool(fault.failure) for fault in self.faults),
+            "scheduled faults were left out": len(self.plan.schedule) - len(self.faults),
+        }
+        return [f"{count} {what}" for what, count in found.items() if count]
+
+
+def run_chaos(plan: ChaosPlan, arena: Arena, say: Say, description: Mapping[str, str]) -> ChaosRun:
+    """Carry out a plan, and judge it. Raises LabelwireError where that cannot be done at all."""
+    world, clock = arena.world, arena.world.clock
+    world.load.start()
+    world.workers.start()
+    expected = _read_calmly(arena, say)
+    jobs_per_second = plan.jobs_per_second or _half_of_the_rate(arena.watch.answers)
+    began_at_ms = clock.epoch_ms()
+    say(f"Faults: {len(plan.schedule)} in {plan.duration_seconds:.0f} s, {jobs_per_second:.1f} jobs a second")
+    world.load.run_steadily(arena.good, world.undecodable, jobs_per_second)
+    faults, ended_at_ms = _inject_all(plan, arena, say)
+    _drain(arena, plan.drain_seconds, say)
+    drained_at_ms = clock.epoch_ms()
+    world.workers.stop()
+    say("The audit")
+    audited = audit(arena.kafka, arena.topics)
+    answers = _all_answers(arena)
+    verdict = judge(world.load.submitted, world.load.doubtful, expected, answers, audited)
+    return ChaosRun(
+        plan,
+        jobs_per_second,
+        began_at_ms,
+        ended_at_ms,
+        drained_at_ms,
+        faults,
+        tuple(world.restarts),
+        tuple(world.workers.exits),
+        answers,
+        dict(world.load.submitted),
+        verdict,
+        audited,
+        description,
+    )
+
+
+def _read_calmly(arena: Arena, say: Say) -> Expectations:
+    """Have every picture read before any fault, in different company, and take that as what is right."""
+    load = arena.world.load
+    load.submit([*list(arena.good) * _CALM_READINGS, *arena.world.undecodable])
+    load.pause()
+    missing = arena.watch.wait_for(lambda: load.submitted, _CALM_SECONDS, _Teller(arena, say))
+    if missing:
+        raise ChaosError(f"{missing} pictures were not read within {_CALM_SECONDS:.0f} s without any fault.")
+    return expect(load.submitted, arena.watch.answers)
+
+
+def _half_of_the_rate(answers: Sequence[Answer]) -> float:
+    """Return half of the jobs a second that were done when there was always one to do."""
+    times = sorted(answer.at_ms for answer in answers)
+    rate = (len(times) - 1) * 1000 / max(1, times[-1] - times[0])
+    return min(_MOST_JOBS_PER_SECOND, max(_LEAST_JOBS_PER_SECOND, round(rate / 2, 1)))
+
+
+def _inject_all(plan: ChaosPlan, arena: Arena, say: Say) -> tuple[tuple[InjectedFault, ...], int]:
+    """Do all faults while the load runs, and return them, and when the load ended."""
+    world = arena.world
+    begun = world.clock.monotonic()
+    with ThreadPoolExecutor(_MOST_FAULTS_AT_ONCE, thread_name_prefix="fault") as pool:
+        try:
+            running = []
+            for fault in plan.schedule:
+                time.sleep(max(0.0, begun + fault.at_seconds - world.clock.monotonic()))
+                say(f"{fault.at_seconds:6.1f} s  {fault.kind}")
+                running.append(pool.submit(_inject_one, world, fault, say))
+            time.sleep(max(0.0, begun + plan.duration_seconds - world.clock.monotonic()))
+            world.load.pause()
+            ended_at_ms = world.clock.epoch_ms()
+            say("The load has ended; the workers finish what is left")
+            return tuple(one.result() for one in running), ended_at_ms
+        except BaseException:
+            world.ending.set()
+            raise
+
+
+def _inject_one(world: World, fault: ScheduledFault, say: Say) -> InjectedFault:
+    began_at_ms = world.clock.epoch_ms()
+    try:
+        words, failure = inject(world, fault), ""
+    except (LabelwireError, OSError) as error:
+        words, failure = "", str(error)
+        say(f"{fault.kind} could not be done: {failure}")
+    return InjectedFault(fault.kind, began_at_ms, world.clock.epoch_ms(), words, failure)
+
+
+def _drain(arena: Arena, seconds: float, say: Say) -> None:
+    """Wait until every job has an answer and nothing is on its way, or the time is over."""
+    load, clock = arena.world.load, arena.world.clock
+    deadline = clock.monotonic() + seconds
+    arena.watch.wait_for(lambda: load.submitted, seconds, _Teller(arena, say))
+    while clock.monotonic() < deadline and audit(arena.kafka, arena.topics).pending:
+        time.sleep(_ASK_AGAIN_SECONDS)
+
+
+def _all_answers(arena: Arena) -> tuple[Answer, ...]:
+    topics = arena.topics
+    read = [topics.results, topics.dead_letters]
+    with BoundedReader(arena.kafka.bootstrap_servers, read) as reader:
+        return tuple(answer_of(record, topics.results) for record in reader)
+
+
+class _Teller:
+    """Says now and then how many answers are missing."""
+
+    def __init__(self, arena: Arena, say: Say) -> None:
+        self._clock = arena.world.clock
+        self._say = say
+        self._said_at = self._clock.monotonic()
+
+    def __call__(self, missing: int) -> None:
+        now = self._clock.monotonic()
+        if missing and now - self._said_at >= _TELL_SECONDS:
+            self._said_at = now
+            self._say(f"{missing} jobs have no answer yet")

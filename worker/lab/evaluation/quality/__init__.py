@@ -1,0 +1,1 @@
+"""How the quality score is fitted and checked: pictures spoilt on purpose, and how well they are read."""

@@ -1,0 +1,22 @@
+"""Synthetic shipping labels with exact truth, for demonstrations and measures that have no pictures of their own.
+
+Carriers, firms and people are invented, save that held-out labels name the carrier whose number they bear, as only its
+name tells what such a number is; the layouts are like carriers', no carrier's own. Numbers are shaped and checked as
+the standards and carriers publish them.
+"""
+
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import generate, truth_row, write_dataset
+from worker.lab.synth.truth import Barcode, Field, FieldType, Line, SyntheticLabel
+
+__all__ = [
+    "Barcode",
+    "Degradation",
+    "Field",
+    "FieldType",
+    "Line",
+    "SyntheticLabel",
+    "generate",
+    "truth_row",
+    "write_dataset",
+]

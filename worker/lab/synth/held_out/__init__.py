@@ -1,0 +1,29 @@
+"""Layouts, fonts, places and ways to print values that nothing is tuned on: only figures on these are worth showing.
+
+Whoever works on reading, fields or the quality gate looks neither at these layouts nor at their pictures.
+"""
+
+from typing import Final
+
+from worker.lab.synth.fonts import Face, Family
+from worker.lab.synth.held_out import cargo, customs, express, marks, overnight, packing, places, priority, returns
+from worker.lab.synth.layouts import Layout
+
+_DEJAVU: Final = "mpl-data/fonts/ttf"
+_FAMILIES: Final = (
+    Family(Face("matplotlib", "DejaVuSansMono.ttf", _DEJAVU), Face("matplotlib", "DejaVuSansMono-Bold.ttf", _DEJAVU)),
+    Family(Face("matplotlib", "DejaVuSans.ttf", _DEJAVU), Face("matplotlib", "DejaVuSans-Bold.ttf", _DEJAVU)),
+    Family(Face("font_manrope", "Manrope-Medium.ttf"), Face("font_manrope", "Manrope-Bold.ttf")),
+    Family(Face("font_caladea", "Caladea-Regular.ttf"), Face("font_caladea", "Caladea-Bold.ttf")),
+)
+
+HELD_OUT: Final = (
+    Layout("customs", customs.WIDTH, customs.HEIGHT, 0.92, customs.draw, places.WORLD, _FAMILIES),
+    Layout("returns", returns.WIDTH, returns.HEIGHT, 0.92, returns.draw, places.EUROPE, _FAMILIES),
+    Layout("overnight", overnight.WIDTH, overnight.HEIGHT, 0.92, overnight.draw, places.AMERICA, _FAMILIES),
+    Layout("express", express.WIDTH, express.HEIGHT, 0.92, express.draw, places.WORLD, _FAMILIES),
+    Layout("packing", packing.WIDTH, packing.HEIGHT, 0.92, packing.draw, places.EUROPE, _FAMILIES),
+    Layout("marks", marks.WIDTH, marks.HEIGHT, 0.92, marks.draw, places.WORLD, _FAMILIES),
+    Layout("cargo", cargo.WIDTH, cargo.HEIGHT, 0.92, cargo.draw, places.WORLD, _FAMILIES),
+    Layout("priority", priority.WIDTH, priority.HEIGHT, 0.92, priority.draw, places.AMERICA, _FAMILIES),
+)

@@ -1,1 +1,0 @@
-"""Puts the embedded stack under demo, eval and bench."""

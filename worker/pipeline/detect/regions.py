@@ -1,0 +1,103 @@
+"""One probability map of a page out of its tiles' maps, and the regions of text on it.
+
+The post-processing is that of DB (Liao et al., "Real-time Scene Text Detection with Differentiable Binarization",
+AAAI 2020) with the order of steps that PP-OCR uses. Invariant: boxes are found on the stitched map, so that no line is
+cut by a tile's edge; there is no ceiling on their number.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+
+from worker.domain.geometry import Points
+from worker.domain.image import Pixels, ProbabilityMap, TextRegion
+from worker.domain.manifest import DetectionThresholds
+from worker.pipeline.detect.text_direction import orient_quads
+from worker.pipeline.detect.tile import TiledPage
+from worker.pipeline.large.scan_plan import Band
+
+_GROWN_MARGIN_PIXELS: Final = 2
+_DILATION: Final = np.ones((2, 2), dtype=np.uint8)
+
+
+def page_map(page: TiledPage, tile_map: Pixels) -> ProbabilityMap:
+    """Return the map of a page in one tile, out of the tile's, uint8 [h, w]."""
+    return ProbabilityMap(tile_map[: page.height, : page.width], page.to_page)
+
+
+def stitch(band: Band, maps: Sequence[Pixels], width: int) -> Pixels:
+    """Join the maps of a band's tiles, uint8 [h, w] each, by what each keeps, to the band's rows of the page's map.
+
+    Returns uint8 [rows, width], 0 where no tile is.
+    """
+    values = np.zeros((band.stop - band.start, width), dtype=np.uint8)
+    for place, tile_map in zip(band.places, maps, strict=True):
+        rows, columns = place.rows, place.columns
+        values[rows.kept_start - band.start : rows.kept_stop - band.start, columns.kept_start : columns.kept_stop] = (
+            tile_map[
+                rows.kept_start - rows.start : rows.kept_stop - rows.start,
+                columns.kept_start - columns.start : columns.kept_stop - columns.start,
+            ]
+        )
+    return values
+
+
+def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> list[TextRegion]:
+    """Return the regions of text on a page, in page pixels, in no particular order."""
+    contours, _ = cv2.findContours(text_mask(page_map.values, thresholds), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    return regions_of(contours, page_map, thresholds)
+
+
+def text_mask(values: Pixels, thresholds: DetectionThresholds) -> Pixels:
+    """Return where a probability map says text, uint8 of its shape, 1 for text."""
+    _, binary = cv2.threshold(values, math.floor(thresholds.binarize * 255), 1, cv2.THRESH_BINARY)
+    return np.asarray(cv2.dilate(binary, _DILATION) if thresholds.dilate else binary, dtype=np.uint8)
+
+
+def regions_of(
+    contours: Sequence[MatLike], page_map: ProbabilityMap, thresholds: DetectionThresholds
+) -> list[TextRegion]:
+    """Return the regions of text that contours on the map enclose, in page pixels."""
+    found = (_region(contour, page_map.values, thresholds) for contour in contours)
+    kept = [region for region in found if region is not None]
+    quads = orient_quads(page_map.to_page.apply(np.array([corners for corners, _, _ in kept]).reshape(-1, 4, 2)))
+    scale = math.sqrt(abs(np.linalg.det(page_map.to_page.matrix[:, :2])))
+    return [TextRegion(quad, score, distance * scale) for quad, (_, score, distance) in zip(quads, kept, strict=True)]
+
+
+def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -> tuple[Points, float, float] | None:
+    (x, y), (width, height), angle = cv2.minAreaRect(contour)
+    if min(width, height) < thresholds.min_side_pixels:
+        return None
+    score = _mean_inside(cv2.boxPoints(((x, y), (width, height), angle)), values)
+    if score < thresholds.box_score:
+        return None
+    # Contours run through pixel centres. The 2 x 2 dilation moves them by half a pixel, onto the edges.
+    if not thresholds.dilate:
+        x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
+    distance = _unclip_distance(width, height, thresholds.unclip_ratio)
+    grown = (width + 2 * distance, height + 2 * distance)
+    if min(grown) < thresholds.min_side_pixels + _GROWN_MARGIN_PIXELS:
+        return None
+    return np.asarray(cv2.boxPoints(((x, y), grown, angle)), dtype=np.float64), score, distance
+
+
+def _unclip_distance(width: float, height: float, ratio: float) -> float:
+    """Return by how much each side moves out, area · ratio / perimeter; a round offset has the same outer rectangle."""
+    return width * height * ratio / (2 * (width + height))
+
+
+def _mean_inside(corners: MatLike, values: Pixels) -> float:
+    """Return the mean probability, 0 to 1, inside a polygon; only its bounding box is looked at."""
+    rows, columns = values.shape
+    xs, ys = zip(*np.asarray(corners).tolist(), strict=True)
+    left, top = min(max(math.floor(min(xs)), 0), columns - 1), min(max(math.floor(min(ys)), 0), rows - 1)
+    right, bottom = min(max(math.ceil(max(xs)), 0), columns - 1), min(max(math.ceil(max(ys)), 0), rows - 1)
+    mask = np.zeros((bottom - top + 1, right - left + 1), dtype=np.uint8)
+    polygon = [(int(x - left), int(y - top)) for x, y in zip(xs, ys, strict=True)]
+    cv2.fillPoly(mask, [np.array(polygon, dtype=np.int32)], (1,))
+    return float(cv2.mean(values[top : bottom + 1, left : right + 1], mask)[0]) / 255

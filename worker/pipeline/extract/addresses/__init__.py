@@ -1,0 +1,1 @@
+"""Addresses: blocks of lines that name a country, a postcode or whom they are for."""

@@ -1,0 +1,1 @@
+"""Fields without a check digit: dates, weights, telephone and VAT numbers, known by what stands around them."""

@@ -1,0 +1,215 @@
+"""Candidates of the text and what the barcodes hold become fields.
+
+- Text and symbol with the same number: one field, `both`, surer than either.
+- A number whose check digit fails or was mended, and one symbol with one of its kind that is hardly different: the
+  symbol's number, `both`, repaired. So too where it passes and differs in one character, or has not the same length.
+- A number whose check digit passes, and the only number of its kind in symbols that is a little different: both are
+  given and both say `conflict`, for one of them is wrong. Numbers that differ more are two numbers.
+- A number that fails, beside one that passes and is hardly different: the same one, printed twice and misread once.
+- Two numbers of the text that pass and differ in one character: neither is proven.
+- What only a symbol holds: a field of its own.
+"""
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from worker.domain.fields import Check, Field, Source
+from worker.domain.image import PageText
+from worker.pipeline.extract.candidate import Candidate
+from worker.pipeline.extract.distance import is_within
+from worker.pipeline.extract.numbers.kinds import KINDS, Kinds
+from worker.pipeline.extract.numbers.symbols import Held, Symbols, same_number
+
+_AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symbol confirms
+_SYMBOL_CONFIDENCE: Final = 0.99  # symbols prove their own reading
+_REPAIRED_CONFIDENCE: Final = 0.95
+_MOST_REPAIRED: Final = 3  # characters in which a misread number may differ from the symbol's
+_LABEL_FIELDS: Final = 60  # more are no label, on which numbers would be printed twice
+_MOST_COPIED: Final = 2  # ... from the same number elsewhere on the page
+_CONFLICT_SHARE: Final = 0.25  # of its characters in which a number may differ and be meant to be the same
+
+
+def match(page: PageText, candidates: Sequence[Candidate], kinds: Kinds = KINDS) -> list[Field]:
+    """Return the fields of the text in its order, then those that only symbols hold."""
+    symbols, types = Symbols.of(page.barcodes, kinds), kinds.types
+    matched = [_agreeing(_of_text(candidate), symbols, types) for candidate in candidates]
+    unread = symbols.without(_known(matched, types))
+    fields: list[Field] = []
+    for field in matched:
+        partner = _partner(field, unread.held) or _plain_partner(field, unread, types)
+        fields.append(field if partner is None else _against(field, partner))
+    alone = [_of_symbols(held, symbols) for held in _once(unread.without(_known(fields, types)).held)]
+    told_fields = _merged([*fields, *(_doubted(field, fields) for field in alone)])
+    return told_fields if len(told_fields) > _LABEL_FIELDS else _compared(told_fields, types)
+
+
+def _of_text(candidate: Candidate) -> Field:
+    return Field(
+        type=candidate.type,
+        value=candidate.value,
+        text=candidate.text,
+        confidence=candidate.confidence,
+        check=candidate.check,
+        source=Source.TEXT,
+        line_ids=tuple(sorted({span.line_id for span in candidate.spans})),
+        repaired=candidate.repaired,
+    )
+
+
+def _agreeing(field: Field, symbols: Symbols, types: Container[str]) -> Field:
+    """Return the field with the symbols that hold the same number."""
+    codes = symbols.with_number(field.type, field.value) if field.type in types else ()
+    if not codes:
+        return field
+    confidence = 1.0 - (1.0 - field.confidence) * _AGREED_DOUBT
+    # A symbol that tells the kind settles which of two readings that both pass was printed.
+    check = field.check
+    if check is Check.NONE and symbols.tells(field.type, field.value):
+        check = next(held.check for held in symbols.held if _is_same(field, held))
+    return replace(field, source=Source.BOTH, barcode_ids=codes, confidence=confidence, check=check)
+
+
+def _partner(field: Field, open_held: Sequence[Held]) -> Held | None:
+    """Return the only number of the field's kind in symbols, if the text does not hold it and it is not far off."""
+    if field.source is not Source.TEXT:
+        return None
+    held = list(_once(held for held in open_held if held.type == field.type))
+    near = [other for other in held if is_within(field.value, other.value, _reach(field))]
+    alone = len(near) == 1 and (len(held) == 1 or _is_misread(field, near[0]))
+    return near[0] if alone else None
+
+
+def _plain_partner(field: Field, symbols: Symbols, types: Container[str]) -> Held | None:
+    """Return the number that a symbol holds without telling its kind, if the text is that number, misread."""
+    if field.source is not Source.TEXT or field.type not in types:
+        return None
+    near = [held for held in symbols.near(field.type, field.value, _MOST_REPAIRED) if _is_misread(field, held)]
+    return near[0] if len({held.key for held in near}) == 1 else None
+
+
+def _reach(field: Field) -> int:
+    return _MOST_REPAIRED if _is_doubtful(field) else max(1, int(_CONFLICT_SHARE * len(field.value)))
+
+
+def _is_misread(field: Field, held: Held) -> bool:
+    """Whether the text is the same number as the symbol's, misread.
+
+    Of two numbers that pass, and differ in one character or in length, one is no number of its own: the next of a
+    series has another check digit, too.
+    """
+    slipped = len(field.value) != len(held.value) or is_within(field.value, held.value, 1)
+    return held.check is not Check.FAILED and (_is_doubtful(field) or slipped)
+
+
+def _is_doubtful(field: Field) -> bool:
+    return field.repaired or field.check is not Check.PASSED
+
+
+def _against(field: Field, held: Held) -> Field:
+    if not _is_misread(field, held):
+        return replace(field, conflict=True)
+    return replace(
+        field,
+        value=held.value,
+        check=held.check,
+        source=Source.BOTH,
+        barcode_ids=(held.barcode_id,),
+        confidence=max(field.confidence, _REPAIRED_CONFIDENCE),
+        repaired=True,
+    )
+
+
+def _of_symbols(held: Held, symbols: Symbols) -> Field:
+    codes = symbols.with_number(held.type, held.value)
+    return Field(held.type, held.value, held.value, _SYMBOL_CONFIDENCE, held.check, Source.BARCODE, barcode_ids=codes)
+
+
+def _doubted(alone: Field, fields: Iterable[Field]) -> Field:
+    rival = any(field.conflict and field.type == alone.type for field in fields)
+    return replace(alone, conflict=True) if rival else alone
+
+
+def _known(fields: Iterable[Field], types: Container[str]) -> set[tuple[str, str]]:
+    return {(field.type, same_number(field.type, field.value)) for field in fields if field.type in types}
+
+
+def _is_same(field: Field, held: Held) -> bool:
+    return field.type == held.type and same_number(field.type, field.value) == held.key
+
+
+def _once(held: Iterable[Held]) -> Iterator[Held]:
+    seen = set()
+    for found in held:
+        if (found.type, found.key) not in seen:
+            seen.add((found.type, found.key))
+            yield found
+
+
+def _merged(fields: Iterable[Field]) -> list[Field]:
+    """Join fields that repair made the same."""
+    kept: dict[tuple[str, str], Field] = {}
+    for field in fields:
+        key = (field.type, field.value)
+        first = kept.get(key)
+        kept[key] = field if first is None else _joined(first, field)
+    return list(kept.values())
+
+
+def _compared(fields: Sequence[Field], types: Container[str]) -> list[Field]:
+    """Look at numbers of one kind on a label that are hardly different: they are one number, printed more than once."""
+    numbers = [field for field in fields if field.type in types]
+    if len(numbers) == len({field.type for field in numbers}):
+        return list(fields)
+    return _without_misread_copies([_unproven(field, numbers) if field.type in types else field for field in fields])
+
+
+def _unproven(field: Field, numbers: Iterable[Field]) -> Field:
+    """Take the proof from a number of the text that passes beside another that passes and differs in one character."""
+    if field.check is not Check.PASSED or field.source is not Source.TEXT:
+        return field
+    rivals = (other for other in numbers if other.type == field.type and other.value != field.value)
+    rivalled = any(
+        other.check is Check.PASSED
+        and same_number(other.type, other.value) != same_number(field.type, field.value)
+        and is_within(field.value, other.value, 1)
+        for other in rivals
+    )
+    return replace(field, check=Check.NONE) if rivalled else field
+
+
+def _without_misread_copies(fields: Sequence[Field]) -> list[Field]:
+    """Join a number that fails with the one on this page that passes and is hardly different: it is printed twice."""
+    kept: list[Field] = []
+    copies: dict[tuple[str, str], list[int]] = {}
+    for field in fields:
+        proven = [other for other in fields if _is_copy(field, other)]
+        if len(proven) == 1:
+            copies.setdefault((proven[0].type, proven[0].value), []).extend(field.line_ids)
+        else:
+            kept.append(field)
+    return [_at_lines(field, copies.get((field.type, field.value), ())) for field in kept]
+
+
+def _is_copy(field: Field, proven: Field) -> bool:
+    return (
+        field.check is Check.FAILED
+        and proven.check is Check.PASSED
+        and field.type == proven.type
+        and is_within(field.value, proven.value, _MOST_COPIED)
+    )
+
+
+def _at_lines(field: Field, more: Iterable[int]) -> Field:
+    return replace(field, line_ids=tuple(sorted({*field.line_ids, *more})))
+
+
+def _joined(one: Field, other: Field) -> Field:
+    best, rest = (other, one) if one.repaired and not other.repaired else (one, other)
+    return replace(
+        best,
+        line_ids=tuple(sorted({*best.line_ids, *rest.line_ids})),
+        barcode_ids=tuple(sorted({*best.barcode_ids, *rest.barcode_ids})),
+        confidence=max(best.confidence, rest.confidence),
+        source=best.source if best.source is rest.source else Source.BOTH,
+    )

@@ -1,0 +1,105 @@
+"""The first look at a large page: where there is anything, how large the print is, and how it runs.
+
+Invariant: it costs one pass over the page's rows and a few small detections, whatever the page's size.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from worker.domain.errors import Stage
+from worker.domain.image import PageImage, Pixels, TextRegion
+from worker.pipeline.barcodes.find import Codes
+from worker.pipeline.decode.page_rows import PageRows
+from worker.pipeline.detect.detect import detect
+from worker.pipeline.detect.regions import find_regions, page_map
+from worker.pipeline.detect.scale import choose_scale, whole_regions
+from worker.pipeline.detect.text_direction import run_sideways
+from worker.pipeline.detect.tile import tile_page
+from worker.pipeline.inference import PageRequests
+from worker.pipeline.large.large_symbols import LargeCodes
+from worker.pipeline.large.survey import Survey, Surveyor, Window
+from worker.pipeline.models import ModelSet
+from worker.pipeline.options import PipelineOptions
+from worker.pipeline.stages import Stages
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the first look found.
+
+    `regions` are those of text that it saw, in page pixels; `sideways` says that nearly all text runs down the page.
+    """
+
+    regions: list[TextRegion]
+    scale: float
+    sideways: bool
+
+
+def take_survey(rows: PageRows, options: PipelineOptions, stages: Stages) -> tuple[Survey, Codes]:
+    """Pass over a page's rows once. Raises JobError for a damaged page.
+
+    The symbols are those of a streamed page that are too large for its bands, and others that are seen as well.
+    """
+    surveyor = Surveyor(rows.width, rows.height, options.detection_long_side)
+    codes = LargeCodes(rows.width, rows.height, options.barcodes) if rows.whole() is None else None
+    strips = rows.strips()
+    while True:
+        with stages.timed(Stage.SURVEY):
+            strip = next(strips, None)
+            if strip is None:
+                break
+            surveyor.add(strip)
+        with stages.timed(Stage.BARCODES):
+            if codes is not None:
+                codes.add(strip)
+    with stages.timed(Stage.BARCODES):
+        found = Codes() if codes is None else codes.codes()
+    with stages.timed(Stage.SURVEY):
+        return surveyor.survey(), found
+
+
+class FirstLook:
+    """Searches the thumbnail and the windows of a survey."""
+
+    def __init__(self, models: ModelSet, requests: PageRequests, options: PipelineOptions, stages: Stages) -> None:
+        self._models = models
+        self._requests = requests
+        self._options = options
+        self._stages = stages
+
+    async def look(self, survey: Survey) -> Look:
+        """Return what there is to see. Raises JobError of the backend."""
+        with self._stages.timed(Stage.SURVEY):
+            regions = await self._regions(survey, sideways=False)
+            sideways = run_sideways(regions) and not self._models.tile_shapes.fixed
+            if sideways:
+                regions = await self._regions(survey, sideways=True)
+        thumbnail_scale = max(survey.thumbnail.shape[:2]) / max(survey.width, survey.height)
+        return Look(regions, choose_scale(thumbnail_scale, regions, self._options), sideways)
+
+    async def _regions(self, survey: Survey, *, sideways: bool) -> list[TextRegion]:
+        """Search the windows, and only where these show nothing the thumbnail."""
+        found = await asyncio.gather(*(self._search_window(window, sideways=sideways) for window in survey.windows))
+        close = [region for regions in found for region in regions]
+        if close:
+            return close
+        to_page = np.array([survey.width, survey.height]) / survey.thumbnail.shape[1::-1]
+        return [
+            replace(region, quad=region.quad * to_page, growth_pixels=region.growth_pixels * float(to_page.mean()))
+            for region in await self._search(survey.thumbnail, sideways=sideways)
+        ]
+
+    async def _search_window(self, window: Window, *, sideways: bool) -> list[TextRegion]:
+        found = await self._search(window.pixels, sideways=sideways)
+        height, width = window.pixels.shape[:2]
+        corner = (window.left, window.top)
+        return [replace(region, quad=region.quad + corner) for region in whole_regions(found, width, height)]
+
+    async def _search(self, pixels: Pixels, *, sideways: bool) -> list[TextRegion]:
+        """Return the regions of text on a small piece, in its pixels."""
+        options = replace(self._options, detection_long_side=max(pixels.shape[:2]))
+        tiled = await self._stages.on_cpu(tile_page, PageImage(pixels), self._models.tile_shapes, options)
+        [found] = await detect([tiled.tile], self._models, self._requests, sideways=sideways)
+        return await self._stages.on_cpu(find_regions, page_map(tiled, found), self._models.thresholds)

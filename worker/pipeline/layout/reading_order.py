@@ -1,0 +1,182 @@
+"""Lines that were read to the text of a page, in reading order.
+
+Invariant: the order follows the geometry of the lines themselves, so a page that lies skew or on its head reads as an
+upright one; no distance is fixed in pixels.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.domain.geometry import Points
+from worker.domain.image import Character, PageImage, PageText, TextLine
+from worker.pipeline.layout.stacked import join_stacked
+from worker.pipeline.options import PipelineOptions
+from worker.pipeline.recognize.read import ReadLine
+
+_QUARTER_TURN_DEGREES = 90.0
+_FULL_TURN_DEGREES = 360.0
+_TINY = 1e-9
+
+# The recogniser wants a margin around the ink; who looks at a polygon wants the ink. On dev receipts the published
+# polygons' detection hmean is 0.80 with the whole growth, 0.92 without this part of it, and flat around that.
+_MARGIN_OF_GROWTH = 0.4
+
+
+def assemble(page: PageImage, lines: Sequence[ReadLine], options: PipelineOptions) -> PageText:
+    """Return the page's text: doubtful and empty lines dropped, the rest placed and in reading order."""
+    placed = place_lines(lines, page.width, page.height, options)
+    return PageText(page.width, page.height, tuple(reading_order(join_stacked(placed))))
+
+
+def place_lines(lines: Sequence[ReadLine], width: int, height: int, options: PipelineOptions) -> list[TextLine]:
+    """Return the lines that are worth keeping, each in its place on a page of `width` x `height` pixels."""
+    return [
+        _place(line, width, height)
+        for line in lines
+        if line.confidence >= options.min_line_confidence and line.text.strip()
+    ]
+
+
+def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Order lines by rows from top to bottom and within a row from left to right, as the text itself stands.
+
+    The page is turned by its dominant text angle first. A line joins a row if its middle lies within the vertical
+    extent of the row's nearest line to its left or right, or the other way round.
+    """
+    if not lines:
+        return []
+    extents = _extents(lines, page_angle_degrees(lines))
+    rows = _Rows(len(lines))
+    for index in np.argsort(extents.middle, kind="stable").tolist():
+        rows.add(index, extents)
+    return [lines[index] for row in rows.from_top_to_bottom() for index in row]
+
+
+def page_angle_degrees(lines: Sequence[TextLine]) -> float:
+    """Return the clockwise angle at which most of the text runs, each line weighing its length."""
+    angles = np.array([line.rotation_degrees for line in lines])
+    lengths = np.array([math.dist(line.polygon[0], line.polygon[1]) for line in lines])
+    quarters = np.round(angles / _QUARTER_TURN_DEGREES).astype(int) % 4
+    quarter = int(np.argmax(np.bincount(quarters, weights=lengths, minlength=4)))
+    members = quarters == quarter
+    upright = quarter * _QUARTER_TURN_DEGREES
+    skews = (angles[members] - upright + _FULL_TURN_DEGREES / 2) % _FULL_TURN_DEGREES - _FULL_TURN_DEGREES / 2
+    return upright + _weighted_median(skews, lengths[members])
+
+
+@dataclass(frozen=True, slots=True)
+class _Extents:
+    """Where lines lie once the page is turned upright; all arrays are [n]."""
+
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+    top: NDArray[np.float64]
+    bottom: NDArray[np.float64]
+
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        return (self.top + self.bottom) / 2
+
+
+def _extents(lines: Sequence[TextLine], angle_degrees: float) -> _Extents:
+    """Take the height at each line's middle, so that a long line that lies a little skew does not look tall."""
+    radians = math.radians(angle_degrees)
+    along = np.array([math.cos(radians), math.sin(radians)])
+    down = np.array([-along[1], along[0]])
+    corners = np.array([line.polygon for line in lines])
+    x, y = corners @ along, corners @ down
+    return _Extents(x.min(axis=1), x.max(axis=1), y[:, :2].mean(axis=1), y[:, 2:].mean(axis=1))
+
+
+class _Row:
+    """Lines side by side, in the order in which they joined."""
+
+    def __init__(self) -> None:
+        self.members: list[int] = []
+        self.middles: list[float] = []
+        self._places: list[tuple[float, float]] = []
+        self._heights: list[tuple[float, float]] = []
+
+    def add(self, index: int, left: float, right: float, top: float, bottom: float) -> None:
+        self.members.append(index)
+        self.middles.append((top + bottom) / 2)
+        self._places.append((left, right))
+        self._heights.append((top, bottom))
+
+    def takes(self, left: float, right: float, top: float, bottom: float) -> bool:
+        """Say whether a line lies beside the one of the row that is nearest to it."""
+        gaps = [max(left - its_right, its_left - right) for its_left, its_right in self._places]
+        nearest = gaps.index(min(gaps))
+        its_top, its_bottom = self._heights[nearest]
+        return its_top <= (top + bottom) / 2 <= its_bottom or top <= self.middles[nearest] <= bottom
+
+    def from_left_to_right(self) -> list[int]:
+        return [index for _, index in sorted(zip(self._places, self.members, strict=True), key=lambda pair: pair[0][0])]
+
+
+class _Rows:
+    """The rows of a page, which lines join in the order of their middles."""
+
+    def __init__(self, capacity: int) -> None:
+        self._rows: list[_Row] = []
+        self._lowest = np.empty(capacity)  # bottom of each row
+        self._latest = np.empty(capacity)  # middle of each row's last line, its greatest
+
+    def add(self, index: int, extents: _Extents) -> None:
+        """Let a line join the last row that takes it, or begin one."""
+        line = tuple(float(side[index]) for side in (extents.left, extents.right, extents.top, extents.bottom))
+        _, _, top, bottom = line
+        count, middle = len(self._rows), (top + bottom) / 2
+        # Rows that end above the line cannot take it: most of a long page is left out at once.
+        possible = np.flatnonzero((self._lowest[:count] >= middle) | (self._latest[:count] >= top))
+        number = next((number for number in reversed(possible.tolist()) if self._rows[number].takes(*line)), count)
+        if number == count:
+            self._rows.append(_Row())
+            self._lowest[number] = bottom
+        self._rows[number].add(index, *line)
+        self._lowest[number] = max(self._lowest[number], bottom)
+        self._latest[number] = middle
+
+    def from_top_to_bottom(self) -> list[list[int]]:
+        """Return the rows in order, each from left to right."""
+        ordered = sorted(self._rows, key=lambda row: sum(row.middles) / len(row.middles))
+        return [row.from_left_to_right() for row in ordered]
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
+def _place(line: ReadLine, width: int, height: int) -> TextLine:
+    """Begin the polygon at the text's own top left, pull it in towards the ink, and keep it on the page."""
+    quad = _pulled_in(line.region.quad, _MARGIN_OF_GROWTH * line.region.growth_pixels)
+    quad = np.roll(quad, -2, axis=0) if line.upside_down else quad
+    dx, dy = quad[1] - quad[0]
+    # Rounded before the modulus: a negative angle near zero would become 360.
+    rotation = round(math.degrees(math.atan2(dy, dx)), 2) % _FULL_TURN_DEGREES
+    text, characters = _stripped(line)
+    return TextLine(text, line.confidence, np.clip(quad, 0.0, (width, height)), rotation, characters)
+
+
+def _stripped(line: ReadLine) -> tuple[str, tuple[Character, ...]]:
+    """Return text and characters without the spaces at both ends; the ones still spell the other."""
+    blank = [character.text.isspace() for character in line.characters]
+    if not blank or not (blank[0] or blank[-1]):
+        return line.text.strip(), line.characters
+    first, last = blank.index(False), len(blank) - blank[::-1].index(False)
+    return line.text.strip(), line.characters[first:last]
+
+
+def _pulled_in(quad: Points, inset: float) -> Points:
+    """Move each edge of a rectangle inwards by `inset` pixels."""
+    along, down = quad[1] - quad[0], quad[3] - quad[0]
+    aside = along * (inset / max(math.hypot(*along), _TINY))
+    below = down * (inset / max(math.hypot(*down), _TINY))
+    moves = np.array([aside + below, below - aside, -aside - below, aside - below], dtype=np.float64)
+    return np.asarray(quad + moves, dtype=np.float64)
