@@ -59,13 +59,13 @@ from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
 from worker.runtime.dead_letter_limit import DeadLetterLimit, WaitingBounds
 from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
-from worker.runtime.fetch_memory import FetchRoom
+from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.guard import Guard
 from worker.runtime.health import Health
-from worker.runtime.job_processor import JobReading
+from worker.runtime.job_processor import JobProcessor
 from worker.runtime.lifecycle import CONDITIONS, Lifecycle, ModelMonitor, TopicMonitor, TopicNeeds
 from worker.runtime.loop import IntakeLimits, Loop, LoopTimes
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
 from worker.runtime.outcome_watch import OutcomeWatch
@@ -159,7 +159,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
-    reading = JobReading(reader, executor, ports.clock, budget, ports.blobs, fetch_room(settings))
+    reading = JobProcessor(reader, executor, ports.clock, budget, ports.blobs, fetch_room(settings))
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
     brakes = Brakes(dead_letter_limit, outcome_watch, topics)
     loop = Loop(
@@ -201,9 +201,9 @@ def _dead_letter_limit(settings: Settings, ports: Ports, health: Health) -> Dead
     return DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health, ports.events, bounds)
 
 
-def fetch_room(settings: Settings) -> FetchRoom:
+def fetch_room(settings: Settings) -> FetchMemory:
     """Return the room for fetched pictures: as many are fetched at once as may be read at once."""
-    return FetchRoom(settings.blob.max_inflight_bytes, _max_jobs(settings))
+    return FetchMemory(settings.blob.max_inflight_bytes, _max_jobs(settings))
 
 
 def _max_jobs(settings: Settings) -> int:
@@ -217,7 +217,7 @@ def _in_key_order(settings: Settings) -> bool:
 def _delivery(
     settings: Settings,
     ports: Ports,
-    reading: JobReading,
+    reading: JobProcessor,
     outbox: Outbox,
     brakes: Brakes,
     destination: Destination,
@@ -271,7 +271,7 @@ def make_reader(
     executor: Executor,
     clock: Clock,
     pipeline: type[Pipeline] = Pipeline,
-) -> ModelReader:
+) -> ModelClient:
     """Return what reads pictures with the models that the backend serves."""
 
     def make_pipeline(models: ModelSet) -> Pipeline:
@@ -287,7 +287,7 @@ def make_reader(
             quality_options(settings),
         )
 
-    return ModelReader(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
+    return ModelClient(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
 
 
 def triton_backend(settings: Settings) -> TritonBackend:
@@ -296,7 +296,7 @@ def triton_backend(settings: Settings) -> TritonBackend:
 
 
 @contextlib.asynccontextmanager
-async def opened_reader(settings: Settings, served: InferenceBackend | None = None) -> AsyncIterator[ModelReader]:
+async def opened_reader(settings: Settings, served: InferenceBackend | None = None) -> AsyncIterator[ModelClient]:
     """Give a reader on the real Triton or on what is `served`, for pictures that come from no topic; closes it."""
     clock = SystemClock()
     backend = served or triton_backend(settings)
@@ -348,7 +348,7 @@ async def read_apart(settings: Settings) -> None:
         reader = make_reader(settings, backend, executor, clock)
         limit_memory(settings.limits.isolated_memory_bytes)
         budget = AttemptBudget(settings.runtime.attempt_seconds)
-        await serve(JobReading(reader, executor, clock, budget, blobs, fetch_room(settings)).read, answers)
+        await serve(JobProcessor(reader, executor, clock, budget, blobs, fetch_room(settings)).read, answers)
 
 
 async def run(settings: Settings) -> None:

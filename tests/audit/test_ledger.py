@@ -9,7 +9,7 @@ from tests.audit.histories import TOPICS, Logs
 from worker.audit.account import account
 from worker.audit.cut import Cut
 from worker.audit.ledger import Ledger
-from worker.audit.verdict import Entry, Kind
+from worker.audit.verdict import AuditEntry, RecordKind
 from worker.domain.headers import ORIGIN_OFFSET
 from worker.domain.records import CommitPoint, Coordinate, Record, TopicPartition
 
@@ -54,10 +54,10 @@ def test_memory_does_not_grow_with_the_topics() -> None:
 
 
 def test_an_entry_comes_back_as_it_was_and_numbers_of_any_size_fit() -> None:
-    entry = Entry(
+    entry = AuditEntry(
         origin=Coordinate("elsewhere", 3, 2**63 - 1),
         generation=2**63 - 1,
-        kind=Kind.RESULT,
+        kind=RecordKind.RESULT,
         is_root=False,
         done=False,
         attempt=5,

@@ -7,7 +7,7 @@ import pytest
 
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.lab.bench import summary
-from worker.lab.bench.contestants import Turn
+from worker.lab.bench.contestants import ContestantTurn
 from worker.lab.bench.report import BenchRun, figures, page, write_report
 
 KEYS = {
@@ -31,7 +31,7 @@ SYSTEM_KEYS = {"images_per_second", "word_f1", "p50_ms", "p95_ms", "peak_rss_mb"
 def run() -> BenchRun:
     batches = {"text_detector": ModelStatistics(8, 4, {2: 4})}
     turns = [
-        Turn(name, number, 8, 4.0 + place, (100.0, 200.0), 5_000_000, 0.8, 0.0, 0.9, batches)
+        ContestantTurn(name, number, 8, 4.0 + place, (100.0, 200.0), 5_000_000, 0.8, 0.0, 0.9, batches)
         for number in range(2)
         for place, name in enumerate(summary.SYSTEMS)
     ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.lab.bench.open_loop import Kind, OpenLoopTurn, arrivals, only_small, percentile
+from worker.lab.bench.open_loop import OpenLoopTurn, PictureKind, arrivals, only_small, percentile
 from worker.lab.bench.open_loop_report import OpenLoopRun, write_report
 
 
@@ -19,11 +19,11 @@ def test_arrivals_are_of_the_asked_shares_and_the_same_for_a_seed(seed: int, rat
     assert times == sorted(times)
     assert all(0 < at < seconds for at in times)
     kinds = [job.kind for job in jobs]
-    assert len(jobs) * 0.05 <= kinds.count(Kind.LARGE) < len(jobs) * 0.05 + 1
-    assert len(jobs) * 0.02 <= kinds.count(Kind.UNDECODABLE) < len(jobs) * 0.02 + 1
+    assert len(jobs) * 0.05 <= kinds.count(PictureKind.LARGE) < len(jobs) * 0.05 + 1
+    assert len(jobs) * 0.02 <= kinds.count(PictureKind.UNDECODABLE) < len(jobs) * 0.02 + 1
     alone = only_small(jobs)
     assert [job.at_seconds for job in alone] == times
-    assert {job.kind for job in alone} <= {Kind.SMALL}
+    assert {job.kind for job in alone} <= {PictureKind.SMALL}
 
 
 def test_arrivals_come_at_the_rate_on_average() -> None:
@@ -40,8 +40,12 @@ def test_percentiles_are_of_the_nearest_rank() -> None:
 def test_the_ratio_is_of_medians_over_the_rounds(tmp_path: Path) -> None:
     turns = []
     for alone, mixed in ((0.1, 0.12), (0.2, 0.9), (0.3, 0.3)):
-        turns.append(OpenLoopTurn(False, {Kind.SMALL: [alone], Kind.LARGE: [], Kind.UNDECODABLE: []}))
-        turns.append(OpenLoopTurn(True, {Kind.SMALL: [mixed], Kind.LARGE: [4.0], Kind.UNDECODABLE: [0.01]}))
+        turns.append(
+            OpenLoopTurn(False, {PictureKind.SMALL: [alone], PictureKind.LARGE: [], PictureKind.UNDECODABLE: []})
+        )
+        turns.append(
+            OpenLoopTurn(True, {PictureKind.SMALL: [mixed], PictureKind.LARGE: [4.0], PictureKind.UNDECODABLE: [0.01]})
+        )
     page = write_report(OpenLoopRun(5.0, 2.5, turns, {}), tmp_path)
     measured = json.loads((tmp_path / "open_loop.json").read_text())
     assert measured["p95_ratio"] == 1.5

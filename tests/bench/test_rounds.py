@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.lab.bench.contestants import Turn, warm_up_step
+from worker.lab.bench.contestants import ContestantTurn, warm_up_step
 from worker.lab.bench.rounds import idle_pids, rotated, run_rounds
 
 
@@ -23,10 +23,10 @@ class Canned:
         on_picture()
         self._diary.append(f"warm {self.name}")
 
-    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> Turn:
+    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> ContestantTurn:
         on_picture()
         self._diary.append(f"{number} {self.name} {others}")
-        return Turn(self.name, number, 1, 1.0, (1.0,), 0, 0.0, 0.0)
+        return ContestantTurn(self.name, number, 1, 1.0, (1.0,), 0, 0.0, 0.0)
 
 
 def test_everybody_has_a_turn_in_each_round_and_the_order_rotates() -> None:

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.lab.bench import summary
-from worker.lab.bench.contestants import Turn
+from worker.lab.bench.contestants import ContestantTurn
 
 
-def turn(contestant: str, number: int, seconds: float, **changes: object) -> Turn:
+def turn(contestant: str, number: int, seconds: float, **changes: object) -> ContestantTurn:
     values: dict[str, object] = {
         "contestant": contestant,
         "round": number,
@@ -21,7 +21,7 @@ def turn(contestant: str, number: int, seconds: float, **changes: object) -> Tur
         "others_cpu_seconds": 0.1,
         "word_f1": 0.95,
     }
-    return Turn(**{**values, **changes})  # type: ignore[arg-type]
+    return ContestantTurn(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def test_figures_are_medians_over_rounds_and_the_memory_is_the_peak() -> None:

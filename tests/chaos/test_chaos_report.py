@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.test_judging import LABEL, RIGHT, SOUND
-from worker.lab.chaos.answers import Answer
+from worker.lab.chaos.answers import WorkerAnswer
 from worker.lab.chaos.faults import Restart
 from worker.lab.chaos.fleet import WorkerExit
 from worker.lab.chaos.judging import Verdict
@@ -25,7 +25,7 @@ def run() -> ChaosRun:
         for fault in plan.schedule
     )
     answers = tuple(replace(answer, at_ms=BEGAN_MS + 1000 * n) for n, answer in enumerate(RIGHT))
-    later = Answer("a", "result-a", BEGAN_MS + 15_500, ("SHIP TO",), None)
+    later = WorkerAnswer("a", "result-a", BEGAN_MS + 15_500, ("SHIP TO",), None)
     return ChaosRun(
         plan=plan,
         jobs_per_second=2.5,

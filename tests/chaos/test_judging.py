@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from worker.audit.report import AuditReport
-from worker.lab.chaos.answers import Answer
+from worker.lab.chaos.answers import WorkerAnswer
 from worker.lab.chaos.errors import ChaosError
 from worker.lab.chaos.judging import Expectations, Verdict, expect, judge
 from worker.lab.chaos.pictures import Nature, Picture
@@ -14,9 +14,9 @@ POISON = Picture("poison", b"", "image/jpeg", Nature.POISON)
 SUBMITTED = {"a": LABEL, "b": NOISE, "c": POISON}
 EXPECTED = Expectations({"label": ("SHIP TO",)}, {"noise": "IMAGE_UNSUPPORTED"})
 RIGHT = (
-    Answer("a", "result-a", 1, ("SHIP TO",), None),
-    Answer("b", "letter-b", 2, None, "IMAGE_UNSUPPORTED"),
-    Answer("c", "letter-c", 3, None, "POISON"),
+    WorkerAnswer("a", "result-a", 1, ("SHIP TO",), None),
+    WorkerAnswer("b", "letter-b", 2, None, "IMAGE_UNSUPPORTED"),
+    WorkerAnswer("c", "letter-c", 3, None, "POISON"),
 )
 SOUND = AuditReport(
     jobs=3,
@@ -45,7 +45,7 @@ SOUND = AuditReport(
 )
 
 
-def judged(*answers: Answer, audited: AuditReport = SOUND, doubtful: tuple[str, ...] = ()) -> Verdict:
+def judged(*answers: WorkerAnswer, audited: AuditReport = SOUND, doubtful: tuple[str, ...] = ()) -> Verdict:
     return judge(SUBMITTED, doubtful, EXPECTED, answers, audited)
 
 
@@ -72,16 +72,16 @@ def test_what_the_audit_finds_wrong_is_wrong(found: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer("a", "result-a", 1, ("SHIP T0",), None),
-        Answer("a", "letter-a", 1, None, "ATTEMPT_TIMED_OUT"),
-        Answer("b", "result-b", 1, (), None),
-        Answer("b", "letter-b", 1, None, "IMAGE_CORRUPT"),
-        Answer("c", "letter-c", 1, None, "INTERNAL"),
-        Answer("c", "result-c", 1, ("SHIP TO",), None),
-        Answer("z", "result-z", 1, ("SHIP TO",), None),
+        WorkerAnswer("a", "result-a", 1, ("SHIP T0",), None),
+        WorkerAnswer("a", "letter-a", 1, None, "ATTEMPT_TIMED_OUT"),
+        WorkerAnswer("b", "result-b", 1, (), None),
+        WorkerAnswer("b", "letter-b", 1, None, "IMAGE_CORRUPT"),
+        WorkerAnswer("c", "letter-c", 1, None, "INTERNAL"),
+        WorkerAnswer("c", "result-c", 1, ("SHIP TO",), None),
+        WorkerAnswer("z", "result-z", 1, ("SHIP TO",), None),
     ],
 )
-def test_an_answer_that_must_not_be_is_wrong(answer: Answer) -> None:
+def test_an_answer_that_must_not_be_is_wrong(answer: WorkerAnswer) -> None:
     others = [right for right in RIGHT if right.job_id != answer.job_id]
     verdict = judged(answer, *others)
     assert (verdict.wrong, len(verdict.problems)) == (1, 1)
@@ -98,7 +98,7 @@ def test_a_second_answer_of_another_identity_stays_after_dedup() -> None:
 
 
 def test_a_job_in_doubt_may_have_an_answer() -> None:
-    stranger = Answer("d", "result-d", 1, ("SHIP TO",), None)
+    stranger = WorkerAnswer("d", "result-d", 1, ("SHIP TO",), None)
     assert judged(*RIGHT, stranger, doubtful=("d",)).wrong == 0
     assert judged(*RIGHT, stranger).wrong == 1
 
@@ -108,11 +108,11 @@ def test_calm_answers_are_what_is_expected() -> None:
 
 
 def test_calm_workers_have_to_agree_with_themselves() -> None:
-    twice = (RIGHT[0], Answer("a2", "result-a2", 1, ("SHIP T0",), None))
+    twice = (RIGHT[0], WorkerAnswer("a2", "result-a2", 1, ("SHIP T0",), None))
     with pytest.raises(ChaosError, match="read in two ways"):
         expect({"a": LABEL, "a2": LABEL}, twice)
 
 
 def test_calm_workers_may_not_refuse_a_good_picture() -> None:
     with pytest.raises(ChaosError, match=r"label.*ended as INTERNAL"):
-        expect({"a": LABEL}, [Answer("a", "letter-a", 1, None, "INTERNAL")])
+        expect({"a": LABEL}, [WorkerAnswer("a", "letter-a", 1, None, "INTERNAL")])

@@ -21,9 +21,9 @@ from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.fetch_memory import FetchRoom
-from worker.runtime.job_processor import JobReading
-from worker.runtime.model_client import ModelReader
+from worker.runtime.fetch_memory import FetchMemory
+from worker.runtime.job_processor import JobProcessor
+from worker.runtime.model_client import ModelClient
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
 
@@ -64,8 +64,10 @@ async def main() -> None:
         def pipeline(models: ModelSet) -> Pipeline:
             return Pipeline(backend, models, executor, clock)
 
-        reader = ModelReader(backend, pipeline, partial(read_header, limits=ImageLimits(max_pixels=10**9)))
-        reading = JobReading(reader, executor, clock, AttemptBudget(given.attempt_seconds), blobs(), FetchRoom(1, 1))
+        reader = ModelClient(backend, pipeline, partial(read_header, limits=ImageLimits(max_pixels=10**9)))
+        reading = JobProcessor(
+            reader, executor, clock, AttemptBudget(given.attempt_seconds), blobs(), FetchMemory(1, 1)
+        )
 
         async def read(record: Record, attempt: int) -> LabelText:
             note(given.diary)

@@ -16,7 +16,7 @@ from worker.domain.records import Record
 from worker.lab.chaos.poison import PoisonKind, poisonous
 from worker.ports import Isolation
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.job_processor import JobReading
+from worker.runtime.job_processor import JobProcessor
 from worker.testing.events import RecordedEvents
 from worker.testing.isolation import FakeIsolation
 
@@ -33,7 +33,7 @@ class Apart:
 
 async def fake(threads: ThreadPoolExecutor) -> Apart:
     parts = Parts(threads, blobs=blobs())
-    reading = JobReading(parts.reader, threads, parts.clock, AttemptBudget(30), parts.blobs, parts.room)
+    reading = JobProcessor(parts.reader, threads, parts.clock, AttemptBudget(30), parts.blobs, parts.room)
     isolation = FakeIsolation(reading.read, deadly=lambda record: is_deadly(record.value or b""))
     return Apart(isolation, lambda: len(isolation.crashes))
 
@@ -77,9 +77,9 @@ async def test_a_good_picture_is_read_as_it_is_read_at_home(apart: Apart, pixel_
     parts = Parts(pixel_threads)
     sent = Record(record().coordinate, None, PICTURE, (("content-type", b"image/png"), ("own", b"\xff\0")), 12)
     result = await apart.isolation.read(sent, 3)
-    home = await JobReading(parts.reader, pixel_threads, parts.clock, AttemptBudget(30), parts.blobs, parts.room).read(
-        sent, 3
-    )
+    home = await JobProcessor(
+        parts.reader, pixel_threads, parts.clock, AttemptBudget(30), parts.blobs, parts.room
+    ).read(sent, 3)
     assert result.model_dump(exclude={"timing_ms"}) == home.model_dump(exclude={"timing_ms"})
     assert texts(result) == ["HELLO"]
     assert result.attempt == 3

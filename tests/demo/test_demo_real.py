@@ -15,7 +15,7 @@ from worker.lab.demo.run import DemoRun, read_all
 from worker.lab.evaluation import dataset
 from worker.lab.evaluation.configuration import (
     RAPIDOCR,
-    Surroundings,
+    Endpoints,
     WorkerConfiguration,
     labelwire_system,
     rapidocr_system,
@@ -40,7 +40,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture
-def around(kafka: KafkaServer, triton: TritonServer) -> Surroundings:
+def around(kafka: KafkaServer, triton: TritonServer) -> Endpoints:
     return stack.surroundings(kafka, triton)
 
 
@@ -49,7 +49,7 @@ def nothing() -> None:
 
 
 @pytest.mark.timeout(240)
-def test_every_label_of_the_demo_has_its_text(labels: Dataset, around: Surroundings, tmp_path: Path) -> None:
+def test_every_label_of_the_demo_has_its_text(labels: Dataset, around: Endpoints, tmp_path: Path) -> None:
     delivery = read_all(labels, around, stack.launch, tmp_path)
 
     run = DemoRun(labels, delivery, "Apache Kafka", "Triton")
@@ -67,9 +67,7 @@ def test_the_demo_goes_on_with_the_mock_cluster(labels: Dataset, triton: TritonS
 
 
 @pytest.mark.timeout(400)
-def test_the_worker_and_rapidocr_read_the_same_labels_well(
-    labels: Dataset, around: Surroundings, tmp_path: Path
-) -> None:
+def test_the_worker_and_rapidocr_read_the_same_labels_well(labels: Dataset, around: Endpoints, tmp_path: Path) -> None:
     name = f"eval-{uuid.uuid4().hex[:8]}"
     own = labelwire_system(name, "Labelwire", WorkerConfiguration(), around)
     other = rapidocr_system(RAPIDOCR, stack.rapidocr_python(), around.bootstrap_servers)
@@ -84,7 +82,7 @@ def test_the_worker_and_rapidocr_read_the_same_labels_well(
 
 @pytest.mark.timeout(300)
 def test_a_turn_of_the_bench_measures_the_worker_and_the_bare_models(
-    labels: Dataset, around: Surroundings, tmp_path: Path
+    labels: Dataset, around: Endpoints, tmp_path: Path
 ) -> None:
     configuration = WorkerConfiguration()
     recording = record_from(around.triton_url, labels, configuration.pipeline_options(), nothing)
@@ -106,7 +104,7 @@ def test_a_turn_of_the_bench_measures_the_worker_and_the_bare_models(
 
 
 @pytest.mark.timeout(300)
-def test_a_large_picture_is_measured_beside_its_pieces(labels: Dataset, around: Surroundings, tmp_path: Path) -> None:
+def test_a_large_picture_is_measured_beside_its_pieces(labels: Dataset, around: Endpoints, tmp_path: Path) -> None:
     source = labels.samples[0].path.parents[1]
     write_mosaic(source, tmp_path / "mosaic", 2600, 2600, seed=1)
     write_pieces(source, tmp_path / "mosaic", tmp_path / "pieces")

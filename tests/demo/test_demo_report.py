@@ -12,7 +12,7 @@ from worker.lab.demo.report import figures, page, write_report
 from worker.lab.demo.run import DemoRun
 from worker.lab.evaluation.answers import Answer, Refusal, of_label_text
 from worker.lab.evaluation.dataset import Dataset, Sample
-from worker.lab.evaluation.systems import Delivery
+from worker.lab.evaluation.systems import SystemRun
 from worker.lab.evaluation.transcript import Transcript, line
 
 KEYS = {"jobs", "results", "dead_letters", "lost", "duplicates", "seconds", "broker", "triton"}
@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> DemoRun:
         path = tmp_path / name
         cv2.imwrite(str(path), np.full((30, 60, 3), 200, np.uint8))
         samples.append(Sample(name, path, "0" * 64))
-    delivery = Delivery(tuple(sample.name for sample in samples), seconds=2.0, duplicates=1)
+    delivery = SystemRun(tuple(sample.name for sample in samples), seconds=2.0, duplicates=1)
     lines = (line("SHIP TO <script>", [(1, 1), (50, 1), (50, 9), (1, 9)], 0.62),)
     delivery.answers["read.png"] = Answer("read.png", "r", Transcript(lines), 9.0, {"read": 6.0, "detect": 3.0})
     delivery.answers["blank.png"] = Answer("blank.png", "b", Transcript(), 3.0, {"detect": 1.0})
@@ -73,7 +73,7 @@ def test_a_figure_has_the_boxes_of_its_own_page_alone(tmp_path: Path) -> None:
         source=SourceCoordinate(topic="t", partition=0, offset=0),
         attempt=1,
     )
-    delivery = Delivery(("scan.tif",), {"scan.tif": of_label_text(result)}, seconds=1.0)
+    delivery = SystemRun(("scan.tif",), {"scan.tif": of_label_text(result)}, seconds=1.0)
 
     shown = page(DemoRun(Dataset("set", (Sample("scan.tif", path, "0" * 64),)), delivery, "b", "t"))
 
@@ -85,7 +85,7 @@ def test_a_figure_has_the_boxes_of_its_own_page_alone(tmp_path: Path) -> None:
 def test_a_demo_in_which_all_went_well_says_so(run: DemoRun, tmp_path: Path) -> None:
     sample = run.dataset.samples[0]
     answers = {"read.png": run.delivery.answers["read.png"]}
-    good = DemoRun(Dataset("set", (sample,)), Delivery(("read.png",), answers, seconds=1.0), "b", "t")
+    good = DemoRun(Dataset("set", (sample,)), SystemRun(("read.png",), answers, seconds=1.0), "b", "t")
 
     shown = write_report(good, tmp_path / "demo")
 
@@ -95,7 +95,7 @@ def test_a_demo_in_which_all_went_well_says_so(run: DemoRun, tmp_path: Path) -> 
 
 
 def test_a_demo_of_nothing_has_a_page_and_no_success() -> None:
-    nothing = DemoRun(Dataset("set", ()), Delivery(()), "b", "t")
+    nothing = DemoRun(Dataset("set", ()), SystemRun(()), "b", "t")
 
     assert "There were no pictures." in page(nothing)
     assert figures(nothing)["images_per_second"] is None

@@ -22,8 +22,8 @@ from worker.dlq.replay.canary import CanaryLimits
 from worker.dlq.replay.executor import carry_out
 from worker.dlq.replay.phase import Timing
 from worker.dlq.replay.plan import ReplayRequest
-from worker.dlq.replay.planner import Preparation, Prepared
-from worker.dlq.replay.result import Audience, Conduct, Outcome
+from worker.dlq.replay.planner import PreparedReplay, ReplayPlanner
+from worker.dlq.replay.result import ReplayListener, ReplayParameters, ReplayResult
 from worker.dlq.selection import Selection
 from worker.domain.errors import ErrorCode
 from worker.domain.headers import DEAD_LETTER_PREFIX
@@ -94,22 +94,22 @@ class Ward:
             topics=TopicSettings(jobs=self.jobs, results=self.results, dead_letters=self.dead_letters),
         )
 
-    def prepare(self, **asked: Any) -> Prepared:  # noqa: ANN401 - the fields of ReplayRequest
+    def prepare(self, **asked: Any) -> PreparedReplay:  # noqa: ANN401 - the fields of ReplayRequest
         """Plan in this process, without canaries unless they are asked for."""
         fields = {"selection": Selection(), "target": self.target, "max_replays": 3, "canary": False, **asked}
-        return Preparation(self.settings, SystemClock()).prepare(ReplayRequest(**fields))
+        return ReplayPlanner(self.settings, SystemClock()).prepare(ReplayRequest(**fields))
 
-    def resume(self, run_id: str) -> Prepared:
-        return Preparation(self.settings, SystemClock()).resume(run_id)
+    def resume(self, run_id: str) -> PreparedReplay:
+        return ReplayPlanner(self.settings, SystemClock()).resume(run_id)
 
     def carry_out(
         self,
-        prepared: Prepared,
+        prepared: PreparedReplay,
         *,
         canary: CanaryLimits | None = None,
         rate: float | None = None,
         stop_after: int | None = None,
-    ) -> Outcome:
+    ) -> ReplayResult:
         """Replay in this process; it stops by itself once `stop_after` letters are written."""
         done: list[int] = []
 
@@ -120,9 +120,11 @@ class Ward:
             time.sleep(seconds)
             return is_stopped()
 
-        audience = Audience(lambda _plan, _done: None, done.append, lambda _outcomes: None)
+        audience = ReplayListener(lambda _plan, _done: None, done.append, lambda _outcomes: None)
         timing = Timing(time.monotonic, wait, is_stopped)
-        return carry_out(self.settings, prepared, Conduct(rate, canary, "test"), audience, SystemClock(), timing)
+        return carry_out(
+            self.settings, prepared, ReplayParameters(rate, canary, "test"), audience, SystemClock(), timing
+        )
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

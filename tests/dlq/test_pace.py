@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.dlq.replay.rate_limit import Pace
+from worker.dlq.replay.rate_limit import RateLimit
 
 
 @given(st.floats(0.5, 5000), st.lists(st.floats(0.001, 1.5), min_size=5, max_size=60))
 def test_the_rate_holds_over_any_uneven_steps(rate: float, steps: list[float]) -> None:
-    pace, now, sent = Pace(rate), 100.0, 0
+    pace, now, sent = RateLimit(rate), 100.0, 0
     assert pace.due(now) == 0
 
     for step in steps:
@@ -20,7 +20,7 @@ def test_the_rate_holds_over_any_uneven_steps(rate: float, steps: list[float]) -
 
 
 def test_a_long_stall_is_not_made_up_for() -> None:
-    pace = Pace(100)
+    pace = RateLimit(100)
     pace.due(0)
 
     due = pace.due(60) or 0
@@ -30,7 +30,7 @@ def test_a_long_stall_is_not_made_up_for() -> None:
 
 
 def test_the_next_record_is_told() -> None:
-    pace = Pace(4)
+    pace = RateLimit(4)
     pace.due(0)
     pace.spend(1)
 
@@ -39,5 +39,5 @@ def test_the_next_record_is_told() -> None:
 
 
 def test_without_a_rate_all_may_go() -> None:
-    assert Pace(None).due(0) is None
-    assert Pace(None).next_in(0) == 0
+    assert RateLimit(None).due(0) is None
+    assert RateLimit(None).next_in(0) == 0

@@ -11,8 +11,8 @@ from tests.dlq.failures import received, stands, written
 from worker.dlq.letter import DeadLetter
 from worker.dlq.replay.canary import key_hash
 from worker.dlq.replay.phase import PhaseReplay, Positions, Timing, group_id
-from worker.dlq.replay.plan import Claim, Fate, Phase, ReplayPlan
-from worker.dlq.replay.rate_limit import Pace
+from worker.dlq.replay.plan import Fate, Phase, ReplayPlan, RunClaim
+from worker.dlq.replay.rate_limit import RateLimit
 from worker.dlq.replay.tally import Tally
 from worker.dlq.selection import Selection
 from worker.domain.errors import BrokerError, ErrorCode
@@ -101,7 +101,7 @@ def _letters(count: int, replays: Mapping[int, int] | None = None) -> list[Recor
 
 
 def _plan(letters: list[Record], selection: Selection, canaries: int = 0) -> ReplayPlan:
-    claim = Claim(
+    claim = RunClaim(
         "run", selection, 10**13, dict.fromkeys(range(PARTITIONS), 0), dict.fromkeys(range(PARTITIONS), len(letters))
     )
     names = {key_hash("run", DeadLetter.of(letter)) for letter in letters}
@@ -141,7 +141,7 @@ def _run(  # one process
         writer=broker,
         fetch=lambda _: None,
         parked_partitions=1,
-        pace=Pace(rate),
+        pace=RateLimit(rate),
         timing=clock.timing(),
         tallies=tallies,
         advance=lambda _: None,

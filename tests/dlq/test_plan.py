@@ -7,13 +7,13 @@ from tests.dlq.failures import FAILED_AT_MS, received, stands, written
 from worker.dlq.letter import DeadLetter
 from worker.dlq.replay.canary import CanarySketch
 from worker.dlq.replay.census import check, limited, survey
-from worker.dlq.replay.plan import Claim, ReplayError, ReplayPlan, ReplayRequest
+from worker.dlq.replay.plan import ReplayError, ReplayPlan, ReplayRequest, RunClaim
 from worker.dlq.replay.runs import RunRecord, Runs, RunState
 from worker.dlq.selection import Selection
 from worker.domain.records import ClusterDescription, Coordinate, Headers, Record, TopicLimits
 
 REQUEST = ReplayRequest(Selection(codes=frozenset({"B", "A"})), "replays", 3)
-CLAIM = Claim("run", Selection(), FAILED_AT_MS, {0: 0, 1: 0}, {0: 10, 1: 10})
+CLAIM = RunClaim("run", Selection(), FAILED_AT_MS, {0: 0, 1: 0}, {0: 10, 1: 10})
 PLAN = ReplayPlan(CLAIM, "cluster", "label-images.dlq", "replays", "parked", 3, (), frozenset(), {}, {})
 RECORD = RunRecord(PLAN, RunState.BEGUN, "me@host", 1, 2, {"replayed": {"A": 3}})
 

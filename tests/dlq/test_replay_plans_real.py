@@ -9,7 +9,7 @@ from tests.dlq.failures import received, written
 from tests.dlq.replays import Ward, assert_each_once_in_order, jobs
 from worker.dlq.replay.canary import CanaryLimits
 from worker.dlq.replay.plan import ReplayError
-from worker.dlq.replay.planner import Prepared
+from worker.dlq.replay.planner import PreparedReplay
 from worker.dlq.replay.runs import RunState
 from worker.dlq.selection import Selection
 from worker.domain.errors import BrokerError, ErrorCode
@@ -209,7 +209,7 @@ def _answer_canaries(ward: Ward, *, failing: bool) -> list[Record]:
     return canaries
 
 
-def _canaries_first(ward: Ward) -> tuple[Prepared, list[Record]]:
+def _canaries_first(ward: Ward) -> tuple[PreparedReplay, list[Record]]:
     """Begin with 300 letters of 60 keys, and end where no canary has an outcome."""
     all_jobs = jobs(ward.jobs, 300, keys=60)
     ward.write(ward.letters(all_jobs[:200]) + ward.letters(all_jobs[200:], ErrorCode.POISON))

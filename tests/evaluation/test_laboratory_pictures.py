@@ -6,7 +6,7 @@ import pytest
 
 from worker.domain.errors import SettingsError
 from worker.lab.evaluation.dataset import Dataset, Sample
-from worker.lab.evaluation.embedded import Labels, Pictures, drawn, with_mosaic
+from worker.lab.evaluation.embedded import EvaluationSet, Labels, drawn, with_mosaic
 from worker.lab.synth import Degradation
 from worker.lab.synth.held_out import HELD_OUT
 
@@ -28,7 +28,7 @@ def test_a_mosaic_is_made_of_the_sound_pictures_alone(tmp_path: Path) -> None:
         *(sample.name for sample in dataset.samples),
         "images/mosaic.jpg",
     ]
-    assert Pictures(dataset).all == dataset
+    assert EvaluationSet(dataset).all == dataset
 
 
 def test_a_mosaic_needs_truth(tmp_path: Path) -> None:

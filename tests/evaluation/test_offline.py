@@ -16,13 +16,13 @@ from worker.lab.evaluation.dataset import Dataset, load
 from worker.lab.evaluation.errors import MeasurementError
 from worker.lab.evaluation.offline import deliver_offline
 from worker.lab.evaluation.run import GATE_REFUSALS, mosaic_reading, reading
-from worker.lab.evaluation.systems import Delivery, complete
+from worker.lab.evaluation.systems import SystemRun, complete
 from worker.lab.evaluation.transcript import Transcript
 from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 
@@ -60,12 +60,12 @@ def dataset(tmp_path: Path) -> Dataset:
 
 async def delivered(
     dataset: Dataset, backend: FakeBackend, executor: Executor, limits: ImageLimits = LIMITS
-) -> tuple[Delivery, int]:
+) -> tuple[SystemRun, int]:
     def make(models: ModelSet) -> Pipeline:
         return Pipeline(backend, models, executor, SystemClock())
 
     steps: list[None] = []
-    reader = ModelReader(backend, make, partial(read_header, limits=limits))
+    reader = ModelClient(backend, make, partial(read_header, limits=limits))
     return await deliver_offline(dataset, reader, lambda: steps.append(None), 20.0), len(steps)
 
 
@@ -105,7 +105,7 @@ async def test_a_picture_that_is_refused_ends_the_measure(
 
 def test_a_picture_that_the_gate_refuses_counts_as_not_read(dataset: Dataset) -> None:
     singles = dataset.first(1)
-    delivery = Delivery(("a.png",), refusals={"a.png": Refusal("a.png", "IMAGE_QUALITY_POOR", "It is dark.")})
+    delivery = SystemRun(("a.png",), refusals={"a.png": Refusal("a.png", "IMAGE_QUALITY_POOR", "It is dark.")})
 
     with pytest.raises(MeasurementError, match="IMAGE_QUALITY_POOR"):
         complete(delivery, "Labelwire")

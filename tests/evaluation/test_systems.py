@@ -12,7 +12,7 @@ from worker.lab.evaluation import answers
 from worker.lab.evaluation.answers import Answer, Refusal
 from worker.lab.evaluation.configuration import (
     RAPIDOCR_OPENVINO,
-    Surroundings,
+    Endpoints,
     WorkerConfiguration,
     labelwire_system,
     parse_overrides,
@@ -20,7 +20,7 @@ from worker.lab.evaluation.configuration import (
 )
 from worker.lab.evaluation.dataset import Sample
 from worker.lab.evaluation.errors import MeasurementError
-from worker.lab.evaluation.systems import Delivery, Job, complete
+from worker.lab.evaluation.systems import Job, SystemRun, complete
 from worker.lab.evaluation.transcript import Transcript
 
 
@@ -47,7 +47,7 @@ def result(job_id: str) -> LabelText:
 
 
 def test_each_job_counts_once() -> None:
-    delivery = Delivery(("a", "b", "c", "d"))
+    delivery = SystemRun(("a", "b", "c", "d"))
 
     news = [
         delivery.take_answer(answer("a")),
@@ -65,18 +65,18 @@ def test_each_job_counts_once() -> None:
 
 
 def test_a_complete_delivery_passes() -> None:
-    delivery = Delivery(("a",), answers={"a": answer("a")})
+    delivery = SystemRun(("a",), answers={"a": answer("a")})
 
     assert complete(delivery, "The worker") is delivery
 
 
 def test_refused_and_lost_jobs_are_named() -> None:
-    refused = Delivery(("a",), refusals={"a": Refusal("a", "IMAGE_CORRUPT", "It ends early.")})
+    refused = SystemRun(("a",), refusals={"a": Refusal("a", "IMAGE_CORRUPT", "It ends early.")})
 
     with pytest.raises(MeasurementError, match=r"The worker refused a as IMAGE_CORRUPT: It ends early\."):
         complete(refused, "The worker")
     with pytest.raises(MeasurementError, match="left 1 of 2 jobs without an answer, the first of them b"):
-        complete(Delivery(("a", "b"), answers={"a": answer("a")}), "The worker")
+        complete(SystemRun(("a", "b"), answers={"a": answer("a")}), "The worker")
 
 
 def test_a_job_carries_its_id_and_kind(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_the_worker_is_started_as_the_configuration_says(monkeypatch: pytest.Mon
     monkeypatch.setenv("LANG", "C")
     configuration = WorkerConfiguration(overrides={"LABELWIRE_PIPELINE__DETECTION_LONG_SIDE": "1280"})
 
-    system = labelwire_system("lw", "Labelwire", configuration, Surroundings("broker:1", "triton:2", 42, 8099))
+    system = labelwire_system("lw", "Labelwire", configuration, Endpoints("broker:1", "triton:2", 42, 8099))
 
     own = {name: value for name, value in system.environment.items() if name.startswith("LABELWIRE_")}
     assert own == {

@@ -8,8 +8,8 @@ import numpy as np
 from worker.domain.image import PageText, TextLine
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.context.finder import ContextFinder
-from worker.pipeline.extract.neighbors import Surroundings
-from worker.pipeline.extract.resolve_overlaps import settle
+from worker.pipeline.extract.neighbors import Neighbors
+from worker.pipeline.extract.resolve_overlaps import resolve_overlaps
 
 Box = tuple[str, float, float, float]  # text, left, top, height
 _WIDTH_OF_A_LETTER = 0.55  # in heights
@@ -34,7 +34,7 @@ def stack(text: str, left: float, top: float, height: float, pitch: float = 1.25
 
 def found_on(page: PageText, phone_region: str | None = None) -> list[Candidate]:
     """Return what stays of the candidates."""
-    return settle(ContextFinder(phone_region)(page, Surroundings.of(page)))
+    return resolve_overlaps(ContextFinder(phone_region)(page, Neighbors.of(page)))
 
 
 def values(page: PageText, phone_region: str | None = None) -> Mapping[str, list[str]]:

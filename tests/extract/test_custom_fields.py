@@ -13,14 +13,14 @@ from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.custom import CustomField, known_checks
 from worker.pipeline.extract.custom_file import OwnFields, built_in_types, load_custom_fields
 from worker.pipeline.extract.extract import extract
-from worker.pipeline.extract.neighbors import Surroundings
+from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.options import FieldOptions
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "fields.example.toml"
 
 
 def on(page: PageText, field: CustomField) -> list[Candidate]:
-    return list(field(page, Surroundings.of(page)))
+    return list(field(page, Neighbors.of(page)))
 
 
 def one(text: str, field: CustomField) -> Candidate:

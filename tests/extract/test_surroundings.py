@@ -8,7 +8,7 @@ import pytest
 
 from worker.domain.image import PageText, TextLine
 from worker.pipeline.extract.candidate import Span
-from worker.pipeline.extract.neighbors import Place, Surroundings
+from worker.pipeline.extract.neighbors import CaptionSide, Neighbors
 
 Box = tuple[str, float, float, float, float]  # text, left, top, width, height
 
@@ -42,13 +42,13 @@ FORM = (
 @pytest.mark.parametrize("degrees", [0.0, 7.0, -12.0, 90.0, 180.0, 274.0])
 def test_captions_are_found_whichever_way_the_page_lies(degrees: float) -> None:
     page = page_of(FORM, degrees)
-    around = Surroundings.of(page)
+    around = Neighbors.of(page)
 
-    assert [(c.text, c.place) for c in around.captions(whole(page, 3))][:1] == [("AIR WAYBILL NO.", Place.ABOVE)]
-    assert [(c.text, c.place) for c in around.captions(whole(page, 4))][:1] == [("CONTAINER NO", Place.ABOVE)]
+    assert [(c.text, c.place) for c in around.captions(whole(page, 3))][:1] == [("AIR WAYBILL NO.", CaptionSide.ABOVE)]
+    assert [(c.text, c.place) for c in around.captions(whole(page, 4))][:1] == [("CONTAINER NO", CaptionSide.ABOVE)]
     assert [(c.text, c.place) for c in around.captions(whole(page, 7))][:2] == [
-        ("NR.", Place.LEFT),
-        ("REF", Place.LEFT),
+        ("NR.", CaptionSide.LEFT),
+        ("REF", CaptionSide.LEFT),
     ]
     assert around.right_of(5) == (6, 7)
     assert around.right_of(6) == (7,)
@@ -56,36 +56,36 @@ def test_captions_are_found_whichever_way_the_page_lies(degrees: float) -> None:
 
 def test_a_caption_in_the_line_comes_first_and_ends_where_the_value_begins() -> None:
     page = page_of([("Consignee", 20, 0, 90, 20), ("TRACKING #: 1Z 999", 20, 24, 300, 20)])
-    captions = Surroundings.of(page).captions(Span(1, 12, 18))
+    captions = Neighbors.of(page).captions(Span(1, 12, 18))
 
-    assert [(c.text, c.place) for c in captions] == [("TRACKING #:", Place.BEFORE)]
+    assert [(c.text, c.place) for c in captions] == [("TRACKING #:", CaptionSide.BEFORE)]
 
 
 def test_a_value_in_the_middle_of_a_line_is_named_by_what_lies_over_it() -> None:
     page = page_of([("SSCC", 20, 0, 60, 20), ("AWB", 220, 0, 60, 20), ("00123 02012345675", 20, 24, 340, 20)])
-    captions = Surroundings.of(page).captions(Span(2, 6, 17))
+    captions = Neighbors.of(page).captions(Span(2, 6, 17))
 
-    assert [(c.text, c.place) for c in captions] == [("AWB", Place.ABOVE)]
+    assert [(c.text, c.place) for c in captions] == [("AWB", CaptionSide.ABOVE)]
 
 
 def test_a_line_that_is_a_value_itself_names_nothing() -> None:
     page = page_of([("REF 2201345", 20, 0, 200, 20), ("123456789012", 20, 24, 200, 20)])
 
-    assert Surroundings.of(page).captions(whole(page, 1)) == ()
-    assert Surroundings.of(page).above(whole(page, 1)) == (0,)
+    assert Neighbors.of(page).captions(whole(page, 1)) == ()
+    assert Neighbors.of(page).above(whole(page, 1)) == (0,)
 
 
 def test_what_stands_far_off_names_nothing() -> None:
     page = page_of([("SSCC", 20, 0, 60, 20), ("123456789", 20, 60, 200, 20), ("AWB", 700, 60, 60, 20)])
-    assert Surroundings.of(page).captions(whole(page, 1)) == ()
+    assert Neighbors.of(page).captions(whole(page, 1)) == ()
 
 
 def test_text_that_runs_another_way_is_no_neighbour() -> None:
     upright, sideways = page_of([("AWB", 20, 0, 60, 20)]), page_of([("020-12345675", 20, 24, 200, 20)], 90.0)
     page = PageText(4000, 4000, (*upright.lines, *sideways.lines))
 
-    assert Surroundings.of(page).captions(whole(page, 1)) == ()
+    assert Neighbors.of(page).captions(whole(page, 1)) == ()
 
 
 def test_a_blank_page_has_no_surroundings() -> None:
-    assert Surroundings.of(PageText(100, 100)).folded == ()
+    assert Neighbors.of(PageText(100, 100)).folded == ()

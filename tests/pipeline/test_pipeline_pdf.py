@@ -13,7 +13,7 @@ import pytest
 
 from tests.pipeline.pictures import HEIGHT, WIDTH, pdf
 from worker.domain.errors import ErrorCode, JobError
-from worker.pipeline.pdf.child import Answer, Request
+from worker.pipeline.pdf.child import PdfAnswer, PdfRequest
 from worker.pipeline.pdf.process import PdfProcess
 
 SIZE = (WIDTH, HEIGHT)
@@ -27,8 +27,8 @@ def process() -> Iterator[PdfProcess]:
 
 
 def drawn(process: PdfProcess, data: bytes, seconds: float = 20.0) -> bytes:
-    answer, pixels = process.ask(Request.PIXELS, 0, SIZE, seconds, data)
-    assert answer is Answer.DONE
+    answer, pixels = process.ask(PdfRequest.PIXELS, 0, SIZE, seconds, data)
+    assert answer is PdfAnswer.DONE
     return bytes(pixels)
 
 

@@ -15,7 +15,7 @@ from worker.pipeline.models import LineShape, load_models
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.crop import crop_line, turned
 from worker.pipeline.recognize.ctc import Spelling, spell
-from worker.pipeline.recognize.join import Piece, join_pieces
+from worker.pipeline.recognize.join import LinePiece, join_pieces
 from worker.pipeline.recognize.read import LineReader, ReadLine
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import CHARACTERS, BlockLine, draw_blocks
@@ -110,7 +110,7 @@ def spelling(text: str, *positions: float, confidence: float = 0.9) -> Spelling:
 
 def joined(left: Spelling, right: Spelling) -> str:
     """Join two pieces that share the line's middle fifth."""
-    return join_pieces([Piece(left, (0.0, 0.6)), Piece(right, (0.4, 1.0))], 0.1).text
+    return join_pieces([LinePiece(left, (0.0, 0.6)), LinePiece(right, (0.4, 1.0))], 0.1).text
 
 
 def test_what_a_cut_left_of_a_character_is_never_taken() -> None:
@@ -130,6 +130,6 @@ def test_without_a_pair_the_middle_decides() -> None:
 
 def test_pieces_that_read_as_nothing_join() -> None:
     nothing = spell([])
-    assert join_pieces([Piece(nothing, (0.0, 0.6)), Piece(nothing, (0.4, 1.0))], 0.1).text == ""
+    assert join_pieces([LinePiece(nothing, (0.0, 0.6)), LinePiece(nothing, (0.4, 1.0))], 0.1).text == ""
     assert joined(nothing, spelling("B", 0.5)) == "B"
     assert joined(spelling("A", 0.5), nothing) == "A"

@@ -15,7 +15,7 @@ from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 
@@ -32,11 +32,11 @@ def executor() -> Iterator[Executor]:
 
 
 @pytest.fixture
-def reader(backend: FakeBackend, executor: Executor) -> ModelReader:
+def reader(backend: FakeBackend, executor: Executor) -> ModelClient:
     def make(models: ModelSet) -> Pipeline:
         return Pipeline(backend, models, executor, SystemClock())
 
-    return ModelReader(backend, make, partial(read_header, limits=ImageLimits()))
+    return ModelClient(backend, make, partial(read_header, limits=ImageLimits()))
 
 
 def label(path: Path, text: str) -> Path:
@@ -47,7 +47,7 @@ def label(path: Path, text: str) -> Path:
 
 
 async def read(
-    reader: ModelReader, *paths: Path, draw_into: Path | None = None, at_once: int = 3
+    reader: ModelClient, *paths: Path, draw_into: Path | None = None, at_once: int = 3
 ) -> tuple[bool, list[FileReading]]:
     readings: list[FileReading] = []
     all_read = await read_files(paths, reader, readings.append, ReadingOptions(at_once, draw_into=draw_into))
@@ -59,7 +59,7 @@ def texts(reading: FileReading) -> list[str]:
     return [line.text for page in reading.result.pages for line in page.lines]
 
 
-async def test_files_are_reported_in_their_order(tmp_path: Path, reader: ModelReader) -> None:
+async def test_files_are_reported_in_their_order(tmp_path: Path, reader: ModelClient) -> None:
     paths = [label(tmp_path / f"{number}.png", f"PARCEL {number}") for number in range(9)]
     all_read, readings = await read(reader, *paths)
     assert all_read
@@ -67,14 +67,14 @@ async def test_files_are_reported_in_their_order(tmp_path: Path, reader: ModelRe
     assert [texts(reading) for reading in readings] == [[f"PARCEL {number}"] for number in range(9)]
 
 
-async def test_a_result_names_its_file(tmp_path: Path, reader: ModelReader) -> None:
+async def test_a_result_names_its_file(tmp_path: Path, reader: ModelClient) -> None:
     path = label(tmp_path / "a.png", "A1")
     _, [reading] = await read(reader, path)
     assert reading.result is not None
     assert (reading.result.job_id, reading.result.source.topic) == (str(path), "file")
 
 
-async def test_one_that_fails_stops_no_other(tmp_path: Path, reader: ModelReader) -> None:
+async def test_one_that_fails_stops_no_other(tmp_path: Path, reader: ModelClient) -> None:
     good, empty, text = label(tmp_path / "good.png", "OK"), tmp_path / "empty.jpg", tmp_path / "text.jpg"
     empty.write_bytes(b"")
     text.write_text("no picture")
@@ -88,7 +88,7 @@ async def test_one_that_fails_stops_no_other(tmp_path: Path, reader: ModelReader
 
 
 async def test_a_request_that_fails_is_its_files_sentence(
-    tmp_path: Path, reader: ModelReader, backend: FakeBackend
+    tmp_path: Path, reader: ModelClient, backend: FakeBackend
 ) -> None:
     backend.fail(JobError(ErrorCode.INFERENCE_FAILED, "Triton stumbled."))
     paths = [label(tmp_path / f"{number}.png", "A") for number in range(2)]
@@ -97,7 +97,7 @@ async def test_a_request_that_fails_is_its_files_sentence(
     assert [reading.error for reading in readings] == [f"{paths[0]}: Triton stumbled.", None]
 
 
-async def test_drawings_have_names_of_their_own(tmp_path: Path, reader: ModelReader) -> None:
+async def test_drawings_have_names_of_their_own(tmp_path: Path, reader: ModelClient) -> None:
     first, second = label(tmp_path / "x" / "a.png", "ONE"), label(tmp_path / "y" / "a.png", "TWO")
     all_read, readings = await read(reader, first, second, draw_into=tmp_path / "out" / "deep")
     assert all_read
@@ -107,7 +107,7 @@ async def test_drawings_have_names_of_their_own(tmp_path: Path, reader: ModelRea
     assert all(read_header(drawing.read_bytes(), ImageLimits()).pages[0].width > 900 for drawing in drawings)
 
 
-async def test_every_page_is_drawn(tmp_path: Path, reader: ModelReader) -> None:
+async def test_every_page_is_drawn(tmp_path: Path, reader: ModelClient) -> None:
     blocks = [draw_blocks([BlockLine(text, 40, 40)], width=640, height=200) for text in ("ONE", "TWO")]
     pages = [Image.fromarray(bgr[:, :, ::-1]) for bgr in blocks]
     path = tmp_path / "both.tif"
@@ -118,7 +118,7 @@ async def test_every_page_is_drawn(tmp_path: Path, reader: ModelReader) -> None:
     assert all(drawing.stat().st_size for drawing in reading.drawings)
 
 
-async def test_a_drawing_that_cannot_be_written_is_an_error(tmp_path: Path, reader: ModelReader) -> None:
+async def test_a_drawing_that_cannot_be_written_is_an_error(tmp_path: Path, reader: ModelClient) -> None:
     path = label(tmp_path / "a.png", "ONE")
     all_read, [reading] = await read(reader, path, draw_into=path)
     assert not all_read
@@ -126,14 +126,14 @@ async def test_a_drawing_that_cannot_be_written_is_an_error(tmp_path: Path, read
 
 
 async def test_a_server_without_our_models_is_said_once(
-    tmp_path: Path, reader: ModelReader, backend: FakeBackend
+    tmp_path: Path, reader: ModelClient, backend: FakeBackend
 ) -> None:
     backend.models.clear()
     with pytest.raises(ServerMismatchError, match="text_detector"):
         await read(reader, label(tmp_path / "a.png", "A"))
 
 
-async def test_what_the_report_raises_comes_out_as_it_is(tmp_path: Path, reader: ModelReader) -> None:
+async def test_what_the_report_raises_comes_out_as_it_is(tmp_path: Path, reader: ModelClient) -> None:
     def closed_pipe(_: FileReading) -> None:
         raise BrokenPipeError
 

@@ -19,12 +19,12 @@ from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
 from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
-from worker.runtime.fetch_memory import FetchRoom
+from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
-from worker.runtime.job_processor import JobReading
+from worker.runtime.job_processor import JobProcessor
 from worker.runtime.lifecycle import TOPICS, TopicMonitor, TopicNeeds
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.runtime.outbox import DirectOutbox
 from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
 from worker.testing.backend import FakeBackend
@@ -84,7 +84,7 @@ class Parts:
     backend: FakeBackend = field(default_factory=FakeBackend)
     events: RecordedEvents = field(default_factory=RecordedEvents)
     blobs: MemoryBlobStore = field(default_factory=lambda: MemoryBlobStore(AllowedPrefixes.of([FOLDER])))
-    room: FetchRoom = field(default_factory=lambda: FetchRoom(1_000_000, 4))
+    room: FetchMemory = field(default_factory=lambda: FetchMemory(1_000_000, 4))
     destination: Destination = field(default_factory=lambda: Destination(RESULTS, LETTERS, RETRIES, "memory"))
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(0.5, 30, DELAYS_SECONDS))
     dead_letters_per_minute: int = 0
@@ -96,7 +96,7 @@ class Parts:
     topics: TopicMonitor = field(init=False)
     budget: AttemptBudget = field(init=False)
     sink: MemorySink = field(init=False)
-    reader: ModelReader = field(init=False)
+    reader: ModelClient = field(init=False)
     admission: Admission = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,14 +107,14 @@ class Parts:
         needs = TopicNeeds(JOBS, RESULTS, LETTERS, self.min_result_bytes, returning=RETRIES, retries=RETRIES)
         self.topics = TopicMonitor(self.sink, needs, self.destination, self.health, self.clock)
         self.health.met(TOPICS)  # as after the look at the start
-        self.reader = ModelReader(self.backend, self.pipeline_maker(), lambda picture: read_header(picture, LIMITS))
+        self.reader = ModelClient(self.backend, self.pipeline_maker(), lambda picture: read_header(picture, LIMITS))
         self.admission = Admission(max_jobs=4, max_pixels=10**6, large_from_pixels=500_000, max_large_jobs=1)
 
     def pipeline_maker(self, backend: InferenceBackend | None = None) -> Callable[[ModelSet], Pipeline]:
         return partial(_pipeline, backend or self.backend, self.executor, self.clock)
 
-    def reading(self) -> JobReading:
-        return JobReading(self.reader, self.executor, self.clock, self.budget, self.blobs, self.room)
+    def reading(self) -> JobProcessor:
+        return JobProcessor(self.reader, self.executor, self.clock, self.budget, self.blobs, self.room)
 
     def delivery(self) -> Delivery:
         return Delivery(

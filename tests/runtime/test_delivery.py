@@ -25,7 +25,7 @@ from worker.runtime.dead_letter_limit import WaitingBounds
 from worker.runtime.job import JobInHand
 from worker.runtime.job_processor import PreparedJob
 from worker.runtime.lifecycle import TOPICS
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.testing.backend import fake_models
 from worker.testing.clock import ManualClock
 
@@ -322,7 +322,7 @@ async def test_an_attempt_that_takes_too_long_is_made_again(parts: Parts) -> Non
 
     slow = Parts(parts.executor, clock=Slow(), attempt_seconds=0.15)
     slow.backend = type(parts.backend)(clock=slow.clock, latency_seconds=77)
-    slow.reader = ModelReader(slow.backend, slow.pipeline_maker(), lambda picture: read_header(picture, ImageLimits()))
+    slow.reader = ModelClient(slow.backend, slow.pipeline_maker(), lambda picture: read_header(picture, ImageLimits()))
     delivering = asyncio.create_task(slow.deliver(record()))
     await until(lambda: bool(slow.events.of(JobRetried)))
     slow.backend.latency_seconds = 0
@@ -335,7 +335,7 @@ async def test_a_defect_of_ours_is_one_dead_letter_and_leaks_nothing(parts: Part
     def surprise(_picture: bytes) -> None:
         raise ZeroDivisionError("SECRET TEXT")
 
-    parts.reader = ModelReader(parts.backend, parts.pipeline_maker(), surprise)  # type: ignore[arg-type]
+    parts.reader = ModelClient(parts.backend, parts.pipeline_maker(), surprise)  # type: ignore[arg-type]
     await parts.deliver(record())
     letter = parts.letter()
     assert (letter["error.code"], letter["error.class"]) == ("INTERNAL", "ZeroDivisionError")

@@ -1,4 +1,4 @@
-"""Places under the limit: in order within a lane, small before large, and the large lane gets its share."""
+"""RequestSlots under the limit: in order within a lane, small before large, and the large lane gets its share."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ import pytest
 from tests.runtime.looping import settle
 from worker.domain.inflight import InflightLimit
 from worker.runtime.admission import Lane
-from worker.runtime.request_slots import LaneShares, Places
+from worker.runtime.request_slots import LaneShares, RequestSlots
 from worker.testing.clock import ManualClock
 
 SHARES = LaneShares(small_per_large=3, patience_seconds=2.0, large_in_gaps=2, quiet_seconds=10.0)
@@ -17,12 +17,12 @@ SMALL, LARGE = Lane.SMALL, Lane.LARGE
 
 
 class Room:
-    """Places, and requests that hold them until the test says so."""
+    """RequestSlots, and requests that hold them until the test says so."""
 
     def __init__(self, limit: int) -> None:
         self.clock = ManualClock(sleeps_pass=False)
         self.limit = InflightLimit(limit)
-        self.places = Places(self.limit, self.clock, SHARES)
+        self.places = RequestSlots(self.limit, self.clock, SHARES)
         self.begun: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.doors: dict[str, asyncio.Event] = {}

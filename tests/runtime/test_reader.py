@@ -18,7 +18,7 @@ from worker.pipeline.header import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import ModelDescription, Tensor
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.settings import Settings
 from worker.testing.backend import FakeBackend, fake_models
 from worker.testing.block_script import DICTIONARY
@@ -39,11 +39,11 @@ class Counting:
         return self._make(models)
 
 
-def reader_of(parts: Parts, pipelines: Counting) -> ModelReader:
-    return ModelReader(parts.backend, pipelines, lambda picture: read_header(picture, LIMITS))
+def reader_of(parts: Parts, pipelines: Counting) -> ModelClient:
+    return ModelClient(parts.backend, pipelines, lambda picture: read_header(picture, LIMITS))
 
 
-async def read(reader: ModelReader) -> PictureReading:
+async def read(reader: ModelClient) -> PictureReading:
     return await reader.process(PICTURE, reader.header(PICTURE), timeout_seconds=5, request_id="job")
 
 

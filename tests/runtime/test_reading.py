@@ -15,14 +15,14 @@ from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import PictureReading
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.fetch_memory import FetchRoom
-from worker.runtime.job_processor import JobReading
-from worker.runtime.model_client import ModelReader
+from worker.runtime.fetch_memory import FetchMemory
+from worker.runtime.job_processor import JobProcessor
+from worker.runtime.model_client import ModelClient
 from worker.testing.blob import MemoryBlobStore
 from worker.testing.virtual_time import VirtualClock, VirtualExecutor, VirtualTimeLoop
 
 
-class EndlessReader(ModelReader):
+class EndlessReader(ModelClient):
     """A reader whose server never answers."""
 
     def __init__(self) -> None:
@@ -52,8 +52,8 @@ def end_of(deadline_seconds: float | None, budget: AttemptBudget, *, held: bool)
                 at = datetime.fromtimestamp(clock.epoch_ms() / 1000 + deadline_seconds, UTC)
                 document["deadline"] = at.isoformat()
             budget.follow(held=held)
-            reading = JobReading(
-                EndlessReader(), VirtualExecutor(loop, lambda: 0.0), clock, budget, MemoryBlobStore(), FetchRoom(1, 1)
+            reading = JobProcessor(
+                EndlessReader(), VirtualExecutor(loop, lambda: 0.0), clock, budget, MemoryBlobStore(), FetchMemory(1, 1)
             )
             with pytest.raises(JobError) as raised:
                 await reading.read(record(json.dumps(document).encode(), (CONTENT_TYPE_HEADER, b"application/json")), 1)

@@ -9,7 +9,7 @@ from tests.runtime.parts import FOLDER, LIMITS, PICTURE, RETRIES, URI, Parts, by
 from worker.domain import events
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.result import LabelText
-from worker.runtime.fetch_memory import FetchRoom
+from worker.runtime.fetch_memory import FetchMemory
 
 OUTAGE = JobError(ErrorCode.URI_UNAVAILABLE, "The store is away.")
 
@@ -104,7 +104,7 @@ async def test_an_outage_of_the_store_convicts_no_suspect(parts: Parts) -> None:
 
 async def test_a_deadline_ends_the_fetch(parts: Parts) -> None:
     parts.blobs.put(URI, PICTURE)
-    parts.room = FetchRoom(1, 1)
+    parts.room = FetchMemory(1, 1)
     soon = "2023-11-14T22:13:20.050000Z"
     with parts.room.lease() as other:
         await other.grow(1)
@@ -115,7 +115,7 @@ async def test_a_deadline_ends_the_fetch(parts: Parts) -> None:
 
 async def test_room_is_held_while_the_picture_is_in_hand_and_others_wait_for_it(parts: Parts) -> None:
     parts.blobs.put(URI, PICTURE)
-    parts.room = FetchRoom(len(PICTURE), 4)
+    parts.room = FetchMemory(len(PICTURE), 4)
     reading = parts.reading()
     with await reading.prepare(by_uri()) as prepared:
         assert (prepared.fetched_bytes, parts.room.held_bytes) == (len(PICTURE), len(PICTURE))
@@ -130,7 +130,7 @@ async def test_room_is_held_while_the_picture_is_in_hand_and_others_wait_for_it(
 
 async def test_no_more_are_fetched_at_once_than_there_are_turns(parts: Parts) -> None:
     parts.blobs.put(URI, PICTURE)
-    parts.room = FetchRoom(len(PICTURE), 2)
+    parts.room = FetchMemory(len(PICTURE), 2)
     reading = parts.reading()
     begun = [asyncio.ensure_future(reading.prepare(by_uri(offset=offset))) for offset in range(5)]
     await asyncio.sleep(0.1)

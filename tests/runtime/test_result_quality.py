@@ -17,7 +17,7 @@ from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
 from worker.pipeline.quality.gate import QualityMode, QualityOptions
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks, encode_png
 
@@ -45,7 +45,7 @@ async def read(executor: Executor, path: Path, options: QualityOptions, pixels: 
         return Pipeline(backend, models, executor, SystemClock(), quality=options)
 
     readings: list[FileReading] = []
-    reader = ModelReader(backend, make, partial(read_header, limits=ImageLimits()))
+    reader = ModelClient(backend, make, partial(read_header, limits=ImageLimits()))
     await read_files([_written(path, pixels)], reader, readings.append, ReadingOptions())
     await backend.close()
     return readings[0], len(backend.calls)

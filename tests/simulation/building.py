@@ -27,7 +27,7 @@ from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.pipeline.recognize.ctc import decode_ctc
 from worker.pipeline.stages import Stages
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.job_processor import JobReading
+from worker.runtime.job_processor import JobProcessor
 from worker.settings import KafkaSettings, LimitSettings, RuntimeSettings, Settings
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
@@ -93,7 +93,7 @@ def build_worker(doors: Doors, source: SimulatedSource) -> Worker:
     apart = SimulatedExecutor(doors.name, doors.loop, doors.weather, doors.judge, None)
     reader = make_reader(settings, backend, apart, clock, pipeline)
     blobs = MemoryBlobStore()
-    reading = JobReading(reader, apart, clock, AttemptBudget(tuning.attempt_seconds), blobs, fetch_room(settings))
+    reading = JobProcessor(reader, apart, clock, AttemptBudget(tuning.attempt_seconds), blobs, fetch_room(settings))
     transactions = MemoryTransactions(doors.broker, source) if tuning.exactly_once else None
     ports = Ports(
         source=source,

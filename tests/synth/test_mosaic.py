@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from worker.cli.synth import synth
 from worker.domain.errors import LabelwireError, SettingsError
-from worker.lab.synth.mosaic import Piece, write_mosaic, write_pieces, write_sparse
+from worker.lab.synth.mosaic import MosaicPiece, write_mosaic, write_pieces, write_sparse
 
 LINE_HEIGHT = 20
 
@@ -52,8 +52,8 @@ def assert_lines_are_bars(row: dict[str, Any], pixels: np.ndarray[Any, np.dtype[
         assert bottom - top == LINE_HEIGHT
 
 
-def pieces_of(row: dict[str, Any]) -> list[Piece]:
-    return [Piece(row, tuple(one["source"]), one["left"], one["top"]) for one in row["pieces"]]
+def pieces_of(row: dict[str, Any]) -> list[MosaicPiece]:
+    return [MosaicPiece(row, tuple(one["source"]), one["left"], one["top"]) for one in row["pieces"]]
 
 
 def test_a_mosaic_holds_each_picture_before_one_comes_again(pictures: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from worker.domain.errors import LabelwireError
 from worker.lab.synth import fonts
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.draw import WHITE, Align, Sheet, Style
 from worker.lab.synth.fonts import Face
 
@@ -88,13 +88,13 @@ def test_a_missing_font_says_what_to_install() -> None:
 @pytest.mark.parametrize(
     "symbol",
     [
-        Symbol(Symbology.CODE_128, "1Z999AA10123456784"),
-        Symbol(Symbology.CODE_128, "(00)340123450000000018", gs1=True),
-        Symbol(Symbology.ITF, "09501101530003"),
-        Symbol(Symbology.QR_CODE, "AB 12"),
-        Symbol(Symbology.DATA_MATRIX, "RR473124829DE 10115", options={"force_square": True}),
-        Symbol(Symbology.PDF417, "4500001234|QLMU1234567", options={"columns": 4}),
-        Symbol(Symbology.MAXICODE, "1Z999AA10123456784 97201 US 1/1"),
+        Symbol(LabelSymbology.CODE_128, "1Z999AA10123456784"),
+        Symbol(LabelSymbology.CODE_128, "(00)340123450000000018", gs1=True),
+        Symbol(LabelSymbology.ITF, "09501101530003"),
+        Symbol(LabelSymbology.QR_CODE, "AB 12"),
+        Symbol(LabelSymbology.DATA_MATRIX, "RR473124829DE 10115", options={"force_square": True}),
+        Symbol(LabelSymbology.PDF417, "4500001234|QLMU1234567", options={"columns": 4}),
+        Symbol(LabelSymbology.MAXICODE, "1Z999AA10123456784 97201 US 1/1"),
     ],
     ids=lambda symbol: symbol.format_name,
 )

@@ -9,14 +9,14 @@ from worker.audit.cut import Cut, Gap, outcome_topics
 from worker.audit.entries import Classifier, Later, Stranger, Unreadable
 from worker.audit.ledger import Ledger
 from worker.audit.report import AuditReport, Offender
-from worker.audit.verdict import Chain, Entry, Kind, State
+from worker.audit.verdict import AuditEntry, Chain, JobState, RecordKind
 from worker.domain.records import Coordinate, Record
 from worker.settings import TopicSettings
 
 _NAMED_STATES = {
-    State.LOST: "lost: done, and nothing came of it",
-    State.UNVERIFIABLE: "unverifiable: what would show its way is gone",
-    State.PENDING: "pending",
+    JobState.LOST: "lost: done, and nothing came of it",
+    JobState.UNVERIFIABLE: "unverifiable: what would show its way is gone",
+    JobState.PENDING: "pending",
 }
 _DEDUP = "two identities: its results have different ids"
 _CONTRADICTORY = "contradictory: completed and given up in one replay generation"
@@ -64,25 +64,25 @@ def account(
             named.note(_CONFLICTING, conflict.origin, conflict.records)
         counts, copies = ledger.counts(), ledger.dead_letter_copies()
     return AuditReport(
-        jobs=sum(tally[state] for state in State),
-        completed=tally[State.COMPLETED],
-        dead_lettered=tally[State.DEAD_LETTERED],
-        parked=tally[State.PARKED],
-        pending=tally[State.PENDING],
-        lost=tally[State.LOST],
-        unverifiable=tally[State.UNVERIFIABLE],
-        result_records=counts[Kind.RESULT],
+        jobs=sum(tally[state] for state in JobState),
+        completed=tally[JobState.COMPLETED],
+        dead_lettered=tally[JobState.DEAD_LETTERED],
+        parked=tally[JobState.PARKED],
+        pending=tally[JobState.PENDING],
+        lost=tally[JobState.LOST],
+        unverifiable=tally[JobState.UNVERIFIABLE],
+        result_records=counts[RecordKind.RESULT],
         duplicates=tally["duplicates"],
         duplicates_after_dedup=tally[_DEDUP],
         conflicting=conflicting,
         mismatched=tally[_MISMATCHED],
         contradictory=tally[_CONTRADICTORY],
         unreadable=passed["unreadable"],
-        dead_letter_records=counts[Kind.DEAD_LETTER],
+        dead_letter_records=counts[RecordKind.DEAD_LETTER],
         duplicate_dead_letters=copies,
-        parked_records=counts[Kind.PARKED],
-        retries=counts[Kind.RETRY],
-        replays=counts[Kind.REPLAY],
+        parked_records=counts[RecordKind.PARKED],
+        retries=counts[RecordKind.RETRY],
+        replays=counts[RecordKind.REPLAY],
         strangers=passed["strangers"],
         former=tally["former"],
         records=passed["records"],
@@ -98,7 +98,7 @@ def _enter(
     for record in records:
         passed["records"] += 1
         match classifier.found(record):
-            case Entry() as entry:
+            case AuditEntry() as entry:
                 ledger.add(entry)
             case Unreadable(origin, at):
                 passed["unreadable"] += 1

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json
 
 from worker.audit.cut import Cut
-from worker.audit.verdict import Entry, Kind
+from worker.audit.verdict import AuditEntry, RecordKind
 from worker.domain.errors import JobError
 from worker.domain.headers import DEAD_LETTER_PREFIX, ORIGIN_TIMESTAMP, DerivedHeaders
 from worker.domain.job import parse_job
@@ -40,18 +40,18 @@ class Unreadable(NamedTuple):
     at: Coordinate
 
 
-Found = Entry | Later | Stranger | Unreadable
+Found = AuditEntry | Later | Stranger | Unreadable
 
 
-def _kinds(topics: TopicSettings) -> dict[str, Kind]:
+def _kinds(topics: TopicSettings) -> dict[str, RecordKind]:
     """Return what the records of each audited topic are."""
     return {
-        topics.jobs: Kind.JOB,
-        **dict.fromkeys(topics.retry_topics, Kind.RETRY),
-        topics.replay_topic: Kind.REPLAY,
-        topics.results: Kind.RESULT,
-        topics.dead_letters: Kind.DEAD_LETTER,
-        topics.parked_topic: Kind.PARKED,
+        topics.jobs: RecordKind.JOB,
+        **dict.fromkeys(topics.retry_topics, RecordKind.RETRY),
+        topics.replay_topic: RecordKind.REPLAY,
+        topics.results: RecordKind.RESULT,
+        topics.dead_letters: RecordKind.DEAD_LETTER,
+        topics.parked_topic: RecordKind.PARKED,
     }
 
 
@@ -73,7 +73,7 @@ class Classifier:
         if origin_kind is not None and self._is_later(derived.origin):
             return Later()
         is_root = kind.is_input and (origin_kind is None or derived.origin == record.coordinate)
-        entry = Entry(
+        entry = AuditEntry(
             origin=derived.origin._replace(offset=min(derived.origin.offset, _MAX_INTEGER)),
             generation=min(derived.replay_count, _MAX_INTEGER),
             kind=kind,
@@ -84,9 +84,9 @@ class Classifier:
             timestamp_ms=record.timestamp_ms,
             origin_timestamp_ms=_origin_timestamp_ms(record, derived),
         )
-        if kind is Kind.RESULT:
+        if kind is RecordKind.RESULT:
             return _with_reading(entry, record)
-        if kind is Kind.DEAD_LETTER:
+        if kind is RecordKind.DEAD_LETTER:
             return entry._replace(identity=digest(record.header(_LETTER_ID) or str(record.coordinate)))
         return entry._replace(identity=_expected(record)) if is_root else entry
 
@@ -118,7 +118,7 @@ def _expected(record: Record) -> bytes | None:
         return None
 
 
-def _with_reading(entry: Entry, record: Record) -> Entry | Unreadable:
+def _with_reading(entry: AuditEntry, record: Record) -> AuditEntry | Unreadable:
     try:
         document = from_json(record.value or b"")
         lines = [[line["text"] for line in page["lines"]] for page in document["pages"]]

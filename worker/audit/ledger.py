@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from worker.audit.verdict import Chain, Entry, Kind
+from worker.audit.verdict import AuditEntry, Chain, RecordKind
 from worker.domain.records import Coordinate, TopicPartition
 
 _BATCH_ROWS: Final = 1000
@@ -38,19 +38,19 @@ _SET_FORMER: Final = """
 _CHAINS: Final = "SELECT * FROM entry ORDER BY origin_partition, origin_offset, former_ms"
 # The same id and another reading: of one job whatever read it, of several (one sent twice) by the same models.
 _CONFLICTS: Final = f"""
-    SELECT identity FROM entry WHERE kind = {Kind.RESULT}
+    SELECT identity FROM entry WHERE kind = {RecordKind.RESULT}
     GROUP BY identity, origin_partition, origin_offset, former_ms HAVING min(reading) <> max(reading)
     UNION
-    SELECT identity FROM entry WHERE kind = {Kind.RESULT}
+    SELECT identity FROM entry WHERE kind = {RecordKind.RESULT}
     GROUP BY identity, models HAVING min(reading) <> max(reading)
 """  # noqa: S608 - no input in it
 _LETTER_COPIES: Final = f"""
     SELECT coalesce(sum(records - 1), 0) FROM (
-        SELECT count(*) AS records FROM entry WHERE kind = {Kind.DEAD_LETTER}
+        SELECT count(*) AS records FROM entry WHERE kind = {RecordKind.DEAD_LETTER}
         GROUP BY origin_partition, origin_offset, former_ms, generation, identity
     )
 """  # noqa: S608 - no input in it
-_OF_IDENTITY: Final = f"SELECT * FROM entry WHERE kind = {Kind.RESULT} AND identity = ?"  # noqa: S608
+_OF_IDENTITY: Final = f"SELECT * FROM entry WHERE kind = {RecordKind.RESULT} AND identity = ?"  # noqa: S608
 
 
 class Conflict(NamedTuple):
@@ -90,7 +90,7 @@ class Ledger:
         self._database.close()
         self._folder.cleanup()
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: AuditEntry) -> None:
         """Keep an entry."""
         origin, at = entry.origin, entry.at
         self._is_settled = False
@@ -128,15 +128,15 @@ class Ledger:
             if chain is not None:
                 yield chain
 
-    def counts(self) -> dict[Kind, int]:
+    def counts(self) -> dict[RecordKind, int]:
         """Return how many records there are of each kind; a job that was replayed to its origin counts as a replay."""
         self._flush()
         query = f"""
-            SELECT CASE WHEN kind = {Kind.JOB} AND NOT is_root THEN {Kind.REPLAY} ELSE kind END AS shown, count(*)
+            SELECT CASE WHEN kind = {RecordKind.JOB} AND NOT is_root THEN {RecordKind.REPLAY} ELSE kind END AS shown, count(*)
             FROM entry GROUP BY shown
         """  # noqa: S608 - no input in it
-        found = {Kind(kind): count for kind, count in self._database.execute(query)}
-        return {kind: found.get(kind, 0) for kind in Kind}
+        found = {RecordKind(kind): count for kind, count in self._database.execute(query)}
+        return {kind: found.get(kind, 0) for kind in RecordKind}
 
     def dead_letter_copies(self) -> int:
         """Return how many dead letters have the id of an earlier one of their job."""
@@ -168,12 +168,12 @@ class Ledger:
             self._partitions.append(partition)
         return number
 
-    def _entry(self, row: tuple[Any, ...]) -> Entry:
+    def _entry(self, row: tuple[Any, ...]) -> AuditEntry:
         origin, at = self._partitions[row[0]], self._partitions[row[7]]
-        return Entry(
+        return AuditEntry(
             origin=Coordinate(origin.topic, origin.partition, row[1]),
             generation=row[2],
-            kind=Kind(row[3]),
+            kind=RecordKind(row[3]),
             is_root=bool(row[4]),
             done=bool(row[5]),
             attempt=row[6],

@@ -31,7 +31,7 @@ from typing import NamedTuple
 from worker.domain.records import Coordinate
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What a record is, by its topic. Inputs come first; results after all inputs."""
 
     JOB = 0
@@ -44,10 +44,10 @@ class Kind(IntEnum):
     @property
     def is_input(self) -> bool:
         """Whether workers read such records."""
-        return self <= Kind.REPLAY
+        return self <= RecordKind.REPLAY
 
 
-class State(StrEnum):
+class JobState(StrEnum):
     """What became of a job."""
 
     COMPLETED = "completed"
@@ -58,10 +58,14 @@ class State(StrEnum):
     UNVERIFIABLE = "unverifiable"
 
 
-_STATES = {Kind.RESULT: State.COMPLETED, Kind.DEAD_LETTER: State.DEAD_LETTERED, Kind.PARKED: State.PARKED}
+_STATES = {
+    RecordKind.RESULT: JobState.COMPLETED,
+    RecordKind.DEAD_LETTER: JobState.DEAD_LETTERED,
+    RecordKind.PARKED: JobState.PARKED,
+}
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     """What the audit keeps of a record.
 
     `is_root` says that the record is its own origin, or stands for one that is on no audited topic; `done` that the
@@ -72,7 +76,7 @@ class Entry(NamedTuple):
 
     origin: Coordinate
     generation: int
-    kind: Kind
+    kind: RecordKind
     is_root: bool
     done: bool
     attempt: int
@@ -99,17 +103,17 @@ class Chain:
         self.expected_identity: bytes | None = None
         self.results = 0
         self.result_identities: dict[bytes, Coordinate] = {}
-        self._latest: dict[Kind, Entry] = {}
-        self._open: Entry | None = None
-        self._last_done: Entry | None = None
+        self._latest: dict[RecordKind, AuditEntry] = {}
+        self._open: AuditEntry | None = None
+        self._last_done: AuditEntry | None = None
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: AuditEntry) -> None:
         """Note one record of the job."""
         self.records += 1
         if entry.is_root or (self.is_former and entry.kind.is_input):
             self.is_rooted = True
             self.expected_identity = entry.identity or self.expected_identity
-        if entry.kind is Kind.RESULT:
+        if entry.kind is RecordKind.RESULT:
             self.results += 1
             self.result_identities.setdefault(entry.identity or b"", entry.at)
         if entry.generation > self.generation:
@@ -118,7 +122,7 @@ class Chain:
         if entry.generation == self.generation:
             self._take_newest(entry)
 
-    def _take_newest(self, entry: Entry) -> None:
+    def _take_newest(self, entry: AuditEntry) -> None:
         if not entry.kind.is_input:
             self._latest[entry.kind] = _later(self._latest.get(entry.kind), entry)
         elif entry.done:
@@ -129,7 +133,7 @@ class Chain:
     @property
     def is_contradictory(self) -> bool:
         """Whether one generation, the newest, both has a result and was given up."""
-        return Kind.RESULT in self._latest and len(self._latest) > 1
+        return RecordKind.RESULT in self._latest and len(self._latest) > 1
 
     @property
     def mismatched(self) -> list[Coordinate]:
@@ -138,18 +142,18 @@ class Chain:
             return []
         return [at for identity, at in self.result_identities.items() if identity != self.expected_identity]
 
-    def state(self, *, outcomes_have_gaps: bool) -> State:
+    def state(self, *, outcomes_have_gaps: bool) -> JobState:
         """Decide by the table above."""
         if not self.is_rooted:
-            return State.UNVERIFIABLE
+            return JobState.UNVERIFIABLE
         if self.is_contradictory:
             return _STATES[max(self._latest.values(), key=_order).kind]
-        for kind in (Kind.RESULT, Kind.PARKED, Kind.DEAD_LETTER):
+        for kind in (RecordKind.RESULT, RecordKind.PARKED, RecordKind.DEAD_LETTER):
             if kind in self._latest:
                 return _STATES[kind]
         if self._open is not None:
-            return State.PENDING
-        return State.UNVERIFIABLE if outcomes_have_gaps else State.LOST
+            return JobState.PENDING
+        return JobState.UNVERIFIABLE if outcomes_have_gaps else JobState.LOST
 
     @property
     def evidence(self) -> tuple[Coordinate, ...]:
@@ -161,10 +165,10 @@ class Chain:
         return (last.at,) if last else ()
 
 
-def _later(known: Entry | None, entry: Entry) -> Entry:
+def _later(known: AuditEntry | None, entry: AuditEntry) -> AuditEntry:
     return entry if known is None or _order(entry) > _order(known) else known
 
 
-def _order(entry: Entry) -> tuple[int, int]:
+def _order(entry: AuditEntry) -> tuple[int, int]:
     # Topics have no order among them but time; attempts settle what falls into one millisecond.
     return (entry.timestamp_ms, entry.attempt)

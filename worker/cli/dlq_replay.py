@@ -28,8 +28,8 @@ from worker.dlq.filters import Filters, parse
 from worker.dlq.replay.canary import CanaryLimits, CanaryOutcomes
 from worker.dlq.replay.executor import carry_out
 from worker.dlq.replay.plan import ReplayError, ReplayPlan, ReplayRequest
-from worker.dlq.replay.planner import Preparation, Prepared
-from worker.dlq.replay.result import Audience, Conduct, Outcome
+from worker.dlq.replay.planner import PreparedReplay, ReplayPlanner
+from worker.dlq.replay.result import ReplayListener, ReplayParameters, ReplayResult
 from worker.dlq.replay.signals import stopped_by_signals
 from worker.dlq.replay.text import outcome_figures, plan_figures, told_canaries, told_outcome, told_plan
 from worker.domain.errors import LabelwireError
@@ -76,7 +76,7 @@ def replay(  # noqa: PLR0913 - each option is a parameter
     """Send dead letters back to be read again, each exactly once, however often this is interrupted."""
     chosen = settings.load()
     filters = filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit)
-    preparation = Preparation(chosen, SystemClock())
+    preparation = ReplayPlanner(chosen, SystemClock())
     if resume is not None:
         if filters != Filters() or to_origin or again or (target, run_id, max_replays) != (None, None, None):
             raise LabelwireError("--resume goes on with the plan as it was made: leave out filters and what shaped it.")
@@ -94,11 +94,11 @@ def replay(  # noqa: PLR0913 - each option is a parameter
         return
     _confirm(prepared, yes=yes, as_json=as_json)
     limits = CanaryLimits(canary_wait, max_failure_ratio) if canary else None
-    outcome = _carry_out(chosen, prepared, Conduct(rate, limits, by or _whoever()))
+    outcome = _carry_out(chosen, prepared, ReplayParameters(rate, limits, by or _whoever()))
     _show_outcome(prepared, outcome, as_json=as_json)
 
 
-def _show_plan(prepared: Prepared, *, as_json: bool) -> None:
+def _show_plan(prepared: PreparedReplay, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"plan": plan_figures(prepared)}, indent=2))
         return
@@ -107,7 +107,7 @@ def _show_plan(prepared: Prepared, *, as_json: bool) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _confirm(prepared: Prepared, *, yes: bool, as_json: bool) -> None:
+def _confirm(prepared: PreparedReplay, *, yes: bool, as_json: bool) -> None:
     if not yes and not sys.stdin.isatty():
         raise ReplayError("There is no terminal to ask whether to replay; --dry-run shows the plan, --yes goes ahead.")
     console = Console(stderr=as_json)
@@ -117,10 +117,10 @@ def _confirm(prepared: Prepared, *, yes: bool, as_json: bool) -> None:
         raise ReplayError("Nothing was replayed.")
 
 
-def _carry_out(chosen: Settings, prepared: Prepared, conduct: Conduct) -> Outcome:
+def _carry_out(chosen: Settings, prepared: PreparedReplay, conduct: ReplayParameters) -> ReplayResult:
     with ExitStack() as stack, stopped_by_signals() as timing:
         shown = _Shown(stack)
-        audience = Audience(shown.began, shown.advanced, shown.watched)
+        audience = ReplayListener(shown.began, shown.advanced, shown.watched)
         return carry_out(chosen, prepared, conduct, audience, SystemClock(), timing)
 
 
@@ -153,7 +153,7 @@ class _Shown:
             self._console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_outcome(prepared: Prepared, outcome: Outcome, *, as_json: bool) -> None:
+def _show_outcome(prepared: PreparedReplay, outcome: ReplayResult, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"plan": plan_figures(prepared), "outcome": outcome_figures(outcome)}, indent=2))
     else:

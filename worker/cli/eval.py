@@ -14,7 +14,7 @@ from worker.cli.picture_options import ALL, DEGRADATIONS, parse_degradations, pa
 from worker.domain.errors import SettingsError
 from worker.lab.evaluation.configuration import WorkerConfiguration, parse_overrides
 from worker.lab.evaluation.dataset import Dataset, load
-from worker.lab.evaluation.embedded import LABELS, Labels, Pictures, drawn, evaluate, evaluate_offline, with_mosaic
+from worker.lab.evaluation.embedded import LABELS, EvaluationSet, Labels, drawn, evaluate, evaluate_offline, with_mosaic
 from worker.lab.evaluation.offline import deliver_offline
 from worker.lab.evaluation.quality.readings import SampleReading, load_readings, read_samples
 from worker.lab.evaluation.quality.report import write_report as write_quality_report
@@ -22,7 +22,7 @@ from worker.lab.evaluation.quality.samples import plan
 from worker.lab.evaluation.report import write_report
 from worker.lab.evaluation.run import Evaluation
 from worker.lab.evaluation.served import describe_served, manifests_of
-from worker.lab.evaluation.systems import Delivery
+from worker.lab.evaluation.systems import SystemRun
 from worker.ports import InferenceBackend
 from worker.reporting.progress import counted
 
@@ -90,10 +90,10 @@ def evaluation(  # noqa: PLR0913 - a parameter an option
 
 def _pictures(
     data: Path | None, count: int | None, labels: Labels, folder: Path, size: tuple[int, int] | None
-) -> Pictures:
+) -> EvaluationSet:
     source = data or folder / "labels"
     dataset = load(source).first(count) if data else drawn(labels, source)
-    return with_mosaic(dataset, source, folder / "mosaic", size) if size else Pictures(dataset)
+    return with_mosaic(dataset, source, folder / "mosaic", size) if size else EvaluationSet(dataset)
 
 
 def _server(url: str | None, repository: Path | None, chosen: settings.Settings) -> InferenceBackend | None:
@@ -110,13 +110,13 @@ def _server(url: str | None, repository: Path | None, chosen: settings.Settings)
 
 
 async def _offline(
-    pictures: Pictures, configuration: WorkerConfiguration, chosen: settings.Settings, server: InferenceBackend
+    pictures: EvaluationSet, configuration: WorkerConfiguration, chosen: settings.Settings, server: InferenceBackend
 ) -> Evaluation:
     async with bootstrap.opened_reader(chosen, server) as reader:
         way = "by Triton alone" if isinstance(server, TritonBackend) else "by ONNX Runtime in this process"
         description = describe_served(configuration, await manifests_of(server), way)
 
-        async def read(dataset: Dataset, on_picture: Callable[[], None]) -> Delivery:
+        async def read(dataset: Dataset, on_picture: Callable[[], None]) -> SystemRun:
             return await deliver_offline(dataset, reader, on_picture, chosen.runtime.attempt_seconds)
 
         return await evaluate_offline(pictures, description, read)

@@ -27,11 +27,11 @@ class ModelRole(StrEnum):
     READER = "text_reader"
 
 
-class _Part(BaseModel):
+class _ManifestPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TileShapes(_Part):
+class TileShapes(_ManifestPart):
     """The pixel shapes that a detector takes: a fixed list, or any multiple of a step up to a limit.
 
     `fixed` is a list of (height, width). If it is empty, each side may be any multiple of `multiple_of` up to
@@ -43,7 +43,7 @@ class TileShapes(_Part):
     max_side: int = Field(default=2048, ge=32)
 
 
-class DetectionThresholds(_Part):
+class DetectionThresholds(_ManifestPart):
     """DB post-processing as the model wants it (Liao et al., "Real-time Scene Text Detection with DB").
 
     `binarize` and `box_score` are probabilities, `unclip_ratio` is the factor of area over perimeter by which a
@@ -57,7 +57,7 @@ class DetectionThresholds(_Part):
     min_side_pixels: int = Field(default=3, ge=1)
 
 
-class ModelManifest(_Part):
+class ModelManifest(_ManifestPart):
     """The self-description of one model, of whichever role.
 
     `line_height` and `stride` (pixels of line width for each CTC step) are pixels; `pad_value` is the uint8 grey that

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.adapters.triton.statistics import server_version
-from worker.lab.evaluation.configuration import RAPIDOCR_VERSION, Surroundings, WorkerConfiguration
+from worker.lab.evaluation.configuration import RAPIDOCR_VERSION, Endpoints, WorkerConfiguration
 from worker.lab.evaluation.dataset import Dataset, load
 from worker.lab.synth.dataset import write_dataset
 from worker.local.kafka import Broker
@@ -77,9 +77,9 @@ def triton(configuration: WorkerConfiguration, folder: Path) -> Iterator[TritonS
         server.stop()
 
 
-def surroundings(kafka: Broker, server: TritonServer) -> Surroundings:
+def surroundings(kafka: Broker, server: TritonServer) -> Endpoints:
     """Return what a worker finds."""
-    return Surroundings(kafka.bootstrap_servers, server.grpc_url, server.pid, free_ports(1)[0])
+    return Endpoints(kafka.bootstrap_servers, server.grpc_url, server.pid, free_ports(1)[0])
 
 
 def launch(argv: Sequence[str], environment: Mapping[str, str], log_path: Path) -> SupervisedProcess:

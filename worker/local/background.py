@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from worker.domain.errors import LabelwireError
-from worker.local.detached import Addresses, State, write_state
+from worker.local.detached import Addresses, StackState, write_state
 from worker.local.process import start_time_ticks
 from worker.local.stack import LocalStack
 
@@ -48,8 +48,8 @@ def _run(folder: Path, model_repository: Path) -> int:
         return 1
 
 
-def _state(pid: int) -> State:
-    return State(phase="starting", pid=pid, start_time_ticks=start_time_ticks(pid) or 0)
+def _state(pid: int) -> StackState:
+    return StackState(phase="starting", pid=pid, start_time_ticks=start_time_ticks(pid) or 0)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

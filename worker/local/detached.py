@@ -60,7 +60,7 @@ class Addresses(BaseModel):
         ]
 
 
-class State(BaseModel):
+class StackState(BaseModel):
     """What the state file says; `pid` and `start_time_ticks` name the background process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -136,14 +136,14 @@ def read_status(folder: Path) -> Status:
     )
 
 
-def read_state(folder: Path) -> State | None:
+def read_state(folder: Path) -> StackState | None:
     """Read the state file; None if there is none that can be read."""
     with contextlib.suppress(FileNotFoundError, ValidationError):
-        return State.model_validate_json(_state_path(folder).read_bytes())
+        return StackState.model_validate_json(_state_path(folder).read_bytes())
     return None
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_state(folder: Path, state: StackState) -> None:
     """Write the state file in one step."""
     draft = folder / f".state.{os.getpid()}.json"
     draft.write_text(state.model_dump_json(indent=2) + "\n")
@@ -186,7 +186,7 @@ def _end(folder: Path) -> bool:
     return ended
 
 
-def _terminate(state: State) -> bool:
+def _terminate(state: StackState) -> bool:
     """Stop the background process, which stops the stack; kill it if it does not, which kills the stack."""
     deadline = time.monotonic() + _STOP_SECONDS
     _signal(state, signal.SIGTERM)
@@ -197,7 +197,7 @@ def _terminate(state: State) -> bool:
     return True
 
 
-def _signal(state: State, number: signal.Signals) -> None:
+def _signal(state: StackState, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(state.pid, number)
 

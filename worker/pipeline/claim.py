@@ -14,7 +14,7 @@ class DamagedHeaderError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PageClaim:
     """One page.
 
     `decoded_bytes` is what its decoder and the page in uint8 BGR hold at the worst moment. `fault` is half a sentence

@@ -12,7 +12,7 @@ from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixe
 from worker.domain.quality import Quality
 from worker.pipeline.barcodes.find import Codes, find_codes, without_codes
 from worker.pipeline.decode.encoded import EncodedPage
-from worker.pipeline.decode.exif_turn import Turn
+from worker.pipeline.decode.exif_turn import ExifTurn
 from worker.pipeline.decode.page_rows import HeldRows, PageRows, StreamedRows
 from worker.pipeline.decode.square_pixels import StoredPixels
 from worker.pipeline.detect.content_box import within_margins
@@ -115,7 +115,7 @@ class Pipeline:
         header = encoded.page.squared
         streamed = header.streams and header.pixels > self._options.streamed_from_pixels
         held: PageImage | None = None
-        turn = Turn.of(header) if streamed else Turn.none()
+        turn = ExifTurn.of(header) if streamed else ExifTurn.none()
         if streamed:
             rows: PageRows = StreamedRows(
                 partial(encoded.squared_strips, mirrored=turn.mirrored), header.width, header.height

@@ -42,7 +42,7 @@ _OUTLINE_PIXELS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _BoxedItem:
     """What is boxed on the picture and written beside it."""
 
     tag: str
@@ -52,11 +52,11 @@ class _Entry:
     colour: Colour
 
     @classmethod
-    def of_line(cls, line: Line) -> "_Entry":
+    def of_line(cls, line: Line) -> "_BoxedItem":
         return cls(str(line.id), f"{line.confidence:.2f}", line.text, line.polygon, _colour(line))
 
     @classmethod
-    def of_code(cls, code: Barcode) -> "_Entry":
+    def of_code(cls, code: Barcode) -> "_BoxedItem":
         return cls(f"#{code.id}", "code", f"{code.format}  {code.text}", code.polygon, _CODE_COLOUR)
 
 
@@ -83,7 +83,7 @@ def draw_page(page: PageImage, result: Page, tiles: Sequence[Rectangle] = ()) ->
     `page` may be smaller than the page that `result` tells of, as far as `MOST_LONG_SIDE`: it is drawn no larger.
     `tiles` (left, top, right, bottom) in pixels of the result's page are drawn as thin frames.
     """
-    entries = [*map(_Entry.of_line, result.lines), *map(_Entry.of_code, result.barcodes)]
+    entries = [*map(_BoxedItem.of_line, result.lines), *map(_BoxedItem.of_code, result.barcodes)]
     left = _with_boxes(page, result, entries)
     frames = ImageDraw.Draw(left)
     for tile in tiles:
@@ -97,7 +97,7 @@ def draw_page(page: PageImage, result: Page, tiles: Sequence[Rectangle] = ()) ->
     return canvas
 
 
-def _with_boxes(page: PageImage, result: Page, entries: Sequence[_Entry]) -> Image.Image:
+def _with_boxes(page: PageImage, result: Page, entries: Sequence[_BoxedItem]) -> Image.Image:
     scale = _scale(result)
     size = (max(1, round(result.width * scale)), max(1, round(result.height * scale)))
     how = cv2.INTER_AREA if size[0] < page.width else cv2.INTER_CUBIC
@@ -129,7 +129,7 @@ def _outline(pixels: Pixels, quad: np.ndarray[tuple[int, ...], np.dtype[np.float
 
 def _tag(
     pen: ImageDraw.ImageDraw,
-    entry: _Entry,
+    entry: _BoxedItem,
     quad: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     size: tuple[int, int],
 ) -> None:
@@ -145,7 +145,7 @@ def _tag(
     pen.text((left + width / 2, top + height / 2), number, font=font, fill=_PAPER, anchor="mm")
 
 
-def _plan(entries: Sequence[_Entry], picture_height: int) -> _Listing:
+def _plan(entries: Sequence[_BoxedItem], picture_height: int) -> _Listing:
     rows_that_fit = max(10, (picture_height - 2 * _MARGIN) // _ROW_PIXELS)
     columns = max(1, math.ceil(len(entries) / rows_that_fit))
     rows = max(1, math.ceil(len(entries) / columns))
@@ -157,7 +157,7 @@ def _text_offset() -> int:
     return math.ceil(_font(_TEXT_PIXELS).getlength("0000  0.00  "))
 
 
-def _write_listing(pen: ImageDraw.ImageDraw, entries: Sequence[_Entry], listing: _Listing, left: int) -> None:
+def _write_listing(pen: ImageDraw.ImageDraw, entries: Sequence[_BoxedItem], listing: _Listing, left: int) -> None:
     font = _font(_TEXT_PIXELS)
     if not entries:
         pen.text((left + _MARGIN, _MARGIN), "no text found", font=font, fill=_FAINT)

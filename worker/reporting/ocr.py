@@ -17,7 +17,7 @@ from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Coordinate
 from worker.domain.result import LabelText
 from worker.pipeline.explanation import PageSearch
 from worker.reporting.drawings import DrawingNames, draw_pages
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.runtime.results import label_text
 
 # What a result names as its source where there is no topic.
@@ -51,7 +51,7 @@ class ReadingOptions:
 
 async def read_files(
     paths: Iterable[Path],
-    reader: ModelReader,
+    reader: ModelClient,
     report: Callable[[FileReading], None],
     options: ReadingOptions = ReadingOptions(),
 ) -> bool:
@@ -86,7 +86,7 @@ async def read_files(
 
 
 async def _read(
-    number: int, path: Path, reader: ModelReader, options: ReadingOptions, stem: Path | None
+    number: int, path: Path, reader: ModelClient, options: ReadingOptions, stem: Path | None
 ) -> FileReading:
     try:
         picture = await asyncio.to_thread(path.read_bytes)
@@ -106,7 +106,7 @@ async def _read(
 
 
 async def _read_picture(
-    number: int, path: Path, picture: bytes, reader: ModelReader, timeout_seconds: float
+    number: int, path: Path, picture: bytes, reader: ModelClient, timeout_seconds: float
 ) -> tuple[LabelText, tuple[PageSearch, ...]]:
     if not picture:
         raise JobError(ErrorCode.IMAGE_UNSUPPORTED, "the file is empty.")

@@ -23,9 +23,9 @@ from worker.domain.retry import Decision, Delay, GiveUp, RetryLater, RetryPolicy
 from worker.ports import Clock, EventSink, Isolation
 from worker.runtime.admission import CURRENT_LANE, Admission, Lane
 from worker.runtime.dead_letter_limit import DeadLetterLimit
-from worker.runtime.failure_correlation import Evidence
+from worker.runtime.failure_correlation import FailureCorrelation
 from worker.runtime.job import JobInHand
-from worker.runtime.job_processor import JobReading
+from worker.runtime.job_processor import JobProcessor
 from worker.runtime.outbox import Outbox
 from worker.runtime.outcome_watch import OutcomeWatch, Writing
 from worker.runtime.results import result_record
@@ -91,7 +91,7 @@ class Delivery:
     def __init__(
         self,
         *,
-        reading: JobReading,
+        reading: JobProcessor,
         isolation: Isolation,
         outbox: Outbox,
         admission: Admission,
@@ -114,7 +114,7 @@ class Delivery:
         self._identity = identity
         self._clock = clock
         self._events = event_sink
-        self._evidence = Evidence()
+        self._evidence = FailureCorrelation()
 
     async def deliver(self, job: JobInHand) -> Outcome:
         """Bring a record to its outcome, however often that takes."""

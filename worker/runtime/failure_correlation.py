@@ -5,7 +5,7 @@ from worker.domain.records import Coordinate
 _KEPT_FAILURES = 2  # the job's own, and another's
 
 
-class Evidence:
+class FailureCorrelation:
     """The last success, and the last failures of different jobs. Times are epoch milliseconds."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class FetchRoom:
+class FetchMemory:
     """Room for fetched pictures. `turns` is for those who fetch; their room they keep until the picture is read."""
 
     def __init__(self, max_bytes: int, max_fetches: int) -> None:
@@ -58,9 +58,9 @@ class FetchRoom:
 
 
 class Lease:
-    """The room of one picture; `FetchRoom.lease` makes it."""
+    """The room of one picture; `FetchMemory.lease` makes it."""
 
-    def __init__(self, room: FetchRoom) -> None:
+    def __init__(self, room: FetchMemory) -> None:
         self._room = room
         self.size_bytes = 0
 

@@ -20,7 +20,7 @@ from worker.domain.inflight import InflightLimit
 from worker.ports import Clock, EventSink, InferenceBackend, ModelDescription, Tensor
 from worker.runtime.admission import CURRENT_LANE, Lane
 from worker.runtime.circuits import BlankRequest, Circuits
-from worker.runtime.request_slots import LaneShares, Places
+from worker.runtime.request_slots import LaneShares, RequestSlots
 from worker.runtime.working_time import WorkingTime
 from worker.settings import TritonSettings
 
@@ -96,7 +96,7 @@ class Guard:
         self._chance = chance or random.Random(random.getrandbits(64))  # noqa: S311 - jitter is no secret
         self.working_time = WorkingTime(clock)
         self._limit = InflightLimit(settings.max_inflight_requests)
-        self._places = Places(self._limit, clock, shares)
+        self._places = RequestSlots(self._limit, clock, shares)
         policy = CircuitPolicy(
             failures=settings.circuit_failures,
             cooldown_seconds=settings.circuit_cooldown_seconds,

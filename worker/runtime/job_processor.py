@@ -19,8 +19,8 @@ from worker.domain.result import LabelText, ModelUsed
 from worker.domain.uri import PictureUri
 from worker.ports import BlobStore, Clock
 from worker.runtime.budget import AttemptBudget
-from worker.runtime.fetch_memory import FetchRoom
-from worker.runtime.model_client import ModelReader
+from worker.runtime.fetch_memory import FetchMemory
+from worker.runtime.model_client import ModelClient
 from worker.runtime.results import label_text
 from worker.runtime.shortage import judged
 
@@ -56,17 +56,17 @@ class PreparedJob:
         return self.header.pixels
 
 
-class JobReading:
+class JobProcessor:
     """Reads jobs, each attempt within its budget and before the job's deadline."""
 
     def __init__(
         self,
-        reader: ModelReader,
+        reader: ModelClient,
         executor: Executor,
         clock: Clock,
         budget: AttemptBudget,
         blobs: BlobStore,
-        room: FetchRoom,
+        room: FetchMemory,
     ) -> None:
         self._reader = reader
         self._executor = executor

@@ -16,7 +16,7 @@ from worker.runtime.delivery import Destination
 from worker.runtime.guard import Guard
 from worker.runtime.health import Health
 from worker.runtime.loop import PARTITIONS, Loop
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
 
 TRITON = "triton"
@@ -154,7 +154,7 @@ def _limit(cluster: ClusterDescription, topic: str) -> int | None:
 class ModelMonitor:
     """Looks at Triton and says whether it serves what this worker needs."""
 
-    def __init__(self, guard: Guard, reader: ModelReader, health: Health) -> None:
+    def __init__(self, guard: Guard, reader: ModelClient, health: Health) -> None:
         self._guard = guard
         self._reader = reader
         self._health = health

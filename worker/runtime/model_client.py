@@ -52,7 +52,7 @@ class _Serving:
             picture.reschedule(now)
 
 
-class ModelReader:
+class ModelClient:
     """Follows the server's models."""
 
     def __init__(

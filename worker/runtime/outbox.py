@@ -56,7 +56,7 @@ class DirectOutbox:
 
 
 @dataclass(eq=False, slots=True)
-class _Entry:
+class _PendingOutcome:
     job: JobInHand
     record: OutgoingRecord
     written: asyncio.Future[None]
@@ -71,14 +71,14 @@ class TransactionalOutbox:
         self._sink = sink
         self._partitions = partitions
         self._clock = clock
-        self._waiting: list[_Entry] = []
+        self._waiting: list[_PendingOutcome] = []
         self._writing: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def put(self, job: JobInHand, record: OutgoingRecord) -> None:
         """Have the outcome written in the next transaction, and return once that is committed."""
-        entry = _Entry(job, record, asyncio.get_running_loop().create_future())
+        entry = _PendingOutcome(job, record, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_all())
@@ -96,8 +96,8 @@ class TransactionalOutbox:
         while self._waiting:
             await self._write(self._take())
 
-    def _take(self) -> list[_Entry]:
-        taken: list[_Entry] = []
+    def _take(self) -> list[_PendingOutcome]:
+        taken: list[_PendingOutcome] = []
         size_bytes = 0
         for entry in self._waiting:
             size_bytes += entry.record.size_bytes
@@ -107,7 +107,7 @@ class TransactionalOutbox:
         del self._waiting[: len(taken)]
         return taken
 
-    async def _write(self, entries: list[_Entry]) -> None:
+    async def _write(self, entries: list[_PendingOutcome]) -> None:
         """Write these; what belongs to others by now, or was cancelled, is left out."""
         current = [entry for entry in entries if self._partitions.holds(entry.job.tracker) and not entry.written.done()]
         for entry in entries:
@@ -132,7 +132,7 @@ class TransactionalOutbox:
             _settle(current, error)
             raise
 
-    async def _commit(self, entries: list[_Entry]) -> None:
+    async def _commit(self, entries: list[_PendingOutcome]) -> None:
         done: dict[OffsetTracker, list[int]] = {}
         for entry in entries:
             done.setdefault(entry.job.tracker, []).append(entry.job.record.coordinate.offset)
@@ -146,7 +146,7 @@ class TransactionalOutbox:
         _settle(entries, None)
 
 
-def _settle(entries: Collection[_Entry], error: Exception | None) -> None:
+def _settle(entries: Collection[_PendingOutcome], error: Exception | None) -> None:
     for entry in entries:
         if entry.written.done():  # whoever waited was cancelled
             continue

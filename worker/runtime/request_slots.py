@@ -34,7 +34,7 @@ class LaneShares:
     quiet_seconds: float = 10.0
 
 
-class Places:
+class RequestSlots:
     """The places for requests to one server."""
 
     def __init__(self, limit: InflightLimit, clock: Clock, shares: LaneShares = LaneShares()) -> None:

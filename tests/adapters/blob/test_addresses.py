@@ -4,16 +4,16 @@ import ipaddress
 
 import pytest
 
-from worker.adapters.blob.addresses import PrivateAddressError, PublicResolver, Surroundings
+from worker.adapters.blob.addresses import AddressRules, PrivateAddressError, PublicResolver
 
 
 @pytest.mark.parametrize(
     "address", ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 )
 def test_public_addresses_pass(address: str) -> None:
-    Surroundings().check(address)
+    AddressRules().check(address)
     with pytest.raises(PrivateAddressError):
-        Surroundings([ipaddress.ip_network("10.0.0.0/8")]).check("127.0.0.1")
+        AddressRules([ipaddress.ip_network("10.0.0.0/8")]).check("127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_public_addresses_pass(address: str) -> None:
 )
 def test_every_other_is_refused_unless_its_network_is_named(address: str) -> None:
     with pytest.raises(PrivateAddressError):
-        Surroundings().check(address)
+        AddressRules().check(address)
     every = [ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")]
-    Surroundings(every).check(address)
+    AddressRules(every).check(address)
 
 
 def test_a_network_of_ipv4_is_named_for_its_mapped_addresses_too() -> None:
-    surroundings = Surroundings([ipaddress.ip_network("10.1.0.0/16")])
+    surroundings = AddressRules([ipaddress.ip_network("10.1.0.0/16")])
     surroundings.check("10.1.2.3")
     surroundings.check("::ffff:10.1.2.3")
     with pytest.raises(PrivateAddressError):
@@ -72,10 +72,10 @@ def test_a_network_of_ipv4_is_named_for_its_mapped_addresses_too() -> None:
 
 
 async def test_a_name_is_refused_by_its_addresses() -> None:
-    resolver = PublicResolver(Surroundings())
+    resolver = PublicResolver(AddressRules())
     with pytest.raises(PrivateAddressError):
         await resolver.resolve("localhost", 443)
-    allowing = PublicResolver(Surroundings([ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]))
+    allowing = PublicResolver(AddressRules([ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]))
     assert {found["port"] for found in await allowing.resolve("localhost", 443)} == {443}
     await resolver.close()
     await allowing.close()

@@ -3,7 +3,7 @@ import random
 import grpc
 import pytest
 
-from worker.adapters.triton.translate import GiveUp, SendAgain, classify, decide, full_jitter, job_error
+from worker.adapters.triton.translate import SendAgain, StopSending, classify, decide, full_jitter, job_error
 from worker.domain.errors import ErrorCode
 
 Status = grpc.StatusCode
@@ -38,13 +38,13 @@ def test_each_status_has_its_action(status: grpc.StatusCode, text: str, reason: 
         assert isinstance(last_resend, SendAgain)
         assert last_resend.fault.reason == reason
     end = decide(status, text, resends + 1)
-    assert isinstance(end, GiveUp)
+    assert isinstance(end, StopSending)
     assert end.fault.reason == reason
     assert classify(status, text).code is ErrorCode[code]
 
 
 def test_every_status_of_grpc_is_answered() -> None:
-    assert all(isinstance(decide(status, "", 1), SendAgain | GiveUp) for status in Status)
+    assert all(isinstance(decide(status, "", 1), SendAgain | StopSending) for status in Status)
 
 
 def test_pauses_double_and_all_of_them_take_less_than_a_second() -> None:

@@ -35,7 +35,7 @@ class PrivateAddressError(Exception):
     """A host leads to an address that is not public. No OSError: nobody shall try the host's next address."""
 
 
-class Surroundings:
+class AddressRules:
     """Says which addresses may be reached."""
 
     def __init__(self, private_networks: Sequence[Network] = ()) -> None:
@@ -62,7 +62,7 @@ class PublicResolver(AbstractResolver):
     What is judged here is what is connected to: nothing resolves the name a second time.
     """
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: AddressRules) -> None:
         self._surroundings = surroundings
         self._resolver = ThreadedResolver()
 

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from worker import __version__
-from worker.adapters.blob.addresses import Network, PrivateAddressError, PublicResolver, Surroundings
+from worker.adapters.blob.addresses import AddressRules, Network, PrivateAddressError, PublicResolver
 from worker.adapters.blob.answers import MakeRoom, collect, forbidden, not_found, refuse_encoded, unavailable
 from worker.domain.errors import JobError
 from worker.domain.uri import AllowedPrefixes, PictureUri
@@ -42,7 +42,7 @@ class HttpsFetcher:
         max_bytes: int,
     ) -> None:
         self._allowed = allowed
-        self._surroundings = Surroundings(private_networks)
+        self._surroundings = AddressRules(private_networks)
         self._trusted = trusted
         self._connect_timeout_seconds = connect_timeout_seconds
         self._max_bytes = max_bytes

@@ -22,7 +22,7 @@ from worker.adapters.triton.describe import description, served_version
 from worker.adapters.triton.translate import (
     CHANGED,
     UNFIT,
-    GiveUp,
+    StopSending,
     classify,
     decide,
     full_jitter,
@@ -168,7 +168,7 @@ class TritonBackend:
                 reason = classify(status, text).reason
                 failures[reason] += 1
                 action = decide(status, text, failures[reason])
-                if isinstance(action, GiveUp):
+                if isinstance(action, StopSending):
                     raise job_error(error, url=self._settings.url, model=request.model) from error
                 pause_seconds = full_jitter(action.longest_delay_seconds, self._chance)
                 if self._clock.monotonic() + pause_seconds >= deadline:

@@ -90,13 +90,13 @@ class SendAgain:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class StopSending:
     """Send the request no more."""
 
     fault: Fault
 
 
-Action = SendAgain | GiveUp
+Action = SendAgain | StopSending
 
 
 def classify(status: grpc.StatusCode, text: str) -> Fault:
@@ -115,7 +115,7 @@ def decide(status: grpc.StatusCode, text: str, failures: int) -> Action:
     """
     fault = classify(status, text)
     if failures > fault.resends:
-        return GiveUp(fault)
+        return StopSending(fault)
     return SendAgain(fault, min(_BACKOFF_MAX_SECONDS, _BACKOFF_INITIAL_SECONDS * 2.0 ** (failures - 1)))
 
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from markupsafe import Markup
 
-from worker.dlq.inspect.statistics import OTHER, Cluster, Statistics
+from worker.dlq.inspect.statistics import OTHER, ErrorGroup, Statistics
 from worker.dlq.inspect.statistics_text import width_in_words
-from worker.dlq.inspect.timeline import Bin
+from worker.dlq.inspect.timeline import TimeBin
 from worker.reporting import plots
 from worker.reporting.formats import moment, percent, whole
 from worker.reporting.render import render, write
@@ -22,8 +22,8 @@ _HOURS_SHOWN_BELOW: Final = 86400
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    cluster: Cluster
+class _LetterRow:
+    cluster: ErrorGroup
     share: float
 
 
@@ -45,7 +45,7 @@ def page(statistics: Statistics, topic: str, filters: str) -> str:
         largest=percent(statistics.share(clusters[0])) if clusters else percent(None),
         codes=_codes(statistics),
         plot=_plot(statistics),
-        rows=[_Row(each, statistics.share(each)) for each in clusters[:_MOST_CLUSTERS]],
+        rows=[_LetterRow(each, statistics.share(each)) for each in clusters[:_MOST_CLUSTERS]],
         left_out=max(0, len(clusters) - _MOST_CLUSTERS),
     )
 
@@ -57,18 +57,18 @@ def _lead(statistics: Statistics, filters: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bar:
+class _CountBar:
     name: str
     share: float
     amount: str
 
 
-def _codes(statistics: Statistics) -> list[_Bar]:
+def _codes(statistics: Statistics) -> list[_CountBar]:
     counts: Counter[str] = Counter()
     for each in statistics.clusters:
         counts[each.code] += each.count
     most = max(counts.values(), default=1)
-    return [_Bar(code, count / most, whole(count)) for code, count in counts.most_common()]
+    return [_CountBar(code, count / most, whole(count)) for code, count in counts.most_common()]
 
 
 def _plot(statistics: Statistics) -> Markup:
@@ -80,7 +80,7 @@ def _plot(statistics: Statistics) -> Markup:
     )
 
 
-def _series(bins: Sequence[Bin]) -> Mapping[str, Sequence[float]]:
+def _series(bins: Sequence[TimeBin]) -> Mapping[str, Sequence[float]]:
     totals: Counter[str] = Counter()
     for each in bins:
         totals.update(each.counts)
@@ -92,7 +92,7 @@ def _series(bins: Sequence[Bin]) -> Mapping[str, Sequence[float]]:
     return series | {OTHER: rest} if any(rest) else series
 
 
-def _start(each: Bin, width_seconds: int) -> str:
+def _start(each: TimeBin, width_seconds: int) -> str:
     day, _, clock = moment(each.start_ms).removesuffix("Z").partition(" ")
     if width_seconds >= _HOURS_SHOWN_BELOW:
         return day

@@ -46,7 +46,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class ErrorGroup:
     """Letters with the same code, stage and fingerprint; `example` and `message` are those of the newest."""
 
     code: str
@@ -59,15 +59,15 @@ class Cluster:
     message: str
 
     @classmethod
-    def of(cls, sighting: Sighting, name: tuple[str, str, str]) -> "Cluster":
+    def of(cls, sighting: Sighting, name: tuple[str, str, str]) -> "ErrorGroup":
         """Return the cluster of one letter."""
         message = sighting.message[:_MOST_MESSAGE_CHARACTERS]
         return cls(*name, 1, sighting.at_ms, sighting.at_ms, sighting.coordinate, message)
 
-    def joined(self, other: "Cluster") -> "Cluster":
+    def joined(self, other: "ErrorGroup") -> "ErrorGroup":
         """Return both as one, under this one's name."""
         newest = max(other, self, key=lambda cluster: cluster.last_ms)
-        return Cluster(
+        return ErrorGroup(
             *(self.code, self.stage, self.fingerprint),
             self.count + other.count,
             min(self.first_ms, other.first_ms),
@@ -82,7 +82,7 @@ class Statistics:
 
     def __init__(self, most_clusters: int = _MOST_CLUSTERS) -> None:
         self._most_clusters = most_clusters
-        self._clusters: dict[tuple[str, str, str], Cluster] = {}
+        self._clusters: dict[tuple[str, str, str], ErrorGroup] = {}
         self._codes: set[str] = set()
         self.timeline = Timeline()
         self.letters = 0
@@ -93,12 +93,12 @@ class Statistics:
         name = _name(sighting)
         if name not in self._clusters and len(self._clusters) >= self._most_clusters:
             name = (OTHER, OTHER, OTHER)
-        found, known = Cluster.of(sighting, name), self._clusters.get(name)
+        found, known = ErrorGroup.of(sighting, name), self._clusters.get(name)
         self._clusters[name] = found if known is None else known.joined(found)
         self.timeline.add(sighting.at_ms, self._code(name[0]))
 
     @property
-    def clusters(self) -> Sequence[Cluster]:
+    def clusters(self) -> Sequence[ErrorGroup]:
         """The clusters, the largest first."""
         return sorted(self._clusters.values(), key=lambda each: (-each.count, each.code, each.stage, each.fingerprint))
 
@@ -112,7 +112,7 @@ class Statistics:
             max(each.last_ms for each in self._clusters.values()),
         )
 
-    def share(self, cluster: Cluster) -> float:
+    def share(self, cluster: ErrorGroup) -> float:
         """Return which part of all letters is in a cluster, 0 to 1."""
         return cluster.count / self.letters
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from rich.text import Text
 
-from worker.dlq.inspect.statistics import Cluster, Statistics
-from worker.dlq.inspect.timeline import Bin
+from worker.dlq.inspect.statistics import ErrorGroup, Statistics
+from worker.dlq.inspect.timeline import TimeBin
 from worker.reporting.formats import moment, printable
 
 _MOST_CLUSTERS: Final = 20
@@ -46,7 +46,7 @@ def width_in_words(seconds: int) -> str:
     return f"{count} {unit}s" if count > 1 else f"1 {unit}"
 
 
-def _cluster(cluster: Cluster, share: float) -> Iterator[Text]:
+def _cluster(cluster: ErrorGroup, share: float) -> Iterator[Text]:
     code, stage, fingerprint = (printable(name) for name in (cluster.code, cluster.stage, cluster.fingerprint))
     counted = f"{cluster.count:>8}  {share:>6.1%}  "
     yield Text.assemble((counted, "bold"), (code, "yellow"), f"  at {stage}  fingerprint {fingerprint}")
@@ -64,7 +64,7 @@ def _bars(statistics: Statistics) -> Iterator[Text]:
         yield Text.assemble((moment(each.start_ms), "dim"), " ", (_bar(each, most), "yellow"), f" {each.total}")
 
 
-def _bar(each: Bin, most: int) -> str:
+def _bar(each: TimeBin, most: int) -> str:
     eighths = round(8 * _LONGEST_BAR * each.total / most)
     if each.total and not eighths:
         eighths = 1

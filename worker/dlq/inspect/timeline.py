@@ -23,7 +23,7 @@ MOST_BINS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class TimeBin:
     """What was counted from `start_ms` (epoch milliseconds) on, by name."""
 
     start_ms: int
@@ -57,13 +57,13 @@ class Timeline:
         self._bins[place] = Counter({name: count})
         self._fit()
 
-    def bins(self) -> list[Bin]:
+    def bins(self) -> list[TimeBin]:
         """Return the bins from the first time to the last, empty ones between them included."""
         if not self._bins:
             return []
         width_ms = 1000 * self._width_seconds
         places = range(min(self._bins), max(self._bins) + 1)
-        return [Bin(place * width_ms, dict(self._bins.get(place, {}))) for place in places]
+        return [TimeBin(place * width_ms, dict(self._bins.get(place, {}))) for place in places]
 
     def at_most(self, most_bins: int) -> "Timeline":
         """Return the same counts in fewer bins."""

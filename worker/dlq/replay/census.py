@@ -29,7 +29,7 @@ class TargetNeeds:
 
 
 @dataclass(slots=True)
-class Survey:
+class Census:
     """The letters that a plan takes, counted. `taken` counts by run those that match but are left to earlier runs."""
 
     plan: ReplayPlan
@@ -95,9 +95,9 @@ class Survey:
         return self.counts.total()
 
 
-def survey(plan: ReplayPlan, records: Iterable[Record], *, canary: bool) -> tuple[ReplayPlan, Survey]:
+def survey(plan: ReplayPlan, records: Iterable[Record], *, canary: bool) -> tuple[ReplayPlan, Census]:
     """Look over all records up to the plan's ends, and return the plan complete."""
-    found, sketch = Survey(plan), CanarySketch(plan.run_id)
+    found, sketch = Census(plan), CanarySketch(plan.run_id)
     for record in records:
         found.add(record, sketch)
     keys = sketch.choose() if canary else frozenset()
@@ -126,7 +126,7 @@ def limited(plan: ReplayPlan, records: Iterable[Record], limit: int) -> ReplayPl
     return replace(plan, claim=replace(plan.claim, ends=ends))
 
 
-def check(plan: ReplayPlan, found: Survey, cluster: ClusterDescription) -> None:
+def check(plan: ReplayPlan, found: Census, cluster: ClusterDescription) -> None:
     """Raise ReplayError where the plan takes nothing, or a topic cannot hold what it would get."""
     if not found.letters:
         raise ReplayError(_nothing_matches(plan, found.taken))

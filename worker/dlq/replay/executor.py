@@ -11,9 +11,16 @@ from worker.adapters.kafka.fetch import RecordFetcher
 from worker.adapters.kafka.replay import ReplayWriter
 from worker.dlq.replay.phase import PhaseReplay, Timing, group_id
 from worker.dlq.replay.plan import Fate, LettersGoneError, Phase, ReplayError
-from worker.dlq.replay.planner import Preparation, Prepared
-from worker.dlq.replay.rate_limit import Pace
-from worker.dlq.replay.result import Audience, Conduct, Outcome, given_up, nothing_known, resume_command
+from worker.dlq.replay.planner import PreparedReplay, ReplayPlanner
+from worker.dlq.replay.rate_limit import RateLimit
+from worker.dlq.replay.result import (
+    ReplayListener,
+    ReplayParameters,
+    ReplayResult,
+    given_up,
+    nothing_known,
+    resume_command,
+)
 from worker.dlq.replay.runs import RunRecord, RunState
 from worker.dlq.replay.tally import Tally
 from worker.dlq.replay.watch import CanaryWatch
@@ -24,8 +31,13 @@ from worker.settings import Settings
 
 
 def carry_out(
-    settings: Settings, prepared: Prepared, conduct: Conduct, audience: Audience, clock: Clock, timing: Timing
-) -> Outcome:
+    settings: Settings,
+    prepared: PreparedReplay,
+    conduct: ReplayParameters,
+    audience: ReplayListener,
+    clock: Clock,
+    timing: Timing,
+) -> ReplayResult:
     """Go on with a plan until it ends or is stopped.
 
     Raises ReplayError where another process took it over, its positions are gone, or the broker failed.
@@ -57,9 +69,9 @@ class _Execution:
     def __init__(
         self,
         settings: Settings,
-        prepared: Prepared,
-        conduct: Conduct,
-        audience: Audience,
+        prepared: PreparedReplay,
+        conduct: ReplayParameters,
+        audience: ReplayListener,
         clock: Clock,
         timing: Timing,
         writer: ReplayWriter,
@@ -76,9 +88,9 @@ class _Execution:
         self._positions: dict[Phase, dict[TopicPartition, CommitPoint]] = {}
         self._tallies: dict[Phase, dict[TopicPartition, Tally]] = {}
         self._origins = 0
-        self._outcome = Outcome(prepared.plan, RunState.BEGUN, Tally())
+        self._outcome = ReplayResult(prepared.plan, RunState.BEGUN, Tally())
 
-    def run(self) -> Outcome:
+    def run(self) -> ReplayResult:
         """Do all phases that are left."""
         self._begin()
         for phase in self._plan.phases:
@@ -94,7 +106,9 @@ class _Execution:
         positions = self._committed()
         if earlier is None and any(positions.values()):
             # Another process has begun the same plan since this one was made: its plan counts.
-            earlier = Preparation(self._settings, self._clock).runs(self._plan.cluster_id).resumable(self._plan.run_id)
+            earlier = (
+                ReplayPlanner(self._settings, self._clock).runs(self._plan.cluster_id).resumable(self._plan.run_id)
+            )
             self._plan = self._outcome.plan = earlier.plan
             positions = self._committed()
         if earlier is None:
@@ -147,7 +161,7 @@ class _Execution:
                 writer=self._writer,
                 fetch=fetcher.fetch,
                 parked_partitions=self._prepared.parked_partitions,
-                pace=Pace(self._conduct.rate),
+                pace=RateLimit(self._conduct.rate),
                 timing=self._timing,
                 tallies=self._tallies[phase],
                 advance=self._advance,
@@ -190,7 +204,7 @@ class _Execution:
         rest = self._positions[Phase.REST]
         return any(rest[self._partition(p)].offset > start for p, start in self._plan.claim.starts.items())
 
-    def _end(self, state: RunState, reason: str = "") -> Outcome:
+    def _end(self, state: RunState, reason: str = "") -> ReplayResult:
         outcome = self._outcome
         outcome.state, outcome.reason, outcome.tally = state, reason, self._tally()
         if state is RunState.FINISHED:

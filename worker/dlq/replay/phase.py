@@ -12,7 +12,7 @@ from typing import Protocol
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import Fetch, PayloadMissingError, original
 from worker.dlq.replay.plan import Fate, Phase, ReplayPlan
-from worker.dlq.replay.rate_limit import Pace
+from worker.dlq.replay.rate_limit import RateLimit
 from worker.dlq.replay.rewrite import Placed, parked, replayed
 from worker.dlq.replay.tally import Tally
 from worker.domain.records import CommitPoint, Coordinate, OutgoingRecord, Record, TopicPartition
@@ -95,7 +95,7 @@ class PhaseReplay:
         writer: Writer,
         fetch: Fetch,
         parked_partitions: int,
-        pace: Pace,
+        pace: RateLimit,
         timing: Timing,
         tallies: dict[TopicPartition, Tally],
         advance: Callable[[int], None],

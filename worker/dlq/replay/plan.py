@@ -51,7 +51,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class RunClaim:
     """The letters that one run takes; offsets are by partition.
 
     `only_keys` are the hashes of the canaries' keys where the run was given up after them, and None else. `topic_id`
@@ -90,13 +90,13 @@ class ReplayPlan:
     code are to be taken.
     """
 
-    claim: Claim
+    claim: RunClaim
     cluster_id: str
     topic: str
     target: str | None
     parked_topic: str
     max_replays: int
-    earlier: tuple[Claim, ...]
+    earlier: tuple[RunClaim, ...]
     canary_keys: frozenset[str]
     results_ends: Mapping[int, int]
     counts: Mapping[str, int]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.bounded import BoundedReader, present_topic_ids, watermarks
-from worker.dlq.replay.census import Survey, check, limited, survey
-from worker.dlq.replay.plan import Claim, LettersGoneError, ReplayError, ReplayPlan, ReplayRequest
+from worker.dlq.replay.census import Census, check, limited, survey
+from worker.dlq.replay.plan import LettersGoneError, ReplayError, ReplayPlan, ReplayRequest, RunClaim
 from worker.dlq.replay.runs import RunRecord, Runs, RunState
 from worker.domain.records import ClusterDescription, TopicPartition
 from worker.ports import Clock
@@ -21,16 +21,16 @@ _RUN_ID = re.compile(r"[a-zA-Z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedReplay:
     """A plan to carry out. `found` is None where the plan is an earlier one, whose last record is `earlier`."""
 
     plan: ReplayPlan
-    found: Survey | None
+    found: Census | None
     earlier: RunRecord | None
     parked_partitions: int
 
 
-class Preparation:
+class ReplayPlanner:
     """Makes plans for the dead-letter topic of the settings."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -38,7 +38,7 @@ class Preparation:
         self._topics = settings.topics
         self._clock = clock
 
-    def prepare(self, request: ReplayRequest) -> Prepared:
+    def prepare(self, request: ReplayRequest) -> PreparedReplay:
         """Return a new plan, or the unfinished one that the same request made before.
 
         Raises ReplayError and BrokerError.
@@ -60,17 +60,17 @@ class Preparation:
         before = runs.get(run_id)
         if before is not None:
             return self._taken_up(before, request, cluster)
-        claim = Claim(run_id, request.selection, now_ms, starts, ends, topic_id=topic_id)
+        claim = RunClaim(run_id, request.selection, now_ms, starts, ends, topic_id=topic_id)
         earlier = () if request.again else tuple(run.claim for run in others)
         return self._surveyed(request, claim, earlier, cluster)
 
-    def resume(self, run_id: str) -> Prepared:
+    def resume(self, run_id: str) -> PreparedReplay:
         """Return the plan of an earlier run that is not finished. Raises ReplayError and BrokerError."""
         cluster = self._described([self._topics.replay_runs_topic, self._topics.parked_topic])
         self._check_exist(cluster, [self._topics.replay_runs_topic])
         run = self.runs(cluster.cluster_id).resumable(run_id)
         self._check_letters(run.plan)
-        return Prepared(run.plan, None, run, _partitions(cluster, self._topics.parked_topic))
+        return PreparedReplay(run.plan, None, run, _partitions(cluster, self._topics.parked_topic))
 
     def runs(self, cluster_id: str) -> Runs:
         """Return the runs so far."""
@@ -78,7 +78,7 @@ class Preparation:
         with self._reader(topic) as reader:
             return Runs(reader, cluster_id, self._topics.dead_letters)
 
-    def _taken_up(self, before: RunRecord, request: ReplayRequest, cluster: ClusterDescription) -> Prepared:
+    def _taken_up(self, before: RunRecord, request: ReplayRequest, cluster: ClusterDescription) -> PreparedReplay:
         run_id = before.plan.run_id
         if before.state is RunState.FINISHED:
             raise ReplayError(f"The replay {run_id} is finished already: nothing was written; name another --run-id.")
@@ -88,11 +88,11 @@ class Preparation:
                 f"on with that one: labelwire dlq replay --resume {run_id}"
             )
         self._check_letters(before.plan)
-        return Prepared(before.plan, None, before, _partitions(cluster, self._topics.parked_topic))
+        return PreparedReplay(before.plan, None, before, _partitions(cluster, self._topics.parked_topic))
 
     def _surveyed(
-        self, request: ReplayRequest, claim: Claim, earlier: tuple[Claim, ...], cluster: ClusterDescription
-    ) -> Prepared:
+        self, request: ReplayRequest, claim: RunClaim, earlier: tuple[RunClaim, ...], cluster: ClusterDescription
+    ) -> PreparedReplay:
         topics = self._topics
         results_topic_id = self._topic_id(topics.results) if request.canary else ""
         results = self._watermarks(topics.results) if request.canary else {}
@@ -119,7 +119,7 @@ class Preparation:
         described = self._described(found.needs)
         check(plan, found, described)
         self._check_targets(found.needs)
-        return Prepared(plan, found, None, _partitions(described, topics.parked_topic))
+        return PreparedReplay(plan, found, None, _partitions(described, topics.parked_topic))
 
     def _check_target(self, target: str | None) -> None:
         if target is not None:

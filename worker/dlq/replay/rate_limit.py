@@ -7,7 +7,7 @@ unless it was longer than `_MOST_DEBT_SECONDS`, so that a stall ends in no flood
 _MOST_DEBT_SECONDS = 2.0
 
 
-class Pace:
+class RateLimit:
     """A rate in records a second; None is as fast as it goes. Times are of a monotonic clock, in seconds."""
 
     def __init__(self, rate: float | None) -> None:

@@ -13,7 +13,7 @@ from worker.dlq.replay.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class ReplayParameters:
     """How a plan is carried out, this time. `rate` is in letters a second; `canary` None widens without a look."""
 
     rate: float | None
@@ -22,7 +22,7 @@ class Conduct:
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
+class ReplayListener:
     """Who is told how far a replay is: letters done, and canaries with their outcomes."""
 
     began: Callable[[ReplayPlan, int], None]
@@ -31,7 +31,7 @@ class Audience:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ReplayResult:
     """How a replay ended. `seconds` is the time in which letters were written, by this process.
 
     `gone` counts letters of the plan that retention took from the dead-letter topic before their turn came.

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter, ValidationError
 
-from worker.dlq.replay.plan import Claim, ReplayError, ReplayPlan
+from worker.dlq.replay.plan import ReplayError, ReplayPlan, RunClaim
 from worker.domain.records import OutgoingRecord, Record
 
 SCHEMA = "labelwire/replay-run/1"
@@ -39,7 +39,7 @@ class RunRecord:
     schema: str = SCHEMA
 
     @property
-    def claim(self) -> Claim:
+    def claim(self) -> RunClaim:
         """What later runs leave to this one."""
         if self.state is RunState.ABORTED:
             return replace(self.plan.claim, only_keys=self.plan.canary_keys)

@@ -12,12 +12,12 @@ from worker.dlq.inspect.statistics import figures
 from worker.dlq.inspect.statistics_text import told
 from worker.dlq.replay.canary import CanaryOutcomes
 from worker.dlq.replay.plan import Fate, ReplayPlan
-from worker.dlq.replay.planner import Prepared
-from worker.dlq.replay.result import Outcome
+from worker.dlq.replay.planner import PreparedReplay
+from worker.dlq.replay.result import ReplayResult
 from worker.reporting.formats import moment, printable
 
 
-def told_plan(prepared: Prepared) -> Iterator[Text]:
+def told_plan(prepared: PreparedReplay) -> Iterator[Text]:
     """Yield lines: what is there, and what would be done with it."""
     plan, found = prepared.plan, prepared.found
     if prepared.earlier is not None:
@@ -55,7 +55,7 @@ def told_canaries(outcomes: CanaryOutcomes) -> str:
     return f"{outcomes.replayed} canaries: {done} have a result, {failed} failed again."
 
 
-def told_outcome(outcome: Outcome) -> Iterator[str]:
+def told_outcome(outcome: ReplayResult) -> Iterator[str]:
     """Yield lines: what was done."""
     tally = outcome.tally
     counts = f"{tally.total(Fate.REPLAYED)} replayed, {tally.total(Fate.PARKED)} parked"
@@ -65,7 +65,7 @@ def told_outcome(outcome: Outcome) -> Iterator[str]:
         yield f"{outcome.written} letters in {outcome.seconds:.1f} s, {rate:.1f} letters/s."
 
 
-def plan_figures(prepared: Prepared) -> dict[str, Any]:
+def plan_figures(prepared: PreparedReplay) -> dict[str, Any]:
     """Return the plan for scripts; times are epoch milliseconds."""
     plan, found = prepared.plan, prepared.found
     shown: dict[str, Any] = {
@@ -87,7 +87,7 @@ def plan_figures(prepared: Prepared) -> dict[str, Any]:
     return shown
 
 
-def outcome_figures(outcome: Outcome) -> dict[str, Any]:
+def outcome_figures(outcome: ReplayResult) -> dict[str, Any]:
     """Return the outcome for scripts."""
     canaries = outcome.canaries
     return {

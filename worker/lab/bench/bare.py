@@ -48,7 +48,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class ReplayTimes:
     """How a replay went: its seconds, and for each picture the milliseconds from first request to last answer."""
 
     seconds: float
@@ -116,7 +116,7 @@ def repeated(requests: Sequence[RecordedRequest], times: int) -> list[RecordedRe
     return [replace(one, picture=one.picture + count * copy) for copy in range(times) for one in requests]
 
 
-async def replay(backend: InferenceBackend, requests: Sequence[RecordedRequest], concurrency: int) -> Replay:
+async def replay(backend: InferenceBackend, requests: Sequence[RecordedRequest], concurrency: int) -> ReplayTimes:
     """Send all requests, in their order, `concurrency` of them at once."""
     places = asyncio.Semaphore(concurrency)
     begun: dict[int, float] = {}
@@ -133,7 +133,7 @@ async def replay(backend: InferenceBackend, requests: Sequence[RecordedRequest],
         for request in requests:
             group.create_task(send(request))
     milliseconds = tuple((ended[picture] - begun[picture]) * 1000 for picture in sorted(begun))
-    return Replay(time.monotonic() - started, milliseconds)
+    return ReplayTimes(time.monotonic() - started, milliseconds)
 
 
 def record_from(url: str, dataset: Dataset, options: PipelineOptions, on_picture: Callable[[], None]) -> Recording:
@@ -146,10 +146,10 @@ def record_from(url: str, dataset: Dataset, options: PipelineOptions, on_picture
     return asyncio.run(work())
 
 
-def replay_to(url: str, requests: Sequence[RecordedRequest], concurrency: int = CONCURRENCY) -> Replay:
-    """Replay against the server at `url`."""
+def replay_to(url: str, requests: Sequence[RecordedRequest], concurrency: int = CONCURRENCY) -> ReplayTimes:
+    """ReplayTimes against the server at `url`."""
 
-    async def work() -> Replay:
+    async def work() -> ReplayTimes:
         async with _backend(url) as backend:
             return await replay(backend, requests, concurrency)
 

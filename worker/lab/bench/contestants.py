@@ -12,7 +12,7 @@ from typing import Protocol
 from worker.adapters.triton.statistics import ModelStatistics, read_statistics
 from worker.lab.bench.bare import RecordedRequest, repeated, replay_to
 from worker.lab.bench.resources import PeakMemory, cpu_seconds
-from worker.lab.evaluation.configuration import Surroundings
+from worker.lab.evaluation.configuration import Endpoints
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.run import reading
 from worker.lab.evaluation.systems import Job, RunningSystem, complete
@@ -21,7 +21,7 @@ _WARM_UP_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ContestantTurn:
     """What one contestant did in one round.
 
     `milliseconds` are the times of single pictures as the system itself measured them. `cpu_seconds` are the system's
@@ -67,7 +67,7 @@ class Contestant(Protocol):
     def warm_up(self, on_picture: Callable[[], None]) -> None:
         """Read some pictures that nobody times."""
 
-    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> Turn:
+    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> ContestantTurn:
         """Read all pictures once; `others` are the processes that should be idle meanwhile."""
 
 
@@ -101,7 +101,7 @@ class SystemContestant:
         jobs = [Job.of(sample, "warm-up/") for sample in samples]
         complete(self._running.answer_all(jobs, on_picture), self.title)
 
-    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> Turn:
+    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> ContestantTurn:
         """Submit all pictures at once and wait for the last answer. Raises MeasurementError if one is missing."""
         prefixes = [f"round-{number}/{copy}/" for copy in range(self._repeat)]
         jobs = [Job.of(sample, prefix) for prefix in prefixes for sample in self._dataset.samples]
@@ -111,7 +111,7 @@ class SystemContestant:
             delivery = complete(self._running.answer_all(jobs, on_picture), self.title)
         cpu_after, others_after = cpu_seconds([self._running.pid]), cpu_seconds(others)
         read = reading(self.name, self.title, self._dataset, delivery, prefixes[0])
-        return Turn(
+        return ContestantTurn(
             contestant=self.name,
             round=number,
             images=len(jobs),
@@ -135,7 +135,7 @@ class BareContestant:
         self,
         name: str,
         title: str,
-        around: Surroundings,
+        around: Endpoints,
         requests: Sequence[RecordedRequest],
         *,
         repeat: int = 1,
@@ -161,14 +161,14 @@ class BareContestant:
         for _ in chosen:
             on_picture()
 
-    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> Turn:
+    def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> ContestantTurn:
         """Replay all requests at full load."""
         others_before, counts_before = cpu_seconds(others), read_statistics(self._triton_url)
         with PeakMemory(self.pids) as memory:
             replayed = replay_to(self._triton_url, repeated(self._requests, self._repeat))
         for _ in replayed.milliseconds:
             on_picture()
-        return Turn(
+        return ContestantTurn(
             contestant=self.name,
             round=number,
             images=len(replayed.milliseconds),

@@ -51,7 +51,7 @@ class LargeTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _PageScore:
     seconds: float
     counts: Counts
     stage_seconds: Mapping[str, float]
@@ -85,14 +85,14 @@ class OneByOne:
             peak_rss_bytes=memory.peak_bytes,
         )
 
-    def _read(self, reader: TopicReader, sample: Sample, job_id: str, on_picture: Callable[[], None]) -> _Reading:
+    def _read(self, reader: TopicReader, sample: Sample, job_id: str, on_picture: Callable[[], None]) -> _PageScore:
         written_ms: list[float] = []
         job = Job(job_id, sample.read_bytes(), "image/jpeg").record(self._topics.jobs)
         submit(self._bootstrap_servers, [job], on_delivered=lambda: written_ms.append(time.time() * 1000))
         record = self._answer(reader, job_id)
         answer = of_worker(record)
         on_picture()
-        return _Reading(
+        return _PageScore(
             seconds=(record.timestamp_ms - written_ms[0]) / 1000,
             counts=count(sample.truth or Transcript(), answer.transcript),
             stage_seconds={stage: milliseconds / 1000 for stage, milliseconds in answer.stages.items()},

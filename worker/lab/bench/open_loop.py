@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.2
 _STALL_SECONDS = 180.0
 
 
-class Kind(StrEnum):
+class PictureKind(StrEnum):
     """What a job's picture is."""
 
     SMALL = "small"
@@ -37,12 +37,12 @@ class Arrival:
     """A job to write `at_seconds` after the begin."""
 
     at_seconds: float
-    kind: Kind
+    kind: PictureKind
     picture: int
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class PicturesByKind:
     """The pictures of each kind, encoded."""
 
     small: Sequence[bytes]
@@ -51,7 +51,11 @@ class Pictures:
 
     def of(self, arrival: Arrival) -> bytes:
         """Return an arrival's picture."""
-        kinds = {Kind.SMALL: self.small, Kind.LARGE: self.large, Kind.UNDECODABLE: self.undecodable}
+        kinds = {
+            PictureKind.SMALL: self.small,
+            PictureKind.LARGE: self.large,
+            PictureKind.UNDECODABLE: self.undecodable,
+        }
         choice = kinds[arrival.kind]
         return choice[arrival.picture % len(choice)]
 
@@ -61,7 +65,7 @@ class OpenLoopTurn:
     """One run: seconds of latency by kind."""
 
     mixed: bool
-    latency_seconds: dict[Kind, list[float]] = field(default_factory=lambda: {kind: [] for kind in Kind})
+    latency_seconds: dict[PictureKind, list[float]] = field(default_factory=lambda: {kind: [] for kind in PictureKind})
 
 
 def arrivals(seed: int, rate_per_second: float, seconds: float) -> list[Arrival]:
@@ -75,22 +79,24 @@ def arrivals(seed: int, rate_per_second: float, seconds: float) -> list[Arrival]
         times.append(now)
     large, undecodable = (math.ceil(len(times) * share) for share in (LARGE_SHARE, UNDECODABLE_SHARE))
     replaced = chance.sample(range(len(times)), large + undecodable)
-    kinds = dict.fromkeys(replaced[:large], Kind.LARGE) | dict.fromkeys(replaced[large:], Kind.UNDECODABLE)
+    kinds = dict.fromkeys(replaced[:large], PictureKind.LARGE) | dict.fromkeys(
+        replaced[large:], PictureKind.UNDECODABLE
+    )
     return [
-        Arrival(at_seconds, kinds.get(number, Kind.SMALL), chance.randrange(1 << 30))
+        Arrival(at_seconds, kinds.get(number, PictureKind.SMALL), chance.randrange(1 << 30))
         for number, at_seconds in enumerate(times)
     ]
 
 
 def only_small(mixed: Sequence[Arrival]) -> list[Arrival]:
     """Return the same arrivals with small labels alone."""
-    return [Arrival(arrival.at_seconds, Kind.SMALL, arrival.picture) for arrival in mixed]
+    return [Arrival(arrival.at_seconds, PictureKind.SMALL, arrival.picture) for arrival in mixed]
 
 
 class OpenLoop:
     """Writes arrivals and reads what became of them."""
 
-    def __init__(self, bootstrap_servers: str, topics: Topics, pictures: Pictures) -> None:
+    def __init__(self, bootstrap_servers: str, topics: Topics, pictures: PicturesByKind) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = topics
         self._pictures = pictures
@@ -114,7 +120,7 @@ class OpenLoop:
     def _answers(
         self, reader: TopicReader, name: str, jobs: Sequence[Arrival], due_ms: dict[str, float]
     ) -> OpenLoopTurn:
-        turn = OpenLoopTurn(mixed=any(job.kind is not Kind.SMALL for job in jobs))
+        turn = OpenLoopTurn(mixed=any(job.kind is not PictureKind.SMALL for job in jobs))
         kinds = {f"{name}-{number}": arrival.kind for number, arrival in enumerate(jobs)}
         heard = time.monotonic()
         while kinds:
@@ -129,8 +135,8 @@ class OpenLoop:
                 raise MeasurementError(f"{len(kinds)} of {len(jobs)} jobs were not answered; see the worker's log.")
         return turn
 
-    def _check(self, kind: Kind, topic: str) -> None:
-        if (topic == self._topics.dead_letters) != (kind is Kind.UNDECODABLE):
+    def _check(self, kind: PictureKind, topic: str) -> None:
+        if (topic == self._topics.dead_letters) != (kind is PictureKind.UNDECODABLE):
             raise MeasurementError(f"A {kind} picture ended on {topic}; see the worker's log.")
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from worker.lab import stack
-from worker.lab.bench.open_loop import OpenLoop, Pictures, arrivals, only_small
+from worker.lab.bench.open_loop import OpenLoop, PicturesByKind, arrivals, only_small
 from worker.lab.bench.open_loop_report import OpenLoopRun
 from worker.lab.evaluation.configuration import WorkerConfiguration, labelwire_system
 from worker.lab.evaluation.dataset import Dataset
@@ -60,7 +60,7 @@ def measure(plan: OpenLoopPlan, folder: Path) -> OpenLoopRun:
     return OpenLoopRun(capacity, rate, turns, description)
 
 
-def _capacity(running: RunningSystem, shown: Pictures) -> float:
+def _capacity(running: RunningSystem, shown: PicturesByKind) -> float:
     """Return small labels a second, after as many that only warm up."""
     rate = 0.0
     for name in ("warm-up", "capacity"):
@@ -74,7 +74,7 @@ def _capacity(running: RunningSystem, shown: Pictures) -> float:
     return rate
 
 
-def _pictures(dataset: Dataset) -> Pictures:
+def _pictures(dataset: Dataset) -> PicturesByKind:
     encoded = [sample.read_bytes() for sample in dataset.samples]
     decoded = [cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) for picture in encoded]
     small = [
@@ -83,7 +83,7 @@ def _pictures(dataset: Dataset) -> Pictures:
         if pixels is not None and pixels.shape[0] * pixels.shape[1] <= _SMALL_PIXELS
     ]
     large = [_enlarged(pixels) for pixels in decoded[:_LARGE_PICTURES] if pixels is not None]
-    return Pictures(small, large, [picture[: len(picture) // 3] for picture in small])
+    return PicturesByKind(small, large, [picture[: len(picture) // 3] for picture in small])
 
 
 def _enlarged(pixels: "cv2.typing.MatLike") -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.lab.bench.facts import facts
-from worker.lab.bench.open_loop import Kind, OpenLoopTurn, percentile
+from worker.lab.bench.open_loop import OpenLoopTurn, PictureKind, percentile
 from worker.reporting import formats, plots
 from worker.reporting.render import render, write
 
@@ -41,7 +41,7 @@ def figures(run: OpenLoopRun) -> dict[str, Any]:
         "capacity_per_second": round(run.capacity_per_second, 3),
         "rate_per_second": round(run.rate_per_second, 3),
         "rounds": [
-            {"mixed": turn.mixed, **{kind.value: _summary(turn.latency_seconds[kind]) for kind in Kind}}
+            {"mixed": turn.mixed, **{kind.value: _summary(turn.latency_seconds[kind]) for kind in PictureKind}}
             for turn in run.turns
         ],
         "configuration": dict(run.configuration),
@@ -53,9 +53,9 @@ def write_report(run: OpenLoopRun, folder: Path) -> Path:
     measured = figures(run)
     write(folder / "open_loop.json", json.dumps(measured, indent=2) + "\n")
     series = {
-        "small labels alone": _pooled(run, Kind.SMALL, mixed=False),
-        "the same among large and undecodable ones": _pooled(run, Kind.SMALL, mixed=True),
-        "large pictures": _pooled(run, Kind.LARGE, mixed=True),
+        "small labels alone": _pooled(run, PictureKind.SMALL, mixed=False),
+        "the same among large and undecodable ones": _pooled(run, PictureKind.SMALL, mixed=True),
+        "large pictures": _pooled(run, PictureKind.LARGE, mixed=True),
     }
     page = render(
         "open_loop",
@@ -74,11 +74,11 @@ def write_report(run: OpenLoopRun, folder: Path) -> Path:
 
 
 def _p95s(run: OpenLoopRun, *, mixed: bool) -> list[float]:
-    turns = (turn.latency_seconds[Kind.SMALL] for turn in run.turns if turn.mixed is mixed)
+    turns = (turn.latency_seconds[PictureKind.SMALL] for turn in run.turns if turn.mixed is mixed)
     return [round(1000 * percentile(seconds, _P95), 1) for seconds in turns]
 
 
-def _pooled(run: OpenLoopRun, kind: Kind, *, mixed: bool) -> list[float]:
+def _pooled(run: OpenLoopRun, kind: PictureKind, *, mixed: bool) -> list[float]:
     return [seconds for turn in run.turns if turn.mixed is mixed for seconds in turn.latency_seconds[kind]]
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.lab.bench import summary
-from worker.lab.bench.contestants import Turn
+from worker.lab.bench.contestants import ContestantTurn
 from worker.lab.bench.facts import facts
 from worker.lab.bench.summary import SystemFigures
 from worker.lab.evaluation.configuration import RAPIDOCR, RAPIDOCR_OPENVINO
@@ -45,7 +45,7 @@ DEFINITIONS: Final = {
 class BenchRun:
     """All that a bench measured; `decode_seconds` is the CPU time to decode one of the pictures."""
 
-    turns: Sequence[Turn]
+    turns: Sequence[ContestantTurn]
     decode_seconds: float
     configuration: Mapping[str, Any]
 
@@ -135,7 +135,7 @@ def _lead(run: BenchRun) -> str:
     )
 
 
-def _system_rows(turns: Mapping[str, Sequence[Turn]]) -> Iterator[_SystemRow]:
+def _system_rows(turns: Mapping[str, Sequence[ContestantTurn]]) -> Iterator[_SystemRow]:
     systems = {name: summary.system_figures(own) for name, own in turns.items() if own}
     best = max((one.images_per_second or 0.0 for one in systems.values()), default=0.0) or 1.0
     for name, one in systems.items():

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from worker.lab.bench.contestants import Contestant, Turn, warm_up_step
+from worker.lab.bench.contestants import Contestant, ContestantTurn, warm_up_step
 from worker.reporting.progress import counted
 
 
-def run_rounds(contestants: Sequence[Contestant], rounds: int, images: int) -> list[Turn]:
+def run_rounds(contestants: Sequence[Contestant], rounds: int, images: int) -> list[ContestantTurn]:
     """Warm everybody up, then run all rounds. Raises MeasurementError if a contestant fails."""
     for contestant in contestants:
         with counted(f"Warming up {contestant.title}", len(range(0, images, warm_up_step(images)))) as advance:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from worker.adapters.triton.statistics import ModelStatistics
-from worker.lab.bench.contestants import Turn
+from worker.lab.bench.contestants import ContestantTurn
 from worker.lab.evaluation.configuration import RAPIDOCR, RAPIDOCR_OPENVINO
 
 LABELWIRE: Final = "labelwire"
@@ -43,7 +43,7 @@ class SystemFigures:
     peak_rss_mb: float | None = None
 
 
-def system_figures(turns: Sequence[Turn]) -> SystemFigures:
+def system_figures(turns: Sequence[ContestantTurn]) -> SystemFigures:
     """Return the figures of one system's turns."""
     if not turns:
         return SystemFigures()
@@ -57,7 +57,7 @@ def system_figures(turns: Sequence[Turn]) -> SystemFigures:
     )
 
 
-def by_contestant(turns: Sequence[Turn]) -> dict[str, list[Turn]]:
+def by_contestant(turns: Sequence[ContestantTurn]) -> dict[str, list[ContestantTurn]]:
     """Return the turns of each system, in the order of rounds; every system of the report has an entry."""
     return {name: [turn for turn in turns if turn.contestant == name] for name in SYSTEMS}
 
@@ -70,12 +70,12 @@ def ratios(systems: Mapping[str, SystemFigures]) -> dict[str, float | None]:
     }
 
 
-def cpu_over_decode(turns: Sequence[Turn], decode_seconds: float) -> float | None:
+def cpu_over_decode(turns: Sequence[ContestantTurn], decode_seconds: float) -> float | None:
     """Return the worker's own CPU time for a picture in units of decoding it."""
     return _quotient(median(turn.cpu_seconds / turn.images for turn in turns) if turns else None, decode_seconds)
 
 
-def batches(turns: Sequence[Turn]) -> dict[str, ModelStatistics]:
+def batches(turns: Sequence[ContestantTurn]) -> dict[str, ModelStatistics]:
     """Return Triton's counts for each model over all turns."""
     total: dict[str, ModelStatistics] = {}
     for turn in turns:
@@ -105,7 +105,7 @@ def merging(counts: Mapping[str, ModelStatistics]) -> dict[str, dict[str, float]
     }
 
 
-def rounds(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+def rounds(turns: Sequence[ContestantTurn]) -> list[dict[str, Any]]:
     """Return the raw figures, one entry a turn, in the order in which they ran."""
     return [
         {

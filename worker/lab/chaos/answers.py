@@ -18,7 +18,7 @@ Reading = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WorkerAnswer:
     """A result (with its lines' texts) or a dead letter (with its error's code) of a job.
 
     `identity` is the same for copies that a reader can tell as such. `at_ms` is when it was written.
@@ -31,15 +31,15 @@ class Answer:
     code: str | None
 
 
-def answer_of(record: Record, results_topic: str) -> Answer:
+def answer_of(record: Record, results_topic: str) -> WorkerAnswer:
     """Read a record of the topics of results and dead letters. Raises pydantic.ValidationError for other results."""
     if record.coordinate.topic != results_topic:
         identity = record.header(f"{DEAD_LETTER_PREFIX}id") or str(record.coordinate)
         code = record.header(f"{DEAD_LETTER_PREFIX}error.code") or ""
-        return Answer(record.header(JOB_ID) or "", identity, record.timestamp_ms, None, code)
+        return WorkerAnswer(record.header(JOB_ID) or "", identity, record.timestamp_ms, None, code)
     result = LabelText.model_validate_json(record.value or b"")
     reading = tuple(line.text for page in result.pages for line in page.lines)
-    return Answer(result.job_id, result.result_id, record.timestamp_ms, reading, None)
+    return WorkerAnswer(result.job_id, result.result_id, record.timestamp_ms, reading, None)
 
 
 class Reader(Protocol):
@@ -60,7 +60,7 @@ class Watch:
         self._results_topic = results_topic
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._answers: list[Answer] = []
+        self._answers: list[WorkerAnswer] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -72,7 +72,7 @@ class Watch:
         self._reader.close()
 
     @property
-    def answers(self) -> tuple[Answer, ...]:
+    def answers(self) -> tuple[WorkerAnswer, ...]:
         """All that came until now."""
         return tuple(self._answers)
 
@@ -99,9 +99,9 @@ class Watch:
                 self._answers.append(answer_of(record, self._results_topic))
 
 
-def by_job(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+def by_job(answers: Iterable[WorkerAnswer]) -> dict[str, list[WorkerAnswer]]:
     """Group answers by their job, in their order."""
-    grouped: dict[str, list[Answer]] = defaultdict(list)
+    grouped: dict[str, list[WorkerAnswer]] = defaultdict(list)
     for answer in answers:
         grouped[answer.job_id].append(answer)
     return dict(grouped)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from worker.audit.report import AuditReport
 from worker.domain.errors import ErrorCode
-from worker.lab.chaos.answers import Answer, Reading, by_job
+from worker.lab.chaos.answers import Reading, WorkerAnswer, by_job
 from worker.lab.chaos.errors import ChaosError
 from worker.lab.chaos.pictures import Nature, Picture
 
@@ -42,7 +42,7 @@ class Verdict:
     problems: tuple[str, ...]
 
 
-def expect(submitted: Mapping[str, Picture], answers: Sequence[Answer]) -> Expectations:
+def expect(submitted: Mapping[str, Picture], answers: Sequence[WorkerAnswer]) -> Expectations:
     """Take what calm workers answered as what is right.
 
     Raises ChaosError where they did not agree with themselves, or where a picture ended as it must not.
@@ -67,7 +67,7 @@ def judge(
     submitted: Mapping[str, Picture],
     doubtful: Collection[str],
     expected: Expectations,
-    answers: Sequence[Answer],
+    answers: Sequence[WorkerAnswer],
     audited: AuditReport,
 ) -> Verdict:
     """Compare what was submitted with all that came out; `doubtful` jobs may have answers or not."""
@@ -93,7 +93,7 @@ def judge(
 
 
 def _wrong_answers(
-    submitted: Mapping[str, Picture], doubtful: Collection[str], expected: Expectations, answers: Sequence[Answer]
+    submitted: Mapping[str, Picture], doubtful: Collection[str], expected: Expectations, answers: Sequence[WorkerAnswer]
 ) -> Iterator[str]:
     for answer in answers:
         picture = submitted.get(answer.job_id)

@@ -10,7 +10,7 @@ from worker.adapters.kafka.bounded import BoundedReader
 from worker.audit.report import AuditReport
 from worker.audit.run import audit
 from worker.domain.errors import LabelwireError
-from worker.lab.chaos.answers import Answer, Watch, answer_of
+from worker.lab.chaos.answers import Watch, WorkerAnswer, answer_of
 from worker.lab.chaos.errors import ChaosError
 from worker.lab.chaos.faults import Restart, World, inject
 from worker.lab.chaos.fleet import WorkerExit
@@ -96,7 +96,7 @@ class ChaosRun:
     faults: tuple[InjectedFault, ...]
     restarts: tuple[Restart, ...]
     exits: tuple[WorkerExit, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[WorkerAnswer, ...]
     submitted: Mapping[str, Picture]
     verdict: Verdict
     audited: AuditReport
@@ -170,7 +170,7 @@ def _read_calmly(arena: Arena, say: Say) -> Expectations:
     return expect(load.submitted, arena.watch.answers)
 
 
-def _half_of_the_rate(answers: Sequence[Answer]) -> float:
+def _half_of_the_rate(answers: Sequence[WorkerAnswer]) -> float:
     """Return half of the jobs a second that were done when there was always one to do."""
     times = sorted(answer.at_ms for answer in answers)
     rate = (len(times) - 1) * 1000 / max(1, times[-1] - times[0])
@@ -217,7 +217,7 @@ def _drain(arena: Arena, seconds: float, say: Say) -> None:
         time.sleep(_ASK_AGAIN_SECONDS)
 
 
-def _all_answers(arena: Arena) -> tuple[Answer, ...]:
+def _all_answers(arena: Arena) -> tuple[WorkerAnswer, ...]:
     topics = arena.topics
     read = [topics.results, topics.dead_letters]
     with BoundedReader(arena.kafka.bootstrap_servers, read) as reader:

@@ -13,7 +13,7 @@ from worker.domain.result import LabelField, LabelText
 from worker.lab.demo.run import DemoRun
 from worker.lab.evaluation.answers import Answer
 from worker.lab.evaluation.dataset import Sample
-from worker.lab.evaluation.systems import Delivery
+from worker.lab.evaluation.systems import SystemRun
 from worker.lab.evaluation.transcript import corners
 from worker.reporting import formats
 from worker.reporting.picture import Figure, Outline, confidence_kind, figure
@@ -109,11 +109,11 @@ def _headline(summary: Mapping[str, Any]) -> str:
     return f"{summary['results']} of {summary['jobs']} labels were read"
 
 
-def _rate(delivery: Delivery) -> float | None:
+def _rate(delivery: SystemRun) -> float | None:
     return round(len(delivery.answers) / delivery.seconds, 3) if delivery.seconds and delivery.answers else None
 
 
-def _stage_means(delivery: Delivery) -> dict[str, float]:
+def _stage_means(delivery: SystemRun) -> dict[str, float]:
     """Return the mean milliseconds of each stage that occurred, in the order of a job's way."""
     order = [stage.value for stage in Stage]
     named = {name for answer in delivery.answers.values() for name in answer.stages}
@@ -128,7 +128,7 @@ def _bars(means: Mapping[str, float]) -> list[_Bar]:
     return [_Bar(name, mean / longest, formats.duration(mean)) for name, mean in means.items()]
 
 
-def _shown(sample: Sample, delivery: Delivery) -> _ShownLabel:
+def _shown(sample: Sample, delivery: SystemRun) -> _ShownLabel:
     encoded = sample.read_bytes()
     if (answer := delivery.answers.get(sample.name)) is not None:
         return _read_label(sample, answer, encoded)

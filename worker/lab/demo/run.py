@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.lab.evaluation.configuration import Surroundings, WorkerConfiguration, labelwire_system
+from worker.lab.evaluation.configuration import Endpoints, WorkerConfiguration, labelwire_system
 from worker.lab.evaluation.dataset import Dataset
-from worker.lab.evaluation.systems import Delivery, Job, Launch, RunningSystem, Topics
+from worker.lab.evaluation.systems import Job, Launch, RunningSystem, SystemRun, Topics
 from worker.reporting.progress import counted
 
 TOPICS = Topics("label-images", "label-text", "label-images.dlq")
@@ -18,7 +18,7 @@ class DemoRun:
     """What the demo did; `broker` and `triton` say in words what it ran on."""
 
     dataset: Dataset
-    delivery: Delivery
+    delivery: SystemRun
     broker: str
     triton: str
 
@@ -28,7 +28,7 @@ class DemoRun:
         return bool(self.delivery.submitted) and len(self.delivery.answers) == len(self.delivery.submitted)
 
 
-def read_all(dataset: Dataset, around: Surroundings, launch: Launch, folder: Path) -> Delivery:
+def read_all(dataset: Dataset, around: Endpoints, launch: Launch, folder: Path) -> SystemRun:
     """Have a worker read all pictures, and return what came back. Raises MeasurementError if the worker ends early."""
     system = labelwire_system(_NAME, "The worker", WorkerConfiguration(), around, topics=TOPICS)
     jobs = [Job.of(sample) for sample in dataset.samples]

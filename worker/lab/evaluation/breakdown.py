@@ -20,7 +20,7 @@ _BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class PictureGroup:
     """Some pictures of a set. `admitted` is the share that passed the quality gate, `scores` are of these.
 
     `problems` says how many pictures the gate had which problem with.
@@ -60,12 +60,12 @@ def admitted_share(read: SystemReading) -> float:
     return sum(read.passed_gate(number) for number in range(count)) / count
 
 
-def by_degradation(dataset: Dataset, read: SystemReading) -> list[Group]:
+def by_degradation(dataset: Dataset, read: SystemReading) -> list[PictureGroup]:
     """Return the groups of pictures with the same thing wrong, in the order of the set; none where nobody says."""
     return _groups([sample.degradation for sample in dataset.samples], read)
 
 
-def by_layout(dataset: Dataset, read: SystemReading) -> list[Group]:
+def by_layout(dataset: Dataset, read: SystemReading) -> list[PictureGroup]:
     """Return the groups of pictures of the same layout, in the order of the set; none where nobody says."""
     return _groups([sample.layout for sample in dataset.samples], read)
 
@@ -84,18 +84,20 @@ def calibration(dataset: Dataset, read: SystemReading) -> Calibration:
     return _binned(confidences, right)
 
 
-def _groups(names: Sequence[str], read: SystemReading) -> list[Group]:
+def _groups(names: Sequence[str], read: SystemReading) -> list[PictureGroup]:
     members: dict[str, list[int]] = {}
     for number, name in enumerate(names):
         members.setdefault(name, []).append(number)
     return [_group(name, numbers, read) for name, numbers in members.items() if name]
 
 
-def _group(name: str, numbers: Sequence[int], read: SystemReading) -> Group:
+def _group(name: str, numbers: Sequence[int], read: SystemReading) -> PictureGroup:
     passed = [number for number in numbers if read.passed_gate(number)]
     counts = [read.counts[number] for number in passed] if read.counts else []
     problems = Counter(problem for number in numbers for problem in set(read.problems[number] if read.problems else ()))
-    return Group(name, len(numbers), len(passed) / len(numbers), Scores.of(total(counts)), dict(problems.most_common()))
+    return PictureGroup(
+        name, len(numbers), len(passed) / len(numbers), Scores.of(total(counts)), dict(problems.most_common())
+    )
 
 
 def _judged_lines(dataset: Dataset, read: SystemReading, number: int) -> Iterator[tuple[float, bool]]:

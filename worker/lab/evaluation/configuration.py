@@ -60,7 +60,7 @@ class WorkerConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Endpoints:
     """What a system finds: the broker, the Triton server it shall use and that server's process.
 
     `free_port` is a local port on which the system may answer probes.
@@ -73,7 +73,7 @@ class Surroundings:
 
 
 def labelwire_system(
-    name: str, title: str, configuration: WorkerConfiguration, around: Surroundings, topics: Topics | None = None
+    name: str, title: str, configuration: WorkerConfiguration, around: Endpoints, topics: Topics | None = None
 ) -> System:
     """Return the worker in a configuration, on topics of its own unless some are given."""
     topics = topics or Topics.named(name)

@@ -11,7 +11,7 @@ from worker.lab.evaluation.configuration import RAPIDOCR, WorkerConfiguration, l
 from worker.lab.evaluation.dataset import Dataset, Sample, load
 from worker.lab.evaluation.machine import describe_machine
 from worker.lab.evaluation.run import Evaluation, SystemReading, deliver, mosaic_reading, read_set, reading
-from worker.lab.evaluation.systems import Delivery
+from worker.lab.evaluation.systems import SystemRun
 from worker.lab.synth import Degradation, write_dataset
 from worker.lab.synth.held_out import HELD_OUT
 from worker.lab.synth.layouts import LAYOUTS
@@ -20,7 +20,7 @@ from worker.reporting.progress import counted
 
 LABELS: Final = 300
 
-ReadOffline = Callable[[Dataset, Callable[[], None]], Awaitable[Delivery]]
+ReadOffline = Callable[[Dataset, Callable[[], None]], Awaitable[SystemRun]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class EvaluationSet:
     """What is read: a set and, perhaps, a mosaic of its pictures."""
 
     dataset: Dataset
@@ -60,7 +60,7 @@ def drawn(labels: Labels, folder: Path) -> Dataset:
     return load(folder)
 
 
-def with_mosaic(dataset: Dataset, source: Path, folder: Path, size: tuple[int, int]) -> Pictures:
+def with_mosaic(dataset: Dataset, source: Path, folder: Path, size: tuple[int, int]) -> EvaluationSet:
     """Make a mosaic of the set's pictures that nothing was done to; `source` is the folder of the set.
 
     Raises SettingsError if the set has no truth, for then a mosaic would tell nothing.
@@ -71,10 +71,12 @@ def with_mosaic(dataset: Dataset, source: Path, folder: Path, size: tuple[int, i
     with counted("Making the mosaic", 1) as advance:
         write_mosaic(source, folder, *size, seed=len(sound), names=sound)
         advance()
-    return Pictures(dataset, load(folder).samples[0])
+    return EvaluationSet(dataset, load(folder).samples[0])
 
 
-def evaluate(pictures: Pictures, configuration: WorkerConfiguration, folder: Path, *, baseline: bool) -> Evaluation:
+def evaluate(
+    pictures: EvaluationSet, configuration: WorkerConfiguration, folder: Path, *, baseline: bool
+) -> Evaluation:
     """Have the worker and, with `baseline`, RapidOCR read the pictures, one after the other. Raises LabelwireError."""
     description = configuration.describe()
     python = stack.rapidocr_python() if baseline else None
@@ -89,7 +91,7 @@ def evaluate(pictures: Pictures, configuration: WorkerConfiguration, folder: Pat
     return _evaluation(pictures, delivery, other, description)
 
 
-async def evaluate_offline(pictures: Pictures, description: Mapping[str, Any], read: ReadOffline) -> Evaluation:
+async def evaluate_offline(pictures: EvaluationSet, description: Mapping[str, Any], read: ReadOffline) -> Evaluation:
     """Have `read`, which needs no Kafka, read the pictures; `description` says with what. Raises LabelwireError."""
     with counted("Labelwire reads", len(pictures.all.samples)) as advance:
         delivery = await read(pictures.all, advance)
@@ -97,7 +99,7 @@ async def evaluate_offline(pictures: Pictures, description: Mapping[str, Any], r
 
 
 def _evaluation(
-    pictures: Pictures, delivery: Delivery, other: SystemReading | None, description: Mapping[str, Any]
+    pictures: EvaluationSet, delivery: SystemRun, other: SystemReading | None, description: Mapping[str, Any]
 ) -> Evaluation:
     own = reading("labelwire", "Labelwire", pictures.dataset, delivery)
     mosaic = mosaic_reading(pictures.mosaic, pictures.dataset, own, delivery) if pictures.mosaic else None

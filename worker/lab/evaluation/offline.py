@@ -11,9 +11,9 @@ from worker.domain.errors import Disposition, ErrorCode
 from worker.lab.evaluation.answers import Refusal, of_label_text
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.run import GATE_REFUSALS
-from worker.lab.evaluation.systems import Delivery, complete
+from worker.lab.evaluation.systems import SystemRun, complete
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 
 # A worker tries again where the server was busy; so does this.
 _PASSING: Final = frozenset(code.value for code in ErrorCode if code.disposition is not Disposition.PERMANENT)
@@ -21,14 +21,14 @@ _ATTEMPTS: Final = 6
 
 
 async def deliver_offline(
-    dataset: Dataset, reader: ModelReader, on_picture: Callable[[], None], timeout_seconds: float
-) -> Delivery:
+    dataset: Dataset, reader: ModelClient, on_picture: Callable[[], None], timeout_seconds: float
+) -> SystemRun:
     """Return what a reader answers on the set, with so much time for each picture.
 
     Raises MeasurementError if it refuses a picture for another reason than quality.
     """
     names = {sample.path: sample.name for sample in dataset.samples}
-    delivery = Delivery(tuple(names.values()))
+    delivery = SystemRun(tuple(names.values()))
     left, again, attempt = list(names), list[Path](), 1
 
     def take(read: FileReading) -> None:

@@ -53,7 +53,7 @@ class _Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _PictureRow:
     number: int
     name: str
     lines: int | None
@@ -165,10 +165,10 @@ def _difference(evaluation: Evaluation) -> Difference | None:
     return None if own is None or other is None else word_f1_difference(own, other)
 
 
-def _rows(evaluation: Evaluation) -> Iterator[_Row]:
+def _rows(evaluation: Evaluation) -> Iterator[_PictureRow]:
     own, other = evaluation.labelwire, evaluation.rapidocr
     for number, sample in enumerate(evaluation.dataset.samples):
-        yield _Row(
+        yield _PictureRow(
             number=number,
             name=sample.name,
             lines=len(sample.truth.lines) if sample.truth else None,
@@ -178,7 +178,7 @@ def _rows(evaluation: Evaluation) -> Iterator[_Row]:
         )
 
 
-def _plots(rows: Sequence[_Row], names: tuple[str, str | None]) -> Mapping[str, Markup]:
+def _plots(rows: Sequence[_PictureRow], names: tuple[str, str | None]) -> Mapping[str, Markup]:
     if names[1] is None:
         return {}
     both = names[0], names[1]

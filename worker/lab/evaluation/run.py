@@ -10,7 +10,7 @@ from worker.lab.evaluation.answers import Answer
 from worker.lab.evaluation.dataset import Dataset, Sample
 from worker.lab.evaluation.fields import UNTOLD, Findings
 from worker.lab.evaluation.scores import Counts, Scores, count, total
-from worker.lab.evaluation.systems import Delivery, Job, Launch, RunningSystem, System, complete
+from worker.lab.evaluation.systems import Job, Launch, RunningSystem, System, SystemRun, complete
 from worker.lab.evaluation.transcript import Transcript
 from worker.reporting.progress import counted
 
@@ -86,7 +86,7 @@ class MosaicReading:
         return Scores.of(self.singles).word_recall
 
 
-def mosaic_reading(mosaic: Sample, dataset: Dataset, own: SystemReading, delivery: Delivery) -> MosaicReading:
+def mosaic_reading(mosaic: Sample, dataset: Dataset, own: SystemReading, delivery: SystemRun) -> MosaicReading:
     """Compare a mosaic with the pictures of the set that it is made of; ValueError if it has no truth."""
     numbers = {sample.name: number for number, sample in enumerate(dataset.samples)}
     pieces = tuple(numbers[name] for name in mosaic.pieces)
@@ -110,7 +110,7 @@ def read_set(system: System, dataset: Dataset, bootstrap_servers: str, launch: L
     return reading(system.name, system.title, dataset, delivery)
 
 
-def deliver(system: System, dataset: Dataset, bootstrap_servers: str, launch: Launch, folder: Path) -> Delivery:
+def deliver(system: System, dataset: Dataset, bootstrap_servers: str, launch: Launch, folder: Path) -> SystemRun:
     """Return what a system answers on the set. Raises MeasurementError if a picture stays without an answer."""
     jobs = [Job.of(sample) for sample in dataset.samples]
     with RunningSystem(system, bootstrap_servers, launch, folder / f"{system.name}.log") as running:
@@ -119,7 +119,7 @@ def deliver(system: System, dataset: Dataset, bootstrap_servers: str, launch: La
             return complete(running.answer_all(jobs, advance), system.title, GATE_REFUSALS)
 
 
-def reading(name: str, title: str, dataset: Dataset, delivery: Delivery, prefix: str = "") -> SystemReading:
+def reading(name: str, title: str, dataset: Dataset, delivery: SystemRun, prefix: str = "") -> SystemReading:
     """Score a complete delivery of the set's pictures, whose job ids are their names after `prefix`.
 
     A picture that was refused counts as one of which nothing was read.
@@ -157,7 +157,7 @@ def _truth(sample: Sample) -> Transcript:
     return sample.truth
 
 
-def _problems(job_id: str, delivery: Delivery) -> tuple[str, ...]:
+def _problems(job_id: str, delivery: SystemRun) -> tuple[str, ...]:
     answer = delivery.answers.get(job_id)
     if answer is None:
         return (delivery.refusals[job_id].code,)

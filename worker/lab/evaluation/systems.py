@@ -115,7 +115,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Delivery:
+class SystemRun:
     """What came back for the jobs that were submitted; `seconds` from the first job written to the last answer."""
 
     submitted: tuple[str, ...]
@@ -206,12 +206,12 @@ class RunningSystem:
         on_answer: Callable[[], None] | None = None,
         *,
         stall_seconds: float = STALL_SECONDS,
-    ) -> Delivery:
+    ) -> SystemRun:
         """Write all jobs at once and wait until each is answered or refused.
 
         Returns with lost jobs if nothing comes for `stall_seconds`. Raises MeasurementError if the system ends.
         """
-        delivery = Delivery(tuple(job.job_id for job in jobs))
+        delivery = SystemRun(tuple(job.job_id for job in jobs))
         started = heard = time.monotonic()
         submit(self._bootstrap_servers, [job.record(self.system.topics.jobs) for job in jobs])
         while delivery.lost:
@@ -226,7 +226,7 @@ class RunningSystem:
                 self._check_alive()
         return delivery
 
-    def drain(self, delivery: Delivery, quiet_seconds: float = 1.0) -> None:
+    def drain(self, delivery: SystemRun, quiet_seconds: float = 1.0) -> None:
         """Read on until the topics have been quiet for a while, so that late duplicates are counted."""
         quiet_since = time.monotonic()
         while time.monotonic() - quiet_since < quiet_seconds:
@@ -235,7 +235,7 @@ class RunningSystem:
             if delivery.result_records != before:
                 quiet_since = time.monotonic()
 
-    def _take_next(self, delivery: Delivery, timeout_seconds: float) -> bool:
+    def _take_next(self, delivery: SystemRun, timeout_seconds: float) -> bool:
         if self._reader is None:
             raise MeasurementError(f"{self.system.title} has not been started.")
         record = self._reader.poll(timeout_seconds)
@@ -267,7 +267,7 @@ def _says_ready(port: int) -> bool:
         connection.close()
 
 
-def complete(delivery: Delivery, title: str, excused: AbstractSet[str] = frozenset()) -> Delivery:
+def complete(delivery: SystemRun, title: str, excused: AbstractSet[str] = frozenset()) -> SystemRun:
     """Return the delivery if every job has an answer or was refused with one of the `excused` codes.
 
     Raises MeasurementError for jobs that were refused otherwise, or lost.

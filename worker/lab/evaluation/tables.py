@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from worker.lab.evaluation.breakdown import Calibration, Group, by_degradation, by_layout, by_type, calibration
+from worker.lab.evaluation.breakdown import Calibration, PictureGroup, by_degradation, by_layout, by_type, calibration
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.fields import FieldCounts, compare_fields
 from worker.lab.evaluation.run import MosaicReading, SystemReading
@@ -56,7 +56,7 @@ def field_rows(dataset: Dataset, read: SystemReading) -> Iterator[dict[str, Any]
                 yield {"image": sample.name, "degradation": sample.degradation, "layout": sample.layout, **asdict(row)}
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group(group: PictureGroup) -> dict[str, Any]:
     scores = asdict(group.scores)
     told = {name: scores[name] for name in _GROUP_SCORES}
     return {"images": group.images, "admitted": group.admitted, **told, "problems": dict(group.problems)}
@@ -85,8 +85,8 @@ def _calibration(told: Calibration) -> dict[str, Any]:
 class Parts:
     """The same for the page: groups with their plots."""
 
-    degradations: Sequence[Group]
-    layouts: Sequence[Group]
+    degradations: Sequence[PictureGroup]
+    layouts: Sequence[PictureGroup]
     types: Mapping[str, FieldCounts]
     calibration_error: float | None
     plots: Mapping[str, Markup]

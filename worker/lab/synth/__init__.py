@@ -7,14 +7,14 @@ the standards and carriers publish them.
 
 from worker.lab.synth.camera import Degradation
 from worker.lab.synth.dataset import generate, truth_row, write_dataset
-from worker.lab.synth.truth import Barcode, Field, FieldType, Line, SyntheticLabel
+from worker.lab.synth.truth import FieldType, LabelBarcode, LabelField, LabelLine, SyntheticLabel
 
 __all__ = [
-    "Barcode",
     "Degradation",
-    "Field",
     "FieldType",
-    "Line",
+    "LabelBarcode",
+    "LabelField",
+    "LabelLine",
     "SyntheticLabel",
     "generate",
     "truth_row",

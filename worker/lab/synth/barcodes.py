@@ -14,7 +14,7 @@ _FINE: Final = 6  # pixels a module before it is brought to size
 _MAXICODE_SHARE: Final = 0.94  # of the space; the rest is quiet zone
 
 
-class Symbology(Enum):
+class LabelSymbology(Enum):
     """The symbologies that labels carry, by zxing-cpp's name of the format."""
 
     CODE_128 = "Code128"
@@ -28,19 +28,24 @@ class Symbology(Enum):
     @property
     def is_linear(self) -> bool:
         """Whether the symbol is bars, which may be cut to any height."""
-        return self in (Symbology.CODE_128, Symbology.ITF, Symbology.EAN_13)
+        return self in (LabelSymbology.CODE_128, LabelSymbology.ITF, LabelSymbology.EAN_13)
 
     @property
     def quiet_modules(self) -> int:
         """Modules of white paper that the standard asks for on each side."""
-        return {Symbology.CODE_128: 10, Symbology.ITF: 10, Symbology.EAN_13: 11, Symbology.QR_CODE: 4}.get(self, 2)
+        return {
+            LabelSymbology.CODE_128: 10,
+            LabelSymbology.ITF: 10,
+            LabelSymbology.EAN_13: 11,
+            LabelSymbology.QR_CODE: 4,
+        }.get(self, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
     """What to encode. In GS1 content the application identifiers stand in parentheses."""
 
-    symbology: Symbology
+    symbology: LabelSymbology
     content: str
     gs1: bool = False
     options: dict[str, object] = field(default_factory=dict)
@@ -63,7 +68,7 @@ def bars(symbol: Symbol, width_pixels: int, height_pixels: int) -> NDArray[np.bo
     Bars are as high as asked for. Never under one pixel a module, whatever the size. MaxiCode's hexagons have no
     whole pixels; it is drawn finer and brought to the size.
     """
-    if symbol.symbology is Symbology.MAXICODE:
+    if symbol.symbology is LabelSymbology.MAXICODE:
         return _hexagons(symbol, min(width_pixels, height_pixels))
     grid = modules(symbol)
     rows, columns = grid.shape

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from worker.lab.synth import check_digits
 from worker.lab.synth.chance import Chance
-from worker.lab.synth.places import DIRECTORY, Directory
+from worker.lab.synth.places import DIRECTORY, AddressBook
 
 _FIRST_DAY = date(2025, 1, 6)
 _DAYS = 500
@@ -52,7 +52,7 @@ class Consignment:
     container: str
 
 
-def consignment(chance: Chance, directory: Directory = DIRECTORY) -> Consignment:
+def consignment(chance: Chance, directory: AddressBook = DIRECTORY) -> Consignment:
     """Invent a consignment between two parties of a directory, at different places."""
     pieces = chance.pick((1, 1, 1, 2, 3, 4, 6, 12))
     sender, receiver = _party(chance, directory), _party(chance, directory)
@@ -95,7 +95,7 @@ def grouped(number: str, *sizes: int) -> str:
     return " ".join(group for group in (*groups, number[start:]) if group)
 
 
-def _party(chance: Chance, directory: Directory) -> Party:
+def _party(chance: Chance, directory: AddressBook) -> Party:
     country = chance.pick(directory.countries)
     town, pattern, region, airport = chance.pick(country.towns)
     postcode = chance.filled(pattern)

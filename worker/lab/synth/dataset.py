@@ -22,7 +22,7 @@ from worker.lab.synth.camera import CONDITIONS, Degradation, Homography, photogr
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.draw import Sheet
 from worker.lab.synth.factors import SINGLE_FACTORS, spoilt
-from worker.lab.synth.layouts import LAYOUTS, Layout
+from worker.lab.synth.layouts import LAYOUTS, LabelLayout
 from worker.lab.synth.theme import Theme
 from worker.lab.synth.truth import Polygon, SyntheticLabel
 
@@ -36,7 +36,7 @@ _CONTENT, _LOOK, _SCENE = range(3)
 
 
 def generate(
-    seed: int, index: int, *, degradation: Degradation = Degradation.MILD, layouts: Sequence[Layout] = LAYOUTS
+    seed: int, index: int, *, degradation: Degradation = Degradation.MILD, layouts: Sequence[LabelLayout] = LAYOUTS
 ) -> SyntheticLabel:
     """Return label `index` of the series `seed`, as JPEG with its truth. Layouts take turns along the index.
 
@@ -45,7 +45,7 @@ def generate(
     return _label(seed, index, layouts[index % len(layouts)], degradation)
 
 
-def _label(seed: int, index: int, layout: Layout, degradation: Degradation) -> SyntheticLabel:
+def _label(seed: int, index: int, layout: LabelLayout, degradation: Degradation) -> SyntheticLabel:
     sheet = _drawn(layout, Chance(seed, index, _CONTENT), Chance(seed, index, _LOOK))
     pixels, homography, quality = _pictured(sheet, degradation, Chance(seed, index, _SCENE))
     height, width = pixels.shape[:2]
@@ -67,7 +67,7 @@ def write_dataset(
     seed: int,
     *,
     degradation: Degradation | Sequence[Degradation] = Degradation.MILD,
-    layouts: Sequence[Layout] = LAYOUTS,
+    layouts: Sequence[LabelLayout] = LAYOUTS,
     progress: Progress | None = None,
 ) -> Path:
     """Write `images/000.jpg` and on, and last `truth.jsonl`, one JSON object a label; return the path of the truth.
@@ -113,7 +113,7 @@ def truth_row(name: str, label: SyntheticLabel) -> dict[str, Any]:
     }
 
 
-def _drawn(layout: Layout, words: Chance, look: Chance) -> Sheet:
+def _drawn(layout: LabelLayout, words: Chance, look: Chance) -> Sheet:
     sides = _LARGE_LONG_SIDES if look.likely(_LARGE_SHARE) else _LONG_SIDES
     scale = max(layout.least_scale, look.between(*sides) / max(layout.width, layout.height))
     sheet = Sheet(layout.width, layout.height, scale)

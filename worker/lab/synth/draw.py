@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from worker.lab.synth import fonts
 from worker.lab.synth.barcodes import Symbol, bars
-from worker.lab.synth.truth import Barcode, Field, FieldType, Line, Polygon
+from worker.lab.synth.truth import FieldType, LabelBarcode, LabelField, LabelLine, Polygon
 
 Ink = tuple[int, int, int]
 BLACK: Final[Ink] = (0, 0, 0)
@@ -52,9 +52,9 @@ class Sheet:
         self.width = width_dots
         self.height = height_dots
         self.pixels = np.full((round(height_dots * scale), round(width_dots * scale), 3), 255, dtype=np.uint8)
-        self.lines: list[Line] = []
-        self.fields: list[Field] = []
-        self.barcodes: list[Barcode] = []
+        self.lines: list[LabelLine] = []
+        self.fields: list[LabelField] = []
+        self.barcodes: list[LabelBarcode] = []
 
     def text(
         self,
@@ -74,7 +74,7 @@ class Sheet:
         left = round(x * self.scale - align.value * mask.shape[1])
         top = round(baseline * self.scale) - rise
         self._stamp(left, top, mask, style.ink)
-        self.lines.append(Line(_corners(left, top, mask.shape[1], mask.shape[0]), text))
+        self.lines.append(LabelLine(_corners(left, top, mask.shape[1], mask.shape[0]), text))
         return float(left + mask.shape[1]) / self.scale
 
     def block(self, x: float, baseline: float, texts: Sequence[str], style: Style, *, room: float) -> float:
@@ -92,7 +92,7 @@ class Sheet:
         self._stamp(x, y, turned, style.ink)
         corners = _corners(x, y, turned.shape[1], turned.shape[0])
         first = quarter_turns % 4
-        self.lines.append(Line(_polygon(corners[first:] + corners[:first]), text))
+        self.lines.append(LabelLine(_polygon(corners[first:] + corners[:first]), text))
 
     def fill(self, left: float, top: float, right: float, bottom: float, ink: Ink = BLACK) -> None:
         """Fill a rectangle."""
@@ -121,11 +121,11 @@ class Sheet:
         height, width = ink.shape
         x, y = (x0 + x1 - width) // 2, (y0 + y1 - height) // 2
         self.pixels[y : y + height, x : x + width][ink] = BLACK
-        self.barcodes.append(Barcode(symbol.format_name, symbol.content, _corners(x, y, width, height)))
+        self.barcodes.append(LabelBarcode(symbol.format_name, symbol.content, _corners(x, y, width, height)))
 
     def note(self, field_type: FieldType, value: str) -> None:
         """Write down a value that the label carries."""
-        self.fields.append(Field(field_type, value))
+        self.fields.append(LabelField(field_type, value))
 
     def _stamp(self, left: int, top: int, mask: NDArray[np.uint8], ink: Ink) -> None:
         height, width = mask.shape

@@ -37,7 +37,7 @@ _PLACES_TRIED: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class MosaicPiece:
     """A rectangle of a source picture and where its left upper corner lies in the mosaic; all in pixels."""
 
     row: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Piece:
         """Width and height."""
         return self.source[2] - self.source[0], self.source[3] - self.source[1]
 
-    def overlaps(self, other: "Piece", gap: int) -> bool:
+    def overlaps(self, other: "MosaicPiece", gap: int) -> bool:
         """Return whether two pieces come nearer than the gap."""
         (width, height), (wide, high) = self.size, other.size
         apart = (
@@ -123,7 +123,7 @@ def write_pieces(dataset_dir: Path, mosaic_dir: Path, out_dir: Path) -> Path:
     (out_dir / "images").mkdir(parents=True, exist_ok=True)
     rows = []
     for number, placed in enumerate(mosaic["pieces"]):
-        piece = Piece(sources[placed["image"]], tuple(placed["source"]), 0, 0)
+        piece = MosaicPiece(sources[placed["image"]], tuple(placed["source"]), 0, 0)
         picture = out_dir / "images" / f"piece-{number:03}.jpg"
         pyvips.Image.new_from_array(_cut(dataset_dir, piece)).jpegsave(str(picture), Q=_QUALITY)
         rows.append(json.dumps(_row(picture, piece.size, [piece]), ensure_ascii=False) + "\n")
@@ -139,7 +139,7 @@ def _truth_rows(dataset_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(row) for row in truth.read_text(encoding="utf-8").splitlines() if row.strip()]
 
 
-def _in_rows(rows: Sequence[Mapping[str, Any]], width: int, height: int, chance: Chance) -> Iterator[Piece]:
+def _in_rows(rows: Sequence[Mapping[str, Any]], width: int, height: int, chance: Chance) -> Iterator[MosaicPiece]:
     fitting = [row for row in rows if row["width"] <= width and row["height"] <= height]
     if not fitting:
         raise LabelwireError(
@@ -151,7 +151,7 @@ def _in_rows(rows: Sequence[Mapping[str, Any]], width: int, height: int, chance:
             left, top, tallest = 0, top + tallest + _GAP_PIXELS, 0
         if top + row["height"] > height:
             return
-        yield Piece(row, (0, 0, row["width"], row["height"]), left, top)
+        yield MosaicPiece(row, (0, 0, row["width"], row["height"]), left, top)
         left += row["width"] + _GAP_PIXELS
         tallest = max(tallest, row["height"])
 
@@ -162,8 +162,10 @@ def _shuffled_again_and_again(rows: Sequence[Mapping[str, Any]], chance: Chance)
             yield rows[int(index)]
 
 
-def _scattered(rows: Sequence[Mapping[str, Any]], width: int, height: int, tiles: int, chance: Chance) -> list[Piece]:
-    pieces: list[Piece] = []
+def _scattered(
+    rows: Sequence[Mapping[str, Any]], width: int, height: int, tiles: int, chance: Chance
+) -> list[MosaicPiece]:
+    pieces: list[MosaicPiece] = []
     sources = _shuffled_again_and_again(rows, chance)
     for _ in range(_PLACES_TRIED):
         if len(pieces) == tiles:
@@ -173,7 +175,7 @@ def _scattered(rows: Sequence[Mapping[str, Any]], width: int, height: int, tiles
         wide, high = source[2] - source[0], source[3] - source[1]
         if wide > width or high > height:
             continue
-        piece = Piece(row, source, chance.whole(0, width - wide), chance.whole(0, height - high))
+        piece = MosaicPiece(row, source, chance.whole(0, width - wide), chance.whole(0, height - high))
         enough = sum(1 for _line in piece.lines()) >= _FEWEST_LINES
         if enough and not any(piece.overlaps(other, _GAP_PIXELS) for other in pieces):
             pieces.append(piece)
@@ -209,7 +211,7 @@ def _written(
     out_dir: Path,
     name: str,
     size: tuple[int, int],
-    pieces: Sequence[Piece],
+    pieces: Sequence[MosaicPiece],
     seed: int,
     progress: Progress | None,
 ) -> Path:
@@ -241,12 +243,12 @@ def _lay_ground(pixels: NDArray[np.uint8], chance: Chance) -> None:
         rows[:] = strip[: len(rows)]
 
 
-def _paste(dataset_dir: Path, pixels: NDArray[np.uint8], piece: Piece) -> None:
+def _paste(dataset_dir: Path, pixels: NDArray[np.uint8], piece: MosaicPiece) -> None:
     width, height = piece.size
     pixels[piece.top : piece.top + height, piece.left : piece.left + width] = _cut(dataset_dir, piece)
 
 
-def _cut(dataset_dir: Path, piece: Piece) -> NDArray[np.uint8]:
+def _cut(dataset_dir: Path, piece: MosaicPiece) -> NDArray[np.uint8]:
     """Return a piece's pixels, uint8 [h, w, 3] RGB."""
     path = dataset_dir / str(piece.row["image"])
     decoded = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
@@ -256,7 +258,7 @@ def _cut(dataset_dir: Path, piece: Piece) -> NDArray[np.uint8]:
     return np.asarray(decoded[y0:y1, x0:x1], dtype=np.uint8)
 
 
-def _row(picture: Path, size: tuple[int, int], pieces: Sequence[Piece]) -> dict[str, Any]:
+def _row(picture: Path, size: tuple[int, int], pieces: Sequence[MosaicPiece]) -> dict[str, Any]:
     return {
         "image": f"images/{picture.name}",
         "sha256": hashlib.sha256(picture.read_bytes()).hexdigest(),

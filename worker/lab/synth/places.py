@@ -158,7 +158,7 @@ CARRIERS: Final = ("TARNWICK", "QUILLMARK", "VELMARA", "OSTRELLE", "NORDFALK", "
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class AddressBook:
     """Whom and what labels speak of."""
 
     countries: tuple[Country, ...]
@@ -170,4 +170,4 @@ class Directory:
     carriers: tuple[str, ...]
 
 
-DIRECTORY: Final = Directory(COUNTRIES, FIRM_STEMS, FIRM_TRADES, FIRST_NAMES, LAST_NAMES, GOODS, CARRIERS)
+DIRECTORY: Final = AddressBook(COUNTRIES, FIRM_STEMS, FIRM_TRADES, FIRST_NAMES, LAST_NAMES, GOODS, CARRIERS)

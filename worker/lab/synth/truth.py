@@ -34,7 +34,7 @@ class FieldType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LabelLine:
     """A line of text and the box of its ink: four corners, clockwise from the text's own top left."""
 
     polygon: Polygon
@@ -42,7 +42,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class LabelField:
     """A value that stands on the label, in its normal form.
 
     Numbers of consignments and goods without spaces or punctuation, telephone numbers as E.164, dates as ISO 8601,
@@ -55,7 +55,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Barcode:
+class LabelBarcode:
     """A symbol, what a reader gets out of it, and its corners without quiet zone, clockwise from the top left.
 
     A GS1 value has its application identifiers in parentheses.
@@ -75,6 +75,6 @@ class SyntheticLabel:
     height: int
     layout: str
     degradation: str
-    lines: tuple[Line, ...]
-    fields: tuple[Field, ...]
-    barcodes: tuple[Barcode, ...]
+    lines: tuple[LabelLine, ...]
+    fields: tuple[LabelField, ...]
+    barcodes: tuple[LabelBarcode, ...]

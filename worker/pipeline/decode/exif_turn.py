@@ -18,7 +18,7 @@ _FULL_TURN_DEGREES: Final = 360.0
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ExifTurn:
     """From the page as it is streamed to the page as it stands: first `mirrored`, then turned clockwise."""
 
     mirrored: bool
@@ -26,12 +26,12 @@ class Turn:
     to_upright: Transform
 
     @classmethod
-    def none(cls) -> "Turn":
+    def none(cls) -> "ExifTurn":
         """Return the turn of a page that stands already."""
         return cls(mirrored=False, clockwise_degrees=0.0, to_upright=Transform.identity())
 
     @classmethod
-    def of(cls, page: PageHeader) -> "Turn":
+    def of(cls, page: PageHeader) -> "ExifTurn":
         """Return the turn of a page."""
         mirrored = page.orientation in _MIRRORED
         width, height = float(page.width), float(page.height)

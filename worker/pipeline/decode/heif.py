@@ -10,16 +10,16 @@ import pi_heif
 
 from worker.domain.image import ImageHeader, Pixels
 from worker.pipeline.claim import DamagedHeaderError, unsupported
-from worker.pipeline.decode.levels import Layout, to_bgr
+from worker.pipeline.decode.levels import SampleLayout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header.heif import check_coded
 
 _LAYOUTS: Final = {
-    "L": Layout.GREY,
-    "I;16": Layout.GREY,
-    "LA": Layout.GREY_ALPHA,
-    "BGR": Layout.BGR,
-    "BGRA": Layout.BGRA,
+    "L": SampleLayout.GREY,
+    "I;16": SampleLayout.GREY,
+    "LA": SampleLayout.GREY_ALPHA,
+    "BGR": SampleLayout.BGR,
+    "BGRA": SampleLayout.BGRA,
 }
 
 pi_heif.options.DECODE_THREADS = 1  # the worker's threads are counted

@@ -19,7 +19,7 @@ _BAND_ROWS: Final = 64  # what is mixed at once stays in the cache, and needs no
 _GREY_DIMENSIONS: Final = 2
 
 
-class Layout(Enum):
+class SampleLayout(Enum):
     """What the channels of a sample mean."""
 
     GREY = 1
@@ -32,15 +32,15 @@ class Layout(Enum):
 
 
 _TO_BGR: Final = {
-    Layout.GREY: cv2.COLOR_GRAY2BGR,
-    Layout.RGB: cv2.COLOR_RGB2BGR,
+    SampleLayout.GREY: cv2.COLOR_GRAY2BGR,
+    SampleLayout.RGB: cv2.COLOR_RGB2BGR,
 }
 
 
-HAVE_ALPHA: Final = frozenset({Layout.GREY_ALPHA, Layout.RGBA, Layout.BGRA})
+HAVE_ALPHA: Final = frozenset({SampleLayout.GREY_ALPHA, SampleLayout.RGBA, SampleLayout.BGRA})
 
 
-def to_bgr(samples: NDArray[Any], layout: Layout, ground: int | None = None) -> Pixels:
+def to_bgr(samples: NDArray[Any], layout: SampleLayout, ground: int | None = None) -> Pixels:
     """Return uint8 [height, width, 3] BGR of `samples`, [height, width] or [height, width, channels].
 
     Transparent pixels become `ground`, a level of grey, or one that contrasts with what borders on them; 16-bit levels
@@ -57,30 +57,32 @@ def to_bgr(samples: NDArray[Any], layout: Layout, ground: int | None = None) -> 
             ground = borders.ground()
         return _on_ground(levels, ground)
     levels = _to_bytes(samples)
-    if layout is Layout.BGR:
+    if layout is SampleLayout.BGR:
         return levels
-    if layout is Layout.CMYK:
+    if layout is SampleLayout.CMYK:
         return _mixed(levels)
     return np.asarray(cv2.cvtColor(levels, _TO_BGR[layout]), dtype=np.uint8)
 
 
-def count_borders(borders: Borders, samples: NDArray[Any], layout: Layout) -> None:
+def count_borders(borders: Borders, samples: NDArray[Any], layout: SampleLayout) -> None:
     """Count the pixels of samples with alpha that border on transparent ones. Raises as `to_bgr` does."""
     borders.add(_to_bgra(samples, layout))
 
 
-def _to_bgra(samples: NDArray[Any], layout: Layout) -> Pixels:
+def _to_bgra(samples: NDArray[Any], layout: SampleLayout) -> Pixels:
     levels = _to_bytes(samples)
-    if layout is Layout.GREY_ALPHA:
+    if layout is SampleLayout.GREY_ALPHA:
         return np.ascontiguousarray(levels[:, :, [0, 0, 0, 1]])
-    return levels if layout is Layout.BGRA else np.asarray(cv2.cvtColor(levels, cv2.COLOR_RGBA2BGRA), dtype=np.uint8)
+    return (
+        levels if layout is SampleLayout.BGRA else np.asarray(cv2.cvtColor(levels, cv2.COLOR_RGBA2BGRA), dtype=np.uint8)
+    )
 
 
-def opencv_layout(samples: NDArray[Any]) -> Layout:
+def opencv_layout(samples: NDArray[Any]) -> SampleLayout:
     """Return what the channels of an array mean that OpenCV decoded unchanged."""
     if samples.ndim == _GREY_DIMENSIONS:
-        return Layout.GREY
-    return {1: Layout.GREY, 3: Layout.BGR, 4: Layout.BGRA}[samples.shape[2]]
+        return SampleLayout.GREY
+    return {1: SampleLayout.GREY, 3: SampleLayout.BGR, 4: SampleLayout.BGRA}[samples.shape[2]]
 
 
 def _to_bytes(samples: NDArray[Any]) -> Pixels:

@@ -16,7 +16,7 @@ from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.ground import WHITE, Borders
 from worker.pipeline.decode.jpeg import streamed_jpeg
-from worker.pipeline.decode.levels import HAVE_ALPHA, Layout, count_borders, to_bgr
+from worker.pipeline.decode.levels import HAVE_ALPHA, SampleLayout, count_borders, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.tiff import check_pieces, plain_page
 from worker.pipeline.header import png, tiff
@@ -24,7 +24,7 @@ from worker.pipeline.header import png, tiff
 _ROWS_AT_ONCE: Final = 16
 _ROWS_OF_BORDERS: Final = 64
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
-_LAYOUTS: Final = {1: Layout.GREY, 2: Layout.GREY_ALPHA, 3: Layout.RGB, 4: Layout.RGBA}
+_LAYOUTS: Final = {1: SampleLayout.GREY, 2: SampleLayout.GREY_ALPHA, 3: SampleLayout.RGB, 4: SampleLayout.RGBA}
 _COLOURS: Final = frozenset({"b-w", "grey16", "srgb", "rgb", "rgb16", "cmyk", "multiband"})
 
 # One thread and no memory of earlier pictures: every file is another one, and the worker's threads are counted.
@@ -43,7 +43,7 @@ class RowReader:
     header: ImageHeader
     number: int
     image: Any
-    layout: Layout
+    layout: SampleLayout
     reopen: Callable[[], Any]
     ground: int = WHITE
 
@@ -151,14 +151,14 @@ def _shows(image: Any) -> bool:  # noqa: ANN401
     return False
 
 
-def _layout(image: Any) -> Layout:  # noqa: ANN401
+def _layout(image: Any) -> SampleLayout:  # noqa: ANN401
     if image.format not in _SAMPLES or image.bands not in _LAYOUTS or image.interpretation not in _COLOURS:
         raise JobError(
             ErrorCode.IMAGE_UNSUPPORTED,
             f"The picture has {image.bands} channels of {image.format} samples ({image.interpretation}), of which only "
             "grey, RGB and CMYK of 8 and 16 bits without sign are read: convert it.",
         )
-    return Layout.CMYK if image.interpretation == "cmyk" else _LAYOUTS[image.bands]
+    return SampleLayout.CMYK if image.interpretation == "cmyk" else _LAYOUTS[image.bands]
 
 
 def _said(error: Any) -> str:  # noqa: ANN401

@@ -13,7 +13,7 @@ from worker.domain.image import ImageHeader
 from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.jpeg import is_sound
 from worker.pipeline.decode.refusals import corrupt
-from worker.pipeline.header.ifd import DirectoryReader, Entry, open_directories
+from worker.pipeline.header.ifd import DirectoryReader, TagEntry, open_directories
 from worker.pipeline.header.tiff import TiffPage
 
 _OFFSETS, _LENGTHS, _TILE_OFFSETS, _TILE_LENGTHS, _JPEG_TABLES = 273, 279, 324, 325, 347
@@ -77,7 +77,7 @@ def _inflate(piece: bytes, left: int) -> int:
     return left
 
 
-def _pieces(directories: DirectoryReader, entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:
+def _pieces(directories: DirectoryReader, entries: Iterable[TagEntry]) -> Iterator[tuple[int, int]]:
     """Yield where the strips or tiles of a page lie, and how long they are."""
     known = {entry.tag: entry for entry in entries}
     offsets, lengths = known.get(_TILE_OFFSETS, known.get(_OFFSETS)), known.get(_TILE_LENGTHS, known.get(_LENGTHS))

@@ -38,7 +38,7 @@ class TiledPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TileSpan:
     """A tile along one axis: it covers [start, stop) of the map and counts in [kept_start, kept_stop)."""
 
     start: int
@@ -61,7 +61,7 @@ def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions, par
     return TiledPage(tile, width, height, to_page)
 
 
-def spans(length: int, side: int, overlap: int) -> Iterator[Span]:
+def spans(length: int, side: int, overlap: int) -> Iterator[TileSpan]:
     """Spread tiles of `side` pixels evenly over `length`, neighbours sharing at least `overlap` pixels.
 
     What counts of two neighbours meets in the middle of what they share.
@@ -72,7 +72,7 @@ def spans(length: int, side: int, overlap: int) -> Iterator[Span]:
     stops = [min(start + side, length) for start in starts]
     borders = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops, strict=False)), length]
     for start, stop, kept_start, kept_stop in zip(starts, stops, borders, borders[1:], strict=False):
-        yield Span(start, stop, kept_start, kept_stop)
+        yield TileSpan(start, stop, kept_start, kept_stop)
 
 
 def largest_side(shapes: TileShapes) -> int:

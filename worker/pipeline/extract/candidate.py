@@ -8,7 +8,7 @@ from worker.domain.fields import Check
 from worker.domain.image import PageText
 
 if TYPE_CHECKING:
-    from worker.pipeline.extract.neighbors import Surroundings
+    from worker.pipeline.extract.neighbors import Neighbors
 
 
 class Span(NamedTuple):
@@ -44,7 +44,7 @@ class Candidate:
 class Finder(Protocol):
     """Looks for values of one kind, or of several that are found alike."""
 
-    def __call__(self, page: PageText, around: "Surroundings", /) -> Iterable[Candidate]:
+    def __call__(self, page: PageText, around: "Neighbors", /) -> Iterable[Candidate]:
         """Return candidates in any order.
 
         A pure function of the page's lines and barcodes and of what stands around each line; fast: a label of 70 lines

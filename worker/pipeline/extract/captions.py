@@ -14,7 +14,7 @@ from typing import Final
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.folding import phrases, skeleton
-from worker.pipeline.extract.neighbors import Place, Surroundings
+from worker.pipeline.extract.neighbors import CaptionSide, Neighbors
 
 
 class Topic(StrEnum):
@@ -131,7 +131,7 @@ def is_denied_by(topics: frozenset[Topic]) -> bool:
 class Naming:
     """Which kind the captions of one page give each number, and which carriers it names."""
 
-    def __init__(self, page: PageText, around: Surroundings, names: CarrierNames) -> None:
+    def __init__(self, page: PageText, around: Neighbors, names: CarrierNames) -> None:
         self._page = page
         self._around = around
         self._names = names
@@ -176,7 +176,7 @@ class Naming:
         if not is_denied_by(self.topics(span)):
             return False
         named = (caption for caption in self._around.captions(span) if topics_of(caption.text))
-        return next((caption.place is not Place.ABOVE for caption in named), False)
+        return next((caption.place is not CaptionSide.ABOVE for caption in named), False)
 
     def _label(self) -> Sequence[str]:
         return self._around.folded if len(self._page.lines) <= _LABEL_LINES else ()
@@ -185,7 +185,7 @@ class Naming:
         if topic := _element(self._around.folded[span.line_id], span):
             return frozenset({topic})
         for caption in self._around.captions(span):
-            if caption.place is Place.BEFORE:
+            if caption.place is CaptionSide.BEFORE:
                 topics = topics_of(_since_last_number(caption.text))[-1:]
             else:
                 topics = topics_of(caption.text)

@@ -17,7 +17,7 @@ from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate, Span
 from worker.pipeline.extract.folding import phrases, skeleton
-from worker.pipeline.extract.neighbors import Surroundings
+from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.checks import gs1, s10
 
 _MOST_CHARACTERS: Final = 1000  # of a line
@@ -126,7 +126,7 @@ class CustomField:
         """Say whether the pattern is content with no character at all."""
         return self._compiled.search("") is not None
 
-    def __call__(self, page: PageText, around: Surroundings, /) -> Iterator[Candidate]:
+    def __call__(self, page: PageText, around: Neighbors, /) -> Iterator[Candidate]:
         """Yield the values of a page."""
         for line_id, line in enumerate(page.lines):
             for span in self._spans(line.text, line_id):
@@ -145,7 +145,7 @@ class CustomField:
                 yield Span(line_id, match.start(group), match.end(group))
             start = max(match.end(), start + 1)
 
-    def _candidate(self, span: Span, text: str, confidence: float, around: Surroundings) -> Candidate | None:
+    def _candidate(self, span: Span, text: str, confidence: float, around: Neighbors) -> Candidate | None:
         value = "".join(character for character in text if character not in self.strip)
         value = value.upper() if self.upper else value
         check = Check.NONE
@@ -158,6 +158,6 @@ class CustomField:
         evidence = _LABELLED if self._caption else _PROVEN if check is Check.PASSED else _MATCHED
         return Candidate(self.name, value, text, (span,), check, confidence, evidence)
 
-    def _is_labelled(self, span: Span, around: Surroundings) -> bool:
+    def _is_labelled(self, span: Span, around: Neighbors) -> bool:
         caption = self._caption
         return caption is not None and any(caption.search(skeleton(near.text)) for near in around.captions(span))

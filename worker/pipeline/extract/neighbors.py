@@ -36,7 +36,7 @@ _TINY: Final = 1e-9
 _CAPTION_DIGITS: Final = 2  # with more a line is a value itself, and names nothing below or beside it
 
 
-class Place(IntEnum):
+class CaptionSide(IntEnum):
     """Where a caption stands, seen from what it names; the closest tie first."""
 
     BEFORE = 0  # in the same line
@@ -48,7 +48,7 @@ class Caption(NamedTuple):
     """Text that may name a value. `text` is folded; what stands `BEFORE` ends where the value begins."""
 
     text: str
-    place: Place
+    place: CaptionSide
     line_id: int
 
 
@@ -64,7 +64,7 @@ class _Placed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _LineGrid:
     """The lines of about one direction, in the cells of a grid that lies along them: each line in all that it crosses.
 
     `size` is the width and height of a cell in pixels; `tallest` is the height of the tallest line.
@@ -91,17 +91,17 @@ class _Frame:
         return list(found.values())
 
 
-class Surroundings:
+class Neighbors:
     """The neighbourhood of each line of a page. Make it once a page, by `of`, and hand it to all who ask."""
 
-    def __init__(self, folded: tuple[str, ...], homes: Mapping[int, tuple[_Frame, _Placed]]) -> None:
+    def __init__(self, folded: tuple[str, ...], homes: Mapping[int, tuple[_LineGrid, _Placed]]) -> None:
         self.folded = folded
         self._homes = homes
         self._asked: dict[Span, tuple[Caption, ...]] = {}
         self._naming: dict[int, bool] = {}
 
     @classmethod
-    def of(cls, page: PageText) -> "Surroundings":
+    def of(cls, page: PageText) -> "Neighbors":
         """Look at a page. `folded` will hold the text of each line, folded, at the same length."""
         folded = tuple(fold(line.text) for line in page.lines)
         if not page.lines:
@@ -128,10 +128,12 @@ class Surroundings:
         before = self.folded[span.line_id][: span.start].rstrip()
         named = any(map(str.isalpha, before))
         if named:
-            found.append(Caption(before, Place.BEFORE, span.line_id))
+            found.append(Caption(before, CaptionSide.BEFORE, span.line_id))
         if not any(map(str.isalnum, before)):
-            found += [Caption(self.folded[i], Place.LEFT, i) for i in self.left_of(span.line_id) if self._names(i)]
-        found += [Caption(self.folded[i], Place.ABOVE, i) for i in self.above(span) if self._names(i)]
+            found += [
+                Caption(self.folded[i], CaptionSide.LEFT, i) for i in self.left_of(span.line_id) if self._names(i)
+            ]
+        found += [Caption(self.folded[i], CaptionSide.ABOVE, i) for i in self.above(span) if self._names(i)]
         return tuple(found)
 
     def left_of(self, line_id: int) -> tuple[int, ...]:
@@ -204,7 +206,7 @@ def _between(first: _Point, last: _Point, share: float) -> _Point:
     return first[0] + (last[0] - first[0]) * share, first[1] + (last[1] - first[1]) * share
 
 
-def _frame(quads: _Floats, members: NDArray[np.int64]) -> _Frame:
+def _frame(quads: _Floats, members: NDArray[np.int64]) -> _LineGrid:
     chosen = quads[members]
     edges = chosen[:, 1] - chosen[:, 0] + chosen[:, 2] - chosen[:, 3]
     lengths = np.maximum(np.hypot(edges[:, 0], edges[:, 1]), _TINY)
@@ -219,7 +221,7 @@ def _frame(quads: _Floats, members: NDArray[np.int64]) -> _Frame:
     size = _CELL_WIDTH * usual, _CELL_HEIGHT * usual
     turn = np.array([[along[0], -along[1]], [along[1], along[0]]])
     cells = _cells(placed, (lefts @ turn / size).tolist(), (rights @ turn / size).tolist())
-    return _Frame(cells, (float(along[0]), float(along[1])), size, float(heights.max()))
+    return _LineGrid(cells, (float(along[0]), float(along[1])), size, float(heights.max()))
 
 
 def _cells(

@@ -11,7 +11,7 @@ from worker.domain.fields import Check
 from worker.pipeline.extract.candidate import Candidate, Span
 
 
-def settle(candidates: Iterable[Candidate]) -> list[Candidate]:
+def resolve_overlaps(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return the candidates that stay, each value once, in reading order."""
     taken: dict[tuple[str, int], list[Span]] = {}
     kept = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import BEYOND_ITS_BYTES, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import SQUARE, Density
 
 _FILE_HEADER: Final = 14
@@ -33,12 +33,12 @@ class Bitmap:
     opaque: bool
 
 
-def read(data: bytes) -> Claim:
+def read(data: bytes) -> PageClaim:
     """Return the file's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for kinds that nobody writes."""
     bitmap = layout(data)
     page = PageHeader(bitmap.width, bitmap.height, streams=not bitmap.packed)
     possible = bitmap.packed or bitmap.first_row + bitmap.row_bytes * bitmap.height <= len(data)
-    return Claim(page, page.pixels * 7, "" if possible else BEYOND_ITS_BYTES, _stretch(data, bitmap))
+    return PageClaim(page, page.pixels * 7, "" if possible else BEYOND_ITS_BYTES, _stretch(data, bitmap))
 
 
 def _stretch(data: bytes, bitmap: Bitmap) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from typing import Final
 
 from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.header.density import Density
-from worker.pipeline.header.ifd import Directory, open_directories
+from worker.pipeline.header.ifd import TagDirectory, open_directories
 
 ORIENTATION_TAG: Final = 0x0112
 _ACROSS_TAG, _DOWN_TAG, _UNIT_TAG = 0x011A, 0x011B, 0x0128
@@ -27,7 +27,7 @@ def densities(block: bytes | memoryview) -> tuple[Density, ...]:
     return () if directory is None else (density(directory),)
 
 
-def density(directory: Directory) -> Density:
+def density(directory: TagDirectory) -> Density:
     """Return the density that a directory of TIFF or EXIF tells; 0 where it tells none."""
     across, down = directory.ratio(_ACROSS_TAG), directory.ratio(_DOWN_TAG)
     match directory.one(_UNIT_TAG, _INCH):
@@ -39,7 +39,7 @@ def density(directory: Directory) -> Density:
             return Density(across, down)
 
 
-def _directory(block: bytes | memoryview) -> Directory | None:
+def _directory(block: bytes | memoryview) -> TagDirectory | None:
     if bytes(block[: len(EXIF_START)]) == EXIF_START:
         block = block[len(EXIF_START) :]
     try:

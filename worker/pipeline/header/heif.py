@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density
 
 _MAX_BOXES: Final = 4000
@@ -55,7 +55,7 @@ def is_heif(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and bool((_AVIF_BRANDS | _HEIF_BRANDS | _ANIMATED) & set(_brands(data)))
 
 
-def read(data: bytes) -> Claim:
+def read(data: bytes) -> PageClaim:
     """Return the primary picture's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for animations.
 
     The page is as the file's own turns leave it, which libheif makes while it decodes; EXIF has no say here.
@@ -76,7 +76,7 @@ def read(data: bytes) -> Claim:
     except (struct.error, IndexError, ZeroDivisionError) as error:
         raise DamagedHeaderError("one of its boxes is cut short") from error
     decoded_bytes = pixels * (_AVIF_PIXEL if is_avif(data) else _HEIF_PIXEL) * (2 if deep else 1)
-    return Claim(page, decoded_bytes, stretch=stretch)
+    return PageClaim(page, decoded_bytes, stretch=stretch)
 
 
 def _brands(data: bytes) -> Iterator[bytes]:

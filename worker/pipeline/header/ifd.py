@@ -23,7 +23,7 @@ SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11:
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class TagDirectory:
     """The tags that were asked for, each with its first values and the count of all, and where the next one lies.
 
     `fractions` are those whose one value is a fraction, numerator and denominator.
@@ -47,7 +47,7 @@ class Directory:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TagEntry:
     """A tag as it stands in its directory: `raw`, and where its `count` values of a kind lie in the file."""
 
     tag: int
@@ -66,14 +66,14 @@ class DirectoryReader:
     big: bool
     first_offset: int
 
-    def read(self, offset: int, tags: Collection[int]) -> Directory:
+    def read(self, offset: int, tags: Collection[int]) -> TagDirectory:
         """Return the directory at `offset`. Raises DamagedHeaderError."""
         try:
             return self._read(offset, tags)
         except (struct.error, OverflowError) as error:
             raise DamagedHeaderError("a directory lies outside of the file") from error
 
-    def _read(self, offset: int, tags: Collection[int]) -> Directory:
+    def _read(self, offset: int, tags: Collection[int]) -> TagDirectory:
         (count,) = struct.unpack_from(self.order + ("Q" if self.big else "H"), self.data, offset)
         if not 0 < count <= _MAX_TAGS:
             raise DamagedHeaderError(f"a directory claims {count} tags")
@@ -88,9 +88,9 @@ class DirectoryReader:
             elif tag in tags and kind == _RATIONAL and many == 1 and tag not in fractions:
                 fractions[tag] = self._fraction(place + entry.size)
         (following,) = struct.unpack_from(self._offset_code(), self.data, start + count * width)
-        return Directory(values, counts, fractions, following)
+        return TagDirectory(values, counts, fractions, following)
 
-    def entries(self, offset: int, tags: Collection[int]) -> list[Entry]:
+    def entries(self, offset: int, tags: Collection[int]) -> list[TagEntry]:
         """Return the first entry of each of the tags in the directory at `offset`, by their numbers.
 
         For a directory that was read.
@@ -98,17 +98,17 @@ class DirectoryReader:
         (count,) = struct.unpack_from(self.order + ("Q" if self.big else "H"), self.data, offset)
         entry = struct.Struct(self.order + ("HHQ" if self.big else "HHI"))
         width, start, inline = (20, offset + 8, 8) if self.big else (12, offset + 2, 4)
-        found: dict[int, Entry] = {}
+        found: dict[int, TagEntry] = {}
         for place in range(start, start + count * width, width):
             tag, kind, many = entry.unpack_from(self.data, place)
             at = place + entry.size
             if SIZES.get(kind, 0) * many > inline:
                 (at,) = struct.unpack_from(self._offset_code(), self.data, at)
             if tag in tags and tag not in found:
-                found[tag] = Entry(tag, kind, many, at, bytes(self.data[place : place + width]))
+                found[tag] = TagEntry(tag, kind, many, at, bytes(self.data[place : place + width]))
         return [found[tag] for tag in sorted(found)]
 
-    def numbers(self, entry: Entry) -> Iterator[int]:
+    def numbers(self, entry: TagEntry) -> Iterator[int]:
         """Yield the whole numbers of an entry. Raises DamagedHeaderError where they lie outside of the file."""
         one = struct.Struct(self.order + _CODES.get(entry.kind, "B"))
         stop = entry.values_at + one.size * entry.count
@@ -116,7 +116,7 @@ class DirectoryReader:
             raise DamagedHeaderError("a tag's values lie outside of the file")
         return (number for (number,) in one.iter_unpack(self.data[entry.values_at : stop]))
 
-    def with_directory(self, entries: Sequence[Entry]) -> bytes:
+    def with_directory(self, entries: Sequence[TagEntry]) -> bytes:
         """Return the file with one directory only, behind all else, of entries in the order of their tags."""
         count = struct.pack(self.order + ("Q" if self.big else "H"), len(entries))
         directory = count + b"".join(entry.raw for entry in entries) + bytes(8 if self.big else 4)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import BEYOND_ITS_BYTES, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import EXIF_START, UPRIGHT, densities, orientation
 
@@ -30,7 +30,7 @@ _JFIF: Final = struct.Struct(">7xB2H")
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _StartOfFrame:
     progressive: bool
     width: int
     height: int
@@ -51,7 +51,7 @@ class _Frame:
         return self.units * (sum(h * v for h, v in self.sampling) if len(self.sampling) > 1 else 1)
 
 
-def read(data: bytes) -> Claim:
+def read(data: bytes) -> PageClaim:
     """Return the claim of the file's first picture. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED."""
     frame, turned, told, at = None, UPRIGHT, list[Density](), 2
     for _ in range(_MAX_SEGMENTS):
@@ -90,7 +90,7 @@ def _density(unit: int, across: int, down: int) -> Density:
             return Density(across, down, per_inch=False)
 
 
-def _frame(marker: int, body: memoryview) -> _Frame:
+def _frame(marker: int, body: memoryview) -> _StartOfFrame:
     if marker in _ARITHMETIC:
         raise unsupported("a JPEG with arithmetic coding", instead="save it as a baseline JPEG")
     if marker not in {_BASELINE, _EXTENDED, _PROGRESSIVE}:
@@ -105,10 +105,10 @@ def _frame(marker: int, body: memoryview) -> _Frame:
     sampling = tuple((body[7 + 3 * index] >> 4, body[7 + 3 * index] & 15) for index in range(components))
     if any(not (1 <= h <= _MAX_SAMPLING and 1 <= v <= _MAX_SAMPLING) for h, v in sampling):
         raise DamagedHeaderError("its components are sampled in no possible way")
-    return _Frame(marker == _PROGRESSIVE, width, height, sampling)
+    return _StartOfFrame(marker == _PROGRESSIVE, width, height, sampling)
 
 
-def _claim(data: bytes, frame: _Frame | None, turned: int, *, components: int) -> Claim:
+def _claim(data: bytes, frame: _StartOfFrame | None, turned: int, *, components: int) -> PageClaim:
     if frame is None:
         raise DamagedHeaderError("it has no frame")
     # libjpeg keeps the coefficients of the whole page unless its first scan holds all components for good.
@@ -120,4 +120,4 @@ def _claim(data: bytes, frame: _Frame | None, turned: int, *, components: int) -
     possible = frame.blocks <= len(data) * (8 if frame.progressive else 4)
     checked = (frame.blocks + _ADDED_COMPONENTS * frame.units) * _BLOCK_BYTES  # given back before it is decoded
     held = max(checked, coefficients + page.pixels * (4 if turned == UPRIGHT else 7))
-    return Claim(page, held, "" if possible else BEYOND_ITS_BYTES)
+    return PageClaim(page, held, "" if possible else BEYOND_ITS_BYTES)

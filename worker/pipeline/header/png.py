@@ -7,7 +7,7 @@ import struct
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import BEYOND_ITS_BYTES, Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import BEYOND_ITS_BYTES, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import UPRIGHT, densities, orientation
 
@@ -26,7 +26,7 @@ _COLOUR_AT: Final = 25
 _WHOLE_BYTE: Final = 8
 
 
-def read(data: bytes) -> Claim:
+def read(data: bytes) -> PageClaim:
     """Return the file's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for animations."""
     if len(data) < len(START) + _HEADER.size:
         raise DamagedHeaderError("it ends within its header")
@@ -40,7 +40,7 @@ def read(data: bytes) -> Claim:
     if not fault and page.pixels * _CHANNELS[colour] * depth > packed_bytes * _TIGHTEST * 8:
         fault = BEYOND_ITS_BYTES
     stretch = stretch_of(told, width, height)
-    return Claim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), fault, stretch)
+    return PageClaim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), fault, stretch)
 
 
 def decodable(data: bytes) -> bytes:

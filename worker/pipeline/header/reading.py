@@ -11,7 +11,7 @@ from typing import Final
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader
 from worker.pipeline import pdf
-from worker.pipeline.claim import ACCEPTED, Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import ACCEPTED, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header import bmp, heif, jpeg, png, tiff, webp
 from worker.pipeline.options import ImageLimits
 
@@ -85,7 +85,7 @@ def _format(data: bytes) -> ImageFormat | None:
     return ImageFormat.PDF if _PDF_START in data[:_PDF_START_WITHIN] else None
 
 
-def _claims(data: bytes, picture_format: ImageFormat, limits: ImageLimits) -> Iterable[Claim]:
+def _claims(data: bytes, picture_format: ImageFormat, limits: ImageLimits) -> Iterable[PageClaim]:
     if picture_format is ImageFormat.TIFF:
         return (page.claim for page in tiff.pages(data))
     if picture_format is ImageFormat.PDF:
@@ -93,7 +93,7 @@ def _claims(data: bytes, picture_format: ImageFormat, limits: ImageLimits) -> It
     return (_SINGLE[picture_format](data),)
 
 
-def _within(picture_format: ImageFormat, claims: Iterable[Claim], limits: ImageLimits) -> Iterator[PageHeader]:
+def _within(picture_format: ImageFormat, claims: Iterable[PageClaim], limits: ImageLimits) -> Iterator[PageHeader]:
     """Yield the pages, each checked before the next one is looked at."""
     pixels = 0
     for number, claim in enumerate(claims, 1):
@@ -110,7 +110,7 @@ def _within(picture_format: ImageFormat, claims: Iterable[Claim], limits: ImageL
         yield _squared(claim, limits)
 
 
-def _squared(claim: Claim, limits: ImageLimits) -> PageHeader:
+def _squared(claim: PageClaim, limits: ImageLimits) -> PageHeader:
     """Return the page with its stretch, if it is within the limits with it; else it is read as it is stored."""
     page = replace(claim.page, stretch=claim.stretch)
     width, height = page.squared.upright_size
@@ -121,7 +121,7 @@ def _squared(claim: Claim, limits: ImageLimits) -> PageHeader:
     return page
 
 
-def _check_page(picture_format: ImageFormat, claim: Claim, limits: ImageLimits) -> None:
+def _check_page(picture_format: ImageFormat, claim: PageClaim, limits: ImageLimits) -> None:
     page = claim.page
     if page.pixels > limits.max_pixels or max(page.width, page.height) > limits.max_side_pixels:
         what = (

@@ -10,9 +10,9 @@ from itertools import count, islice
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.exif import DENSITY_TAGS, ORIENTATION_TAG, UPRIGHT, density, known
-from worker.pipeline.header.ifd import Directory, open_directories
+from worker.pipeline.header.ifd import TagDirectory, open_directories
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS = 254, 256, 257, 258
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT = 259, 262, 277, 339
@@ -62,7 +62,7 @@ class TiffPage:
     offset: int
     surplus: int
     compression: int
-    claim: Claim
+    claim: PageClaim
 
     @property
     def is_packed(self) -> bool:
@@ -95,7 +95,7 @@ def page(data: bytes, number: int) -> TiffPage:
     return _page(place, offset, directory, len(data))
 
 
-def _directories(data: bytes) -> Iterator[tuple[int, int, Directory]]:
+def _directories(data: bytes) -> Iterator[tuple[int, int, TagDirectory]]:
     directories = open_directories(data)
     offset, seen, pages_so_far = directories.first_offset, set[int](), 0
     for number in count():
@@ -113,14 +113,14 @@ def _directories(data: bytes) -> Iterator[tuple[int, int, Directory]]:
             return
 
 
-def _page(number: int, offset: int, directory: Directory, size_bytes: int) -> TiffPage:
+def _page(number: int, offset: int, directory: TagDirectory, size_bytes: int) -> TiffPage:
     # A sample whose meaning is not told may be anything, such as a selection; without the tag it is alpha as a rule.
     surplus = 1 if directory.values.get(_EXTRA, ()) == (_MEANS_NOTHING,) else 0
     compression = directory.one(_COMPRESSION, _PLAIN)
     return TiffPage(number, offset, surplus, compression, _claim(directory, size_bytes))
 
 
-def _claim(directory: Directory, size_bytes: int) -> Claim:
+def _claim(directory: TagDirectory, size_bytes: int) -> PageClaim:
     if _DNG in directory.values:
         raise unsupported("a camera's raw file", instead="save it as JPEG")
     width, height = directory.one(_WIDTH, 0), directory.one(_HEIGHT, 0)
@@ -132,10 +132,10 @@ def _claim(directory: Directory, size_bytes: int) -> Claim:
     page = PageHeader(width, height, turned, streams=unit_bytes <= _MAX_UNIT_BYTES)
     held_units = _HELD_JPEG_UNITS if directory.one(_COMPRESSION, 1) == _JPEG else _HELD_UNITS
     decoded_bytes = page.pixels * (3 if turned == UPRIGHT else 6) + held_units * unit_bytes
-    return Claim(page, decoded_bytes, stretch=density(directory).stretch(width, height))
+    return PageClaim(page, decoded_bytes, stretch=density(directory).stretch(width, height))
 
 
-def _check_kind(directory: Directory, bits: int, samples: int) -> None:
+def _check_kind(directory: TagDirectory, bits: int, samples: int) -> None:
     compression, photometric = directory.one(_COMPRESSION, 1), directory.one(_PHOTOMETRIC, 1)
     if compression not in _COMPRESSIONS:
         name = _NAMES.get(compression, f"a way of its own ({compression})")
@@ -153,7 +153,7 @@ def _check_kind(directory: Directory, bits: int, samples: int) -> None:
         raise unsupported(f"a TIFF with {samples} samples of {bits} bits a pixel", instead="convert it to RGB")
 
 
-def _unit_bytes(directory: Directory, width: int, height: int, bits_of_pixel: int) -> int:
+def _unit_bytes(directory: TagDirectory, width: int, height: int, bits_of_pixel: int) -> int:
     """Return how many bytes are unpacked at once."""
     if _TILE_WIDTH in directory.values:
         across, down = directory.one(_TILE_WIDTH, 0), directory.one(_TILE_HEIGHT, 0)

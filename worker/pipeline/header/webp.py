@@ -4,7 +4,7 @@ import struct
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import UPRIGHT, densities, orientation
 
@@ -14,7 +14,7 @@ _MAX_CHUNKS: Final = 1000
 _SIDE_BITS: Final = 0x3FFF
 
 
-def read(data: bytes) -> Claim:
+def read(data: bytes) -> PageClaim:
     """Return the file's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for animations."""
     try:
         width, height, turned, told, held = _walk(data)
@@ -22,7 +22,7 @@ def read(data: bytes) -> Claim:
         raise DamagedHeaderError("it ends within its header") from error
     page = PageHeader(width, height, turned)
     decoded_bytes = page.pixels * (held + 3 + (0 if turned == UPRIGHT else 3))
-    return Claim(page, decoded_bytes, stretch=stretch_of(told, width, height))
+    return PageClaim(page, decoded_bytes, stretch=stretch_of(told, width, height))
 
 
 def _walk(data: bytes) -> tuple[int, int, int, tuple[Density, ...], int]:

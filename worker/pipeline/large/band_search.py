@@ -24,7 +24,7 @@ from worker.pipeline.decode.page_rows import PageRows
 from worker.pipeline.detect.regions import stitch
 from worker.pipeline.detect.tile import padded, scaled, spans
 from worker.pipeline.large.large_symbols import SEEN_WHOLE_PIXELS
-from worker.pipeline.large.scan_plan import Band, Place, ScanPlan
+from worker.pipeline.large.scan_plan import Band, ScanPlan, TilePlacement
 from worker.pipeline.large.strip_map import StripMap
 from worker.pipeline.large.survey import STRIP_ROWS
 from worker.pipeline.models import ModelSet
@@ -115,7 +115,7 @@ class BandSearch:
             texts = without_codes(regions, areas)
             return crop_lines(PageImage(self._window), texts, self._models.line, top=self._top)
 
-    def _tile(self, place: Place) -> Tile:
+    def _tile(self, place: TilePlacement) -> Tile:
         rows, columns = place.rows, place.columns
         top, bottom = self._row(rows.start), self._row(rows.stop)
         left, right = self._column(columns.start), self._column(columns.stop)

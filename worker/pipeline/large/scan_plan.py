@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.manifest import TileShapes
-from worker.pipeline.detect.tile import Span, fitted_side, largest_side, spans
+from worker.pipeline.detect.tile import TileSpan, fitted_side, largest_side, spans
 from worker.pipeline.large.survey import CELL_PIXELS, Survey
 from worker.pipeline.options import PipelineOptions
 
@@ -24,11 +24,11 @@ _MARGIN_PIXELS: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TilePlacement:
     """A tile's place on the page's probability map."""
 
-    rows: Span
-    columns: Span
+    rows: TileSpan
+    columns: TileSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Band:
 
     start: int
     stop: int
-    places: tuple[Place, ...]
+    places: tuple[TilePlacement, ...]
 
     @property
     def first_row(self) -> int:
@@ -97,15 +97,15 @@ class _Planner:
                 places = tuple(self._places(rows, width, height))
                 yield Band(rows.kept_start, rows.kept_stop, places)
 
-    def _places(self, rows: Span, width: int, height: int) -> Iterator[Place]:
+    def _places(self, rows: TileSpan, width: int, height: int) -> Iterator[TilePlacement]:
         shown = self._detail[self._cells(rows.start, rows.stop)]
         for start, stop in self._runs(np.asarray(shown.any(axis=0)), width):
             for columns in self._spans(start, stop):
                 trimmed = self._trimmed(rows, columns, height)
                 if trimmed.kept_start < trimmed.kept_stop:
-                    yield Place(trimmed, columns)
+                    yield TilePlacement(trimmed, columns)
 
-    def _trimmed(self, rows: Span, columns: Span, height: int) -> Span:
+    def _trimmed(self, rows: TileSpan, columns: TileSpan, height: int) -> TileSpan:
         """Leave out rows at a tile's top and bottom where its columns hold nothing."""
         if self._shapes.fixed:
             return rows
@@ -140,12 +140,12 @@ class _Planner:
         if run is not None:
             yield run
 
-    def _spans(self, start: int, stop: int) -> Iterator[Span]:
+    def _spans(self, start: int, stop: int) -> Iterator[TileSpan]:
         length = stop - start
         for span in spans(
             length, fitted_side(length, self._side, self._shapes, self._options), self._options.tile_overlap
         ):
-            yield Span(span.start + start, span.stop + start, span.kept_start + start, span.kept_stop + start)
+            yield TileSpan(span.start + start, span.stop + start, span.kept_start + start, span.kept_stop + start)
 
     def _whole_steps(self, length: int) -> int:
         step = self._shapes.multiple_of

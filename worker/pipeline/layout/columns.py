@@ -101,7 +101,7 @@ def find_columns(page: PageImage, regions: Sequence[TextRegion]) -> list[Column]
     """Return the columns among the regions of a page, those that run down it and those that run along."""
     if not regions:
         return []
-    frame = _Frame.of(regions)
+    frame = _TextAxes.of(regions)
     found: dict[tuple[int, ...], Column] = {}
     for down in (True, False):
         for column in _columns(page, regions, frame, down=down):
@@ -168,14 +168,14 @@ def _by_place(character: Character, place: int) -> Character:
     return character if meant is None else replace(character, text=meant)
 
 
-class _Frame:
+class _TextAxes:
     """The directions of a page's text: `turn`, [2, 2], takes a place on the page to (right, down) of its text."""
 
     def __init__(self, turn: Floats) -> None:
         self.turn = turn
 
     @classmethod
-    def of(cls, regions: Sequence[TextRegion]) -> "_Frame":
+    def of(cls, regions: Sequence[TextRegion]) -> "_TextAxes":
         """Take the angle, within a quarter turn, at which the longest of the regions lie."""
         edges = np.array([region.quad[1] - region.quad[0] for region in regions])
         angles = (np.arctan2(edges[:, 1], edges[:, 0]) + np.pi / 4) % (np.pi / 2) - np.pi / 4
@@ -185,11 +185,11 @@ class _Frame:
         c, s = float(np.cos(angle)), float(np.sin(angle))
         return cls(np.array([[c, -s], [s, c]]))
 
-    def turned(self, slope: float) -> "_Frame":
+    def turned(self, slope: float) -> "_TextAxes":
         """Return the frame turned clockwise by the angle of a slope."""
         length = float(np.hypot(1.0, slope))
         c, s = 1.0 / length, slope / length
-        return _Frame(np.asarray(self.turn @ np.array([[c, -s], [s, c]]), dtype=np.float64))
+        return _TextAxes(np.asarray(self.turn @ np.array([[c, -s], [s, c]]), dtype=np.float64))
 
     def box(self, region: TextRegion) -> Floats:
         """Return (left, top, right, bottom) of a region in the frame."""
@@ -207,7 +207,7 @@ class _Frame:
         return np.asarray(corners @ self.turn.T, dtype=np.float64)
 
 
-def _columns(page: PageImage, regions: Sequence[TextRegion], frame: _Frame, *, down: bool) -> Iterator[Column]:
+def _columns(page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, *, down: bool) -> Iterator[Column]:
     inks = list(_inks(page, regions, frame, down=down))
     for seed in _seeds(inks)[:_MOST_SEEDS]:
         own, straight = _straightened(seed, frame, down=down)
@@ -216,7 +216,7 @@ def _columns(page: PageImage, regions: Sequence[TextRegion], frame: _Frame, *, d
             yield _column(chain, regions, own, down=down)
 
 
-def _straightened(seed: list[_Ink], frame: _Frame, *, down: bool) -> tuple[_Frame, list[_Ink]]:
+def _straightened(seed: list[_Ink], frame: _TextAxes, *, down: bool) -> tuple[_TextAxes, list[_Ink]]:
     """Turn the frame to where the characters lead: of single ones the detector does not tell well how they lie."""
     if len(seed) < _FEW:
         return frame, seed
@@ -231,7 +231,7 @@ def _straightened(seed: list[_Ink], frame: _Frame, *, down: bool) -> tuple[_Fram
     return own, [ink._replace(along=there, across=aside) for there, aside, ink in middles]
 
 
-def _inks(page: PageImage, regions: Sequence[TextRegion], frame: _Frame, *, down: bool) -> Iterator[_Ink]:
+def _inks(page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, *, down: bool) -> Iterator[_Ink]:
     """Yield the ink of what may be characters of a column that runs down or along."""
     boxes = np.array([frame.box(region) for region in regions])
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
@@ -355,7 +355,7 @@ def _following(seed: Sequence[_Ink], left: Sequence[_Ink]) -> _Ink | None:
     return None
 
 
-def _grown_whole(seed: list[_Ink], page: PageImage, frame: _Frame, *, down: bool) -> list[_Ink]:
+def _grown_whole(seed: list[_Ink], page: PageImage, frame: _TextAxes, *, down: bool) -> list[_Ink]:
     """Grow a run of characters until it grows no more: each time it is seen some way beyond its ends."""
     grown = _grown(seed, page, frame, down=down)
     while len(seed) < len(grown) <= _MOST:
@@ -363,7 +363,7 @@ def _grown_whole(seed: list[_Ink], page: PageImage, frame: _Frame, *, down: bool
     return grown
 
 
-def _grown(seed: Sequence[_Ink], page: PageImage, frame: _Frame, *, down: bool) -> list[_Ink]:
+def _grown(seed: Sequence[_Ink], page: PageImage, frame: _TextAxes, *, down: bool) -> list[_Ink]:
     """Return the characters of the whole column by the ink in its strip of the page, which goes on beyond the seed."""
     height = float(np.median([ink.height for ink in seed]))
     pitch = float(np.median(np.diff([ink.along for ink in seed])))
@@ -436,7 +436,7 @@ def _stands_upright(members: Sequence[_Ink]) -> bool:
     )
 
 
-def _column(chain: Sequence[_Ink], regions: Sequence[TextRegion], frame: _Frame, *, down: bool) -> Column:
+def _column(chain: Sequence[_Ink], regions: Sequence[TextRegion], frame: _TextAxes, *, down: bool) -> Column:
     """Return a column with the regions whose middles lie in it."""
     height = float(np.median([ink.height for ink in chain]))
     width = float(np.median([ink.width for ink in chain]))
@@ -469,7 +469,7 @@ def _lies_within(box: Floats, corners: Floats) -> bool:
     return bool((middle >= corners.min(axis=0)).all() and (middle <= corners.max(axis=0)).all())
 
 
-def _upright(frame: _Frame, first: float, side: float, last: float, other: float, *, down: bool) -> Points:
+def _upright(frame: _TextAxes, first: float, side: float, last: float, other: float, *, down: bool) -> Points:
     """Return the corners of a stretch of a column as its characters stand, if it begins where it is named first.
 
     A column that runs along the page has its characters' right at the page's top.

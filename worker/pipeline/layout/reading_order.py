@@ -92,7 +92,7 @@ def _extents(lines: Sequence[TextLine], angle_degrees: float) -> _Extents:
     return _Extents(x.min(axis=1), x.max(axis=1), y[:, :2].mean(axis=1), y[:, 2:].mean(axis=1))
 
 
-class _Row:
+class _LineRow:
     """Lines side by side, in the order in which they joined."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class _Rows:
     """The rows of a page, which lines join in the order of their middles."""
 
     def __init__(self, capacity: int) -> None:
-        self._rows: list[_Row] = []
+        self._rows: list[_LineRow] = []
         self._lowest = np.empty(capacity)  # bottom of each row
         self._latest = np.empty(capacity)  # middle of each row's last line, its greatest
 
@@ -135,7 +135,7 @@ class _Rows:
         possible = np.flatnonzero((self._lowest[:count] >= middle) | (self._latest[:count] >= top))
         number = next((number for number in reversed(possible.tolist()) if self._rows[number].takes(*line)), count)
         if number == count:
-            self._rows.append(_Row())
+            self._rows.append(_LineRow())
             self._lowest[number] = bottom
         self._rows[number].add(index, *line)
         self._lowest[number] = max(self._lowest[number], bottom)

@@ -21,14 +21,14 @@ READY: Final = b"!"  # said once, before the first request is read
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 
 
-class Request(IntEnum):
+class PdfRequest(IntEnum):
     """What is asked for: the sizes of all pages, or the pixels of one."""
 
     SIZES = 0
     PIXELS = 1
 
 
-class Answer(IntEnum):
+class PdfAnswer(IntEnum):
     """What comes back: sizes or BGR pixels, or why not."""
 
     DONE = 0
@@ -38,7 +38,7 @@ class Answer(IntEnum):
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
+    """PdfAnswer requests until there are no more."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415 - whoever starts this process needs only its words
 
     pdfium.FPDF_InitLibrary()
@@ -51,12 +51,12 @@ def main() -> None:
         kind, number, width, height, seconds, size_bytes = REQUEST.unpack(head)
         data = requests.read(size_bytes)
         signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process
-        answer, found = _answer(pdfium, data, Request(kind), number, (width, height))
+        answer, found = _answer(pdfium, data, PdfRequest(kind), number, (width, height))
         signal.setitimer(signal.ITIMER_PROF, 0)
         _write(answers, answer, found)
 
 
-def _write(answers: BinaryIO, answer: Answer, found: bytes | bytearray) -> None:
+def _write(answers: BinaryIO, answer: PdfAnswer, found: bytes | bytearray) -> None:
     answers.write(ANSWER.pack(answer, len(found)))
     answers.write(found)
     answers.flush()
@@ -65,31 +65,33 @@ def _write(answers: BinaryIO, answer: Answer, found: bytes | bytearray) -> None:
 def _answer(
     pdfium: Any,  # noqa: ANN401 - bindings without types
     data: bytes,
-    kind: Request,
+    kind: PdfRequest,
     number: int,
     size: tuple[int, int],
-) -> tuple[Answer, bytes | bytearray]:
+) -> tuple[PdfAnswer, bytes | bytearray]:
     document = pdfium.FPDF_LoadMemDocument64(data, len(data), None)
     if not document:
         locked = pdfium.FPDF_GetLastError() in {pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY}
-        return (Answer.LOCKED if locked else Answer.DAMAGED), b""
+        return (PdfAnswer.LOCKED if locked else PdfAnswer.DAMAGED), b""
     try:
-        return _sizes(pdfium, document, number) if kind is Request.SIZES else _pixels(pdfium, document, number, *size)
+        return (
+            _sizes(pdfium, document, number) if kind is PdfRequest.SIZES else _pixels(pdfium, document, number, *size)
+        )
     finally:
         pdfium.FPDF_CloseDocument(document)
 
 
-def _sizes(pdfium: Any, document: Any, most: int) -> tuple[Answer, bytes]:  # noqa: ANN401
+def _sizes(pdfium: Any, document: Any, most: int) -> tuple[PdfAnswer, bytes]:  # noqa: ANN401
     count = pdfium.FPDF_GetPageCount(document)
     if count > most:
-        return Answer.TOO_MANY_PAGES, b""
+        return PdfAnswer.TOO_MANY_PAGES, b""
     sizes = b""
     for number in range(count):
         size = pdfium.FS_SIZEF()
         if not pdfium.FPDF_GetPageSizeByIndexF(document, number, size):
-            return Answer.DAMAGED, b""
+            return PdfAnswer.DAMAGED, b""
         sizes += SIZE.pack(size.width, size.height)
-    return (Answer.DONE if count > 0 else Answer.DAMAGED), sizes
+    return (PdfAnswer.DONE if count > 0 else PdfAnswer.DAMAGED), sizes
 
 
 def _pixels(
@@ -98,10 +100,10 @@ def _pixels(
     number: int,
     width: int,
     height: int,
-) -> tuple[Answer, bytes | bytearray]:
+) -> tuple[PdfAnswer, bytes | bytearray]:
     page = pdfium.FPDF_LoadPage(document, number)
     if not page:
-        return Answer.DAMAGED, b""
+        return PdfAnswer.DAMAGED, b""
     pixels = bytearray(width * height * 3)
     start = (ctypes.c_char * len(pixels)).from_buffer(pixels)
     bitmap = pdfium.FPDFBitmap_CreateEx(width, height, pdfium.FPDFBitmap_BGR, start, width * 3)
@@ -112,7 +114,7 @@ def _pixels(
     finally:
         pdfium.FPDFBitmap_Destroy(bitmap)
         pdfium.FPDF_ClosePage(page)
-    return Answer.DONE, pixels
+    return PdfAnswer.DONE, pixels
 
 
 def _draw_form(pdfium: Any, document: Any, page: Any, bitmap: Any, size: tuple[int, int]) -> None:  # noqa: ANN401

@@ -12,9 +12,9 @@ import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import PageHeader, Pixels
-from worker.pipeline.claim import Claim, DamagedHeaderError, unsupported
+from worker.pipeline.claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.options import ImageLimits
-from worker.pipeline.pdf.child import SIZE, Answer, Request
+from worker.pipeline.pdf.child import SIZE, PdfAnswer, PdfRequest
 from worker.pipeline.pdf.process import PdfProcess
 
 _POINTS_PER_INCH: Final = 72
@@ -28,14 +28,14 @@ PROCESS: Final = PdfProcess()
 atexit.register(PROCESS.close)
 
 
-def claims(data: bytes, limits: ImageLimits) -> Iterator[Claim]:
+def claims(data: bytes, limits: ImageLimits) -> Iterator[PageClaim]:
     """Yield the claim of each page at the limits' resolution.
 
     Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for documents that are locked or ask for too much,
     IMAGE_TOO_LARGE for too many pages; MemoryError.
     """
-    answer, sizes = PROCESS.ask(Request.SIZES, limits.max_pages, (0, 0), _SECONDS_TO_OPEN, data)
-    if answer is Answer.TOO_MANY_PAGES:
+    answer, sizes = PROCESS.ask(PdfRequest.SIZES, limits.max_pages, (0, 0), _SECONDS_TO_OPEN, data)
+    if answer is PdfAnswer.TOO_MANY_PAGES:
         raise JobError(
             ErrorCode.IMAGE_TOO_LARGE,
             f"The PDF document has more than {limits.max_pages} pages: send it in parts or raise the limit.",
@@ -43,7 +43,7 @@ def claims(data: bytes, limits: ImageLimits) -> Iterator[Claim]:
     _check(answer)
     for width, height in SIZE.iter_unpack(sizes):
         page = PageHeader(_pixels(width, limits), _pixels(height, limits))
-        yield Claim(page, page.pixels * _BYTES_OF_A_PIXEL)
+        yield PageClaim(page, page.pixels * _BYTES_OF_A_PIXEL)
 
 
 def render(data: bytes, number: int, page: PageHeader) -> Pixels:
@@ -53,15 +53,15 @@ def render(data: bytes, number: int, page: PageHeader) -> Pixels:
     much; MemoryError.
     """
     seconds = _SECONDS_TO_DRAW + _SECONDS_A_MEGAPIXEL * page.pixels / 1e6
-    answer, pixels = PROCESS.ask(Request.PIXELS, number, (page.width, page.height), seconds, data)
+    answer, pixels = PROCESS.ask(PdfRequest.PIXELS, number, (page.width, page.height), seconds, data)
     _check(answer)
     return np.frombuffer(pixels, np.uint8).reshape(page.height, page.width, 3)
 
 
-def _check(answer: Answer) -> None:
-    if answer is Answer.LOCKED:
+def _check(answer: PdfAnswer) -> None:
+    if answer is PdfAnswer.LOCKED:
         raise unsupported("a PDF document that is locked by a password", instead="send it unlocked")
-    if answer is Answer.DAMAGED:
+    if answer is PdfAnswer.DAMAGED:
         raise DamagedHeaderError("it is no PDF document that can be opened")
 
 

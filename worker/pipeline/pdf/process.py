@@ -16,7 +16,7 @@ from typing import Final, cast
 
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.pipeline.pdf import child
-from worker.pipeline.pdf.child import ANSWER, READY, REQUEST, Answer, Request
+from worker.pipeline.pdf.child import ANSWER, READY, REQUEST, PdfAnswer, PdfRequest
 
 _START_SECONDS: Final = 60.0
 _SILENT_SECONDS: Final = 120.0  # of the clock, over the processor's time, which has a limit of its own
@@ -46,8 +46,8 @@ class PdfProcess:
         return self._process.pid if self._process else None
 
     def ask(
-        self, kind: Request, number: int, size: tuple[int, int], seconds: float, data: bytes
-    ) -> tuple[Answer, bytearray]:
+        self, kind: PdfRequest, number: int, size: tuple[int, int], seconds: float, data: bytes
+    ) -> tuple[PdfAnswer, bytearray]:
         """Return the child's answer and what it found.
 
         Raises JobError IMAGE_UNSUPPORTED for a document that takes longer than `seconds` of the processor, more
@@ -118,14 +118,14 @@ class PdfProcess:
 
 def _exchange(
     process: "subprocess.Popen[bytes]", head: bytes, data: bytes, silent_seconds: float
-) -> tuple[Answer, bytearray]:
+) -> tuple[PdfAnswer, bytearray]:
     requests = cast("io.FileIO", process.stdin)
     for part in (memoryview(head), memoryview(data)):
         written = 0
         while written < len(part):
             written += requests.write(part[written:]) or 0
     kind, size_bytes = ANSWER.unpack(_received(process, ANSWER.size, silent_seconds))
-    return Answer(kind), _received(process, size_bytes, silent_seconds)
+    return PdfAnswer(kind), _received(process, size_bytes, silent_seconds)
 
 
 def _received(process: "subprocess.Popen[bytes]", size_bytes: int, silent_seconds: float) -> bytearray:

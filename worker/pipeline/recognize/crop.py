@@ -13,7 +13,7 @@ import numpy as np
 
 from worker.domain.geometry import Points
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
-from worker.pipeline.detect.tile import Span, spans
+from worker.pipeline.detect.tile import TileSpan, spans
 from worker.pipeline.models import LineShape
 
 _MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
@@ -80,11 +80,11 @@ def turned(crop: LineCrop, pad_value: int) -> LineCrop:
     return LineCrop(crop.region, pixels, crop.content_width, (1 - stop, 1 - start))
 
 
-def _pieces(natural_width: int, shape: LineShape) -> list[Span]:
+def _pieces(natural_width: int, shape: LineShape) -> list[TileSpan]:
     """Return the whole line, or the fewest pieces of it that fit into the widest bucket, of about one width."""
     widest = shape.bucket_widths[-1]
     if natural_width * _SQUEEZED_TO <= widest:
-        return [Span(0, natural_width, 0, natural_width)]
+        return [TileSpan(0, natural_width, 0, natural_width)]
     overlap = min(_SHARED_HEIGHTS * shape.height, widest // 2)
     count = math.ceil((natural_width - overlap) / (widest - overlap))
     return list(spans(natural_width, math.ceil((natural_width + (count - 1) * overlap) / count), overlap))

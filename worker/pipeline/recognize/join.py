@@ -16,14 +16,14 @@ _UNEQUAL = 0.25  # what a pair of different characters at one place is worth aga
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class LinePiece:
     """What one crop of a line reads as, and which part of the line's length it shows, from 0 to 1."""
 
     spelling: Spelling
     span: tuple[float, float]
 
 
-def join_pieces(pieces: Sequence[Piece], line_height: float) -> Spelling:
+def join_pieces(pieces: Sequence[LinePiece], line_height: float) -> Spelling:
     """Return the whole line. `pieces` are in order from its left end; `line_height` is a part of the line's length.
 
     Where two pieces overlap, their characters are paired by place, in order; the line changes over from one to the
@@ -36,7 +36,7 @@ def join_pieces(pieces: Sequence[Piece], line_height: float) -> Spelling:
     return spell(joined)
 
 
-def _placed(piece: Piece) -> list[Character]:
+def _placed(piece: LinePiece) -> list[Character]:
     """Return a piece's characters with their positions along the whole line."""
     start, stop = piece.span
     return [

@@ -20,7 +20,7 @@ from worker.pipeline.models import CONFIDENCE, LINE, TOKEN, UPSIDE_DOWN, ModelSe
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.crop import turned
 from worker.pipeline.recognize.ctc import Spelling, decode_ctc
-from worker.pipeline.recognize.join import Piece, join_pieces
+from worker.pipeline.recognize.join import LinePiece, join_pieces
 from worker.pipeline.recognize.upside_down import Flags, LinePlaces, certain, decide, log_odds, sample, spread
 from worker.ports import Tensor
 
@@ -205,7 +205,7 @@ def _as_line(
     spelling = spellings[0]
     if len(pieces) > 1:
         start, stop = pieces[0].span
-        joined = [Piece(found, piece.span) for piece, found in zip(pieces, spellings, strict=True)]
+        joined = [LinePiece(found, piece.span) for piece, found in zip(pieces, spellings, strict=True)]
         spelling = join_pieces(joined, height / pieces[0].content_width * (stop - start))
     return ReadLine(pieces[0].region, spelling.text, spelling.confidence, upside_down, spelling.characters)
 

@@ -49,7 +49,7 @@ _HELD: Final = (DETECTION,)
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class ScoreBin:
     """What was read of the samples whose scores lie between two: sums over all their words and fields."""
 
     low: float
@@ -72,7 +72,7 @@ class Agreement:
     area: float
     spearman: float
     error: float
-    bins: tuple[Bin, ...]
+    bins: tuple[ScoreBin, ...]
 
 
 def seen(readings: Sequence[SampleReading]) -> list[SampleReading]:
@@ -122,7 +122,7 @@ def agreement(readings: Sequence[SampleReading]) -> Agreement:
     )
 
 
-def _bins(readings: Sequence[SampleReading], scores: Floats) -> list[Bin]:
+def _bins(readings: Sequence[SampleReading], scores: Floats) -> list[ScoreBin]:
     bins = []
     for low, high in itertools.pairwise(BINS):
         inside = [number for number, value in enumerate(scores) if low <= value < high or (value == high == BINS[-1])]
@@ -131,7 +131,7 @@ def _bins(readings: Sequence[SampleReading], scores: Floats) -> list[Bin]:
             continue
         fields = sum(one.fields_true for one in members)
         bins.append(
-            Bin(
+            ScoreBin(
                 low,
                 high,
                 len(members),

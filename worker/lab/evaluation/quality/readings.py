@@ -18,7 +18,7 @@ from worker.lab.evaluation.scores import normalised, words
 from worker.lab.evaluation.transcript import Transcript, line
 from worker.lab.synth import Degradation, FieldType, SyntheticLabel
 from worker.pipeline.pipeline import PictureReading
-from worker.runtime.model_client import ModelReader
+from worker.runtime.model_client import ModelClient
 
 _TIMEOUT_SECONDS: Final = 300.0
 _AT_ONCE: Final = 2
@@ -44,7 +44,7 @@ class SampleReading:
 
 
 async def read_samples(
-    samples: Iterable[CalibrationSample], reader: ModelReader, path: Path, advance: Callable[[], None]
+    samples: Iterable[CalibrationSample], reader: ModelClient, path: Path, advance: Callable[[], None]
 ) -> list[SampleReading]:
     """Read the samples that the file lacks, and return all of them. Raises JobError."""
     known = {reading.sample: reading for reading in load_readings(path)}
@@ -69,12 +69,12 @@ def load_readings(path: Path) -> list[SampleReading]:
     return [_of_row(json.loads(row)) for row in path.read_text(encoding="utf-8").splitlines() if row.strip()]
 
 
-async def _read(sample: CalibrationSample, reader: ModelReader) -> SampleReading:
+async def _read(sample: CalibrationSample, reader: ModelClient) -> SampleReading:
     image, label = await asyncio.to_thread(picture, sample)
     return _judged(sample, label, await _patiently(image, reader))
 
 
-async def _patiently(image: bytes, reader: ModelReader) -> PictureReading:
+async def _patiently(image: bytes, reader: ModelClient) -> PictureReading:
     """Read a picture, and wait where the server has too much to do."""
     header = reader.header(image)
     for pause_seconds in _PAUSES_SECONDS:

@@ -20,7 +20,7 @@ _FLOORS: Final = tuple(number / 50 for number in range(51))
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class DefectGroup:
     """What was read of labels with the same thing wrong, and of those over the floor."""
 
     kind: str
@@ -33,17 +33,17 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CurveFit:
     """How well the curves in use agree with readings, on the samples that they were fitted on and on others."""
 
     fitted: Agreement
     check: Agreement
     curves: Mapping[str, Curve]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[DefectGroup, ...]
     floor: float
 
 
-def calibrate(readings: Sequence[SampleReading], floor: float) -> Calibration:
+def calibrate(readings: Sequence[SampleReading], floor: float) -> CurveFit:
     """Compare readings with their scores, fit the curves anew, and say what a floor would do."""
     fitted_on = [one for one in readings if one.sample.fitted]
     others = [one for one in readings if not one.sample.fitted]
@@ -51,7 +51,7 @@ def calibrate(readings: Sequence[SampleReading], floor: float) -> Calibration:
     for one in readings:
         by = "by amount" if one.sample.factor else "photographed"
         kinds[f"{one.sample.kind.replace('_', '-')}, {by}"].append(one)
-    return Calibration(
+    return CurveFit(
         agreement(fitted_on),
         agreement(others),
         fit(fitted_on),
@@ -72,7 +72,7 @@ def write_report(readings: Sequence[SampleReading], floor: float, folder: Path) 
     return write(folder / "quality.html", _page(readings, calibration))
 
 
-def _page(readings: Sequence[SampleReading], calibration: Calibration) -> str:
+def _page(readings: Sequence[SampleReading], calibration: CurveFit) -> str:
     check = calibration.check
     return render(
         "quality",
@@ -89,7 +89,7 @@ def _page(readings: Sequence[SampleReading], calibration: Calibration) -> str:
     )
 
 
-def _plots(others: Sequence[SampleReading], calibration: Calibration) -> Mapping[str, Markup]:
+def _plots(others: Sequence[SampleReading], calibration: CurveFit) -> Mapping[str, Markup]:
     check = calibration.check
     scores = [score(one) for one in others]
     told = [part for part in check.bins if part.field_exact is not None]
@@ -113,10 +113,10 @@ def _plots(others: Sequence[SampleReading], calibration: Calibration) -> Mapping
     }
 
 
-def _kind(name: str, members: Sequence[SampleReading], floor: float) -> Kind:
+def _kind(name: str, members: Sequence[SampleReading], floor: float) -> DefectGroup:
     scores = [score(one) for one in members]
     admitted = [one for one, value in zip(members, scores, strict=True) if value >= floor]
-    return Kind(
+    return DefectGroup(
         name,
         len(members),
         sum(scores) / len(scores),

@@ -7,7 +7,7 @@ from typing import Final
 
 from worker.lab.synth.fonts import Face, Family
 from worker.lab.synth.held_out import cargo, customs, express, marks, overnight, packing, places, priority, returns
-from worker.lab.synth.layouts import Layout
+from worker.lab.synth.layouts import LabelLayout
 
 _DEJAVU: Final = "mpl-data/fonts/ttf"
 _FAMILIES: Final = (
@@ -18,12 +18,12 @@ _FAMILIES: Final = (
 )
 
 HELD_OUT: Final = (
-    Layout("customs", customs.WIDTH, customs.HEIGHT, 0.92, customs.draw, places.WORLD, _FAMILIES),
-    Layout("returns", returns.WIDTH, returns.HEIGHT, 0.92, returns.draw, places.EUROPE, _FAMILIES),
-    Layout("overnight", overnight.WIDTH, overnight.HEIGHT, 0.92, overnight.draw, places.AMERICA, _FAMILIES),
-    Layout("express", express.WIDTH, express.HEIGHT, 0.92, express.draw, places.WORLD, _FAMILIES),
-    Layout("packing", packing.WIDTH, packing.HEIGHT, 0.92, packing.draw, places.EUROPE, _FAMILIES),
-    Layout("marks", marks.WIDTH, marks.HEIGHT, 0.92, marks.draw, places.WORLD, _FAMILIES),
-    Layout("cargo", cargo.WIDTH, cargo.HEIGHT, 0.92, cargo.draw, places.WORLD, _FAMILIES),
-    Layout("priority", priority.WIDTH, priority.HEIGHT, 0.92, priority.draw, places.AMERICA, _FAMILIES),
+    LabelLayout("customs", customs.WIDTH, customs.HEIGHT, 0.92, customs.draw, places.WORLD, _FAMILIES),
+    LabelLayout("returns", returns.WIDTH, returns.HEIGHT, 0.92, returns.draw, places.EUROPE, _FAMILIES),
+    LabelLayout("overnight", overnight.WIDTH, overnight.HEIGHT, 0.92, overnight.draw, places.AMERICA, _FAMILIES),
+    LabelLayout("express", express.WIDTH, express.HEIGHT, 0.92, express.draw, places.WORLD, _FAMILIES),
+    LabelLayout("packing", packing.WIDTH, packing.HEIGHT, 0.92, packing.draw, places.EUROPE, _FAMILIES),
+    LabelLayout("marks", marks.WIDTH, marks.HEIGHT, 0.92, marks.draw, places.WORLD, _FAMILIES),
+    LabelLayout("cargo", cargo.WIDTH, cargo.HEIGHT, 0.92, cargo.draw, places.WORLD, _FAMILIES),
+    LabelLayout("priority", priority.WIDTH, priority.HEIGHT, 0.92, priority.draw, places.AMERICA, _FAMILIES),
 )

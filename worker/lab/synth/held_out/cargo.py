@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment
 from worker.lab.synth.draw import WHITE, Align, Sheet
@@ -26,7 +26,7 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
     sheet.note(FieldType.AIR_WAYBILL, number)
     sheet.rule(164, 0, WIDTH, 4)
     _rows(sheet, consignment, theme, chance)
-    sheet.symbol(10, 540, 700, 690, Symbol(Symbology.CODE_128, f"{number}{consignment.piece:05d}"))
+    sheet.symbol(10, 540, 700, 690, Symbol(LabelSymbology.CODE_128, f"{number}{consignment.piece:05d}"))
     sheet.text(_RIGHT, 620, f"{consignment.carrier} CARGO", theme.bold(38), align=Align.RIGHT, room=360)
     sheet.text(_RIGHT, 672, "CARGO AIRCRAFT ONLY", theme.plain(30), align=Align.RIGHT, room=360)
 

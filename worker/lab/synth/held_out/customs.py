@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment, Party, grouped
 from worker.lab.synth.draw import Align, Sheet
@@ -54,7 +54,7 @@ def _item(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) 
     number = consignment.s10
     sheet.post(_MIDDLE, 4, 690, 3)
     sheet.text(_MIDDLE + 20, 50, "Item No. / N° de l'envoi", theme.plain(27), room=580)
-    sheet.symbol(_MIDDLE + 10, 66, WIDTH - 20, 196, Symbol(Symbology.CODE_128, number))
+    sheet.symbol(_MIDDLE + 10, 66, WIDTH - 20, 196, Symbol(LabelSymbology.CODE_128, number))
     printed = chance.pick((number, grouped(number, 2, 8, 1), grouped(number, 2, 4, 4, 1)))
     sheet.text(_MIDDLE + 20, 252, printed, theme.bold(48), room=580)
     sheet.note(FieldType.S10, number)

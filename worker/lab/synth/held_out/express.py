@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment, Party, grouped
 from worker.lab.synth.draw import WHITE, Align, Sheet, Style
@@ -49,7 +49,7 @@ def _party(sheet: Sheet, baseline: float, party: tuple[str, Party], theme: Theme
 
 def _facts(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
     number = values.dhl_express(chance)
-    sheet.symbol(10, 654, 640, 800, Symbol(Symbology.CODE_128, number))
+    sheet.symbol(10, 654, 640, 800, Symbol(LabelSymbology.CODE_128, number))
     sheet.text(_LEFT, 858, f"WAYBILL {grouped(number, 2, 4)}", theme.bold(46), room=600)
     sheet.note(FieldType.DHL_EXPRESS, number)
     rows = (

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment, grouped, pounds
 from worker.lab.synth.draw import Align, Sheet
@@ -23,7 +23,7 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
     _head(sheet, consignment, theme, chance)
     _receiver(sheet, consignment, theme, chance)
     whole = f"{consignment.order}|{consignment.goods}|{consignment.receiver.postcode}|{consignment.reference}"
-    sheet.symbol(0, 640, WIDTH - 200, 826, Symbol(Symbology.PDF417, whole, options={"columns": 7}))
+    sheet.symbol(0, 640, WIDTH - 200, 826, Symbol(LabelSymbology.PDF417, whole, options={"columns": 7}))
     sheet.text(_RIGHT, 716, "FedEx", theme.bold(50), align=Align.RIGHT)
     sheet.text(_RIGHT, 770, "Express", theme.plain(34), align=Align.RIGHT)
     _tracking(sheet, consignment, theme, chance)
@@ -78,5 +78,5 @@ def _tracking(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chan
     sheet.text(_LEFT, 1010, f"{chance.letters(2)} {consignment.receiver.airport}A", theme.bold(62), room=420)
     place = f"{consignment.receiver.region}-US"
     sheet.text(_RIGHT, 1010, place, theme.bold(50), align=Align.RIGHT, room=300)
-    sheet.symbol(0, 1036, WIDTH, 1224, Symbol(Symbology.CODE_128, number))
+    sheet.symbol(0, 1036, WIDTH, 1224, Symbol(LabelSymbology.CODE_128, number))
     sheet.note(FieldType.FEDEX, number)

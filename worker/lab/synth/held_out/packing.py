@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment, grouped
 from worker.lab.synth.draw import Align, Sheet
@@ -107,11 +107,11 @@ def _facts(sheet: Sheet, consignment: Consignment, theme: Theme, captions: tuple
 
 def _symbols(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
     ean, sscc = values.ean13(chance), consignment.sscc
-    sheet.symbol(0, 600, 430, 730, Symbol(Symbology.EAN_13, ean))
+    sheet.symbol(0, 600, 430, 730, Symbol(LabelSymbology.EAN_13, ean))
     sheet.text(215, 780, f"{ean[0]} {ean[1:7]} {ean[7:]}", theme.plain(38), align=Align.MIDDLE, room=400)
     sheet.text(215, 836, "EAN", theme.plain(28), align=Align.MIDDLE)
     sheet.note(FieldType.GTIN, ean)
-    sheet.symbol(450, 600, WIDTH - 10, 780, Symbol(Symbology.CODE_128, f"(00){sscc}", gs1=True))
+    sheet.symbol(450, 600, WIDTH - 10, 780, Symbol(LabelSymbology.CODE_128, f"(00){sscc}", gs1=True))
     printed = chance.pick((f"(00) {grouped(sscc, 1, 7, 9)}", f"SSCC {sscc}", f"(00){sscc}"))
     sheet.text(865, 836, printed, theme.bold(42), align=Align.MIDDLE, room=760)
     sheet.note(FieldType.SSCC, sscc)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.places import Country, Directory
+from worker.lab.synth.places import AddressBook, Country
 
 _IT: Final = Country(
     code="IT",
@@ -139,8 +139,8 @@ _GOODS: Final = (
 _CARRIERS: Final = ("ALTAVIA", "BRISEMER", "KESTREL", "LUNDQUAY", "MONTREVO", "PASSARO")
 
 
-def _directory(*countries: Country) -> Directory:
-    return Directory(countries, _FIRM_STEMS, _FIRM_TRADES, _FIRST_NAMES, _LAST_NAMES, _GOODS, _CARRIERS)
+def _directory(*countries: Country) -> AddressBook:
+    return AddressBook(countries, _FIRM_STEMS, _FIRM_TRADES, _FIRST_NAMES, _LAST_NAMES, _GOODS, _CARRIERS)
 
 
 WORLD: Final = _directory(_IT, _ES, _PL, _AT, _SE, _PT, _CA, _US)

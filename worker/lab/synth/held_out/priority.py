@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment, Party, grouped, pounds
 from worker.lab.synth.draw import Align, Sheet
@@ -61,7 +61,7 @@ def _tracking(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chan
     sheet.rule(860, 4, WIDTH - 4, 10)
     sheet.text(WIDTH / 2, 906, "USPS TRACKING #", theme.bold(32), align=Align.MIDDLE)
     content = f"(420){consignment.receiver.postcode}({number[:2]}){number[2:]}"
-    sheet.symbol(10, 924, WIDTH - 10, 1070, Symbol(Symbology.CODE_128, content, gs1=True))
+    sheet.symbol(10, 924, WIDTH - 10, 1070, Symbol(LabelSymbology.CODE_128, content, gs1=True))
     sheet.text(WIDTH / 2, 1120, grouped(number, 4, 4, 4, 4, 4), theme.bold(36), align=Align.MIDDLE, room=740)
     sheet.rule(1138, 4, WIDTH - 4, 10)
     sheet.text(_LEFT, 1182, f"Ref {consignment.reference}", theme.plain(27), room=500)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment, grouped
 from worker.lab.synth.draw import WHITE, Align, Sheet
@@ -69,7 +69,7 @@ def _number(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance
     sheet.text(_LEFT, 918, printed, theme.bold(50), room=640)
     sheet.text(_RIGHT, 910, consignment.receiver.country, theme.bold(76), align=Align.RIGHT)
     postcode = "".join(mark for mark in consignment.receiver.postcode if mark.isalnum()).rjust(7, "0")
-    sheet.symbol(20, 944, WIDTH - 20, 1130, Symbol(Symbology.CODE_128, f"%{postcode}{number[:14]}327{'276'}"))
+    sheet.symbol(20, 944, WIDTH - 20, 1130, Symbol(LabelSymbology.CODE_128, f"%{postcode}{number[:14]}327{'276'}"))
     sheet.text(_LEFT, 1180, f"Artikel: {consignment.goods}", theme.plain(28), room=800)
     sheet.text(_LEFT, 1218, "Diese Sendung ist bereits bezahlt.", theme.plain(26), room=800)
     sheet.note(FieldType.DPD, number)

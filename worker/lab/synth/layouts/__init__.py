@@ -9,12 +9,12 @@ from worker.lab.synth.content import Consignment
 from worker.lab.synth.draw import Sheet
 from worker.lab.synth.fonts import Family
 from worker.lab.synth.layouts import air_waybill, carton, pallet, parcel, postal
-from worker.lab.synth.places import DIRECTORY, Directory
+from worker.lab.synth.places import DIRECTORY, AddressBook
 from worker.lab.synth.theme import FAMILIES, Theme
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class LabelLayout:
     """A layout, its size in dots, and the scale under which its small print gets too small to read.
 
     `directory` says whom its labels speak of, `families` in which type they are set.
@@ -25,14 +25,14 @@ class Layout:
     height: int
     least_scale: float
     draw: Callable[[Sheet, Consignment, Theme, Chance], None]
-    directory: Directory = DIRECTORY
+    directory: AddressBook = DIRECTORY
     families: Sequence[Family] = FAMILIES
 
 
 LAYOUTS: Final = (
-    Layout("parcel", parcel.WIDTH, parcel.HEIGHT, 0.92, parcel.draw),
-    Layout("pallet", pallet.WIDTH, pallet.HEIGHT, 0.78, pallet.draw),
-    Layout("air_waybill", air_waybill.WIDTH, air_waybill.HEIGHT, 0.82, air_waybill.draw),
-    Layout("postal", postal.WIDTH, postal.HEIGHT, 0.86, postal.draw),
-    Layout("carton", carton.WIDTH, carton.HEIGHT, 0.9, carton.draw),
+    LabelLayout("parcel", parcel.WIDTH, parcel.HEIGHT, 0.92, parcel.draw),
+    LabelLayout("pallet", pallet.WIDTH, pallet.HEIGHT, 0.78, pallet.draw),
+    LabelLayout("air_waybill", air_waybill.WIDTH, air_waybill.HEIGHT, 0.82, air_waybill.draw),
+    LabelLayout("postal", postal.WIDTH, postal.HEIGHT, 0.86, postal.draw),
+    LabelLayout("carton", carton.WIDTH, carton.HEIGHT, 0.9, carton.draw),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment
 from worker.lab.synth.draw import WHITE, Align, Sheet
@@ -32,7 +32,7 @@ def _weight_kg(consignment: Consignment) -> float:
 
 def _waybill(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     number = consignment.air_waybill
-    sheet.symbol(0, 124, WIDTH, 274, Symbol(Symbology.CODE_128, f"{number}{consignment.piece:05d}"))
+    sheet.symbol(0, 124, WIDTH, 274, Symbol(LabelSymbology.CODE_128, f"{number}{consignment.piece:05d}"))
     sheet.rule(292, 0, WIDTH)
     printed = f"{number[:3]}-{number[3:7]} {number[7:]}"
     cell(sheet, _LEFT, 298, ("Air Waybill No.", printed), (theme.plain(28), theme.bold(92)), 750)
@@ -54,7 +54,7 @@ def _journey(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
 def _house(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
     house = chance.filled(f"{consignment.sender.airport}%#######")
     cell(sheet, _LEFT, 766, ("HAWB No.", house), (theme.plain(28), theme.bold(48)), 320)
-    sheet.symbol(370, 774, WIDTH - 10, 862, Symbol(Symbology.CODE_128, house))
+    sheet.symbol(370, 774, WIDTH - 10, 862, Symbol(LabelSymbology.CODE_128, house))
     sheet.rule(878, 0, WIDTH)
     sheet.text(_LEFT, 912, "Handling Information", theme.plain(28))
     sheet.text(_LEFT, 972, chance.pick(_HANDLING), theme.bold(50), room=520)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment
 from worker.lab.synth.draw import WHITE, Align, Sheet
@@ -57,14 +57,14 @@ def _order(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance)
 def _symbols(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     # Bearer bars above and below, so that a short scan of an ITF symbol is no scan.
     sheet.rule(582, 150, WIDTH - 150, 10)
-    sheet.symbol(150, 600, WIDTH - 150, 726, Symbol(Symbology.ITF, consignment.gtin))
+    sheet.symbol(150, 600, WIDTH - 150, 726, Symbol(LabelSymbology.ITF, consignment.gtin))
     sheet.rule(734, 150, WIDTH - 150, 10)
     gtin = consignment.gtin
     printed = f"{gtin[0]} {gtin[1:3]} {gtin[3:8]} {gtin[8:13]} {gtin[13]}"
     sheet.text(WIDTH / 2, 786, printed, theme.plain(38), align=Align.MIDDLE, room=600)
     sheet.rule(806, 0, WIDTH)
     whole = f"{consignment.order}|{gtin}|{consignment.container}|{consignment.receiver.name}|{consignment.route}"
-    sheet.symbol(0, 816, 640, 1000, Symbol(Symbology.PDF417, whole, options={"columns": 6}))
+    sheet.symbol(0, 816, 640, 1000, Symbol(LabelSymbology.PDF417, whole, options={"columns": 6}))
     sheet.text(WIDTH - _LEFT, 868, consignment.carrier, theme.bold(42), align=Align.RIGHT, room=340)
     sheet.text(WIDTH - _LEFT, 920, consignment.route, theme.plain(34), align=Align.RIGHT, room=340)
     sheet.text(WIDTH - _LEFT, 972, f"REF {consignment.reference}", theme.plain(30), align=Align.RIGHT, room=340)

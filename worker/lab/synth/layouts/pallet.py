@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment
 from worker.lab.synth.draw import Align, Sheet
@@ -70,5 +70,5 @@ def _contents(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chan
 
 
 def _symbol(sheet: Sheet, top: float, content: str, theme: Theme) -> None:
-    sheet.symbol(60, top, WIDTH - 60, top + 130, Symbol(Symbology.CODE_128, content, gs1=True))
+    sheet.symbol(60, top, WIDTH - 60, top + 130, Symbol(LabelSymbology.CODE_128, content, gs1=True))
     sheet.text(_MIDDLE, top + 166, content, theme.plain(34), align=Align.MIDDLE, room=1200)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment, Party, grouped
 from worker.lab.synth.draw import WHITE, Align, Sheet
@@ -62,13 +62,13 @@ def _routing(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chanc
     sheet.rule(626, 0, WIDTH, 4)
     sheet.post(236, 626, 826, 4)
     message = f"{consignment.ups_1z} {receiver.postcode} {receiver.country} {consignment.piece}/{consignment.pieces}"
-    matrix = chance.pick((Symbology.MAXICODE, Symbology.QR_CODE, Symbology.DATA_MATRIX))
+    matrix = chance.pick((LabelSymbology.MAXICODE, LabelSymbology.QR_CODE, LabelSymbology.DATA_MATRIX))
     sheet.symbol(14, 632, 230, 824, Symbol(matrix, message))
     sheet.text(264, 702, consignment.route, theme.bold(70), room=500)
     postcode = receiver.postcode.replace(" ", "")
-    symbol = Symbol(Symbology.CODE_128, f"(420){postcode}", gs1=True)
+    symbol = Symbol(LabelSymbology.CODE_128, f"(420){postcode}", gs1=True)
     if receiver.country != "US":
-        symbol = Symbol(Symbology.CODE_128, f"(421){_numeric(receiver.country)}{postcode}", gs1=True)
+        symbol = Symbol(LabelSymbology.CODE_128, f"(421){_numeric(receiver.country)}{postcode}", gs1=True)
     sheet.symbol(250, 722, 700, 812, symbol)
     sheet.rule(826, 0, WIDTH, 12)
 
@@ -88,7 +88,7 @@ def _tracking(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     number = consignment.ups_1z
     sheet.text(_LEFT, 926, f"TRACKING #: {grouped(number, 2, 3, 3, 2, 4)}", theme.plain(31), room=650)
     sheet.rule(938, 0, WIDTH, 4)
-    sheet.symbol(0, 952, WIDTH, 1076, Symbol(Symbology.CODE_128, number))
+    sheet.symbol(0, 952, WIDTH, 1076, Symbol(LabelSymbology.CODE_128, number))
     sheet.rule(1090, 0, WIDTH, 12)
     sheet.note(FieldType.UPS_1Z, number)
 
@@ -98,7 +98,7 @@ def _postal_tracking(sheet: Sheet, consignment: Consignment, theme: Theme) -> No
     sheet.text(_LEFT, 926, f"{consignment.carrier} TRACKING #", theme.bold(28), room=650)
     sheet.rule(938, 0, WIDTH, 4)
     content = f"(420){postcode}({number[:2]}){number[2:]}"
-    sheet.symbol(0, 948, WIDTH, 1044, Symbol(Symbology.CODE_128, content, gs1=True))
+    sheet.symbol(0, 948, WIDTH, 1044, Symbol(LabelSymbology.CODE_128, content, gs1=True))
     sheet.text(WIDTH / 2, 1080, grouped(number, 4, 4, 4, 4, 4), theme.bold(32), align=Align.MIDDLE, room=700)
     sheet.rule(1092, 0, WIDTH, 12)
     sheet.note(FieldType.USPS_IMPB, number)

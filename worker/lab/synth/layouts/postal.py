@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.barcodes import Symbol, Symbology
+from worker.lab.synth.barcodes import LabelSymbology, Symbol
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment, Party, grouped
 from worker.lab.synth.draw import Align, Sheet
@@ -46,7 +46,7 @@ def _head(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) 
     sheet.text(_LEFT, 130, _SERVICES[consignment.s10[:2]], theme.plain(36), room=480)
     content = f"{consignment.s10} {consignment.receiver.postcode} {consignment.day:%Y%m%d}"
     sheet.symbol(
-        _MIDDLE, 22, _MIDDLE + 140, 162, Symbol(Symbology.DATA_MATRIX, content, options={"force_square": True})
+        _MIDDLE, 22, _MIDDLE + 140, 162, Symbol(LabelSymbology.DATA_MATRIX, content, options={"force_square": True})
     )
     sheet.frame(880, 26, 1180, 158, 3)
     sheet.text(1030, 68, "POSTAGE PAID", theme.bold(32), align=Align.MIDDLE, room=270)
@@ -72,7 +72,7 @@ def _item(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     number = consignment.s10
     sheet.frame(_LEFT, 540, _LEFT + 130, 690, 6)
     sheet.text(_LEFT + 65, 662, number[0], theme.bold(130), align=Align.MIDDLE)
-    sheet.symbol(180, 536, 900, 686, Symbol(Symbology.CODE_128, number))
+    sheet.symbol(180, 536, 900, 686, Symbol(LabelSymbology.CODE_128, number))
     sheet.text(540, 742, grouped(number, 2, 3, 3, 3), theme.bold(46), align=Align.MIDDLE, room=680)
     details = (
         theme.weight(consignment.weight_kg),

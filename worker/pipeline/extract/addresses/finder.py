@@ -15,7 +15,7 @@ from worker.pipeline.extract.addresses.countries import country_at_end, country_
 from worker.pipeline.extract.addresses.postcodes import FoundPostcode, postcode_in
 from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.folding import phrases, skeleton
-from worker.pipeline.extract.neighbors import Surroundings
+from worker.pipeline.extract.neighbors import Neighbors
 
 TO: Final = "address_to"
 FROM: Final = "address_from"
@@ -163,7 +163,7 @@ class _Caption:
     doubt: bool
 
 
-def find_addresses(page: PageText, around: Surroundings) -> list[Address]:
+def find_addresses(page: PageText, around: Neighbors) -> list[Address]:
     """Return the addresses of a page: those with a caption first, then others by their place lines."""
     blocks = Blocks.of(page.lines)
     named = {caption.line: caption for caption in _captions(around.folded)}

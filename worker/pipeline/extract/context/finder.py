@@ -27,7 +27,7 @@ from worker.pipeline.extract.context.telephone import names_phone, phones_in
 from worker.pipeline.extract.context.vat import LEAST_DIGITS as LEAST_VAT_DIGITS
 from worker.pipeline.extract.context.vat import FoundVat, names_trader, names_vat, vat_numbers_in
 from worker.pipeline.extract.context.weights import Writing, is_unit, names_weight, unit_in, weighs, weights_in
-from worker.pipeline.extract.neighbors import Surroundings
+from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.repair import SURE_ENOUGH
 
 _POSTCODE_CAPTIONED: Final = 0.9
@@ -55,7 +55,7 @@ class ContextFinder:
 
     phone_region: str | None = None
 
-    def __call__(self, page: PageText, around: Surroundings, /) -> Iterable[Candidate]:
+    def __call__(self, page: PageText, around: Neighbors, /) -> Iterable[Candidate]:
         """Return candidates in any order."""
         addresses = find_addresses(page, around)
         for address in addresses:
@@ -70,7 +70,7 @@ class ContextFinder:
 class _Looking:
     """Looks at one line after the other for values that need no address of their own."""
 
-    def __init__(self, page: PageText, around: Surroundings, addresses: Sequence[Address], default: str | None) -> None:
+    def __init__(self, page: PageText, around: Neighbors, addresses: Sequence[Address], default: str | None) -> None:
         self._lines = page.lines
         self._around = around
         self._addresses = [address for address in addresses if address.country]

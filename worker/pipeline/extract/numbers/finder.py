@@ -13,12 +13,12 @@ from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.captions import Naming, Topic, is_denied_by
-from worker.pipeline.extract.neighbors import Surroundings
+from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.forms import DIGITS, Form, Proof
 from worker.pipeline.extract.numbers.kinds import Kinds
 from worker.pipeline.extract.numbers.repair import Mark, is_rivalled, marks_of, repaired
 from worker.pipeline.extract.numbers.symbols import Symbols
-from worker.pipeline.extract.numbers.token_runs import Pieces, Run
+from worker.pipeline.extract.numbers.token_runs import TokenRun, TokenRuns
 
 _HALF: Final = 0.5
 
@@ -37,17 +37,17 @@ class NumberFinder:
 
     kinds: Kinds
 
-    def __call__(self, page: PageText, around: Surroundings, /) -> Iterator[Candidate]:
+    def __call__(self, page: PageText, around: Neighbors, /) -> Iterator[Candidate]:
         """Yield the numbers of a page that are of a known form."""
         return _find(self.kinds, page, around)
 
 
-def _find(kinds: Kinds, page: PageText, around: Surroundings) -> Iterator[Candidate]:
+def _find(kinds: Kinds, page: PageText, around: Neighbors) -> Iterator[Candidate]:
     naming = Naming(page, around, kinds.carriers)
     forms = _forms_of(kinds, naming.carriers)
     search = _Search(page, around, kinds, naming, Symbols.of(page.barcodes, kinds), forms)
     found = [
-        told for run in Pieces(page, around, kinds.carriers).runs(frozenset(forms)) for told in search.told_by(run)
+        told for run in TokenRuns(page, around, kinds.carriers).runs(frozenset(forms)) for told in search.told_by(run)
     ]
     named = {candidate.type for candidate, by_page in found if not by_page and candidate.evidence >= _NAMED}
     guessed: dict[str, set[str]] = {}
@@ -65,13 +65,13 @@ def _find(kinds: Kinds, page: PageText, around: Surroundings) -> Iterator[Candid
 @dataclass(frozen=True, slots=True)
 class _Search:
     page: PageText
-    around: Surroundings
+    around: Neighbors
     kinds: Kinds
     naming: Naming
     symbols: Symbols
     forms: Mapping[int, Sequence[Form]]  # those whose carrier the page names, by length
 
-    def told_by(self, run: Run) -> Iterator[tuple[Candidate, bool]]:
+    def told_by(self, run: TokenRun) -> Iterator[tuple[Candidate, bool]]:
         """Yield what the run may be, and whether only a caption elsewhere on the page says so.
 
         What is of one kind as it was read is not mended to be of another.
@@ -89,7 +89,7 @@ class _Search:
                 if mended is not None:
                     yield mended, self._is_told_by_page(run, form)
 
-    def _fitting(self, run: Run, form: Form) -> Candidate | None:
+    def _fitting(self, run: TokenRun, form: Form) -> Candidate | None:
         evidence = self._evidence(run, form)
         if form.check is None:
             return self._proposed(run, form, run.number, Check.NONE, evidence) if evidence else None
@@ -101,7 +101,7 @@ class _Search:
         check = Check.PASSED if proven else Check.NONE
         return self._proposed(run, form, run.number, check, evidence)
 
-    def _repaired(self, run: Run, form: Form) -> Candidate | None:
+    def _repaired(self, run: TokenRun, form: Form) -> Candidate | None:
         evidence = self._evidence(run, form)
         topics = self._topics(run)
         if not evidence or not self._is_whole(run, form) or (topics and not topics & form.topics):
@@ -116,13 +116,13 @@ class _Search:
             return None
         return self._proposed(run, form, number, Check.PASSED, evidence - _REPAIR_COST)
 
-    def _failed(self, run: Run, form: Form) -> Candidate | None:
+    def _failed(self, run: TokenRun, form: Form) -> Candidate | None:
         named = bool(self._topics(run) & form.topics) and self._is_whole(run, form)
         if not form.certain and not (named and self._evidence(run, form)):
             return None
         return self._proposed(run, form, run.number, Check.FAILED, _NAMED if named else _LOOKS)
 
-    def _evidence(self, run: Run, form: Form) -> float:
+    def _evidence(self, run: TokenRun, form: Form) -> float:
         """Return how sure it is that a run of this form is of its kind; 0 where that is not enough."""
         topics = self._topics(run)
         named = bool(topics & form.topics)
@@ -139,19 +139,19 @@ class _Search:
             return 0.0
         return _NAMED if named else _LOOKS if self._is_printed_as(run, form) else 0.0
 
-    def _may_be(self, run: Run, form: Form) -> bool:
+    def _may_be(self, run: TokenRun, form: Form) -> bool:
         """Whether there may be what the form needs: to look for captions costs more than to see that there are none."""
         if form.proof is not Proof.NAMED or form.topics & self.naming.announced:
             return True
         return run.sizes in form.groups or run.sizes in form.page_groups or bool(self.symbols.told)
 
-    def _is_refused(self, run: Run, form: Form) -> bool:
+    def _is_refused(self, run: TokenRun, form: Form) -> bool:
         """Whether a shape that would be proof is a word and a number, a part of a number, or named otherwise."""
         if run.groups[0].text in form.words:
             return True
         return not self._is_whole(run, form) or self.naming.denied_in_row(run.start)
 
-    def _is_of_no_other(self, run: Run, form: Form, evidence: float) -> bool:
+    def _is_of_no_other(self, run: TokenRun, form: Form, evidence: float) -> bool:
         """Whether a check digit that holds proves the kind: a row of digits of no caption needs bars that hold it."""
         if form.heeds_captions and is_denied_by(self._topics(run)):
             return False
@@ -159,7 +159,7 @@ class _Search:
             return bool(self.symbols.with_number(form.type, form.value(run.number)))
         return not self._may_be_anothers(run, form)
 
-    def _may_be_anothers(self, run: Run, form: Form) -> bool:
+    def _may_be_anothers(self, run: TokenRun, form: Form) -> bool:
         """Whether it may as well be a number of another carrier that the page names."""
         if form.proof is not Proof.CARRIED or len(self.naming.carriers) <= 1:
             return False
@@ -171,12 +171,12 @@ class _Search:
             for other in self.kinds.by_length[len(run.number)]
         )
 
-    def _is_told_by_page(self, run: Run, form: Form) -> bool:
+    def _is_told_by_page(self, run: TokenRun, form: Form) -> bool:
         if run.sizes not in form.page_groups or run.sizes in form.groups or self._topics(run) & form.topics:
             return False
         return not self.symbols.with_number(form.type, form.value(run.number))
 
-    def _is_printed_as(self, run: Run, form: Form) -> bool:
+    def _is_printed_as(self, run: TokenRun, form: Form) -> bool:
         """Whether the way in which a number is printed, in groups or in bars, tells its kind."""
         number = form.value(run.number)
         if run.sizes in form.groups or self.symbols.tells(form.type, number):
@@ -186,16 +186,16 @@ class _Search:
         in_bars = form.type in _PLAIN_IN_BARS and bool(self.symbols.with_number(form.type, number))
         return in_bars or bool(form.topics & self.naming.mentioned)
 
-    def _is_whole(self, run: Run, form: Form) -> bool:
+    def _is_whole(self, run: TokenRun, form: Form) -> bool:
         return run.is_whole(self.kinds.lengths_by_type[form.type])
 
-    def _topics(self, run: Run) -> frozenset[Topic]:
+    def _topics(self, run: TokenRun) -> frozenset[Topic]:
         return self.naming.topics(run.start)
 
-    def _marks(self, run: Run) -> tuple[Mark, ...]:
+    def _marks(self, run: TokenRun) -> tuple[Mark, ...]:
         return marks_of(run, self.page, self.around.folded)
 
-    def _proposed(self, run: Run, form: Form, number: str, check: Check, evidence: float) -> Candidate:
+    def _proposed(self, run: TokenRun, form: Form, number: str, check: Check, evidence: float) -> Candidate:
         return Candidate(
             type=form.type,
             value=form.value(number),

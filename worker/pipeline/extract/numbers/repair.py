@@ -12,7 +12,7 @@ from typing import Final
 
 from worker.domain.image import PageText
 from worker.pipeline.extract.numbers.forms import MEANT_BY, Form
-from worker.pipeline.extract.numbers.token_runs import Run
+from worker.pipeline.extract.numbers.token_runs import TokenRun
 
 _MOST_CHANGES: Final = 2
 _LOOKALIKE_ODDS: Final = 0.5  # of a character of the wrong class for what looks like it, if the recogniser said nothing
@@ -36,12 +36,12 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _Repair:
     number: str
     odds: float
 
 
-def marks_of(run: Run, page: PageText, folded: Sequence[str]) -> tuple[Mark, ...]:
+def marks_of(run: TokenRun, page: PageText, folded: Sequence[str]) -> tuple[Mark, ...]:
     """Return the characters of a run, with the recogniser's alternatives where it gave them."""
     marks: list[Mark] = []
     for group in run.groups:
@@ -91,7 +91,7 @@ def _is_unproven(number: str, mark: Mark, place: int, form: Form) -> bool:
     return any(form.passes(f"{number[:place]}{other}{number[place + 1 :]}") for other in others)
 
 
-def _readings(marks: Sequence[Mark], form: Form, least_odds: float) -> Iterator[_Reading]:
+def _readings(marks: Sequence[Mark], form: Form, least_odds: float) -> Iterator[_Repair]:
     """Yield the numbers of the form's shape that may have been printed, what was read too if it has the shape."""
     choices = [_choices(mark, allowed, least_odds) for mark, allowed in zip(marks, form.places, strict=True)]
     forced = [
@@ -111,14 +111,14 @@ def _changed(
     choices: Sequence[Sequence[tuple[str, float]]],
     places: Sequence[int],
     least_odds: float,
-) -> Iterator[_Reading]:
+) -> Iterator[_Repair]:
     for picked in product(*(choices[place] for place in places)):
         number, odds = list(read), 1.0
         for place, (text, chance) in zip(places, picked, strict=True):
             number[place] = text
             odds *= min(chance, 1.0)
         if odds >= least_odds:
-            yield _Reading("".join(number), odds)
+            yield _Repair("".join(number), odds)
 
 
 def _choices(mark: Mark, allowed: frozenset[str], least_odds: float) -> list[tuple[str, float]]:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.captions import CarrierNames, topics_of
-from worker.pipeline.extract.neighbors import Surroundings
+from worker.pipeline.extract.neighbors import Neighbors
 
 _GROUP: Final = re.compile(r"[0-9A-Z]+")
 _JOINT: Final = re.compile(r" {0,3}[-.]? {0,3}")
@@ -35,7 +35,7 @@ _MOST_ALONE: Final = 12  # characters of a line without digits that may begin a 
 _SHORT: Final = 5  # as pieces are counted, or a lot
 
 
-class Group(NamedTuple):
+class Token(NamedTuple):
     """Letters and digits without a gap: `text`, folded, at `start` to `stop` of its line.
 
     `joined` says that it may go on from the group before it, `tied` that it stands in the same line with no more than
@@ -56,13 +56,13 @@ class Group(NamedTuple):
         return self.has_digit or len(self.text) <= _LONGEST_WORD
 
 
-class Run(NamedTuple):
+class TokenRun(NamedTuple):
     """Groups that may be one number. `before` and `after` are the lengths of groups that may be more of it, or 0.
 
     `stacked` says that they stand in lines below one another.
     """
 
-    groups: Sequence[Group]
+    groups: Sequence[Token]
     number: str
     before: int = 0
     after: int = 0
@@ -114,16 +114,16 @@ class Run(NamedTuple):
         return " ".join(page.lines[span.line_id].text[span.start : span.stop] for span in self.spans)
 
 
-class Pieces:
+class TokenRuns:
     """The groups of every line of a page, made as they are asked for."""
 
-    def __init__(self, page: PageText, around: Surroundings, names: CarrierNames) -> None:
+    def __init__(self, page: PageText, around: Neighbors, names: CarrierNames) -> None:
         self._page = page
         self._names = names
         self._around = around
-        self._groups: dict[int, list[Group]] = {}
+        self._groups: dict[int, list[Token]] = {}
 
-    def runs(self, lengths: frozenset[int]) -> Iterator[Run]:
+    def runs(self, lengths: frozenset[int]) -> Iterator[TokenRun]:
         """Yield every run of groups whose letters and digits are of one of the lengths."""
         longest = max(lengths)
         for line_id in range(len(self._page.lines)):
@@ -155,7 +155,7 @@ class Pieces:
         above = self._around.above(Span(line_id, 0, len(self._around.folded[line_id])))
         return above[0] if above and shape.fullmatch(self._around.folded[above[0]]) else None
 
-    def _row(self, line_id: int, longest: int) -> list[Group]:
+    def _row(self, line_id: int, longest: int) -> list[Token]:
         """Return the groups of a line, and of those that go on to its right if it ends in what may be a number."""
         folded = self._around.folded[line_id]
         digits = len(_DIGIT.findall(folded))
@@ -176,13 +176,13 @@ class Pieces:
             row += more
         return row if len(_DIGIT.findall("".join(group.text for group in row))) >= _LEAST_DIGITS else []
 
-    def _of(self, line_id: int) -> list[Group]:
+    def _of(self, line_id: int) -> list[Token]:
         if line_id not in self._groups:
             self._groups[line_id] = list(_groups(self._around.folded[line_id], line_id, self._names))
         return self._groups[line_id]
 
 
-def _goes_on(row: Sequence[Group], longest: int) -> bool:
+def _goes_on(row: Sequence[Token], longest: int) -> bool:
     """Whether the row ends in what may be the beginning of a number."""
     tail = 0
     for group in reversed(row):
@@ -194,7 +194,7 @@ def _goes_on(row: Sequence[Group], longest: int) -> bool:
     return 1 < tail < longest
 
 
-def _groups(folded: str, line_id: int, names: CarrierNames) -> Iterator[Group]:
+def _groups(folded: str, line_id: int, names: CarrierNames) -> Iterator[Token]:
     end = -1
     for found in _GROUP.finditer(folded):
         start = found.start()
@@ -207,12 +207,12 @@ def _groups(folded: str, line_id: int, names: CarrierNames) -> Iterator[Group]:
         joined = tied or end < 0 or _AFTER_IDENTIFIER.fullmatch(between) is not None
         end, is_word = found.end(), text.isalpha()
         if not is_word and (glued := _GLUED.match(text)) and _is_caption(glued.group(), names):
-            yield Group(glued.group(), line_id, start, start + glued.end(), joined, tied, has_digit=False)
+            yield Token(glued.group(), line_id, start, start + glued.end(), joined, tied, has_digit=False)
             start, joined, tied = start + glued.end(), True, True
         elif sized := _SIZED.fullmatch(text):
-            yield Group(sized[1], line_id, start, start + sized.end(1), joined, tied, has_digit=True)
+            yield Token(sized[1], line_id, start, start + sized.end(1), joined, tied, has_digit=True)
             start, joined, tied = start + sized.end(1), False, False
-        yield Group(folded[start:end], line_id, start, end, joined, tied, not is_word)
+        yield Token(folded[start:end], line_id, start, end, joined, tied, not is_word)
 
 
 def _is_caption(word: str, names: CarrierNames) -> bool:
@@ -221,7 +221,7 @@ def _is_caption(word: str, names: CarrierNames) -> bool:
     return bool(topics_of(word) or topics_of(bare) or names.within(bare))
 
 
-def _runs(row: Sequence[Group], line_id: int, lengths: frozenset[int], longest: int) -> Iterator[Run]:
+def _runs(row: Sequence[Token], line_id: int, lengths: frozenset[int], longest: int) -> Iterator[TokenRun]:
     for first, start in enumerate(row):
         if start.line_id != line_id:
             return
@@ -234,21 +234,21 @@ def _runs(row: Sequence[Group], line_id: int, lengths: frozenset[int], longest: 
             if len(number) > longest:
                 break
             if len(number) in lengths:
-                yield Run(row[first : last + 1], number, *_around(row, first, last))
+                yield TokenRun(row[first : last + 1], number, *_around(row, first, last))
 
 
-def _stacked_runs(groups: Sequence[Group], lengths: Container[int]) -> Iterator[Run]:
+def _stacked_runs(groups: Sequence[Token], lengths: Container[int]) -> Iterator[TokenRun]:
     """Yield the beginning of groups in lines below one another that is as long as a container's number."""
     number = ""
     for last, group in enumerate(groups, 1):
         number += group.text
         if len(number) == _CONTAINER_LENGTH and _CONTAINER_LENGTH in lengths:
-            yield Run(groups[:last], number, stacked=True)
+            yield TokenRun(groups[:last], number, stacked=True)
         if len(number) >= _CONTAINER_LENGTH:
             return
 
 
-def _around(row: Sequence[Group], first: int, last: int) -> tuple[int, int]:
+def _around(row: Sequence[Token], first: int, last: int) -> tuple[int, int]:
     """Return the lengths of the groups with digits that stand close before and after a run, 0 where none does."""
     before = first > 0 and row[first].tied and row[first - 1].has_digit
     after = last + 1 < len(row) and row[last + 1].tied and row[last + 1].has_digit
