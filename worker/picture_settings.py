@@ -43,7 +43,7 @@ class PipelineSettings(Section):
         description="Height in pixels to which the print of a tiled picture is brought for the search.",
     )
     tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
-    tile_overlap: int = Field(default=128, ge=0, le=1024, description="Overlap of neighbouring tiles in pixels.")
+    tile_overlap: int = Field(default=128, ge=0, le=1024, description="Overlap of neighboring tiles in pixels.")
     max_lines_per_request: int = Field(
         default=32, ge=1, le=256, description="Most lines in one request, if the model takes so many in a batch."
     )

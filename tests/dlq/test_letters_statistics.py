@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.dlq.inspect.statistics import OTHER, Sighting, Statistics, figures
-from worker.dlq.inspect.timeline import MOST_BINS, Timeline
+from worker.dlq.inspect.timeline import MAX_BINS, Timeline
 from worker.domain.records import Coordinate
 
 HOUR_MS = 3_600_000
@@ -21,13 +21,13 @@ def sighting(
     return Sighting(code, "decode", fingerprint, message, at_ms, Coordinate("label-images.dlq", 0, offset))
 
 
-@given(st.lists(st.tuples(times, st.sampled_from("abc")), max_size=80), st.integers(1, MOST_BINS))
+@given(st.lists(st.tuples(times, st.sampled_from("abc")), max_size=80), st.integers(1, MAX_BINS))
 def test_nothing_is_lost_whatever_the_times(added: list[tuple[int, str]], fewer: int) -> None:
     timeline = Timeline()
     for at_ms, name in added:
         timeline.add(at_ms, name)
 
-    for shown, most in ((timeline, MOST_BINS), (timeline.at_most(fewer), fewer)):
+    for shown, most in ((timeline, MAX_BINS), (timeline.at_most(fewer), fewer)):
         bins = shown.bins()
         assert len(bins) <= most
         assert sum((Counter(each.counts) for each in bins), Counter()) == Counter(name for _, name in added)
@@ -44,7 +44,7 @@ def test_fewer_bins_never_claim_to_know_more() -> None:
     for hour in range(0, 50, 7):
         timeline.add(NOW_MS + hour * HOUR_MS, "a")
 
-    assert timeline.at_most(MOST_BINS).width_seconds == timeline.width_seconds
+    assert timeline.at_most(MAX_BINS).width_seconds == timeline.width_seconds
     assert timeline.at_most(8).width_seconds > timeline.width_seconds
 
 
@@ -54,7 +54,7 @@ def test_bins_that_were_merged_are_not_drawn_narrower() -> None:
     for day in range(61):  # one day more than there are bins, so that weeks are counted
         timeline.add(200 * week_ms + day * 24 * HOUR_MS, "a")
 
-    assert timeline.width_seconds == timeline.at_most(MOST_BINS).width_seconds == week_ms // 1000
+    assert timeline.width_seconds == timeline.at_most(MAX_BINS).width_seconds == week_ms // 1000
 
 
 def test_a_cluster_is_code_stage_and_fingerprint_and_shows_its_newest() -> None:

@@ -103,7 +103,7 @@ def test_a_json_body_is_a_job_or_a_job_error(value: bytes) -> None:
         (b"hello", [typed("application/octet-stream")], "content-type is 'application/octet-stream'"),
         (document(image_base64="größe"), [JSON], "not base64"),
         (document(options={"min_confidence": 2}), [JSON], r"options\.min_confidence"),
-        (document(colour="red"), [JSON], "colour"),
+        (document(color="red"), [JSON], "color"),
         (document(job_id=""), [JSON], "job_id"),
         (document(deadline="tomorrow"), [JSON], "deadline"),
         (document(deadline="2026-01-01T00:00:00"), [JSON], "deadline"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.lab.evaluation.scores import Counts, Scores, count, normalised, total, words
+from worker.lab.evaluation.scores import Counts, Scores, count, normalized, total, words
 from worker.lab.evaluation.transcript import Transcript, TranscriptLine, line
 
 Box = tuple[float, float, float, float]
@@ -44,8 +44,8 @@ def test_full_width_forms_count_as_the_characters_they_stand_for() -> None:
 
 
 def test_text_is_compared_without_case_and_spare_spaces_but_o_is_no_zero() -> None:
-    assert normalised("  Straße\t 12 ") == normalised("STRASSE 12")
-    assert normalised("O0") != normalised("00")
+    assert normalized("  Straße\t 12 ") == normalized("STRASSE 12")
+    assert normalized("O0") != normalized("00")
 
 
 def test_a_line_needs_half_its_union() -> None:

@@ -1,7 +1,7 @@
 """Counts numbers that pass for what they are not: `python -m tests.extract.false_accepts --pages 20000 --seed 1`.
 
 Pages of numbers of every kind and of what else stands on labels, each with a caption of its own, a neutral one or none,
-read by a recogniser that is calibrated (see `misreading`). A field with `check: passed` that is not printed on its page
+read by a recognizer that is calibrated (see `misreading`). A field with `check: passed` that is not printed on its page
 is false: of another kind than the number in its line, or of its kind and misread.
 """
 # ruff: noqa: T201 - it prints

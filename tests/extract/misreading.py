@@ -1,6 +1,6 @@
-"""Random numbers of each kind with right check digits, and a recogniser that misreads them.
+"""Random numbers of each kind with right check digits, and a recognizer that misreads them.
 
-The recogniser is calibrated, as softmax outputs of a trained one about are: what it gives a probability of 0.7 is right
+The recognizer is calibrated, as softmax outputs of a trained one about are: what it gives a probability of 0.7 is right
 seven times in ten. Most characters are sure; a few are doubtful, between two or three that look alike.
 """
 

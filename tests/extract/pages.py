@@ -40,7 +40,7 @@ def stacked(*texts: str) -> PageText:
 def with_alternatives(
     line: TextLine, alternatives: dict[int, tuple[tuple[str, float], ...]], *, unsure: float = 0.6
 ) -> TextLine:
-    """Return the line with what the recogniser held possible at some places, where its confidence was `unsure`."""
+    """Return the line with what the recognizer held possible at some places, where its confidence was `unsure`."""
     characters = tuple(
         Character(text, unsure if place in alternatives else 0.99, 0.0, alternatives.get(place, ()))
         for place, text in enumerate(line.text)

@@ -69,10 +69,10 @@ def test_the_first_group_is_the_value_and_its_place() -> None:
 
 def test_a_labelled_value_may_fail_its_check_and_any_other_may_not() -> None:
     bare = CustomField.of("number", r"\d{8}", check="luhn", upper=True)
-    labelled = CustomField.of("number", r"\d{8}", check="luhn", labels=("customer no",), upper=True)
+    labeled = CustomField.of("number", r"\d{8}", check="luhn", labels=("customer no",), upper=True)
     page = sheet([("CUST0MER NO: 12345678", 0, 0, 20)])
     assert on(page, bare) == []
-    assert [found.check for found in on(page, labelled)] == [Check.FAILED]
+    assert [found.check for found in on(page, labeled)] == [Check.FAILED]
 
 
 @pytest.mark.parametrize(

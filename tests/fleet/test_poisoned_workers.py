@@ -15,7 +15,7 @@ from worker.lab.chaos.poison import POISON_PATH, PoisonKind, poisonous
 from worker.local.triton import TritonServer
 
 GOOD = 40
-LEAST_MEMORY_BYTES = str(256 * 2**20)  # good pictures have room in it
+MIN_MEMORY_BYTES = str(256 * 2**20)  # good pictures have room in it
 POISON = {5: (PoisonKind.SEGV, "signal SIGSEGV"), 23: (PoisonKind.OOM, "signal SIGKILL")}
 
 
@@ -70,9 +70,7 @@ def test_poisonous_pictures_are_dead_letters_and_their_neighbours_are_read(
     everything = set(range(GOOD + len(POISON)))
     with fleet.reader(fleet.results_topic, fleet.dead_letters_topic) as reader:
         fleet.submit(*(job(fleet, number) for number in everything))
-        worker = fleet.add_worker(
-            PYTHONPATH=str(POISON_PATH), LABELWIRE_LIMITS__ISOLATED_MEMORY_BYTES=LEAST_MEMORY_BYTES
-        )
+        worker = fleet.add_worker(PYTHONPATH=str(POISON_PATH), LABELWIRE_LIMITS__ISOLATED_MEMORY_BYTES=MIN_MEMORY_BYTES)
 
         def done(seen: list[Record]) -> bool:
             return numbers(seen, fleet.results_topic) | numbers(seen, fleet.dead_letters_topic) == everything

@@ -9,14 +9,14 @@ import onnxruntime
 from numpy.typing import NDArray
 
 
-def normalised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+def normalized(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """UINT8 [N, H, W, 3] to FP32 [N, 3, H, W] with mean 0.5 and deviation 0.5."""
     scaled = (pictures.astype(np.float32) / 255 - 0.5) / 0.5
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
 def run_original(session: Any, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: ANN401
-    output: NDArray[np.float32] = session.run(None, {"x": normalised(pictures)})[0]
+    output: NDArray[np.float32] = session.run(None, {"x": normalized(pictures)})[0]
     return output
 
 

@@ -67,8 +67,8 @@ def test_a_detector_with_another_end_is_taken_as_it_is(page: Pixels) -> None:
 
     (probability,) = detector.run(None, {"image": page[None]})
 
-    grey = (page.astype(np.float32) / 127.5 - 1).mean(axis=2)
-    assert np.abs(probability[0] / 255 - 1 / (1 + np.exp(-grey))).max() <= 0.5 / 255 + 1e-5
+    gray = (page.astype(np.float32) / 127.5 - 1).mean(axis=2)
+    assert np.abs(probability[0] / 255 - 1 / (1 + np.exp(-gray))).max() <= 0.5 / 255 + 1e-5
 
 
 def _detector_without_upsampling() -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""The INT8 recogniser: what is quantised, how exact the arithmetic is, and that a bad one is refused."""
+"""The INT8 recognizer: what is quantized, how exact the arithmetic is, and that a bad one is refused."""
 
 from collections.abc import Mapping
 

@@ -82,7 +82,7 @@ def test_every_manifest_describes_its_model(embedded: Path, onnx_on_gpu: Path) -
             manifest = _manifest(config)
             assert name.startswith(manifest.role)
             assert manifest.max_batch_size == config.max_batch_size
-            assert manifest.licence == "Apache-2.0"
+            assert manifest.license == "Apache-2.0"
             for width, model in (manifest.buckets or {}).items():
                 assert width % 32 == 0
                 assert (repository / model / "config.pbtxt").is_file()
@@ -125,7 +125,7 @@ def test_the_dictionary_belongs_to_the_manifest(embedded: Path) -> None:
 def test_a_profile_on_a_cpu_says_so_and_is_set_up_for_its_cores(tmp_path: Path) -> None:
     repository = build_repository(select_profile("onnx", device="cpu", cores=3), tmp_path / "onnx", alphabet="latin")
 
-    assert set(_configs(repository)) == EMBEDDED_MODELS, "one recogniser for all widths, in memory once for each core"
+    assert set(_configs(repository)) == EMBEDDED_MODELS, "one recognizer for all widths, in memory once for each core"
     for name, config in _configs(repository).items():
         assert _manifest(config).device == "cpu"
         assert config.max_batch_size <= 16, "ONNX Runtime keeps the memory of the largest batch"
@@ -175,7 +175,7 @@ def test_a_gpu_has_seen_the_usual_shapes_before_it_is_ready(onnx_on_gpu: Path) -
         if name.startswith("text_recognizer"):
             assert {tuple(warmup.inputs["line"].dims) for warmup in config.model_warmup} == {
                 tuple(config.input[0].dims)
-            }, "a recogniser sees no other width"
+            }, "a recognizer sees no other width"
 
 
 def test_a_gpu_searches_no_convolution_exhaustively(onnx_on_gpu: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_given_copy_of_a_pinned_file_keeps_its_origin_and_licence(
 
     given = find_sources({ModelRole.DETECTOR: copy})[ModelRole.DETECTOR]
 
-    assert (given.path, given.licence) == (copy, "Apache-2.0")
+    assert (given.path, given.license) == (copy, "Apache-2.0")
     assert given.origin == "PP-OCRv6_det_small.onnx of rapidocr==3.10.0"
 
 
@@ -69,7 +69,7 @@ def test_the_digest_of_any_other_file_is_recorded(tmp_path: Path) -> None:
     given = find_sources({ModelRole.ORIENTATION: other})[ModelRole.ORIENTATION]
 
     assert given.sha256 == "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa"
-    assert (given.origin, given.licence) == ("other.onnx", "unknown")
+    assert (given.origin, given.license) == ("other.onnx", "unknown")
 
 
 def test_a_given_file_that_is_absent_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from worker.lab.evaluation.offline import deliver_offline
 from worker.lab.evaluation.run import reading
 from worker.ports import InferenceBackend
 
-MOST_APART = 0.002  # in word F1: profiles are one product
+MAX_APART = 0.002  # in word F1: profiles are one product
 
 
 async def word_f1(dataset: Dataset, backend: InferenceBackend) -> float:

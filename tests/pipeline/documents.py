@@ -11,7 +11,7 @@ from tests.pipeline.test_damaged_jpeg import label
 from tests.pipeline.test_damaged_tiff import strip
 
 SHOWN = b"q 115.2 0 0 86.4 0 0 cm /Im0 Do Q"  # 320 x 240 pixels at 200 dots an inch
-_COLOURS = b"/ColorSpace /DeviceRGB /BitsPerComponent 8"
+_COLORS = b"/ColorSpace /DeviceRGB /BitsPerComponent 8"
 _PRINT = b"/ColorSpace /DeviceGray /BitsPerComponent 1"
 
 
@@ -39,10 +39,10 @@ def document(
     return written_with_table + trailer
 
 
-def picture(coded: bytes, packed_by: bytes, *, colours: bytes = _COLOURS, beside: bytes = b"") -> bytes:
+def picture(coded: bytes, packed_by: bytes, *, colors: bytes = _COLORS, beside: bytes = b"") -> bytes:
     """An object that is the label as a picture."""
     kind = b"/Type /XObject /Subtype /Image /Width 320 /Height 240"
-    head = b"<< %s %s /Filter /%s %s /Length %d >>" % (kind, colours, packed_by, beside, len(coded))
+    head = b"<< %s %s /Filter /%s %s /Length %d >>" % (kind, colors, packed_by, beside, len(coded))
     return b"%s\nstream\n%s\nendstream" % (head, coded)
 
 
@@ -77,8 +77,8 @@ _HELVETICA = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
 DOCUMENTS: dict[str, Callable[[], bytes]] = {
     "dct": lambda: document(SHOWN, picture(save(label(), "JPEG", quality=85), b"DCTDecode")),
     "flate": lambda: document(SHOWN, picture(zlib.compress(label().tobytes()), b"FlateDecode")),
-    "fax": lambda: document(SHOWN, picture(_group_4(), b"CCITTFaxDecode", colours=_PRINT, beside=_FAX)),
-    "jbig2": lambda: document(SHOWN, picture(_jbig2(), b"JBIG2Decode", colours=_PRINT)),
+    "fax": lambda: document(SHOWN, picture(_group_4(), b"CCITTFaxDecode", colors=_PRINT, beside=_FAX)),
+    "jbig2": lambda: document(SHOWN, picture(_jbig2(), b"JBIG2Decode", colors=_PRINT)),
     "jpx": lambda: document(SHOWN, picture(save(label(), "JPEG2000"), b"JPXDecode")),
     "text": lambda: document(_text(), _HELVETICA, resources=_FONT),
     "packed text": lambda: document(_text(), _HELVETICA, packed=True, resources=_FONT),

@@ -21,7 +21,7 @@ pillow_heif.register_heif_opener()
 
 
 def scene(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
-    """White, with a black corner at the top left and a grey bar at the right: no symmetry."""
+    """White, with a black corner at the top left and a gray bar at the right: no symmetry."""
     picture = Image.new("RGB", (width, height), "white")
     picture.paste((0, 0, 0), (0, 0, 24, 12))
     picture.paste((128, 128, 128), (width - 16, 12, width, height))
@@ -34,7 +34,7 @@ def save(picture: Image.Image, pillow_format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def grey16(picture: Image.Image) -> NDArray[np.uint16]:
+def gray16(picture: Image.Image) -> NDArray[np.uint16]:
     return np.asarray(picture.convert("L")).astype(np.uint16) * 257
 
 
@@ -60,17 +60,17 @@ def top_down_bitmap() -> bytes:
     return b"BM" + head + pixels.tobytes()
 
 
-def packed_bitmap(grey: Image.Image | None = None) -> bytes:
-    """A grey bitmap in runs (RLE8), lowest row first: the scene, or another of at most 255 columns."""
-    grey = grey or scene().convert("L")
+def packed_bitmap(gray: Image.Image | None = None) -> bytes:
+    """A gray bitmap in runs (RLE8), lowest row first: the scene, or another of at most 255 columns."""
+    gray = gray or scene().convert("L")
     rows = b""
-    for row in np.asarray(grey)[::-1]:
-        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1), grey.width]
+    for row in np.asarray(gray)[::-1]:
+        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1), gray.width]
         rows += b"".join(bytes([end - start, row[start]]) for start, end in itertools.pairwise(cuts)) + b"\0\0"
     rows += b"\0\1"
     palette = b"".join(bytes([level, level, level, 0]) for level in range(256))
     offset = 54 + len(palette)
-    head = (offset + len(rows), 0, 0, offset, 40, *grey.size, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    head = (offset + len(rows), 0, 0, offset, 40, *gray.size, 1, 8, 1, len(rows), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHIIiiHHIIiiII", *head) + palette + rows
 
 
@@ -114,9 +114,9 @@ def interlaced_png() -> bytes:
 
 
 def keyed_png(depth: int) -> bytes:
-    """Greys, of which the one that stands for the paper is transparent."""
+    """Grays, of which the one that stands for the paper is transparent."""
     paper = 7 * (257 if depth > 8 else 1)
-    levels = grey16(scene()) if depth > 8 else np.asarray(scene().convert("L"))
+    levels = gray16(scene()) if depth > 8 else np.asarray(scene().convert("L"))
     levels = np.where(levels == levels.max(), paper, levels).astype(f">u{depth // 8}")
     rows = b"".join(b"\0" + row.tobytes() for row in levels)
     header = struct.pack(">2I5B", WIDTH, HEIGHT, depth, 0, 0, 0, 0)
@@ -170,7 +170,7 @@ def pdf(*, media_box: str = "0 0 23.04 17.28", pages: int = 1, drawing: bytes | 
 FILES: dict[str, Callable[[], bytes]] = {
     "jpeg": lambda: save(scene(), "JPEG", quality=95),
     "jpeg progressive": lambda: save(scene(), "JPEG", quality=95, progressive=True),
-    "jpeg grey": lambda: save(scene().convert("L"), "JPEG", quality=95),
+    "jpeg gray": lambda: save(scene().convert("L"), "JPEG", quality=95),
     "jpeg cmyk": lambda: save(scene().convert("CMYK"), "JPEG", quality=95),
     "jpeg with a second picture": lambda: save(
         scene(), "MPO", quality=95, save_all=True, append_images=[scene().resize((16, 12))]
@@ -178,14 +178,14 @@ FILES: dict[str, Callable[[], bytes]] = {
     "png": lambda: save(scene(), "PNG"),
     "png bilevel": lambda: save(bilevel(), "PNG"),
     "png interlaced": interlaced_png,
-    "png grey": lambda: save(scene().convert("L"), "PNG"),
+    "png gray": lambda: save(scene().convert("L"), "PNG"),
     "png palette": lambda: save(scene().quantize(8), "PNG"),
     "png alpha": lambda: save(transparent("RGBA"), "PNG"),
-    "png grey alpha": lambda: save(transparent("LA"), "PNG"),
-    "png grey with a key": lambda: keyed_png(8),
+    "png gray alpha": lambda: save(transparent("LA"), "PNG"),
+    "png gray with a key": lambda: keyed_png(8),
     "png 16 bit with a key": lambda: keyed_png(16),
-    "png 16 bit": lambda: encode(".png", grey16(scene())),
-    "png 16 bit colour": lambda: encode(".png", np.dstack([grey16(scene())] * 3)),
+    "png 16 bit": lambda: encode(".png", gray16(scene())),
+    "png 16 bit color": lambda: encode(".png", np.dstack([gray16(scene())] * 3)),
     "webp": lambda: save(scene(), "WEBP", quality=95),
     "webp lossless": lambda: save(scene(), "WEBP", lossless=True),
     "webp alpha": lambda: save(transparent("RGBA"), "WEBP", lossless=True),
@@ -196,16 +196,16 @@ FILES: dict[str, Callable[[], bytes]] = {
     "tiff jpeg": lambda: save(scene(), "TIFF", compression="jpeg", quality=95),
     "tiff fax": lambda: save(bilevel(), "TIFF", compression="group4"),
     "tiff bilevel": lambda: save(bilevel(), "TIFF"),
-    "tiff grey": lambda: save(scene().convert("L"), "TIFF"),
+    "tiff gray": lambda: save(scene().convert("L"), "TIFF"),
     "tiff palette": lambda: save(scene().quantize(8), "TIFF"),
     "tiff cmyk": lambda: save(scene().convert("CMYK"), "TIFF"),
     "tiff alpha": lambda: save(transparent("RGBA"), "TIFF"),
-    "tiff grey alpha": lambda: save(transparent("LA"), "TIFF"),
-    "tiff 16 bit": lambda: encode(".tiff", grey16(scene())),
-    "tiff 16 bit colour": lambda: encode(".tiff", np.dstack([grey16(scene())] * 3)),
+    "tiff gray alpha": lambda: save(transparent("LA"), "TIFF"),
+    "tiff 16 bit": lambda: encode(".tiff", gray16(scene())),
+    "tiff 16 bit color": lambda: encode(".tiff", np.dstack([gray16(scene())] * 3)),
     "tiff planes": planar_tiff,
-    "tiff grey in 4 bits": lambda: grey_tiff(bitdepth=4),
-    "tiff white is zero": lambda: grey_tiff(miniswhite=True),
+    "tiff gray in 4 bits": lambda: gray_tiff(bitdepth=4),
+    "tiff white is zero": lambda: gray_tiff(miniswhite=True),
     "tiff tiled": lambda: tiled_tiff(compression="deflate"),
     "tiff tiled jpeg": lambda: tiled_tiff(compression="jpeg", Q=95),
     "tiff big": lambda: save(scene(), "TIFF", big_tiff=True),
@@ -213,7 +213,7 @@ FILES: dict[str, Callable[[], bytes]] = {
         scene(), "TIFF", save_all=True, append_images=[Image.new("RGB", (9, 9)), Image.new("L", (20, 5))]
     ),
     "bmp": lambda: save(scene(), "BMP"),
-    "bmp grey": lambda: save(scene().convert("L"), "BMP"),
+    "bmp gray": lambda: save(scene().convert("L"), "BMP"),
     "bmp palette": lambda: save(scene().quantize(8), "BMP"),
     "bmp bilevel": lambda: save(bilevel(), "BMP"),
     "bmp alpha": lambda: save(scene().convert("RGBA"), "BMP"),
@@ -221,14 +221,14 @@ FILES: dict[str, Callable[[], bytes]] = {
     "bmp top down": top_down_bitmap,
     "bmp packed": packed_bitmap,
     "heif": lambda: save(scene(), "HEIF", quality=95),
-    "heif grey": lambda: save(scene().convert("L"), "HEIF", quality=95),
+    "heif gray": lambda: save(scene().convert("L"), "HEIF", quality=95),
     "heif alpha": lambda: save(transparent("RGBA"), "HEIF", quality=95),
-    "heif 16 bit": lambda: save(Image.fromarray(grey16(scene())), "HEIF", quality=95),
+    "heif 16 bit": lambda: save(Image.fromarray(gray16(scene())), "HEIF", quality=95),
     "avif": lambda: save(scene(), "AVIF", quality=95),
     "avif alpha": lambda: save(transparent("RGBA"), "AVIF", quality=95),
     "avif tiles": tiled_avif,
     "avif 10 bit": lambda: encode(
-        ".avif", np.dstack([grey16(scene()) >> 6] * 3), cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 95
+        ".avif", np.dstack([gray16(scene()) >> 6] * 3), cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 95
     ),
     "pdf": pdf,
     "pdf picture": lambda: save(scene(), "PDF", resolution=200, quality=95),
@@ -244,7 +244,7 @@ def tiled_tiff(picture: Image.Image | None = None, **options: object) -> bytes:
     return written
 
 
-def grey_tiff(**options: object) -> bytes:
+def gray_tiff(**options: object) -> bytes:
     image = pyvips.Image.new_from_array(np.asarray(scene().convert("L")), interpretation="b-w")
     written: bytes = image.tiffsave_buffer(**options)
     return written

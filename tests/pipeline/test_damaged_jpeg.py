@@ -33,9 +33,9 @@ def label() -> Image.Image:
 # What a writer may choose, and what decides how libjpeg goes through the file.
 WAYS: dict[str, Callable[[], bytes]] = {
     "baseline": lambda: save(label(), "JPEG", quality=85),
-    "grey": lambda: save(label().convert("L"), "JPEG", quality=85),
+    "gray": lambda: save(label().convert("L"), "JPEG", quality=85),
     "four inks": lambda: save(label().convert("CMYK"), "JPEG", quality=85),
-    "full colour": lambda: save(label(), "JPEG", quality=85, subsampling=0),
+    "full color": lambda: save(label(), "JPEG", quality=85, subsampling=0),
     "own codes": lambda: save(label(), "JPEG", quality=85, optimize=True),
     "restarts": lambda: save(label(), "JPEG", quality=85, restart_marker_blocks=6),
     "progressive": lambda: save(label(), "JPEG", quality=85, progressive=True),

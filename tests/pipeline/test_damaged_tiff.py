@@ -20,7 +20,7 @@ from worker.pipeline.options import ImageLimits
 
 WAYS: dict[str, Callable[[], bytes]] = {
     "jpeg": lambda: save(label(), "TIFF", compression="jpeg", quality=85),
-    "grey jpeg": lambda: save(label().convert("L"), "TIFF", compression="jpeg", quality=85),
+    "gray jpeg": lambda: save(label().convert("L"), "TIFF", compression="jpeg", quality=85),
     "lzw": lambda: save(label(), "TIFF", compression="tiff_lzw"),
     "deflate": lambda: save(label(), "TIFF", compression="tiff_adobe_deflate"),
     "group 3": lambda: save(label().convert("1", dither=Image.Dither.NONE), "TIFF", compression="group3"),
@@ -115,7 +115,7 @@ def test_each_page_is_prepared_by_itself(number: int) -> None:
     assert np.array_equal(page, np.asarray(pages[number].convert("RGB"))[:, :, ::-1])
 
 
-@pytest.mark.parametrize("way", ["jpeg", "grey jpeg"])
+@pytest.mark.parametrize("way", ["jpeg", "gray jpeg"])
 def test_a_strip_of_jpeg_without_its_end_marker_is_read(way: str) -> None:
     data = WAYS[way]()
     start, length = strip(data)

@@ -147,7 +147,7 @@ def test_a_sound_webp_of_any_size_is_read(
 
 
 def test_the_shortest_files_are_read() -> None:
-    """A picture of one colour takes 28 bytes."""
+    """A picture of one color takes 28 bytes."""
     coded = bytes.fromhex("2f63c01810888808")
     data = b"RIFF" + struct.pack("<I", 20) + b"WEBPVP8L" + struct.pack("<I", 8) + coded
     assert read(data).shape == (100, 100, 3)

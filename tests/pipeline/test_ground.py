@@ -17,11 +17,11 @@ from worker.pipeline.options import ImageLimits
 
 SIZE: Final = (160, 96)
 BLACK: Final = 0
-GREY: Final = 128
+GRAY: Final = 128
 
 
 def drawn(*prints: tuple[int, int], paper: int | None = None, alpha: int = 255) -> Image.Image:
-    """Print of levels of grey from heights on, on transparent ground or on an opaque card with transparent corners."""
+    """Print of levels of gray from heights on, on transparent ground or on an opaque card with transparent corners."""
     picture = Image.new("RGBA", SIZE, (0, 0, 0, 0))
     draw = ImageDraw.Draw(picture)
     if paper is not None:
@@ -46,13 +46,13 @@ def deep(picture: Image.Image) -> NDArray[np.uint16]:
 
 FORMATS: dict[str, Callable[[Image.Image], bytes]] = {
     "png": lambda picture: save(picture, "PNG"),
-    "png of greys": lambda picture: save(picture.convert("LA"), "PNG"),
+    "png of grays": lambda picture: save(picture.convert("LA"), "PNG"),
     "png of 16 bits": lambda picture: encode(".png", deep(picture)),
     "png with a palette": lambda picture: save(in_a_palette(picture), "PNG", transparency=0),
     "webp": lambda picture: save(picture, "WEBP", lossless=True, exact=True),
     "webp lossy": lambda picture: save(picture, "WEBP", quality=95),
     "tiff": lambda picture: save(picture, "TIFF"),
-    "tiff of greys": lambda picture: save(picture.convert("LA"), "TIFF", compression="tiff_lzw"),
+    "tiff of grays": lambda picture: save(picture.convert("LA"), "TIFF", compression="tiff_lzw"),
     "bmp": lambda picture: encode(".bmp", np.ascontiguousarray(np.asarray(picture)[:, :, [2, 1, 0, 3]])),
     "heif": lambda picture: save(picture, "HEIF", quality=95),
     "avif": lambda picture: save(picture, "AVIF", quality=95),
@@ -60,7 +60,7 @@ FORMATS: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 def corner(data: bytes) -> int:
-    """The level of grey that the transparent corner became, the same whole and in strips of any height."""
+    """The level of gray that the transparent corner became, the same whole and in strips of any height."""
     header = read_header(data, ImageLimits())
     whole = decode(data, header).pixels
     if header.pages[0].streams:
@@ -82,12 +82,12 @@ def test_print_shows_on_transparent_ground(name: str) -> None:
     [
         (drawn((230, 10)), BLACK),
         (drawn((128, 10)), WHITE),
-        (drawn((0, 10), (255, 52)), GREY),
+        (drawn((0, 10), (255, 52)), GRAY),
         (drawn((60, 10), (70, 52)), WHITE),
         (drawn((255, 10), paper=20), WHITE),
         (drawn((0, 10), paper=120), WHITE),
     ],
-    ids=["light", "grey", "both", "dark", "dark card", "grey card"],
+    ids=["light", "gray", "both", "dark", "dark card", "gray card"],
 )
 def test_the_ground_is_white_unless_print_would_be_lost_on_it(picture: Image.Image, ground: int) -> None:
     assert corner(FORMATS["png"](picture)) == ground

@@ -59,10 +59,10 @@ def test_a_size_below_zero_is_damage() -> None:
 
 
 def test_a_strip_of_jpeg_is_unpacked_whole() -> None:
-    colours = [(258, 3, 8), (262, 3, 6), (277, 3, 3), (259, 3, 7)]
-    large = tiff(ifd((256, 4, 6000), (257, 4, 6000), *colours, (278, 4, 6000)))
+    colors = [(258, 3, 8), (262, 3, 6), (277, 3, 3), (259, 3, 7)]
+    large = tiff(ifd((256, 4, 6000), (257, 4, 6000), *colors, (278, 4, 6000)))
     assert refusal(large).code is ErrorCode.IMAGE_TOO_LARGE
-    small = tiff(ifd((256, 4, 6000), (257, 4, 6000), *colours, (278, 4, 600)))
+    small = tiff(ifd((256, 4, 6000), (257, 4, 6000), *colors, (278, 4, 600)))
     assert read_header(small, LIMITS).pages[0].streams
 
 

@@ -109,7 +109,7 @@ def surveyed(page: Pixels) -> Survey:
 def test_print_is_told_from_the_papers_grain(noise_levels: int) -> None:
     page = np.full((1500, 1100, 3), 200, dtype=np.int16)
     page += np.random.default_rng(1).normal(0, noise_levels, page.shape).round().astype(np.int16)
-    page[700:730:6, 500:620] -= 60  # strokes of grey print
+    page[700:730:6, 500:620] -= 60  # strokes of gray print
     survey = surveyed(np.clip(page, 0, 255).astype(np.uint8))
     assert survey.detail.shape == (47, 35)
     assert survey.detail[22, 16:19].all()

@@ -85,7 +85,7 @@ def test_lines_on_a_page_longer_than_opencvs_warp_takes_are_cut() -> None:
 
 
 def test_fine_patterns_in_large_print_are_averaged_not_picked() -> None:
-    """A chequerboard of single pixels is grey from afar; picking pixels would give a coarse pattern."""
+    """A chequerboard of single pixels is gray from afar; picking pixels would give a coarse pattern."""
     board = (np.indices((600, 1200)).sum(axis=0) % 2 * 255).astype(np.uint8)
     page = PageImage(cv2.cvtColor(board, cv2.COLOR_GRAY2BGR).astype(np.uint8))
     (crop,) = crop_line(page, region(50.3, 50.2, 1000, 450), SHAPE)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.pipeline.pictures import BILEVEL, FILES, HEIGHT, WIDTH, bilevel, grey16, png_chunk, save, scene
+from tests.pipeline.pictures import BILEVEL, FILES, HEIGHT, WIDTH, bilevel, gray16, png_chunk, save, scene
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader, PageImage
 from worker.pipeline.decode import decode, decode_strips
@@ -120,7 +120,7 @@ def test_exif_turns_the_picture_once(pillow_format: str, mode: str, orientation:
 def test_exif_turns_a_16_bit_tiff_once() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    stored = Image.fromarray(np.ascontiguousarray(np.rot90(grey16(scene()))))
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(gray16(scene()))))
     page = read(save(stored, "TIFF", exif=exif))
     assert np.abs(page.pixels[:, :, 0].astype(int) - np.asarray(scene().convert("L"))).max() == 0
 

@@ -155,7 +155,7 @@ MISMATCHES: dict[str, tuple[Callable[[Models], object], str]] = {
         lambda m: set_manifest(m, "text_recognizer_w96", schema="labelwire.manifest/2"),
         r"text_recognizer_w96 is not one of labelwire.manifest/1 \(schema",
     ),
-    "unknown field": (lambda m: set_manifest(m, "line_orientation", colour="blue"), "colour"),
+    "unknown field": (lambda m: set_manifest(m, "line_orientation", color="blue"), "color"),
     "other role": (lambda m: m.update(text_detector=m["line_orientation"]), "says it is a line_orientation"),
     "other input": (
         lambda m: set_tensors(m, "text_detector", inputs=(TensorSpec("x", "FP32", (3, -1, -1)),)),

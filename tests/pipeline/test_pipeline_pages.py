@@ -57,8 +57,8 @@ def test_thumbnails_and_masks_are_no_pages() -> None:
     data = buffer.getvalue()
     header = read_header(data, LIMITS)
     assert [page.upright_size for page in header.pages] == [(WIDTH, HEIGHT)] * 2
-    grey = decode(data, header, 1).pixels
-    assert np.array_equal(grey[:, :, 0], np.asarray(scene().convert("L")))
+    gray = decode(data, header, 1).pixels
+    assert np.array_equal(gray[:, :, 0], np.asarray(scene().convert("L")))
 
 
 @pytest.mark.parametrize("make", [FILES["tiff pages"], lambda: pdf(pages=3)])

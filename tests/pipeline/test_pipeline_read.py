@@ -126,7 +126,7 @@ async def test_a_lone_line_may_stand_as_no_other_does() -> None:
 
 
 class _Recording(FakeBackend):
-    """Remembers what the recogniser was sent."""
+    """Remembers what the recognizer was sent."""
 
     def __init__(self) -> None:
         super().__init__()

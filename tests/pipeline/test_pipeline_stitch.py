@@ -15,7 +15,7 @@ from worker.domain.manifest import DetectionThresholds
 from worker.pipeline.detect.regions import find_regions
 
 THRESHOLDS = DetectionThresholds()
-Rect = tuple[float, float, float, float, float]  # centre x and y, width, height, degrees
+Rect = tuple[float, float, float, float, float]  # center x and y, width, height, degrees
 
 
 def draw(rects: list[tuple[Rect, int]], *, width: int = 320, height: int = 240) -> Pixels:

@@ -7,7 +7,7 @@ import zxingcpp
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels
 from worker.pipeline.barcodes.linear import find_bars
-from worker.pipeline.barcodes.maxicode import LEAST_SIDE_PIXELS
+from worker.pipeline.barcodes.maxicode import MIN_SIDE_PIXELS
 from worker.pipeline.barcodes.texture import Texture, may_hold_matrix, outside, texture
 
 HEIGHT, WIDTH = 1200, 1000
@@ -37,12 +37,12 @@ def page_with(name: str, place: tuple[int, int], scale: int) -> tuple[Pixels, Po
 @pytest.mark.parametrize("place", [(333, 555), (120, 800), (10, 11)])
 def test_maxicode_is_a_matrix_unless_it_is_known(place: tuple[int, int], scale: int) -> None:
     page, area = page_with("MaxiCode", place, scale)
-    assert may_hold_matrix(seen(page), [], LEAST_SIDE_PIXELS)
-    assert not may_hold_matrix(seen(page), [area], LEAST_SIDE_PIXELS)
+    assert may_hold_matrix(seen(page), [], MIN_SIDE_PIXELS)
+    assert not may_hold_matrix(seen(page), [area], MIN_SIDE_PIXELS)
 
 
 def test_a_blank_page_holds_no_matrix() -> None:
-    assert not may_hold_matrix(seen(blank()), [], LEAST_SIDE_PIXELS)
+    assert not may_hold_matrix(seen(blank()), [], MIN_SIDE_PIXELS)
 
 
 def test_what_is_known_is_not_found_again() -> None:

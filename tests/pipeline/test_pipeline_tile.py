@@ -75,7 +75,7 @@ def test_a_detector_with_small_tiles_gets_no_larger_ones() -> None:
 
 @pytest.mark.parametrize("scale", [0.45, 0.3, 0.1])
 def test_a_page_that_shrinks_much_is_averaged_in_its_place(scale: float) -> None:
-    """Red tells the column and green the row; blue is a chequerboard of single pixels, which is grey from afar."""
+    """Red tells the column and green the row; blue is a chequerboard of single pixels, which is gray from afar."""
     columns, rows = np.meshgrid(np.arange(1001) / 4, np.arange(601) / 4)
     board = np.indices((601, 1001)).sum(axis=0) % 2 * 200
     shrunk = scaled(np.dstack([board, rows, columns]).astype(np.uint8), round(1001 * scale), round(601 * scale))

@@ -192,7 +192,7 @@ def test_reversed_print_is_no_cover() -> None:
 
 
 def gap() -> tuple[Pixels, list[TextRegion]]:
-    """Return a page of grey paper whose middle holds no text, and its regions."""
+    """Return a page of gray paper whose middle holds no text, and its regions."""
     pixels = page(paper=230)
     pixels[100:380] = 230
     return pixels, [one for one in regions() if not 90 < one.quad[:, 1].mean() < 390]

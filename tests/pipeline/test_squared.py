@@ -51,7 +51,7 @@ def named_png(across: int, down: int, unit: int) -> bytes:
 
 FAXES: dict[str, Callable[[], bytes]] = {
     "tiff": lambda: save(scene(), "TIFF", dpi=FAX),
-    "tiff in centimetres": lambda: save(scene(), "TIFF", resolution_unit=3, x_resolution=80.3, y_resolution=38.6),
+    "tiff in centimeters": lambda: save(scene(), "TIFF", resolution_unit=3, x_resolution=80.3, y_resolution=38.6),
     "tiff without a unit": lambda: save(scene(), "TIFF", resolution_unit=1, x_resolution=204, y_resolution=98),
     "bigtiff": lambda: save(scene(), "TIFF", dpi=FAX, big_tiff=True),
     "tiff in tiles": lambda: tiled_tiff(xres=204 / 25.4, yres=98 / 25.4),

@@ -3,7 +3,7 @@ import pytest
 
 from worker.domain.image import PageImage
 from worker.domain.result import Barcode, Line, Page
-from worker.reporting.draw import COLOURS, draw_page
+from worker.reporting.draw import COLORS, draw_page
 
 
 def paper(width: int, height: int) -> PageImage:
@@ -25,24 +25,24 @@ def drawn(page: PageImage, *lines: Line) -> np.ndarray[tuple[int, ...], np.dtype
     return np.asarray(draw_page(page, Page(width=page.width, height=page.height, lines=lines)), dtype=np.uint8)
 
 
-def coloured(
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], colour: tuple[int, int, int]
+def colored(
+    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], color: tuple[int, int, int]
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
-    return np.argwhere((pixels == colour).all(axis=-1))
+    return np.argwhere((pixels == color).all(axis=-1))
 
 
 @pytest.mark.parametrize(("confidence", "kind"), [(0.99, "sure"), (0.8, "doubtful"), (0.3, "unsure")])
 def test_a_box_lies_where_its_polygon_lies_in_the_colour_of_its_confidence(confidence: float, kind: str) -> None:
     pixels = drawn(paper(1000, 600), line(0, 400, 200, confidence=confidence))
-    beyond_the_tag = coloured(pixels[:, 430:1000], COLOURS[kind])
+    beyond_the_tag = colored(pixels[:, 430:1000], COLORS[kind])
     assert beyond_the_tag.min(axis=0).tolist() == pytest.approx([199, 0], abs=1.5)
     assert beyond_the_tag.max(axis=0).tolist() == pytest.approx([220, 70], abs=1.5)
-    assert coloured(pixels[:, 380:396], COLOURS[kind]).size > 0
+    assert colored(pixels[:, 380:396], COLORS[kind]).size > 0
 
 
 def test_boxes_follow_the_scale_of_a_large_page() -> None:
     pixels = drawn(paper(3200, 1000), line(0, 2000, 400))
-    beyond_the_tag = coloured(pixels[:, 1020:1600], COLOURS["sure"])
+    beyond_the_tag = colored(pixels[:, 1020:1600], COLORS["sure"])
     assert pixels.shape[0] == 500
     assert beyond_the_tag.min(axis=0).tolist() == pytest.approx([199, 0], abs=1.5)
     assert beyond_the_tag.max(axis=0).tolist() == pytest.approx([210, 30], abs=1.5)
@@ -71,7 +71,7 @@ def test_symbols_are_boxed_and_listed_with_what_they_say() -> None:
     symbol = Barcode(id=0, format="QRCode", text="W" * 30, polygon=((400, 200), (500, 200), (500, 300), (400, 300)))
     with_code = Page(width=1000, height=600, barcodes=(symbol,))
     pixels = np.asarray(draw_page(paper(1000, 600), with_code), dtype=np.uint8)
-    violet = coloured(pixels[:, 430:1000], (96, 68, 176))
+    violet = colored(pixels[:, 430:1000], (96, 68, 176))
     assert violet.min(axis=0).tolist() == pytest.approx([199, 0], abs=1.5)
     assert violet.max(axis=0).tolist() == pytest.approx([300, 70], abs=1.5)
     assert (pixels[:, 1010:] < 100).any()

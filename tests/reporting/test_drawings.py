@@ -15,7 +15,7 @@ from worker.domain.result import Line, Page
 from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.header import read_header
 from worker.pipeline.options import ImageLimits
-from worker.reporting.draw import COLOURS, MOST_LONG_SIDE
+from worker.reporting.draw import COLORS, MAX_LONG_SIDE
 from worker.reporting.drawings import DrawingNames, draw_pages
 
 SIDE = 8192
@@ -64,11 +64,11 @@ def test_boxes_lie_right_on_a_page_that_was_made_smaller(side: int, tmp_path: Pa
 
     [file] = draw_pages(picture, header, [page], [()], tmp_path / "a.tif")
 
-    pixels = drawn(file)[:, :MOST_LONG_SIDE]
-    teal = np.argwhere((pixels == COLOURS["sure"]).all(axis=-1))
-    assert pixels.shape[0] == MOST_LONG_SIDE // 2
-    assert teal[:, 0].max() == pytest.approx((0.2 + 1 / 32) * MOST_LONG_SIDE, abs=2)
-    assert teal[:, 1].max() == pytest.approx((0.5 + 1 / 16) * MOST_LONG_SIDE, abs=2)
+    pixels = drawn(file)[:, :MAX_LONG_SIDE]
+    teal = np.argwhere((pixels == COLORS["sure"]).all(axis=-1))
+    assert pixels.shape[0] == MAX_LONG_SIDE // 2
+    assert teal[:, 0].max() == pytest.approx((0.2 + 1 / 32) * MAX_LONG_SIDE, abs=2)
+    assert teal[:, 1].max() == pytest.approx((0.5 + 1 / 16) * MAX_LONG_SIDE, abs=2)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,7 +1,7 @@
-"""The worker ships nothing under the GPL, and nothing of which nobody knows the licence.
+"""The worker ships nothing under the GPL, and nothing of which nobody knows the license.
 
 Three things are looked at: what each package of the worker's locks says of itself, the libraries that its wheels bundle
-beside it, and what those libraries hold inside. docs/licences.md tells the result.
+beside it, and what those libraries hold inside. docs/licenses.md tells the result.
 """
 
 import re
@@ -24,7 +24,7 @@ SHIPPED: Final = tuple(
         }
     )
 )
-PAGE: Final = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+PAGE: Final = (ROOT / "docs" / "licenses.md").read_text(encoding="utf-8")
 
 # Families that an Apache-2.0 project may ship. LGPL: as libraries that can be exchanged, which wheels and modules are.
 ALLOWED: Final = (
@@ -41,7 +41,7 @@ ALLOWED: Final = (
 
 # What says it in words that no rule reads: the words, and what was found.
 REVIEWED: Final = {
-    # The licences of what PDFium holds lie beside it: BSD, MIT, Apache, FTL, libtiff, IJG, Unicode; none of the GPL.
+    # The licenses of what PDFium holds lie beside it: BSD, MIT, Apache, FTL, libtiff, IJG, Unicode; none of the GPL.
     ("pypdfium2", "BSD-3-Clause, Apache-2.0, dependency licenses"): "BSD and Apache-2.0",
 }
 
@@ -98,7 +98,7 @@ GPL_INSIDE: Final = (
 )
 
 
-def licence_of(package: Distribution) -> str | None:
+def license_of(package: Distribution) -> str | None:
     """Return the families that a package names, None if it names one that is refused or none at all."""
     about = package.metadata
     declared = str(about["License-Expression"] or "")
@@ -152,17 +152,17 @@ def marks_of_the_gpl(library: Path) -> list[bytes]:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_each_package_is_under_a_licence_that_may_be_shipped(name: str) -> None:
     package = distribution(name)
-    assert licence_of(package), f"{name} says {package.metadata['License']!r}: look at it, and leave it out or list it"
+    assert license_of(package), f"{name} says {package.metadata['License']!r}: look at it, and leave it out or list it"
     inside = sorted({stem(library) for library in libraries(package) if library.name.startswith("lib")})
-    row = f"| {name} | {licence_of(package)} | {', '.join(inside)} |"
-    assert row in PAGE, f"docs/licences.md lacks the row {row}"
+    row = f"| {name} | {license_of(package)} | {', '.join(inside)} |"
+    assert row in PAGE, f"docs/licenses.md lacks the row {row}"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_each_library_in_a_wheel_is_known_and_holds_nothing_under_the_gpl(name: str) -> None:
     for library in libraries(distribution(name)):
         if library.name.startswith("lib"):
-            assert stem(library) in BUNDLED, f"{library.name}: look its licence up and list it, or leave {name} out"
+            assert stem(library) in BUNDLED, f"{library.name}: look its license up and list it, or leave {name} out"
         assert marks_of_the_gpl(library) == [], library
 
 

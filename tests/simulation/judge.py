@@ -19,7 +19,7 @@ from worker.settings import TopicSettings
 
 SPOILT = "the metadata was spoilt"
 _TERMINAL = 1_000_000
-_MOST_FAILURES = 5
+_MAX_FAILURES = 5
 _LARGE_JOBS = 1
 
 
@@ -48,7 +48,7 @@ class Judge:
         if self._closed:
             return
         self._trace.note("judge", "FAILURE", sentence)
-        if len(self.failures) < _MOST_FAILURES:
+        if len(self.failures) < _MAX_FAILURES:
             self.failures.append(sentence)
 
     def excuse(self, what: str) -> None:

@@ -8,7 +8,7 @@ from tests.simulation.jobs import KINDS, Sent, body, ends, id_of
 from worker.domain.records import Headers
 
 _SECONDS = 40.0
-_MOST_JOBS = 26
+_MAX_JOBS = 26
 _TEXTS = 200  # pictures are drawn once
 _FOREIGN_HEADERS: tuple[Headers, ...] = (
     (),
@@ -135,7 +135,7 @@ def _jobs(chance: random.Random, partitions: int) -> Iterator[Sent]:
     kinds, weights = list(KINDS), list(KINDS.values())
     first, keys = chance.randrange(_TEXTS), [f"k{number}".encode() for number in range(6)]
     bursts = [chance.uniform(0, _SECONDS * 0.8) for _ in range(chance.randint(1, 4))]
-    for number in range(first, first + chance.randint(3, _MOST_JOBS)):
+    for number in range(first, first + chance.randint(3, _MAX_JOBS)):
         kind = chance.choices(kinds, weights)[0]
         at_seconds = chance.choice(bursts) + chance.choice([0.0, chance.uniform(0, 3)])
         value, headers = body(kind, number, at_seconds, chance.uniform(0.2, 8))

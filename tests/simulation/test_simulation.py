@@ -11,7 +11,7 @@ from tests.simulation.scenario import FAULTS, scenario
 from tests.simulation.world import simulate
 
 SEEDS = 200
-_MOST_SEEDS_TO_FIND_A_DEFECT = 300
+_MAX_SEEDS_TO_FIND_A_DEFECT = 300
 
 
 def test_no_seed_fails() -> None:
@@ -23,11 +23,11 @@ def test_no_seed_fails() -> None:
 def test_a_planted_defect_is_found(defect: str) -> None:
     with planted(defect):
         found = next((verdict for verdict in map(simulate, _seeds_for(defect)) if verdict.failures), None)
-    assert found is not None, f"{_MOST_SEEDS_TO_FIND_A_DEFECT} seeds found nothing wrong"
+    assert found is not None, f"{_MAX_SEEDS_TO_FIND_A_DEFECT} seeds found nothing wrong"
 
 
 def _seeds_for(defect: str) -> list[int]:
-    fault, seeds = SHOWN_BY.get(defect), range(_MOST_SEEDS_TO_FIND_A_DEFECT)
+    fault, seeds = SHOWN_BY.get(defect), range(_MAX_SEEDS_TO_FIND_A_DEFECT)
     return [seed for seed in seeds if fault is None or fault in {each.kind for each in scenario(seed).faults}]
 
 

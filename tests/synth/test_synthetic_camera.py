@@ -37,7 +37,7 @@ def test_truth_moves_with_the_ink(seed: int, degradation: Degradation) -> None:
     sheet = Sheet(600, 400, 1.0)
     sheet.text(60, 220, "QLMU 305438 3", Style(fonts.ROBOTO.bold, 60))
     placement = place(600, 400, CONDITIONS[degradation], Chance(seed))
-    matrix = placement.homography.between_pixel_centres()
+    matrix = placement.homography.between_pixel_centers()
     ink = cv2.warpPerspective(255 - sheet.pixels[..., 0], matrix, (placement.width, placement.height)) > 128
     corners = placement.homography.apply(np.array(sheet.lines[0].polygon))
     points = np.argwhere(ink)[:, ::-1] + 0.5
@@ -66,7 +66,7 @@ def test_pixels_and_polygons_are_magnified_alike() -> None:
     sheet = np.zeros((40, 40), np.uint8)
     sheet[10:20, 12:24] = 255
     double = Homography(np.diag([2.0, 2.0, 1.0]))
-    larger = cv2.warpPerspective(sheet, double.between_pixel_centres(), (80, 80), flags=cv2.INTER_NEAREST) > 0
+    larger = cv2.warpPerspective(sheet, double.between_pixel_centers(), (80, 80), flags=cv2.INTER_NEAREST) > 0
     corner = double.apply(np.array([12.0, 10.0])).astype(int)
     assert larger[corner[1] : corner[1] + 20, corner[0] : corner[0] + 24].all()
     assert larger.sum() == 20 * 24

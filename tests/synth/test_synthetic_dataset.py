@@ -80,12 +80,12 @@ def test_lines_stand_apart(clean: list[SyntheticLabel]) -> None:
 
 def test_each_line_holds_ink_to_its_edges_and_none_around_it(clean: list[SyntheticLabel]) -> None:
     for label in clean:
-        grey = _pixels(label).min(axis=2).astype(int)
+        gray = _pixels(label).min(axis=2).astype(int)
         for line in label.lines:
             corners = np.array(line.polygon, int)
             (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-            ground = int(np.median(np.concatenate([grey[top - 3, left:right], grey[bottom + 2, left:right]])))
-            ink = abs(grey - ground) > 60
+            ground = int(np.median(np.concatenate([gray[top - 3, left:right], gray[bottom + 2, left:right]])))
+            ink = abs(gray - ground) > 60
             assert ink[top:bottom, left:right].mean() > 0.08, line
             ring = ink[top - 3 : bottom + 3, left - 3 : right + 3].copy()
             ring[2:-2, 2:-2] = False

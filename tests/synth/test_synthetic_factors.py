@@ -48,8 +48,8 @@ def test_the_ink_is_where_the_truth_says(kind: Degradation, seed: int) -> None:
     assert (corners <= (pixels.shape[1], pixels.shape[0])).all()
     inside = np.zeros(pixels.shape[:2], np.uint8)
     cv2.fillPoly(inside, [np.rint(corners).astype(np.int32)], 1)
-    grey = pixels.mean(axis=2)
-    contrast = np.median(grey[inside == 0]) - grey[inside == 1].mean()
+    gray = pixels.mean(axis=2)
+    contrast = np.median(gray[inside == 0]) - gray[inside == 1].mean()
     assert contrast > 4
 
 

@@ -22,7 +22,7 @@ from worker.cli.dlq_filters import (
     Stages,
     filters_of,
 )
-from worker.cli.dlq_output import listed, show_found, show_statistics, summarise, write_page
+from worker.cli.dlq_output import listed, show_found, show_statistics, summarize, write_page
 from worker.cli.dlq_replay import replay
 from worker.dlq.filters import parse
 from worker.dlq.inspect.export import export as write_files
@@ -135,7 +135,7 @@ def export(  # noqa: PLR0913 - as above
     with letters.reader() as reader, letters.fetcher() as fetcher, reaching("Exporting", reader.total) as reached:
         chosen = selected(reader, selection, SystemClock().epoch_ms(), reached)
         exported = write_files(chosen, folder, fetcher.fetch, resume=resume)
-    raise typer.Exit(summarise(exported, folder, letters.name, as_json=as_json))
+    raise typer.Exit(summarize(exported, folder, letters.name, as_json=as_json))
 
 
 app.command()(replay)

@@ -23,7 +23,7 @@ from worker.reporting.progress import Reach, reaching
 
 _STYLES: Final = ("", "dim", "yellow", "", "dim", "", "", "", "bold")
 _WIDTHS: Final = (10, 20, 21, 8, 11, 8, 7, 9, 0)
-_MOST_SENTENCES: Final = 10
+_MAX_SENTENCES: Final = 10
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def write_page(statistics: Statistics, topic: str, filters: Filters, path: Path)
         raise LabelwireError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def summarise(exported: Exported, folder: Path, topic: str, *, as_json: bool) -> int:
+def summarize(exported: Exported, folder: Path, topic: str, *, as_json: bool) -> int:
     """Print what came of an export and return the exit code: 1 if it is not whole."""
     if not exported.written and not exported.present:
         raise LabelwireError(f"No letter on {topic} matches, so nothing was written.")
@@ -113,8 +113,8 @@ def summarise(exported: Exported, folder: Path, topic: str, *, as_json: bool) ->
     else:
         before = f"; {exported.present} were there before" if exported.present else ""
         print(f"{exported.written} letters are in {folder}, listed in {MANIFEST}{before}.")
-    for sentence in exported.missing[:_MOST_SENTENCES]:
+    for sentence in exported.missing[:_MAX_SENTENCES]:
         print(printable(sentence), file=sys.stderr)
-    if len(exported.missing) > _MOST_SENTENCES:
+    if len(exported.missing) > _MAX_SENTENCES:
         print(f"{len(exported.missing)} payloads are missing in all.", file=sys.stderr)
     return 1 if exported.missing else 0

@@ -1,6 +1,6 @@
 """The job inside a dead letter: its key, value and headers as they failed.
 
-Invariant: what is returned has the sha256 that the dead letter states, whether it travelled inside the letter or was
+Invariant: what is returned has the sha256 that the dead letter states, whether it traveled inside the letter or was
 fetched back from its source.
 """
 

@@ -143,7 +143,7 @@ class TextRegion:
 
 @dataclass(frozen=True, slots=True)
 class LineCrop:
-    """A line straightened for the recogniser.
+    """A line straightened for the recognizer.
 
     `pixels` is uint8 [line_height, bucket width, 3] BGR, padded on the right; `content_width` is how many of its
     columns are picture. `span` is the part of the region's length that it shows, from 0 to 1: a line that is longer
@@ -163,10 +163,10 @@ class LineCrop:
 
 @dataclass(frozen=True, slots=True)
 class Character:
-    """One character of a line as the recogniser saw it.
+    """One character of a line as the recognizer saw it.
 
     `position` is where its middle lies along the line, from 0 (left end of the text) to 1. `alternatives` are other
-    characters that the recogniser held possible there, with their probabilities, best first; empty where the model
+    characters that the recognizer held possible there, with their probabilities, best first; empty where the model
     gives only one a step.
     """
 

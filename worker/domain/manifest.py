@@ -1,6 +1,6 @@
 """What a model says of itself.
 
-Every model's Triton config carries two parameters: `manifest`, the JSON of `ModelManifest`, and for a recogniser
+Every model's Triton config carries two parameters: `manifest`, the JSON of `ModelManifest`, and for a recognizer
 `dictionary`, a JSON array whose index 0 is the CTC blank. The worker reads both over gRPC and guesses nothing: a
 manifest of another schema version, or with an unknown field, is refused.
 """
@@ -60,8 +60,8 @@ class DetectionThresholds(_ManifestPart):
 class ModelManifest(_ManifestPart):
     """The self-description of one model, of whichever role.
 
-    `line_height` and `stride` (pixels of line width for each CTC step) are pixels; `pad_value` is the uint8 grey that
-    stands for nothing after normalisation; `buckets` maps a line width in pixels to the model that takes it.
+    `line_height` and `stride` (pixels of line width for each CTC step) are pixels; `pad_value` is the uint8 gray that
+    stands for nothing after normalization; `buckets` maps a line width in pixels to the model that takes it.
     `content_sha256` is the digest of the model's files and configuration. `version` is the number under which the
     model is to be served, made from all the rest of the manifest: a worker asks for the model by this number, so that
     no other one under the same name can answer.
@@ -70,7 +70,7 @@ class ModelManifest(_ManifestPart):
     schema_: Literal["labelwire.manifest/1"] = Field(default=MANIFEST_SCHEMA, alias="schema")
     role: ModelRole
     source: str
-    licence: str
+    license: str
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     precision: Literal["fp32", "bf16", "fp16", "int8"]
     device: Device

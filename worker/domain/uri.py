@@ -18,7 +18,7 @@ PREFIXES_SETTING: Final = "LABELWIRE_BLOB__ALLOWED_PREFIXES"
 MAX_URI_CHARACTERS: Final = 8192
 _DEFAULT_PORT: Final = 443
 _SHOWN_CHARACTERS: Final = 200
-_MOST_ENCODINGS: Final = 4
+_MAX_ENCODINGS: Final = 4
 
 _FORM: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
@@ -200,7 +200,7 @@ def _check_path(scheme: str, path: str) -> None:
     if scheme in {"https", "file"} and (not path.isascii() or " " in path or _BROKEN_ESCAPE.search(path)):
         raise _invalid("has characters in its path that must be percent-encoded")
     encoded = path.encode()
-    for _ in range(_MOST_ENCODINGS):
+    for _ in range(_MAX_ENCODINGS):
         _check_segments(encoded)
         decoded = unquote_to_bytes(encoded)
         if decoded == encoded:

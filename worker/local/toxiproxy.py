@@ -88,7 +88,7 @@ class Proxy:
 
         `latency` (latency and jitter in ms), `bandwidth` (rate in KB/s), `slicer` (average_size and size_variation in
         bytes, delay in µs), `timeout` (timeout in ms; 0 swallows everything and closes when it is removed),
-        `reset_peer` (timeout in ms until the reset). `stream` is `downstream`, towards the client, or `upstream`.
+        `reset_peer` (timeout in ms until the reset). `stream` is `downstream`, toward the client, or `upstream`.
         """
         name = f"{kind}-{next(self._numbers)}"
         content = {"name": name, "type": kind, "stream": stream, "attributes": attributes}

@@ -1,4 +1,4 @@
-"""Which classes of a recogniser's head a deployment keeps.
+"""Which classes of a recognizer's head a deployment keeps.
 
 Invariant: class 0 is the CTC blank and is always kept, as is the space; kept classes stay in the dictionary's order.
 """
@@ -22,7 +22,7 @@ _LATIN_CHARACTERS = frozenset(
 
 
 class AlphabetError(LabelwireError):
-    """The alphabet asked for cannot be cut out of the recogniser's dictionary."""
+    """The alphabet asked for cannot be cut out of the recognizer's dictionary."""
 
 
 def ctc_dictionary(characters: Sequence[str]) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ def kept_classes(dictionary: Sequence[str], alphabet: str) -> tuple[int, ...]:
     """Return the indices of the classes that stay, ascending, the blank first.
 
     `alphabet` is `full`, `latin`, or the path of a UTF-8 file; every character in that file except line ends is kept.
-    Raises AlphabetError if the file is absent, empty, or names a character that the recogniser does not know.
+    Raises AlphabetError if the file is absent, empty, or names a character that the recognizer does not know.
     """
     if alphabet == FULL:
         return tuple(range(len(dictionary)))
@@ -54,6 +54,6 @@ def _characters_of_file(path: Path, dictionary: Sequence[str]) -> frozenset[str]
     if unknown:
         shown = " ".join(unknown[:20])
         raise AlphabetError(
-            f"the recogniser does not know {len(unknown)} of the characters in {path} ({shown}): remove them"
+            f"the recognizer does not know {len(unknown)} of the characters in {path} ({shown}): remove them"
         )
     return wanted

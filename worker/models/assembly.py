@@ -1,6 +1,6 @@
 """The folders of a repository: each model's graph, code and configuration put together.
 
-Invariant: every model describes itself by the manifest in its configuration, and a recogniser and a reader by the
+Invariant: every model describes itself by the manifest in its configuration, and a recognizer and a reader by the
 dictionary too; no config is written that its backend would refuse beside its graph.
 """
 
@@ -38,7 +38,7 @@ _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16"}
 
 @dataclass(frozen=True, slots=True)
 class _Recognizer:
-    """A rewritten recogniser, its classes, and what was measured on it."""
+    """A rewritten recognizer, its classes, and what was measured on it."""
 
     graph: onnx.ModelProto
     dictionary: tuple[str, ...]
@@ -63,7 +63,7 @@ class Assembly:
         self._write_detector()
         report("rewriting the orientation classifier", 0.2)
         self._write_orientation()
-        report("rewriting the recogniser", 0.3)
+        report("rewriting the recognizer", 0.3)
         self._write_readers(report)
 
     def _write_detector(self) -> None:
@@ -91,7 +91,7 @@ class Assembly:
         graph = rewrite_recognizer(original, None if self.alphabet == FULL else classes, self.alternatives)
         accuracy = None
         if self.precisions.recognizer == "int8":
-            report("quantising the recogniser", 0.4)
+            report("quantizing the recognizer", 0.4)
             graph, agreement = quantize_recognizer(graph)
             accuracy = {"steps_as_in_fp32": round(agreement, 4)}
         recognizer = _Recognizer(graph, tuple(dictionary[index] for index in classes), accuracy)
@@ -144,7 +144,7 @@ class Assembly:
         return ModelManifest(
             role=role,
             source=source.origin,
-            licence=source.licence,
+            license=source.license,
             source_sha256=source.sha256,
             precision=self.precisions.recognizer if reads else self.precisions.floating,
             device=self.profile.device,

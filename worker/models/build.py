@@ -54,7 +54,7 @@ def build_repository(
     """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
 
     `profile` is `embedded` or `onnx`; `alphabet` is `full`, `latin` or a file of characters; `alternatives` is how many
-    classes the recogniser returns for each step; `sources` are ONNX files to take instead of the pinned ones.
+    classes the recognizer returns for each step; `sources` are ONNX files to take instead of the pinned ones.
     A repository of the same inputs that is there already is left as it is. Raises ModelSourceError, AlphabetError,
     ProfileError, GraphError,
     QuantizationError, ConfigError or BuildError.

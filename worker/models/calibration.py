@@ -1,4 +1,4 @@
-"""Drawn lines of text: what a recogniser is calibrated on, and what its quantised twin has to read alike.
+"""Drawn lines of text: what a recognizer is calibrated on, and what its quantized twin has to read alike.
 
 Invariant: the same seed gives the same pixels. No picture of anybody is needed, and none is shipped.
 """

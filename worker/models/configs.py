@@ -44,7 +44,7 @@ def set_parameter(config: ModelConfig, name: str, value: str) -> None:
 
 
 def describe_itself(config: ModelConfig, manifest: ModelManifest, dictionary: Sequence[str] | None) -> None:
-    """Add the manifest and, for a recogniser, the dictionary to the parameters."""
+    """Add the manifest and, for a recognizer, the dictionary to the parameters."""
     set_parameter(config, "manifest", manifest.to_json())
     if dictionary is not None:
         set_parameter(config, "dictionary", json.dumps(list(dictionary), ensure_ascii=False, separators=(",", ":")))
@@ -76,7 +76,7 @@ def fix_width(config: ModelConfig, width_pixels: int) -> None:
 
 
 def set_alternatives(config: ModelConfig, alternatives: int) -> None:
-    """Set how many classes a recogniser or reader returns for each step."""
+    """Set how many classes a recognizer or reader returns for each step."""
     for tensor in config.output:
         if tensor.name in {"token", "confidence"}:
             tensor.dims[1] = alternatives

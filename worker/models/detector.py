@@ -17,7 +17,7 @@ def rewrite_detector(model: onnx.ModelProto) -> onnx.ModelProto:
     the resolution and rearranged; any other end is taken as it is.
     """
     rewriter = Rewriter(model)
-    rewriter.normalise(rewriter.as_levels("image"))
+    rewriter.normalize(rewriter.as_levels("image"))
     head = _find_upsampling_head(rewriter)
     if head is None:
         _in_255ths(rewriter, rewriter.original_output)
@@ -74,7 +74,7 @@ def _find_upsampling_head(rewriter: Rewriter) -> _UpsamplingHead | None:
 def _compute_small(rewriter: Rewriter, head: _UpsamplingHead) -> None:
     """Compute the 4 by 4 pixels that grow out of each feature pixel as 16 channels, and lay them out at the end.
 
-    A transposed convolution whose kernel is its stride mixes no neighbours, so it is a pointwise convolution with a
+    A transposed convolution whose kernel is its stride mixes no neighbors, so it is a pointwise convolution with a
     channel for each pixel of the kernel.
     """
     first, second = _as_pointwise(head)

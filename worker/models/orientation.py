@@ -15,7 +15,7 @@ def rewrite_orientation(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     rewriter = Rewriter(model)
     _cut_to_width(rewriter, rewriter.as_levels("line"), "labelwire/cut")
-    rewriter.normalise("labelwire/cut")
+    rewriter.normalize("labelwire/cut")
     bounds = [rewriter.indices(f"class_{name}", value) for name, value in (("from", 1), ("to", 2), ("axis", 1))]
     rewriter.after.append(helper.make_node("Slice", [rewriter.original_output, *bounds], ["upside_down"]))
     return rewriter.finish(
@@ -27,12 +27,12 @@ def rewrite_orientation(model: onnx.ModelProto) -> onnx.ModelProto:
 def _cut_to_width(rewriter: Rewriter, levels: str, cut: str) -> None:
     """Cut first and then pad, so that a long line costs no more than a short one."""
     pads = rewriter.indices("pads", 0, 0, 0, 0, 0, 0, WIDTH_PIXELS, 0)
-    grey = rewriter.scalar("pad_value", PAD_VALUE)
+    gray = rewriter.scalar("pad_value", PAD_VALUE)
     bounds = [
         rewriter.indices(f"cut_{name}", value) for name, value in (("from", 0), ("to", WIDTH_PIXELS), ("axis", 2))
     ]
     rewriter.before += [
         helper.make_node("Slice", [levels, *bounds], ["labelwire/beginning"]),
-        helper.make_node("Pad", ["labelwire/beginning", pads, grey], ["labelwire/padded"]),
+        helper.make_node("Pad", ["labelwire/beginning", pads, gray], ["labelwire/padded"]),
         helper.make_node("Slice", ["labelwire/padded", *bounds], [cut]),
     ]

@@ -17,7 +17,7 @@ Resolved = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True, slots=True)
 class Precisions:
-    """`floating` is what detector, classifier, and what is not quantised of the recogniser compute in."""
+    """`floating` is what detector, classifier, and what is not quantized of the recognizer compute in."""
 
     recognizer: Resolved
     floating: Literal["fp32", "bf16"]

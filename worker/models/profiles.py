@@ -1,6 +1,6 @@
 """What distinguishes the profiles of the model repository: numbers only.
 
-Invariant: a bucket's width is a multiple of the recogniser's stride; the widest bucket belongs to the model that has
+Invariant: a bucket's width is a multiple of the recognizer's stride; the widest bucket belongs to the model that has
 the role's own name, so that `text_recognizer` and `text_reader` exist in every profile.
 """
 
@@ -62,7 +62,7 @@ class Profile:
         return self.precisions[0]
 
     def bucket_models(self, role_name: str) -> dict[int, str]:
-        """Return which model takes which width, for the recogniser or the reader."""
+        """Return which model takes which width, for the recognizer or the reader."""
         if self.takes_any_width:
             return dict.fromkeys(self.buckets, role_name)
         narrow = {width: f"{role_name}_w{width}" for width in self.buckets[:-1]}

@@ -1,13 +1,13 @@
-"""INT8 for the recogniser: its pointwise convolutions, four fifths of its time, and the head of a large alphabet.
+"""INT8 for the recognizer: its pointwise convolutions, four fifths of its time, and the head of a large alphabet.
 
-Invariant: only layers are quantised that look at one position each (1 by 1 convolutions without padding, linear
+Invariant: only layers are quantized that look at one position each (1 by 1 convolutions without padding, linear
 layers), so that a zero point can move into the bias exactly; everything that is sensitive (the stem, depthwise
-convolutions, attention) stays as it is. A quantised recogniser serves only if it reads drawn lines as its original
+convolutions, attention) stays as it is. A quantized recognizer serves only if it reads drawn lines as its original
 does.
 
 Activations are UINT8 with a range for each tensor, weights INT8 with a scale for each channel (Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"). An activation x is
-quantised as x + z with a constant z that lifts its range to zero, and the bias takes -z · Σw: engines then need no zero
+quantized as x + z with a constant z that lifts its range to zero, and the bias takes -z · Σw: engines then need no zero
 points, which OpenVINO would subtract in a pass of their own.
 """
 
@@ -28,15 +28,15 @@ _SMALLEST_KERNEL = 96 * 192  # smaller convolutions gain nothing
 _SMALLEST_MATRIX = 1_000_000  # of the linear layers only a head of thousands of classes takes time
 _CALIBRATION_LINES, _CALIBRATION_SEED = 64, 20
 _GATE_LINES, _GATE_SEED = 32, 21
-_LEAST_AGREEMENT = 0.95
+_MIN_AGREEMENT = 0.95
 _TAIL_PERCENT = 0.01  # of a line's activations, on each side: outliers would cost all others their resolution
-_LEAST_SCALE = 1e-12
+_MIN_SCALE = 1e-12
 
 Lines = Sequence[NDArray[np.uint8]]
 
 
 class QuantizationError(LabelwireError):
-    """A quantised recogniser does not read as its original does."""
+    """A quantized recognizer does not read as its original does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Range:
 
     @property
     def scale(self) -> np.float32:
-        return np.float32(max((self.high - self.low) / 255, _LEAST_SCALE))
+        return np.float32(max((self.high - self.low) / 255, _MIN_SCALE))
 
     @property
     def lift(self) -> np.float32:
@@ -55,7 +55,7 @@ class _Range:
 
 
 def quantize_recognizer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float]:
-    """Return an INT8 twin of a rewritten recogniser, and at which part of the steps of drawn lines it agrees.
+    """Return an INT8 twin of a rewritten recognizer, and at which part of the steps of drawn lines it agrees.
 
     Raises QuantizationError if that part is too small.
     """
@@ -63,10 +63,10 @@ def quantize_recognizer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float]
     ranges = _activation_ranges(model, {_source(model, node) for node in layers})
     quantized = _with_integers(model, layers, ranges)
     agreement = _agreement(model, quantized, draw_lines(_GATE_LINES, _GATE_SEED))
-    if agreement < _LEAST_AGREEMENT:
+    if agreement < _MIN_AGREEMENT:
         raise QuantizationError(
-            f"the INT8 recogniser agrees with its original at {agreement:.1%} of the steps of drawn lines, but "
-            f"{_LEAST_AGREEMENT:.0%} are needed: build with --precision fp32 or bf16"
+            f"the INT8 recognizer agrees with its original at {agreement:.1%} of the steps of drawn lines, but "
+            f"{_MIN_AGREEMENT:.0%} are needed: build with --precision fp32 or bf16"
         )
     return quantized, agreement
 
@@ -95,7 +95,7 @@ def _is_worth_it(node: NodeProto, shape: tuple[int, ...]) -> bool:
 
 
 def _source(model: onnx.ModelProto, node: NodeProto) -> str:
-    """Return the tensor that a node works on, looking through Identity, so that twins share one quantisation."""
+    """Return the tensor that a node works on, looking through Identity, so that twins share one quantization."""
     renamed = {other.output[0]: other.input[0] for other in model.graph.node if other.op_type == "Identity"}
     tensor = str(node.input[0])
     while tensor in renamed:
@@ -163,7 +163,7 @@ def _quantize_layer(
 ) -> list[NodeProto]:
     """Return the nodes that stand for a layer, its kernel and what the lift asks of its bias stored as constants."""
     inward = (0,) if node.op_type == "MatMul" else (1, 2, 3)
-    scale = np.maximum(np.abs(kernel).max(axis=inward, keepdims=True) / 127, _LEAST_SCALE).astype(np.float32)
+    scale = np.maximum(np.abs(kernel).max(axis=inward, keepdims=True) / 127, _MIN_SCALE).astype(np.float32)
     levels = np.clip(np.round(kernel / scale), -127, 127).astype(np.int8)
     bias = -extent.lift * (levels * scale).sum(axis=inward, dtype=np.float32)
     name = f"labelwire/int8/{node.output[0]}"

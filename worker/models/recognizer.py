@@ -1,4 +1,4 @@
-"""The recogniser: a line's pixels in, the best classes of each CTC step out.
+"""The recognizer: a line's pixels in, the best classes of each CTC step out.
 
 Invariant: a confidence is a softmax over the classes that the head has, whichever of them were kept.
 """
@@ -18,17 +18,17 @@ _NEVER = -1e4  # a logit that no softmax sees, representable in 16 bits
 
 
 def recognizer_characters(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Return the characters that a recogniser's metadata name, in order, without blank and space."""
+    """Return the characters that a recognizer's metadata name, in order, without blank and space."""
     for entry in model.metadata_props:
         if entry.key == "character":
             return tuple(entry.value.rstrip("\n").split("\n"))
-    raise GraphError("the recogniser names no characters in its metadata ('character'): give a model of RapidOCR's")
+    raise GraphError("the recognizer names no characters in its metadata ('character'): give a model of RapidOCR's")
 
 
 def rewrite_recognizer(
     model: onnx.ModelProto, classes: Sequence[int] | None = None, alternatives: int = 1
 ) -> onnx.ModelProto:
-    """Return a recogniser from `line` and `upside_down` to `token` and `confidence`.
+    """Return a recognizer from `line` and `upside_down` to `token` and `confidence`.
 
     `line` is UINT8 [N, 48, W, 3] (BGR) and is turned by 180° where `upside_down` FP32 [N, 1] is over 0.5. `token`
     INT32 and `confidence` FP32 are [N, T, K] with T = W / 8 and K = `alternatives`: the best of all classes first, then
@@ -39,7 +39,7 @@ def rewrite_recognizer(
     candidates = _candidates(model, classes, alternatives) if alternatives > 1 else []
     rewriter = Rewriter(model)
     _turn(rewriter, rewriter.as_levels("line"), "upside_down", "labelwire/upright")
-    rewriter.normalise("labelwire/upright")
+    rewriter.normalize("labelwire/upright")
     head = _Head(rewriter)
     if classes is not None:
         head.keep(classes)
@@ -60,7 +60,7 @@ def rewrite_recognizer(
 
 
 def fix_width(recognizer: onnx.ModelProto, width_pixels: int) -> onnx.ModelProto:
-    """Return a rewritten recogniser that takes lines of one width only: [N, 48, width, 3] in, [N, width / 8, K] out.
+    """Return a rewritten recognizer that takes lines of one width only: [N, 48, width, 3] in, [N, width / 8, K] out.
 
     Servers hold a config's dims to the graph's, and TensorRT wants every width fixed. `recognizer` stays as it is.
     """
@@ -93,12 +93,12 @@ def _turn(rewriter: Rewriter, line: str, upside_down: str, upright: str) -> None
 
 
 class _Head:
-    """The linear layer at a recogniser's end, without its softmax; `logits` names its output [N, T, classes]."""
+    """The linear layer at a recognizer's end, without its softmax; `logits` names its output [N, T, classes]."""
 
     def __init__(self, rewriter: Rewriter) -> None:
         softmax = rewriter.producer(rewriter.original_output)
         if softmax.op_type != "Softmax":
-            raise GraphError(f"the recogniser ends in {softmax.op_type}, not in Softmax: give a PP-OCR recogniser")
+            raise GraphError(f"the recognizer ends in {softmax.op_type}, not in Softmax: give a PP-OCR recognizer")
         self.logits = str(softmax.input[0])
         self._weights, self._bias = _linear_layer(rewriter, self.logits)
 
@@ -132,7 +132,7 @@ def _linear_layer(rewriter: Rewriter, logits: str) -> tuple[onnx.TensorProto, on
         matmul = rewriter.producer(computed[0])
         if matmul.op_type == "MatMul" and matmul.input[1] in weights:
             return weights[matmul.input[1]], weights[constant[0]]
-    raise GraphError(f"the recogniser's head ends in {add.op_type}, not in a linear layer: give a PP-OCR recogniser")
+    raise GraphError(f"the recognizer's head ends in {add.op_type}, not in a linear layer: give a PP-OCR recognizer")
 
 
 def _candidates(model: onnx.ModelProto, classes: Sequence[int] | None, alternatives: int) -> list[int]:
@@ -181,7 +181,7 @@ def _name_outputs(rewriter: Rewriter) -> None:
 def _add_alternatives(rewriter: Rewriter, logits: str, candidates: Sequence[int], count: int) -> None:
     """Put the best `count` of the candidates behind the best class of all.
 
-    A sort over 18,710 classes would cost as much as the rest of the recogniser, and its second and third would be
+    A sort over 18,710 classes would cost as much as the rest of the recognizer, and its second and third would be
     look-alikes of other scripts; that over a hundred candidates costs next to nothing.
     """
     classes = rewriter.indices("candidates", *candidates)
@@ -205,7 +205,7 @@ def _add_alternatives(rewriter: Rewriter, logits: str, candidates: Sequence[int]
 def _best_of_groups(rewriter: Rewriter, head: _Head) -> list[NodeProto]:
     """Find `labelwire/best` and `labelwire/maximum` [N, T, 1]: the best group of classes, then the best in it.
 
-    An engine's ArgMax is a sort; over 18,710 classes it takes a fifth of the whole recogniser's time, over 130
+    An engine's ArgMax is a sort; over 18,710 classes it takes a fifth of the whole recognizer's time, over 130
     groups and 144 classes next to nothing. As with ArgMax, the first of equals wins.
     """
     groups = -(-head.class_count // _GROUP_CLASSES)

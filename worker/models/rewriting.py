@@ -19,7 +19,7 @@ from worker.domain.errors import LabelwireError
 LINE_HEIGHT_PIXELS = 48
 STRIDE_PIXELS = 8
 PAD_VALUE = 127
-_HALF_SCALE = 127.5  # PP-OCR normalises by mean 0.5 and deviation 0.5 of 255
+_HALF_SCALE = 127.5  # PP-OCR normalizes by mean 0.5 and deviation 0.5 of 255
 
 
 class GraphError(LabelwireError):
@@ -76,7 +76,7 @@ class Rewriter:
         self.before.append(helper.make_node("Cast", [pixels], ["labelwire/levels"], to=TensorProto.FLOAT))
         return "labelwire/levels"
 
-    def normalise(self, levels: str) -> None:
+    def normalize(self, levels: str) -> None:
         """Make the original's input, FP32 NCHW from -1 to 1, out of FP32 NHWC levels."""
         scale = self.scalar("pixel_scale", 1 / _HALF_SCALE)
         shift = self.scalar("pixel_shift", 1)

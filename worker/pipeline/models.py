@@ -49,9 +49,9 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class LineShape:
-    """What a recogniser takes.
+    """What a recognizer takes.
 
-    Lines are `height` pixels high and padded with the grey `pad_value` to one of `bucket_widths`, which ascend; there
+    Lines are `height` pixels high and padded with the gray `pad_value` to one of `bucket_widths`, which ascend; there
     is one CTC step for every `stride` pixels.
     """
 
@@ -147,12 +147,12 @@ async def load_models(backend: InferenceBackend, former: ModelSet | None = None)
 def with_line_widths(models: ModelSet, widths: Collection[int]) -> ModelSet:
     """Return the models, used with lines of these widths in pixels alone; all that they take if none are named.
 
-    Raises ServerMismatchError for a width that the server's recogniser does not take.
+    Raises ServerMismatchError for a width that the server's recognizer does not take.
     """
     foreign = sorted(set(widths) - set(models.line.bucket_widths))
     if foreign:
         raise ServerMismatchError(
-            f"The server's recogniser takes no lines {foreign[0]} pixels wide, as the setting line_widths wants: name "
+            f"The server's recognizer takes no lines {foreign[0]} pixels wide, as the setting line_widths wants: name "
             f"some of {', '.join(map(str, models.line.bucket_widths))}."
         )
     chosen = tuple(width for width in models.line.bucket_widths if not widths or width in widths)
@@ -266,7 +266,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _check_lines_agree(main: _Described, others: list[_Described]) -> None:
-    """All line models must see the same lines, and all recognisers must speak the same dictionary."""
+    """All line models must see the same lines, and all recognizers must speak the same dictionary."""
     for other in others:
         for name in ("line_height", "pad_value", "stride", "alternatives", "dictionary_sha256"):
             have, want = getattr(other.manifest, name), getattr(main.manifest, name)

@@ -20,19 +20,19 @@ from worker.domain.result import Barcode, Line, Page, Quad
 from worker.pipeline.explanation import Rectangle
 from worker.reporting.picture import confidence_kind
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 # RGB. Told apart without red and green, too: teal, amber, crimson.
-COLOURS: Final[dict[str, Colour]] = {"sure": (13, 128, 117), "doubtful": (190, 110, 0), "unsure": (196, 30, 58)}
-_CODE_COLOUR: Final[Colour] = (96, 68, 176)
-_INK: Final[Colour] = (28, 32, 38)
-_FAINT: Final[Colour] = (120, 126, 134)
-_RULE: Final[Colour] = (214, 218, 222)
-_TILE: Final[Colour] = (196, 64, 196)
-_PAPER: Final[Colour] = (255, 255, 255)
-_LEAST_LONG_SIDE: Final = 900
-MOST_LONG_SIDE: Final = 1600
-_MOST_ENLARGED: Final = 4.0
+COLORS: Final[dict[str, Color]] = {"sure": (13, 128, 117), "doubtful": (190, 110, 0), "unsure": (196, 30, 58)}
+_CODE_COLOR: Final[Color] = (96, 68, 176)
+_INK: Final[Color] = (28, 32, 38)
+_FAINT: Final[Color] = (120, 126, 134)
+_RULE: Final[Color] = (214, 218, 222)
+_TILE: Final[Color] = (196, 64, 196)
+_PAPER: Final[Color] = (255, 255, 255)
+_MIN_LONG_SIDE: Final = 900
+MAX_LONG_SIDE: Final = 1600
+_MAX_ENLARGED: Final = 4.0
 _ROW_PIXELS: Final = 22
 _TEXT_PIXELS: Final = 15
 _TAG_PIXELS: Final = 11
@@ -49,15 +49,15 @@ class _BoxedItem:
     note: str
     text: str
     quad: Quad
-    colour: Colour
+    color: Color
 
     @classmethod
     def of_line(cls, line: Line) -> "_BoxedItem":
-        return cls(str(line.id), f"{line.confidence:.2f}", line.text, line.polygon, _colour(line))
+        return cls(str(line.id), f"{line.confidence:.2f}", line.text, line.polygon, _color(line))
 
     @classmethod
     def of_code(cls, code: Barcode) -> "_BoxedItem":
-        return cls(f"#{code.id}", "code", f"{code.format}  {code.text}", code.polygon, _CODE_COLOUR)
+        return cls(f"#{code.id}", "code", f"{code.format}  {code.text}", code.polygon, _CODE_COLOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class _Listing:
 def draw_page(page: PageImage, result: Page, tiles: Sequence[Rectangle] = ()) -> Image.Image:
     """Return an RGB picture of a page with a box for each line and symbol, and what they say beside it.
 
-    `page` may be smaller than the page that `result` tells of, as far as `MOST_LONG_SIDE`: it is drawn no larger.
+    `page` may be smaller than the page that `result` tells of, as far as `MAX_LONG_SIDE`: it is drawn no larger.
     `tiles` (left, top, right, bottom) in pixels of the result's page are drawn as thin frames.
     """
     entries = [*map(_BoxedItem.of_line, result.lines), *map(_BoxedItem.of_code, result.barcodes)]
@@ -104,7 +104,7 @@ def _with_boxes(page: PageImage, result: Page, entries: Sequence[_BoxedItem]) ->
     pixels: Pixels = cv2.cvtColor(cv2.resize(page.pixels, size, interpolation=how), cv2.COLOR_BGR2RGB).astype(np.uint8)
     corners = [np.asarray(entry.quad, dtype=np.float64) * scale for entry in entries]
     for entry, quad in zip(entries, corners, strict=True):
-        _outline(pixels, quad, entry.colour)
+        _outline(pixels, quad, entry.color)
     drawing = Image.fromarray(pixels)
     pen = ImageDraw.Draw(drawing)
     for entry, quad in zip(entries, corners, strict=True):
@@ -114,16 +114,16 @@ def _with_boxes(page: PageImage, result: Page, entries: Sequence[_BoxedItem]) ->
 
 def _scale(page: Page) -> float:
     long_side = max(page.width, page.height)
-    if long_side > MOST_LONG_SIDE:
-        return MOST_LONG_SIDE / long_side
-    return min(_MOST_ENLARGED, max(1.0, _LEAST_LONG_SIDE / long_side))
+    if long_side > MAX_LONG_SIDE:
+        return MAX_LONG_SIDE / long_side
+    return min(_MAX_ENLARGED, max(1.0, _MIN_LONG_SIDE / long_side))
 
 
-def _outline(pixels: Pixels, quad: np.ndarray[tuple[int, ...], np.dtype[np.float64]], colour: Colour) -> None:
+def _outline(pixels: Pixels, quad: np.ndarray[tuple[int, ...], np.dtype[np.float64]], color: Color) -> None:
     # OpenCV takes fixed point with four fractional bits, so that boxes do not jump by whole pixels.
     points = np.round((quad - 0.5) * 16).astype(np.int32)
     cv2.polylines(
-        pixels, [points], isClosed=True, color=colour, thickness=_OUTLINE_PIXELS, lineType=cv2.LINE_AA, shift=4
+        pixels, [points], isClosed=True, color=color, thickness=_OUTLINE_PIXELS, lineType=cv2.LINE_AA, shift=4
     )
 
 
@@ -141,7 +141,7 @@ def _tag(
     middle = (quad[0] + quad[3]) / 2 - along * (width / 2 + _OUTLINE_PIXELS)
     left = min(max(0.0, float(middle[0]) - width / 2), size[0] - width)
     top = min(max(0.0, float(middle[1]) - height / 2), size[1] - height)
-    pen.rectangle((left, top, left + width, top + height), fill=entry.colour)
+    pen.rectangle((left, top, left + width, top + height), fill=entry.color)
     pen.text((left + width / 2, top + height / 2), number, font=font, fill=_PAPER, anchor="mm")
 
 
@@ -167,7 +167,7 @@ def _write_listing(pen: ImageDraw.ImageDraw, entries: Sequence[_BoxedItem], list
         x = left + _MARGIN + column * listing.column_width
         y = _MARGIN + row * _ROW_PIXELS + _ROW_PIXELS // 2
         offset = _text_offset()
-        pen.text((x + offset * 0.38, y), entry.tag, font=font, fill=entry.colour, anchor="rm")
+        pen.text((x + offset * 0.38, y), entry.tag, font=font, fill=entry.color, anchor="rm")
         pen.text((x + offset * 0.86, y), entry.note, font=font, fill=_FAINT, anchor="rm")
         pen.text((x + offset, y), _shortened(entry.text, font, room), font=font, fill=_INK, anchor="lm")
 
@@ -180,8 +180,8 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont, room_pixels: float) -> s
     return text[: max(0, too_long - 1)] + "…"
 
 
-def _colour(line: Line) -> Colour:
-    return COLOURS[confidence_kind(line.confidence)]
+def _color(line: Line) -> Color:
+    return COLORS[confidence_kind(line.confidence)]
 
 
 @lru_cache(maxsize=8)

@@ -15,7 +15,7 @@ from worker.domain.image import ImageHeader
 from worker.domain.result import Page
 from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.explanation import Rectangle
-from worker.reporting.draw import MOST_LONG_SIDE, draw_page
+from worker.reporting.draw import MAX_LONG_SIDE, draw_page
 
 
 def draw_pages(
@@ -29,7 +29,7 @@ def draw_pages(
     drawings = tuple(stem.with_name(f"{stem.name}{suffix}.png") for suffix in _suffixes(len(pages)))
     stem.parent.mkdir(parents=True, exist_ok=True)
     for number, (page, drawing) in enumerate(zip(pages, drawings, strict=True)):
-        small = EncodedPage(picture, header, number).reduced(MOST_LONG_SIDE)
+        small = EncodedPage(picture, header, number).reduced(MAX_LONG_SIDE)
         drawing.write_bytes(_png(np.asarray(draw_page(small, page, tiles[number])), drawing))
     return drawings
 

@@ -1,6 +1,6 @@
-"""Plots as SVG that follow the page's colours, light or dark.
+"""Plots as SVG that follow the page's colors, light or dark.
 
-matplotlib draws in stand-in colours, which become the stylesheet's variables afterwards. Text stays text, so that it is
+matplotlib draws in stand-in colors, which become the stylesheet's variables afterwards. Text stays text, so that it is
 set in the page's own face. The same data give the same bytes.
 """
 
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-_COLOURS: Final = {
+_COLORS: Final = {
     "#010101": "var(--ink)",
     "#020202": "var(--faint)",
     "#030303": "var(--rule)",
@@ -27,8 +27,8 @@ _COLOURS: Final = {
     "#0a0005": "var(--series-5)",
 }
 INK, _FAINT, _RULE = "#010101", "#020202", "#030303"
-_MOST_TIME_MARKS: Final = 6
-_FEWEST_TIME_BINS: Final = 12
+_MAX_TIME_MARKS: Final = 6
+_MIN_TIME_BINS: Final = 12
 SERIES: Final = tuple(f"#0a000{number}" for number in range(1, 6))
 # Typed as anything: matplotlib's own type lists every key there is.
 SETTINGS: Final[Any] = {
@@ -61,8 +61,8 @@ def distribution(series: Mapping[str, Sequence[float]], label: str, bins: int = 
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 0.5 + 1.1 * len(present)))
         rows = drawing.subplots(len(present), 1, sharex=True, squeeze=False, gridspec_kw={"hspace": 0.6})[:, 0]
-        for axes, (name, values), colour in zip(rows, present.items(), SERIES, strict=False):
-            axes.hist(values, bins=bins, range=span if span[0] < span[1] else None, color=colour, rwidth=0.86)
+        for axes, (name, values), color in zip(rows, present.items(), SERIES, strict=False):
+            axes.hist(values, bins=bins, range=span if span[0] < span[1] else None, color=color, rwidth=0.86)
             axes.axvline(sorted(values)[len(values) // 2], color=INK, linewidth=1, linestyle=(0, (2, 2)))
             axes.set_title(name, loc="left", fontsize=10, color=INK)
             axes.spines["left"].set_visible(False)
@@ -100,9 +100,9 @@ def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 0.7 + 0.42 * len(present)))
         axes = drawing.add_subplot()
-        for row, (values, colour) in enumerate(zip(present.values(), _cycled(len(present)), strict=True)):
-            axes.barh(row, _median(values), height=0.5, color=colour, alpha=0.35, linewidth=0)
-            axes.scatter(values, [row] * len(values), s=26, color=colour, linewidths=0, zorder=3)
+        for row, (values, color) in enumerate(zip(present.values(), _cycled(len(present)), strict=True)):
+            axes.barh(row, _median(values), height=0.5, color=color, alpha=0.35, linewidth=0)
+            axes.scatter(values, [row] * len(values), s=26, color=color, linewidths=0, zorder=3)
         axes.set_yticks(range(len(present)), list(present))
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.invert_yaxis()
@@ -120,10 +120,10 @@ def by_kind(kinds: Sequence[str], series: Mapping[str, Sequence[float | None]], 
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 0.9 + 0.26 * len(kinds)))
         axes = drawing.add_subplot()
-        for (name, values), colour, marker in zip(series.items(), SERIES, "osD", strict=False):
+        for (name, values), color, marker in zip(series.items(), SERIES, "osD", strict=False):
             told = [value for value in values if value is not None]
             rows = [row for row, value in enumerate(values) if value is not None]
-            axes.scatter(told, rows, s=38, color=colour, marker=marker, linewidths=0, label=name, zorder=3)
+            axes.scatter(told, rows, s=38, color=color, marker=marker, linewidths=0, label=name, zorder=3)
         axes.set_yticks(range(len(kinds)), list(kinds))
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.invert_yaxis()
@@ -175,12 +175,12 @@ def over_time(series: Mapping[str, Sequence[float]], starts: Sequence[str], labe
         drawing = Figure(figsize=(6.4, 2.4))
         axes = drawing.add_subplot()
         below = [0.0] * len(starts)
-        for (name, counts), colour in zip(series.items(), _cycled(len(series)), strict=True):
-            axes.bar(range(len(starts)), counts, bottom=below, width=0.86, color=colour, label=name, linewidth=0)
+        for (name, counts), color in zip(series.items(), _cycled(len(series)), strict=True):
+            axes.bar(range(len(starts)), counts, bottom=below, width=0.86, color=color, label=name, linewidth=0)
             below = [height + count for height, count in zip(below, counts, strict=True)]
-        marked = range(0, len(starts), max(1, math.ceil(len(starts) / _MOST_TIME_MARKS)))
+        marked = range(0, len(starts), max(1, math.ceil(len(starts) / _MAX_TIME_MARKS)))
         axes.set_xticks(marked, [starts[place] for place in marked], fontsize=8)
-        axes.set_xlim(-0.6, max(len(starts), _FEWEST_TIME_BINS) - 0.4)
+        axes.set_xlim(-0.6, max(len(starts), _MIN_TIME_BINS) - 0.4)
         axes.set_xlabel(label)
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.spines["left"].set_visible(False)
@@ -212,12 +212,12 @@ def _nothing() -> Markup:
 
 
 def svg(drawing: Figure) -> Markup:
-    """Return a figure that was drawn with `SETTINGS` as SVG in the page's colours."""
+    """Return a figure that was drawn with `SETTINGS` as SVG in the page's colors."""
     stream = io.StringIO()
     drawing.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.04)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
-    for stand_in, variable in _COLOURS.items():
+    for stand_in, variable in _COLORS.items():
         text = text.replace(stand_in, variable)
     text = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px var(--face)", text)
     text = re.sub(r'<svg ([^>]*?)width="[\d.]+pt" height="[\d.]+pt"', r"<svg \1", text.replace("\n", " "), count=1)

@@ -1,4 +1,4 @@
-"""How scores compare with what was read, as SVG in the page's colours."""
+"""How scores compare with what was read, as SVG in the page's colors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -25,8 +25,8 @@ def reliability(points: Curve, curves: Mapping[str, Curve], label: str) -> Marku
         axes = drawing.add_subplot()
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (2, 3)), alpha=0.5)
         axes.scatter(*points, s=18, color=SERIES[0], alpha=0.3, linewidths=0)
-        for (name, (right, up)), colour in zip(curves.items(), SERIES, strict=False):
-            axes.plot(right, up, color=colour, marker="o", markersize=5, linewidth=2, label=name)
+        for (name, (right, up)), color in zip(curves.items(), SERIES, strict=False):
+            axes.plot(right, up, color=color, marker="o", markersize=5, linewidth=2, label=name)
         _unit_square(axes)
         axes.set_xlabel("score")
         axes.set_ylabel(label)
@@ -42,10 +42,10 @@ def admission(floors: Sequence[float], curves: Mapping[str, Sequence[float | Non
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=_SIZE_INCHES)
         axes = drawing.add_subplot()
-        for (name, shares), colour in zip(curves.items(), SERIES, strict=False):
+        for (name, shares), color in zip(curves.items(), SERIES, strict=False):
             known = [(floor, share) for floor, share in zip(floors, shares, strict=True) if share is not None]
             axes.plot(
-                [floor for floor, _ in known], [share for _, share in known], color=colour, linewidth=2, label=name
+                [floor for floor, _ in known], [share for _, share in known], color=color, linewidth=2, label=name
             )
         axes.axvline(in_use, color=INK, linewidth=1, linestyle=(0, (2, 3)), alpha=0.5)
         _unit_square(axes)

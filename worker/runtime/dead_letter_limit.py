@@ -26,12 +26,12 @@ from worker.runtime.job import JobInHand
 DEAD_LETTERS = "dead_letters"
 _WINDOW_SECONDS = 60.0
 _TOLD_EVERY_SECONDS = 60.0
-_LEAST_SLEEP_SECONDS = 0.01  # so that rounding cannot make a sleep of nothing
+_MIN_SLEEP_SECONDS = 0.01  # so that rounding cannot make a sleep of nothing
 # The jitter of a retry topic makes a round longer by a tenth at most; then they are read again, in a few seconds.
 _LONGEST_ROUND = 1.1
 _READ_AGAIN_SECONDS = 30.0
 # A waiting job is a task and its record: some 6 KiB and the payload.
-_MOST_IN_MEMORY = 10_000
+_MAX_IN_MEMORY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class WaitingBounds:
     `round_seconds` is how long it takes to go round by the slowest retry topic, which is `round_topic`.
     """
 
-    in_memory: int = _MOST_IN_MEMORY
+    in_memory: int = _MAX_IN_MEMORY
     in_memory_bytes: int = 128 * 1024 * 1024
     in_all: int = 50_000
     round_seconds: float = 600.0
@@ -53,7 +53,7 @@ class WaitingBounds:
     ) -> "WaitingBounds":
         """Return the bounds for a limit: in memory waits what the limit lets pass in a round, so that none is idle."""
         in_one_round = max(1, round(per_minute * round_seconds / _WINDOW_SECONDS))
-        return cls(min(_MOST_IN_MEMORY, in_one_round), held_bytes // 2, in_all, round_seconds, round_topic)
+        return cls(min(_MAX_IN_MEMORY, in_one_round), held_bytes // 2, in_all, round_seconds, round_topic)
 
 
 @dataclass(eq=False, slots=True)
@@ -242,7 +242,7 @@ class DeadLetterLimit:
 
     async def _sleep_until_free(self, waiting: _Waiting) -> None:
         seconds = self._written[-self._per_minute] + _WINDOW_SECONDS - self._clock.monotonic()
-        sleeping = asyncio.ensure_future(self._clock.sleep(max(_LEAST_SLEEP_SECONDS, seconds)))
+        sleeping = asyncio.ensure_future(self._clock.sleep(max(_MIN_SLEEP_SECONDS, seconds)))
         woken = asyncio.ensure_future(waiting.woken.wait())
         try:
             await asyncio.wait({sleeping, woken}, return_when=asyncio.FIRST_COMPLETED)

@@ -76,7 +76,7 @@ class Brakes:
 
 # A record that is refused for its size though it fits its topic's limit: another of its batch was too large, or the
 # broker that told the limit has not heard of a change. Where that lasts, something else has a limit of its own.
-_MOST_SIZE_REFUSALS: Final = 6
+_MAX_SIZE_REFUSALS: Final = 6
 
 _OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = {
     Completed: "completed",
@@ -289,7 +289,7 @@ class Delivery:
                 raise
             limit = await self._judge_size(outgoing)
             writing.size_refusals += 1
-            if limit is None or writing.size_refusals >= _MOST_SIZE_REFUSALS:
+            if limit is None or writing.size_refusals >= _MAX_SIZE_REFUSALS:
                 raise
             message = (
                 f"Topic {outgoing.topic} refused a record of {outgoing.size_bytes} bytes for its size and takes {limit}"

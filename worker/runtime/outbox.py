@@ -16,8 +16,8 @@ from worker.ports import Clock, FencedError, RecordSink, TransactionalSink
 from worker.runtime.job import JobInHand
 from worker.runtime.partitions import Partitions
 
-_MOST_RECORDS = 500
-_MOST_BYTES = 32 * 1024 * 1024
+_MAX_RECORDS = 500
+_MAX_BYTES = 32 * 1024 * 1024
 _FENCED_PAUSE_SECONDS = 0.2
 
 
@@ -101,7 +101,7 @@ class TransactionalOutbox:
         size_bytes = 0
         for entry in self._waiting:
             size_bytes += entry.record.size_bytes
-            if taken and (len(taken) == _MOST_RECORDS or size_bytes > _MOST_BYTES):
+            if taken and (len(taken) == _MAX_RECORDS or size_bytes > _MAX_BYTES):
                 break
             taken.append(entry)
         del self._waiting[: len(taken)]

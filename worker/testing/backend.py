@@ -164,7 +164,7 @@ def _manifest(role: ModelRole, max_batch_size: int, buckets: Sequence[int]) -> M
     return ModelManifest(
         role=role,
         source="block script",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         source_sha256=_NO_DIGEST,
         precision="fp32",
         device="cpu",

@@ -14,7 +14,7 @@ from typing import Self
 
 from worker.local.versitygw import Certificate
 
-Behaviour = Callable[["Answer"], None]
+Behavior = Callable[["Answer"], None]
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 # `openssl req` knows no certificate that has expired, or does not hold yet.
@@ -75,7 +75,7 @@ def _run(*arguments: str) -> None:
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One request, answered by the behaviour of its path."""
+    """One request, answered by the behavior of its path."""
 
     protocol_version = "HTTP/1.1"
     server: "_Server"
@@ -85,7 +85,7 @@ class Answer(BaseHTTPRequestHandler):
         self.server.asked[path] += 1
         self.server.headers_seen.append(dict(self.headers))
         try:
-            self.server.behaviours.get(path, status(404))(self)
+            self.server.behaviors.get(path, status(404))(self)
         except (OSError, ValueError):
             self.close_connection = True
 
@@ -109,7 +109,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("0.0.0.0", 0), Answer)  # noqa: S104 - 127.0.0.1 and 127.0.0.2
         self.refuses = False
         self.over = threading.Event()
-        self.behaviours: dict[str, Behaviour] = {}
+        self.behaviors: dict[str, Behavior] = {}
         self.asked: Counter[str] = Counter()
         self.headers_seen: list[dict[str, str]] = []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -141,14 +141,14 @@ class HttpsServer:
         self._server.server_close()
         self._thread.join()
 
-    def behave(self, path: str, behaviour: Behaviour) -> None:
-        self._server.behaviours[path] = behaviour
+    def behave(self, path: str, behavior: Behavior) -> None:
+        self._server.behaviors[path] = behavior
 
     def forget(self) -> None:
         """End what is being answered, slowly or not at all, and forget how to behave."""
         self._server.over.set()
         self._server.over = threading.Event()
-        self._server.behaviours.clear()
+        self._server.behaviors.clear()
         self._server.asked.clear()
         self._server.headers_seen.clear()
 
@@ -168,10 +168,10 @@ class HttpsServer:
         return self._server.headers_seen
 
 
-# Behaviours.
+# Behaviors.
 
 
-def give(body: bytes, **headers: str) -> Behaviour:
+def give(body: bytes, **headers: str) -> Behavior:
     def answer(request: Answer) -> None:
         request.begin(200, Content_Length=str(len(body)), **headers)
         request.wfile.write(body)
@@ -179,15 +179,15 @@ def give(body: bytes, **headers: str) -> Behaviour:
     return answer
 
 
-def status(code: int, **headers: str) -> Behaviour:
+def status(code: int, **headers: str) -> Behavior:
     def answer(request: Answer) -> None:
         request.begin(code, Content_Length="0", **headers)
 
     return answer
 
 
-def in_turn(*behaviours: Behaviour) -> Behaviour:
-    left = list(behaviours)
+def in_turn(*behaviors: Behavior) -> Behavior:
+    left = list(behaviors)
 
     def answer(request: Answer) -> None:
         (left.pop(0) if len(left) > 1 else left[0])(request)
@@ -195,7 +195,7 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
     return answer
 
 
-def claim(size_bytes: int, body: bytes) -> Behaviour:
+def claim(size_bytes: int, body: bytes) -> Behavior:
     """Claim a length, give what there is, and end the connection."""
 
     def answer(request: Answer) -> None:
@@ -206,7 +206,7 @@ def claim(size_bytes: int, body: bytes) -> Behaviour:
     return answer
 
 
-def chunked(body: bytes, *, endless: bool = False) -> Behaviour:
+def chunked(body: bytes, *, endless: bool = False) -> Behavior:
     """Give the body without a length, once or without end."""
 
     def answer(request: Answer) -> None:
@@ -220,7 +220,7 @@ def chunked(body: bytes, *, endless: bool = False) -> Behaviour:
     return answer
 
 
-def drip(size_bytes: int) -> Behaviour:
+def drip(size_bytes: int) -> Behavior:
     """Give one byte after another, slowly."""
 
     def answer(request: Answer) -> None:
@@ -252,7 +252,7 @@ def silence(request: Answer) -> None:
     request.close_connection = True
 
 
-def reset(body: bytes = b"") -> Behaviour:
+def reset(body: bytes = b"") -> Behavior:
     """Give the first half, and cut the connection off."""
 
     def answer(request: Answer) -> None:

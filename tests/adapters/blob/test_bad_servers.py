@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.blob.https_server import (
-    Behaviour,
+    Behavior,
     HttpsServer,
     chunked,
     claim,
@@ -153,21 +153,21 @@ async def test_what_is_gone_is_not_found(server: HttpsServer, https: Client) -> 
 
 @pytest.mark.parametrize("timeout_seconds", [0.6])
 @pytest.mark.parametrize(
-    "behaviour",
+    "behavior",
     [drip(90_000), drip_headers, silence, in_turn(status(503), drip(90_000))],
     ids=["body", "headers", "silence", "second"],
 )
 async def test_a_slow_server_ends_with_the_time_for_the_whole(
-    server: HttpsServer, client: Client, behaviour: Behaviour, timeout_seconds: float
+    server: HttpsServer, client: Client, behavior: Behavior, timeout_seconds: float
 ) -> None:
-    server.behave(PATH, behaviour)
+    server.behave(PATH, behavior)
     begun = time.monotonic()
     assert await client.failure() is UNAVAILABLE
     assert timeout_seconds <= time.monotonic() - begun < 5  # each of them would take ten seconds and more
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "code", "rooms"),
+    ("behavior", "code", "rooms"),
     [
         (claim(10 * len(PICTURE), b"short"), TOO_LARGE, []),
         (claim(2**62, PICTURE), TOO_LARGE, []),
@@ -176,9 +176,9 @@ async def test_a_slow_server_ends_with_the_time_for_the_whole(
     ids=["ten times", "huge", "one more"],
 )
 async def test_a_length_that_lies_is_found_out(
-    server: HttpsServer, client: Client, behaviour: Behaviour, code: ErrorCode, rooms: list[int]
+    server: HttpsServer, client: Client, behavior: Behavior, code: ErrorCode, rooms: list[int]
 ) -> None:
-    server.behave(PATH, behaviour)
+    server.behave(PATH, behavior)
     assert await client.failure() is code
     assert client.asked_room == (2 * rooms if code is UNAVAILABLE else rooms)
 
@@ -203,7 +203,7 @@ async def test_without_a_length_there_is_room_for_the_limit_and_no_more_is_taken
 
 
 @pytest.mark.parametrize("cut", [reset(), reset(PICTURE)], ids=["before", "within"])
-async def test_a_connection_that_is_cut_off_is_made_again(server: HttpsServer, client: Client, cut: Behaviour) -> None:
+async def test_a_connection_that_is_cut_off_is_made_again(server: HttpsServer, client: Client, cut: Behavior) -> None:
     server.behave(PATH, in_turn(cut, give(PICTURE)))
     assert await client.fetch() == PICTURE
     server.behave(PATH, cut)

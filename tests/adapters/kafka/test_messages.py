@@ -75,7 +75,7 @@ def test_what_was_read_of_it_can_be_written(servers: str, topic: str) -> None:
 
 
 def test_readers_survive_thousands_of_them(servers: str, topic: str) -> None:
-    """The interpreter specialises a call that it makes often, and no longer checks it then."""
+    """The interpreter specializes a call that it makes often, and no longer checks it then."""
     produce_raw(servers, topic, [[(LATIN_1, b"1")]] * 1000)
     child = subprocess.run(
         [sys.executable, "-c", READ_IN_A_CHILD, servers, topic], capture_output=True, text=True, check=False

@@ -20,7 +20,7 @@ from worker.adapters.blob.answers import MakeRoom, collect, forbidden, not_found
 from worker.domain.errors import JobError
 from worker.domain.uri import AllowedPrefixes, PictureUri
 
-_MOST_REDIRECTS: Final = 3
+_MAX_REDIRECTS: Final = 3
 _CHUNK_BYTES: Final = 256 * 1024
 _CLOSING_SECONDS: Final = 0.05
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -68,14 +68,14 @@ class HttpsFetcher:
 
     async def _fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
         hop = uri
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             self._surroundings.check(hop.host)
             url = URL(f"https://{hop.place}{hop.target}", encoded=True)
             async with self._open_session().get(url, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
                     return await self._take(uri, response, make_room)
                 hop = self._next_hop(uri, hop, response.headers.get("Location", ""))
-        raise forbidden(uri, f"it redirects more than {_MOST_REDIRECTS} times")
+        raise forbidden(uri, f"it redirects more than {_MAX_REDIRECTS} times")
 
     def _next_hop(self, uri: PictureUri, hop: PictureUri, location: str) -> PictureUri:
         try:

@@ -19,7 +19,7 @@ _KIBIBYTE: Final = 1024
 # Of what is free: the worker's own jobs go on meanwhile.
 _SHARE: Final = 0.75
 # A good picture must find room, even where that is more than is free: gRPC's threads alone reserve 100 MB.
-_LEAST_BYTES: Final = 256 * _KIBIBYTE**2
+_MIN_BYTES: Final = 256 * _KIBIBYTE**2
 
 
 def choose_first_when_memory_runs_out() -> None:
@@ -55,7 +55,7 @@ def free_share_bytes(root: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | Non
         used = int((folder / "memory.current").read_text())
         statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
         reclaimable = int(statistics["inactive_file"])
-        return max(_LEAST_BYTES, int((limit - used + reclaimable) * _SHARE))
+        return max(_MIN_BYTES, int((limit - used + reclaimable) * _SHARE))
     return None
 
 

@@ -1,6 +1,6 @@
 """Whether a worker may do, and can do, with its topics and its group what it needs, asked before anything is tried.
 
-Invariant: what the broker does not tell (it has no authoriser, or is too old) is no obstacle.
+Invariant: what the broker does not tell (it has no authorizer, or is too old) is no obstacle.
 """
 
 import asyncio

@@ -33,7 +33,7 @@ _QUEUED_KIBIBYTES = 16 * 1024
 _ASK_SECONDS = 15.0
 _POLL_SECONDS = 0.5
 _AGAIN_SECONDS = 0.2
-_MOST_AT_ONCE = 500
+_MAX_AT_ONCE = 500
 _LOGGER = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
@@ -140,7 +140,7 @@ class BoundedReader:
 
     def __iter__(self) -> Iterator[Record]:
         while not self.finished:
-            yield from self.read(_MOST_AT_ONCE, _POLL_SECONDS)
+            yield from self.read(_MAX_AT_ONCE, _POLL_SECONDS)
 
     def close(self) -> None:
         """Leave."""

@@ -22,7 +22,7 @@ _ASSIGNOR = "range"
 _PROBE_SECONDS = 5.0
 _ANY_API = "  ApiKey "
 _HEARTBEAT_API = re.compile(r"ApiKey ConsumerGroupHeartbeat \(68\) Versions \d+\.\.(\d+)")
-_LEAST_HEARTBEAT_VERSION = 1
+_MIN_HEARTBEAT_VERSION = 1
 _UNSUPPORTED = frozenset(
     {
         KafkaError.UNSUPPORTED_VERSION,
@@ -121,7 +121,7 @@ def tells_of_consumer_protocol(lines: Collection[str]) -> bool:
     found = [int(match.group(1)) for line in lines if (match := _HEARTBEAT_API.search(line))]
     if not any(_ANY_API in line for line in lines):
         return True
-    return max(found, default=-1) >= _LEAST_HEARTBEAT_VERSION
+    return max(found, default=-1) >= _MIN_HEARTBEAT_VERSION
 
 
 class _Heard(logging.Handler):

@@ -4,7 +4,7 @@ Kafka keeps any bytes as a header's name, and some brokers keep any as a commit'
 2.16) takes both for UTF-8:
 
 - `Message.headers()` goes on after a name that is not, and returns a list whose tuples lack their first item, with the
-  exception still set. Called by the interpreter's specialised instruction, which does not check that, the list comes
+  exception still set. Called by the interpreter's specialized instruction, which does not check that, the list comes
   back, and whoever touches the missing item ends the process. Called through C, the call raises SystemError.
 - `TopicPartition.metadata` raises UnicodeDecodeError.
 
@@ -19,7 +19,7 @@ from confluent_kafka import Message, TopicPartition
 
 from worker.domain.records import Coordinate, Headers, Record
 
-# Always a checked call, however often this line runs: an instruction specialised for `message.headers()` is not.
+# Always a checked call, however often this line runs: an instruction specialized for `message.headers()` is not.
 _headers_of = operator.methodcaller("headers")
 _LOST_NAME = "\N{REPLACEMENT CHARACTER}"
 

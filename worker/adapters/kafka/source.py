@@ -42,7 +42,7 @@ _HOLD_SECONDS = 1.0
 _HOLD_STEP_SECONDS = 0.05
 _ASK_AGAIN_SECONDS = 0.5
 _LAG_INTERVAL_SECONDS = 5.0
-_MOST_AT_ONCE = 500
+_MAX_AT_ONCE = 500
 _MAX_DELAY_SECONDS = 24 * 3600.0
 
 
@@ -238,7 +238,7 @@ class KafkaSource:
             return
         # consume() waits its whole time for a full batch, so it only collects what is there. It may rebalance, too.
         self._ended_meanwhile.clear()
-        rest = self._consumer.consume(min(room, _MOST_AT_ONCE) - 1, 0) if room > 1 else []
+        rest = self._consumer.consume(min(room, _MAX_AT_ONCE) - 1, 0) if room > 1 else []
         came_too_late = TopicPartition(first.topic() or "", first.partition() or 0) in self._ended_meanwhile
         records = []
         for message in rest if came_too_late else (first, *rest):

@@ -1,4 +1,4 @@
-"""Log lines: structlog, JSON for machines and colours on a terminal; the loggers of libraries join the same stream.
+"""Log lines: structlog, JSON for machines and colors on a terminal; the loggers of libraries join the same stream.
 
 Invariant: nothing that was read off a label, no key and no value of a record is logged.
 """
@@ -15,7 +15,7 @@ from structlog.typing import Processor
 from worker.adapters.telemetry.standard_error import unhurried
 from worker.domain import events
 
-_MOST_MESSAGES = 1000
+_MAX_MESSAGES = 1000
 _NAMES: dict[type, tuple[str, str]] = {
     events.JobFinished: ("debug", "job finished"),
     events.JobDeadLettered: ("warning", "job dead-lettered"),
@@ -75,7 +75,7 @@ class _Unrepeated(logging.Filter):
         message = re.sub(r"\d+", "#", record.getMessage())
         if record.created - self._last.get(message, float("-inf")) < self._interval_seconds:
             return False
-        if len(self._last) > _MOST_MESSAGES:
+        if len(self._last) > _MAX_MESSAGES:
             self._last.clear()
         self._last[message] = record.created
         return True

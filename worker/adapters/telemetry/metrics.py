@@ -48,7 +48,7 @@ class Metrics:
         )
         self.lines = histogram("lines_per_image", "Lines read in one picture.", (), _LINES)
         self.confidence = histogram(
-            "line_confidence", "Confidence of each line, by the recogniser's version.", ("version",), _CONFIDENCE
+            "line_confidence", "Confidence of each line, by the recognizer's version.", ("version",), _CONFIDENCE
         )
         self.jobs = counter("jobs_total", "Jobs that ended.", "outcome", "error_code")
         self.triton_retries = counter("triton_retries_total", "Requests sent to Triton again.", "model", "reason")

@@ -37,7 +37,7 @@ from worker.settings import TritonSettings
 
 _READY_SECONDS: Final = 2.0
 _DESCRIBE_SECONDS: Final = 10.0
-_MOST_MISMATCHES: Final = 8
+_MAX_MISMATCHES: Final = 8
 # A server that hangs must leave time to ask another one.
 _FIRST_SHARE: Final = 2 / 3
 # Triton must be the one to say that a request waited too long: that is overload, and a late answer is a failure.
@@ -56,7 +56,7 @@ class _Connection:
         self.server_ready: _Call = stub.ServerReady
         self.model_metadata: _Call = stub.ModelMetadata
         self.model_config: _Call = stub.ModelConfig
-        # Bytes to bytes: `wire` serialises, and its errors do not vanish in gRPC's logger.
+        # Bytes to bytes: `wire` serializes, and its errors do not vanish in gRPC's logger.
         self.model_infer: _Call = channel.unary_unary(_INFER_METHOD)
 
 
@@ -114,7 +114,7 @@ class TritonBackend:
                 config = await self._uncancelled(connection.model_config(of_version, timeout=_DESCRIBE_SECONDS))
             except grpc.aio.AioRpcError as error:
                 mismatches += 1
-                if classify(*status_and_text(error)) is not CHANGED or mismatches == _MOST_MISMATCHES:
+                if classify(*status_and_text(error)) is not CHANGED or mismatches == _MAX_MISMATCHES:
                     raise
             else:
                 return description(metadata, config.config)

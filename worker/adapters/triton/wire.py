@@ -3,7 +3,7 @@
 Invariant: a tensor's bytes are copied once on their way out, straight into the message that gRPC sends.
 
 tritonclient's own `infer` copies them three times (`tobytes`, into the protobuf message, out of it again). A protobuf
-message may be the concatenation of its parts, so here the small part is serialised by protobuf and the tensors are
+message may be the concatenation of its parts, so here the small part is serialized by protobuf and the tensors are
 joined to it as field 7, `raw_input_contents`. The client's CPU time for one request, measured against an echo server:
 1.15 → 0.80 ms at 1 MB, 3.0 → 1.9 ms at 2.8 MB, 0.31 → 0.25 ms at 100 KB.
 """
@@ -45,7 +45,7 @@ class InferRequest:
 
 
 def encode(request: InferRequest) -> bytes:
-    """Serialise a request. Raises ValueError for a dtype other than uint8, int32 and float32."""
+    """Serialize a request. Raises ValueError for a dtype other than uint8, int32 and float32."""
     head = service_pb2.ModelInferRequest(model_name=request.model, model_version=request.version, id=request.request_id)
     head.parameters["timeout"].int64_param = request.timeout_microseconds
     parts: list[bytes | memoryview] = []

@@ -16,7 +16,7 @@ from worker.domain.job import job_id_of
 from worker.domain.records import Coordinate, Record, TopicPartition
 from worker.reporting.formats import moment, printable, size
 
-MOST_HELD: Final = 20_000
+MAX_HELD: Final = 20_000
 _READ_AT_ONCE: Final = 500
 _READ_SECONDS: Final = 0.5
 
@@ -137,7 +137,7 @@ def rows(
     now_ms: int,
     reached: Callable[[int], None],
     *,
-    most_held: int = MOST_HELD,
+    most_held: int = MAX_HELD,
 ) -> Iterator[Row]:
     """Yield the rows of the letters that are selected, the newest last; `reached` hears how much is behind."""
     return islice(_in_time_order(source, selection, now_ms, reached, most_held), selection.limit)

@@ -15,8 +15,8 @@ from worker.reporting import plots
 from worker.reporting.formats import moment, percent, whole
 from worker.reporting.render import render, write
 
-_MOST_CLUSTERS: Final = 200
-_MOST_SERIES: Final = 5
+_MAX_CLUSTERS: Final = 200
+_MAX_SERIES: Final = 5
 _SECONDS_SHOWN_BELOW: Final = 60
 _HOURS_SHOWN_BELOW: Final = 86400
 
@@ -45,8 +45,8 @@ def page(statistics: Statistics, topic: str, filters: str) -> str:
         largest=percent(statistics.share(clusters[0])) if clusters else percent(None),
         codes=_codes(statistics),
         plot=_plot(statistics),
-        rows=[_LetterRow(each, statistics.share(each)) for each in clusters[:_MOST_CLUSTERS]],
-        left_out=max(0, len(clusters) - _MOST_CLUSTERS),
+        rows=[_LetterRow(each, statistics.share(each)) for each in clusters[:_MAX_CLUSTERS]],
+        left_out=max(0, len(clusters) - _MAX_CLUSTERS),
     )
 
 
@@ -85,8 +85,8 @@ def _series(bins: Sequence[TimeBin]) -> Mapping[str, Sequence[float]]:
     for each in bins:
         totals.update(each.counts)
     named = [code for code, _ in totals.most_common()]
-    if len(named) > _MOST_SERIES:
-        named = [code for code in named if code != OTHER][: _MOST_SERIES - 1]
+    if len(named) > _MAX_SERIES:
+        named = [code for code in named if code != OTHER][: _MAX_SERIES - 1]
     series: dict[str, Sequence[float]] = {code: [each.counts.get(code, 0) for each in bins] for code in named}
     rest = [each.total - sum(each.counts.get(code, 0) for code in named) for each in bins]
     return series | {OTHER: rest} if any(rest) else series

@@ -13,11 +13,11 @@ from worker.dlq.letter import DeadLetter
 from worker.domain.records import Coordinate
 
 OTHER: Final = "(other)"
-_MOST_SKEW_MS: Final = 3_600_000
-_MOST_CLUSTERS: Final = 1000
-_MOST_CODES: Final = 24
-_MOST_NAME_CHARACTERS: Final = 64
-_MOST_MESSAGE_CHARACTERS: Final = 1000
+_MAX_SKEW_MS: Final = 3_600_000
+_MAX_CLUSTERS: Final = 1000
+_MAX_CODES: Final = 24
+_MAX_NAME_CHARACTERS: Final = 64
+_MAX_MESSAGE_CHARACTERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Sighting:
             stage=letter.stage,
             fingerprint=letter.fingerprint,
             message=letter.message,
-            at_ms=written_ms if 0 < written_ms < failed_ms - _MOST_SKEW_MS else failed_ms,
+            at_ms=written_ms if 0 < written_ms < failed_ms - _MAX_SKEW_MS else failed_ms,
             coordinate=letter.record.coordinate,
         )
 
@@ -61,7 +61,7 @@ class ErrorGroup:
     @classmethod
     def of(cls, sighting: Sighting, name: tuple[str, str, str]) -> "ErrorGroup":
         """Return the cluster of one letter."""
-        message = sighting.message[:_MOST_MESSAGE_CHARACTERS]
+        message = sighting.message[:_MAX_MESSAGE_CHARACTERS]
         return cls(*name, 1, sighting.at_ms, sighting.at_ms, sighting.coordinate, message)
 
     def joined(self, other: "ErrorGroup") -> "ErrorGroup":
@@ -80,7 +80,7 @@ class ErrorGroup:
 class Statistics:
     """Takes letters in any order."""
 
-    def __init__(self, most_clusters: int = _MOST_CLUSTERS) -> None:
+    def __init__(self, most_clusters: int = _MAX_CLUSTERS) -> None:
         self._most_clusters = most_clusters
         self._clusters: dict[tuple[str, str, str], ErrorGroup] = {}
         self._codes: set[str] = set()
@@ -117,7 +117,7 @@ class Statistics:
         return cluster.count / self.letters
 
     def _code(self, code: str) -> str:
-        if len(self._codes) < _MOST_CODES:
+        if len(self._codes) < _MAX_CODES:
             self._codes.add(code)
         return code if code in self._codes else OTHER
 
@@ -125,7 +125,7 @@ class Statistics:
 def _name(sighting: Sighting) -> tuple[str, str, str]:
     # Headers are foreign input: a worker writes short ones.
     code, stage, fingerprint = (
-        text[:_MOST_NAME_CHARACTERS] for text in (sighting.code, sighting.stage, sighting.fingerprint)
+        text[:_MAX_NAME_CHARACTERS] for text in (sighting.code, sighting.stage, sighting.fingerprint)
     )
     return code, stage, fingerprint
 

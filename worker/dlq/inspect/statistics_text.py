@@ -12,8 +12,8 @@ from worker.dlq.inspect.statistics import ErrorGroup, Statistics
 from worker.dlq.inspect.timeline import TimeBin
 from worker.reporting.formats import moment, printable
 
-_MOST_CLUSTERS: Final = 20
-_MOST_BARS: Final = 30
+_MAX_CLUSTERS: Final = 20
+_MAX_BARS: Final = 30
 _LONGEST_BAR: Final = 48
 _INDENT: Final = " " * 18
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -29,10 +29,10 @@ def told(statistics: Statistics, topic: str) -> Iterator[Text]:
     plural = "" if statistics.letters == 1 else "s"
     head = f"{statistics.letters} dead letter{plural} on {topic}, {moment(span[0])} to {moment(span[1])}"
     yield Text(head, style="bold")
-    for each in statistics.clusters[:_MOST_CLUSTERS]:
+    for each in statistics.clusters[:_MAX_CLUSTERS]:
         yield Text()
         yield from _cluster(each, statistics.share(each))
-    left_out = len(statistics.clusters) - _MOST_CLUSTERS
+    left_out = len(statistics.clusters) - _MAX_CLUSTERS
     if left_out > 0:
         yield Text(f"\nand {left_out} smaller clusters: --json lists them.")
     yield Text()
@@ -56,7 +56,7 @@ def _cluster(cluster: ErrorGroup, share: float) -> Iterator[Text]:
 
 
 def _bars(statistics: Statistics) -> Iterator[Text]:
-    timeline = statistics.timeline.at_most(_MOST_BARS)
+    timeline = statistics.timeline.at_most(_MAX_BARS)
     bins = timeline.bins()
     most = max(each.total for each in bins)
     yield Text(f"failures in {width_in_words(timeline.width_seconds)}", style="dim")

@@ -19,7 +19,7 @@ _WIDTHS_SECONDS: Final = (
     *(_DAY, 7 * _DAY, 28 * _DAY),
 )
 _BEYOND: Final = 4
-MOST_BINS: Final = 60
+MAX_BINS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class TimeBin:
 class Timeline:
     """Counts by name in bins of time, aligned to the epoch."""
 
-    def __init__(self, most_bins: int = MOST_BINS) -> None:
+    def __init__(self, most_bins: int = MAX_BINS) -> None:
         self._most_bins = most_bins
         self._width_seconds = _WIDTHS_SECONDS[0]
         self._bins: dict[int, Counter[str]] = {}

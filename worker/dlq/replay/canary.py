@@ -1,7 +1,7 @@
 """Which keys go first, and what is known of how they fared.
 
 Invariant: a key is a canary or it is not, in all its letters, so the order within a key does not depend on the phases.
-Memory is bounded: a cluster keeps no more than `_MOST_KEYS` keys, those of the lowest hashes, whose counts are exact
+Memory is bounded: a cluster keeps no more than `_MAX_KEYS` keys, those of the lowest hashes, whose counts are exact
 because a key that is among the lowest at the end was so from its first letter on (a bottom-k sketch: Cohen and Kaplan,
 "Summarizing data using bottom-k sketches", PODC 2007).
 """
@@ -14,7 +14,7 @@ from worker.dlq.letter import DeadLetter
 from worker.domain.records import Coordinate
 
 CANARY_SHARE = 0.01
-_MOST_KEYS = 500
+_MAX_KEYS = 500
 _HASH_DIGITS = 16
 
 
@@ -28,7 +28,7 @@ def key_hash(run_id: str, letter: DeadLetter) -> str:
 class CanarySketch:
     """Takes all letters of a plan and chooses about one in a hundred of each error cluster, as whole keys."""
 
-    def __init__(self, run_id: str, most_keys: int = _MOST_KEYS) -> None:
+    def __init__(self, run_id: str, most_keys: int = _MAX_KEYS) -> None:
         self._run_id = run_id
         self._most_keys = most_keys
         self._clusters: dict[str, _Cluster] = {}

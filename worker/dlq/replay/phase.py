@@ -19,11 +19,11 @@ from worker.domain.records import CommitPoint, Coordinate, OutgoingRecord, Recor
 
 # Short, so that the rate is even and the end prompt.
 _TRANSACTION_SECONDS = 0.25
-_MOST_RECORDS = 2000
-_MOST_BYTES = 32 * 1024 * 1024
+_MAX_RECORDS = 2000
+_MAX_BYTES = 32 * 1024 * 1024
 _READ_RECORDS = 500
 _READ_SECONDS = 0.1
-_MOST_NOTICES = 10
+_MAX_NOTICES = 10
 
 Positions = Mapping[TopicPartition, CommitPoint]
 
@@ -76,7 +76,7 @@ class _Batch:
 
     @property
     def is_full(self) -> bool:
-        return self.letters >= _MOST_RECORDS or self.size_bytes >= _MOST_BYTES
+        return self.letters >= _MAX_RECORDS or self.size_bytes >= _MAX_BYTES
 
 
 class PhaseReplay:
@@ -174,7 +174,7 @@ class PhaseReplay:
                 self.replayed_origins.add(letter.derived.origin)
             except PayloadMissingError as error:
                 fate = Fate.UNAVAILABLE
-                self.notices.extend([str(error)] if len(self.notices) < _MOST_NOTICES else [])
+                self.notices.extend([str(error)] if len(self.notices) < _MAX_NOTICES else [])
         self._tallies.setdefault(letter.record.topic_partition, Tally()).add(fate, letter.code)
         return placed
 

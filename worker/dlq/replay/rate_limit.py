@@ -1,10 +1,10 @@
 """How many records may go out by now.
 
 Invariant: `rate` holds over the whole of a phase, from its first record on: what a slow moment held up follows,
-unless it was longer than `_MOST_DEBT_SECONDS`, so that a stall ends in no flood.
+unless it was longer than `_MAX_DEBT_SECONDS`, so that a stall ends in no flood.
 """
 
-_MOST_DEBT_SECONDS = 2.0
+_MAX_DEBT_SECONDS = 2.0
 
 
 class RateLimit:
@@ -22,7 +22,7 @@ class RateLimit:
         if self._began is None:
             self._began = now
         debt = (now - self._began) * self._rate - self._spent
-        excess_seconds = (debt - 1) / self._rate - _MOST_DEBT_SECONDS
+        excess_seconds = (debt - 1) / self._rate - _MAX_DEBT_SECONDS
         if excess_seconds > 0:
             self._began += excess_seconds
         return int((now - self._began) * self._rate - self._spent)

@@ -15,7 +15,7 @@ from worker.dlq.replay.plan import Fate
 
 OTHER_CODES = "(other)"
 _COUNTS = TypeAdapter(dict[Fate, dict[str, int]])
-_MOST_CHARACTERS = 3500  # the broker takes 4,096 bytes of metadata
+_MAX_CHARACTERS = 3500  # the broker takes 4,096 bytes of metadata
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Tally:
     def metadata(self) -> str:
         """Return it as text; where there are too many codes for that, they are counted as one."""
         text = _dumped(self.counts)
-        if len(text) <= _MOST_CHARACTERS:
+        if len(text) <= _MAX_CHARACTERS:
             return text
         return _dumped({fate: Counter({OTHER_CODES: counts.total()}) for fate, counts in self.counts.items()})
 

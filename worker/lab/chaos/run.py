@@ -1,4 +1,4 @@
-"""A chaos run: calm, load with faults, calm again, judgement."""
+"""A chaos run: calm, load with faults, calm again, judgment."""
 
 import time
 from collections import Counter
@@ -19,12 +19,12 @@ from worker.lab.chaos.pictures import Picture
 from worker.lab.chaos.schedule import FaultKind, ScheduledFault, draw_schedule
 from worker.settings import KafkaSettings, TopicSettings
 
-_LEAST_JOBS_PER_SECOND, _MOST_JOBS_PER_SECOND = 0.5, 4.0
+_MIN_JOBS_PER_SECOND, _MAX_JOBS_PER_SECOND = 0.5, 4.0
 _CALM_SECONDS = 240.0
 _CALM_READINGS = 2
 _TELL_SECONDS = 10.0
 _ASK_AGAIN_SECONDS = 3.0
-_MOST_FAULTS_AT_ONCE = 8
+_MAX_FAULTS_AT_ONCE = 8
 
 Say = Callable[[str], None]
 
@@ -174,14 +174,14 @@ def _half_of_the_rate(answers: Sequence[WorkerAnswer]) -> float:
     """Return half of the jobs a second that were done when there was always one to do."""
     times = sorted(answer.at_ms for answer in answers)
     rate = (len(times) - 1) * 1000 / max(1, times[-1] - times[0])
-    return min(_MOST_JOBS_PER_SECOND, max(_LEAST_JOBS_PER_SECOND, round(rate / 2, 1)))
+    return min(_MAX_JOBS_PER_SECOND, max(_MIN_JOBS_PER_SECOND, round(rate / 2, 1)))
 
 
 def _inject_all(plan: ChaosPlan, arena: Arena, say: Say) -> tuple[tuple[InjectedFault, ...], int]:
     """Do all faults while the load runs, and return them, and when the load ended."""
     world = arena.world
     begun = world.clock.monotonic()
-    with ThreadPoolExecutor(_MOST_FAULTS_AT_ONCE, thread_name_prefix="fault") as pool:
+    with ThreadPoolExecutor(_MAX_FAULTS_AT_ONCE, thread_name_prefix="fault") as pool:
         try:
             running = []
             for fault in plan.schedule:

@@ -14,7 +14,7 @@ from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.fields import FieldCounts
 from worker.lab.evaluation.matching import overlap_matrix, pairs
 from worker.lab.evaluation.run import SystemReading
-from worker.lab.evaluation.scores import Scores, normalised, total
+from worker.lab.evaluation.scores import Scores, normalized, total
 
 _BINS = 10
 
@@ -107,7 +107,7 @@ def _judged_lines(dataset: Dataset, read: SystemReading, number: int) -> Iterato
     overlaps = overlap_matrix([line.polygon for line in truth.lines], [line.polygon for line in lines])
     partner = {column: row for row, column in pairs(overlaps)}
     for place, line in enumerate(lines):
-        same = place in partner and normalised(truth.lines[partner[place]].text) == normalised(line.text)
+        same = place in partner and normalized(truth.lines[partner[place]].text) == normalized(line.text)
         yield line.confidence, same
 
 

@@ -127,13 +127,13 @@ def load(directory: Path) -> Dataset:
     if not directory.is_dir():
         raise DatasetError(f"{directory} is not a folder; give one that holds pictures.")
     truth = directory / TRUTH_FILE
-    samples = _labelled(directory, truth) if truth.is_file() else _bare(directory)
+    samples = _labeled(directory, truth) if truth.is_file() else _bare(directory)
     if not samples:
         raise DatasetError(f"{directory} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))}).")
     return Dataset(directory.resolve().name, samples)
 
 
-def _labelled(directory: Path, truth: Path) -> tuple[Sample, ...]:
+def _labeled(directory: Path, truth: Path) -> tuple[Sample, ...]:
     rows = [row for row in truth.read_text(encoding="utf-8").splitlines() if row.strip()]
     samples = tuple(_sample(directory, truth, number, row) for number, row in enumerate(rows, start=1))
     names = [sample.name for sample in samples]

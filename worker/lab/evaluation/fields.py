@@ -94,18 +94,18 @@ def covered_types(truths: Iterable[Findings]) -> frozenset[str]:
 
 
 def count_fields(
-    truth: Findings, found: Findings, covered: AbstractSet[str], normalised: Callable[[str], str]
+    truth: Findings, found: Findings, covered: AbstractSet[str], normalized: Callable[[str], str]
 ) -> Mapping[str, FieldCounts]:
     """Compare the fields of one picture, by type; nothing where either side tells no fields.
 
-    `covered` are the types of the set's truth: of another type nobody knows whether it stands there. `normalised` is
+    `covered` are the types of the set's truth: of another type nobody knows whether it stands there. `normalized` is
     how texts of addresses are compared.
     """
     if truth.fields is None or found.fields is None:
         return {}
     types = sorted({field.type for field in (*truth.fields, *found.fields)} & covered)
     carried = _carried(truth.barcodes or ())
-    return {kind: _counted(kind, truth.fields, found.fields, carried, normalised) for kind in types}
+    return {kind: _counted(kind, truth.fields, found.fields, carried, normalized) for kind in types}
 
 
 def count_barcodes(truth: Findings, found: Findings) -> tuple[int, int]:
@@ -179,12 +179,12 @@ def _counted(
     truth: Sequence[Value],
     found: Sequence[Value],
     carried: AbstractSet[str],
-    normalised: Callable[[str], str],
+    normalized: Callable[[str], str],
 ) -> FieldCounts:
     true = [field.value for field in truth if field.type == kind]
     read = [field.value for field in found if field.type == kind]
     if is_address(kind):
-        return _counted_addresses([normalised(block) for block in true], [normalised(block) for block in read])
+        return _counted_addresses([normalized(block) for block in true], [normalized(block) for block in read])
     passed = {field.value for field in found if field.type == kind and field.passed}
     wrong = [value for value in passed if value not in true and not _forms(value) & carried]
     return FieldCounts(

@@ -3,7 +3,7 @@
 - Words: multiset precision, recall and F1 on `[A-Z0-9]+` of the upper-cased NFKC text.
 - Detection: polygons of intersection over union 0.5 or more, one to one.
 - Lines: the same, and equal text: NFKC, spaces collapsed, case-folded. O and 0 are never folded.
-- CER: edits (Levenshtein, rapidfuzz) over characters of the whole page in reading order, normalised alike.
+- CER: edits (Levenshtein, rapidfuzz) over characters of the whole page in reading order, normalized alike.
 - Fields and barcodes: see `fields`.
 
 Invariant: counts add up over pictures, and a score is a function of the sum (micro average); a score without a
@@ -27,7 +27,7 @@ from worker.lab.evaluation.transcript import Transcript
 _WORD = re.compile(r"[A-Z0-9]+")
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """Return text as lines are compared: NFKC, spaces collapsed, case-folded."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
@@ -138,7 +138,7 @@ def count(
         character_edits=Levenshtein.distance(text_true, text_read),
         barcodes_true=barcodes_true,
         barcodes_right=barcodes_right,
-        fields=count_fields(stands, told, covered, normalised),
+        fields=count_fields(stands, told, covered, normalized),
     )
 
 
@@ -149,14 +149,14 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 def _matched_lines(truth: Transcript, reading: Transcript) -> tuple[int, int]:
     overlaps = overlap_matrix([line.polygon for line in truth.lines], [line.polygon for line in reading.lines])
-    texts_true = [normalised(line.text) for line in truth.lines]
-    texts_read = [normalised(line.text) for line in reading.lines]
+    texts_true = [normalized(line.text) for line in truth.lines]
+    texts_read = [normalized(line.text) for line in reading.lines]
     equal = np.array([[left == right for right in texts_read] for left in texts_true], dtype=np.bool_)
     return len(pairs(overlaps)), len(pairs(overlaps, equal.reshape(overlaps.shape)))
 
 
 def _page_text(transcript: Transcript) -> str:
-    return normalised(" ".join(line.text for line in transcript.lines))
+    return normalized(" ".join(line.text for line in transcript.lines))
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from worker.lab.evaluation.fields import MARKS
 from worker.lab.evaluation.matching import overlap_matrix, pairs
-from worker.lab.evaluation.scores import normalised
+from worker.lab.evaluation.scores import normalized
 from worker.lab.evaluation.transcript import Transcript, TranscriptLine, corners
 from worker.reporting.picture import Outline
 
@@ -75,7 +75,7 @@ def _folded(word: str) -> str:
 
 
 def _paired(truth: TranscriptLine, read: TranscriptLine) -> tuple[ComparedLine, Outline]:
-    kind = "right" if normalised(truth.text) == normalised(read.text) else "found"
+    kind = "right" if normalized(truth.text) == normalized(read.text) else "found"
     outline = Outline(corners(read.polygon), f"{truth.text} → {read.text} ({read.confidence:.2f})", kind)
     return ComparedLine(kind, truth.text, read.text), outline
 

@@ -113,7 +113,7 @@ class Homography:
         mapped = np.asarray(points, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
         return mapped[..., :2] / mapped[..., 2:]
 
-    def between_pixel_centres(self) -> NDArray[np.float64]:
+    def between_pixel_centers(self) -> NDArray[np.float64]:
         """Return the matrix as OpenCV wants it, which calls the middle of the first pixel (0, 0)."""
         half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         return np.asarray(np.linalg.inv(half) @ self.matrix @ half, dtype=np.float64)
@@ -146,7 +146,7 @@ def photograph(
     pixels: NDArray[np.uint8], placement: Placement, conditions: Conditions, chance: Chance
 ) -> NDArray[np.uint8]:
     """Return the picture of a sheet, uint8 RGB [H, W, 3] in and out."""
-    matrix, size = placement.homography.between_pixel_centres(), (placement.width, placement.height)
+    matrix, size = placement.homography.between_pixel_centers(), (placement.width, placement.height)
     sheet = _faded(pixels, conditions, chance).astype(np.float32)
     warped = cv2.warpPerspective(sheet, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     cover: Floats = np.asarray(cv2.warpPerspective(np.ones(pixels.shape[:2], np.float32), matrix, size), np.float32)
@@ -159,7 +159,7 @@ def photograph(
 
 
 def _faded(pixels: NDArray[np.uint8], conditions: Conditions, chance: Chance) -> NDArray[np.uint8]:
-    """Lift the ink towards grey and yellow the paper a little, as thermal print does with time."""
+    """Lift the ink toward gray and yellow the paper a little, as thermal print does with time."""
     dark = chance.between(*conditions.fade)
     paper = np.array([chance.between(240, 253), chance.between(238, 251), chance.between(226, 248)])
     ramp = dark + (paper[None, :] - dark) * (np.arange(256) / 255.0)[:, None]

@@ -148,16 +148,16 @@ def _wrinkled(pixels: Floats, scale: float, chance: Chance) -> Floats:
 
 
 def _stuck(pixels: Floats, scale: float, chance: Chance) -> Floats:
-    """Stick a small coloured dot or slip over a part of the label."""
+    """Stick a small colored dot or slip over a part of the label."""
     height, width = pixels.shape[:2]
     side = chance.between(40, 110) * scale
     left, top = chance.between(0, width - side), chance.between(0, height - side)
-    colour = tuple(float(part) for part in chance.pick(((232, 74, 60), (250, 220, 70), (70, 160, 90), (240, 240, 236))))
+    color = tuple(float(part) for part in chance.pick(((232, 74, 60), (250, 220, 70), (70, 160, 90), (240, 240, 236))))
     covered = np.ascontiguousarray(pixels)
     if chance.likely(0.5):
-        cv2.circle(covered, (int(left + side / 2), int(top + side / 2)), int(side / 2), colour, -1, cv2.LINE_AA)
+        cv2.circle(covered, (int(left + side / 2), int(top + side / 2)), int(side / 2), color, -1, cv2.LINE_AA)
     else:
-        cv2.rectangle(covered, (int(left), int(top)), (int(left + side), int(top + side / 2)), colour, -1)
+        cv2.rectangle(covered, (int(left), int(top)), (int(left + side), int(top + side / 2)), color, -1)
     return covered
 
 

@@ -32,7 +32,7 @@ _GROUND: Final = 214
 _GRAIN: Final = 1.2
 _ROWS_AT_ONCE: Final = 256
 _PIECE_SIDE: Final = 960
-_FEWEST_LINES: Final = 5
+_MIN_LINES: Final = 5
 _PLACES_TRIED: Final = 4000
 
 
@@ -176,7 +176,7 @@ def _scattered(
         if wide > width or high > height:
             continue
         piece = MosaicPiece(row, source, chance.whole(0, width - wide), chance.whole(0, height - high))
-        enough = sum(1 for _line in piece.lines()) >= _FEWEST_LINES
+        enough = sum(1 for _line in piece.lines()) >= _MIN_LINES
         if enough and not any(piece.overlaps(other, _GAP_PIXELS) for other in pieces):
             pieces.append(piece)
     raise LabelwireError(f"{tiles} pieces do not fit into {width} by {height} pixels; ask for fewer or for more room.")
@@ -236,7 +236,7 @@ def _written(
 
 
 def _lay_ground(pixels: NDArray[np.uint8], chance: Chance) -> None:
-    """Lay a grey with a fine grain, the same strip again and again: an empty ground is never quite empty."""
+    """Lay a gray with a fine grain, the same strip again and again: an empty ground is never quite empty."""
     strip = chance.generator.normal(_GROUND, _GRAIN, (_ROWS_AT_ONCE, pixels.shape[1], 1)).astype(np.uint8)
     for top in range(0, len(pixels), _ROWS_AT_ONCE):
         rows = pixels[top : top + _ROWS_AT_ONCE]

@@ -1,7 +1,7 @@
 """What a synthetic label says and where: exact, because the label was drawn from it.
 
 Coordinates are pixels of the final picture, counted from its left and upper edge. A line is one run of text that stands
-apart from its neighbours, as a text detector sees it.
+apart from its neighbors, as a text detector sees it.
 """
 
 from dataclasses import dataclass

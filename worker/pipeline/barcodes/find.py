@@ -29,11 +29,11 @@ from worker.pipeline.barcodes.linear import (
     straighten,
     whole_bars,
 )
-from worker.pipeline.barcodes.maxicode import LEAST_SIDE_PIXELS, Bullseye, find_bullseyes, outline, redrawn
+from worker.pipeline.barcodes.maxicode import MIN_SIDE_PIXELS, Bullseye, find_bullseyes, outline, redrawn
 from worker.pipeline.barcodes.texture import may_hold_matrix, texture
 from worker.pipeline.options import BarcodeOptions
 
-_GREY_DIMENSIONS: Final = 2
+_GRAY_DIMENSIONS: Final = 2
 _MOSTLY: Final = 0.6
 _SMALL_PIXELS: Final = 120_000  # a picture of so few with a symbol has seldom another, and none that zxing-cpp misses
 _TINY: Final = 1e-9
@@ -66,9 +66,9 @@ _BARRED: Final = _STRAIGHTENED | {Symbology.PDF417}
 # Finder patterns that nothing else on a page has shown: what has them is such a symbol, decoded or not.
 _SURE_NAMES: Final = frozenset({"QRCode", "Aztec", "PDF417"})
 # These have no checksum that must be there; noise reads as short ones.
-_LEAST_CHARACTERS: Final = {"Codabar": 6, "ITF": 6, "Code39": 3}
+_MIN_CHARACTERS: Final = {"Codabar": 6, "ITF": 6, "Code39": 3}
 # ISO/IEC 16390 and 16388 ask for bars of 15 % of the symbol's length; print that reads as bars is lower.
-_LEAST_BARS_SHARE: Final = 0.15
+_MIN_BARS_SHARE: Final = 0.15
 _STACKED: Final = ("Stk", "StkOmni")
 # An area of bars ends in blocks, and so up to this many pixels beyond the bars.
 _WHOLE_SHARE: Final = 0.95
@@ -115,61 +115,61 @@ def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
 
     Symbols of which zxing-cpp is sure without being able to decode them are areas without text, too.
     """
-    grey = luminance(pixels)
-    seen = find_plain_codes(grey, options)
-    if grey.size <= _SMALL_PIXELS and any(code.format != Symbology.ITF for code in seen.barcodes):
+    gray = luminance(pixels)
+    seen = find_plain_codes(gray, options)
+    if gray.size <= _SMALL_PIXELS and any(code.format != Symbology.ITF for code in seen.barcodes):
         return replace(seen, barcodes=tuple(merge_barcodes(seen.barcodes)))
-    missed = find_missed_codes(grey, options, seen)
+    missed = find_missed_codes(gray, options, seen)
     return Codes(tuple(merge_barcodes((*seen.barcodes, *missed.barcodes))), seen.areas + missed.areas)
 
 
 def luminance(pixels: Pixels) -> Pixels:
-    """Return a picture, uint8 [h, w, 3] BGR or [h, w], as the grey, uint8 [h, w], that zxing-cpp would make of it."""
-    if pixels.ndim == _GREY_DIMENSIONS or not pixels.size:
-        return pixels[..., 0] if pixels.ndim > _GREY_DIMENSIONS else pixels
+    """Return a picture, uint8 [h, w, 3] BGR or [h, w], as the gray, uint8 [h, w], that zxing-cpp would make of it."""
+    if pixels.ndim == _GRAY_DIMENSIONS or not pixels.size:
+        return pixels[..., 0] if pixels.ndim > _GRAY_DIMENSIONS else pixels
     return np.asarray(cv2.transform(pixels, _LUMINANCE), dtype=np.uint8)
 
 
-def find_plain_codes(grey: Pixels, options: BarcodeOptions) -> Codes:
+def find_plain_codes(gray: Pixels, options: BarcodeOptions) -> Codes:
     """Return what zxing-cpp sees in a picture, uint8 [h, w], with its own defaults.
 
     Linear symbols are read by a call of their own, which is to return no errors: a linear symbol in error would take
     the place of the sound ones that it overlaps.
     """
     formats = frozenset(options.formats)
-    linear = _decoded(grey, formats & _LINEAR, plain=True)
-    matrices = _decoded(grey, formats - _LINEAR, plain=True, with_errors=True)
-    seen = [_seen(symbol) for symbol in (*linear, *matrices) if _is_believed(symbol, grey)]
+    linear = _decoded(gray, formats & _LINEAR, plain=True)
+    matrices = _decoded(gray, formats - _LINEAR, plain=True, with_errors=True)
+    seen = [_seen(symbol) for symbol in (*linear, *matrices) if _is_believed(symbol, gray)]
     barcodes = tuple(mark.barcode for mark in seen if mark.barcode is not None)
-    if grey.size > _SMALL_PIXELS:  # of a small picture all rows are tried
-        barcodes = tuple(_reaching(grey, code) for code in barcodes)
+    if gray.size > _SMALL_PIXELS:  # of a small picture all rows are tried
+        barcodes = tuple(_reaching(gray, code) for code in barcodes)
     undecoded = tuple(mark.polygon for mark in seen if mark.barcode is None)
     return Codes(barcodes, tuple(code.polygon for code in barcodes) + undecoded)
 
 
-def find_missed_codes(grey: Pixels, options: BarcodeOptions, seen: Codes) -> Codes:
+def find_missed_codes(gray: Pixels, options: BarcodeOptions, seen: Codes) -> Codes:
     """Return what is besides `seen` in a picture, uint8 [h, w].
 
     Bars are looked at straightened and cleared, MaxiCode redrawn. Bars that read as ITF are looked at again: a scan
     that leaves the bars reads a shorter number.
     """
     formats = frozenset(options.formats)
-    blocks = texture(grey) if formats & (_BARRED | {Symbology.MAXICODE}) else None
+    blocks = texture(gray) if formats & (_BARRED | {Symbology.MAXICODE}) else None
     if blocks is None:
         return Codes()
     sure = [_ground(code) for code in seen.barcodes if code.format != Symbology.ITF]
-    areas = find_bars(grey, blocks, sure) if formats & _BARRED else []
+    areas = find_bars(gray, blocks, sure) if formats & _BARRED else []
     spans = [code for code in seen.barcodes if code.format == Symbology.ITF]
     missed = [area for area in areas if not any(_is_whole(code, area) for code in spans)]
-    found = [code for area in missed for code in _in_bars(grey, area, formats & _BARRED)]
+    found = [code for area in missed for code in _in_bars(gray, area, formats & _BARRED)]
     if Symbology.PDF417 in formats:
         known = [*sure, *(code.polygon for code in found)]
-        found += [code for area in find_stacked(blocks, known) for code in _in_bars(grey, area, formats)]
-    looked_for = Symbology.MAXICODE in formats and may_hold_matrix(blocks, seen.areas, LEAST_SIDE_PIXELS)
-    eyes = find_bullseyes(grey, seen.areas) if looked_for else []
+        found += [code for area in find_stacked(blocks, known) for code in _in_bars(gray, area, formats)]
+    looked_for = Symbology.MAXICODE in formats and may_hold_matrix(blocks, seen.areas, MIN_SIDE_PIXELS)
+    eyes = find_bullseyes(gray, seen.areas) if looked_for else []
     if not seen.barcodes:
-        found += _at_half_size(grey, formats - _LINEAR)
-    marks = [_maxicode(grey, eye) for eye in eyes]
+        found += _at_half_size(gray, formats - _LINEAR)
+    marks = [_maxicode(gray, eye) for eye in eyes]
     found += [mark.barcode for mark in marks if mark.barcode is not None]
     undecoded = tuple(mark.polygon for mark in marks if mark.barcode is None)
     return Codes(tuple(found), tuple(code.polygon for code in found) + undecoded)
@@ -192,14 +192,14 @@ def _share_inside(region: TextRegion, area: Points) -> float:
 
 
 def _decoded(
-    grey: MatLike, formats: frozenset[Symbology], *, plain: bool = False, with_errors: bool = False
+    gray: MatLike, formats: frozenset[Symbology], *, plain: bool = False, with_errors: bool = False
 ) -> list[zxingcpp.Barcode]:
     """Return what zxing-cpp reads: as a page by its defaults if `plain`, else as a picture of upright bars."""
-    if not formats or not grey.size:
+    if not formats or not gray.size:
         return []
     return list(
         zxingcpp.read_barcodes(
-            grey,
+            gray,
             formats=_wanted(formats),
             try_rotate=plain,
             try_downscale=plain,
@@ -214,7 +214,7 @@ def _wanted(formats: frozenset[Symbology]) -> zxingcpp.BarcodeFormats:
     return zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name.value] for name in formats])
 
 
-def _is_believed(symbol: zxingcpp.Barcode, grey: Pixels) -> bool:
+def _is_believed(symbol: zxingcpp.Barcode, gray: Pixels) -> bool:
     """Whether a symbol is none that print or noise would give.
 
     A short one without a checksum must have bars as tall as its standard asks for.
@@ -222,31 +222,31 @@ def _is_believed(symbol: zxingcpp.Barcode, grey: Pixels) -> bool:
     name = symbol.format.name
     if not symbol.valid:
         return name in _SURE_NAMES
-    return len(symbol.text) >= _LEAST_CHARACTERS.get(name, 0) or _is_tall(_reaching(grey, _barcode(symbol)).polygon)
+    return len(symbol.text) >= _MIN_CHARACTERS.get(name, 0) or _is_tall(_reaching(gray, _barcode(symbol)).polygon)
 
 
 def _is_tall(polygon: Points) -> bool:
     along, down = polygon[1] - polygon[0], polygon[3] - polygon[0]
-    return math.hypot(*down) >= _LEAST_BARS_SHARE * math.hypot(*along)
+    return math.hypot(*down) >= _MIN_BARS_SHARE * math.hypot(*along)
 
 
-def _at_half_size(grey: Pixels, formats: frozenset[Symbology]) -> list[Barcode]:
+def _at_half_size(gray: Pixels, formats: frozenset[Symbology]) -> list[Barcode]:
     """Look at half the size, which hides noise and gaps between modules; zxing-cpp itself tries a third."""
-    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    half = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     doubled = Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)
     return [_barcode(symbol, doubled) for symbol in _decoded(half, formats, plain=True)]
 
 
-def _in_bars(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
-    straight, to_picture = straighten(grey, area)
+def _in_bars(gray: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
+    straight, to_picture = straighten(gray, area)
     if not area.even_rows:
         return _stacked(straight, to_picture, formats & {Symbology.PDF417})
     for cleared, row_pixels in (*clearer(straight), (cv2.blur(straight, (3, 3)), 1.0)):
         to_straight = Transform.scale_then_shift(1.0, row_pixels, 0.0, 0.0)
         symbols = [symbol for symbol in _decoded(cleared, formats & _STRAIGHTENED) if _is_long(symbol)]
         if symbols:
-            return [_reaching(grey, _barcode(symbol, to_straight.then(to_picture))) for symbol in symbols]
-    return _in_place(grey, area, formats & _STRAIGHTENED)
+            return [_reaching(gray, _barcode(symbol, to_straight.then(to_picture))) for symbol in symbols]
+    return _in_place(gray, area, formats & _STRAIGHTENED)
 
 
 def _stacked(straight: Pixels, to_picture: Transform, formats: frozenset[Symbology]) -> list[Barcode]:
@@ -256,18 +256,18 @@ def _stacked(straight: Pixels, to_picture: Transform, formats: frozenset[Symbolo
     return []
 
 
-def _in_place(grey: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
+def _in_place(gray: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
     """Look at bars as they stand: in a part of a page zxing-cpp tries more of the rows than in all of it."""
     low = np.maximum(area.quad.min(axis=0) - _ROOM_PIXELS, 0).astype(int)
     high = (area.quad.max(axis=0) + _ROOM_PIXELS).astype(int)
-    part = grey[low[1] : high[1], low[0] : high[0]]
+    part = gray[low[1] : high[1], low[0] : high[0]]
     to_picture = Transform.scale_then_shift(1.0, 1.0, *low.tolist())
     symbols = [symbol for symbol in _decoded(part, formats) if _is_long(symbol)]
-    return [_reaching(grey, _barcode(symbol, to_picture)) for symbol in symbols]
+    return [_reaching(gray, _barcode(symbol, to_picture)) for symbol in symbols]
 
 
 def _is_long(symbol: zxingcpp.Barcode) -> bool:
-    return len(symbol.text) >= _LEAST_CHARACTERS.get(symbol.format.name, 1)
+    return len(symbol.text) >= _MIN_CHARACTERS.get(symbol.format.name, 1)
 
 
 def _ground(code: Barcode) -> Points:
@@ -286,9 +286,9 @@ def _is_whole(code: Barcode, area: BarArea) -> bool:
     return inside and read >= _WHOLE_SHARE * area.length - _WHOLE_PIXELS
 
 
-def _reaching(grey: Pixels, code: Barcode) -> Barcode:
+def _reaching(gray: Pixels, code: Barcode) -> Barcode:
     """Return a linear code with the whole height of its bars: it was read along a few rows of them."""
-    return replace(code, polygon=whole_bars(grey, code.polygon)) if code.format in _LINEAR_NAMES else code
+    return replace(code, polygon=whole_bars(gray, code.polygon)) if code.format in _LINEAR_NAMES else code
 
 
 def _marked(region: TextRegion) -> Points:
@@ -340,11 +340,11 @@ def _in_order(codes: Sequence[Barcode]) -> list[Barcode]:
     return [code for row in rows for code in sorted(row, key=lambda code: float(code.polygon[:, 0].min()))]
 
 
-def _maxicode(grey: Pixels, eye: Bullseye) -> _Mark:
-    for drawn, grid in redrawn(grey, eye):
+def _maxicode(gray: Pixels, eye: Bullseye) -> _Mark:
+    for drawn, grid in redrawn(gray, eye):
         [symbol] = zxingcpp.read_barcodes(drawn, formats=_wanted(frozenset({Symbology.MAXICODE})), is_pure=True)
         if symbol.valid:
-            polygon = outline(grey, grid)
+            polygon = outline(gray, grid)
             return _Mark(polygon, Barcode(symbol.format.name, symbol.text, polygon, _elements(symbol)))
     return _Mark(eye.surroundings, None)
 

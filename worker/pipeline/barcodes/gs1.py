@@ -81,11 +81,11 @@ _LINK_WORDS: Final = {
     "refno": "8020",
 }
 _LINK_SCHEMES: Final = frozenset({"http", "https"})
-_MOST_LINK_CHARACTERS: Final = 2048
+_MAX_LINK_CHARACTERS: Final = 2048
 _GTIN: Final = "01"
 _GTIN_LENGTHS: Final = frozenset({8, 12, 13, 14})
 _GTIN_DIGITS: Final = 14
-_MOST_IDENTIFIER_DIGITS: Final = 4
+_MAX_IDENTIFIER_DIGITS: Final = 4
 _CENTURY_YEARS: Final = 100
 _AHEAD_YEARS: Final = 50
 _DATE_DIGITS: Final = 6
@@ -152,7 +152,7 @@ def parse_digital_link(text: str) -> tuple[Element, ...] | None:
     then one of its qualifiers may be bad. What the query says besides counts where it has an identifier's form.
     """
     text = text.strip()
-    if len(text) > _MOST_LINK_CHARACTERS or not text.isascii() or any(map(str.isspace, text)):
+    if len(text) > _MAX_LINK_CHARACTERS or not text.isascii() or any(map(str.isspace, text)):
         return None
     try:
         link = urlsplit(text)
@@ -294,7 +294,7 @@ def _length(identifier: str) -> int:
 
 def _leading_identifier(message: str) -> str | None:
     """Return the identifier that a message begins with; no identifier is the beginning of another."""
-    return _identifier_of(message[:_MOST_IDENTIFIER_DIGITS])
+    return _identifier_of(message[:_MAX_IDENTIFIER_DIGITS])
 
 
 @lru_cache(maxsize=1024)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels
 
-LEAST_SIDE_PIXELS: Final = 70
+MIN_SIDE_PIXELS: Final = 70
 """The height of a symbol whose bullseye is found."""
 
 _ROW_STEP: Final = 4
@@ -25,14 +25,14 @@ _LIGHT_PIXELS: Final = 61  # a threshold follows the light over this length
 _DARKER: Final = 8
 _RUNS: Final = 9
 _MIDDLE: Final = 4
-_LEAST_RING_PIXELS: Final = 2.0
-_MOST_UNEVEN: Final = 0.45
-_MOST_OBLONG: Final = 1.3
+_MIN_RING_PIXELS: Final = 2.0
+_MAX_UNEVEN: Final = 0.45
+_MAX_OBLONG: Final = 1.3
 _RINGS: Final = np.array([1, 1, 1, 1, 1.5, 1, 1, 1, 1])  # from the outer light ring over the middle to its other side
-_CENTRES: Final = np.array([-4.25, -3.25, -2.25, -1.25, 0, 1.25, 2.25, 3.25, 4.25])
-_SHIFTS: Final = np.array([-0.6, -0.3, 0.0, 0.3, 0.6])  # a row may meet the middle off its centre
+_CENTERS: Final = np.array([-4.25, -3.25, -2.25, -1.25, 0, 1.25, 2.25, 3.25, 4.25])
+_SHIFTS: Final = np.array([-0.6, -0.3, 0.0, 0.3, 0.6])  # a row may meet the middle off its center
 _SURE_HALF: Final = 15.0  # in widths of a ring: what any symbol around a bullseye fills
-_MOST_BULLSEYES: Final = 16
+_MAX_BULLSEYES: Final = 16
 
 # The symbol's own plane: x and y in widths of a module from the bullseye's middle.
 _ROWS: Final = 33
@@ -51,16 +51,16 @@ _ORIENTATION: Final = (
     *((17, 22, True), (16, 23, False), (17, 23, True)),
 )
 _TURN_STEP_DEGREES: Final = 3
-_LEAST_LIKENESS: Final = 0.55  # of the patterns; print around a false bullseye has less
-_LEAST_SURE_LIKENESS: Final = 0.8  # once the modules near the middle have drawn the grid tight
-_MOST_TURNS: Final = 2
+_MIN_LIKENESS: Final = 0.55  # of the patterns; print around a false bullseye has less
+_MIN_SURE_LIKENESS: Final = 0.8  # once the modules near the middle have drawn the grid tight
+_MAX_TURNS: Final = 2
 _NEAR_TURNS: Final = 5
 _SIZES: Final = (1.0, 1.06, 1.12, 0.95)  # print and blur change the rings against the modules
 
 _RAYS: Final = 48
 _RADIUS_STEPS: Final = 128
 _FARTHEST: Final = 5.6  # a symbol that lies askew has its rings farther out in some directions
-_LEAST_RAYS: Final = 24
+_MIN_RAYS: Final = 24
 _SAMPLED: Final = 6  # pixels of a module where it is looked at
 _FIELD: Final = np.array([16.0, 15.0])  # half of what is looked at, in modules
 _BULLSEYE: Final = 4.7
@@ -91,26 +91,26 @@ class Bullseye:
         return np.asarray(self.middle + corners * (_SURE_HALF * self.ring_pixels), dtype=np.float64)
 
 
-def find_bullseyes(grey: Pixels, known: Sequence[Points] = ()) -> list[Bullseye]:
+def find_bullseyes(gray: Pixels, known: Sequence[Points] = ()) -> list[Bullseye]:
     """Return the bullseyes of a picture, uint8 [h, w], outside of known areas, float64 [4, 2] each and convex."""
     hulls = [cv2.convexHull(area.astype(np.float32)) for area in known]
-    rows = np.ascontiguousarray(grey[::_ROW_STEP])
+    rows = np.ascontiguousarray(gray[::_ROW_STEP])
     found: list[Bullseye] = []
-    for x, y, length in _ringed_below(grey, *_ringed(_is_dark(rows).ravel()), rows.shape[1]):
+    for x, y, length in _ringed_below(gray, *_ringed(_is_dark(rows).ravel()), rows.shape[1]):
         if any(math.dist(eye.middle, (x, y)) < 2 * length for eye in found):
             continue
         if any(cv2.pointPolygonTest(hull, (x, y), measureDist=False) >= 0 for hull in hulls):
             continue
-        eye = _confirmed(grey, x, y, length)
+        eye = _confirmed(gray, x, y, length)
         if eye is not None:
             found.append(eye)
-        if len(found) == _MOST_BULLSEYES:
+        if len(found) == _MAX_BULLSEYES:
             break
     return found
 
 
 def _ringed_below(
-    grey: Pixels, starts: NDArray[np.intp], lengths: NDArray[np.intp], width: int
+    gray: Pixels, starts: NDArray[np.intp], lengths: NDArray[np.intp], width: int
 ) -> list[tuple[float, float, float]]:
     """Return (x, y, length) of those runs whose column has a few places light and dark as rings are.
 
@@ -121,16 +121,16 @@ def _ringed_below(
     rows, lefts = np.divmod(starts, width)
     x, y = lefts + lengths / 2, rows * _ROW_STEP + 0.5
     places = y[:, np.newaxis, np.newaxis] + (lengths / _RINGS.sum())[:, np.newaxis, np.newaxis] * (
-        _SHIFTS[:, np.newaxis] + _CENTRES
+        _SHIFTS[:, np.newaxis] + _CENTERS
     )
-    inside = np.clip(np.round(places).astype(np.intp), 0, grey.shape[0] - 1)
-    levels = grey[inside, np.minimum(x, width - 1).astype(np.intp)[:, np.newaxis, np.newaxis]]
+    inside = np.clip(np.round(places).astype(np.intp), 0, gray.shape[0] - 1)
+    levels = gray[inside, np.minimum(x, width - 1).astype(np.intp)[:, np.newaxis, np.newaxis]]
     darkest_light, lightest_dark = np.sort(levels[..., ::2])[..., 1], np.sort(levels[..., 1::2])[..., -2]
     kept = (darkest_light > lightest_dark).any(axis=1) & (x < width)  # one of each may be wrong
     return list(zip(x[kept].tolist(), y[kept].tolist(), lengths[kept].tolist(), strict=True))
 
 
-def redrawn(grey: Pixels, eye: Bullseye) -> Iterator[tuple[Pixels, NDArray[np.float64]]]:
+def redrawn(gray: Pixels, eye: Bullseye) -> Iterator[tuple[Pixels, NDArray[np.float64]]]:
     """Yield the symbol around a bullseye drawn anew, upright, uint8 [h, w], and how it lies.
 
     That is the map from the symbol's plane to the picture, float64 [3, 3].
@@ -138,19 +138,19 @@ def redrawn(grey: Pixels, eye: Bullseye) -> Iterator[tuple[Pixels, NDArray[np.fl
     What is yielded first fits least tightly and costs least. Nothing is yielded where the patterns around the bullseye
     are not those of MaxiCode.
     """
-    lying = _lying(grey, eye)
+    lying = _lying(gray, eye)
     if lying is None:
         return
-    for turned in _turned(grey, lying):
-        for grid in _tighter(grey, turned):
-            field = _field(grey, grid)
+    for turned in _turned(gray, lying):
+        for grid in _tighter(gray, turned):
+            field = _field(gray, grid)
             for level in _LEVELS:
                 yield _drawn(_dark_modules(field, level)), grid
 
 
-def outline(grey: Pixels, grid: NDArray[np.float64]) -> Points:
+def outline(gray: Pixels, grid: NDArray[np.float64]) -> Points:
     """Return the corners of a symbol that lies so, float64 [4, 2]; its outermost modules say where they are."""
-    tight = _tightened(grey, grid, _REACHES[-1])
+    tight = _tightened(gray, grid, _REACHES[-1])
     grid = grid if tight is None else tight
     return np.asarray(cv2.perspectiveTransform(_OUTLINE[np.newaxis], grid)[0], dtype=np.float64)
 
@@ -166,7 +166,7 @@ _PATTERNS: Final = np.array([_MODULES[row, column] for column, row, _ in _ORIENT
 _PATTERN_SIGNS: Final = np.array([-1.0 if dark else 1.0 for *_, dark in _ORIENTATION])
 
 
-def _lying(grey: Pixels, eye: Bullseye) -> NDArray[np.float64] | None:
+def _lying(gray: Pixels, eye: Bullseye) -> NDArray[np.float64] | None:
     """Return the map from the symbol's plane to the picture as the rings show it, float64 [3, 3], turned anyhow."""
     middle, module = eye.middle, eye.ring_pixels / _RING
     angles = np.arange(_RAYS) * (2 * math.pi / _RAYS)
@@ -174,9 +174,9 @@ def _lying(grey: Pixels, eye: Bullseye) -> NDArray[np.float64] | None:
     for _ in range(2):
         radii = np.linspace(0, _FARTHEST * module, _RADIUS_STEPS)
         places = middle + radii[np.newaxis, :, np.newaxis] * rays[:, np.newaxis]
-        crossings = _crossings(_levels(grey, places)) * (radii[1] - radii[0])
+        crossings = _crossings(_levels(gray, places)) * (radii[1] - radii[0])
         seen = np.isfinite(crossings).all(axis=1)
-        if np.count_nonzero(seen) < _LEAST_RAYS:
+        if np.count_nonzero(seen) < _MIN_RAYS:
             return None
         # Along a ray the edges lie at start + scale * radius; the starts say how far off the middle is.
         terms = np.stack([np.ones_like(_EDGES), _EDGES], axis=1)
@@ -185,7 +185,7 @@ def _lying(grey: Pixels, eye: Bullseye) -> NDArray[np.float64] | None:
     x, y = rays[seen].T
     squares = np.linalg.lstsq(np.stack([x * x, 2 * x * y, y * y], axis=1), scales**-2.0, rcond=None)[0]
     values, vectors = np.linalg.eigh(np.array([squares[:2], squares[1:]]))
-    if values[0] <= 0 or values[1] > _MOST_OBLONG**4 * values[0]:
+    if values[0] <= 0 or values[1] > _MAX_OBLONG**4 * values[0]:
         return None
     lying = np.eye(3)
     lying[:2, :2], lying[:2, 2] = vectors @ np.diag(values**-0.5) @ vectors.T, middle
@@ -204,29 +204,29 @@ def _crossings(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def _levels(grey: Pixels, places: Points) -> NDArray[np.float64]:
+def _levels(gray: Pixels, places: Points) -> NDArray[np.float64]:
     """Return the levels of a picture at places, float64 [a, b, 2]; beyond its edge those of its edge."""
-    at = (places - 0.5).astype(np.float32)  # OpenCV counts from pixel centres
-    found = cv2.remap(grey, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    at = (places - 0.5).astype(np.float32)  # OpenCV counts from pixel centers
+    found = cv2.remap(gray, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, dtype=np.float64)
 
 
-def _turned(grey: Pixels, lying: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _turned(gray: Pixels, lying: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Return the maps, turned so that the patterns around the bullseye look as they should, the likeliest first."""
     angles = np.arange(0, 360, _TURN_STEP_DEGREES)
     turns = np.array([[size * _turn(float(angle)) for angle in angles] for size in _SIZES])
     turned = lying[:2, :2] @ turns
     places = np.einsum("saij,pj->sapi", turned, _PATTERNS) + lying[:2, 2]
     side = max(1, round(0.6 * math.sqrt(abs(np.linalg.det(lying[:2, :2])))))
-    levels = _levels(np.asarray(cv2.blur(grey, (side, side)), dtype=np.uint8), places.reshape(-1, len(_PATTERNS), 2))
+    levels = _levels(np.asarray(cv2.blur(gray, (side, side)), dtype=np.uint8), places.reshape(-1, len(_PATTERNS), 2))
     away = levels - levels.mean(axis=1, keepdims=True)
     signs = _PATTERN_SIGNS - _PATTERN_SIGNS.mean()
     norms = np.maximum(np.linalg.norm(away, axis=1), 1.0) * np.linalg.norm(signs)
     likeness = ((away @ signs) / norms).reshape(turns.shape[:2])
     found: list[NDArray[np.float64]] = []
-    for _ in range(_MOST_TURNS):
+    for _ in range(_MAX_TURNS):
         size, at = np.unravel_index(int(likeness.argmax()), likeness.shape)
-        if likeness[size, at] < _LEAST_LIKENESS:
+        if likeness[size, at] < _MIN_LIKENESS:
             break
         grid = lying.copy()
         grid[:2, :2] = turned[size, at]
@@ -243,14 +243,14 @@ def _turn(degrees: float) -> NDArray[np.float64]:
 _TO_PLANE: Final = np.array(
     [[1 / _SAMPLED, 0, 0.5 / _SAMPLED - _FIELD[0]], [0, 1 / _SAMPLED, 0.5 / _SAMPLED - _FIELD[1]], [0, 0, 1]]
 )
-"""From pixels of the field, counted from their centres, to the symbol's plane."""
+"""From pixels of the field, counted from their centers, to the symbol's plane."""
 
 
-def _field(grey: Pixels, grid: NDArray[np.float64]) -> Pixels:
+def _field(gray: Pixels, grid: NDArray[np.float64]) -> Pixels:
     """Return the symbol as its plane, uint8 [h, w]: `_SAMPLED` pixels a module, `_FIELD` modules to each side."""
     module = math.sqrt(abs(np.linalg.det(grid[:2, :2])))
     side = max(1, round(module / _SAMPLED))
-    soft = cv2.blur(grey, (side, side)) if side > 1 else grey
+    soft = cv2.blur(gray, (side, side)) if side > 1 else gray
     to_picture = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]]) @ grid @ _TO_PLANE
     width, height = (2 * _SAMPLED * _FIELD).astype(int).tolist()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -271,23 +271,23 @@ def _dark_modules(field: Pixels, level: float) -> NDArray[np.bool_]:
     return dark
 
 
-def _tighter(grey: Pixels, turned: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+def _tighter(gray: Pixels, turned: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     """Yield a map as it is, then drawn tight by modules farther and farther out, as long as they fit."""
     grid: NDArray[np.float64] | None = turned
     reaches = iter(_REACHES)
     while grid is not None:
         yield grid
         reach = next(reaches, None)
-        grid = _tightened(grey, grid, reach) if reach is not None else None
+        grid = _tightened(gray, grid, reach) if reach is not None else None
 
 
-def _tightened(grey: Pixels, grid: NDArray[np.float64], reach: float) -> NDArray[np.float64] | None:
+def _tightened(gray: Pixels, grid: NDArray[np.float64], reach: float) -> NDArray[np.float64] | None:
     """Return the map with the symbol drawn by its own modules, those within reach of the middle, laid over itself.
 
     The outer ones may be wrong yet (Evangelidis and Psarakis, 2008). None if they do not fit, or if the patterns around
     the bullseye do not.
     """
-    field = _field(grey, grid)
+    field = _field(gray, grid)
     dark = _dark_modules(field, _LEVELS[0])
     ideal = np.full(field.shape, 255, dtype=np.uint8)
     middles = np.round((_MODULES + _FIELD) * _SAMPLED - 0.5).astype(int)
@@ -299,7 +299,7 @@ def _tightened(grey: Pixels, grid: NDArray[np.float64], reach: float) -> NDArray
         cv2.circle(ideal, middle, round(radius * _SAMPLED), (255 * (number % 2),), -1)
     near = np.zeros(field.shape, dtype=np.uint8)
     cv2.circle(near, middle, round(reach * _SAMPLED), (255,), -1)
-    if not _has_patterns(field, _LEAST_SURE_LIKENESS if reach > _REACHES[0] else _LEAST_LIKENESS):
+    if not _has_patterns(field, _MIN_SURE_LIKENESS if reach > _REACHES[0] else _MIN_LIKENESS):
         return None
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-3)
     try:
@@ -349,23 +349,23 @@ def _ringed(dark: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]
     count = (len(runs) - first - _RUNS) // 2 + 1
     before, middle, after = (runs[first + _MIDDLE + shift :: 2][:count] for shift in (-1, 0, 1))
     # Most runs of a page fall here, before the dear test.
-    fits = (before >= _LEAST_RING_PIXELS) & (np.abs(before - after) * 2 <= before + after)
+    fits = (before >= _MIN_RING_PIXELS) & (np.abs(before - after) * 2 <= before + after)
     places = first + 2 * np.flatnonzero(fits & (middle * 2 > before) & (middle < 3 * before))
     windows = runs[places[:, np.newaxis] + np.arange(_RUNS)]
     units = windows.sum(axis=1) / _RINGS.sum()
     errors = np.abs(windows / (units[:, np.newaxis] * _RINGS) - 1).max(axis=1)
-    kept = np.flatnonzero((errors <= _MOST_UNEVEN) & (units >= _LEAST_RING_PIXELS))
+    kept = np.flatnonzero((errors <= _MAX_UNEVEN) & (units >= _MIN_RING_PIXELS))
     kept = kept[np.argsort(errors[kept])]
     return edges[places[kept]], windows[kept].sum(axis=1)
 
 
-def _confirmed(grey: Pixels, x: float, y: float, length: float) -> Bullseye | None:
+def _confirmed(gray: Pixels, x: float, y: float, length: float) -> Bullseye | None:
     """Look along the column through the middle of what a row shows, then along the row through that one's middle."""
-    column = _around(grey[:, int(x)], y, length)
+    column = _around(gray[:, int(x)], y, length)
     if column is None:
         return None
-    row = _around(grey[int(column[0])], x, length)
-    if row is None or max(column[1], row[1]) > _MOST_OBLONG * min(column[1], row[1]):
+    row = _around(gray[int(column[0])], x, length)
+    if row is None or max(column[1], row[1]) > _MAX_OBLONG * min(column[1], row[1]):
         return None
     ring_pixels = (row[1] + column[1]) / 2 / float(_RINGS.sum())
     return Bullseye(np.array([row[0], column[0]]), ring_pixels)

@@ -1,4 +1,4 @@
-"""How the grey of a page changes, block by block.
+"""How the gray of a page changes, block by block.
 
 Gradient products are those of the structure tensor (Bigün and Granlund, 1987).
 """
@@ -18,24 +18,24 @@ _HALVED_FROM_PIXELS: Final = 600_000
 _BLOCK: Final = 8  # pixels of the searched picture
 _ROW_STEP: Final = 2  # every second row says what a block's rows do
 _WINDOW_BLOCKS: Final = 3
-_LEAST_BUSY_ENERGY: Final = 225.0  # of squared Sobel gradients, both ways: modules of some 15 grey levels
+_MIN_BUSY_ENERGY: Final = 225.0  # of squared Sobel gradients, both ways: modules of some 15 gray levels
 
 
 @dataclass(frozen=True, slots=True)
 class Texture:
     """The texture of a picture by blocks of `block_pixels`.
 
-    `tensor` is float32 [3, rows, columns], the mean gradient products xx, yy, xy of blocks and their neighbours.
+    `tensor` is float32 [3, rows, columns], the mean gradient products xx, yy, xy of blocks and their neighbors.
     """
 
     tensor: NDArray[np.float32]
     block_pixels: int
 
 
-def texture(grey: Pixels) -> Texture | None:
+def texture(gray: Pixels) -> Texture | None:
     """Return the texture of a picture, uint8 [h, w]; None of a tiny one."""
-    halved = grey.size > _HALVED_FROM_PIXELS
-    small = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) if halved else grey
+    halved = gray.size > _HALVED_FROM_PIXELS
+    small = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) if halved else gray
     if min(small.shape) < _BLOCK * _WINDOW_BLOCKS:
         return None
     dx, dy = (part[::_ROW_STEP].astype(np.float32) for part in cv2.spatialGradient(np.ascontiguousarray(small)))
@@ -56,7 +56,7 @@ def outside(found: Texture, known: Sequence[Points]) -> NDArray[np.uint8]:
 def may_hold_matrix(found: Texture, known: Sequence[Points], side_pixels: int) -> bool:
     """Whether a square of a side has edges along two directions all over, outside of known areas."""
     side = max(1, side_pixels // found.block_pixels - 1)
-    busy = (found.tensor[:2].min(axis=0) > _LEAST_BUSY_ENERGY).astype(np.uint8) & outside(found, known)
+    busy = (found.tensor[:2].min(axis=0) > _MIN_BUSY_ENERGY).astype(np.uint8) & outside(found, known)
     return bool(cv2.erode(busy, np.ones((side, side), dtype=np.uint8)).any())
 
 

@@ -18,7 +18,7 @@ from worker.pipeline.header import bmp
 
 _OLD_HEADER: Final = 12
 _HEADER_SIZE_AT: Final = 14
-_GREY_DIMENSIONS: Final = 2
+_GRAY_DIMENSIONS: Final = 2
 _ROWS_AT_ONCE: Final = 64
 
 
@@ -59,5 +59,5 @@ def _stored(data: bytes, header: ImageHeader, top: int, rows: int) -> NDArray[An
 def bitmap_to_bgr(stored: NDArray[Any], bitmap: bmp.Bitmap, ground: int | None = None) -> Pixels:
     """Return uint8 BGR of what OpenCV decoded, which takes bytes of the pixels for a mask where there is none."""
     if bitmap.opaque:
-        stored = np.ascontiguousarray(stored[:, :, :3]) if stored.ndim > _GREY_DIMENSIONS else stored
+        stored = np.ascontiguousarray(stored[:, :, :3]) if stored.ndim > _GRAY_DIMENSIONS else stored
     return to_bgr(stored, opencv_layout(stored), ground)

@@ -18,16 +18,16 @@ WHITE: Final = 255
 _GROUNDS: Final = (WHITE, 0, 128)  # in this order where they are as good
 _OPAQUE_FROM: Final = 128
 _FAINT_FROM: Final = 24  # of print that is opaque nowhere
-_CONTRAST: Final = 64  # levels of grey, from which on print is read as a rule
+_CONTRAST: Final = 64  # levels of gray, from which on print is read as a rule
 # Of the border that may hardly show on white before another ground is looked at: a white corner, a highlight.
 _LOST_ON_WHITE: Final = 0.05
-_FEWEST_PIXELS: Final = 16
+_MIN_PIXELS: Final = 16
 _BAND_ROWS: Final = 256  # at once, so that no second page is held
 
 
 @dataclass(slots=True)
 class Borders:
-    """How bright the pixels are that border on transparent ones: counts of each level of grey.
+    """How bright the pixels are that border on transparent ones: counts of each level of gray.
 
     `faint` are those of print that is half transparent itself. It counts where there is no other.
     """
@@ -43,23 +43,23 @@ class Borders:
     def _add(self, levels: Pixels) -> None:
         if int(levels[:, :, 3].min()) >= _OPAQUE_FROM:
             return
-        grey = np.asarray(cv2.cvtColor(levels, cv2.COLOR_BGRA2GRAY), dtype=np.uint8)
-        self.levels += _bordering(grey, levels[:, :, 3] >= _OPAQUE_FROM)
-        self.faint += _bordering(grey, levels[:, :, 3] >= _FAINT_FROM)
+        gray = np.asarray(cv2.cvtColor(levels, cv2.COLOR_BGRA2GRAY), dtype=np.uint8)
+        self.levels += _bordering(gray, levels[:, :, 3] >= _OPAQUE_FROM)
+        self.faint += _bordering(gray, levels[:, :, 3] >= _FAINT_FROM)
 
     def ground(self) -> int:
-        """Return the level of grey of the ground."""
-        levels = self.levels if int(self.levels.sum()) >= _FEWEST_PIXELS else self.faint
+        """Return the level of gray of the ground."""
+        levels = self.levels if int(self.levels.sum()) >= _MIN_PIXELS else self.faint
         total = int(levels.sum())
-        if total < _FEWEST_PIXELS or _lost(levels, WHITE) <= _LOST_ON_WHITE * total:
+        if total < _MIN_PIXELS or _lost(levels, WHITE) <= _LOST_ON_WHITE * total:
             return WHITE
         return min(_GROUNDS, key=partial(_lost, levels))
 
 
-def _bordering(grey: Pixels, shows: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Count the levels of grey of what shows beside what does not."""
+def _bordering(gray: Pixels, shows: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count the levels of gray of what shows beside what does not."""
     inside = cv2.erode(shows.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    return np.bincount(grey[shows & (inside == 0)], minlength=256)
+    return np.bincount(gray[shows & (inside == 0)], minlength=256)
 
 
 def _lost(levels: NDArray[np.int64], ground: int) -> int:

@@ -15,9 +15,9 @@ from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header.heif import check_coded
 
 _LAYOUTS: Final = {
-    "L": SampleLayout.GREY,
-    "I;16": SampleLayout.GREY,
-    "LA": SampleLayout.GREY_ALPHA,
+    "L": SampleLayout.GRAY,
+    "I;16": SampleLayout.GRAY,
+    "LA": SampleLayout.GRAY_ALPHA,
     "BGR": SampleLayout.BGR,
     "BGRA": SampleLayout.BGRA,
 }
@@ -37,7 +37,7 @@ def decode_heif(data: bytes, header: ImageHeader) -> Pixels:
         if picture.size != (page.width, page.height):
             raise corrupt(header, 0, f"it decodes to {picture.size[0]} x {picture.size[1]} pixels")
         if picture.mode not in _LAYOUTS:
-            raise unsupported(f"a HEIF with colours of kind {picture.mode}", instead="save it as JPEG")
+            raise unsupported(f"a HEIF with colors of kind {picture.mode}", instead="save it as JPEG")
         # A copy: an array that only looks at the decoder's memory outlives it, and shows what is put there next.
         return to_bgr(np.array(picture, copy=True), _LAYOUTS[picture.mode])
     except SyntaxError as error:  # what libheif has not learnt, by pi_heif's way to say so

@@ -1,6 +1,6 @@
 """JPEG files of which all pixels are there, told from those that libjpeg would only warn about.
 
-libjpeg fills what is missing with grey and warns, and OpenCV drops its warnings. So libvips, to which a warning is an
+libjpeg fills what is missing with gray and warns, and OpenCV drops its warnings. So libvips, to which a warning is an
 error, passes over the entropy-coded data first, at an eighth of the size: that takes 0.8 of the time of decoding the
 picture. Invariant: what is whole but for its end marker, or has padding or odd segments beside its pixels, is sound;
 what lacks anything of a pixel is not.
@@ -32,7 +32,7 @@ _TRANSFORMS: Final = {3: (0, 1), 4: (0, 2)}  # by the number of components; the 
 _TRANSFORM_AT: Final = 15
 _COEFFICIENTS: Final = 64
 _EIGHTH: Final = 8
-_MOST_ROWS: Final = 65_500  # that libjpeg takes
+_MAX_ROWS: Final = 65_500  # that libjpeg takes
 _PIECE_BYTES: Final = 4096
 # Of so many ones come the longest codes that a file has; libjpeg looks up to 8 bytes ahead of what it decodes.
 _LONG_CODES: Final = b"\xfe" * 12
@@ -239,7 +239,7 @@ def _stop_without(scans: memoryview, filling: bytes) -> int:
 
 def _warning(parts: _Parts) -> Exception | None:
     """Return what libjpeg says of the pixels, if anything."""
-    tables = tuple(table for table in parts.tables if table[1] != _ADOBE)  # its colours are of other components
+    tables = tuple(table for table in parts.tables if table[1] != _ADOBE)  # its colors are of other components
     checked = replace(parts, tables=tables, frame=_frame_read_to_its_end(parts.frame), rest=_END).joined()
     try:
         _pass_over(checked, parts.smaller_side, "warning")
@@ -280,7 +280,7 @@ def _frame_of_whole_blocks(frame: bytes) -> bytes:
     down = max(sampling & 15 for sampling in frame[_COMPONENTS_AT + 1 :: 3]) if frame[_COUNT_AT] > 1 else 1
     unit = _EIGHTH * down
     higher = -(-height // unit) * unit
-    if higher > _MOST_ROWS:
+    if higher > _MAX_ROWS:
         return frame
     return frame[:_SIDES_AT] + struct.pack(">H", higher) + frame[_SIDES_AT + 2 :]
 

@@ -16,14 +16,14 @@ from worker.pipeline.decode.ground import Borders
 
 _OPAQUE: Final = 255
 _BAND_ROWS: Final = 64  # what is mixed at once stays in the cache, and needs no memory for a page
-_GREY_DIMENSIONS: Final = 2
+_GRAY_DIMENSIONS: Final = 2
 
 
 class SampleLayout(Enum):
     """What the channels of a sample mean."""
 
-    GREY = 1
-    GREY_ALPHA = 2
+    GRAY = 1
+    GRAY_ALPHA = 2
     RGB = 3
     RGBA = 4
     BGR = 5
@@ -32,18 +32,18 @@ class SampleLayout(Enum):
 
 
 _TO_BGR: Final = {
-    SampleLayout.GREY: cv2.COLOR_GRAY2BGR,
+    SampleLayout.GRAY: cv2.COLOR_GRAY2BGR,
     SampleLayout.RGB: cv2.COLOR_RGB2BGR,
 }
 
 
-HAVE_ALPHA: Final = frozenset({SampleLayout.GREY_ALPHA, SampleLayout.RGBA, SampleLayout.BGRA})
+HAVE_ALPHA: Final = frozenset({SampleLayout.GRAY_ALPHA, SampleLayout.RGBA, SampleLayout.BGRA})
 
 
 def to_bgr(samples: NDArray[Any], layout: SampleLayout, ground: int | None = None) -> Pixels:
     """Return uint8 [height, width, 3] BGR of `samples`, [height, width] or [height, width, channels].
 
-    Transparent pixels become `ground`, a level of grey, or one that contrasts with what borders on them; 16-bit levels
+    Transparent pixels become `ground`, a level of gray, or one that contrasts with what borders on them; 16-bit levels
     are scaled to 8, inks are mixed without a profile. Raises JobError IMAGE_UNSUPPORTED for sample types other than 8
     and 16 bits.
     """
@@ -71,7 +71,7 @@ def count_borders(borders: Borders, samples: NDArray[Any], layout: SampleLayout)
 
 def _to_bgra(samples: NDArray[Any], layout: SampleLayout) -> Pixels:
     levels = _to_bytes(samples)
-    if layout is SampleLayout.GREY_ALPHA:
+    if layout is SampleLayout.GRAY_ALPHA:
         return np.ascontiguousarray(levels[:, :, [0, 0, 0, 1]])
     return (
         levels if layout is SampleLayout.BGRA else np.asarray(cv2.cvtColor(levels, cv2.COLOR_RGBA2BGRA), dtype=np.uint8)
@@ -80,9 +80,9 @@ def _to_bgra(samples: NDArray[Any], layout: SampleLayout) -> Pixels:
 
 def opencv_layout(samples: NDArray[Any]) -> SampleLayout:
     """Return what the channels of an array mean that OpenCV decoded unchanged."""
-    if samples.ndim == _GREY_DIMENSIONS:
-        return SampleLayout.GREY
-    return {1: SampleLayout.GREY, 3: SampleLayout.BGR, 4: SampleLayout.BGRA}[samples.shape[2]]
+    if samples.ndim == _GRAY_DIMENSIONS:
+        return SampleLayout.GRAY
+    return {1: SampleLayout.GRAY, 3: SampleLayout.BGR, 4: SampleLayout.BGRA}[samples.shape[2]]
 
 
 def _to_bytes(samples: NDArray[Any]) -> Pixels:
@@ -97,7 +97,7 @@ def _to_bytes(samples: NDArray[Any]) -> Pixels:
 
 
 def _on_ground(levels: Pixels, ground: int) -> Pixels:
-    """Lay BGRA on paper of a level of grey."""
+    """Lay BGRA on paper of a level of gray."""
     mixed = np.empty((*levels.shape[:2], 3), np.uint8)
     for top in range(0, len(levels), _BAND_ROWS):
         band = levels[top : top + _BAND_ROWS].astype(np.uint16)
@@ -109,7 +109,7 @@ def _on_ground(levels: Pixels, ground: int) -> Pixels:
 
 
 def _mixed(levels: Pixels) -> Pixels:
-    """Mix inks: each colour is what its ink and the black leave of the paper."""
+    """Mix inks: each color is what its ink and the black leave of the paper."""
     mixed = np.empty((*levels.shape[:2], 3), np.uint8)
     for top in range(0, len(levels), _BAND_ROWS):
         paper = _OPAQUE - levels[top : top + _BAND_ROWS].astype(np.uint16)

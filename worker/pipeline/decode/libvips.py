@@ -24,8 +24,8 @@ from worker.pipeline.header import png, tiff
 _ROWS_AT_ONCE: Final = 16
 _ROWS_OF_BORDERS: Final = 64
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
-_LAYOUTS: Final = {1: SampleLayout.GREY, 2: SampleLayout.GREY_ALPHA, 3: SampleLayout.RGB, 4: SampleLayout.RGBA}
-_COLOURS: Final = frozenset({"b-w", "grey16", "srgb", "rgb", "rgb16", "cmyk", "multiband"})
+_LAYOUTS: Final = {1: SampleLayout.GRAY, 2: SampleLayout.GRAY_ALPHA, 3: SampleLayout.RGB, 4: SampleLayout.RGBA}
+_COLORS: Final = frozenset({"b-w", "grey16", "srgb", "rgb", "rgb16", "cmyk", "multiband"})
 
 # One thread and no memory of earlier pictures: every file is another one, and the worker's threads are counted.
 pyvips.cache_set_max(0)
@@ -118,7 +118,7 @@ def _opener(data: bytes, header: ImageHeader, number: int) -> Callable[[], Any]:
                 # Of JPEG libtiff warns where its end marker is missing, and all else was looked through above.
                 warns = page.is_packed and not page.has_jpeg
                 opener = partial(_open_tiff, plain, page=0, fail_on="warning" if warns else "error")
-            # Where the colours show nothing the page is in the sample whose meaning is not told: it is alpha.
+            # Where the colors show nothing the page is in the sample whose meaning is not told: it is alpha.
             surplus = page.surplus if page.surplus and _shows(opener(surplus=page.surplus)) else 0
             return partial(opener, surplus=surplus)
         case ImageFormat.AVIF:
@@ -152,11 +152,11 @@ def _shows(image: Any) -> bool:  # noqa: ANN401
 
 
 def _layout(image: Any) -> SampleLayout:  # noqa: ANN401
-    if image.format not in _SAMPLES or image.bands not in _LAYOUTS or image.interpretation not in _COLOURS:
+    if image.format not in _SAMPLES or image.bands not in _LAYOUTS or image.interpretation not in _COLORS:
         raise JobError(
             ErrorCode.IMAGE_UNSUPPORTED,
             f"The picture has {image.bands} channels of {image.format} samples ({image.interpretation}), of which only "
-            "grey, RGB and CMYK of 8 and 16 bits without sign are read: convert it.",
+            "gray, RGB and CMYK of 8 and 16 bits without sign are read: convert it.",
         )
     return SampleLayout.CMYK if image.interpretation == "cmyk" else _LAYOUTS[image.bands]
 

@@ -48,20 +48,20 @@ _FAX: Final = frozenset({b"CCITTFaxDecode", b"CCF"})
 _ASCII_85: Final = frozenset({b"ASCII85Decode", b"A85"})
 _END_OF_ASCII_85: Final = b"~>"
 _OF_OBJECTS: Final = b"/ObjStm"
-_MOST_OBJECTS: Final = 1_000_000
+_MAX_OBJECTS: Final = 1_000_000
 # Of a document, beside so many times its own bytes; Deflate gives some 300 megabytes a second.
-_MOST_UNPACKED_BYTES: Final = 256 * 1024 * 1024
+_MAX_UNPACKED_BYTES: Final = 256 * 1024 * 1024
 _UNPACKED_OF_A_BYTE: Final = 16
-_MOST_KEPT_BYTES: Final = 64 * 1024 * 1024  # of what is packed twice
+_MAX_KEPT_BYTES: Final = 64 * 1024 * 1024  # of what is packed twice
 _UNPACKED_AT_ONCE: Final = 1 << 16
 _CHECKSUM_BYTES: Final = 4
-_MOST_JPEG_BYTES: Final = 256 * 1024 * 1024  # that it takes to look through one
+_MAX_JPEG_BYTES: Final = 256 * 1024 * 1024  # that it takes to look through one
 _START_OF_JPEG: Final = b"\xff\xd8"
 _CHANNELS: Final = 3
 _FAX_COLUMNS: Final = 1728  # where a document does not say it (ISO 32000-1, table 11)
 _ALIGNED: Final = re.compile(rb"/EncodedByteAlign[\0\t\n\f\r ]*true")
 _ROWS_AT_ONCE: Final = 16
-_MOST_SIDE: Final = 30_000
+_MAX_SIDE: Final = 30_000
 _END: Final = b"%%EOF"
 _END_BYTES: Final = 2048  # within which a document says where its table lies
 
@@ -106,9 +106,9 @@ def check_streams(data: bytes) -> None:
     """
     if b"/Encrypt" in data:
         return
-    kept, left = _kept(data), _MOST_UNPACKED_BYTES + _UNPACKED_OF_A_BYTE * len(data)
+    kept, left = _kept(data), _MAX_UNPACKED_BYTES + _UNPACKED_OF_A_BYTE * len(data)
     defined, named = set[int](), set[int]()
-    for one, written in islice(_walk(data, defined, kept), _MOST_OBJECTS):
+    for one, written in islice(_walk(data, defined, kept), _MAX_OBJECTS):
         if kept is not _Kept.WHOLE:
             named |= _named(written, is_table=one is _TABLE)
         if one is None or one is _TABLE or _BESIDE_PAGES.search(one.dictionary):
@@ -226,7 +226,7 @@ def _unpack(data: bytes, one: _Stream, left: int) -> tuple[bytes, int]:
         keep = place + 1 < len(filters) or _OF_OBJECTS in one.dictionary
         if name in _FLATE:
             packed, left = _inflate(packed, left, one.number, keep=keep)
-        elif name in _ASCII_85 and len(packed) < _MOST_KEPT_BYTES:
+        elif name in _ASCII_85 and len(packed) < _MAX_KEPT_BYTES:
             packed = _from_ascii_85(packed, one.number)
         elif name in _DCT:
             left = _check_jpeg(packed, left, one.number)
@@ -234,7 +234,7 @@ def _unpack(data: bytes, one: _Stream, left: int) -> tuple[bytes, int]:
             left = _check_fax(packed, left, one)
         if name not in _FLATE and name not in _ASCII_85:
             return b"", left
-        if left <= 0 or len(packed) >= _MOST_KEPT_BYTES:
+        if left <= 0 or len(packed) >= _MAX_KEPT_BYTES:
             return b"", left
     return packed if filters and _OF_OBJECTS in one.dictionary else b"", left
 
@@ -252,7 +252,7 @@ def _inflate(packed: bytes, left: int, number: int, *, keep: bool) -> tuple[byte
             while not unpacker.eof and left > 0:
                 unpacked = unpacker.decompress(piece, min(left, _UNPACKED_AT_ONCE))
                 left -= len(unpacked)
-                if keep and len(kept) < _MOST_KEPT_BYTES:
+                if keep and len(kept) < _MAX_KEPT_BYTES:
                     kept += unpacked
                 if not unpacked and not unpacker.unconsumed_tail:
                     break
@@ -281,7 +281,7 @@ def _check_jpeg(packed: bytes, left: int, number: int) -> int:
     try:
         claim = jpeg.read(encoded)
         left -= claim.page.pixels * _CHANNELS
-        if claim.decoded_bytes > _MOST_JPEG_BYTES or left < 0:
+        if claim.decoded_bytes > _MAX_JPEG_BYTES or left < 0:
             return left
         if claim.fault:
             raise DamagedHeaderError(f"object {number} is a JPEG, and {claim.fault}")
@@ -302,7 +302,7 @@ def _check_fax(packed: bytes, left: int, one: _Stream) -> int:
     if (told[b"K"] or 0) >= 0 or _ALIGNED.search(one.dictionary):
         return left
     left -= width * height // 8
-    if not (0 < width <= _MOST_SIDE and 0 < height <= _MOST_SIDE) or left < 0:
+    if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE) or left < 0:
         return left
     encoded = _fax_file(packed, width, height)  # held here, for pyvips does not
     try:

@@ -22,7 +22,7 @@ _FULL_TURN_DEGREES: Final = 360.0
 # Of thin print a linear one leaves so little between two rows that a comma was read as a point.
 _INTERPOLATION: Final = cv2.INTER_CUBIC
 _SLOPE: Final = -0.75  # OpenCV's
-_NEIGHBOURS: Final = (-1, 0, 1, 2)
+_NEIGHBORS: Final = (-1, 0, 1, 2)
 _ROWS_AT_ONCE: Final = 64  # in floating point
 
 
@@ -67,10 +67,10 @@ class _StretchedRows:
     def _mixed(self, top: int, count: int) -> Pixels:
         at = (np.arange(top, top + count) + 0.5) * self._step - 0.5
         above = np.floor(at).astype(np.intp)
-        rows = [np.clip(above + offset, 0, self._last) for offset in _NEIGHBOURS]
+        rows = [np.clip(above + offset, 0, self._last) for offset in _NEIGHBORS]
         self._hold(int(rows[0][0]), int(rows[-1][-1]))
         mixed = np.zeros((count, self._width, 3), np.float32)
-        for offset, numbers in zip(_NEIGHBOURS, rows, strict=True):
+        for offset, numbers in zip(_NEIGHBORS, rows, strict=True):
             weights = _cubic(np.abs(at - above - offset)).astype(np.float32)
             mixed += weights[:, None, None] * self._held[numbers - self._top]
         return np.asarray(np.clip(np.rint(mixed), 0, 255), dtype=np.uint8)

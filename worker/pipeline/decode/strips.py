@@ -13,7 +13,7 @@ from worker.pipeline.decode.libvips import open_rows
 from worker.pipeline.decode.memory import telling_lack_of_memory
 from worker.pipeline.decode.whole import check_complete
 
-_MOST_BYTES_OF_A_PIXEL: Final = 18
+_MAX_BYTES_OF_A_PIXEL: Final = 18
 _ROWS_HELD: Final = 256  # by libvips for itself: a strip or a row of tiles
 
 
@@ -24,7 +24,7 @@ def decode_strips(data: bytes, header: ImageHeader, rows: int, number: int = 0) 
     stream. Raises JobError as `decode` does, at the strip that is damaged.
     """
     page = header.pages[number]
-    needed_bytes = page.width * max(rows, _ROWS_HELD) * _MOST_BYTES_OF_A_PIXEL
+    needed_bytes = page.width * max(rows, _ROWS_HELD) * _MAX_BYTES_OF_A_PIXEL
     with telling_lack_of_memory(needed_bytes):
         check_complete(data, header)
         if header.format is ImageFormat.BMP:

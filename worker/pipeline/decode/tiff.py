@@ -22,8 +22,8 @@ _TAGS: Final = frozenset({
     _TILE_LENGTHS, 332, 334, 338, 339, _JPEG_TABLES, 529, 530, 531, 532,
 })  # fmt: skip
 # A larger file is not held a second time for its directory's sake.
-_MOST_COPIED_BYTES: Final = 64 * 1024 * 1024
-_MOST_BYTES_OF_A_PIXEL: Final = 16  # five samples of 16 bits, and what a tile holds beyond the page's edge
+_MAX_COPIED_BYTES: Final = 64 * 1024 * 1024
+_MAX_BYTES_OF_A_PIXEL: Final = 16  # five samples of 16 bits, and what a tile holds beyond the page's edge
 _UNPACKED_AT_ONCE: Final = 1 << 16
 _START_OF_IMAGE, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
 
@@ -33,7 +33,7 @@ def plain_page(data: bytes, page: TiffPage) -> bytes | None:
 
     Raises DamagedHeaderError for a page of which a strip or tile lies outside of the file.
     """
-    if len(data) > _MOST_COPIED_BYTES:
+    if len(data) > _MAX_COPIED_BYTES:
         return None
     directories = open_directories(data)
     entries = directories.entries(page.offset, _TAGS)
@@ -53,7 +53,7 @@ def check_pieces(data: bytes, page: TiffPage, header: ImageHeader, number: int) 
     entries = directories.entries(page.offset, _TAGS)
     tables = b"".join(bytes(directories.numbers(entry)) for entry in entries if entry.tag == _JPEG_TABLES)
     shared = tables.removeprefix(_START_OF_IMAGE).removesuffix(_END_OF_IMAGE)
-    left = page.claim.page.width * page.claim.page.height * _MOST_BYTES_OF_A_PIXEL
+    left = page.claim.page.width * page.claim.page.height * _MAX_BYTES_OF_A_PIXEL
     for place, (offset, length) in enumerate(_pieces(directories, entries)):
         piece = data[offset : offset + length]
         if page.has_deflate:

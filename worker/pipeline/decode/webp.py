@@ -30,7 +30,7 @@ _SIZE_BYTES: Final = 3  # of the length of a partition
 # is read 8 bytes ahead, and its last pixels may come out of what was read before: one of 2,867 files did without 11.
 _SPARE_LOSSY: Final = 8
 _SPARE_LOSSLESS: Final = 24
-_LEAST_BYTES: Final = 20  # behind the first 12, for OpenCV to take it for a file
+_MIN_BYTES: Final = 20  # behind the first 12, for OpenCV to take it for a file
 _LOSSLESS_HEADER: Final = 5
 
 
@@ -82,7 +82,7 @@ def _joined(chunks: Mapping[bytes, bytes]) -> bytes:
     body = b"".join(
         struct.pack("<4sI", kind, len(chunk)) + chunk + bytes(len(chunk) & 1) for kind, chunk in chunks.items()
     )
-    return struct.pack("<4sI4s", b"RIFF", len(body) + 4, b"WEBP") + body.ljust(_LEAST_BYTES, b"\0")
+    return struct.pack("<4sI4s", b"RIFF", len(body) + 4, b"WEBP") + body.ljust(_MIN_BYTES, b"\0")
 
 
 def _shortened(chunks: Mapping[bytes, bytes]) -> Iterator[dict[bytes, bytes]]:
@@ -151,7 +151,7 @@ class _Bits:
 
     def log2_of_partitions(self) -> int:
         """Read the frame's header up to the number of partitions of coefficients (RFC 6386, 9.2 to 9.5)."""
-        self.next(2)  # colours, clamping
+        self.next(2)  # colors, clamping
         if self.next(1):  # segments
             map_follows, values_follow = self.next(1), self.next(1)
             if values_follow:

@@ -1,7 +1,7 @@
 """Pixels of a page, upright.
 
 Invariant: EXIF orientation is applied exactly once, and a page has the size that its header claimed; a picture that is
-cut short is refused, never filled up with grey.
+cut short is refused, never filled up with gray.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
 
-_MOST_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
+_MAX_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 _PACKED: Final = frozenset({ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.HEIF, ImageFormat.AVIF})
 _LINE_FEEDS: Final = 8  # of which by chance all have a carriage return before them: once in 2 ** 64 files
@@ -37,7 +37,7 @@ def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
     bits; MemoryError.
     """
     page = header.pages[number]
-    with telling_lack_of_memory(page.width * page.height * _MOST_BYTES_OF_A_PIXEL):
+    with telling_lack_of_memory(page.width * page.height * _MAX_BYTES_OF_A_PIXEL):
         check_complete(data, header)
         stored = _stored(data, header, number)
     if stored.shape[1::-1] != (page.width, page.height):
@@ -50,7 +50,7 @@ def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
     match header.format:
         case ImageFormat.TIFF | ImageFormat.AVIF:
             return open_rows(data, header, number).read(0, page.height)
-        case ImageFormat.PNG if png.hides_a_grey(data):
+        case ImageFormat.PNG if png.hides_a_gray(data):
             # OpenCV passes over it.
             return open_rows(data, header, number).read(0, page.height)
         case ImageFormat.HEIF:

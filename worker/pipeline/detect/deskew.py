@@ -72,7 +72,7 @@ def _warped(page: PageImage, to_page: Transform, scale: float, width: int, heigh
         size = max(1, round(page.width * scale)), max(1, round(page.height * scale))
         source = scaled(page.pixels, *size)
         onto = to_page.then(Transform.scale_then_shift(size[0] / page.width, size[1] / page.height, 0.0, 0.0))
-    # OpenCV counts from pixel centres, the page from pixel edges.
+    # OpenCV counts from pixel centers, the page from pixel edges.
     shift = onto.apply(np.array([0.5, 0.5])) - 0.5
     straight = cv2.warpAffine(
         source,

@@ -76,7 +76,7 @@ def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -
     score = _mean_inside(cv2.boxPoints(((x, y), (width, height), angle)), values)
     if score < thresholds.box_score:
         return None
-    # Contours run through pixel centres. The 2 x 2 dilation moves them by half a pixel, onto the edges.
+    # Contours run through pixel centers. The 2 x 2 dilation moves them by half a pixel, onto the edges.
     if not thresholds.dilate:
         x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
     distance = _unclip_distance(width, height, thresholds.unclip_ratio)

@@ -20,7 +20,7 @@ _SMALL_PRINT: Final = 0.97
 _EDGE_PIXELS: Final = 2.0
 _SMALL_ENOUGH: Final = 0.8  # of that height: a finer search would cost more than it finds
 _WORTH_FINER: Final = 1.1
-_MOST_FINER: Final = 1.6
+_MAX_FINER: Final = 1.6
 
 
 def choose_scale(thumbnail_scale: float, regions: Sequence[TextRegion], options: PipelineOptions) -> float:
@@ -53,7 +53,7 @@ def finer_long_side(
     wanted = _SMALL_PRINT * options.detection_text_height
     if height > _SMALL_ENOUGH * wanted:
         return None
-    finer = min(scale * wanted / height, 1.0, _MOST_FINER * scale)
+    finer = min(scale * wanted / height, 1.0, _MAX_FINER * scale)
     side = min(round(finer * max(page.width, page.height)), largest_side(shapes))
     return side if side > _WORTH_FINER * max(tiled.width, tiled.height) else None
 

@@ -14,8 +14,8 @@ from worker.domain.geometry import Points
 from worker.domain.image import TextRegion
 
 _LONGISH_RATIO: Final = 1.5
-_LINE_RATIO: Final = 3.0  # from which on a rectangle is a line beyond doubt, and tells of its neighbours
-_NEIGHBOURS: Final = 8
+_LINE_RATIO: Final = 3.0  # from which on a rectangle is a line beyond doubt, and tells of its neighbors
+_NEIGHBORS: Final = 8
 _ONE_CHARACTER: Final = 1.3  # line heights that a character alone in its rectangle may be high
 _NEARLY_ALL: Final = 0.8
 _TINY: Final = 1e-9
@@ -69,7 +69,7 @@ class _Surroundings:
     def run_down(self, place: Floats, width: float, height: float) -> bool:
         """Say whether a rectangle of a few characters runs down, by its shape and the lines nearest its middle."""
         gaps = np.linalg.norm(np.maximum(np.maximum(self._low - place, place - self._high), 0.0), axis=1)
-        nearest = np.argsort(gaps, kind="stable")[:_NEIGHBOURS]
+        nearest = np.argsort(gaps, kind="stable")[:_NEIGHBORS]
         weights = 1 / (gaps[nearest] + self._thickness[nearest])
         down = bool(weights[self._down[nearest]].sum() > weights.sum() / 2)
         thickness = float(np.median(self._thickness[nearest][self._down[nearest] == down]))

@@ -19,7 +19,7 @@ from worker.pipeline.options import PipelineOptions
 
 _CUBIC_FROM_SCALE: Final = 0.5
 Box = tuple[int, int, int, int]
-PAD_VALUE: Final = 127  # nothing, after the detector's normalisation
+PAD_VALUE: Final = 127  # nothing, after the detector's normalization
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions, par
 
 
 def spans(length: int, side: int, overlap: int) -> Iterator[TileSpan]:
-    """Spread tiles of `side` pixels evenly over `length`, neighbours sharing at least `overlap` pixels.
+    """Spread tiles of `side` pixels evenly over `length`, neighbors sharing at least `overlap` pixels.
 
-    What counts of two neighbours meets in the middle of what they share.
+    What counts of two neighbors meets in the middle of what they share.
     """
     count = _count(length, side, overlap)
     last = length - side
@@ -111,7 +111,7 @@ def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def padded(view: Pixels, shapes: TileShapes) -> Pixels:
-    """Pad a view with grey at the right and at the bottom to a shape that the detector takes."""
+    """Pad a view with gray at the right and at the bottom to a shape that the detector takes."""
     height, width = view.shape[:2]
     shape = _shape_for(height, width, shapes)
     if shape == (height, width):

@@ -20,12 +20,12 @@ from worker.pipeline.extract.folding import phrases, skeleton
 from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.checks import gs1, s10
 
-_MOST_CHARACTERS: Final = 1000  # of a line
+_MAX_CHARACTERS: Final = 1000  # of a line
 _PATTERN_MEMORY_BYTES: Final = 1024 * 1024
-_MOST_MATCHES: Final = 32  # in a line
+_MAX_MATCHES: Final = 32  # in a line
 _S10: Final = re.compile(r"[A-Z]{2}[0-9]{9}[A-Z]{2}")
 
-_LABELLED: Final = 0.9
+_LABELED: Final = 0.9
 _PROVEN: Final = 0.7
 _MATCHED: Final = 0.5
 
@@ -135,8 +135,8 @@ class CustomField:
                     yield candidate
 
     def _spans(self, text: str, line_id: int) -> Iterator[Span]:
-        text, start = text[:_MOST_CHARACTERS], 0
-        for _ in range(_MOST_MATCHES):
+        text, start = text[:_MAX_CHARACTERS], 0
+        for _ in range(_MAX_MATCHES):
             match = self._compiled.search(text, start)
             if match is None:
                 return
@@ -153,11 +153,11 @@ class CustomField:
             check = Check.PASSED if self._is_right(value) else Check.FAILED
         if not value or (self._caption is None and check is Check.FAILED):
             return None
-        if self._caption is not None and not self._is_labelled(span, around):
+        if self._caption is not None and not self._is_labeled(span, around):
             return None
-        evidence = _LABELLED if self._caption else _PROVEN if check is Check.PASSED else _MATCHED
+        evidence = _LABELED if self._caption else _PROVEN if check is Check.PASSED else _MATCHED
         return Candidate(self.name, value, text, (span,), check, confidence, evidence)
 
-    def _is_labelled(self, span: Span, around: Neighbors) -> bool:
+    def _is_labeled(self, span: Span, around: Neighbors) -> bool:
         caption = self._caption
         return caption is not None and any(caption.search(skeleton(near.text)) for near in around.captions(span))

@@ -21,12 +21,12 @@ CONTEXT_TYPES: Final = frozenset(
     {"address", "address_from", "address_to", "date", "phone", "postcode", "vat", "weight"}
 )
 _STANDARD_TYPES: Final = CONTEXT_TYPES | {form.type for form in STANDARD_FORMS}
-_MOST_BYTES: Final = 64 * 1024
-_MOST_FIELDS: Final = 64
-_MOST_PATTERN_CHARACTERS: Final = 500
-_MOST_LABELS: Final = 32
-_MOST_LABEL_CHARACTERS: Final = 60
-_MOST_STRIPPED: Final = 20
+_MAX_BYTES: Final = 64 * 1024
+_MAX_FIELDS: Final = 64
+_MAX_PATTERN_CHARACTERS: Final = 500
+_MAX_LABELS: Final = 32
+_MAX_LABEL_CHARACTERS: Final = 60
+_MAX_STRIPPED: Final = 20
 _KEYS: Final = ("pattern", "check", "labels", "strip", "upper")
 
 
@@ -53,20 +53,20 @@ def load_custom_fields(path: Path) -> OwnFields:
     """Read the file. Raises SettingsError."""
     try:
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise SettingsError(
             f"The file of fields {path} cannot be read ({error.strerror}); correct LABELWIRE_FIELDS__FILE."
         ) from error
-    if len(content) > _MOST_BYTES:
-        raise SettingsError(f"The file of fields {path} is larger than {_MOST_BYTES} bytes; declare fewer fields.")
+    if len(content) > _MAX_BYTES:
+        raise SettingsError(f"The file of fields {path} is larger than {_MAX_BYTES} bytes; declare fewer fields.")
     try:
         tables = tomllib.loads(content.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"The file of fields {path} is no TOML: {error}.") from error
     fields = {name: table for name, table in tables.items() if name != CARRIERS_TABLE}
-    if len(fields) > _MOST_FIELDS:
-        raise SettingsError(f"The file of fields {path} declares {len(fields)} fields; {_MOST_FIELDS} are the most.")
+    if len(fields) > _MAX_FIELDS:
+        raise SettingsError(f"The file of fields {path} declares {len(fields)} fields; {_MAX_FIELDS} are the most.")
     patterns = []
     for name, table in fields.items():
         of_numbers = declares_numbers(table)
@@ -90,7 +90,7 @@ def _look_at_name(declared: Declaration, name: str, *, of_numbers: bool) -> None
 
 def _pattern(declared: Declaration, name: str) -> CustomField:
     declared.mapping(_KEYS, f"write [{name}] and its keys below")
-    pattern = declared.text("pattern", _MOST_PATTERN_CHARACTERS)
+    pattern = declared.text("pattern", _MAX_PATTERN_CHARACTERS)
     if not pattern:
         raise declared.wrong("has no pattern", "give it a regular expression of RE2")
     try:
@@ -99,7 +99,7 @@ def _pattern(declared: Declaration, name: str) -> CustomField:
             pattern,
             check=declared.one_of("check", known_checks(), NO_CHECK, "docs/fields.md lists the checks"),
             labels=_labels(declared),
-            strip=declared.text("strip", _MOST_STRIPPED),
+            strip=declared.text("strip", _MAX_STRIPPED),
             upper=declared.flag("upper", default=True),
         )
     except PatternError as error:
@@ -111,9 +111,9 @@ def _pattern(declared: Declaration, name: str) -> CustomField:
 
 
 def _labels(declared: Declaration) -> tuple[str, ...]:
-    labels = declared.texts("labels", _MOST_LABELS)
+    labels = declared.texts("labels", _MAX_LABELS)
     for label in labels:
-        if not any(map(str.isalnum, label)) or len(label) > _MOST_LABEL_CHARACTERS:
-            remedy = f"give words of at most {_MOST_LABEL_CHARACTERS} characters"
+        if not any(map(str.isalnum, label)) or len(label) > _MAX_LABEL_CHARACTERS:
+            remedy = f"give words of at most {_MAX_LABEL_CHARACTERS} characters"
             raise declared.wrong(f"has the label {label!r}", remedy)
     return labels

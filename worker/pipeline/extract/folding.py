@@ -1,4 +1,4 @@
-"""Text as it is compared: letter case, accents and the pairs that a recogniser mixes up play no part.
+"""Text as it is compared: letter case, accents and the pairs that a recognizer mixes up play no part.
 
 Invariant: folding keeps the length, so a place in the folded text is the same place in the text as read.
 """

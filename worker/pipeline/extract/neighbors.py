@@ -26,10 +26,10 @@ _ABOVE_TOUCH: Final = 0.45  # how far the boxes of such a pair may run into each
 _LEFT_REACH: Final = 14.0
 _RIGHT_REACH: Final = 3.5  # between the pieces of one number
 _ROW_SHIFT: Final = 0.5  # how far the middles of two lines of a row may lie apart
-_MOST_BESIDE: Final = 3
-_MOST_ABOVE: Final = 4
+_MAX_BESIDE: Final = 3
+_MAX_ABOVE: Final = 4
 _ABOVE_SHARE: Final = 0.3  # of the shorter of two lines that has to lie over the other
-_TALLER: Final = 4.0  # times as tall as a line is its tallest neighbour that counts
+_TALLER: Final = 4.0  # times as tall as a line is its tallest neighbor that counts
 _CELL_WIDTH: Final = 8.0  # in median heights
 _CELL_HEIGHT: Final = 3.0
 _TINY: Final = 1e-9
@@ -92,7 +92,7 @@ class _LineGrid:
 
 
 class Neighbors:
-    """The neighbourhood of each line of a page. Make it once a page, by `of`, and hand it to all who ask."""
+    """The neighborhood of each line of a page. Make it once a page, by `of`, and hand it to all who ask."""
 
     def __init__(self, folded: tuple[str, ...], homes: Mapping[int, tuple[_LineGrid, _Placed]]) -> None:
         self.folded = folded
@@ -138,11 +138,11 @@ class Neighbors:
 
     def left_of(self, line_id: int) -> tuple[int, ...]:
         """Return up to three lines to the left in the same row, the nearest first."""
-        return self._beside(line_id, -1, _LEFT_REACH, _MOST_BESIDE)
+        return self._beside(line_id, -1, _LEFT_REACH, _MAX_BESIDE)
 
     def right_of(self, line_id: int) -> tuple[int, ...]:
         """Return up to three lines that go on to the right in the same row, the nearest first, close by alone."""
-        return self._beside(line_id, 1, _RIGHT_REACH, _MOST_BESIDE)
+        return self._beside(line_id, 1, _RIGHT_REACH, _MAX_BESIDE)
 
     def above(self, span: Span) -> tuple[int, ...]:
         """Return up to four lines close above the span that lie over it, the lowest first."""
@@ -156,7 +156,7 @@ class Neighbors:
             gap = _gap_above(own, other, first, last)
             if gap is not None and other.line_id != span.line_id:
                 found.append((gap, other.line_id))
-        return tuple(line for _, line in sorted(found)[:_MOST_ABOVE])
+        return tuple(line for _, line in sorted(found)[:_MAX_ABOVE])
 
     def _beside(self, line_id: int, side: int, reach: float, most: int) -> tuple[int, ...]:
         frame, own = self._homes[line_id]

@@ -42,11 +42,11 @@ def read(data: bytes) -> PageClaim:
 
 
 def _stretch(data: bytes, bitmap: Bitmap) -> tuple[float, float]:
-    """Return the stretch by the header's dots a metre, which the old header has not. For files with a layout."""
+    """Return the stretch by the header's dots a meter, which the old header has not. For files with a layout."""
     if data[_FILE_HEADER] == _OLD_HEADER or len(data) < _DENSITY_AT + 8:
         return SQUARE
     across, down = struct.unpack_from("<2i", data, _DENSITY_AT)
-    return Density.per_metre(across, down).stretch(bitmap.width, bitmap.height)
+    return Density.per_meter(across, down).stretch(bitmap.width, bitmap.height)
 
 
 def layout(data: bytes) -> Bitmap:

@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-_CENTIMETRES_PER_INCH: Final = 2.54
-_METRES_PER_INCH: Final = 0.0254
+_CENTIMETERS_PER_INCH: Final = 2.54
+_METERS_PER_INCH: Final = 0.0254
 SQUARE: Final = (1.0, 1.0)
 # A fax of 204 x 196 dots is read as it is; what is more oblong than 4 : 1 nobody prints or scans.
-_LEAST_RATIO: Final = 1.2
-_MOST_RATIO: Final = 4.0
-_LEAST_DOTS_PER_INCH: Final = 30.0
-_MOST_DOTS_PER_INCH: Final = 4800.0
-_LEAST_RATIO_WITHOUT_UNIT: Final = 1.5
+_MIN_RATIO: Final = 1.2
+_MAX_RATIO: Final = 4.0
+_MIN_DOTS_PER_INCH: Final = 30.0
+_MAX_DOTS_PER_INCH: Final = 4800.0
+_MIN_RATIO_WITHOUT_UNIT: Final = 1.5
 _SAME: Final = 0.02
 
 
@@ -29,14 +29,14 @@ class Density:
     per_inch: bool = True
 
     @classmethod
-    def per_centimetre(cls, across: float, down: float) -> "Density":
-        """Return the density of dots a centimetre."""
-        return cls(across * _CENTIMETRES_PER_INCH, down * _CENTIMETRES_PER_INCH)
+    def per_centimeter(cls, across: float, down: float) -> "Density":
+        """Return the density of dots a centimeter."""
+        return cls(across * _CENTIMETERS_PER_INCH, down * _CENTIMETERS_PER_INCH)
 
     @classmethod
-    def per_metre(cls, across: float, down: float) -> "Density":
-        """Return the density of dots a metre."""
-        return cls(across * _METRES_PER_INCH, down * _METRES_PER_INCH)
+    def per_meter(cls, across: float, down: float) -> "Density":
+        """Return the density of dots a meter."""
+        return cls(across * _METERS_PER_INCH, down * _METERS_PER_INCH)
 
     def stretch(self, width: int, height: int) -> tuple[float, float]:
         """Return by what a picture of stored pixels is to be stretched across and down to have square ones."""
@@ -44,14 +44,14 @@ class Density:
             return SQUARE
         ratio = self.across / self.down
         oblong = max(self.across, self.down) / min(self.across, self.down)
-        if not _LEAST_RATIO <= oblong <= _MOST_RATIO:
+        if not _MIN_RATIO <= oblong <= _MAX_RATIO:
             return SQUARE
         if self.per_inch:
-            meant = min(self.across, self.down) >= _LEAST_DOTS_PER_INCH and (
-                max(self.across, self.down) <= _MOST_DOTS_PER_INCH
+            meant = min(self.across, self.down) >= _MIN_DOTS_PER_INCH and (
+                max(self.across, self.down) <= _MAX_DOTS_PER_INCH
             )
         else:
-            meant = oblong >= _LEAST_RATIO_WITHOUT_UNIT and abs(ratio * height / width - 1) > _SAME
+            meant = oblong >= _MIN_RATIO_WITHOUT_UNIT and abs(ratio * height / width - 1) > _SAME
         if not meant:
             return SQUARE
         return (1.0, ratio) if ratio > 1 else (1 / ratio, 1.0)

@@ -34,7 +34,7 @@ def density(directory: TagDirectory) -> Density:
         case 1:
             return Density(across, down, per_inch=False)
         case 3:
-            return Density.per_centimetre(across, down)
+            return Density.per_centimeter(across, down)
         case _:
             return Density(across, down)
 

@@ -85,7 +85,7 @@ def _density(unit: int, across: int, down: int) -> Density:
         case 1:
             return Density(across, down)
         case 2:
-            return Density.per_centimetre(across, down)
+            return Density.per_centimeter(across, down)
         case _:
             return Density(across, down, per_inch=False)
 

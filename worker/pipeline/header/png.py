@@ -22,7 +22,7 @@ _PALETTE: Final = 3
 _TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"sPLT"})
 _END: Final = b"IEND"
 _END_CHUNK: Final = bytes.fromhex("00000000 49454e44 ae426082")
-_COLOUR_AT: Final = 25
+_COLOR_AT: Final = 25
 _WHOLE_BYTE: Final = 8
 
 
@@ -30,17 +30,17 @@ def read(data: bytes) -> PageClaim:
     """Return the file's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for animations."""
     if len(data) < len(START) + _HEADER.size:
         raise DamagedHeaderError("it ends within its header")
-    length, kind, width, height, depth, colour, packing, filtering, interlace = _HEADER.unpack_from(data, len(START))
+    length, kind, width, height, depth, color, packing, filtering, interlace = _HEADER.unpack_from(data, len(START))
     if (length, kind, packing, filtering) != (13, b"IHDR", 0, 0) or interlace > 1:
         raise DamagedHeaderError("its header is wrong")
-    if depth not in _DEPTHS.get(colour, ()):
-        raise DamagedHeaderError(f"its header claims colours of kind {colour} with {depth} bits")
+    if depth not in _DEPTHS.get(color, ()):
+        raise DamagedHeaderError(f"its header claims colors of kind {color} with {depth} bits")
     turned, told, packed_bytes, fault = _walk(data)
     page = PageHeader(width, height, turned, streams=not interlace)
-    if not fault and page.pixels * _CHANNELS[colour] * depth > packed_bytes * _TIGHTEST * 8:
+    if not fault and page.pixels * _CHANNELS[color] * depth > packed_bytes * _TIGHTEST * 8:
         fault = BEYOND_ITS_BYTES
     stretch = stretch_of(told, width, height)
-    return PageClaim(page, page.pixels * _bytes_of_a_pixel(colour, depth, turned), fault, stretch)
+    return PageClaim(page, page.pixels * _bytes_of_a_pixel(color, depth, turned), fault, stretch)
 
 
 def decodable(data: bytes) -> bytes:
@@ -72,9 +72,9 @@ def lacks_end(data: bytes, at: int) -> bool:
     return not data[at : at + 8].strip(b"\0") and not data[at:].strip(b"\0")
 
 
-def hides_a_grey(data: bytes) -> bool:
-    """Say whether the file holds greys of which one is transparent. For files whose header was read."""
-    return data[_COLOUR_AT] == 0 and data.find(b"tRNS", 0, data.find(b"IDAT")) > 0
+def hides_a_gray(data: bytes) -> bool:
+    """Say whether the file holds grays of which one is transparent. For files whose header was read."""
+    return data[_COLOR_AT] == 0 and data.find(b"tRNS", 0, data.find(b"IDAT")) > 0
 
 
 def _walk(data: bytes) -> tuple[int, list[Density], int, str]:
@@ -95,7 +95,7 @@ def _walk(data: bytes) -> tuple[int, list[Density], int, str]:
             told += densities(block)
         elif kind == b"pHYs" and length == _DENSITY.size:
             across, down, unit = _DENSITY.unpack_from(data, at + 8)
-            told.insert(0, Density.per_metre(across, down) if unit == 1 else Density(across, down, per_inch=False))
+            told.insert(0, Density.per_meter(across, down) if unit == 1 else Density(across, down, per_inch=False))
         elif kind == b"acTL":
             raise unsupported("an animated PNG", instead="send its frames one by one")
         elif kind == _END:
@@ -104,8 +104,8 @@ def _walk(data: bytes) -> tuple[int, list[Density], int, str]:
     raise DamagedHeaderError(f"it has more than {_MAX_CHUNKS} chunks")
 
 
-def _bytes_of_a_pixel(colour: int, depth: int, turned: int) -> int:
+def _bytes_of_a_pixel(color: int, depth: int, turned: int) -> int:
     """Return what the decoder unpacks to, its levels in bytes, the page, and the page once more if it is turned."""
-    channels = 4 if colour in {_PALETTE, 4} else _CHANNELS[colour]
+    channels = 4 if color in {_PALETTE, 4} else _CHANNELS[color]
     deep = depth > _WHOLE_BYTE
     return channels * (2 if deep else 1) + (channels if deep else 0) + 4 + (0 if turned == UPRIGHT else 3)

@@ -51,8 +51,8 @@ _FOREIGN_BEGINNINGS: Final = {
     b"<html": "a web page",
 }
 # What is under way at once is counted in pixels, so that a page may not take much more than its pixels let on.
-_MOST_BYTES_OF_A_PIXEL: Final = 40
-_MOST_BYTES_BESIDE: Final = 64 * 1024 * 1024
+_MAX_BYTES_OF_A_PIXEL: Final = 40
+_MAX_BYTES_BESIDE: Final = 64 * 1024 * 1024
 _BYTES_OF_A_SQUARE_PIXEL: Final = 3  # the page stretched, beside the page as it is stored
 
 
@@ -135,7 +135,7 @@ def _check_page(picture_format: ImageFormat, claim: PageClaim, limits: ImageLimi
             f"{claim.decoded_bytes} bytes, more than the limit of {limits.max_decoded_bytes}"
         )
         raise _too_large(picture_format, what, "save it as a baseline JPEG or as a PNG without interlacing")
-    if claim.decoded_bytes > _MOST_BYTES_OF_A_PIXEL * page.pixels + _MOST_BYTES_BESIDE:
+    if claim.decoded_bytes > _MAX_BYTES_OF_A_PIXEL * page.pixels + _MAX_BYTES_BESIDE:
         size = f"{page.width} x {page.height} pixels"
         shown = f"a {picture_format} of {size} that takes {claim.decoded_bytes} bytes to decode"
         raise unsupported(shown, instead="save it without what it does not show")

@@ -145,9 +145,9 @@ def _check_kind(directory: TagDirectory, bits: int, samples: int) -> None:
     if len(set(directory.values.get(_BITS, (bits,)))) > 1 or bits not in {1, 2, 4, 8, 16}:
         raise unsupported(f"a TIFF with samples of {bits} bits", instead="convert it to 8 bits")
     if photometric not in _CHANNELS or (photometric == _YCBCR and compression != _JPEG):
-        raise unsupported(f"a TIFF with colours of kind {photometric}", instead="convert it to RGB")
+        raise unsupported(f"a TIFF with colors of kind {photometric}", instead="convert it to RGB")
     if directory.one(_PLANES, 1) == _SEPARATE and samples > 1 and _TILE_WIDTH in directory.values:
-        raise unsupported("a TIFF with a plane of tiles for each colour", instead="save it in strips")
+        raise unsupported("a TIFF with a plane of tiles for each color", instead="save it in strips")
     extra = samples - _CHANNELS[photometric]
     if not 0 <= extra <= (0 if photometric == _INKS else 1) or (bits < _WHOLE_BYTE and samples > 1):
         raise unsupported(f"a TIFF with {samples} samples of {bits} bits a pixel", instead="convert it to RGB")

@@ -37,10 +37,10 @@ class LargeCodes:
 
     def add(self, strip: Pixels) -> None:
         """Take the next strip, uint8 [rows, width, 3] BGR; only the last one may have any number of rows."""
-        grey = luminance(strip)
+        gray = luminance(strip)
         for level in self._levels:
-            grey = shrunk(grey, 2)
-            level.add(grey)
+            gray = shrunk(gray, 2)
+            level.add(gray)
 
     def codes(self) -> Codes:
         """Return what was found, once all strips have passed; several levels may have seen one symbol."""
@@ -75,17 +75,17 @@ class _Level:
         self._barcodes: list[Barcode] = []
         self._areas: list[Points] = []
 
-    def add(self, grey: Pixels) -> None:
+    def add(self, gray: Pixels) -> None:
         """Take the next rows, uint8 [n, width]."""
-        while len(grey):
+        while len(gray):
             if self._used == len(self._held):
                 self._look()
                 self._move_on()
-            taken = grey[: len(self._held) - self._used]
+            taken = gray[: len(self._held) - self._used]
             self._held[self._used : self._used + len(taken)] = taken
             self._used += len(taken)
             self._fresh += len(taken)
-            grey = grey[len(taken) :]
+            gray = gray[len(taken) :]
 
     def codes(self) -> Codes:
         """Look at what is left, and return what was found in pixels of the page."""

@@ -19,10 +19,10 @@ STRIP_ROWS: Final = 512  # a multiple of every reduction and of the cell
 CELL_PIXELS: Final = 32
 _WINDOW_PIXELS: Final = STRIP_ROWS
 _PIXELS_A_WINDOW: Final = 8_000_000
-_FEWEST_WINDOWS, _MOST_WINDOWS = 4, 16
-# A step between neighbouring levels at half resolution counts from here on, over what the paper's grain makes; print
+_MIN_WINDOWS, _MAX_WINDOWS = 4, 16
+# A step between neighboring levels at half resolution counts from here on, over what the paper's grain makes; print
 # that hardly shows has steps of 10 to 20. A dot of a character makes three of them.
-_LEAST_STEP: Final = 8
+_MIN_STEP: Final = 8
 _GRAIN_STEPS: Final = 4
 _STEPS_FROM: Final = 3
 # Fewer, in cells that touch, are a speck: the least character that is read, alone on its paper, has more.
@@ -84,7 +84,7 @@ class Surveyor:
     def _consider(self, strip: Pixels, detail: NDArray[np.bool_]) -> None:
         """Keep the strip's windows that are fuller than those seen in their part of the page."""
         wanted = round(self._width * self._height / _PIXELS_A_WINDOW)
-        parts = min(max(wanted, _FEWEST_WINDOWS), _MOST_WINDOWS) // 2
+        parts = min(max(wanted, _MIN_WINDOWS), _MAX_WINDOWS) // 2
         down = self._rows * parts // self._height
         for side, (share, left) in enumerate(_fullest_halves(detail)):
             known, _ = self._fullest.get((down, side), (0, None))
@@ -106,9 +106,9 @@ def _fullest_halves(detail: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 
 def steps_in_cells(strip: Pixels) -> Counts:
-    """Return how much there is in a strip, uint8 [h, w, 3] BGR; colours of equal grey look alike.
+    """Return how much there is in a strip, uint8 [h, w, 3] BGR; colors of equal gray look alike.
 
-    Returns the steps between neighbouring pixels at half resolution, float32 [rows, columns], one count for each cell
+    Returns the steps between neighboring pixels at half resolution, float32 [rows, columns], one count for each cell
     of `CELL_PIXELS` square.
     """
     half = cv2.cvtColor(shrunk(strip, 2), cv2.COLOR_BGR2GRAY)
@@ -118,7 +118,7 @@ def steps_in_cells(strip: Pixels) -> Counts:
     # Most of any page is paper, so the middle step is the paper's grain.
     levels = np.cumsum(cv2.calcHist([steps], [0], None, [256], [0, 256]))
     grain = int(np.searchsorted(levels, levels[-1] / 2))
-    marked = (steps > _LEAST_STEP + _GRAIN_STEPS * grain).astype(np.float32)
+    marked = (steps > _MIN_STEP + _GRAIN_STEPS * grain).astype(np.float32)
     cells = (-(-strip.shape[1] // CELL_PIXELS), -(-strip.shape[0] // CELL_PIXELS))
     share = cv2.resize(marked, cells, interpolation=cv2.INTER_AREA).reshape(cells[::-1])
     return np.round(share * (CELL_PIXELS // 2) ** 2)

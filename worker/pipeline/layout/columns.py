@@ -28,18 +28,18 @@ from worker.pipeline.recognize.read import ReadLine
 
 _FEWEST: Final = 8  # characters of a column; a container's number has eleven
 _MOST: Final = 24
-_MOST_COLUMNS: Final = 8
+_MAX_COLUMNS: Final = 8
 _SAME_PLACE: Final = 16  # page pixels
 _SEED: Final = 3  # characters that the detector found at one pitch, from which on there may be a column
 _FEW: Final = 4  # ... and from which on they tell how it leans
 _LEANS: Final = 0.02  # across for each along, a degree
-_MOST_SEEDS: Final = 12
+_MAX_SEEDS: Final = 12
 _GROWS: Final = 4  # pitches beyond a run of characters that are looked at
 _CUT: Final = 0.97  # of the strip's breadth
 _TOUCHING: Final = 0.25  # character heights by which two that touch may be off
 _WIDE: Final = 0.7  # half the width of the widest letters, in heights
-_MOST_LOOKED_AT: Final = 80  # regions
-_MOST_LINES: Final = 8  # that run one way, of a page on which some of them may be columns
+_MAX_LOOKED_AT: Final = 80  # regions
+_MAX_LINES: Final = 8  # that run one way, of a page on which some of them may be columns
 _IN_LINE: Final = 0.6  # of their breadth by which regions of a column may lie beside one another
 _ALIKE_BREADTHS: Final = 2.5
 _CHARACTER_RATIO: Final = 1.5  # as high as wide is a character in a region, with what is between it and the next
@@ -47,16 +47,16 @@ _LONGISH: Final = 1.8  # times as long as wide: more than a character
 _LONGEST: Final = 30.0
 _LOOKED_AT_PIXELS: Final = 48  # across a region, to see its ink
 _INK_SHARE: Final = 0.5  # of the way from ground to print
-_LEAST_CONTRAST: Final = 40
+_MIN_CONTRAST: Final = 40
 _SPECK: Final = 0.35  # of the usual character's height; less is none
 _AMISS: Final = 0.4  # character heights by which a character may lie beside its column
 _ALIKE: Final = 1.25  # of one print
 _BOXED: Final = 2.2  # a character in a frame, with it
-_LEAST_PITCH: Final = 1.03  # character heights
-_MOST_PITCH: Final = 2.4
+_MIN_PITCH: Final = 1.03  # character heights
+_MAX_PITCH: Final = 2.4
 _UNEVEN: Final = 0.17  # of the pitch
-_MOST_GAP: Final = 1.8  # character heights more than the pitch
-_MOST_GAPS: Final = 4
+_MAX_GAP: Final = 1.8  # character heights more than the pitch
+_MAX_GAPS: Final = 4
 _WIDEST: Final = 1.25  # times as wide as high: the usual character of a column is not
 _MARGIN: Final = 0.16  # of a character's height above and below its ink
 _ASIDE: Final = 0.07  # ... and beside it, as in a line
@@ -108,7 +108,7 @@ def find_columns(page: PageImage, regions: Sequence[TextRegion]) -> list[Column]
             # Two runs of characters that the detector found may grow to one column.
             place = np.round(column.upright.quad.mean(axis=0) / _SAME_PLACE).astype(int).tolist()
             found.setdefault((len(column.cells), *place), column)
-    return list(found.values())[:_MOST_COLUMNS]
+    return list(found.values())[:_MAX_COLUMNS]
 
 
 def with_columns(lines: Sequence[ReadLine], columns: Sequence[Column], read: Sequence[ReadLine]) -> list[ReadLine]:
@@ -209,7 +209,7 @@ class _TextAxes:
 
 def _columns(page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, *, down: bool) -> Iterator[Column]:
     inks = list(_inks(page, regions, frame, down=down))
-    for seed in _seeds(inks)[:_MOST_SEEDS]:
+    for seed in _seeds(inks)[:_MAX_SEEDS]:
         own, straight = _straightened(seed, frame, down=down)
         chain = _grown_whole(straight, page, own, down=down)
         if _FEWEST <= len(chain) <= _MOST and _stands_upright(chain):
@@ -239,9 +239,9 @@ def _inks(page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, *, d
     ratios = lengths / np.maximum(breadths, 1.0)
     possible = np.flatnonzero((ratios > 1 / _LONGISH) & (ratios < _LONGEST))
     # Of a page full of text that runs this way nothing is a column; characters alone may be, as in a form.
-    if np.count_nonzero(ratios[possible] > _LONGISH) > _MOST_LINES:
+    if np.count_nonzero(ratios[possible] > _LONGISH) > _MAX_LINES:
         possible = possible[ratios[possible] <= _LONGISH]
-    if possible.size > _MOST_LOOKED_AT:
+    if possible.size > _MAX_LOOKED_AT:
         return
     middles = (boxes[possible, 0] + boxes[possible, 2] if down else boxes[possible, 1] + boxes[possible, 3]) / 2
     possible = possible[_may_be_column(middles, breadths[possible], ratios[possible])]
@@ -259,7 +259,7 @@ def _may_be_column(middles: Floats, breadths: Floats, ratios: Floats) -> NDArray
     in_line = np.abs(middles[:, np.newaxis] - middles) <= _IN_LINE * broader
     alike = broader <= _ALIKE_BREADTHS * np.minimum(breadths[:, np.newaxis], breadths)
     characters = np.maximum(1.0, ratios / _CHARACTER_RATIO)
-    return np.asarray((in_line & alike) @ characters >= _FEWEST - _MOST_GAPS)
+    return np.asarray((in_line & alike) @ characters >= _FEWEST - _MAX_GAPS)
 
 
 class _Seen:
@@ -275,18 +275,18 @@ class _Seen:
         width, height = (float(np.linalg.norm(edge)) for edge in (quad[1] - quad[0], quad[3] - quad[0]))
         scale = max(1.0, (width if down else height) / _LOOKED_AT_PIXELS)
         size = max(2, round(width / scale)), max(2, round(height / scale))
-        grey = _grey(straightened(page.pixels, quad, *size))
-        grey = grey if down else grey.T
-        rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-        away = np.abs(grey.astype(np.int16) - int(np.median(rim)))
+        gray = _gray(straightened(page.pixels, quad, *size))
+        gray = gray if down else gray.T
+        rim = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+        away = np.abs(gray.astype(np.int16) - int(np.median(rim)))
         most = float(np.percentile(away, 99))
-        ink = away > max(_INK_SHARE * most, _LEAST_CONTRAST / 2)
-        return cls(ink if most >= _LEAST_CONTRAST else np.zeros_like(ink), scale)
+        ink = away > max(_INK_SHARE * most, _MIN_CONTRAST / 2)
+        return cls(ink if most >= _MIN_CONTRAST else np.zeros_like(ink), scale)
 
     def characters(self, *, alone: bool, least: float = 0.0) -> Iterator[tuple[float, float, float, float]]:
         """Yield (middle along, middle across from the region's middle, height, width) of each, in page pixels.
 
-        With `alone` there is one: what else is inked belongs to its neighbours. What is not higher than `least` pixels
+        With `alone` there is one: what else is inked belongs to its neighbors. What is not higher than `least` pixels
         of the page is none.
         """
         inked = self._ink.any(axis=1)
@@ -311,7 +311,7 @@ class _Seen:
             )
 
 
-def _grey(pixels: Pixels) -> NDArray[np.uint8]:
+def _gray(pixels: Pixels) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
 
 
@@ -324,7 +324,7 @@ def _seeds(inks: Sequence[_Ink]) -> list[list[_Ink]]:
         while (following := _following(seed, left)) is not None:
             left.remove(following)
             seed.append(following)
-        if len(seed) >= _SEED or (len(seed) > 1 and _in_line(seed[0], inks) >= _FEWEST - _MOST_GAPS):
+        if len(seed) >= _SEED or (len(seed) > 1 and _in_line(seed[0], inks) >= _FEWEST - _MAX_GAPS):
             seeds.append(seed)
     upright = [seed for seed in seeds if all(ink.width <= _WIDEST * ink.height for ink in seed[:2])]
     return sorted(upright, key=len, reverse=True)
@@ -344,10 +344,10 @@ def _following(seed: Sequence[_Ink], left: Sequence[_Ink]) -> _Ink | None:
     step = seed[-1].along - seed[-2].along if len(seed) > 1 else None
     for ink in left:
         away = ink.along - last.along
-        if away > _MOST_PITCH * last.height:
+        if away > _MAX_PITCH * last.height:
             return None
         if (
-            away >= _LEAST_PITCH * min(last.height, ink.height)
+            away >= _MIN_PITCH * min(last.height, ink.height)
             and abs(ink.across - last.across) <= _AMISS * last.height
             and 1 / _ALIKE <= ink.height / last.height <= _ALIKE
         ):
@@ -369,7 +369,7 @@ def _grown(seed: Sequence[_Ink], page: PageImage, frame: _TextAxes, *, down: boo
     pitch = float(np.median(np.diff([ink.along for ink in seed])))
     across = float(np.median([ink.across for ink in seed]))
     half = max(*(ink.width / 2 for ink in seed), _WIDE * height) + _MARGIN * height
-    reach = _MOST_GAP * height + _GROWS * pitch
+    reach = _MAX_GAP * height + _GROWS * pitch
     low, high = frame.extent(page, down=down)
     start, stop = max(low, seed[0].along - reach), min(high, seed[-1].along + reach)
     box = (across - half, start, across + half, stop) if down else (start, across - half, stop, across + half)
@@ -413,7 +413,7 @@ def _walk(inks: Sequence[_Ink], pitch: float, height: float) -> list[_Ink]:
         gaps += is_gap
         if (
             step < (1 - _UNEVEN) * pitch
-            or (is_gap and (gaps > _MOST_GAPS or step > pitch + _MOST_GAP * height))
+            or (is_gap and (gaps > _MAX_GAPS or step > pitch + _MAX_GAP * height))
             or abs(ink.across - chain[-1].across) > _AMISS * height
             or not height / _ALIKE <= ink.height <= _BOXED * height
         ):
@@ -430,7 +430,7 @@ def _stands_upright(members: Sequence[_Ink]) -> bool:
     alike = np.count_nonzero(heights <= _ALIKE * height)
     widths = np.array([ink.width for ink in members])
     return bool(
-        _LEAST_PITCH <= pitch / height <= _MOST_PITCH
+        _MIN_PITCH <= pitch / height <= _MAX_PITCH
         and alike >= len(members) - 1
         and float(np.median(widths)) <= _WIDEST * height
     )

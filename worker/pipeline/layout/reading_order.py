@@ -21,7 +21,7 @@ _QUARTER_TURN_DEGREES = 90.0
 _FULL_TURN_DEGREES = 360.0
 _TINY = 1e-9
 
-# The recogniser wants a margin around the ink; who looks at a polygon wants the ink. On dev receipts the published
+# The recognizer wants a margin around the ink; who looks at a polygon wants the ink. On dev receipts the published
 # polygons' detection hmean is 0.80 with the whole growth, 0.92 without this part of it, and flat around that.
 _MARGIN_OF_GROWTH = 0.4
 
@@ -154,7 +154,7 @@ def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) 
 
 
 def _place(line: ReadLine, width: int, height: int) -> TextLine:
-    """Begin the polygon at the text's own top left, pull it in towards the ink, and keep it on the page."""
+    """Begin the polygon at the text's own top left, pull it in toward the ink, and keep it on the page."""
     quad = _pulled_in(line.region.quad, _MARGIN_OF_GROWTH * line.region.growth_pixels)
     quad = np.roll(quad, -2, axis=0) if line.upside_down else quad
     dx, dy = quad[1] - quad[0]

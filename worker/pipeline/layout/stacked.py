@@ -28,7 +28,7 @@ _ALIKE_HEIGHTS: Final = 1.5  # of one print
 _SAME_ROW_HEIGHTS: Final = 0.25
 _BESIDE: Final = 0.5  # of the characters; more of them in rows with others are a table's column
 _GAP_HEIGHTS: Final = 1.8  # by which the next group may stand farther than the next character
-_MOST_GAPS: Final = 4
+_MAX_GAPS: Final = 4
 _SPACE: Final = 1.2  # pitches, from which on two characters have a space between them
 _ANOTHER_PITCHES: Final = 1.1  # at least so far beside a column another one may stand
 _CONTAINER: Final = re.compile(r"[A-Z]{3}[UJZABDEK][0-9]{7}")
@@ -167,7 +167,7 @@ def _with_what_goes_on(upright: _Upright, even: Sequence[int], single: Sequence[
     column = list(even)
     pitch = float(upright.pitches(even).mean())
     for side in (1, -1):
-        for _ in range(_MOST_GAPS):
+        for _ in range(_MAX_GAPS):
             end = column[-1] if side > 0 else column[0]
             following = _beyond_gap(upright, end, side * pitch, [index for index in single if index not in column])
             if following is None:

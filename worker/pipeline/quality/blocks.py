@@ -37,7 +37,7 @@ class PixelMeasures:
 
     `grid` is the (rows, columns) of blocks that a whole page has, row by row; windows have none. `middles` is float32
     [n, 2], the blocks' middles (x, y) in page pixels, NaN for windows of unknown places. The others are float32 [n] in
-    grey levels from 0 to 255 of the lightly smoothed picture: `lowest`, `highest`, `average`, and `residual`, the
+    gray levels from 0 to 255 of the lightly smoothed picture: `lowest`, `highest`, `average`, and `residual`, the
     deviation of the noise where the block has no edges. `slopes` is float32 [n, 8], the steepest change in levels a
     pixel along each of eight directions; of large pages only an even sample of blocks has them, the others NaN. `page`
     is a whole page's own pixels, uint8 [H, W, 3] BGR, not copied, for a closer look at what lies on it.
@@ -84,14 +84,14 @@ def _strips(window: Pixels, corner: Corner) -> Iterator[tuple[Pixels, Corner]]:
 
 
 def _measured(window: Pixels, corner: Corner, part: tuple[int, int]) -> tuple[Figures, ...]:
-    grey = _whole_blocks(np.asarray(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY), dtype=np.uint8))
-    smooth = np.asarray(cv2.GaussianBlur(grey, (3, 3), 0), dtype=np.uint8)
+    gray = _whole_blocks(np.asarray(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY), dtype=np.uint8))
+    smooth = np.asarray(cv2.GaussianBlur(gray, (3, 3), 0), dtype=np.uint8)
     return (
-        _middles(grey.shape[0] // BLOCK_PIXELS, grey.shape[1] // BLOCK_PIXELS, corner),
+        _middles(gray.shape[0] // BLOCK_PIXELS, gray.shape[1] // BLOCK_PIXELS, corner),
         _extreme(smooth, np.minimum),
         _extreme(smooth, np.maximum),
         _average(smooth),
-        _residual(grey, smooth),
+        _residual(gray, smooth),
         _slopes(smooth, *part),
     )
 
@@ -117,14 +117,14 @@ def _slopes(smooth: Pixels, number: int, parts: int) -> Figures:
     return slopes.reshape(-1, len(DIRECTIONS))
 
 
-def _whole_blocks(grey: Pixels) -> Pixels:
+def _whole_blocks(gray: Pixels) -> Pixels:
     """Leave off what makes no whole block; repeat the last row and column of a window that is smaller than one."""
-    height, width = grey.shape
+    height, width = gray.shape
     missing = max(0, BLOCK_PIXELS - height), max(0, BLOCK_PIXELS - width)
     if any(missing):
-        padded = cv2.copyMakeBorder(grey, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+        padded = cv2.copyMakeBorder(gray, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
         return _whole_blocks(np.asarray(padded, dtype=np.uint8))
-    return grey[: height // BLOCK_PIXELS * BLOCK_PIXELS, : width // BLOCK_PIXELS * BLOCK_PIXELS]
+    return gray[: height // BLOCK_PIXELS * BLOCK_PIXELS, : width // BLOCK_PIXELS * BLOCK_PIXELS]
 
 
 def _steepest(smooth: Pixels) -> Figures:
@@ -145,9 +145,9 @@ def _extreme(levels: Pixels, which: np.ufunc) -> Figures:
     return np.asarray(which.reduce(_across(rows), axis=0), dtype=np.float32)
 
 
-def _residual(grey: Pixels, smooth: Pixels) -> Figures:
+def _residual(gray: Pixels, smooth: Pixels) -> Figures:
     # Averages are whole numbers: stretched before, so that a slight noise is not rounded away.
-    distance = cv2.absdiff(grey, smooth)
+    distance = cv2.absdiff(gray, smooth)
     for _ in range(_DOUBLINGS):
         cv2.add(distance, distance, dst=distance)
     return _average(np.asarray(distance, dtype=np.uint8)) * np.float32(_NOISE_OF_RESIDUAL / 2**_DOUBLINGS)

@@ -54,7 +54,7 @@ def _width_along_way(widths: Figures) -> float:
     """Return the width along the way that a picture moved, which lies between two of the eight directions.
 
     Edges across the way stay sharp: at an angle to it slopes rise by its sine. The way, the slope along it and that
-    across it are fitted to the widest direction and its two neighbours.
+    across it are fitted to the widest direction and its two neighbors.
     """
     middle = int(np.argmax(widths))
     three = np.array([middle - 1, middle, middle + 1]) % len(widths)

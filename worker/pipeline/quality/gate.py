@@ -47,7 +47,7 @@ __all__ = [
 _USUAL_TEXT_HEIGHT_PIXELS: Final = 32.0
 _HOPELESS_BLUR_PIXELS: Final = 9.0
 _DARK_LEVEL: Final = 32.0
-_ONE_COLOUR_LEVELS: Final = 3.0
+_ONE_COLOR_LEVELS: Final = 3.0
 _BUSY_LEVELS: Final = 40.0
 _BUSY_SHARE: Final = 0.1
 
@@ -146,9 +146,9 @@ class QualityGate:
 
 
 def _is_dark(pixels: PixelMeasures) -> bool:
-    """Tell whether something is there, but hardly any light; a page of one dark colour is just a page."""
+    """Tell whether something is there, but hardly any light; a page of one dark color is just a page."""
     levels = float(pixels.highest.max()) - float(np.min(pixels.lowest))
-    return float(pixels.highest.max()) < _DARK_LEVEL and levels > _ONE_COLOUR_LEVELS
+    return float(pixels.highest.max()) < _DARK_LEVEL and levels > _ONE_COLOR_LEVELS
 
 
 def _is_busy(pixels: PixelMeasures) -> bool:

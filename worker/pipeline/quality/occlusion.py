@@ -21,8 +21,8 @@ from worker.pipeline.quality.blocks import BLOCK_PIXELS, Figures
 Labels = NDArray[np.int32]
 Vector = NDArray[np.float64]
 
-_FEWEST_CUTS: Final = 3
-_MOST_ENDS: Final = 64  # that are looked at for an area
+_MIN_CUTS: Final = 3
+_MAX_ENDS: Final = 64  # that are looked at for an area
 _STRIP_HEIGHT_PIXELS: Final = 32.0  # larger print is shrunk to this
 _SHORTEST_LINE: Final = 1.2  # a line's least length, and all the following, in heights of the line
 _REACH: Final = 2.0
@@ -33,18 +33,18 @@ _STROKE: Final = 0.12
 _STEP_PIXELS: Final = 8.0
 
 _TEXT_SIDE: Final = 0.6  # of the columns before the line's end; the detector's box may reach into the area
-_LEAST_PAPER_LEVELS: Final = 15.0
-_LEAST_INK_LEVELS: Final = 30.0
+_MIN_PAPER_LEVELS: Final = 15.0
+_MIN_INK_LEVELS: Final = 30.0
 _USUAL_LEVEL: Final = (
     0.3  # that most of a line has at least, from the area's level to the paper's: it is no reversed print
 )
 _PAPER_LIKE: Final = 0.6  # from the area's level to the paper's
 _STRAY_SHARE: Final = 0.1
-_FEWEST_ROWS: Final = 0.6
-_FEWEST_OPEN: Final = 0.25
+_MIN_ROWS: Final = 0.6
+_MIN_OPEN: Final = 0.25
 _CUT_ROWS: Final = (0.1, 0.75)
 _OPEN_PIXELS: Final = 2.0
-_LEAST_STROKE_PIXELS: Final = 3.0
+_MIN_STROKE_PIXELS: Final = 3.0
 _EDGE_SLANTS: Final = np.tan(np.radians([-65, -55, -45, -35, -25, -15, -8, 0, 8, 15, 25, 35, 45, 55, 65]))
 
 
@@ -61,14 +61,14 @@ def cutting_areas(page: Pixels, areas: Labels, regions: Sequence[TextRegion], he
     met, distances = _areas_beyond(areas, lines)
     for number in np.flatnonzero(met).tolist():
         area, height = int(met[number]), float(lines.heights[number])
-        if looked.get(area, 0) >= _MOST_ENDS or cuts.get(area, 0) >= _FEWEST_CUTS:
+        if looked.get(area, 0) >= _MAX_ENDS or cuts.get(area, 0) >= _MIN_CUTS:
             continue
         looked[area] = looked.get(area, 0) + 1
         before = min(_LOOK_BACK * height, _LOOK_BACK_OF_LENGTH * float(lines.lengths[number]))
         reach = before, float(distances[number])
         strip, scale = _strip(page, (ends[number], away[number]), reach, float(lines.thicknesses[number]))
         cuts[area] = cuts.get(area, 0) + _is_cut(strip, round(before * scale), height * scale)
-    return {area for area, count in cuts.items() if count >= _FEWEST_CUTS}
+    return {area for area, count in cuts.items() if count >= _MIN_CUTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +143,13 @@ def _is_cut(strip: Pixels, line_columns: int, height: float) -> bool:
         return False
     last = bright.shape[1] - 1 - np.argmax(bright[:, ::-1], axis=1)
     rows = np.flatnonzero(bright.any(axis=1) & (last >= _STRAY_SHARE * line_columns))
-    if rows.size < _FEWEST_ROWS * len(last):
+    if rows.size < _MIN_ROWS * len(last):
         return False
     places = last[rows].astype(np.float32)
     slant, offset = _edge(rows, places)
-    stroke = max(_LEAST_STROKE_PIXELS, _STROKE * height)
+    stroke = max(_MIN_STROKE_PIXELS, _STROKE * height)
     away = places - slant * rows - offset
-    if (away > _LEAST_STROKE_PIXELS).mean() > _STRAY_SHARE or (np.abs(away) <= _OPEN_PIXELS).mean() < _FEWEST_OPEN:
+    if (away > _MIN_STROKE_PIXELS).mean() > _STRAY_SHARE or (np.abs(away) <= _OPEN_PIXELS).mean() < _MIN_OPEN:
         return False
     share = float((away < -stroke).mean())
     steps = away[2:] - away[:-2]
@@ -163,8 +163,8 @@ def _paper_like(strip: Pixels, line_columns: int) -> NDArray[np.bool_] | None:
     text = strip[:, : max(4, round(_TEXT_SIDE * line_columns))]
     ink, usual, paper = np.quantile(text, [0.03, 0.5, 0.9]).tolist()
     if (
-        paper - area < _LEAST_PAPER_LEVELS
-        or paper - ink < _LEAST_INK_LEVELS
+        paper - area < _MIN_PAPER_LEVELS
+        or paper - ink < _MIN_INK_LEVELS
         or usual < area + _USUAL_LEVEL * (paper - area)
     ):
         return None
@@ -177,6 +177,6 @@ def _edge(rows: NDArray[np.intp], places: Figures) -> tuple[float, float]:
     away = places - _EDGE_SLANTS[:, None] * rows
     distances = away[:, :, None] - np.round(away)[:, None, :]
     votes = (np.abs(distances) <= _OPEN_PIXELS).sum(axis=1)
-    votes[(distances > _LEAST_STROKE_PIXELS).mean(axis=1) > _STRAY_SHARE] = 0
+    votes[(distances > _MIN_STROKE_PIXELS).mean(axis=1) > _STRAY_SHARE] = 0
     slant, row = np.unravel_index(int(np.lexsort((away.ravel(), votes.ravel()))[-1]), away.shape)
     return float(_EDGE_SLANTS[slant]), float(np.round(away[slant, row]))

@@ -35,11 +35,11 @@ DETECTION: Final = "detection_score"
 
 _HEIGHT_OF_GROWTH: Final = 0.8  # of what the detector's box was grown by on both sides, this much is margin
 _SLOPE_OF_NOISE: Final = 0.8  # of the steepest change that noise alone makes in a block, by its deviation
-_LEAST_NOISE_LEVELS: Final = 1.0  # of eight bits and JPEG
+_MIN_NOISE_LEVELS: Final = 1.0  # of eight bits and JPEG
 _HIDDEN_NOISE_LEVELS: Final = 4.0  # of a picture whose paper is clipped: the ink's noise is not seen
 _WIDEST_EDGE_PIXELS: Final = 13.0  # a block cannot tell of wider ones
-_FEWEST_PRINT_SHARE: Final = 0.25
-_FEWEST_BLOCKS: Final = 3
+_MIN_PRINT_SHARE: Final = 0.25
+_MIN_BLOCKS: Final = 3
 _BUSY_QUANTILE: Final = 0.8
 _EDGED_QUANTILE: Final = 0.3
 _NOISE_QUANTILE: Final = 0.1
@@ -48,10 +48,10 @@ _CLIPPED_LEVEL: Final = 250.0
 _SURROUNDINGS_BLOCKS: Final = 4.0
 _FLAT_LEVELS: Final = 10.0
 _FLAT_RESIDUALS: Final = 5.0
-_MOST_FLAT_LEVELS: Final = 40.0
+_MAX_FLAT_LEVELS: Final = 40.0
 _COVER_DARKNESS: Final = 0.25  # what lies on a label is at least this much darker than its paper
-_LEAST_DARKER_LEVELS: Final = 15.0
-_LEAST_COVER_SHARE: Final = 0.01
+_MIN_DARKER_LEVELS: Final = 15.0
+_MIN_COVER_SHARE: Final = 0.01
 _TINY: Final = 1e-3
 
 
@@ -76,7 +76,7 @@ def ink_figures(pixels: PixelMeasures, text: Mask | None = None) -> dict[str, fl
     contrasts, slopes = _edges(pixels, mask, noise)
     contrast = float(np.median(pixels.contrast[mask]))
     paper = float(np.median(pixels.highest[mask]))
-    least_noise = _HIDDEN_NOISE_LEVELS if paper >= _CLIPPED_LEVEL else _LEAST_NOISE_LEVELS
+    least_noise = _HIDDEN_NOISE_LEVELS if paper >= _CLIPPED_LEVEL else _MIN_NOISE_LEVELS
     return {
         BLUR: least_blur_pixels(contrasts, slopes) if text is None else blur_pixels(contrasts, slopes),
         CONTRAST: contrast,
@@ -109,7 +109,7 @@ def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: 
         (pixels.middles // BLOCK_PIXELS).astype(int).T, 0, [[drawn.shape[1] - 1], [drawn.shape[0] - 1]]
     )
     mask: Mask = drawn[row, column] > 0
-    return mask if int(mask.sum()) >= _FEWEST_BLOCKS else None
+    return mask if int(mask.sum()) >= _MIN_BLOCKS else None
 
 
 def _fill(drawn: NDArray[np.uint8], polygons: NDArray[Any]) -> None:
@@ -131,16 +131,14 @@ def _edges(pixels: PixelMeasures, mask: Mask, noise: float) -> tuple[Figures, Fi
     """
     measured = ~np.isnan(pixels.slopes[:, 0])
     sampled = measured & mask
-    if int(sampled.sum()) < _FEWEST_BLOCKS:
+    if int(sampled.sum()) < _MIN_BLOCKS:
         sampled = measured
     sampled &= pixels.contrast >= np.quantile(pixels.contrast[sampled], _EDGED_QUANTILE)
     contrast = np.maximum(pixels.contrast[sampled], 1.0)
     slopes = np.sqrt(np.maximum(pixels.slopes[sampled] ** 2 - (_SLOPE_OF_NOISE * noise) ** 2, _SLOPE_OF_NOISE / 2))
     # Rules and bars do not change along themselves at all, however sharp they are.
     print_like = (contrast[:, np.newaxis] / slopes / SLOPE_OF_EDGE < _WIDEST_EDGE_PIXELS).all(axis=1)
-    return (
-        (contrast[print_like], slopes[print_like]) if print_like.mean() >= _FEWEST_PRINT_SHARE else (contrast, slopes)
-    )
+    return (contrast[print_like], slopes[print_like]) if print_like.mean() >= _MIN_PRINT_SHARE else (contrast, slopes)
 
 
 def _cover_shares(
@@ -159,9 +157,9 @@ def _cover_shares(
     _fill(spanned, cv2.convexHull(corners)[np.newaxis, :, 0])
     candidate = spanned > 0
     flat = highest - lowest <= np.minimum(
-        _FLAT_LEVELS + _FLAT_RESIDUALS * pixels.residual.reshape(grid), _MOST_FLAT_LEVELS
+        _FLAT_LEVELS + _FLAT_RESIDUALS * pixels.residual.reshape(grid), _MAX_FLAT_LEVELS
     )
-    darker = np.maximum(_COVER_DARKNESS * paper, _LEAST_DARKER_LEVELS)
+    darker = np.maximum(_COVER_DARKNESS * paper, _MIN_DARKER_LEVELS)
     glare = candidate & (lowest >= _CLIPPED_LEVEL) & (paper < _CLIPPED_LEVEL)
     glare &= bool(np.median(pixels.highest[mask]) < _CLIPPED_LEVEL)
     covered = candidate & flat & (paper - average >= darker)
@@ -188,7 +186,7 @@ def _large_areas(blocks: Mask, whole: int) -> Labels:
     """Return the numbers of the blocks' areas, int32 [rows, columns]; 0 outside and in what is too small to count."""
     solid = cv2.morphologyEx(blocks.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), dtype=np.uint8))
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(solid)
-    large = statistics[:, cv2.CC_STAT_AREA] >= _LEAST_COVER_SHARE * whole
+    large = statistics[:, cv2.CC_STAT_AREA] >= _MIN_COVER_SHARE * whole
     return np.where(large[labels], labels, 0).astype(np.int32)
 
 

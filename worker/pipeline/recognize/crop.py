@@ -1,6 +1,6 @@
 """Lines cut straight out of the page at its full resolution.
 
-Invariant: a crop has the recogniser's line height and the width of one of its buckets.
+Invariant: a crop has the recognizer's line height and the width of one of its buckets.
 """
 
 import bisect
@@ -17,7 +17,7 @@ from worker.pipeline.detect.tile import TileSpan, spans
 from worker.pipeline.models import LineShape
 
 _MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
-_SQUEEZED_TO: Final = 0.95  # of its width; the recogniser's time goes by columns, and reads these as well
+_SQUEEZED_TO: Final = 0.95  # of its width; the recognizer's time goes by columns, and reads these as well
 _SHARED_HEIGHTS: Final = 2  # line heights that two pieces of a line share: a whole character of any script
 _LEVEL_PIXELS: Final = 0.01  # up to which an edge is level
 _TINY: Final = 1e-6
@@ -36,7 +36,7 @@ def crop_line(page: PageImage, region: TextRegion, shape: LineShape, *, top: int
     """Straighten one region to crops, each uint8 [line height, bucket width, 3], padded on the right.
 
     A line a little longer than a bucket is squeezed into it. One longer than the widest is cut into pieces of about the
-    same width, of which neighbours share about two line heights.
+    same width, of which neighbors share about two line heights.
     """
     along, down = region.quad[1] - region.quad[0], region.quad[3] - region.quad[0]
     ratio = math.hypot(*along) / max(math.hypot(*down), _TINY)
@@ -127,7 +127,7 @@ def _straighten(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels
     linear = np.column_stack([along / width, down / height])
     part, kept = _thinned(part, math.sqrt(abs(np.linalg.det(linear))))
     linear, shift = linear * kept[:, np.newaxis], origin * kept
-    # OpenCV counts from pixel centres, the page from pixel edges.
+    # OpenCV counts from pixel centers, the page from pixel edges.
     shift += linear @ (0.5, 0.5) - 0.5
     straight = cv2.warpAffine(
         part,

@@ -1,4 +1,4 @@
-"""A recogniser's answer to characters: best-path decoding of CTC (Graves et al., ICML 2006).
+"""A recognizer's answer to characters: best-path decoding of CTC (Graves et al., ICML 2006).
 
 Invariant: a line's characters spell its text, from left to right, and its confidence is the mean of theirs.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from worker.domain.image import Character
 
 _BLANK = 0
-_LEAST_PROBABILITY = 1e-3  # what is less likely is no alternative
+_MIN_PROBABILITY = 1e-3  # what is less likely is no alternative
 
 _Alternatives = tuple[tuple[str, float], ...]
 
@@ -82,7 +82,7 @@ def _alternatives(
     if tokens.shape[2] == 1 or not len(rows):
         return found
     # Most characters are certain: only runs with another likely token are looked at one by one.
-    likely = (confidences[..., 1:] >= _LEAST_PROBABILITY) & (tokens[..., 1:] != _BLANK)
+    likely = (confidences[..., 1:] >= _MIN_PROBABILITY) & (tokens[..., 1:] != _BLANK)
     counts = np.zeros((tokens.shape[0], tokens.shape[1] + 1), dtype=np.int64)
     np.cumsum(likely.any(axis=2), axis=1, out=counts[:, 1:])
     for run in np.flatnonzero(counts[rows, ends] > counts[rows, starts]).tolist():
@@ -92,7 +92,7 @@ def _alternatives(
         for token, probability in zip(
             tokens[row, held, 1:].ravel().tolist(), confidences[row, held, 1:].ravel().tolist(), strict=True
         ):
-            if token not in (_BLANK, best) and probability >= _LEAST_PROBABILITY:
+            if token not in (_BLANK, best) and probability >= _MIN_PROBABILITY:
                 others[dictionary[token]] = max(others.get(dictionary[token], 0.0), probability)
         found[run] = tuple(sorted(others.items(), key=lambda entry: -entry[1]))
     return found

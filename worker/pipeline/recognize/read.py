@@ -1,7 +1,7 @@
 """Line crops to text, on the server, and which way up the lines stand.
 
 Invariant: no request is empty or holds more lines than its model takes, and what a line reads as does not depend on the
-lines beside it. Whichever way up a line stands, the recogniser is sent it upright and padded on the right.
+lines beside it. Whichever way up a line stands, the recognizer is sent it upright and padded on the right.
 """
 
 import itertools
@@ -68,7 +68,7 @@ class LineReader:
         """Return what every region reads as, in the order of their crops; a region's crops follow one another.
 
         A few lines from all over the page are classified. If they agree, all lines are read as they say, else more are
-        classified, and each line is decided by its neighbourhood. Lines that then read badly are tried upside down.
+        classified, and each line is decided by its neighborhood. Lines that then read badly are tried upside down.
         """
         lines = _lines_of(crops)
         if not lines:
@@ -95,7 +95,7 @@ class LineReader:
         return upside_down
 
     async def _try_doubtful(self, page: _PageLines, read: dict[int, ReadLine]) -> None:
-        """Read lines that read badly the other way up, and those too short to tell as their neighbours then stand.
+        """Read lines that read badly the other way up, and those too short to tell as their neighbors then stand.
 
         A few come first, from all over the page; if none of them reads better, the page is only hard to read.
         """

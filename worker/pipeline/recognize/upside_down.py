@@ -1,7 +1,7 @@
 """Which way up the lines of a page stand, out of what a classifier says of some and how well others were read.
 
 Invariant: lines that run along the page and lines that run down it say nothing of each other's side; a line too short
-to tell follows its neighbours.
+to tell follows its neighbors.
 
 A classifier is wrong on one line in twenty, and on all lines of some typefaces. Evidence is therefore added up as
 log-odds, bounded for each line, and what a line reads as has the last word.
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from worker.domain.geometry import Points
 
 _TELLING_RATIO: Final = 2.0  # of length to height: lines that a classifier, or their reading, can tell the side of
-_MOST_LOG_ODDS: Final = 3.0  # at a probability of 0.95
+_MAX_LOG_ODDS: Final = 3.0  # at a probability of 0.95
 _CERTAIN_SHARE: Final = 0.7  # of the evidence, for less against
 _CERTAIN_LOG_ODDS: Final = 2.0
-_REACH_HEIGHTS: Final = 3.0  # over which a neighbour's word loses two thirds of its weight
+_REACH_HEIGHTS: Final = 3.0  # over which a neighbor's word loses two thirds of its weight
 _FARTHEST_HEIGHTS: Final = 12.0
 _TINY: Final = 1e-6
 
@@ -68,7 +68,7 @@ class LinePlaces:
 def log_odds(probabilities: Sequence[float]) -> Floats:
     """Return the evidence of each probability, bounded: above 0 for upside down."""
     bounded = np.clip(np.asarray(probabilities, dtype=np.float64), _TINY, 1 - _TINY)
-    return np.clip(np.log(bounded / (1 - bounded)), -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
+    return np.clip(np.log(bounded / (1 - bounded)), -_MAX_LOG_ODDS, _MAX_LOG_ODDS)
 
 
 def sample(places: LinePlaces, limit: int) -> list[int]:
@@ -89,7 +89,7 @@ def certain(evidence: Floats) -> bool:
 
 
 def decide(places: LinePlaces, evidence: Floats) -> Flags:
-    """Return which lines stand upside down, each by its own evidence and its neighbours'; 0 is no evidence.
+    """Return which lines stand upside down, each by its own evidence and its neighbors'; 0 is no evidence.
 
     A line without either stands as the lines of its axis do.
     """
@@ -98,7 +98,7 @@ def decide(places: LinePlaces, evidence: Floats) -> Flags:
         members = np.flatnonzero(axis)
         members = members[np.argsort(places.middles[members], kind="stable")]
         whole = float(evidence[members].sum())
-        local = _with_neighbours(places, members, evidence)
+        local = _with_neighbors(places, members, evidence)
         upside_down[members] = np.where(np.abs(local) > _TINY, local, whole) > 0
     return upside_down
 
@@ -112,8 +112,8 @@ def spread(places: LinePlaces, candidates: NDArray[np.intp], count: int) -> list
     return [int(part[np.argmax(lengths[part])]) for part in np.array_split(ordered, count)] if count else []
 
 
-def _with_neighbours(places: LinePlaces, members: NDArray[np.intp], evidence: Floats) -> Floats:
-    """Return each member's evidence and its neighbours', which weighs less with distance; members ascend across."""
+def _with_neighbors(places: LinePlaces, members: NDArray[np.intp], evidence: Floats) -> Floats:
+    """Return each member's evidence and its neighbors', which weighs less with distance; members ascend across."""
     middles, starts, stops = places.middles[members], places.starts[members], places.stops[members]
     heights, own = places.heights[members], evidence[members]
     reach = _FARTHEST_HEIGHTS * heights

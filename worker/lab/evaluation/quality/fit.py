@@ -1,6 +1,6 @@
 """Fits the curves of the quality score to what was read, and says how well a score foretells it.
 
-The curves are fitted together, by least squares on the share of words read right; a mild pull towards plausible values
+The curves are fitted together, by least squares on the share of words read right; a mild pull toward plausible values
 keeps a curve in place of which the samples say little. Invariant: the fit sees the samples of its own series alone.
 """
 

@@ -14,7 +14,7 @@ from worker.domain.errors import Disposition, JobError
 from worker.lab.evaluation.fields import Findings, Value, count_fields, covered_types
 from worker.lab.evaluation.quality.degradation import Factor
 from worker.lab.evaluation.quality.samples import CalibrationSample, picture
-from worker.lab.evaluation.scores import normalised, words
+from worker.lab.evaluation.scores import normalized, words
 from worker.lab.evaluation.transcript import Transcript, line
 from worker.lab.synth import Degradation, FieldType, SyntheticLabel
 from worker.pipeline.pipeline import PictureReading
@@ -97,7 +97,7 @@ def _judged(sample: CalibrationSample, label: SyntheticLabel, read: PictureReadi
     true = Findings(
         tuple(Value(field.type.value, field.value) for field in label.fields if not _is_address(field.type))
     )
-    counts = count_fields(true, said, covered_types([true]), normalised).values()
+    counts = count_fields(true, said, covered_types([true]), normalized).values()
     return SampleReading(
         sample,
         dict(page.quality.measures),

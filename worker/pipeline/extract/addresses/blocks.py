@@ -20,16 +20,16 @@ _SAME_EDGE: Final = 0.7
 _CLOSE: Final = 1.5  # between the foot of one line and the head of the next
 _EVEN: Final = 1.6  # times the smaller gap beside it: a wider one ends a block
 _EVEN_SLACK: Final = 0.45
-_CENTRE_REACH: Final = 8.0
-_TOUCH: Final = -0.55  # boxes of neighbouring lines may run into each other
-_LEAST_HEIGHT_RATIO: Final = 0.5
+_CENTER_REACH: Final = 8.0
+_TOUCH: Final = -0.55  # boxes of neighboring lines may run into each other
+_MIN_HEIGHT_RATIO: Final = 0.5
 _PIECE_GAP: Final = 1.1  # between pieces of one row
 _PIECE_TOUCH: Final = -0.6
 _SAME_ROW: Final = 0.45
 _CELL: Final = 4.0
 
 
-_Neighbour = tuple[int, float, float, float, float]  # line; how far along and down it lies; its length and height
+_Neighbor = tuple[int, float, float, float, float]  # line; how far along and down it lies; its length and height
 
 
 class Box(NamedTuple):
@@ -48,7 +48,7 @@ class Box(NamedTuple):
 
 
 class Blocks:
-    """The neighbours of each line. Make it once a page, by `of`."""
+    """The neighbors of each line. Make it once a page, by `of`."""
 
     def __init__(self, boxes: Sequence[Box], quarters: Sequence[int], cell: float) -> None:
         self.boxes = boxes
@@ -82,7 +82,7 @@ class Blocks:
         for line, box in enumerate(self.boxes):
             self._grid[self._quarters[line], int(box.x // self._cell), int(box.y // self._cell)].append(line)
 
-    def near(self, line: int, x: float, y: float, aside: float, down: float) -> Iterator[_Neighbour]:
+    def near(self, line: int, x: float, y: float, aside: float, down: float) -> Iterator[_Neighbor]:
         """Yield the other lines of the same direction whose top left is near a point.
 
         `aside` and `down` are how far along and across the line they may lie, in heights, roughly.
@@ -115,14 +115,14 @@ class Blocks:
                     best, found = weight, other
         return found
 
-    def centred_below(self, line: int) -> int | None:
+    def centerd_below(self, line: int) -> int | None:
         """Return the nearest line below whose middle stands below the middle of this one."""
         box = self.boxes[line]
         middle = box.length / 2
         foot_x = box.x + middle * box.along[0] - box.height * box.along[1]
         foot_y = box.y + middle * box.along[1] + box.height * box.along[0]
         best, found = _CLOSE, None
-        for other, aside, depth, length, height in self.near(line, foot_x, foot_y, _CENTRE_REACH, _CLOSE):
+        for other, aside, depth, length, height in self.near(line, foot_x, foot_y, _CENTER_REACH, _CLOSE):
             tall = max(box.height, height)
             gap = (depth - box.height) / tall
             off = abs(aside + length / 2 - middle)
@@ -152,7 +152,7 @@ class Blocks:
     def alike(self, one: int, other: int) -> bool:
         """Say whether two lines are about as high as each other."""
         heights = self.boxes[one].height, self.boxes[other].height
-        return min(heights) >= _LEAST_HEIGHT_RATIO * max(heights)
+        return min(heights) >= _MIN_HEIGHT_RATIO * max(heights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Rows:
                 taken.add(piece)
         links = dict(_links(blocks, taken, taken, blocks.below))
         # What has nothing below its left edge may have it below its middle.
-        links |= dict(_links(blocks, taken | set(links), taken | set(links.values()), blocks.centred_below))
+        links |= dict(_links(blocks, taken | set(links), taken | set(links.values()), blocks.centerd_below))
         return cls(pieces, _even(links, blocks))
 
     def row(self, first: int) -> list[int]:

@@ -75,9 +75,9 @@ _NAMES: Final = {
 }  # fmt: skip
 _SIGNS: Final = re.compile(r"[\W_]+")
 _NUMBER: Final = re.compile(r"[0-9]{2}")
-_LEAST_LOOSE: Final = 7
+_MIN_LOOSE: Final = 7
 _WORDS: Final = re.compile(r"[^\s,;()/]+")
-_MOST_WORDS: Final = 4
+_MAX_WORDS: Final = 4
 _TWICE: Final = re.compile(r"(?:(?P<before>[A-Z]{2})\W+)?(?P<name>[A-Z][A-Z .]+?)(?:\W+(?P<behind>[A-Z]{2})\)?)?")
 
 
@@ -94,7 +94,7 @@ def _shortened(key: str) -> Iterator[str]:
 
 
 # Of long names only: short words are too often something else.
-_LONG: Final = {name: code for name, code in _BY_NAME.items() if len(name) >= _LEAST_LOOSE}
+_LONG: Final = {name: code for name, code in _BY_NAME.items() if len(name) >= _MIN_LOOSE}
 _LOOSE: Final = _LONG | {short: code for name, code in _LONG.items() for short in _shortened(name)}
 
 _LONGEST: Final = max(map(len, _LONG))
@@ -125,7 +125,7 @@ def country_named(folded: str) -> str | None:
         return None
     key = _key(folded)
     code = _BY_NAME.get(key) or _named_twice(folded)
-    if code is not None or not _LEAST_LOOSE - 1 <= len(key) <= _LONGEST + 1:
+    if code is not None or not _MIN_LOOSE - 1 <= len(key) <= _LONGEST + 1:
         return code
     return _LOOSE.get(key) or next((_LOOSE[short] for short in _shortened(key) if short in _LOOSE), None)
 
@@ -148,7 +148,7 @@ def country_coded(folded: str) -> str | None:
 def country_at_end(folded: str) -> tuple[str, int] | None:
     """Return the code of the country that folded text ends with and the place where its name begins."""
     words = list(_WORDS.finditer(folded))
-    for word in words[-_MOST_WORDS:]:
+    for word in words[-_MAX_WORDS:]:
         code = _BY_NAME.get(_key(folded[word.start() :]))
         if code is not None:
             return code, word.start()

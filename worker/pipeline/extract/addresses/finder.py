@@ -109,13 +109,13 @@ _ORIGIN: Final = re.compile(rf"\W*(?:{phrases(_ORIGIN_NAMES)})(?![A-Z])")
 _DIGIT: Final = re.compile(r"\d")
 _WORD: Final = re.compile(r"[A-Z]{2,}")
 _COUNTRYS_CODE: Final = re.compile(r"(?:^|,)(?P<name>[^0-9,]{4,})[0-9][0-9 \-]{2,8}$")
-_MOST_ROWS: Final = 12
-_MOST_LINES: Final = 9
-_MOST_BEHIND_PLACE: Final = 2
+_MAX_ROWS: Final = 12
+_MAX_LINES: Final = 9
+_MAX_BEHIND_PLACE: Final = 2
 _CAPTIONED: Final = 0.9
 _BARE: Final = 0.6
-_LEAST_LINES: Final = 2
-_LEAST_BARE_LINES: Final = 3
+_MIN_LINES: Final = 2
+_MIN_BARE_LINES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ def _captioned(caption: _Caption, blocks: Blocks, reader: "_BlockReader") -> Add
         return reader.behind(caption, blocks)
     for start in (blocks.below(line, left=-1.0, right=1.0, far=1.8), blocks.beside(line, 8.0), _indented(line, blocks)):
         if start is not None and start not in reader.captions and reader.speaks(start):
-            address = reader.read(caption.type, reader.rows.column(start, _MOST_ROWS), _CAPTIONED)
+            address = reader.read(caption.type, reader.rows.column(start, _MAX_ROWS), _CAPTIONED)
             if address is not None:
                 return address
     return None
@@ -263,20 +263,20 @@ class _BlockReader:
         below = blocks.below(line)
         if below is None:
             below = blocks.below(line, left=indent - 1.5, right=indent + 1.5)
-        column = [] if below is None or below in self.captions else self.rows.column(below, _MOST_ROWS)
+        column = [] if below is None or below in self.captions else self.rows.column(below, _MAX_ROWS)
         return self.read(caption.type, [line, *column], _CAPTIONED, first_start=caption.stop)
 
     def bare(self, head: int, taken: set[int]) -> Address | None:
         """Read an address without caption: it needs three lines, or a postcode that its country proves."""
-        column = [line for line in self.rows.column(head, _MOST_ROWS) if line not in taken]
+        column = [line for line in self.rows.column(head, _MAX_ROWS) if line not in taken]
         while column and (column[0] in self.captions or not self.speaks(column[0])):
             column = column[1:]
-        if len(column) < _LEAST_BARE_LINES or not any(_DIGIT.search(self.folded[line]) for line in column):
+        if len(column) < _MIN_BARE_LINES or not any(_DIGIT.search(self.folded[line]) for line in column):
             return None
         address = self.read(OTHER, column, _BARE)
         if address is None or (address.postcode is None and address.country is None):
             return None
-        return address if len(address.rows) >= _LEAST_BARE_LINES else None
+        return address if len(address.rows) >= _MIN_BARE_LINES else None
 
     def read(self, kind: str, column: Sequence[int], evidence: float, *, first_start: int = 0) -> Address | None:
         """Read one address from rows that stand below one another; None if they are none."""
@@ -288,7 +288,7 @@ class _BlockReader:
             text = " ".join(self.folded[span.line_id][span.start : span.stop] for span in row)
             shape = skeleton(text)
             ends = first in self.captions or _STOP.match(shape) or _ORIGIN.match(shape)
-            if (number and ends) or len(texts) == _MOST_LINES:
+            if (number and ends) or len(texts) == _MAX_LINES:
                 break
             if _is_aside(text, shape):
                 asides += [span.line_id for span in row]
@@ -326,7 +326,7 @@ def _finished(kind: str, spans: list[tuple[Span, ...]], texts: list[str], eviden
     elif kind == OTHER:
         return None
     # One line holds an address where a caption says so and a place stands in it.
-    least = _LEAST_LINES if kind == OTHER or not (postcode and "," in texts[0]) else 1
+    least = _MIN_LINES if kind == OTHER or not (postcode and "," in texts[0]) else 1
     if end < least or not any(map(_WORD.search, texts[:end])):
         return None
     if postcode is not None and postcode.line >= end:
@@ -341,7 +341,7 @@ def _country(texts: Sequence[str]) -> tuple[str | None, int | None]:
         code = country_named(texts[row]) or (country_coded(texts[row]) if row > 1 else None)
         if code is not None:
             return code, row
-    for row in range(len(texts) - 1, max(len(texts) - 1 - _MOST_BEHIND_PLACE, 0), -1):
+    for row in range(len(texts) - 1, max(len(texts) - 1 - _MAX_BEHIND_PLACE, 0), -1):
         ending = country_at_end(texts[row])
         if ending is not None:
             return ending[0], row

@@ -106,7 +106,7 @@ _RIGHT: Final[dict[str, dict[int, int]]] = {
     "A": str.maketrans("01528", "OISZB"),
     "X": {},
 }
-_MOST_MISREAD: Final = 2
+_MAX_MISREAD: Final = 2
 _STATE: Final = "|".join(sorted({skeleton(state) for state in US_STATES.split()}))
 _STATE_ENDS: Final = re.compile(rf"(?:^|[^A-Z0-9])(?:{_STATE})[\s.,]*$")
 _AUSTRALIAN: Final = re.compile(
@@ -195,7 +195,7 @@ def postcode_in(lines: Sequence[str], country: str | None) -> FoundPostcode | No
 
     The last line that holds one counts: house numbers stand above it.
     """
-    for misread in range(_MOST_MISREAD + 1 if country else 1):
+    for misread in range(_MAX_MISREAD + 1 if country else 1):
         for number in reversed(range(len(lines))):
             fitting = [found for found in _in_line(lines[number], country) if found[3] == misread]
             if fitting:

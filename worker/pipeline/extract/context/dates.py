@@ -1,7 +1,7 @@
 """Dates as labels write them, in normal form ISO 8601.
 
 Invariant: a date that can be read in two ways is left out, unless the country it was written in settles it. A month's
-name is recognised in spite of characters that look alike; digits of a day are read so only beside such a name. Two
+name is recognized in spite of characters that look alike; digits of a day are read so only beside such a name. Two
 digits are a year only where they cannot be a quantity, an hour or the other end of a range. Ranges are looked for
 first: what one of them covers is no part of another date.
 """
@@ -33,7 +33,7 @@ _NAMES: Final = (
 _MONTHS: Final = {skeleton(name): month for month, names in enumerate(_NAMES, 1) for name in names.split()}
 _BEGINNINGS: Final = re.compile("|".join(sorted({name[:3] for name in _MONTHS})))  # of months, as skeletons
 _YEARS: Final = range(2000, 2060)
-LEAST_DIGITS: Final = 3  # a day and two digits of the year
+MIN_DIGITS: Final = 3  # a day and two digits of the year
 _CENTURY: Final = 2000
 _MONTH_FIRST_COUNTRIES: Final = frozenset({"US", "PH", "PR", "GU", "FM", "MH", "PW"})
 # Both orders are in use there.

@@ -20,11 +20,11 @@ from worker.pipeline.extract.addresses.postcodes import (
     postcode_in,
 )
 from worker.pipeline.extract.candidate import Candidate, Span
-from worker.pipeline.extract.context.dates import LEAST_DIGITS as LEAST_DATE_DIGITS
+from worker.pipeline.extract.context.dates import MIN_DIGITS as MIN_DATE_DIGITS
 from worker.pipeline.extract.context.dates import dates_in, names_date, of_one_order
-from worker.pipeline.extract.context.telephone import LEAST_DIGITS as LEAST_PHONE_DIGITS
+from worker.pipeline.extract.context.telephone import MIN_DIGITS as MIN_PHONE_DIGITS
 from worker.pipeline.extract.context.telephone import names_phone, phones_in
-from worker.pipeline.extract.context.vat import LEAST_DIGITS as LEAST_VAT_DIGITS
+from worker.pipeline.extract.context.vat import MIN_DIGITS as MIN_VAT_DIGITS
 from worker.pipeline.extract.context.vat import FoundVat, names_trader, names_vat, vat_numbers_in
 from worker.pipeline.extract.context.weights import Writing, is_unit, names_weight, unit_in, weighs, weights_in
 from worker.pipeline.extract.neighbors import Neighbors
@@ -86,11 +86,11 @@ class _Looking:
         """Yield the candidates of one line, which has so many digits."""
         yield from self._postcodes(line_id)
         yield from self._weights(line_id)
-        if digits >= LEAST_DATE_DIGITS:
+        if digits >= MIN_DATE_DIGITS:
             yield from self._dates(line_id)
-        if digits >= LEAST_VAT_DIGITS:
+        if digits >= MIN_VAT_DIGITS:
             yield from self._vat_numbers(line_id)
-        if digits >= LEAST_PHONE_DIGITS:
+        if digits >= MIN_PHONE_DIGITS:
             yield from self._phones(line_id)
 
     def _postcodes(self, line_id: int) -> Iterator[Candidate]:

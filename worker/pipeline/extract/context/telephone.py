@@ -37,7 +37,7 @@ _ALONE: Final = re.compile(
 _AREA_CODE: Final = re.compile(r"\([2-9][0-9]{2}\)\s?[2-9][0-9]{2}[\s.\-][0-9]{4}")
 _NORTH_AMERICA: Final = frozenset({"US", "CA", "PR"})
 _LETTERS_AS_DIGITS: Final = str.maketrans("OIl", "011")
-LEAST_DIGITS: Final = 7
+MIN_DIGITS: Final = 7
 
 _CAPTIONED: Final = 0.9
 _WITH_COUNTRY: Final = 0.8

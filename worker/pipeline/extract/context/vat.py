@@ -99,7 +99,7 @@ _NORWEGIAN: Final = re.compile(r"(?<![0-9A-Z])(?:[0-9]{3} ?){3}\s?MVA(?![A-Z])")
 _START: Final = re.compile(rf"(?=(CHE|{'|'.join(sorted(set(_SHAPES) - {'CHE'}))})[\s.\-:/]{{0,2}}[A-Z0-9])")
 _HEAD: Final = re.compile(r"(?<![A-Z])[A-Z]?[0-9]|(?<=[A-Z])[0-9]")
 _NUMBERS_SIGN: Final = re.compile(r"[A-Z][\s.]*NO$")  # VAT NO. is no Norwegian
-LEAST_DIGITS: Final = 6
+MIN_DIGITS: Final = 6
 _CAPTIONED: Final = 0.9
 _ALONE: Final = 0.4
 

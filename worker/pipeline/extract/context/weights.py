@@ -15,7 +15,7 @@ from worker.pipeline.extract.addresses.countries import COMMA_COUNTRIES, POINT_C
 from worker.pipeline.extract.folding import fold, phrases, skeleton
 
 _NUMBER: Final = r"(?P<number>[0-9]{1,3}(?:[ ,.'][0-9]{3})+(?:[.,][0-9]{1,3})?|[0-9]{1,6}(?:\s?[.,]\s?[0-9]{1,3})?)"
-# The recogniser takes L for 1 or I, B for 8, S for 5 and G for 6.
+# The recognizer takes L for 1 or I, B for 8, S for 5 and G for 6.
 _KILOGRAMS: Final = r"K[G6]S?[5S]?|KILOGRAMM?E?S?|KILOS?"
 _POUNDS: Final = r"L[B8][S5]?|[1I|]B[S5]?|[1I|]8S|POUNDS?"
 _GRAMS: Final = r"GRAMS?|GRAMM(?:ES?)?|GRS?|G"

@@ -40,12 +40,12 @@ _FIELD_KEYS: Final = ("carrier", "numbers")
 _NUMBER_KEYS: Final = (
     "shape", "check", "needs", "carrier", "captions", "groups", "certain", "not_from", "leave_out",
 )  # fmt: skip
-_MOST_NUMBERS: Final = 32  # shapes of a field
-_MOST_NAMES: Final = 32  # of a carrier
-_MOST_NAME_CHARACTERS: Final = 60
-_MOST_SHAPE_CHARACTERS: Final = 200
+_MAX_NUMBERS: Final = 32  # shapes of a field
+_MAX_NAMES: Final = 32  # of a carrier
+_MAX_NAME_CHARACTERS: Final = 60
+_MAX_SHAPE_CHARACTERS: Final = 200
 _LENGTHS: Final = range(6, 41)  # shorter numbers are everywhere
-_MOST_GROUPINGS: Final = 16
+_MAX_GROUPINGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,10 @@ def _names_of(listed: Declaration, carrier: str) -> tuple[str, ...]:
         raise listed.wrong(
             f"has the carrier {carrier!r}", "use small letters, digits and _, 40 at most, a letter first"
         )
-    names = listed.texts(carrier, _MOST_NAMES)
+    names = listed.texts(carrier, _MAX_NAMES)
     for name in names:
-        if sum(map(str.isalnum, name)) < 2 or len(name) > _MOST_NAME_CHARACTERS:  # noqa: PLR2004 - a letter is no name
-            remedy = f"give words of 2 to {_MOST_NAME_CHARACTERS} characters"
+        if sum(map(str.isalnum, name)) < 2 or len(name) > _MAX_NAME_CHARACTERS:  # noqa: PLR2004 - a letter is no name
+            remedy = f"give words of 2 to {_MAX_NAME_CHARACTERS} characters"
             raise listed.wrong(f"has the name {name!r} of {carrier}", remedy)
     return names
 
@@ -110,8 +110,8 @@ def _forms(path: Path, name: str, table: Mapping[str, Any], carriers: set[str]) 
     field = Declaration(path, f"the field {name!r}", table)
     field.mapping(_FIELD_KEYS, f"write [{name}] and its keys below")
     numbers = table["numbers"]
-    if not isinstance(numbers, list) or len(numbers) > _MOST_NUMBERS:
-        raise field.wrong(f"has numbers = {numbers!r}", f"give a list of at most {_MOST_NUMBERS} tables")
+    if not isinstance(numbers, list) or len(numbers) > _MAX_NUMBERS:
+        raise field.wrong(f"has numbers = {numbers!r}", f"give a list of at most {_MAX_NUMBERS} tables")
     carrier = field.one_of("carrier", {"", *carriers}, "", "name it and its names below [carriers]")
     return tuple(
         _form(Declaration(path, f"the field {name!r}, number {place},", number), name, carrier, carriers)
@@ -123,7 +123,7 @@ def _form(number: Declaration, name: str, carrier: str, carriers: set[str]) -> F
     table = number.mapping(_NUMBER_KEYS, 'write { shape = "AB#{9}" }')
     if "shape" not in table:
         raise number.wrong("has no shape", "give one, as AB#{9} for AB and nine digits")
-    shape = number.text("shape", _MOST_SHAPE_CHARACTERS)
+    shape = number.text("shape", _MAX_SHAPE_CHARACTERS)
     try:
         length = len(places_of(shape))
     except ShapeError as error:
@@ -148,7 +148,7 @@ def _form(number: Declaration, name: str, carrier: str, carriers: set[str]) -> F
         carrier or None,
         certain=number.flag("certain", default=False),
         groups=_groups(number, table.get("groups", []), length),
-        not_from=number.texts("not_from", _MOST_GROUPINGS),
+        not_from=number.texts("not_from", _MAX_GROUPINGS),
         strip=number.whole_number("leave_out", length - _LENGTHS[0]),
     )
     if not _can_check(form):
@@ -158,7 +158,7 @@ def _form(number: Declaration, name: str, carrier: str, carriers: set[str]) -> F
 
 def _groups(number: Declaration, groups: object, length: int) -> tuple[tuple[int, ...], ...]:
     is_right = (
-        isinstance(groups, list) and len(groups) <= _MOST_GROUPINGS and all(_adds_up(one, length) for one in groups)
+        isinstance(groups, list) and len(groups) <= _MAX_GROUPINGS and all(_adds_up(one, length) for one in groups)
     )
     if not is_right:
         raise number.wrong(f"has groups = {groups!r}", f"give lists of lengths as [[4, 4]], {length} characters in all")

@@ -16,7 +16,7 @@ _CLASSES: Final = {"#": DIGITS, "@": LETTERS, "*": DIGITS | LETTERS}
 _TEMPLATE: Final = re.compile(r"(?:(?:\[[0-9A-Z]+\]|[0-9A-Z#@*])(?:\{[1-9][0-9]?\})?)+")
 _PLACES: Final = re.compile(r"\[([^\]]+)\](?:\{(\d+)\})?|(.)(?:\{(\d+)\})?")
 
-# What a recogniser may have read for a character of the other class, by the character that it stands for.
+# What a recognizer may have read for a character of the other class, by the character that it stands for.
 _READ_FOR: Final = {
     "0": "ODQ",
     "1": "ILT",

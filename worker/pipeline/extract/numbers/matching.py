@@ -24,9 +24,9 @@ from worker.pipeline.extract.numbers.symbols import Held, Symbols, same_number
 _AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symbol confirms
 _SYMBOL_CONFIDENCE: Final = 0.99  # symbols prove their own reading
 _REPAIRED_CONFIDENCE: Final = 0.95
-_MOST_REPAIRED: Final = 3  # characters in which a misread number may differ from the symbol's
+_MAX_REPAIRED: Final = 3  # characters in which a misread number may differ from the symbol's
 _LABEL_FIELDS: Final = 60  # more are no label, on which numbers would be printed twice
-_MOST_COPIED: Final = 2  # ... from the same number elsewhere on the page
+_MAX_COPIED: Final = 2  # ... from the same number elsewhere on the page
 _CONFLICT_SHARE: Final = 0.25  # of its characters in which a number may differ and be meant to be the same
 
 
@@ -84,12 +84,12 @@ def _plain_partner(field: Field, symbols: Symbols, types: Container[str]) -> Hel
     """Return the number that a symbol holds without telling its kind, if the text is that number, misread."""
     if field.source is not Source.TEXT or field.type not in types:
         return None
-    near = [held for held in symbols.near(field.type, field.value, _MOST_REPAIRED) if _is_misread(field, held)]
+    near = [held for held in symbols.near(field.type, field.value, _MAX_REPAIRED) if _is_misread(field, held)]
     return near[0] if len({held.key for held in near}) == 1 else None
 
 
 def _reach(field: Field) -> int:
-    return _MOST_REPAIRED if _is_doubtful(field) else max(1, int(_CONFLICT_SHARE * len(field.value)))
+    return _MAX_REPAIRED if _is_doubtful(field) else max(1, int(_CONFLICT_SHARE * len(field.value)))
 
 
 def _is_misread(field: Field, held: Held) -> bool:
@@ -196,7 +196,7 @@ def _is_copy(field: Field, proven: Field) -> bool:
         field.check is Check.FAILED
         and proven.check is Check.PASSED
         and field.type == proven.type
-        and is_within(field.value, proven.value, _MOST_COPIED)
+        and is_within(field.value, proven.value, _MAX_COPIED)
     )
 
 

@@ -1,7 +1,7 @@
-"""What a number may have been before it was misread: decoding over the recogniser's alternatives under a check digit.
+"""What a number may have been before it was misread: decoding over the recognizer's alternatives under a check digit.
 
 Invariant: a value is changed only if exactly one of the readings that are plausible passes the check; where two pass
-nothing is known, and nothing is changed. Digits are exchanged for digits only where the recogniser itself held the
+nothing is known, and nothing is changed. Digits are exchanged for digits only where the recognizer itself held the
 other possible. The thresholds come from a simulation (tests/extract/test_repair.py).
 """
 
@@ -14,20 +14,20 @@ from worker.domain.image import PageText
 from worker.pipeline.extract.numbers.forms import MEANT_BY, Form
 from worker.pipeline.extract.numbers.token_runs import TokenRun
 
-_MOST_CHANGES: Final = 2
-_LOOKALIKE_ODDS: Final = 0.5  # of a character of the wrong class for what looks like it, if the recogniser said nothing
+_MAX_CHANGES: Final = 2
+_LOOKALIKE_ODDS: Final = 0.5  # of a character of the wrong class for what looks like it, if the recognizer said nothing
 _ENOUGH_ODDS: Final = 0.1  # against what was read, or against the likeliest reading where that has not the shape
 _POSSIBLE_ODDS: Final = 0.002  # a reading as probable as this counts as one that may pass as well
 _RIVAL_ODDS: Final = 0.03  # so probable, it casts doubt even on what passes as it was read
-SURE_ENOUGH: Final = 0.95  # a character under this may be another: any, if the recogniser does not tell which
-_MOST_PLACES: Final = 12  # more doubtful characters are no reading
+SURE_ENOUGH: Final = 0.95  # a character under this may be another: any, if the recognizer does not tell which
+_MAX_PLACES: Final = 12  # more doubtful characters are no reading
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A character as read: folded `text`, and what else it may be, with the odds of each against it.
 
-    `doubtful` says that the recogniser was unsure, whether or not it told what else it may be.
+    `doubtful` says that the recognizer was unsure, whether or not it told what else it may be.
     """
 
     text: str
@@ -42,7 +42,7 @@ class _Repair:
 
 
 def marks_of(run: TokenRun, page: PageText, folded: Sequence[str]) -> tuple[Mark, ...]:
-    """Return the characters of a run, with the recogniser's alternatives where it gave them."""
+    """Return the characters of a run, with the recognizer's alternatives where it gave them."""
     marks: list[Mark] = []
     for group in run.groups:
         line = page.lines[group.line_id]
@@ -98,10 +98,10 @@ def _readings(marks: Sequence[Mark], form: Form, least_odds: float) -> Iterator[
         place for place, (mark, allowed) in enumerate(zip(marks, form.places, strict=True)) if mark.text not in allowed
     ]
     free = [place for place, options in enumerate(choices) if options and place not in forced]
-    if len(forced) > _MOST_CHANGES or len(free) > _MOST_PLACES or not all(choices[place] for place in forced):
+    if len(forced) > _MAX_CHANGES or len(free) > _MAX_PLACES or not all(choices[place] for place in forced):
         return
     read = [mark.text for mark in marks]
-    for count in range(_MOST_CHANGES - len(forced) + 1):
+    for count in range(_MAX_CHANGES - len(forced) + 1):
         for more in combinations(free, count):
             yield from _changed(read, choices, (*forced, *more), least_odds)
 

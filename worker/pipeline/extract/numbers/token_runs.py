@@ -16,7 +16,7 @@ _GROUP: Final = re.compile(r"[0-9A-Z]+")
 _JOINT: Final = re.compile(r" {0,3}[-.]? {0,3}")
 _AFTER_IDENTIFIER: Final = re.compile(r"[)\]}] ?")  # (00)…: on from an application identifier, which is no part of it
 _DIGIT: Final = re.compile(r"\d")
-_LEAST_DIGITS: Final = 4
+_MIN_DIGITS: Final = 4
 _LONGEST_WORD: Final = 4  # letters alone: RR, GB, QLMU; more are a word
 _GLUED: Final = re.compile(r"[A-Z]{3,}(?=\d{3})|[A-Z#]{2,}(?=1Z[0-9A-Z]{6})")
 _NUMBER_WORD: Final = re.compile(r"(?:N[OR]|NUM[BM]ER)$")
@@ -29,9 +29,9 @@ _OWNER: Final = re.compile(r"\W*[A-Z]{3}[UJZABDEK]\W*")
 _SERIAL: Final = re.compile(r"\W*(?:[A-Z]{3}[UJZABDEK] ?)?[0-9]{3} ?[0-9]{3}\W*")
 _SERIAL_AND_CHECK: Final = re.compile(r"\W*[0-9]{3} ?[0-9]{3}\W{0,4}[0-9](?![0-9]).*")
 _CHECK_DIGIT: Final = re.compile(r"\W*[0-9]\W*")
-_MOST_LINES: Final = 4
+_MAX_LINES: Final = 4
 _CONTAINER_LENGTH: Final = 11
-_MOST_ALONE: Final = 12  # characters of a line without digits that may begin a number: RR in a box of its own
+_MAX_ALONE: Final = 12  # characters of a line without digits that may begin a number: RR in a box of its own
 _SHORT: Final = 5  # as pieces are counted, or a lot
 
 
@@ -159,22 +159,22 @@ class TokenRuns:
         """Return the groups of a line, and of those that go on to its right if it ends in what may be a number."""
         folded = self._around.folded[line_id]
         digits = len(_DIGIT.findall(folded))
-        if not digits and len(folded) > _MOST_ALONE:
+        if not digits and len(folded) > _MAX_ALONE:
             return []
-        if digits < _LEAST_DIGITS and not self._around.right_of(line_id):
+        if digits < _MIN_DIGITS and not self._around.right_of(line_id):
             return []
         groups = self._of(line_id)
         if not digits and not (len(groups) == 1 and groups[0].is_code):
             return []
         row, last = list(groups), line_id
-        for _ in range(_MOST_LINES - 1):
+        for _ in range(_MAX_LINES - 1):
             if not _goes_on(row, longest) or not (following := self._around.right_of(last)):
                 break
             last = following[0]
             if not (more := self._of(last)) or not more[0].is_code:
                 break
             row += more
-        return row if len(_DIGIT.findall("".join(group.text for group in row))) >= _LEAST_DIGITS else []
+        return row if len(_DIGIT.findall("".join(group.text for group in row))) >= _MIN_DIGITS else []
 
     def _of(self, line_id: int) -> list[Token]:
         if line_id not in self._groups:
