@@ -20,7 +20,8 @@ import numpy as np
 import zxingcpp
 
 from worker.domain.image import Pixels
-from worker.lab.synth import Degradation, generate
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import generate
 from worker.pipeline.barcodes.find import read_barcodes
 from worker.pipeline.options import BarcodeOptions
 

@@ -38,7 +38,7 @@ from worker.domain.errors import BrokerError, SettingsError
 from worker.domain.retry import RetryPolicy
 from worker.pipeline.extract.custom_file import OwnFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet, check_device, with_line_widths
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline

@@ -16,7 +16,7 @@ from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.domain.uri import AllowedPrefixes
 from worker.lab.chaos.poison import POISON_PATH, PoisonKind, poisonous
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline

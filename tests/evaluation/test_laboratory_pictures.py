@@ -7,7 +7,7 @@ import pytest
 from worker.domain.errors import SettingsError
 from worker.lab.evaluation.dataset import Dataset, Sample
 from worker.lab.evaluation.embedded import EvaluationSet, Labels, drawn, with_mosaic
-from worker.lab.synth import Degradation
+from worker.lab.synth.camera import Degradation
 from worker.lab.synth.held_out import HELD_OUT
 
 SIZE = (2700, 2700)

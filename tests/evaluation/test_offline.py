@@ -18,7 +18,7 @@ from worker.lab.evaluation.offline import deliver_offline
 from worker.lab.evaluation.run import GATE_REFUSALS, mosaic_reading, reading
 from worker.lab.evaluation.systems import SystemRun, complete
 from worker.lab.evaluation.transcript import Transcript
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline

@@ -15,7 +15,7 @@ from worker.lab.evaluation.quality.fit import agreement, fit, seen
 from worker.lab.evaluation.quality.readings import SampleReading, keep, load_readings
 from worker.lab.evaluation.quality.report import write_report
 from worker.lab.evaluation.quality.samples import AMOUNTS, CHECK_SEED, FIT_SEED, CalibrationSample, picture, plan
-from worker.lab.synth import Degradation
+from worker.lab.synth.camera import Degradation
 from worker.lab.synth.chance import Chance
 from worker.pipeline.quality.score import CURVES, Logistic, scored
 from worker.pipeline.quality.text import (

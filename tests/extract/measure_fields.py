@@ -20,7 +20,9 @@ from worker.domain import barcode
 from worker.domain.errors import JobError
 from worker.domain.fields import Check, Field
 from worker.domain.image import PageText, TextLine
-from worker.lab.synth import Degradation, SyntheticLabel, generate
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import generate
+from worker.lab.synth.truth import SyntheticLabel
 from worker.pipeline.barcodes.gs1 import parse_elements
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.numbers.kinds import NUMBER_TYPES

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from worker.domain.image import PageText, TextLine
-from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.neighbors import CaptionSide, Neighbors
+from worker.pipeline.extract.span import Span
 
 Box = tuple[str, float, float, float, float]  # text, left, top, width, height
 

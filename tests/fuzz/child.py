@@ -20,8 +20,9 @@ import psutil
 from tests.fuzz.mutate import mutant
 from tests.pipeline.pictures import FILES
 from worker.domain.errors import JobError
-from worker.pipeline.decode import decode, decode_strips
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.strips import decode_strips
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pdf.pages import PROCESS
 

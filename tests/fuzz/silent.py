@@ -22,8 +22,8 @@ from tests.pipeline.test_damaged_jpeg import WAYS as JPEGS
 from tests.pipeline.test_damaged_jpeg import label
 from worker.domain.errors import JobError
 from worker.domain.image import Pixels
-from worker.pipeline.decode import decode
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 Damage = Callable[[random.Random, bytes], bytes]

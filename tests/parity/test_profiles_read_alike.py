@@ -7,7 +7,8 @@ import pytest
 from tests.parity import profiles
 from worker.lab.evaluation.dataset import load
 from worker.lab.evaluation.in_process import InProcessBackend
-from worker.lab.synth import Degradation, write_dataset
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import write_dataset
 from worker.local.triton import TritonServer
 
 SEED = 11

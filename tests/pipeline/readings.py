@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from worker.domain.image import PageText, Pixels
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import PictureReading, Pipeline

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from worker.pipeline.decode import decode_strips
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.strips import decode_strips
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 _STRIP_ROWS = 256

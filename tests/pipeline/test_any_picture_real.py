@@ -24,7 +24,7 @@ from worker.lab.evaluation.dataset import Sample, load
 from worker.lab.evaluation.scores import Counts, Scores, count, total
 from worker.lab.evaluation.transcript import Transcript, line
 from worker.local.triton import TritonServer
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline

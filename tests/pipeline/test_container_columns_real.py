@@ -13,7 +13,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.domain.image import PageText
 from worker.local.triton import TritonServer
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline

@@ -10,8 +10,9 @@ import pytest
 from tests.pipeline.pictures import png_chunk
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import Pixels
-from worker.pipeline.decode import decode, decode_strips
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.strips import decode_strips
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 WIDTH, HEIGHT = 80, 60

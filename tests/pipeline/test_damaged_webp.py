@@ -12,8 +12,8 @@ from tests.pipeline.pictures import save
 from tests.pipeline.test_damaged_jpeg import label
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import Pixels
-from worker.pipeline.decode import decode
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tests.pipeline.pictures import encode, save
-from worker.pipeline.decode import decode, decode_strips
 from worker.pipeline.decode.ground import WHITE
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.strips import decode_strips
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 SIZE: Final = (160, 96)

@@ -12,8 +12,9 @@ from tests.pipeline.heif_files import ALPHA, Item, box, clap, coded, full, ispe,
 from tests.pipeline.pictures import FILES, HEIGHT, WIDTH, png_chunk, save, scene
 from tests.pipeline.tiff_files import ifd, tiff
 from worker.domain.errors import ErrorCode, JobError
-from worker.pipeline.decode import decode
-from worker.pipeline.header import png, read_header
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header import png
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 LIMITS = ImageLimits()

@@ -10,8 +10,9 @@ from PIL import Image
 from tests.pipeline.pictures import BILEVEL, FILES, HEIGHT, WIDTH, bilevel, gray16, png_chunk, save, scene
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader, PageImage
-from worker.pipeline.decode import decode, decode_strips
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.strips import decode_strips
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 

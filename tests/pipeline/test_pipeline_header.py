@@ -12,8 +12,9 @@ from PIL import Image
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader
-from worker.pipeline.decode import decode, decode_strips
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.strips import decode_strips
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 LIMITS = ImageLimits()

@@ -14,8 +14,9 @@ from tests.pipeline.pictures import FILES, HEIGHT, WIDTH, interlaced_png, pdf, p
 from tests.pipeline.tiff_files import ifd, tiff
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, PageHeader
-from worker.pipeline.decode import decode, decode_strips
-from worker.pipeline.header import read_header
+from worker.pipeline.decode.strips import decode_strips
+from worker.pipeline.decode.whole import decode
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 LIMITS = ImageLimits()

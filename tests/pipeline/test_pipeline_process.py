@@ -12,7 +12,7 @@ from tests.pipeline.readings import read, read_pixels, texts
 from worker.domain.barcode import Element
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.image import Pixels
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline

@@ -13,7 +13,7 @@ from worker.adapters.triton import TritonBackend
 from worker.domain.events import Event
 from worker.domain.image import PageImage, PageText, Pixels, TextRegion
 from worker.local.triton import TritonServer
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions

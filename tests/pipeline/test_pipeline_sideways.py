@@ -14,7 +14,7 @@ from worker.domain.manifest import ModelRole, TileShapes
 from worker.pipeline.detect.deskew import tile_straight, turn_degrees
 from worker.pipeline.detect.detect import detect
 from worker.pipeline.detect.text_direction import orient_quads
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions

@@ -11,7 +11,7 @@ from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import original
 from worker.domain.errors import ErrorCode
 from worker.domain.result import Page
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 from worker.reporting.drawings import draw_pages
 from worker.reporting.picture import figure

@@ -13,7 +13,7 @@ from PIL import Image
 from worker.domain.image import ImageHeader
 from worker.domain.result import Line, Page
 from worker.pipeline.decode.encoded import EncodedPage
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 from worker.reporting.draw import COLORS, MAX_LONG_SIDE
 from worker.reporting.drawings import DrawingNames, draw_pages

@@ -10,7 +10,7 @@ from PIL import Image
 from worker.adapters.clock import SystemClock
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.domain.image import Pixels
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline

@@ -10,7 +10,7 @@ from worker.domain.offsets import OffsetTracker
 from worker.domain.records import CONTENT_TYPE_HEADER, Coordinate, Headers, Record
 from worker.domain.retry import RetryPolicy
 from worker.domain.uri import AllowedPrefixes
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline

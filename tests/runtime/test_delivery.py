@@ -19,7 +19,7 @@ from worker.domain.headers import DerivedHeaders
 from worker.domain.outcome import Completed, DeadLettered, Retried
 from worker.domain.records import Record
 from worker.domain.result import LabelText
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 from worker.runtime.dead_letter_limit import WaitingBounds
 from worker.runtime.job import JobInHand

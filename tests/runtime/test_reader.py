@@ -14,7 +14,7 @@ from worker.bootstrap import make_reader
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.domain.manifest import ModelManifest, dictionary_digest
 from worker.domain.result import LabelText
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import ModelDescription, Tensor

@@ -11,7 +11,7 @@ from tests.runtime.parts import PICTURE, record
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageHeader
 from worker.domain.records import CONTENT_TYPE_HEADER
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import PictureReading
 from worker.runtime.budget import AttemptBudget

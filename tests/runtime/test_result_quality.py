@@ -11,7 +11,7 @@ import pytest
 
 from worker.adapters.clock import SystemClock
 from worker.domain.image import Pixels
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline

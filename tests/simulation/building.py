@@ -21,7 +21,7 @@ from tests.simulation.source import SimulatedSource
 from tests.simulation.trace import Trace
 from worker.bootstrap import Ports, Worker, build, fetch_room, make_reader
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
-from worker.pipeline.decode import decode
+from worker.pipeline.decode.whole import decode
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.pipeline.recognize.ctc import decode_ctc

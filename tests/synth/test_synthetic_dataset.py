@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 
 from worker.cli.synth import synth
 from worker.domain.errors import LabelwireError
-from worker.lab.synth import Degradation, FieldType, SyntheticLabel, generate, write_dataset
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import generate, write_dataset
 from worker.lab.synth.layouts import LAYOUTS
+from worker.lab.synth.truth import FieldType, SyntheticLabel
 
 SEED = 20
 SMALLEST_INK_PIXELS = 14

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.lab.synth import Degradation, fonts
-from worker.lab.synth.camera import CONDITIONS
+from worker.lab.synth import fonts
+from worker.lab.synth.camera import CONDITIONS, Degradation
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.draw import Sheet, Style
 from worker.lab.synth.factors import SINGLE_FACTORS, spoilt

@@ -15,10 +15,13 @@ from PIL import Image
 from stdnum.eu import vat
 from stdnum.iso7064 import mod_37_36
 
-from worker.lab.synth import Degradation, FieldType, SyntheticLabel, check_digits, generate
+from worker.lab.synth import check_digits
+from worker.lab.synth.camera import Degradation
 from worker.lab.synth.chance import Chance
+from worker.lab.synth.dataset import generate
 from worker.lab.synth.held_out import HELD_OUT, values
 from worker.lab.synth.layouts import LAYOUTS
+from worker.lab.synth.truth import FieldType, SyntheticLabel
 
 SMALLEST_INK_PIXELS = 14
 seeds = st.integers(0, 2**32 - 1)

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from worker.domain.errors import SettingsError
-from worker.lab.synth import Degradation
+from worker.lab.synth.camera import Degradation
 
 ALL: Final = "all"
 DEGRADATIONS: Final = ", ".join((ALL, *(kind.value for kind in Degradation)))

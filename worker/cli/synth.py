@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from worker.cli.picture_options import DEGRADATIONS, parse_degradations, parse_size
 from worker.domain.errors import SettingsError
-from worker.lab.synth import Degradation, write_dataset
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import write_dataset
 from worker.lab.synth.held_out import HELD_OUT
 from worker.lab.synth.layouts import LAYOUTS
 from worker.lab.synth.mosaic import write_mosaic, write_sparse

@@ -1,12 +1,13 @@
 """What a page's header claims, and what decoding it whole would take."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import PageHeader
-from worker.pipeline.header.density import SQUARE
 
-ACCEPTED = "send JPEG, PNG, WebP, TIFF, BMP, HEIF, AVIF or PDF"
+SQUARE: Final = (1.0, 1.0)  # pixels as wide as high: no stretch
+ACCEPTED: Final = "send JPEG, PNG, WebP, TIFF, BMP, HEIF, AVIF or PDF"
 
 
 class DamagedHeaderError(Exception):
@@ -28,7 +29,7 @@ class PageClaim:
     stretch: tuple[float, float] = SQUARE
 
 
-BEYOND_ITS_BYTES = "it claims more pixels than its bytes can hold"
+BEYOND_ITS_BYTES: Final = "it claims more pixels than its bytes can hold"
 
 
 def unsupported(what: str, *, instead: str = "save it in another way") -> JobError:

@@ -11,7 +11,7 @@ import cv2
 
 from worker.domain.errors import JobError
 from worker.pipeline.decode.encoded import EncodedPage
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 Corner = tuple[float, float]

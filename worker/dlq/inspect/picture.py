@@ -15,7 +15,7 @@ from worker.domain.errors import ErrorCode, JobError, LabelwireError
 from worker.domain.job import parse_job
 from worker.domain.records import Record
 from worker.pipeline.decode.encoded import EncodedPage
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 
 LONG_SIDE_PIXELS: Final = 2000

@@ -17,7 +17,7 @@ from worker.adapters.triton.client import TritonBackend
 from worker.domain.events import Event
 from worker.domain.result import ModelUsed
 from worker.lab.evaluation.dataset import Dataset
-from worker.pipeline.header import read_header
+from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline

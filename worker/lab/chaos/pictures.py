@@ -14,7 +14,8 @@ from PIL import Image
 
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, OutgoingRecord
 from worker.lab.chaos.poison import PoisonKind, poisonous
-from worker.lab.synth import Degradation, generate
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import generate
 
 # The upper part of a label: some ten lines, cheap enough for a steady load on two cores.
 _KEPT_HEIGHT: Final = 0.25

@@ -12,7 +12,8 @@ from worker.lab.evaluation.dataset import Dataset, Sample, load
 from worker.lab.evaluation.machine import describe_machine
 from worker.lab.evaluation.run import Evaluation, SystemReading, deliver, mosaic_reading, read_set, reading
 from worker.lab.evaluation.systems import SystemRun
-from worker.lab.synth import Degradation, write_dataset
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.dataset import write_dataset
 from worker.lab.synth.held_out import HELD_OUT
 from worker.lab.synth.layouts import LAYOUTS
 from worker.lab.synth.mosaic import write_mosaic

@@ -4,19 +4,3 @@ Carriers, firms and people are invented, save that held-out labels name the carr
 name tells what such a number is; the layouts are like carriers', no carrier's own. Numbers are shaped and checked as
 the standards and carriers publish them.
 """
-
-from worker.lab.synth.camera import Degradation
-from worker.lab.synth.dataset import generate, truth_row, write_dataset
-from worker.lab.synth.truth import FieldType, LabelBarcode, LabelField, LabelLine, SyntheticLabel
-
-__all__ = [
-    "Degradation",
-    "FieldType",
-    "LabelBarcode",
-    "LabelField",
-    "LabelLine",
-    "SyntheticLabel",
-    "generate",
-    "truth_row",
-    "write_dataset",
-]

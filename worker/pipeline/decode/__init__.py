@@ -1,6 +1,5 @@
-"""Pixels of pictures: whole pages, upright, and strips of pages that do not fit into memory."""
+"""Pixels of a page, whole or in strips.
 
-from worker.pipeline.decode.strips import decode_strips
-from worker.pipeline.decode.whole import decode, upright
-
-__all__ = ["decode", "decode_strips", "upright"]
+In: encoded bytes and their header. Out: uint8 BGR, upright. Invariant: a page that lacks any of its pixels is refused,
+never filled up; strips have the same pixels as the whole page.
+"""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.domain.image import ImageHeader, PageHeader, PageImage, Pixels
-from worker.pipeline.decode import decode, decode_strips, upright
+from worker.pipeline.decode.page_rows import STRIP_ROWS
 from worker.pipeline.decode.square_pixels import squared, squared_strips
+from worker.pipeline.decode.strips import decode_strips
 from worker.pipeline.decode.thumbnail import Thumbnail
-from worker.pipeline.large.survey import STRIP_ROWS
+from worker.pipeline.decode.whole import decode, upright
 
 
 @dataclass(frozen=True, slots=True)

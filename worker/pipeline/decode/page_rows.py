@@ -9,7 +9,8 @@ from typing import Final, Protocol
 import numpy as np
 
 from worker.domain.image import Pixels
-from worker.pipeline.large.survey import STRIP_ROWS
+
+STRIP_ROWS: Final = 512  # a multiple of every reduction and of the cell
 
 _MOVED_ROWS: Final = 64  # at once, so that moving a window takes no second one
 

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
-from worker.pipeline import pdf
 from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
@@ -22,6 +21,7 @@ from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
+from worker.pipeline.pdf.pages import render
 
 _MAX_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
@@ -59,7 +59,7 @@ def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
             try:
                 if number == 0:  # once for all pages
                     check_streams(data)
-                return pdf.render(data, number, page)
+                return render(data, number, page)
             except DamagedHeaderError as error:
                 raise corrupt(header, number, str(error)) from error
         case _:

@@ -2,21 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Protocol
 
 from worker.domain.fields import Check
 from worker.domain.image import PageText
-
-if TYPE_CHECKING:
-    from worker.pipeline.extract.neighbors import Neighbors
-
-
-class Span(NamedTuple):
-    """A stretch of one line's text: characters `start` to `stop` of line `line_id` of the page."""
-
-    line_id: int
-    start: int
-    stop: int
+from worker.pipeline.extract.neighbors import Neighbors
+from worker.pipeline.extract.span import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +35,7 @@ class Candidate:
 class Finder(Protocol):
     """Looks for values of one kind, or of several that are found alike."""
 
-    def __call__(self, page: PageText, around: "Neighbors", /) -> Iterable[Candidate]:
+    def __call__(self, page: PageText, around: Neighbors, /) -> Iterable[Candidate]:
         """Return candidates in any order.
 
         A pure function of the page's lines and barcodes and of what stands around each line; fast: a label of 70 lines

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Final
 
 from worker.domain.image import PageText
-from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.folding import phrases, skeleton
 from worker.pipeline.extract.neighbors import CaptionSide, Neighbors
+from worker.pipeline.extract.span import Span
 
 
 class Topic(StrEnum):

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.image import PageText
-from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.folding import fold
+from worker.pipeline.extract.span import Span
 
 _Floats = NDArray[np.float64]
 _Point = tuple[float, float]

@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import chain
 
 from worker.domain.fields import Check
-from worker.pipeline.extract.candidate import Candidate, Span
+from worker.pipeline.extract.candidate import Candidate
+from worker.pipeline.extract.span import Span
 
 
 def resolve_overlaps(candidates: Iterable[Candidate]) -> list[Candidate]:

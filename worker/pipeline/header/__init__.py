@@ -1,5 +1,5 @@
-"""What pictures claim to be, by format."""
+"""What a picture claims to be, read from its bytes.
 
-from worker.pipeline.header.reading import read_header
-
-__all__ = ["read_header"]
+In: encoded bytes. Out: format, pages and their sizes. Invariant: no memory for pixels is taken,
+whatever a header claims.
+"""

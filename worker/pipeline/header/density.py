@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from worker.pipeline.claim import SQUARE
+
 _CENTIMETERS_PER_INCH: Final = 2.54
 _METERS_PER_INCH: Final = 0.0254
-SQUARE: Final = (1.0, 1.0)
 # A fax of 204 x 196 dots is read as it is; what is more oblong than 4 : 1 nobody prints or scans.
 _MIN_RATIO: Final = 1.2
 _MAX_RATIO: Final = 4.0

@@ -10,10 +10,10 @@ from typing import Final
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader
-from worker.pipeline import pdf
 from worker.pipeline.claim import ACCEPTED, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header import bmp, heif, jpeg, png, tiff, webp
 from worker.pipeline.options import ImageLimits
+from worker.pipeline.pdf.pages import claims as pdf_claims
 
 _STARTS: Final = {
     b"\xff\xd8\xff": ImageFormat.JPEG,
@@ -89,7 +89,7 @@ def _claims(data: bytes, picture_format: ImageFormat, limits: ImageLimits) -> It
     if picture_format is ImageFormat.TIFF:
         return (page.claim for page in tiff.pages(data))
     if picture_format is ImageFormat.PDF:
-        return pdf.claims(data, limits)
+        return pdf_claims(data, limits)
     return (_SINGLE[picture_format](data),)
 
 

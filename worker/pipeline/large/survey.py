@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.image import Pixels
+from worker.pipeline.decode.page_rows import STRIP_ROWS
 from worker.pipeline.decode.thumbnail import Thumbnail, shrunk
 
-STRIP_ROWS: Final = 512  # a multiple of every reduction and of the cell
 CELL_PIXELS: Final = 32
 _WINDOW_PIXELS: Final = STRIP_ROWS
 _PIXELS_A_WINDOW: Final = 8_000_000

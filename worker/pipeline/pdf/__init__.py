@@ -1,5 +1,4 @@
-"""Pages of PDF documents, drawn by PDFium in a process of its own."""
+"""Pages of PDF documents, drawn by PDFium in a process of its own.
 
-from worker.pipeline.pdf.pages import claims, render
-
-__all__ = ["claims", "render"]
+In: a document's bytes. Out: the sizes and the pixels of its pages. Invariant: no document ends the worker.
+"""

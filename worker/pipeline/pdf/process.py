@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from worker.domain.errors import ErrorCode, JobError, Stage
-from worker.pipeline.pdf import child
 from worker.pipeline.pdf.child import ANSWER, READY, REQUEST, PdfAnswer, PdfRequest
 
+_PROGRAM: Final = Path(__file__).with_name("child.py")
 _START_SECONDS: Final = 60.0
 _SILENT_SECONDS: Final = 120.0  # of the clock, over the processor's time, which has a limit of its own
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG")  # no credentials: what draws hostile documents gets none
@@ -34,7 +34,7 @@ class _SilentError(Exception):
 class PdfProcess:
     """Asks a child, which is started by the first request."""
 
-    def __init__(self, silent_seconds: float = _SILENT_SECONDS, program: Path = Path(child.__file__)) -> None:
+    def __init__(self, silent_seconds: float = _SILENT_SECONDS, program: Path = _PROGRAM) -> None:
         self._silent_seconds = silent_seconds
         self._program = program
         self._turn = threading.Lock()

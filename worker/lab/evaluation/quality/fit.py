@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 
 from worker.lab.evaluation.quality.degradation import Factor
 from worker.lab.evaluation.quality.readings import SampleReading
-from worker.lab.synth import Degradation
+from worker.lab.synth.camera import Degradation
 from worker.pipeline.quality.score import CURVES, Curve, Decay, Logistic
 from worker.pipeline.quality.text import (
     BLUR_SHARE,

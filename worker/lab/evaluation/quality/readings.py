@@ -16,7 +16,8 @@ from worker.lab.evaluation.quality.degradation import Factor
 from worker.lab.evaluation.quality.samples import CalibrationSample, picture
 from worker.lab.evaluation.scores import normalized, words
 from worker.lab.evaluation.transcript import Transcript, line
-from worker.lab.synth import Degradation, FieldType, SyntheticLabel
+from worker.lab.synth.camera import Degradation
+from worker.lab.synth.truth import FieldType, SyntheticLabel
 from worker.pipeline.pipeline import PictureReading
 from worker.runtime.model_client import ModelClient
 

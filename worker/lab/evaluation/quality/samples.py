@@ -14,8 +14,10 @@ import numpy as np
 from PIL import Image
 
 from worker.lab.evaluation.quality.degradation import Factor, degrade
-from worker.lab.synth import Degradation, SyntheticLabel, generate
+from worker.lab.synth.camera import Degradation
 from worker.lab.synth.chance import Chance
+from worker.lab.synth.dataset import generate
+from worker.lab.synth.truth import SyntheticLabel
 
 FIT_SEED: Final = 5101
 CHECK_SEED: Final = 6202

@@ -13,9 +13,9 @@ from worker.domain.image import PageText
 from worker.pipeline.extract.addresses.blocks import Blocks, Rows
 from worker.pipeline.extract.addresses.countries import country_at_end, country_coded, country_named
 from worker.pipeline.extract.addresses.postcodes import FoundPostcode, postcode_in
-from worker.pipeline.extract.candidate import Span
 from worker.pipeline.extract.folding import phrases, skeleton
 from worker.pipeline.extract.neighbors import Neighbors
+from worker.pipeline.extract.span import Span
 
 TO: Final = "address_to"
 FROM: Final = "address_from"

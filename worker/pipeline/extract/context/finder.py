@@ -19,7 +19,7 @@ from worker.pipeline.extract.addresses.postcodes import (
     postal_caption_end,
     postcode_in,
 )
-from worker.pipeline.extract.candidate import Candidate, Span
+from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.context.dates import MIN_DIGITS as MIN_DATE_DIGITS
 from worker.pipeline.extract.context.dates import dates_in, names_date, of_one_order
 from worker.pipeline.extract.context.telephone import MIN_DIGITS as MIN_PHONE_DIGITS
@@ -29,6 +29,7 @@ from worker.pipeline.extract.context.vat import FoundVat, names_trader, names_va
 from worker.pipeline.extract.context.weights import Writing, is_unit, names_weight, unit_in, weighs, weights_in
 from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.repair import SURE_ENOUGH
+from worker.pipeline.extract.span import Span
 
 _POSTCODE_CAPTIONED: Final = 0.9
 _POSTCODE: Final = 0.8
