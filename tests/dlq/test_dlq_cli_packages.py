@@ -21,6 +21,17 @@ def test_the_commands_load_without_the_extras() -> None:
         assert f" {command} " in ended.stdout
 
 
+def test_a_command_of_the_lab_says_in_one_sentence_where_it_can_be_had() -> None:
+    for command in ("demo", "eval", "bench", "chaos", "synth"):
+        ended = outcome_of(
+            f"sys.modules['worker.lab'] = None\nsys.argv[1:] = [{command!r}]\nimport worker.cli\nworker.cli.main()"
+        )
+
+        assert ended.returncode == 1, ended.stdout
+        assert ended.stderr.startswith("Needs the package ")
+        assert ended.stderr.endswith(", which an installed worker leaves out: run it in a checkout after make setup.\n")
+
+
 def test_a_page_without_the_extras_is_a_sentence(tmp_path: Path) -> None:
     ended = outcome_of(
         "from pathlib import Path\n"

@@ -161,5 +161,9 @@ def test_the_wheel_builds_from_what_is_copied(worker_image: Dockerfile, tmp_path
 
     (wheel,) = tmp_path.glob("labelwire-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {str(path.relative_to(ROOT)) for path in (ROOT / "worker").rglob("*.py")} <= names
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "worker").rglob("*.py")}
+    lab = {name for name in modules if name.startswith("worker/lab/")}
+    assert len(lab) > 50
+    assert modules - lab <= names
+    assert {name for name in names if name.startswith("worker/lab/")} == set()
     assert any(name.endswith("/licenses/LICENSE") for name in names)

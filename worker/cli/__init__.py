@@ -16,6 +16,7 @@ from worker.domain.errors import LabelwireError, SettingsError
 
 _WRONG_SETTING: Final = 2
 _FAILURE: Final = 1
+_LAB: Final = "worker.lab"  # left out of the wheel
 
 _COMMANDS: Final = (
     "demo",
@@ -51,9 +52,10 @@ def _load(name: str) -> object:
     try:
         command = typer.main.get_command(importlib.import_module(f"worker.cli.{name}").app)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "worker":
+        missing = error.name or ""
+        if missing.partition(".")[0] == "worker" and not missing.startswith(_LAB):
             raise
-        command = typer.main.get_command(_substitute(error.name))
+        command = typer.main.get_command(_substitute(missing))
     command.name = name
     return command
 
