@@ -159,7 +159,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
-    reading = JobProcessor(reader, executor, ports.clock, budget, ports.blobs, fetch_room(settings))
+    reading = JobProcessor(reader, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
     brakes = Brakes(dead_letter_limit, outcome_watch, topics)
     loop = Loop(
@@ -201,8 +201,8 @@ def _dead_letter_limit(settings: Settings, ports: Ports, health: Health) -> Dead
     return DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health, ports.events, bounds)
 
 
-def fetch_room(settings: Settings) -> FetchMemory:
-    """Return the room for fetched pictures: as many are fetched at once as may be read at once."""
+def fetch_memory(settings: Settings) -> FetchMemory:
+    """Return the memory for fetched pictures: as many are fetched at once as may be read at once."""
     return FetchMemory(settings.blob.max_inflight_bytes, _max_jobs(settings))
 
 
@@ -348,7 +348,7 @@ async def read_apart(settings: Settings) -> None:
         reader = make_reader(settings, backend, executor, clock)
         limit_memory(settings.limits.isolated_memory_bytes)
         budget = AttemptBudget(settings.runtime.attempt_seconds)
-        await serve(JobProcessor(reader, executor, clock, budget, blobs, fetch_room(settings)).read, answers)
+        await serve(JobProcessor(reader, executor, clock, budget, blobs, fetch_memory(settings)).read, answers)
 
 
 async def run(settings: Settings) -> None:

@@ -29,7 +29,7 @@ class Visitor:
         self.task = asyncio.create_task(self._visit(places, order))
 
     async def _visit(self, places: Admission, order: list[int]) -> None:
-        async with places.place(self.pixels) as self.lane:
+        async with places.admitted(self.pixels) as self.lane:
             order.append(self.pixels)
             await self.leave.wait()
 
@@ -126,7 +126,7 @@ async def test_a_job_cancelled_in_the_moment_of_its_admission_gives_its_place_ba
 async def test_a_job_that_fails_gives_its_place_back() -> None:
     places = admission()
     with pytest.raises(LookupError):
-        async with places.place(10):
+        async with places.admitted(10):
             raise LookupError
     assert (places.jobs, places.pixels) == (0, 0)
 

@@ -34,7 +34,7 @@ class Room:
             await settle()
 
     async def hold(self, lane: Lane, name: str) -> None:
-        async with self.places.place(lane):
+        async with self.places.slot(lane):
             self.begun.append(name)
             await self.doors[name].wait()
 

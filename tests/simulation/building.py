@@ -19,7 +19,7 @@ from tests.simulation.ports import (
 from tests.simulation.scenario import Tuning
 from tests.simulation.source import SimulatedSource
 from tests.simulation.trace import Trace
-from worker.bootstrap import Ports, Worker, build, fetch_room, make_reader
+from worker.bootstrap import Ports, Worker, build, fetch_memory, make_reader
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
 from worker.pipeline.decode.whole import decode
 from worker.pipeline.inference import PageRequests
@@ -93,7 +93,7 @@ def build_worker(doors: Doors, source: SimulatedSource) -> Worker:
     apart = SimulatedExecutor(doors.name, doors.loop, doors.weather, doors.judge, None)
     reader = make_reader(settings, backend, apart, clock, pipeline)
     blobs = MemoryBlobStore()
-    reading = JobProcessor(reader, apart, clock, AttemptBudget(tuning.attempt_seconds), blobs, fetch_room(settings))
+    reading = JobProcessor(reader, apart, clock, AttemptBudget(tuning.attempt_seconds), blobs, fetch_memory(settings))
     transactions = MemoryTransactions(doors.broker, source) if tuning.exactly_once else None
     ports = Ports(
         source=source,

@@ -132,7 +132,8 @@ class Ledger:
         """Return how many records there are of each kind; a job that was replayed to its origin counts as a replay."""
         self._flush()
         query = f"""
-            SELECT CASE WHEN kind = {RecordKind.JOB} AND NOT is_root THEN {RecordKind.REPLAY} ELSE kind END AS shown, count(*)
+            SELECT CASE WHEN kind = {RecordKind.JOB} AND NOT is_root THEN {RecordKind.REPLAY} ELSE kind END AS shown,
+                count(*)
             FROM entry GROUP BY shown
         """  # noqa: S608 - no input in it
         found = {RecordKind(kind): count for kind, count in self._database.execute(query)}

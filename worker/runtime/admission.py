@@ -4,13 +4,13 @@ Invariants: within a lane jobs are admitted in the order in which they asked; a 
 admitted when its lane is empty; what runs in the large lane takes nothing from the small one's budget.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Final
+
+from worker.runtime.gate import Gate
 
 
 class Lane(StrEnum):
@@ -25,47 +25,35 @@ CURRENT_LANE: Final[ContextVar[Lane]] = ContextVar("labelwire_lane", default=Lan
 
 
 class _Budget:
-    """Jobs and pixels of one lane, first come first served."""
+    """Jobs and pixels of one lane."""
 
     def __init__(self, max_jobs: int, max_pixels: int) -> None:
         self._max_jobs = max_jobs
         self._max_pixels = max_pixels
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.jobs = 0
         self.pixels = 0
 
-    async def acquire(self, pixels: int) -> None:
-        """Wait for a place, and take it."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((pixels, turn))
-        self._admit()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.release(pixels)
-            self._admit()
-            raise
-
-    def release(self, pixels: int) -> None:
-        """Give a place back."""
-        self.jobs -= 1
-        self.pixels -= pixels
-        self._admit()
-
-    def _admit(self) -> None:
-        while self._waiting:
-            pixels, turn = self._waiting[0]
-            if not turn.done():
-                if not self._fits(pixels):
-                    return
-                self.jobs += 1
-                self.pixels += pixels
-                turn.set_result(None)
-            self._waiting.popleft()
-
-    def _fits(self, pixels: int) -> bool:
+    def fits(self, pixels: int) -> bool:
+        """Whether one more job of so many pixels may begin."""
         return self.jobs == 0 or (self.jobs < self._max_jobs and self.pixels + pixels <= self._max_pixels)
+
+
+class _Budgets(dict[Lane, _Budget]):
+    """The rule of the gate: each lane by its own budget."""
+
+    def next_lane(self, heads: Mapping[Lane, int]) -> Lane | None:
+        """Return a lane whose first job fits."""
+        return next((lane for lane, pixels in heads.items() if self[lane].fits(pixels)), None)
+
+    def enter(self, lane: Lane, pixels: int) -> None:
+        """Take a job's pixels."""
+        self[lane].jobs += 1
+        self[lane].pixels += pixels
+
+    def leave(self, lane: Lane, pixels: int) -> None:
+        """Give a job's pixels back."""
+        self[lane].jobs -= 1
+        self[lane].pixels -= pixels
 
 
 class Admission:
@@ -73,32 +61,28 @@ class Admission:
 
     def __init__(self, *, max_jobs: int, max_pixels: int, large_from_pixels: int, max_large_jobs: int) -> None:
         self._large_from_pixels = large_from_pixels
-        self._lanes = {
-            Lane.SMALL: _Budget(max_jobs, max_pixels),
-            Lane.LARGE: _Budget(max_large_jobs, max_pixels),
-        }
+        self._budgets = _Budgets(
+            {Lane.SMALL: _Budget(max_jobs, max_pixels), Lane.LARGE: _Budget(max_large_jobs, max_pixels)}
+        )
+        self._gate = Gate(self._budgets, Lane)
 
     def lane_of(self, pixels: int) -> Lane:
         """Return the lane for a picture of so many pixels."""
         return Lane.LARGE if pixels > self._large_from_pixels else Lane.SMALL
 
     @asynccontextmanager
-    async def place(self, pixels: int) -> AsyncIterator[Lane]:
-        """Hold a place for a picture of so many pixels, waiting for it first."""
+    async def admitted(self, pixels: int) -> AsyncIterator[Lane]:
+        """Wait until a picture of so many pixels is admitted, and hold its share."""
         lane = self.lane_of(pixels)
-        budget = self._lanes[lane]
-        await budget.acquire(pixels)
-        try:
+        async with self._gate.hold(lane, pixels):
             yield lane
-        finally:
-            budget.release(pixels)
 
     @property
     def jobs(self) -> int:
-        """Jobs that hold a place."""
-        return sum(budget.jobs for budget in self._lanes.values())
+        """Jobs that are admitted."""
+        return sum(budget.jobs for budget in self._budgets.values())
 
     @property
     def pixels(self) -> int:
         """Pixels that are held."""
-        return sum(budget.pixels for budget in self._lanes.values())
+        return sum(budget.pixels for budget in self._budgets.values())

@@ -153,7 +153,7 @@ class Delivery:
             lane = self._admission.lane_of(prepared.pixels)
             CURRENT_LANE.set(lane)
             job.of_lane(lane)
-            async with self._admission.place(prepared.pixels):
+            async with self._admission.admitted(prepared.pixels):
                 job.working = True
                 self._inflight_changed()
                 result = await self._reading.process(prepared, attempt)

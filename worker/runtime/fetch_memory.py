@@ -1,23 +1,52 @@
 """How many bytes of fetched pictures are held, and how many fetches are under way.
 
-Invariants: room is given in the order in which it was asked for; never more than all of it is taken, but by a picture
-that is larger than the whole room and alone; who waits for room holds none, so nobody waits for ever.
+Invariants: memory is given in the order in which it was asked for; never more than all of it is taken, but by a picture
+that is larger than the whole and alone; who waits for memory holds none, so nobody waits for ever.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
+
+from worker.runtime.gate import Gate
+
+_ALL: Final = "all"
+
+
+class _Memory:
+    """The rule of the gate: bytes that are held."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.held_bytes = 0
+
+    def next_lane(self, heads: Mapping[str, int]) -> str | None:
+        """Return the only lane, if what its first asks for is free, or if nothing is held."""
+        free_bytes = self._max_bytes - self.held_bytes
+        return next((lane for lane, size in heads.items() if not self.held_bytes or size <= free_bytes), None)
+
+    def enter(self, lane: str, size_bytes: int) -> None:  # noqa: ARG002 - there is one lane
+        """Take memory."""
+        self.held_bytes += size_bytes
+
+    def leave(self, lane: str, size_bytes: int) -> None:  # noqa: ARG002 - there is one lane
+        """Give memory back."""
+        self.held_bytes -= size_bytes
 
 
 class FetchMemory:
-    """Room for fetched pictures. `turns` is for those who fetch; their room they keep until the picture is read."""
+    """Memory for fetched pictures. `turns` is for those who fetch; their memory they keep until the picture is read."""
 
     def __init__(self, max_bytes: int, max_fetches: int) -> None:
         self.turns = asyncio.Semaphore(max_fetches)
-        self._max_bytes = max_bytes
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self.held_bytes = 0
+        self._memory = _Memory(max_bytes)
+        self._gate = Gate(self._memory, (_ALL,))
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that are held."""
+        return self._memory.held_bytes
 
     @contextmanager
     def lease(self) -> "Iterator[Lease]":
@@ -29,50 +58,30 @@ class FetchMemory:
             lease.shrink(0)
 
     async def take(self, size_bytes: int) -> None:
-        """Wait for room, and take it."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((size_bytes, turn))
-        self._admit()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.held_bytes -= size_bytes
-            self._admit()
-            raise
+        """Wait for memory, and take it."""
+        await self._gate.enter(_ALL, size_bytes)
 
     def give_back(self, size_bytes: int) -> None:
-        """Give room back."""
-        self.held_bytes -= size_bytes
-        self._admit()
-
-    def _admit(self) -> None:
-        while self._waiting:
-            size_bytes, turn = self._waiting[0]
-            if not turn.done():
-                if self.held_bytes and self.held_bytes + size_bytes > self._max_bytes:
-                    return
-                self.held_bytes += size_bytes
-                turn.set_result(None)
-            self._waiting.popleft()
+        """Give memory back."""
+        self._gate.leave(_ALL, size_bytes)
 
 
 class Lease:
-    """The room of one picture; `FetchMemory.lease` makes it."""
+    """The memory of one picture; `FetchMemory.lease` makes it."""
 
-    def __init__(self, room: FetchMemory) -> None:
-        self._room = room
+    def __init__(self, memory: FetchMemory) -> None:
+        self._memory = memory
         self.size_bytes = 0
 
     async def grow(self, size_bytes: int) -> None:
-        """Wait until there is so much room, giving back first what is too little."""
+        """Wait until there is so much memory, giving back first what is too little."""
         if size_bytes > self.size_bytes:
             self.shrink(0)
-            await self._room.take(size_bytes)
+            await self._memory.take(size_bytes)
             self.size_bytes = size_bytes
 
     def shrink(self, size_bytes: int) -> None:
         """Give back what is not needed."""
         if size_bytes < self.size_bytes:
-            self._room.give_back(self.size_bytes - size_bytes)
+            self._memory.give_back(self.size_bytes - size_bytes)
             self.size_bytes = size_bytes

@@ -96,7 +96,7 @@ class Guard:
         self._chance = chance or random.Random(random.getrandbits(64))  # noqa: S311 - jitter is no secret
         self.working_time = WorkingTime(clock)
         self._limit = InflightLimit(settings.max_inflight_requests)
-        self._places = RequestSlots(self._limit, clock, shares)
+        self._slots = RequestSlots(self._limit, clock, shares)
         policy = CircuitPolicy(
             failures=settings.circuit_failures,
             cooldown_seconds=settings.circuit_cooldown_seconds,
@@ -174,7 +174,7 @@ class Guard:
         start = 0
         while start < request.rows:
             stop = request.rows
-            if request.lane is Lane.LARGE and self._places.small_about:
+            if request.lane is Lane.LARGE and self._slots.has_small_ones:
                 row_bytes = request.size_bytes // request.rows
                 stop = min(stop, start + max(1, _PIECE_BYTES // max(1, row_bytes)))
             yield request if stop - start == request.rows else request.cut(start, stop)
@@ -185,7 +185,7 @@ class Guard:
         while True:
             await self._until_open_road(request.model)
             try:
-                async with self._places.place(request.lane):
+                async with self._slots.slot(request.lane):
                     if not self._is_open_road(request.model):
                         continue  # the road was closed while this request waited for its place
                     return await self._ask(request)

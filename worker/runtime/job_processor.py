@@ -29,7 +29,7 @@ from worker.runtime.shortage import judged
 class PreparedJob:
     """A job that is worth reading, and what its picture claims to be.
 
-    A context manager: at its end the room is given back that a fetched picture has taken. `fetch_seconds` is None where
+    A context manager: at its end the memory of a fetched picture is given back. `fetch_seconds` is None where
     the picture came with the job.
     """
 
@@ -66,14 +66,14 @@ class JobProcessor:
         clock: Clock,
         budget: AttemptBudget,
         blobs: BlobStore,
-        room: FetchMemory,
+        memory: FetchMemory,
     ) -> None:
         self._reader = reader
         self._executor = executor
         self._clock = clock
         self._budget = budget
         self._blobs = blobs
-        self._room = room
+        self._memory = memory
 
     @property
     def models_used(self) -> Mapping[str, ModelUsed]:
@@ -116,10 +116,10 @@ class JobProcessor:
         return job.with_picture(picture), self._reader.header(picture)
 
     async def _fetch(self, job: LabelJob, uri: PictureUri, held: ExitStack) -> bytes:
-        """Return the picture that lies there; `held` takes the room that it takes."""
-        lease = held.enter_context(self._room.lease())
+        """Return the picture that lies there; `held` takes the memory that it needs."""
+        lease = held.enter_context(self._memory.lease())
         try:
-            async with asyncio.timeout(self._seconds_to_deadline(job)), self._room.turns:
+            async with asyncio.timeout(self._seconds_to_deadline(job)), self._memory.turns:
                 picture = await self._blobs.fetch(uri, lease.grow)
         except TimeoutError:  # the store's own never leave it
             check_deadline(job, max(self._clock.epoch_ms(), job.deadline_ms or 0))
