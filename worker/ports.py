@@ -146,6 +146,21 @@ class ModelDescription:
     parameters: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """One request to a model; all tensors have a leading batch dimension.
+
+    Only the model's version `version` may answer; "" takes whichever is served. `request_id` names it in the server's
+    logs.
+    """
+
+    model: str
+    inputs: Mapping[str, Tensor]
+    outputs: Sequence[str]
+    version: str = ""
+    request_id: str = ""
+
+
 class InferenceBackend(Protocol):
     """A server of models."""
 
@@ -155,21 +170,11 @@ class InferenceBackend(Protocol):
     async def describe(self, model: str) -> ModelDescription | None:
         """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
-        """Run one request; all tensors have a leading batch dimension.
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        """Run one request.
 
-        Only the model's version `version` may answer; "" takes whichever is served. Raises JobError MODELS_CHANGED
-        where the server has other versions, else INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or
-        INFERENCE_UNAVAILABLE.
+        Raises JobError MODELS_CHANGED where the server has other versions of the model than the one that may answer,
+        else INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
         """
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from worker.lab.bench.bare import RecordedRequest, RecordingBackend, repeated, replay
 from worker.lab.bench.decode_cost import decode_cpu_seconds
 from worker.lab.bench.resources import PeakMemory, cpu_seconds, resident_bytes
-from worker.ports import ModelDescription, Tensor
+from worker.ports import InferenceRequest, ModelDescription, Tensor
 
 
 class EchoBackend:
@@ -29,21 +29,12 @@ class EchoBackend:
     async def describe(self, model: str) -> ModelDescription | None:
         return ModelDescription(model, "1", 4, (), (), {})
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
-        assert inputs
-        assert outputs
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        assert request.inputs
+        assert request.outputs
         assert timeout_seconds > 0
-        assert version == ""
-        self.asked.append(f"{model}{request_id}")
+        assert request.version == ""
+        self.asked.append(f"{request.model}{request.request_id}")
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         await asyncio.sleep(0.002)
@@ -55,7 +46,9 @@ class EchoBackend:
 
 
 def request(picture: int, model: str = "text_detector") -> RecordedRequest:
-    return RecordedRequest(picture, model, {"image": np.zeros((1, 2, 2, 3), np.uint8)}, ("probability",))
+    return RecordedRequest(
+        picture, InferenceRequest(model, {"image": np.zeros((1, 2, 2, 3), np.uint8)}, ("probability",))
+    )
 
 
 async def test_what_passes_is_kept_as_it_was() -> None:
@@ -64,12 +57,13 @@ async def test_what_passes_is_kept_as_it_was() -> None:
     tensor = np.zeros((1, 2), np.uint8)
 
     backend.picture = 3
-    await backend.infer("text_detector", {"image": tensor}, ["probability"], timeout_seconds=1, request_id="/a")
+    sent = InferenceRequest("text_detector", {"image": tensor}, ("probability",), request_id="/a")
+    await backend.infer(sent, timeout_seconds=1)
     tensor[:] = 9
 
     (kept,) = backend.requests
-    assert (kept.picture, kept.model, kept.outputs) == (3, "text_detector", ("probability",))
-    assert kept.inputs["image"].tolist() == [[0, 0]]
+    assert (kept.picture, kept.request.model, kept.request.outputs) == (3, "text_detector", ("probability",))
+    assert kept.request.inputs["image"].tolist() == [[0, 0]]
     assert inner.asked == ["text_detector/a"]
     assert await backend.ready()
     described = await backend.describe("m")

@@ -14,7 +14,7 @@ from worker.adapters.triton import TritonBackend
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import Event
 from worker.lab.evaluation.in_process import InProcessBackend
-from worker.ports import InferenceBackend, Tensor
+from worker.ports import InferenceBackend, InferenceRequest, Tensor
 from worker.runtime.guard import Guard
 from worker.settings import TritonSettings
 from worker.testing.backend import FakeBackend
@@ -77,7 +77,7 @@ def pictures(count: int, *, side: int = 64) -> Tensor:
 
 
 async def detect(backend: InferenceBackend, images: Tensor) -> Tensor:
-    answer = await backend.infer(DETECTOR, {"image": images}, ["probability"], timeout_seconds=60)
+    answer = await backend.infer(InferenceRequest(DETECTOR, {"image": images}, ["probability"]), timeout_seconds=60)
     assert list(answer) == ["probability"]
     return answer["probability"]
 
@@ -135,7 +135,7 @@ async def test_what_does_not_fit_is_a_typed_error(
     backend: InferenceBackend, model: str, inputs: Mapping[str, Any], outputs: list[str], code: ErrorCode
 ) -> None:
     with pytest.raises(JobError, match=model) as raised:
-        await backend.infer(model, inputs, outputs, timeout_seconds=10)
+        await backend.infer(InferenceRequest(model, inputs, outputs), timeout_seconds=10)
     assert raised.value.code is code
 
 
@@ -143,10 +143,12 @@ async def test_a_request_that_names_a_version_is_answered_by_no_other(backend: I
     described = await backend.describe(DETECTOR)
     assert described is not None
     inputs = {"image": pictures(1)}
-    answer = await backend.infer(DETECTOR, inputs, ["probability"], timeout_seconds=60, version=described.version)
+    answer = await backend.infer(
+        InferenceRequest(DETECTOR, inputs, ["probability"], version=described.version), timeout_seconds=60
+    )
     assert answer["probability"].shape == (1, 64, 64)
     with pytest.raises(JobError, match=DETECTOR) as raised:
-        await backend.infer(DETECTOR, inputs, ["probability"], timeout_seconds=10, version="7")
+        await backend.infer(InferenceRequest(DETECTOR, inputs, ["probability"], version="7"), timeout_seconds=10)
     assert raised.value.code is ErrorCode.MODELS_CHANGED
 
 

@@ -91,7 +91,7 @@ class OneCircuit(RuleBasedStateMachine):
     @rule()
     def the_server_gives_a_sign(self) -> None:
         before = self.circuit.state
-        self.circuit.hasten(self.now)
+        self.circuit.probe_now(self.now)
         self.was_hastened = True
         assert self.circuit.state is before
 
@@ -137,7 +137,7 @@ def test_the_draw_spreads_the_second_half_of_a_cooldown() -> None:
 
 
 def close(circuit: Circuit) -> None:
-    circuit.hasten(100.0)
+    circuit.probe_now(100.0)
     while not circuit.is_closed:
         assert circuit.begin_probe(100.0)
         circuit.probe_succeeded()

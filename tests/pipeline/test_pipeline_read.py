@@ -17,7 +17,7 @@ from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import load_models
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.read import LineReader, ReadLine, cut_to_chunks
-from worker.ports import Tensor
+from worker.ports import InferenceRequest, Tensor
 from worker.testing.backend import FakeBackend
 from worker.testing.block_script import BlockLine, draw_blocks
 from worker.testing.clock import ManualClock
@@ -132,21 +132,10 @@ class _Recording(FakeBackend):
         super().__init__()
         self.sent: list[Mapping[str, Tensor]] = []
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
-        if model.startswith(ModelRole.RECOGNIZER):
-            self.sent.append(inputs)
-        return await super().infer(
-            model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id, version=version
-        )
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        if request.model.startswith(ModelRole.RECOGNIZER):
+            self.sent.append(request.inputs)
+        return await super().infer(request, timeout_seconds=timeout_seconds)
 
 
 async def test_the_server_turns_no_line_and_all_are_padded_on_the_right() -> None:

@@ -11,7 +11,7 @@ from tests.runtime.looping import settle, until
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import CircuitChanged
-from worker.ports import Tensor
+from worker.ports import InferenceRequest, Tensor
 from worker.runtime.admission import CURRENT_LANE, Lane
 from worker.runtime.guard import Guard
 from worker.settings import TritonSettings
@@ -54,7 +54,9 @@ class Rig:
     async def _ask(self, rows: int, lane: Lane, timeout_seconds: float, width: int) -> Tensor:
         CURRENT_LANE.set(lane)
         image = np.full((rows, 32, width, 3), 255, np.uint8)
-        answer = await self.guard.infer(DETECTOR, {"image": image}, ["probability"], timeout_seconds=timeout_seconds)
+        answer = await self.guard.infer(
+            InferenceRequest(DETECTOR, {"image": image}, ["probability"]), timeout_seconds=timeout_seconds
+        )
         return answer["probability"]
 
     async def run(self, seconds: float, step_seconds: float = 0.01) -> None:
@@ -203,7 +205,7 @@ async def test_probe_soon_ends_the_cooldown(rig: Rig) -> None:
     tasks = [rig.ask() for _ in range(6)]
     await rig.run(6)
     calls = len(rig.backend.calls)
-    rig.guard.probe_soon()
+    rig.guard.probe_now()
     await rig.run(0.3)
     assert len(rig.backend.calls) > calls
     await rig.run(8)
@@ -326,7 +328,7 @@ async def test_a_request_that_found_no_place_in_time_blames_the_load() -> None:
     tasks = [rig.ask(timeout_seconds=2.0) for _ in range(2)]
     await rig.run(6)
     assert tasks[0].exception() is None
-    with pytest.raises(JobError, match="no place was free") as raised:
+    with pytest.raises(JobError, match="no slot was free") as raised:
         await tasks[1]
     assert raised.value.code is ErrorCode.INFERENCE_OVERLOADED
     assert len(rig.backend.calls) == 1

@@ -10,6 +10,7 @@ import pytest
 from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.local.triton import TritonServer
+from worker.ports import InferenceRequest
 from worker.runtime.guard import Guard
 from worker.settings import TritonSettings
 from worker.testing.events import RecordedEvents
@@ -38,7 +39,9 @@ class Load:
         while not self.enough.is_set():
             try:
                 # Far less time than the server is away: an outage must not take it.
-                answer = await self._guard.infer("text_detector", {"image": IMAGE}, ["probability"], timeout_seconds=4)
+                answer = await self._guard.infer(
+                    InferenceRequest("text_detector", {"image": IMAGE}, ["probability"]), timeout_seconds=4
+                )
             except Exception as error:  # noqa: BLE001 - the test looks at them
                 self.errors.append(error)
             else:

@@ -14,7 +14,7 @@ from tests.simulation.trace import Trace
 from worker.domain import events
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, Record, TopicPartition
-from worker.ports import FencedError, ModelDescription, Tensor
+from worker.ports import FencedError, InferenceRequest, ModelDescription, Tensor
 from worker.testing.backend import FakeBackend
 from worker.testing.sink import MemorySink
 from worker.testing.transactions import MemoryTransactions
@@ -204,16 +204,7 @@ class SimulatedBackend:
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is down.")
         return await self._triton.describe(model)
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
         """Read block script, in the weather of the moment."""
         needed_seconds = self._weather.draw(self._weather.inference_seconds)
         await asyncio.sleep(min(needed_seconds, timeout_seconds))
@@ -223,15 +214,13 @@ class SimulatedBackend:
             if self._weather.happens(share):
                 self._trace.note(self._name, "inference failed", code)
                 raise JobError(code, "The weather is bad.")
-        if request_id.startswith("rejected"):
+        if request.request_id.startswith("rejected"):
             raise JobError(ErrorCode.INFERENCE_REJECTED, "Triton does not take this picture.")
-        if request_id.startswith("cursed"):
+        if request.request_id.startswith("cursed"):
             raise JobError(ErrorCode.INFERENCE_FAILED, "Triton always fails on this picture.")
-        asked = (model, b"".join(tensor.tobytes() for tensor in inputs.values()))
+        asked = (request.model, b"".join(tensor.tobytes() for tensor in request.inputs.values()))
         if asked not in _answers:
-            _answers[asked] = await self._triton.infer(
-                model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id, version=version
-            )
+            _answers[asked] = await self._triton.infer(request, timeout_seconds=timeout_seconds)
         return _answers[asked]
 
     async def close(self) -> None:

@@ -81,7 +81,7 @@ class Circuit:
         if self._failures >= self._policy.failures:
             self._open(now, draw)
 
-    def hasten(self, now: float) -> None:
+    def probe_now(self, now: float) -> None:
         """End the cooldown: there is a sign that the server is back."""
         self._due_at = min(self._due_at, now)
 

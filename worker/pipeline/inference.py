@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.pipeline.models import ServedModel
-from worker.ports import Clock, InferenceBackend, Tensor
+from worker.ports import Clock, InferenceBackend, InferenceRequest, Tensor
 
 _Result = TypeVar("_Result")
 
@@ -21,7 +21,7 @@ class PageRequests:
         self._clock = clock
         self._deadline_seconds = clock.monotonic() + timeout_seconds
         self._request_id = request_id
-        self._places: asyncio.Semaphore | None = None
+        self._slots: asyncio.Semaphore | None = None
 
     def at_most(self, count: int) -> "PageRequests":
         """Return the same, with at most `count` of its own requests under way at once.
@@ -29,7 +29,7 @@ class PageRequests:
         A large page has hundreds: sent all at once they would outwait the server's queue, and fill memory meanwhile.
         """
         limited = copy.copy(self)
-        limited._places = asyncio.Semaphore(count)  # noqa: SLF001 - a copy of this
+        limited._slots = asyncio.Semaphore(count)  # noqa: SLF001 - a copy of this
         return limited
 
     async def infer(
@@ -39,7 +39,7 @@ class PageRequests:
 
         Raises JobError of the backend, or INFERENCE_FAILED if no time is left.
         """
-        async with self._places or contextlib.nullcontext():
+        async with self._slots or contextlib.nullcontext():
             return await self._infer(model, inputs, outputs)
 
     async def _infer(
@@ -48,14 +48,8 @@ class PageRequests:
         left_seconds = self._deadline_seconds - self._clock.monotonic()
         if left_seconds <= 0:
             raise JobError(ErrorCode.INFERENCE_FAILED, f"The attempt's time was over before {model.name} was asked.")
-        return await self._backend.infer(
-            model.name,
-            inputs,
-            outputs,
-            timeout_seconds=left_seconds,
-            request_id=self._request_id,
-            version=model.version,
-        )
+        request = InferenceRequest(model.name, inputs, outputs, model.version, self._request_id)
+        return await self._backend.infer(request, timeout_seconds=left_seconds)
 
 
 async def together(work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:

@@ -11,7 +11,7 @@ cannot keep a circuit open, and cannot be broken by it.
 import asyncio
 import contextvars
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,7 @@ import numpy as np
 from worker.domain.circuit import Circuit, CircuitPolicy, CircuitState
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import CircuitChanged
-from worker.ports import Clock, EventSink, InferenceBackend, Tensor
+from worker.ports import Clock, EventSink, InferenceBackend, InferenceRequest
 
 # How often a server that is away is asked whether it is ready: a small request, and a connection attempt at most.
 _LOOK_SECONDS: Final = 0.2
@@ -29,19 +29,22 @@ _PROBE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class BlankRequest:
-    """A request with one row of zeros in the shapes of another."""
+    """A request with one row of zeros in the shapes of another, to any version of its model."""
 
+    model: str
     inputs: Mapping[str, tuple[tuple[int, ...], np.dtype[np.generic]]]
     outputs: tuple[str, ...]
 
     @classmethod
-    def like(cls, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> "BlankRequest":
-        """Return the blank twin of a request."""
-        return cls({name: ((1, *tensor.shape[1:]), tensor.dtype) for name, tensor in inputs.items()}, tuple(outputs))
+    def like(cls, request: InferenceRequest) -> "BlankRequest":
+        """Return the blank twin of a request, without its tensors."""
+        inputs = {name: ((1, *tensor.shape[1:]), tensor.dtype) for name, tensor in request.inputs.items()}
+        return cls(request.model, inputs, tuple(request.outputs))
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return its inputs."""
-        return {name: np.zeros(shape, dtype) for name, (shape, dtype) in self.inputs.items()}
+    def probe(self) -> InferenceRequest:
+        """Return the request itself."""
+        tensors = {name: np.zeros(shape, dtype) for name, (shape, dtype) in self.inputs.items()}
+        return InferenceRequest(self.model, tensors, self.outputs, request_id="probe")
 
 
 @dataclass(slots=True)
@@ -109,10 +112,10 @@ class Circuits:
         self._announce(guarded)
         self._recover_if_needed()
 
-    def hasten(self) -> None:
-        """Probe soon: there is a sign that the server is back."""
+    def probe_now(self) -> None:
+        """End the cooldowns: there is a sign that the server is back."""
         for guarded in self._guarded.values():
-            guarded.circuit.hasten(self._clock.monotonic())
+            guarded.circuit.probe_now(self._clock.monotonic())
 
     async def close(self) -> None:
         """Stop probing, and let those who wait go on to a backend that is closed."""
@@ -155,7 +158,7 @@ class Circuits:
             await self._clock.sleep(_LOOK_SECONDS)
             is_ready = await self._backend.ready()
             if is_ready and not was_ready:
-                self.hasten()
+                self.probe_now()
             was_ready = is_ready
             if is_ready:
                 async with asyncio.TaskGroup() as probes:
@@ -189,11 +192,8 @@ class Circuits:
             self._announce(guarded)
 
     async def _send_blank(self, guarded: _Guarded) -> None:
-        blank = guarded.blank
         try:
-            await self._backend.infer(
-                guarded.model, blank.tensors(), blank.outputs, timeout_seconds=_PROBE_SECONDS, request_id="probe"
-            )
+            await self._backend.infer(guarded.blank.probe(), timeout_seconds=_PROBE_SECONDS)
         except JobError as error:
             # A refusal is an answer; the model takes other shapes now, and its circuit is not there to judge that.
             if error.code is not ErrorCode.INFERENCE_REJECTED:

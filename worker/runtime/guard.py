@@ -6,8 +6,8 @@ A request that is cancelled, wherever it waits, leaves nothing behind.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -17,7 +17,7 @@ from worker.domain.circuit import CircuitPolicy
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import InferenceRetried
 from worker.domain.inflight import InflightLimit
-from worker.ports import Clock, EventSink, InferenceBackend, ModelDescription, Tensor
+from worker.ports import Clock, EventSink, InferenceBackend, InferenceRequest, ModelDescription, Tensor
 from worker.runtime.admission import CURRENT_LANE, Lane
 from worker.runtime.circuits import BlankRequest, Circuits
 from worker.runtime.request_slots import LaneShares, RequestSlots
@@ -33,30 +33,6 @@ _OVERLOAD_SECONDS: Final = 5.0
 # A request of the large lane holds no more while small ones are about: 2,560 columns of lines of 48 pixels, some 80 ms
 # of a CPU core. A tile is one row and cannot be cut.
 _PIECE_BYTES: Final = 2560 * 48 * 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A request; `deadline` is in working time."""
-
-    model: str
-    inputs: Mapping[str, Tensor]
-    outputs: Sequence[str]
-    request_id: str
-    version: str
-    deadline: float
-    lane: Lane
-
-    @property
-    def rows(self) -> int:
-        return len(next(iter(self.inputs.values())))
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.inputs.values())
-
-    def cut(self, start: int, stop: int) -> "_Request":
-        return replace(self, inputs={name: tensor[start:stop] for name, tensor in self.inputs.items()})
 
 
 class OpenListener(Protocol):
@@ -129,9 +105,9 @@ class Guard:
         """Have `listener(held=True)` called when the working time stops, and `listener(held=False)` when it goes on."""
         self._hold_listeners.append(listener)
 
-    def probe_soon(self) -> None:
+    def probe_now(self) -> None:
         """Do not wait for the cooldown: there is a sign that the server is back."""
-        self._circuits.hasten()
+        self._circuits.probe_now()
 
     async def ready(self) -> bool:
         """Say whether the server answers and calls itself ready; never raises."""
@@ -141,27 +117,18 @@ class Guard:
         """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
         return await self._backend.describe(model)
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
-        """Run one request; all tensors have a leading batch dimension.
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        """Run one request, which has `timeout_seconds` of working time.
 
-        It has `timeout_seconds` of working time. Raises JobError MODELS_CHANGED, INFERENCE_REJECTED, INFERENCE_FAILED,
-        INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
+        Raises JobError MODELS_CHANGED, INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or
+        INFERENCE_UNAVAILABLE.
         """
         deadline = self.working_time.monotonic() + timeout_seconds
-        request = _Request(model, inputs, outputs, request_id, version, deadline, CURRENT_LANE.get())
-        answers = [await self._answer(piece) for piece in self._pieces(request)]
+        lane = CURRENT_LANE.get()
+        answers = [await self._answer(piece, lane, deadline) for piece in self._pieces(request, lane)]
         if len(answers) == 1:
             return answers[0]
-        return {name: np.concatenate([answer[name] for answer in answers]) for name in outputs}
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in request.outputs}
 
     async def close(self) -> None:
         """Close the server's connections; requests that wait end as INFERENCE_UNAVAILABLE."""
@@ -169,29 +136,32 @@ class Guard:
         await self._backend.close()
         await self._circuits.close()
 
-    def _pieces(self, request: _Request) -> Iterator[_Request]:
+    def _pieces(self, request: InferenceRequest, lane: Lane) -> Iterator[InferenceRequest]:
         """Cut what is left of a large request when its turn comes, by what is about then."""
+        rows = len(next(iter(request.inputs.values())))
+        row_bytes = sum(tensor.nbytes for tensor in request.inputs.values()) // max(1, rows)
         start = 0
-        while start < request.rows:
-            stop = request.rows
-            if request.lane is Lane.LARGE and self._slots.has_small_ones:
-                row_bytes = request.size_bytes // request.rows
+        while start < rows:
+            stop = rows
+            if lane is Lane.LARGE and self._slots.has_small_ones:
                 stop = min(stop, start + max(1, _PIECE_BYTES // max(1, row_bytes)))
-            yield request if stop - start == request.rows else request.cut(start, stop)
+            piece = {name: tensor[start:stop] for name, tensor in request.inputs.items()}
+            yield request if stop - start == rows else replace(request, inputs=piece)
             start = stop
 
-    async def _answer(self, request: _Request) -> Mapping[str, Tensor]:
+    async def _answer(self, request: InferenceRequest, lane: Lane, deadline: float) -> Mapping[str, Tensor]:
+        """Send a request until it is answered or its `deadline`, in working time, is over."""
         failures = 0
         while True:
             await self._until_open_road(request.model)
             try:
-                async with self._slots.slot(request.lane):
+                async with self._slots.slot(lane):
                     if not self._is_open_road(request.model):
-                        continue  # the road was closed while this request waited for its place
-                    return await self._ask(request)
+                        continue  # the road was closed while this request waited for its slot
+                    return await self._ask(request, deadline)
             except JobError as error:
                 pause_seconds = self._pause_after(request.model, error, failures)
-                left_seconds = request.deadline - self.working_time.monotonic()
+                left_seconds = deadline - self.working_time.monotonic()
                 if pause_seconds is None or left_seconds <= pause_seconds:
                     raise
                 reason = str(error.code).removeprefix("INFERENCE_").lower()
@@ -224,39 +194,32 @@ class Guard:
         longest = min(_RESEND_MAX_SECONDS, _RESEND_INITIAL_SECONDS * 2.0 ** min(failures, 16))
         return self._jittered(longest) if passes else 0.0
 
-    async def _ask(self, request: _Request) -> Mapping[str, Tensor]:
-        left_seconds = request.deadline - self.working_time.monotonic()
+    async def _ask(self, request: InferenceRequest, deadline: float) -> Mapping[str, Tensor]:
+        left_seconds = deadline - self.working_time.monotonic()
         if left_seconds <= 0:
             raise JobError(
                 ErrorCode.INFERENCE_OVERLOADED,
-                f"Among {self._limit.limit} requests in flight no place was free for {request.model} in time.",
+                f"Among {self._limit.limit} requests in flight no slot was free for {request.model} in time.",
             )
         sent_at = self._clock.monotonic()
         try:
-            answer = await self._backend.infer(
-                request.model,
-                request.inputs,
-                request.outputs,
-                timeout_seconds=left_seconds,
-                request_id=request.request_id,
-                version=request.version,
-            )
+            answer = await self._backend.infer(request, timeout_seconds=left_seconds)
         except JobError as error:
             self._note_failure(request, error, sent_at)
             raise
         self._note_success(request, sent_at)
         return answer
 
-    def _note_success(self, request: _Request, sent_at: float) -> None:
+    def _note_success(self, request: InferenceRequest, sent_at: float) -> None:
         self._overloads = 0
         self._limit.succeeded(sent_at)
-        self._circuits.succeeded(request.model, partial(BlankRequest.like, request.inputs, request.outputs))
+        self._circuits.succeeded(request.model, partial(BlankRequest.like, request))
         if self._overloaded_at is not None and self._clock.monotonic() - self._overloaded_at >= _OVERLOAD_SECONDS:
             self._overloaded_at = None
             self._update_hold()
 
-    def _note_failure(self, request: _Request, error: JobError, sent_at: float) -> None:
-        blank = partial(BlankRequest.like, request.inputs, request.outputs)
+    def _note_failure(self, request: InferenceRequest, error: JobError, sent_at: float) -> None:
+        blank = partial(BlankRequest.like, request)
         if error.code is ErrorCode.INFERENCE_OVERLOADED:
             was_at_floor = self._limit.at_floor
             if self._slow_down(sent_at) and was_at_floor:

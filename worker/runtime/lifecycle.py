@@ -167,7 +167,7 @@ class ModelMonitor:
             self._health.unmet(TRITON, "the server does not answer, or is not ready.")
             return
         if not self._health.is_met(TRITON):
-            self._guard.probe_soon()
+            self._guard.probe_now()
         try:
             await self._reader.refresh()
         except (JobError, ServerMismatchError) as error:

@@ -19,7 +19,7 @@ from worker.domain.manifest import (
     TileShapes,
     dictionary_digest,
 )
-from worker.ports import Clock, ModelDescription, Tensor, TensorSpec
+from worker.ports import Clock, InferenceRequest, ModelDescription, Tensor, TensorSpec
 from worker.testing.block_script import DICTIONARY, STRIDE_PIXELS, find_blocks, is_upside_down, read_blocks
 
 LINE_HEIGHT_PIXELS: Final = 48
@@ -88,19 +88,11 @@ class FakeBackend:
             raise self.broken
         return self.models.get(model)
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
         """Read block script, or raise what the script or `broken` says."""
-        shapes = {name: tensor.shape for name, tensor in inputs.items()}
-        self.calls.append(InferenceCall(model, shapes, tuple(outputs), timeout_seconds, request_id))
+        shapes = {name: tensor.shape for name, tensor in request.inputs.items()}
+        outputs = tuple(request.outputs)
+        self.calls.append(InferenceCall(request.model, shapes, outputs, timeout_seconds, request.request_id))
         if self._clock is not None and self.latency_seconds:
             await self._clock.sleep(self.latency_seconds)
         if self.closed:
@@ -108,11 +100,14 @@ class FakeBackend:
         error = self.broken or (self._script.popleft() if self._script else None)
         if error is not None:
             raise error
-        self._check(model, inputs, outputs)
-        served = self.models[model].version
-        if version not in {"", served}:
-            raise JobError(ErrorCode.MODELS_CHANGED, f"Triton has version {served} of {model} and not {version}.")
-        answer = _answer(ModelRole(model.partition("_w")[0]), inputs)
+        self._check(request.model, request.inputs, outputs)
+        served = self.models[request.model].version
+        if request.version not in {"", served}:
+            raise JobError(
+                ErrorCode.MODELS_CHANGED,
+                f"Triton has version {served} of {request.model} and not {request.version}.",
+            )
+        answer = _answer(ModelRole(request.model.partition("_w")[0]), request.inputs)
         return {name: answer[name] for name in outputs}
 
     async def close(self) -> None:

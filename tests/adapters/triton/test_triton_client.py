@@ -11,7 +11,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.domain.errors import ErrorCode, JobError, SettingsError
 from worker.domain.events import Event, InferenceFinished, InferenceRetried
-from worker.ports import Clock, InferenceBackend, TensorSpec
+from worker.ports import Clock, InferenceBackend, InferenceRequest, TensorSpec
 from worker.runtime.guard import Guard
 from worker.settings import TritonSettings
 from worker.testing.clock import ManualClock
@@ -62,12 +62,16 @@ def make(url: str, heard: Heard, clock: Clock | None = None, **settings: int) ->
 async def read(
     backend: InferenceBackend, timeout_seconds: float = 20.0
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    answer = await backend.infer(MODEL, {"image": LINE}, ["probability"], timeout_seconds=timeout_seconds)
+    answer = await backend.infer(
+        InferenceRequest(MODEL, {"image": LINE}, ["probability"]), timeout_seconds=timeout_seconds
+    )
     return answer["probability"].astype(np.uint8)
 
 
 async def test_pixels_go_there_and_come_back(server: ScriptedTriton, backend: TritonBackend, heard: Heard) -> None:
-    answer = await backend.infer(MODEL, {"image": LINE}, ["probability"], timeout_seconds=9, request_id="job-1")
+    answer = await backend.infer(
+        InferenceRequest(MODEL, {"image": LINE}, ["probability"], request_id="job-1"), timeout_seconds=9
+    )
     assert np.array_equal(answer["probability"], LINE[..., 0])
     assert server.requests[0].id == "job-1"
     # Two thirds of the time are the first attempt's, and Triton's queue gets no more.
@@ -124,7 +128,7 @@ async def test_an_answer_by_another_version_is_not_taken(server: ScriptedTriton,
     """A server between, or one that ignores what it is asked, must not get its text published."""
     server.always = Answers(answer_of(LINE[..., 0]))
     with pytest.raises(JobError, match="version 10 of text_detector instead of version 7") as raised:
-        await backend.infer(MODEL, {"image": LINE}, ["probability"], timeout_seconds=9, version="7")
+        await backend.infer(InferenceRequest(MODEL, {"image": LINE}, ["probability"], version="7"), timeout_seconds=9)
     assert raised.value.code is ErrorCode.MODELS_CHANGED
 
 
@@ -205,7 +209,7 @@ async def test_closing_ends_requests_as_errors_not_as_cancellations(
 
 async def test_messages_over_grpcs_own_limit_pass(server: ScriptedTriton, backend: TritonBackend) -> None:
     page = np.random.default_rng(3).integers(0, 256, (1, 2000, 3000, 3), dtype=np.uint8)
-    answer = await backend.infer(MODEL, {"image": page}, ["probability"], timeout_seconds=60)
+    answer = await backend.infer(InferenceRequest(MODEL, {"image": page}, ["probability"]), timeout_seconds=60)
     assert np.array_equal(answer["probability"], page[..., 0])
     assert len(server.requests) == 1
 
@@ -214,7 +218,7 @@ async def test_a_message_over_the_setting_is_permanent(server: ScriptedTriton, h
     backend = make(server.address, heard, max_message_bytes=1 << 20)
     page = np.zeros((1, 1000, 1000, 3), np.uint8)
     with pytest.raises(JobError, match="MAX_MESSAGE_BYTES") as raised:
-        await backend.infer(MODEL, {"image": page}, ["probability"], timeout_seconds=5)
+        await backend.infer(InferenceRequest(MODEL, {"image": page}, ["probability"]), timeout_seconds=5)
     await backend.close()
     assert raised.value.code is ErrorCode.INFERENCE_REJECTED
 

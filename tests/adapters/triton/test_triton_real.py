@@ -8,6 +8,7 @@ from worker.adapters.triton import TritonBackend
 from worker.domain.errors import JobError
 from worker.domain.events import Event
 from worker.local.triton import TritonServer
+from worker.ports import InferenceRequest
 from worker.settings import TritonSettings
 
 pytestmark = pytest.mark.real
@@ -35,5 +36,5 @@ async def test_a_batch_over_the_models_limit_is_rejected(triton: TritonServer) -
     assert described is not None
     images = np.zeros((described.max_batch_size + 1, 32, 32, 3), np.uint8)
     with pytest.raises(JobError, match="INVALID_ARGUMENT"):
-        await backend.infer(MODEL, {"image": images}, ["probability"], timeout_seconds=10)
+        await backend.infer(InferenceRequest(MODEL, {"image": images}, ["probability"]), timeout_seconds=10)
     await backend.close()

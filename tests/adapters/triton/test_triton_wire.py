@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
 from tests.adapters.triton.triton_servicer import answer_of
-from worker.adapters.triton.wire import AnswerError, InferRequest, decode, encode, parse
+from worker.adapters.triton.wire import AnswerError, decode, encode, parse
+from worker.ports import InferenceRequest
 
 TENSORS = st.sampled_from([np.uint8, np.int32, np.float32]).flatmap(
     lambda dtype: arrays.arrays(dtype, arrays.array_shapes(max_dims=4, max_side=9))
@@ -17,7 +18,7 @@ TENSORS = st.sampled_from([np.uint8, np.int32, np.float32]).flatmap(
 
 @given(inputs=st.dictionaries(st.text(min_size=1, max_size=5), TENSORS, min_size=1, max_size=3))
 def test_protobuf_reads_what_was_encoded(inputs: dict[str, Any]) -> None:
-    payload = encode(InferRequest("model", inputs, ["a", "b"], "job-7", timeout_microseconds=1_500_000))
+    payload = encode(InferenceRequest("model", inputs, ["a", "b"], request_id="job-7"), 1_500_000)
     read = service_pb2.ModelInferRequest.FromString(payload)
     assert (read.model_name, read.id, [asked.name for asked in read.outputs]) == ("model", "job-7", ["a", "b"])
     assert read.parameters["timeout"].int64_param == 1_500_000
@@ -30,13 +31,13 @@ def test_protobuf_reads_what_was_encoded(inputs: dict[str, Any]) -> None:
 def test_a_view_that_is_not_contiguous_is_sent_in_its_own_order() -> None:
     page = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     view = page[None, 1:3, ::-1]
-    payload = encode(InferRequest("m", {"image": view}, [], "", timeout_microseconds=1))
+    payload = encode(InferenceRequest("m", {"image": view}, []), 1)
     assert service_pb2.ModelInferRequest.FromString(payload).raw_input_contents[0] == view.tobytes()
 
 
 def test_a_long_tensor_is_framed_rightly() -> None:
     big = np.full((1, 3_000_000), 7, np.uint8)
-    payload = encode(InferRequest("m", {"image": big, "more": big[:, :200]}, [], "", timeout_microseconds=1))
+    payload = encode(InferenceRequest("m", {"image": big, "more": big[:, :200]}, []), 1)
     sizes = [len(raw) for raw in service_pb2.ModelInferRequest.FromString(payload).raw_input_contents]
     assert sizes == [3_000_000, 200]
 
@@ -44,7 +45,7 @@ def test_a_long_tensor_is_framed_rightly() -> None:
 def test_another_dtype_is_refused_here() -> None:
     wide: Any = np.zeros((1, 2), np.float64)
     with pytest.raises(ValueError, match="float64"):
-        encode(InferRequest("m", {"image": wide}, [], "", timeout_microseconds=1))
+        encode(InferenceRequest("m", {"image": wide}, []), 1)
 
 
 def test_only_what_was_asked_for_is_decoded() -> None:

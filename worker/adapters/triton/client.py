@@ -10,8 +10,7 @@ Whether and when to try longer, and how many requests are under way, is not deci
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import grpc
@@ -29,10 +28,10 @@ from worker.adapters.triton.translate import (
     job_error,
     status_and_text,
 )
-from worker.adapters.triton.wire import AnswerError, InferRequest, decode, encode, parse
+from worker.adapters.triton.wire import AnswerError, decode, encode, parse
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import InferenceFinished, InferenceRetried
-from worker.ports import Clock, EventSink, ModelDescription, Tensor
+from worker.ports import Clock, EventSink, InferenceRequest, ModelDescription, Tensor
 from worker.settings import TritonSettings
 
 _READY_SECONDS: Final = 2.0
@@ -119,36 +118,25 @@ class TritonBackend:
             else:
                 return description(metadata, config.config)
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
-        """Run one request; all tensors have a leading batch dimension.
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        """Run one request within `timeout_seconds`, repetitions included, and never longer than the setting.
 
-        It has `timeout_seconds`, but no more than the setting; what is sent again is within that. Only the model's
-        version `version` may answer; "" takes whichever is served. Raises JobError MODELS_CHANGED where the server has
-        other versions, else INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
+        Raises JobError MODELS_CHANGED where the server has other versions of the model than the one that may answer,
+        else INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
         """
-        request = InferRequest(model, inputs, outputs, request_id, timeout_microseconds=0, version=version)
         longest_seconds = min(timeout_seconds, self._settings.request_timeout_seconds)
         try:
             response = await self._send_until(request, self._clock.monotonic() + longest_seconds)
-            if version and response.model_version != version:
+            if request.version and response.model_version != request.version:
                 raise JobError(
                     ErrorCode.MODELS_CHANGED,
-                    f"Triton at {self._settings.url} answered by version {response.model_version} of {model} instead "
-                    f"of version {version}; the picture is read again with the models that are served now.",
+                    f"Triton at {self._settings.url} answered by version {response.model_version} of {request.model} "
+                    f"instead of version {request.version}; the picture is read again with the models served now.",
                 )
-            return decode(response, outputs)
+            return decode(response, request.outputs)
         except AnswerError as error:
             raise JobError(
-                ErrorCode.INFERENCE_FAILED, f"Triton at {self._settings.url} answered for {model}, but {error}."
+                ErrorCode.INFERENCE_FAILED, f"Triton at {self._settings.url} answered for {request.model}, but {error}."
             ) from error
 
     async def close(self) -> None:
@@ -157,7 +145,7 @@ class TritonBackend:
         if self._open is not None:
             await self._open.channel.close()
 
-    async def _send_until(self, request: InferRequest, deadline: float) -> Any:  # noqa: ANN401 - protobuf's class is untyped
+    async def _send_until(self, request: InferenceRequest, deadline: float) -> Any:  # noqa: ANN401 - protobuf's class is untyped
         failures: Counter[str] = Counter()
         while True:
             remaining_seconds = deadline - self._clock.monotonic()
@@ -176,8 +164,8 @@ class TritonBackend:
             self._events.emit(InferenceRetried(request.model, reason))
             await self._clock.sleep(pause_seconds)
 
-    async def _send(self, request: InferRequest, timeout_seconds: float) -> Any:  # noqa: ANN401
-        payload = encode(replace(request, timeout_microseconds=max(1, int(timeout_seconds * _QUEUE_SHARE * 1_000_000))))
+    async def _send(self, request: InferenceRequest, timeout_seconds: float) -> Any:  # noqa: ANN401
+        payload = encode(request, max(1, int(timeout_seconds * _QUEUE_SHARE * 1_000_000)))
         started, code, version = self._clock.monotonic(), grpc.StatusCode.CANCELLED, ""
         try:
             answer = await self._uncancelled(self._connection().model_infer(payload, timeout=timeout_seconds))

@@ -9,14 +9,13 @@ joined to it as field 7, `raw_input_contents`. The client's CPU time for one req
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
-from worker.ports import Tensor
+from worker.ports import InferenceRequest, Tensor
 
 _DATATYPES: Final[dict[np.dtype[Any], str]] = {
     np.dtype(np.uint8): "UINT8",
@@ -32,22 +31,13 @@ class AnswerError(Exception):
     """Triton's answer is not what was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
-    """One request as it will be sent; `timeout_microseconds` is Triton's queue timeout, which can only shorten."""
+def encode(request: InferenceRequest, timeout_microseconds: int) -> bytes:
+    """Serialize a request; the timeout is Triton's queue timeout, which can only shorten the configured one.
 
-    model: str
-    inputs: Mapping[str, Tensor]
-    outputs: Sequence[str]
-    request_id: str
-    timeout_microseconds: int
-    version: str = ""
-
-
-def encode(request: InferRequest) -> bytes:
-    """Serialize a request. Raises ValueError for a dtype other than uint8, int32 and float32."""
+    Raises ValueError for a dtype other than uint8, int32 and float32.
+    """
     head = service_pb2.ModelInferRequest(model_name=request.model, model_version=request.version, id=request.request_id)
-    head.parameters["timeout"].int64_param = request.timeout_microseconds
+    head.parameters["timeout"].int64_param = timeout_microseconds
     parts: list[bytes | memoryview] = []
     for name, tensor in request.inputs.items():
         described = head.inputs.add(name=name, datatype=_datatype(name, tensor))

@@ -21,7 +21,7 @@ from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
-from worker.ports import InferenceBackend, ModelDescription, Tensor
+from worker.ports import InferenceBackend, InferenceRequest, ModelDescription, Tensor
 from worker.settings import TritonSettings
 
 CONCURRENCY = 32
@@ -34,9 +34,7 @@ class RecordedRequest:
     """One request as the pipeline sent it; `picture` is the place of its picture in the set."""
 
     picture: int
-    model: str
-    inputs: Mapping[str, Tensor]
-    outputs: tuple[str, ...]
+    request: InferenceRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +69,11 @@ class RecordingBackend:
         """Ask the inner backend."""
         return await self._inner.describe(model)
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
         """Keep the request and pass it on."""
-        copies = {name: tensor.copy() for name, tensor in inputs.items()}
-        self.requests.append(RecordedRequest(self.picture, model, copies, tuple(outputs)))
-        return await self._inner.infer(
-            model, inputs, outputs, timeout_seconds=timeout_seconds, request_id=request_id, version=version
-        )
+        copies = {name: tensor.copy() for name, tensor in request.inputs.items()}
+        self.requests.append(RecordedRequest(self.picture, replace(request, inputs=copies)))
+        return await self._inner.infer(request, timeout_seconds=timeout_seconds)
 
     async def close(self) -> None:
         """Close the inner backend."""
@@ -122,11 +109,11 @@ async def replay(backend: InferenceBackend, requests: Sequence[RecordedRequest],
     begun: dict[int, float] = {}
     ended: dict[int, float] = {}
 
-    async def send(request: RecordedRequest) -> None:
+    async def send(recorded: RecordedRequest) -> None:
         async with places:
-            begun.setdefault(request.picture, time.monotonic())
-            await backend.infer(request.model, request.inputs, request.outputs, timeout_seconds=_REQUEST_SECONDS)
-            ended[request.picture] = time.monotonic()
+            begun.setdefault(recorded.picture, time.monotonic())
+            await backend.infer(recorded.request, timeout_seconds=_REQUEST_SECONDS)
+            ended[recorded.picture] = time.monotonic()
 
     started = time.monotonic()
     async with asyncio.TaskGroup() as group:

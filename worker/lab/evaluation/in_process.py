@@ -20,7 +20,7 @@ from tritonclient.grpc import model_config_pb2
 from worker.domain.errors import ErrorCode, JobError, SettingsError
 from worker.models.configs import ModelConfig, read_config
 from worker.models.promises import ONNXRUNTIME
-from worker.ports import ModelDescription, Tensor, TensorSpec
+from worker.ports import InferenceRequest, ModelDescription, Tensor, TensorSpec
 
 _FREE: Final = -1
 _DTYPES: Final[Mapping[str, DTypeLike]] = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
@@ -61,44 +61,37 @@ class InProcessBackend:
             parameters={name: value.string_value for name, value in config.parameters.items()},
         )
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Sequence[str],
-        *,
-        timeout_seconds: float,
-        request_id: str = "",  # noqa: ARG002  nobody to tell
-        version: str = "",
-    ) -> Mapping[str, Tensor]:
-        """Run one request; all tensors have a leading batch dimension.
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        """Run one request.
 
         Raises JobError INFERENCE_REJECTED for what Triton would refuse, INFERENCE_UNAVAILABLE for an unknown model or
         after `close`, MODELS_CHANGED for another version, INFERENCE_FAILED where the time is over.
         """
         if self._closed:
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has been closed here.")
-        config = self._configs.get(model)
+        config = self._configs.get(request.model)
         if config is None or config.backend != ONNXRUNTIME:
-            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has no graph of {model}.")
-        if version not in {"", _version(config)}:
-            raise JobError(ErrorCode.MODELS_CHANGED, f"{self._repository} has no version {version} of {model}.")
-        _check(config, inputs, outputs)
+            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has no graph of {request.model}.")
+        if request.version not in {"", _version(config)}:
+            raise JobError(
+                ErrorCode.MODELS_CHANGED, f"{self._repository} has no version {request.version} of {request.model}."
+            )
+        _check(config, request.inputs, request.outputs)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_seconds):
-                answer = await loop.run_in_executor(self._threads, self._run, model, dict(inputs), list(outputs))
+                answer = await loop.run_in_executor(self._threads, self._run, request)
         except TimeoutError as error:
-            raise JobError(ErrorCode.INFERENCE_FAILED, f"{model} took over {timeout_seconds:g} s.") from error
-        return dict(zip(outputs, answer, strict=True))
+            raise JobError(ErrorCode.INFERENCE_FAILED, f"{request.model} took over {timeout_seconds:g} s.") from error
+        return dict(zip(request.outputs, answer, strict=True))
 
     async def close(self) -> None:
         """Take no more requests; those that run end first."""
         self._closed = True
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
-    def _run(self, model: str, inputs: dict[str, Tensor], outputs: list[str]) -> list[Tensor]:
-        answer: list[Tensor] = self._session(model).run(outputs, inputs)
+    def _run(self, request: InferenceRequest) -> list[Tensor]:
+        answer: list[Tensor] = self._session(request.model).run(list(request.outputs), dict(request.inputs))
         return answer
 
     def _session(self, model: str) -> Any:  # noqa: ANN401  onnxruntime ships no types
