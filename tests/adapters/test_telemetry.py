@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,7 @@ from worker.domain import events
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, SettingsError, Stage
 from worker.domain.records import Coordinate, TopicPartition
+from worker.domain.starts import Reset
 from worker.runtime.health import Health
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
@@ -32,12 +34,18 @@ NAMES = {
     "labelwire_lines_per_image": set[str](),
     "labelwire_line_confidence": {"version"},
     "labelwire_jobs": {"outcome", "error_code"},
+    "labelwire_retries_in_place": {"error_code"},
+    "labelwire_reader_crashes": set[str](),
+    "labelwire_commit_failures": set[str](),
+    "labelwire_position_resets": {"reason"},
     "labelwire_triton_retries": {"model", "reason"},
     "labelwire_dead_letters": {"error_code"},
     "labelwire_dead_letters_waiting": set[str](),
     "labelwire_dead_letters_wait_seconds": set[str](),
     "labelwire_rebalances": {"kind"},
     "labelwire_circuit_state": {"model"},
+    "labelwire_triton_inflight_limit": set[str](),
+    "labelwire_ready": set[str](),
     "labelwire_inflight_jobs": set[str](),
     "labelwire_inflight_pixels": set[str](),
     "labelwire_partition_lag": {"topic", "partition"},
@@ -56,6 +64,9 @@ SAID: list[events.Event] = [
     events.InferenceFinished("text_detector", "1", "OK", 0.1),
     events.InferenceRetried("text_detector", "unavailable"),
     events.CircuitChanged("text_detector", CircuitState.OPEN),
+    events.InflightLimitChanged(24),
+    events.ReaderCrashed(AT, "signal SIGSEGV", 1),
+    events.PositionReset(PARTITION, Reset.TRUNCATED, 9, 4),
     events.PartitionsChanged("assigned", (PARTITION,)),
     events.InflightChanged(2, 1000),
     events.LagObserved(PARTITION, 12),
@@ -81,6 +92,42 @@ def test_every_event_is_taken_and_every_metric_is_fed() -> None:
         assert samples, f"{name} is never fed"
         used = {label for sample in samples for label in sample.labels}
         assert used - {"le"} == labels
+
+
+def test_every_event_has_a_metric() -> None:
+    assert {type(event) for event in SAID} == set(get_args(events.Event))
+    unheard = []
+    for event in SAID:
+        counting, registry = metrics()
+        before = list(registry.collect())
+        counting.emit(event)
+        if [family.samples for family in registry.collect()] == [family.samples for family in before]:
+            unheard.append(type(event).__name__)
+    assert unheard == []
+
+
+def test_what_waits_can_be_seen() -> None:
+    counting, registry = metrics()
+    value = registry.get_sample_value
+    assert value("labelwire_ready") == 0
+    for event in SAID:
+        counting.emit(event)
+    assert value("labelwire_ready") == 1
+    assert value("labelwire_triton_inflight_limit") == 24
+    assert value("labelwire_retries_in_place_total", {"error_code": "INFERENCE_UNAVAILABLE"}) == 1
+    assert value("labelwire_position_resets_total", {"reason": "truncated"}) == 1
+    counting.emit(
+        events.JobRetried("job-9", AT, ErrorCode.INFERENCE_FAILED, "No.", 1, 30.0, topic="label-images.retry.1")
+    )
+    assert value("labelwire_retries_in_place_total", {"error_code": "INFERENCE_FAILED"}) is None
+    counting.emit(events.ReadinessChanged(ready=False, reason="triton: away"))
+    assert value("labelwire_ready") == 0
+
+
+def test_a_circuit_is_seen_from_its_models_first_request_on() -> None:
+    counting, registry = metrics()
+    counting.emit(events.InferenceFinished("text_detector", "1", "OK", 0.1))
+    assert registry.get_sample_value("labelwire_circuit_state", {"model": "text_detector"}) == 0
 
 
 def test_no_job_id_key_or_offset_is_a_label() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.runtime.looping import settle, until
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.events import CircuitChanged
+from worker.domain.events import CircuitChanged, InflightLimitChanged
 from worker.ports import InferenceRequest, Tensor
 from worker.runtime.admission import CURRENT_LANE, Lane
 from worker.runtime.guard import Guard
@@ -68,6 +68,9 @@ class Rig:
 
     def states(self) -> list[CircuitState]:
         return [event.state for event in self.events.of(CircuitChanged)]
+
+    def limits(self) -> list[int]:
+        return [event.limit for event in self.events.of(InflightLimitChanged)]
 
     def rows_sent(self) -> list[int]:
         return [call.shapes["image"][0] for call in self.backend.calls]
@@ -133,6 +136,21 @@ async def test_a_restart_ends_the_long_cooldown_of_a_server_that_was_broken(rig:
     while not all(task.done() for task in tasks):
         await rig.run(0.01)
     assert rig.clock.monotonic() - back < 0.4
+
+
+async def test_the_limit_in_flight_is_told_when_it_changes(rig: Rig) -> None:
+    ceiling = rig.guard.limit
+    await rig.run(0.1)
+    assert rig.limits() == []
+    task = rig.ask()
+    await rig.run(0.1)
+    assert task.done()
+    assert rig.limits() == [ceiling]
+    rig.backend.fail(OVERLOADED)
+    task = rig.ask()
+    await rig.run(5.0)
+    assert task.done()
+    assert rig.limits() == [ceiling, ceiling // 2]
 
 
 async def test_a_lone_failure_is_borne_without_opening(rig: Rig) -> None:

@@ -96,6 +96,13 @@ class CircuitChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class InflightLimitChanged:
+    """From now on so many requests to Triton may be under way at once."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionsChanged:
     """Partitions came or went: `kind` is assigned, revoked or lost."""
 
@@ -163,6 +170,7 @@ Event = (
     | InferenceFinished
     | InferenceRetried
     | CircuitChanged
+    | InflightLimitChanged
     | PartitionsChanged
     | InflightChanged
     | LagObserved

@@ -15,7 +15,7 @@ import numpy as np
 
 from worker.domain.circuit import CircuitPolicy
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.events import InferenceRetried
+from worker.domain.events import InferenceRetried, InflightLimitChanged
 from worker.domain.inflight import InflightLimit
 from worker.ports import Clock, EventSink, InferenceBackend, InferenceRequest, ModelDescription, Tensor
 from worker.runtime.admission import CURRENT_LANE, Lane
@@ -85,6 +85,7 @@ class Guard:
         self._paused_until = float("-inf")
         self._overloads = 0
         self._overloaded_at: float | None = None
+        self._announced_limit: int | None = None
         self._closed = False
 
     @property
@@ -213,6 +214,7 @@ class Guard:
     def _note_success(self, request: InferenceRequest, sent_at: float) -> None:
         self._overloads = 0
         self._limit.succeeded(sent_at)
+        self._announce_limit()
         self._circuits.succeeded(request.model, partial(BlankRequest.like, request))
         if self._overloaded_at is not None and self._clock.monotonic() - self._overloaded_at >= _OVERLOAD_SECONDS:
             self._overloaded_at = None
@@ -233,12 +235,18 @@ class Guard:
         now = self._clock.monotonic()
         if not self._limit.overloaded(sent_at, now):
             return False
+        self._announce_limit()
         longest = min(_SLOW_DOWN_MAX_SECONDS, _SLOW_DOWN_INITIAL_SECONDS * 2.0 ** min(self._overloads, 16))
         self._overloads += 1
         self._paused_until = now + self._jittered(longest)
         self._overloaded_at = now
         self._update_hold()
         return True
+
+    def _announce_limit(self) -> None:
+        if self._limit.limit != self._announced_limit:
+            self._announced_limit = self._limit.limit
+            self._events.emit(InflightLimitChanged(self._limit.limit))
 
     def _jittered(self, longest_seconds: float) -> float:
         return longest_seconds * (0.5 + self._chance.random() / 2)

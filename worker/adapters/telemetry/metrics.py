@@ -51,10 +51,22 @@ class Metrics:
             "line_confidence", "Confidence of each line, by the recognizer's version.", ("version",), _CONFIDENCE
         )
         self.jobs = counter("jobs_total", "Jobs that ended.", "outcome", "error_code")
+        self.retries_in_place = counter(
+            "retries_in_place_total", "Jobs tried again without leaving their partition.", "error_code"
+        )
+        self.reader_crashes = counter("reader_crashes_total", "Child processes that a record ended.")
+        self.commit_failures = counter(
+            "commit_failures_total", "Commits that Kafka refused; the next one repeats them."
+        )
+        self.position_resets = counter(
+            "position_resets_total", "Partitions not read on from their committed offset.", "reason"
+        )
         self.triton_retries = counter("triton_retries_total", "Requests sent to Triton again.", "model", "reason")
         self.dead_letters = counter("dead_letters_total", "Dead letters written.", "error_code")
         self.rebalances = counter("rebalances_total", "Partitions came or went.", "kind")
         self.circuit_state = gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "model")
+        self.triton_limit = gauge("triton_inflight_limit", "Requests to Triton that may be under way at once now.")
+        self.ready = gauge("ready", "1 while the worker is ready, else 0.")
         self.inflight_jobs = gauge("inflight_jobs", "Jobs that are read now.")
         self.inflight_pixels = gauge("inflight_pixels", "Pixels that are held now.")
         self.letters_waiting = gauge("dead_letters_waiting", "Bad jobs that wait for the limit of dead letters.")
@@ -68,7 +80,7 @@ class Metrics:
 
     @singledispatchmethod
     def _count(self, event: object) -> None:
-        """Events without a metric of their own are only logged."""
+        """Count one event; each type has a method of its own below."""
 
     @_count.register
     def _job_finished(self, event: events.JobFinished) -> None:
@@ -91,6 +103,27 @@ class Metrics:
         self.dead_letters.labels(str(event.error_code)).inc()
 
     @_count.register
+    def _job_retried(self, event: events.JobRetried) -> None:
+        if event.topic is None:  # else it is an outcome, and counted as one
+            self.retries_in_place.labels(str(event.error_code)).inc()
+
+    @_count.register
+    def _reader_crashed(self, event: events.ReaderCrashed) -> None:  # noqa: ARG002 - its coordinate is no label
+        self.reader_crashes.inc()
+
+    @_count.register
+    def _commit_failed(self, event: events.CommitFailed) -> None:  # noqa: ARG002 - its reason is a sentence
+        self.commit_failures.inc()
+
+    @_count.register
+    def _position_reset(self, event: events.PositionReset) -> None:
+        self.position_resets.labels(event.reason.name.lower()).inc()
+
+    @_count.register
+    def _readiness_changed(self, event: events.ReadinessChanged) -> None:
+        self.ready.set(event.ready)
+
+    @_count.register
     def _dead_letters_waiting(self, event: events.DeadLettersWaiting) -> None:
         self.letters_waiting.set(event.waiting)
         self.letters_wait.set(event.seconds)
@@ -98,6 +131,7 @@ class Metrics:
     @_count.register
     def _inference_finished(self, event: events.InferenceFinished) -> None:
         self.triton_duration.labels(event.model, event.version, event.grpc_code).observe(event.duration_seconds)
+        self.circuit_state.labels(event.model)  # from the first request on, closed until something is said
 
     @_count.register
     def _inference_retried(self, event: events.InferenceRetried) -> None:
@@ -106,6 +140,10 @@ class Metrics:
     @_count.register
     def _circuit_changed(self, event: events.CircuitChanged) -> None:
         self.circuit_state.labels(event.model).set(_CIRCUIT_STATES.index(event.state))
+
+    @_count.register
+    def _inflight_limit_changed(self, event: events.InflightLimitChanged) -> None:
+        self.triton_limit.set(event.limit)
 
     @_count.register
     def _partitions_changed(self, event: events.PartitionsChanged) -> None:
