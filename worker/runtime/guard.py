@@ -154,11 +154,11 @@ class Guard:
         """Send a request until it is answered or its `deadline`, in working time, is over."""
         failures = 0
         while True:
-            await self._until_open_road(request.model)
+            await self._wait_until_sendable(request.model)
             try:
                 async with self._slots.slot(lane):
-                    if not self._is_open_road(request.model):
-                        continue  # the road was closed while this request waited for its slot
+                    if not self._is_sendable(request.model):
+                        continue  # a circuit opened while this request waited for its slot
                     return await self._ask(request, deadline)
             except JobError as error:
                 pause_seconds = self._pause_after(request.model, error, failures)
@@ -170,11 +170,11 @@ class Guard:
             failures += 1
             await self._clock.sleep(pause_seconds)
 
-    def _is_open_road(self, model: str) -> bool:
+    def _is_sendable(self, model: str) -> bool:
         return self._circuits.passes(model) and self._clock.monotonic() >= self._paused_until
 
-    async def _until_open_road(self, model: str) -> None:
-        while not self._is_open_road(model):
+    async def _wait_until_sendable(self, model: str) -> None:
+        while not self._is_sendable(model):
             await self._circuits.until_passes(model)
             left_seconds = self._paused_until - self._clock.monotonic()
             if left_seconds > 0:
