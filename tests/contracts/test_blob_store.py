@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.blob.https_server import HttpsServer, make_certificate
+from tests.adapters.blob.versitygw import GATEWAY, Certificate, S3Gateway
 from tests.contracts.blob_stores import MAX_BYTES, S3, Files, Https, Memory, Place
 from tests.go_tools import demand_go_tool
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.uri import PictureUri
-from worker.local.versitygw import GATEWAY, Certificate, S3Gateway
 from worker.ports import BlobStore
 
 PICTURE = bytes(range(256)) * 100

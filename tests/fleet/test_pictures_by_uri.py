@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.adapters.blob.https_server import make_certificate
+from tests.adapters.blob.versitygw import GATEWAY, S3Gateway
 from tests.fleet.workers import Fleet, read_until
 from tests.go_tools import demand_go_tool
 from worker.domain.records import OutgoingRecord
 from worker.domain.result import LabelText
 from worker.local.triton import TritonServer
-from worker.local.versitygw import GATEWAY, S3Gateway
 
 
 def label(text: str) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.runtime.parts import JOBS, LETTERS, PICTURE, PNG, RESULTS, RETRIES
+from tests.simulation.virtual_time import VirtualClock, VirtualExecutor, VirtualTimeLoop
 from worker.bootstrap import Ports, Worker, build
 from worker.domain.events import DeadLettersWaiting
 from worker.domain.records import Record
@@ -20,7 +21,6 @@ from worker.testing.events import RecordedEvents
 from worker.testing.isolation import FakeIsolation
 from worker.testing.sink import MemorySink
 from worker.testing.source import MemorySource
-from worker.testing.virtual_time import VirtualClock, VirtualExecutor, VirtualTimeLoop
 
 BAD, GOOD, LIMIT = 150, 10, 15
 MINUTE = 60.0

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.simulation.virtual_time import VirtualTimeLoop
 from worker.bootstrap import isolated_seconds
 from worker.picture_settings import BlobSettings
 from worker.runtime.budget import AttemptBudget
 from worker.settings import LimitSettings, RuntimeSettings, Settings
-from worker.testing.virtual_time import VirtualTimeLoop
 
 
 def virtually(run: Callable[[], Awaitable[None]]) -> float:

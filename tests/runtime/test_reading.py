@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.runtime.parts import PICTURE, record
+from tests.simulation.virtual_time import VirtualClock, VirtualExecutor, VirtualTimeLoop
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageHeader
 from worker.domain.records import CONTENT_TYPE_HEADER
@@ -19,7 +20,6 @@ from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.job_processor import JobProcessor
 from worker.runtime.model_client import ModelClient
 from worker.testing.blob import MemoryBlobStore
-from worker.testing.virtual_time import VirtualClock, VirtualExecutor, VirtualTimeLoop
 
 
 class EndlessReader(ModelClient):

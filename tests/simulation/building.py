@@ -19,6 +19,7 @@ from tests.simulation.ports import (
 from tests.simulation.scenario import Tuning
 from tests.simulation.source import SimulatedSource
 from tests.simulation.trace import Trace
+from tests.simulation.virtual_time import VirtualClock, VirtualTimeLoop
 from worker.bootstrap import Ports, Worker, build, fetch_memory, make_reader
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
 from worker.pipeline.decode.whole import decode
@@ -35,7 +36,6 @@ from worker.testing.broker import MemoryBroker
 from worker.testing.isolation import FakeIsolation
 from worker.testing.sink import MemorySink
 from worker.testing.transactions import MemoryTransactions
-from worker.testing.virtual_time import VirtualClock, VirtualTimeLoop
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from tests.simulation.building import Doors, build_worker
 from tests.simulation.source import SimulatedSource
+from tests.simulation.virtual_time import VirtualClock, VirtualProcess
 from worker.domain.records import TopicPartition
-from worker.testing.virtual_time import VirtualClock, VirtualProcess
 
 
 @dataclass(eq=False, slots=True)

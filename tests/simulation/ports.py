@@ -11,6 +11,7 @@ from tests.simulation.jobs import is_poison
 from tests.simulation.judge import Judge
 from tests.simulation.scenario import Tuning
 from tests.simulation.trace import Trace
+from tests.simulation.virtual_time import VirtualExecutor, VirtualTimeLoop
 from worker.domain import events
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, Record, TopicPartition
@@ -18,7 +19,6 @@ from worker.ports import FencedError, InferenceRequest, ModelDescription, Tensor
 from worker.testing.backend import FakeBackend
 from worker.testing.sink import MemorySink
 from worker.testing.transactions import MemoryTransactions
-from worker.testing.virtual_time import VirtualExecutor, VirtualTimeLoop
 
 _SHOWN = (
     "coordinate",

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.testing.virtual_time import StandstillError, VirtualClock, VirtualExecutor, VirtualProcess, VirtualTimeLoop
+from tests.simulation.virtual_time import (
+    StandstillError,
+    VirtualClock,
+    VirtualExecutor,
+    VirtualProcess,
+    VirtualTimeLoop,
+)
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from tests.simulation.ports import Weather
 from tests.simulation.scenario import Scenario, scenario
 from tests.simulation.source import CONSUMED
 from tests.simulation.trace import Trace
+from tests.simulation.virtual_time import StandstillError, VirtualClock, VirtualProcess, VirtualTimeLoop
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.testing.backend import FakeBackend
 from worker.testing.broker import MemoryBroker
-from worker.testing.virtual_time import StandstillError, VirtualClock, VirtualProcess, VirtualTimeLoop
 
 _MAX_CALLBACKS = 400_000
 _LOOK_SECONDS = 1.0

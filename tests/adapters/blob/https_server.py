@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
-from worker.local.versitygw import Certificate
+from tests.adapters.blob.versitygw import Certificate
 
 Behavior = Callable[["Answer"], None]
 

@@ -21,11 +21,11 @@ from tests.adapters.blob.https_server import (
     silence,
     status,
 )
+from tests.adapters.blob.versitygw import Certificate
 from tests.contracts.blob_stores import MAX_BYTES, settings
 from worker.adapters.blob.store import UriStore
 from worker.domain.errors import ErrorCode, JobError, SettingsError
 from worker.domain.uri import PictureUri
-from worker.local.versitygw import Certificate
 
 PICTURE = bytes(range(256)) * 300
 PATH = "/labels/in/a.png"

@@ -19,8 +19,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 )
 
 from tests.adapters.blob.https_server import make_certificate, make_dated_certificate
+from tests.adapters.blob.versitygw import Certificate
 from worker.local.kafka import KafkaServer
-from worker.local.versitygw import Certificate
 
 USER, PASSWORD = "reader", "opensesame"
 _ANSWER_SECONDS = 10.0
