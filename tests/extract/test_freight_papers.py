@@ -23,7 +23,7 @@ PAPERS: dict[str, list[Box]] = {
         ("TO:", 0, 216, 14),
         *stack("JANE SMITH|55 COPPERLINE AVE|COLUMBUS OH 43215-2013", 60, 200, 20),
     ],
-    "goods of an origin": stack("Model: SM-G991B/DS|Color 4: Black|S/N: R5CR30ABCDE|Made in Vietnam", 0, 0, 14),
+    "goods of an origin": stack("Model: SM-G991B/DS|Colour 4: Black|S/N: R5CR30ABCDE|Made in Vietnam", 0, 0, 14),
     "an hour": [("MON - 17 MAR 10:30A", 0, 0, 20), ("17 MAR 12 PM", 0, 60, 20)],
     "notes of a customs form": [
         ("Poids (en kg) (2)", 0, 0, 12),

@@ -88,7 +88,7 @@ LABELS: dict[str, list[Box]] = {
         *stack("MITTENTE|Lumetra SRL|Via Verdi 3|20121 MILANO MI|P.IVA IT00743110157", 0, 0, 14),
         *stack("DESTINATARIO|Rossi Mario|Via Roma 10|00184 ROMA RM|ITALIA", 420, 0, 18),
     ],
-    "centerd": [
+    "centered": [
         ("SHIP TO", 180, 0, 20),
         ("Jane Smith", 165, 26, 24),
         ("14 Harrow Mill Rd", 118, 56, 24),
@@ -201,7 +201,7 @@ FOUND: dict[str, dict[str, list[str]]] = {
         "vat": ["IT00743110157"],
         "address_to": ["Rossi Mario\nVia Roma 10\n00184 ROMA RM\nITALIA"],
     },
-    "centerd": {"address_to": ["Jane Smith\n14 Harrow Mill Rd\nPortland OR 97211\nUSA"], "postcode": ["97211"]},
+    "centered": {"address_to": ["Jane Smith\n14 Harrow Mill Rd\nPortland OR 97211\nUSA"], "postcode": ["97211"]},
     "wide": {"address_to": ["Jane Smith\n14 Harrow Mill Rd\nPortland OR 97211\nUSA"], "postcode": ["97211"]},
     "amazon": {
         "address_to": ["Jane Smith\n14 Harrow Mill Rd APT 4\nPORTLAND, OR 97211-1234\nUnited States"],

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 MANIFEST_SCHEMA: Final = "labelwire.manifest/1"
 
@@ -70,7 +70,8 @@ class ModelManifest(_ManifestPart):
     schema_: Literal["labelwire.manifest/1"] = Field(default=MANIFEST_SCHEMA, alias="schema")
     role: ModelRole
     source: str
-    license: str
+    # "licence" in the JSON of this schema.
+    license: str = Field(validation_alias=AliasChoices("licence", "license"), serialization_alias="licence")
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     precision: Literal["fp32", "bf16", "fp16", "int8"]
     device: Device

@@ -60,7 +60,7 @@ _WORDS: Final[dict[Topic, str]] = {
     "|référence|téléphone|pedido|factura|cliente|referencia|teléfono|bestelling|factuur|klant|klantnummer|telefoon"
     "|referentie|ordine|fattura|riferimento|telefono|vat|ust|ustid|ust-idnr|tva|iva|btw|eori|tax id|tax|lot|batch"
     "|charge|lotto|lote|serial|serial no|sn|s/n|style|sku|part|model|permit|qty|quantity|count|menge|seal"
-    "|booking|b/l|hs code|iban|dept|date|weight|license|license|contract|meter|billing|vessel|voyage|flight|bol|asn"
+    "|booking|b/l|hs code|iban|dept|date|weight|licence|license|contract|meter|billing|vessel|voyage|flight|bol|asn"
     "|vendor|supplier|zamówienie|zamówienia|zam.|faktura|faktury|klient|klienta|umowa|umowy",
 }
 

@@ -115,7 +115,7 @@ class Blocks:
                     best, found = weight, other
         return found
 
-    def centerd_below(self, line: int) -> int | None:
+    def centered_below(self, line: int) -> int | None:
         """Return the nearest line below whose middle stands below the middle of this one."""
         box = self.boxes[line]
         middle = box.length / 2
@@ -178,7 +178,7 @@ class Rows:
                 taken.add(piece)
         links = dict(_links(blocks, taken, taken, blocks.below))
         # What has nothing below its left edge may have it below its middle.
-        links |= dict(_links(blocks, taken | set(links), taken | set(links.values()), blocks.centerd_below))
+        links |= dict(_links(blocks, taken | set(links), taken | set(links.values()), blocks.centered_below))
         return cls(pieces, _even(links, blocks))
 
     def row(self, first: int) -> list[int]:
