@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from worker.domain.image import Pixels
 from worker.domain.manifest import TileShapes
 from worker.pipeline.decode.page_rows import STRIP_ROWS
-from worker.pipeline.detect.regions import stitch
+from worker.pipeline.detect.detail_grid import CELL_PIXELS
 from worker.pipeline.large.scan_plan import ScanPlan, plan_scan
-from worker.pipeline.large.survey import CELL_PIXELS, Survey, Surveyor
+from worker.pipeline.large.strip_map import stitch
+from worker.pipeline.large.survey import Survey, Surveyor
 from worker.pipeline.options import PipelineOptions
 
 SHAPES = [TileShapes(), TileShapes(fixed=((256, 256),))]

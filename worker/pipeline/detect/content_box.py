@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from worker.domain.image import PageImage, TextRegion
+from worker.pipeline.detect.detail_grid import CELL_PIXELS, cells_with_detail, count_steps
 from worker.pipeline.detect.tile import Box
-from worker.pipeline.large.survey import CELL_PIXELS, cells_with_detail, steps_in_cells
 
 _PRINTED_CELLS: Final = 4  # of detail in a row or a column: print, not a speck
 _MARGIN_PIXELS: Final = CELL_PIXELS
@@ -22,7 +22,7 @@ def within_margins(page: PageImage, regions: Sequence[TextRegion]) -> Box:
 
     There is a little paper around them, so that the detector sees where a line ends.
     """
-    detail = cells_with_detail(steps_in_cells(page.pixels)).astype(np.uint8)
+    detail = cells_with_detail(count_steps(page.pixels)).astype(np.uint8)
     along, down = (
         cv2.morphologyEx(detail, cv2.MORPH_OPEN, np.ones(run, dtype=np.uint8))
         for run in ((1, _PRINTED_CELLS), (_PRINTED_CELLS, 1))

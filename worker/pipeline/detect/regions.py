@@ -1,8 +1,8 @@
-"""One probability map of a page out of its tiles' maps, and the regions of text on it.
+"""The regions of text on a page's probability map.
 
 The post-processing is that of DB (Liao et al., "Real-time Scene Text Detection with Differentiable Binarization",
-AAAI 2020) with the order of steps that PP-OCR uses. Invariant: boxes are found on the stitched map, so that no line is
-cut by a tile's edge; there is no ceiling on their number.
+AAAI 2020) with the order of steps that PP-OCR uses. Invariant: boxes are found on one map of the page, so that no line
+is cut by a tile's edge; there is no ceiling on their number.
 """
 
 import math
@@ -18,7 +18,6 @@ from worker.domain.image import Pixels, ProbabilityMap, TextRegion
 from worker.domain.manifest import DetectionThresholds
 from worker.pipeline.detect.text_direction import orient_quads
 from worker.pipeline.detect.tile import TiledPage
-from worker.pipeline.large.scan_plan import Band
 
 _GROWN_MARGIN_PIXELS: Final = 2
 _DILATION: Final = np.ones((2, 2), dtype=np.uint8)
@@ -27,23 +26,6 @@ _DILATION: Final = np.ones((2, 2), dtype=np.uint8)
 def page_map(page: TiledPage, tile_map: Pixels) -> ProbabilityMap:
     """Return the map of a page in one tile, out of the tile's, uint8 [h, w]."""
     return ProbabilityMap(tile_map[: page.height, : page.width], page.to_page)
-
-
-def stitch(band: Band, maps: Sequence[Pixels], width: int) -> Pixels:
-    """Join the maps of a band's tiles, uint8 [h, w] each, by what each keeps, to the band's rows of the page's map.
-
-    Returns uint8 [rows, width], 0 where no tile is.
-    """
-    values = np.zeros((band.stop - band.start, width), dtype=np.uint8)
-    for place, tile_map in zip(band.places, maps, strict=True):
-        rows, columns = place.rows, place.columns
-        values[rows.kept_start - band.start : rows.kept_stop - band.start, columns.kept_start : columns.kept_stop] = (
-            tile_map[
-                rows.kept_start - rows.start : rows.kept_stop - rows.start,
-                columns.kept_start - columns.start : columns.kept_stop - columns.start,
-            ]
-        )
-    return values
 
 
 def find_regions(page_map: ProbabilityMap, thresholds: DetectionThresholds) -> list[TextRegion]:

@@ -1,11 +1,10 @@
 """A page as the detector takes it: scaled, and padded to a shape that it knows.
 
 Invariant: every tile has a shape that the detector takes. Pages too large for one tile are searched in bands of them
-(`bands`).
+(`large/scan_plan`).
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,16 +36,6 @@ class TiledPage:
         return float(1 / math.sqrt(abs(np.linalg.det(self.to_page.matrix[:, :2]))))
 
 
-@dataclass(frozen=True, slots=True)
-class TileSpan:
-    """A tile along one axis: it covers [start, stop) of the map and counts in [kept_start, kept_stop)."""
-
-    start: int
-    stop: int
-    kept_start: int
-    kept_stop: int
-
-
 def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions, part: Box | None = None) -> TiledPage:
     """Bring a page's long side to the options' for detection, or to the detector's largest, and make it one tile.
 
@@ -61,38 +50,11 @@ def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions, par
     return TiledPage(tile, width, height, to_page)
 
 
-def spans(length: int, side: int, overlap: int) -> Iterator[TileSpan]:
-    """Spread tiles of `side` pixels evenly over `length`, neighbors sharing at least `overlap` pixels.
-
-    What counts of two neighbors meets in the middle of what they share.
-    """
-    count = _count(length, side, overlap)
-    last = length - side
-    starts = [index * last // (count - 1) for index in range(count)] if count > 1 else [0]
-    stops = [min(start + side, length) for start in starts]
-    borders = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops, strict=False)), length]
-    for start, stop, kept_start, kept_stop in zip(starts, stops, borders, borders[1:], strict=False):
-        yield TileSpan(start, stop, kept_start, kept_stop)
-
-
 def largest_side(shapes: TileShapes) -> int:
     """Return the largest side in pixels of a square tile that the detector takes."""
     if shapes.fixed:
         return max(min(height, width) for height, width in shapes.fixed)
     return shapes.max_side // shapes.multiple_of * shapes.multiple_of
-
-
-def _count(length: int, side: int, overlap: int) -> int:
-    return 1 if length <= side else math.ceil((length - overlap) / (side - overlap))
-
-
-def fitted_side(length: int, side: int, shapes: TileShapes, options: PipelineOptions) -> int:
-    """Return the smallest side that covers `length` in no more tiles, where the detector takes any."""
-    if shapes.fixed:
-        return side
-    count = _count(length, side, options.tile_overlap)
-    needed = (length + (count - 1) * options.tile_overlap) / count
-    return min(side, math.ceil(needed / shapes.multiple_of) * shapes.multiple_of)
 
 
 def scaled(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -21,11 +21,11 @@ from worker.pipeline.barcodes.find import (
     without_codes,
 )
 from worker.pipeline.decode.page_rows import STRIP_ROWS, PageRows
-from worker.pipeline.detect.regions import stitch
-from worker.pipeline.detect.tile import padded, scaled, spans
+from worker.pipeline.detect.spans import spans
+from worker.pipeline.detect.tile import padded, scaled
 from worker.pipeline.large.large_symbols import SEEN_WHOLE_PIXELS
 from worker.pipeline.large.scan_plan import Band, ScanPlan, TilePlacement
-from worker.pipeline.large.strip_map import StripMap
+from worker.pipeline.large.strip_map import StripMap, stitch
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.crop import crop_lines

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.manifest import TileShapes
-from worker.pipeline.detect.tile import TileSpan, fitted_side, largest_side, spans
-from worker.pipeline.large.survey import CELL_PIXELS, Survey
+from worker.pipeline.detect.detail_grid import CELL_PIXELS
+from worker.pipeline.detect.spans import TileSpan, fitted_side, spans
+from worker.pipeline.detect.tile import largest_side
+from worker.pipeline.large.survey import Survey
 from worker.pipeline.options import PipelineOptions
 
 # Sides of tiles are multiples of this where the detector takes any: each new shape costs the server time and memory.

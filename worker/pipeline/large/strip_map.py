@@ -1,9 +1,10 @@
-"""The probability map of a large page, of which only the rows with open regions are kept.
+"""The probability map of a large page, stitched of its tiles' maps, of which only the rows with open regions are kept.
 
 Invariant: a region of text is found once, when its last row has passed, and is the same as on the whole map; one that
 stays open for more than `max_open_rows` is closed where it stands, so that memory is bounded.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -14,9 +15,27 @@ from worker.domain.geometry import Transform
 from worker.domain.image import Pixels, ProbabilityMap, TextRegion
 from worker.domain.manifest import DetectionThresholds
 from worker.pipeline.detect.regions import regions_of, text_mask
+from worker.pipeline.large.scan_plan import Band
 
 # A region's rectangle may reach over its marked pixels by this much, and its score counts all of it.
 _REACH_ROWS: Final = 16
+
+
+def stitch(band: Band, maps: Sequence[Pixels], width: int) -> Pixels:
+    """Join the maps of a band's tiles, uint8 [h, w] each, by what each keeps, to the band's rows of the page's map.
+
+    Returns uint8 [rows, width], 0 where no tile is.
+    """
+    values = np.zeros((band.stop - band.start, width), dtype=np.uint8)
+    for place, tile_map in zip(band.places, maps, strict=True):
+        rows, columns = place.rows, place.columns
+        values[rows.kept_start - band.start : rows.kept_stop - band.start, columns.kept_start : columns.kept_stop] = (
+            tile_map[
+                rows.kept_start - rows.start : rows.kept_stop - rows.start,
+                columns.kept_start - columns.start : columns.kept_stop - columns.start,
+            ]
+        )
+    return values
 
 
 class StripMap:

@@ -8,27 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.image import Pixels
 from worker.pipeline.decode.page_rows import STRIP_ROWS
-from worker.pipeline.decode.thumbnail import Thumbnail, shrunk
+from worker.pipeline.decode.thumbnail import Thumbnail
+from worker.pipeline.detect.detail_grid import CELL_PIXELS, Counts, cells_with_detail, count_steps, has_steps
 
-CELL_PIXELS: Final = 32
 _WINDOW_PIXELS: Final = STRIP_ROWS
 _PIXELS_A_WINDOW: Final = 8_000_000
 _MIN_WINDOWS, _MAX_WINDOWS = 4, 16
-# A step between neighboring levels at half resolution counts from here on, over what the paper's grain makes; print
-# that hardly shows has steps of 10 to 20. A dot of a character makes three of them.
-_MIN_STEP: Final = 8
-_GRAIN_STEPS: Final = 4
-_STEPS_FROM: Final = 3
-# Fewer, in cells that touch, are a speck: the least character that is read, alone on its paper, has more.
-_STEPS_OF_A_CHARACTER: Final = 12
-
-Counts = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +59,10 @@ class Surveyor:
 
     def add(self, strip: Pixels) -> None:
         """Look at the next strip, uint8 [rows, width, 3] BGR."""
-        steps = steps_in_cells(strip)
+        steps = count_steps(strip)
         self._steps.append(steps)
         self._thumbnail.add(strip)
-        self._consider(strip, steps >= _STEPS_FROM)
+        self._consider(strip, has_steps(steps))
         self._rows += strip.shape[0]
 
     def survey(self) -> Survey:
@@ -103,30 +93,3 @@ def _fullest_halves(detail: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
         if last > first:
             column = first + int(np.argmax(sums[first:last]))
             yield int(sums[column]), column
-
-
-def steps_in_cells(strip: Pixels) -> Counts:
-    """Return how much there is in a strip, uint8 [h, w, 3] BGR; colors of equal gray look alike.
-
-    Returns the steps between neighboring pixels at half resolution, float32 [rows, columns], one count for each cell
-    of `CELL_PIXELS` square.
-    """
-    half = cv2.cvtColor(shrunk(strip, 2), cv2.COLOR_BGR2GRAY)
-    steps = np.zeros(half.shape, dtype=np.uint8)
-    steps[:, 1:] = cv2.absdiff(half[:, 1:], half[:, :-1])
-    steps[1:] = cv2.max(steps[1:], cv2.absdiff(half[1:], half[:-1]))
-    # Most of any page is paper, so the middle step is the paper's grain.
-    levels = np.cumsum(cv2.calcHist([steps], [0], None, [256], [0, 256]))
-    grain = int(np.searchsorted(levels, levels[-1] / 2))
-    marked = (steps > _MIN_STEP + _GRAIN_STEPS * grain).astype(np.float32)
-    cells = (-(-strip.shape[1] // CELL_PIXELS), -(-strip.shape[0] // CELL_PIXELS))
-    share = cv2.resize(marked, cells, interpolation=cv2.INTER_AREA).reshape(cells[::-1])
-    return np.round(share * (CELL_PIXELS // 2) ** 2)
-
-
-def cells_with_detail(steps: Counts) -> NDArray[np.bool_]:
-    """Return which cells, of which `steps_in_cells` are given, have anything to look at, specks left out."""
-    marked = steps >= _STEPS_FROM
-    _, labels = cv2.connectedComponents(marked.astype(np.uint8), connectivity=8)
-    together = np.bincount(labels.ravel(), weights=steps.ravel())
-    return np.asarray(marked & (together[labels] >= _STEPS_OF_A_CHARACTER))

@@ -13,7 +13,7 @@ import numpy as np
 
 from worker.domain.geometry import Points
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
-from worker.pipeline.detect.tile import TileSpan, spans
+from worker.pipeline.detect.spans import TileSpan, spans
 from worker.pipeline.models import LineShape
 
 _MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
