@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels
 from worker.pipeline.barcodes.texture import Texture, outside
+from worker.pipeline.warp import warped
 
 _MIN_COHERENCE: Final = 0.5  # PDF417 has 0.55
 _MIN_ENERGY: Final = 900.0  # of squared Sobel gradients: bars of some 30 gray levels
@@ -176,7 +177,7 @@ def _looked_at(gray: Pixels, area: BarArea) -> Iterator[BarArea]:
     down = np.array([-area.across[1], area.across[0]]) * (area.height / rows)
     corner = area.middle - area.across * (area.length / 2) - down * (rows / 2)
     linear = np.column_stack([area.across * (area.length / width), down])
-    sample = resample(gray, Transform(np.column_stack([linear, corner])), (width, rows))
+    sample = warped(gray, Transform(np.column_stack([linear, corner])), (width, rows), cv2.INTER_LINEAR)
     away = cv2.subtract(sample, cv2.blur(sample, (max(9, width // 12 | 1), 1)), dtype=cv2.CV_32F)
     paper = away > _MIN_CONTRAST / 2
     turns = float(np.median(np.count_nonzero(paper[:, 1:] != paper[:, :-1], axis=1)))
@@ -190,7 +191,7 @@ def _looked_at(gray: Pixels, area: BarArea) -> Iterator[BarArea]:
 
 
 def straighten(gray: Pixels, area: BarArea) -> tuple[Pixels, Transform]:
-    """Return the area even_rows with room for a quiet zone, uint8 [h, w], and the map from it to the picture."""
+    """Return the area turned level, with room for a quiet zone, uint8 [h, w], and the map from it to the picture."""
     room = max(_QUIET_PIXELS, _QUIET_SHARE * area.length)
     width, height = area.length + 2 * room, area.height
     scale = max(1.0, width / _WIDEST_PIXELS)
@@ -199,17 +200,7 @@ def straighten(gray: Pixels, area: BarArea) -> tuple[Pixels, Transform]:
     corner = area.middle - area.across * (width / 2) - down * (height / 2)
     size = max(1, round(width / scale)), max(1, round(height / scale))
     to_picture = Transform(np.column_stack([linear, corner]))
-    return resample(gray, to_picture, size), to_picture
-
-
-def resample(gray: Pixels, to_picture: Transform, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> Pixels:
-    """Return a picture of (width, height) whose points `to_picture` takes to places of `gray`, or to its `border`."""
-    linear = to_picture.matrix[:, :2]
-    # OpenCV counts from pixel centers, the page from pixel edges.
-    shift = to_picture.matrix[:, 2] + linear @ (0.5, 0.5) - 0.5
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(gray, np.column_stack([linear, shift]), size, flags=flags, borderMode=border)
-    return np.asarray(warped, dtype=np.uint8)
+    return warped(gray, to_picture, size, cv2.INTER_LINEAR), to_picture
 
 
 def clearer(straight: Pixels) -> Iterator[tuple[Pixels, float]]:
@@ -260,7 +251,7 @@ def whole_bars(gray: Pixels, seen: Points) -> Points:
         linear = np.stack([across * length / columns, down * row_pixels], axis=1)
         to_picture = Transform(np.column_stack([linear, corner]))
         # Rows beyond the picture's edge must not look like its last one.
-        profile = resample(gray, to_picture, (columns, rows), cv2.BORDER_CONSTANT)
+        profile = warped(gray, to_picture, (columns, rows), cv2.INTER_LINEAR, fill=0)
         halves = np.array([_alike(half.astype(np.float32), rows // 2) for half in np.split(profile, 2, axis=1)])
         if reach >= farthest or (halves[:, 0].all() and (halves[:, 1] < rows).all()):
             break

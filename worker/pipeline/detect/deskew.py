@@ -18,6 +18,7 @@ from worker.domain.manifest import TileShapes
 from worker.pipeline.detect.text_direction import run_sideways
 from worker.pipeline.detect.tile import PAD_VALUE, TiledPage, scaled, tile_page
 from worker.pipeline.options import PipelineOptions
+from worker.pipeline.warp import warped
 
 _LEVEL_DEGREES: Final = 4.0  # up to which the detector finds as much as on a level page
 _QUARTER_TURN_DEGREES: Final = 90.0
@@ -60,25 +61,16 @@ def tile_straight(
     scale = min(options.detection_long_side / float(extent.max()), _DIAGONAL * found_at, options.max_enlargement)
     width, height = (max(1, math.ceil(side * scale)) for side in extent.tolist())
     to_page = Transform(np.column_stack([axes.T / scale, axes.T @ low]))
-    straight = _warped(page, to_page, scale, width, height)
+    straight = _straightened(page, to_page, scale, width, height)
     tiled = tile_page(straight, shapes, replace(options, detection_long_side=max(width, height), max_enlargement=1.0))
     return replace(tiled, to_page=tiled.to_page.then(to_page))
 
 
-def _warped(page: PageImage, to_page: Transform, scale: float, width: int, height: int) -> PageImage:
+def _straightened(page: PageImage, to_page: Transform, scale: float, width: int, height: int) -> PageImage:
     """Return the picture of `width` x `height` whose pixels lie on the page where `to_page` says."""
     source, onto = page.pixels, to_page
     if scale < 1:
         size = max(1, round(page.width * scale)), max(1, round(page.height * scale))
         source = scaled(page.pixels, *size)
         onto = to_page.then(Transform.scale_then_shift(size[0] / page.width, size[1] / page.height, 0.0, 0.0))
-    # OpenCV counts from pixel centers, the page from pixel edges.
-    shift = onto.apply(np.array([0.5, 0.5])) - 0.5
-    straight = cv2.warpAffine(
-        source,
-        np.column_stack([onto.matrix[:, :2], shift]),
-        (width, height),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderValue=(PAD_VALUE, PAD_VALUE, PAD_VALUE),
-    )
-    return PageImage(np.asarray(straight, dtype=np.uint8))
+    return PageImage(warped(source, onto, (width, height), cv2.INTER_CUBIC, fill=PAD_VALUE))

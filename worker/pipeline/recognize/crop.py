@@ -11,10 +11,11 @@ from typing import Final
 import cv2
 import numpy as np
 
-from worker.domain.geometry import Points
+from worker.domain.geometry import Points, Transform
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
 from worker.pipeline.detect.spans import TileSpan, spans
 from worker.pipeline.models import LineShape
+from worker.pipeline.warp import warped
 
 _MARGIN_PIXELS: Final = 3  # what a cubic kernel reaches
 _SQUEEZED_TO: Final = 0.95  # of its width; the recognizer's time goes by columns, and reads these as well
@@ -126,17 +127,8 @@ def _straighten(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels
         return level
     linear = np.column_stack([along / width, down / height])
     part, kept = _thinned(part, math.sqrt(abs(np.linalg.det(linear))))
-    linear, shift = linear * kept[:, np.newaxis], origin * kept
-    # OpenCV counts from pixel centers, the page from pixel edges.
-    shift += linear @ (0.5, 0.5) - 0.5
-    straight = cv2.warpAffine(
-        part,
-        np.column_stack([linear, shift]),
-        (width, height),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(straight, dtype=np.uint8)
+    to_part = Transform(np.column_stack([linear * kept[:, np.newaxis], origin * kept]))
+    return warped(part, to_part, (width, height), cv2.INTER_CUBIC)
 
 
 def _level(part: Pixels, origin: Points, edges: tuple[Points, Points], width: int, height: int) -> Pixels | None:
