@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.geometry import Points
+from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
 from worker.pipeline.quality.blocks import BLOCK_PIXELS, Figures
+from worker.pipeline.warp import warped
 
 Labels = NDArray[np.int32]
 Vector = NDArray[np.float64]
@@ -66,7 +67,7 @@ def cutting_areas(page: Pixels, areas: Labels, regions: Sequence[TextRegion], he
         looked[area] = looked.get(area, 0) + 1
         before = min(_LOOK_BACK * height, _LOOK_BACK_OF_LENGTH * float(lines.lengths[number]))
         reach = before, float(distances[number])
-        strip, scale = _strip(page, (ends[number], away[number]), reach, float(lines.thicknesses[number]))
+        strip, scale = straight_end(page, (ends[number], away[number]), reach, float(lines.thicknesses[number]))
         cuts[area] = cuts.get(area, 0) + _is_cut(strip, round(before * scale), height * scale)
     return {area for area, count in cuts.items() if count >= _MIN_CUTS}
 
@@ -119,16 +120,21 @@ def _areas_beyond(areas: Labels, lines: _Lines) -> tuple[Labels, Vector]:
     return found, (entered + np.minimum(left - _STEP_PIXELS, entered + depth)) / 2
 
 
-def _strip(page: Pixels, ray: tuple[Points, Vector], reach: tuple[float, float], height: float) -> tuple[Pixels, float]:
-    """Cut out a line's end, straightened, the area on the right: uint8 [h, w], and the scale that it has."""
+def straight_end(
+    page: Pixels, ray: tuple[Points, Vector], reach: tuple[float, float], height: float
+) -> tuple[Pixels, float]:
+    """Cut out a line's end, straightened, the area on the right: uint8 [h, w], and the scale that it has.
+
+    `ray` is the middle of the end, float64 [2], and the direction in which the line runs into the area; `reach` is how
+    many pixels of the page are shown before the end and beyond it.
+    """
     (end, along), (before, after) = ray, reach
     scale = min(1.0, _STRIP_HEIGHT_PIXELS / height)
     down = np.array([-along[1], along[0]])
     corner = end - along * before - down * height / 2
-    to_page = np.column_stack([along / scale, down / scale, corner])
+    to_page = Transform(np.column_stack([along / scale, down / scale, corner]))
     size = max(8, round((before + after) * scale)), max(8, round(height * scale))
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    strip = cv2.warpAffine(page, to_page, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    strip = warped(page, to_page, size, cv2.INTER_LINEAR)
     return np.asarray(cv2.cvtColor(strip, cv2.COLOR_BGR2GRAY), dtype=np.uint8), scale
 
 
