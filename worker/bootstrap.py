@@ -40,9 +40,8 @@ from worker.pipeline.extract.custom_file import OwnFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet, check_device, with_line_widths
-from worker.pipeline.options import ImageLimits, PipelineOptions
+from worker.pipeline.options import ImageLimits, PipelineOptions, QualityOptions
 from worker.pipeline.pipeline import Pipeline
-from worker.pipeline.quality.gate import QualityMode, QualityOptions
 from worker.ports import (
     BlobStore,
     Clock,
@@ -126,7 +125,7 @@ def own_fields(settings: Settings) -> OwnFields:
 
 def quality_options(settings: Settings) -> QualityOptions:
     """Return what becomes of pictures that can hardly be read."""
-    return QualityOptions(QualityMode(settings.quality.mode), settings.quality.floor)
+    return QualityOptions(settings.quality.mode, settings.quality.floor)
 
 
 def image_limits(settings: Settings) -> ImageLimits:

@@ -1,13 +1,17 @@
-"""The settings of how pictures are fetched, judged and read."""
+"""The settings of how pictures are fetched, judged and read; what the pipeline does unless told is its options'."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationInfo, field_validator
 
 from worker.domain.barcode import Symbology
 from worker.domain.uri import AllowedPrefixes
+from worker.pipeline.options import PipelineOptions, QualityMode, QualityOptions
 
 MEBIBYTE: Final = 1024 * 1024
+
+_PIPELINE: Final = PipelineOptions()
+_QUALITY: Final = QualityOptions()
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -22,38 +26,52 @@ class PipelineSettings(Section):
     """How a picture is read."""
 
     detection_long_side: int = Field(
-        default=1056,
+        default=_PIPELINE.detection_long_side,
         ge=64,
         le=8192,
         description="Long side in pixels at which a picture in one tile is searched for text.",
     )
     tiled_from_pixels: int = Field(
-        default=4_000_000, ge=1, description="Pictures with more pixels than this are searched tile by tile."
+        default=_PIPELINE.tiled_from_pixels,
+        ge=1,
+        description="Pictures with more pixels than this are searched tile by tile.",
     )
     streamed_from_pixels: int = Field(
-        default=24_000_000, ge=1, description="Pictures with more pixels than this are decoded while they are read."
+        default=_PIPELINE.streamed_from_pixels,
+        ge=1,
+        description="Pictures with more pixels than this are decoded while they are read.",
     )
     tile_scale: float | None = Field(
-        default=None, gt=0, le=2, description="Scale at which tiled pictures are searched; chosen by each if unset."
+        default=_PIPELINE.tile_scale,
+        gt=0,
+        le=2,
+        description="Scale at which tiled pictures are searched; chosen by each if unset.",
     )
     detection_text_height: float = Field(
-        default=21.0,
+        default=_PIPELINE.detection_text_height,
         ge=8,
         le=64,
         description="Height in pixels to which the print of a tiled picture is brought for the search.",
     )
-    tile_side: int = Field(default=960, ge=64, le=8192, description="Side of a tile in pixels.")
-    tile_overlap: int = Field(default=128, ge=0, le=1024, description="Overlap of neighboring tiles in pixels.")
+    tile_side: int = Field(default=_PIPELINE.tile_side, ge=64, le=8192, description="Side of a tile in pixels.")
+    tile_overlap: int = Field(
+        default=_PIPELINE.tile_overlap, ge=0, le=1024, description="Overlap of neighboring tiles in pixels."
+    )
     max_lines_per_request: int = Field(
-        default=32, ge=1, le=256, description="Most lines in one request, if the model takes so many in a batch."
+        default=_PIPELINE.max_lines_per_request,
+        ge=1,
+        le=256,
+        description="Most lines in one request, if the model takes so many in a batch.",
     )
     line_widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(),
+        default=_PIPELINE.line_widths,
         description="Widths in pixels to which lines are padded, as JSON; all that the models have if empty.",
     )
-    min_line_confidence: float = Field(default=0.5, ge=0, le=1, description="Lines read with less are dropped.")
+    min_line_confidence: float = Field(
+        default=_PIPELINE.min_line_confidence, ge=0, le=1, description="Lines read with less are dropped."
+    )
     barcode_formats: tuple[Symbology, ...] = Field(
-        default=tuple(Symbology), description="Symbols that are read, as JSON: [] reads none."
+        default=_PIPELINE.barcode_formats, description="Symbols that are read, as JSON: [] reads none."
     )
 
     @field_validator("tile_overlap")
@@ -84,11 +102,12 @@ class FieldSettings(Section):
 class QualitySettings(Section):
     """What becomes of pictures that can hardly be read."""
 
-    mode: Literal["off", "flag", "refuse"] = Field(
-        default="flag", description="`refuse` ends pages under the floor as IMAGE_QUALITY_POOR; `off` measures nothing."
+    mode: QualityMode = Field(
+        default=_QUALITY.mode,
+        description="`refuse` ends pages under the floor as IMAGE_QUALITY_POOR; `off` measures nothing.",
     )
     floor: float = Field(
-        default=0.7, ge=0, le=1, description="Least score, the expected share of text that reads right."
+        default=_QUALITY.floor, ge=0, le=1, description="Least score, the expected share of text that reads right."
     )
 
 

@@ -23,9 +23,12 @@ from worker.picture_settings import (
     QualitySettings,
     Section,
 )
+from worker.pipeline.options import ImageLimits
 
 PREFIX = "LABELWIRE_"
 RETRY_LEVELS = 3
+
+_IMAGE = ImageLimits()
 
 # Read by other parts of the distribution, not by the worker.
 _FOREIGN = frozenset({"LABELWIRE_CACHE_DIR"})
@@ -187,17 +190,19 @@ class LimitSettings(Section):
     max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Encoded bytes held at once.")
     max_inflight_pixels: int = Field(default=64_000_000, ge=1_000_000, description="Decoded pixels held at once.")
     max_image_pixels: int = Field(
-        default=268_435_456,
+        default=_IMAGE.max_pixels,
         ge=1,
         description="Pixels of one page, from its header; a picture has twice as many in all.",
     )
     max_decoded_bytes: int = Field(
-        default=384 * MEBIBYTE,
+        default=_IMAGE.max_decoded_bytes,
         ge=MEBIBYTE,
         description="Memory for a page that must be decoded whole: progressive JPEG, interlaced PNG, WebP, HEIF, PDF.",
     )
-    max_pages: int = Field(default=100, ge=1, description="Pages of one TIFF or PDF.")
-    pdf_dots_per_inch: int = Field(default=200, ge=50, le=1200, description="Resolution at which PDF is drawn.")
+    max_pages: int = Field(default=_IMAGE.max_pages, ge=1, description="Pages of one TIFF or PDF.")
+    pdf_dots_per_inch: int = Field(
+        default=_IMAGE.pdf_dots_per_inch, ge=50, le=1200, description="Resolution at which PDF is drawn."
+    )
     large_image_pixels: int = Field(
         default=8_000_000, ge=1, description="Pictures over this have a lane of their own and never delay small ones."
     )

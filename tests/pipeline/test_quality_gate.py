@@ -5,10 +5,9 @@ import pytest
 from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.domain.quality import Quality
+from worker.pipeline.options import QualityMode, QualityOptions
 from worker.pipeline.quality.gate import (
     QualityGate,
-    QualityMode,
-    QualityOptions,
     judge,
     measure,
     refuse_if_hopeless,

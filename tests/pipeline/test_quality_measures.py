@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.lab.evaluation.quality.degradation import Factor, degrade
 from worker.lab.synth.chance import Chance
-from worker.pipeline.quality.gate import QualityOptions, judge, measure, measure_windows
+from worker.pipeline.options import QualityOptions
+from worker.pipeline.quality.gate import judge, measure, measure_windows
 from worker.pipeline.quality.text import (
     BLUR,
     BLUR_SHARE,

@@ -13,9 +13,8 @@ from worker.adapters.clock import SystemClock
 from worker.domain.image import Pixels
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
-from worker.pipeline.options import ImageLimits
+from worker.pipeline.options import ImageLimits, QualityMode, QualityOptions
 from worker.pipeline.pipeline import Pipeline
-from worker.pipeline.quality.gate import QualityMode, QualityOptions
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
 from worker.runtime.model_client import ModelClient
 from worker.testing.backend import FakeBackend

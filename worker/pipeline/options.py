@@ -1,6 +1,10 @@
-"""The choices that a deployment has about how pages are read. Every default was measured; docs/adr tells how."""
+"""The choices that a deployment has about how pages are read, with their defaults, which the settings take from here.
+
+Every default was measured; docs/adr tells how.
+"""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from worker.domain.barcode import Symbology
 
@@ -32,6 +36,22 @@ class BarcodeOptions:
     formats: tuple[Symbology, ...] = tuple(Symbology)
 
 
+class QualityMode(StrEnum):
+    """What becomes of a page whose score is under the floor."""
+
+    OFF = "off"
+    FLAG = "flag"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class QualityOptions:
+    """Whether quality is measured, and what a page under the `floor` of the score, 0 to 1, comes to."""
+
+    mode: QualityMode = QualityMode.FLAG
+    floor: float = 0.7
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
     """How a page is searched and read.
@@ -58,7 +78,7 @@ class PipelineOptions:
     max_lines_per_request: int = 32
     line_widths: tuple[int, ...] = ()
     min_line_confidence: float = 0.5
-    barcode_formats: tuple[Symbology, ...] = tuple(Symbology)
+    barcode_formats: tuple[Symbology, ...] = BarcodeOptions().formats
 
     @property
     def barcodes(self) -> BarcodeOptions:

@@ -31,8 +31,8 @@ from worker.pipeline.layout.columns import Column, as_read, find_columns, with_c
 from worker.pipeline.layout.reading_order import place_lines, reading_order
 from worker.pipeline.layout.stacked import join_stacked
 from worker.pipeline.models import ModelSet
-from worker.pipeline.options import PipelineOptions
-from worker.pipeline.quality.gate import PixelMeasures, QualityGate, QualityOptions
+from worker.pipeline.options import PipelineOptions, QualityOptions
+from worker.pipeline.quality.gate import PixelMeasures, QualityGate
 from worker.pipeline.recognize.crop import crop_lines
 from worker.pipeline.recognize.read import LineReader
 from worker.pipeline.stages import Stages

@@ -6,7 +6,6 @@ read right. Nothing is refused unless the deployment asks for it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.domain.quality import Quality
+from worker.pipeline.options import QualityMode, QualityOptions
 from worker.pipeline.quality.blocks import Corner, PixelMeasures, measure, measure_windows
 from worker.pipeline.quality.score import limit, scored
 from worker.pipeline.quality.text import (
@@ -35,8 +35,6 @@ from worker.pipeline.quality.text import (
 __all__ = [
     "PixelMeasures",
     "QualityGate",
-    "QualityMode",
-    "QualityOptions",
     "judge",
     "measure",
     "measure_windows",
@@ -50,22 +48,6 @@ _DARK_LEVEL: Final = 32.0
 _ONE_COLOR_LEVELS: Final = 3.0
 _BUSY_LEVELS: Final = 40.0
 _BUSY_SHARE: Final = 0.1
-
-
-class QualityMode(StrEnum):
-    """What becomes of a page whose score is under the floor."""
-
-    OFF = "off"
-    FLAG = "flag"
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True, slots=True)
-class QualityOptions:
-    """Whether quality is measured, and what a page under the `floor` of the score, 0 to 1, comes to."""
-
-    mode: QualityMode = QualityMode.FLAG
-    floor: float = 0.7
 
 
 def judge(
