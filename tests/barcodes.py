@@ -22,7 +22,7 @@ import zxingcpp
 from worker.domain.image import Pixels
 from worker.lab.synth.camera import Degradation
 from worker.lab.synth.dataset import generate
-from worker.pipeline.barcodes.find import read_barcodes
+from worker.pipeline.barcodes.find import find_codes
 from worker.pipeline.options import BarcodeOptions
 
 _TIMES = 3
@@ -59,7 +59,7 @@ class Tally:
         ours, plain = set[str](), set[str]()
         spent: tuple[list[float], list[float]] = [], []
         for _ in range(_TIMES):
-            ours = _timed(lambda: {code.text for code in read_barcodes(case.pixels, BarcodeOptions())}, spent[0])
+            ours = _timed(lambda: {code.text for code in find_codes(case.pixels, BarcodeOptions()).barcodes}, spent[0])
             plain = _timed(lambda: {code.text for code in zxingcpp.read_barcodes(case.pixels)}, spent[1])
         truth = case.truth or frozenset()
         self.pictures += 1

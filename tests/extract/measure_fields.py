@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 
+from tests.pipeline.gs1_texts import parsed
 from worker import bootstrap, settings
 from worker.domain import barcode
 from worker.domain.errors import JobError
@@ -23,7 +24,6 @@ from worker.domain.image import PageText, TextLine
 from worker.lab.synth.camera import Degradation
 from worker.lab.synth.dataset import generate
 from worker.lab.synth.truth import SyntheticLabel
-from worker.pipeline.barcodes.gs1 import parse_elements
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.numbers.kinds import NUMBER_TYPES
 from worker.pipeline.extract.options import FieldOptions
@@ -46,7 +46,7 @@ def page_of_truth(label: SyntheticLabel, *, with_barcodes: bool = True) -> PageT
             code.format.removeprefix("GS1-"),
             code.value,
             np.array(code.polygon),
-            (parse_elements(code.value) or ()) if code.format.startswith("GS1-") else (),
+            (parsed(code.value) or ()) if code.format.startswith("GS1-") else (),
         )
         for code in label.barcodes
         if with_barcodes

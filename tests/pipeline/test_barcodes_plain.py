@@ -8,7 +8,7 @@ import zxingcpp
 from worker.domain.barcode import Barcode
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels
-from worker.pipeline.barcodes.find import find_codes, luminance, merge_barcodes, read_barcodes
+from worker.pipeline.barcodes.find import find_codes, luminance, merge_barcodes
 from worker.pipeline.options import BarcodeOptions
 
 OPTIONS = BarcodeOptions()
@@ -56,7 +56,7 @@ def plain(pixels: Pixels) -> set[tuple[str, str]]:
 
 
 def product(pixels: Pixels) -> set[tuple[str, str]]:
-    return {(code.format, code.text) for code in read_barcodes(pixels, OPTIONS)}
+    return {(code.format, code.text) for code in find_codes(pixels, OPTIONS).barcodes}
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
@@ -126,7 +126,7 @@ def test_maxicode_is_read_however_it_lies_and_is_seen(degrees: float, tilt: floa
     noise = np.random.default_rng(1).normal(0, 6, page.shape)
     photo = np.clip(cv2.GaussianBlur(page, (0, 0), 1.0) * light + noise, 0, 255).astype(np.uint8)
     assert not plain(photo) or (degrees, tilt) == (0, 0.0)
-    [code] = read_barcodes(photo, OPTIONS)
+    [code] = find_codes(photo, OPTIONS).barcodes
     assert (code.format, code.text) == ("MaxiCode", CONTENTS["MaxiCode"])
     right, bottom = 150 + ink.shape[1], 200 + ink.shape[0]
     corners = np.array([[[150, 200], [right, 200], [right, bottom], [150, bottom]]], dtype=np.float64)
@@ -137,7 +137,7 @@ def test_maxicode_is_read_however_it_lies_and_is_seen(degrees: float, tilt: floa
 def test_stacked_bars_are_read_however_they_lie(degrees: float) -> None:
     ink = drawn("PDF417", scale=4)
     page, seen = seen_from_aside(on_page(ink, size=(800, 800)), degrees, 0.0)
-    [code] = read_barcodes(page, OPTIONS)
+    [code] = find_codes(page, OPTIONS).barcodes
     assert (code.format, code.text) == ("PDF417", CONTENTS["PDF417"])
     corners = np.array([[[150, 200], [150 + ink.shape[1], 200 + ink.shape[0]]]], dtype=np.float64)
     np.testing.assert_allclose(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.domain.image import PageImage, TextLine, TextRegion
-from worker.pipeline.layout.reading_order import assemble, page_angle_degrees, reading_order
+from worker.domain.image import PageText, TextLine, TextRegion
+from worker.pipeline.layout.reading_order import assemble, page_angle_degrees, place_lines, reading_order
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.read import ReadLine
 
@@ -79,7 +79,11 @@ def read_line(text: str, confidence: float, polygon: np.ndarray, *, upside_down:
     return ReadLine(TextRegion(polygon, 0.9), text, confidence, upside_down)
 
 
-PAGE = PageImage(np.zeros((100, 200, 3), dtype=np.uint8))
+SIZE = (200, 100)
+
+
+def text_of(*lines: ReadLine) -> PageText:
+    return assemble(SIZE, place_lines(lines, *SIZE, OPTIONS))
 
 
 def test_doubtful_and_empty_lines_are_dropped() -> None:
@@ -89,22 +93,18 @@ def test_doubtful_and_empty_lines_are_dropped() -> None:
         read_line("  ", 0.9, quad(0, 40, 50, 10)),
         read_line("", 0.9, quad(0, 60, 50, 10)),
     ]
-    assert [line.text for line in assemble(PAGE, lines, OPTIONS).lines] == ["kept"]
+    assert [line.text for line in text_of(*lines).lines] == ["kept"]
 
 
 def test_a_blank_page_has_a_size_and_no_lines() -> None:
-    text = assemble(PAGE, [], OPTIONS)
+    text = text_of()
     assert (text.width, text.height, text.lines) == (200, 100, ())
 
 
 def test_a_polygon_begins_at_the_texts_own_top_left_and_stays_on_the_page() -> None:
-    upright, turned = assemble(
-        PAGE,
-        [
-            read_line("up", 0.9, quad(-5, -3, 100, 20)),
-            read_line("down", 0.9, quad(120, 70, 90, 20), upside_down=True),
-        ],
-        OPTIONS,
+    upright, turned = text_of(
+        read_line("up", 0.9, quad(-5, -3, 100, 20)),
+        read_line("down", 0.9, quad(120, 70, 90, 20), upside_down=True),
     ).lines
     assert upright.polygon.tolist() == [[0, 0], [95, 0], [95, 17], [0, 17]]
     assert upright.rotation_degrees == 0.0
@@ -115,13 +115,13 @@ def test_a_polygon_begins_at_the_texts_own_top_left_and_stays_on_the_page() -> N
 @pytest.mark.parametrize("tilt", [-1e-9, 1e-9, -0.004, 0.0])
 def test_a_rotation_is_never_360(tilt: float) -> None:
     polygon = quad(10, 10, 100, 20) + np.array([[0, 0], [0, 100 * math.sin(math.radians(tilt))], [0, 0], [0, 0]])
-    (line,) = assemble(PAGE, [read_line("x", 0.9, polygon)], OPTIONS).lines
+    (line,) = text_of(read_line("x", 0.9, polygon)).lines
     assert 0.0 <= line.rotation_degrees < 360.0
 
 
 def test_a_polygon_is_pulled_in_by_a_part_of_what_its_region_was_grown() -> None:
     region = TextRegion(quad(20, 10, 100, 30), 0.9, growth_pixels=10.0)
-    (line,) = assemble(PAGE, [ReadLine(region, "x", 0.9, upside_down=False)], OPTIONS).lines
+    (line,) = text_of(ReadLine(region, "x", 0.9, upside_down=False)).lines
     assert line.polygon.tolist() == [[24, 14], [116, 14], [116, 36], [24, 36]]
 
 

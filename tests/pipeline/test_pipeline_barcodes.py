@@ -10,7 +10,7 @@ from worker.domain.geometry import Points
 from worker.domain.image import Pixels, TextRegion
 from worker.lab.synth.camera import Degradation
 from worker.lab.synth.dataset import generate
-from worker.pipeline.barcodes.find import find_codes, merge_barcodes, read_barcodes, without_codes
+from worker.pipeline.barcodes.find import find_codes, merge_barcodes, without_codes
 from worker.pipeline.options import BarcodeOptions
 
 OPTIONS = BarcodeOptions()
@@ -70,7 +70,7 @@ def turned(polygon: Points, page: Pixels, quarters: int) -> Points:
 def test_a_symbol_is_read_in_place_however_it_lies(name: str, quarters: int) -> None:
     ink = drawn(name, SYMBOLS[name])
     page = page_with(ink)
-    found = read_barcodes(np.ascontiguousarray(np.rot90(page, -quarters)), OPTIONS)
+    found = find_codes(np.ascontiguousarray(np.rot90(page, -quarters)), OPTIONS).barcodes
     assert [(code.format, code.text) for code in found] == [(name, SYMBOLS[name])]
     place = turned(box(LEFT, TOP, ink.shape[1], ink.shape[0]), page, quarters)
     if name in {"Code128", "ITF", "QRCode", "MicroQRCode", "DataMatrix", "Aztec", "MaxiCode"}:
@@ -82,33 +82,33 @@ def test_a_symbol_is_read_in_place_however_it_lies(name: str, quarters: int) -> 
 @pytest.mark.parametrize("name", ["QRCode", "DataMatrix", "Aztec"])
 def test_white_on_black_is_read(name: str) -> None:
     page = page_with(drawn(name, SYMBOLS[name], scale=6))
-    found = read_barcodes(cv2.bitwise_not(page).astype(np.uint8), OPTIONS)
+    found = find_codes(cv2.bitwise_not(page).astype(np.uint8), OPTIONS).barcodes
     assert [code.text for code in found] == [SYMBOLS[name]]
 
 
 @pytest.mark.parametrize("name", ["Code128", "DataMatrix", "QRCode"])
 def test_gs1_data_is_given_apart(name: str) -> None:
     content = "(00)106141411234567897(10)AB-1"
-    (code,) = read_barcodes(page_with(drawn(name, content, gs1=True)), OPTIONS)
+    (code,) = find_codes(page_with(drawn(name, content, gs1=True)), OPTIONS).barcodes
     assert code.text == content
     assert code.elements == (Element("00", "106141411234567897"), Element("10", "AB-1"))
 
 
 def test_only_the_formats_asked_for_are_read() -> None:
     page = page_with(drawn("QRCode", "hello world"))
-    assert read_barcodes(page, BarcodeOptions((Symbology.CODE_128, Symbology.DATA_MATRIX))) == []
+    assert find_codes(page, BarcodeOptions((Symbology.CODE_128, Symbology.DATA_MATRIX))).barcodes == ()
     assert find_codes(page, BarcodeOptions(())).areas == ()
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 700, 3), (700, 2, 3), (0, 5, 3), (40, 40)])
 def test_a_picture_of_any_size_is_looked_at(shape: tuple[int, ...]) -> None:
-    assert read_barcodes(np.full(shape, 255, dtype=np.uint8), OPTIONS) == []
+    assert find_codes(np.full(shape, 255, dtype=np.uint8), OPTIONS).barcodes == ()
 
 
 def test_a_photographed_label_gives_its_symbols_and_nothing_else() -> None:
     label = generate(77, 4, degradation=Degradation.STRONG)
     pixels = np.asarray(cv2.imdecode(np.frombuffer(label.image, np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8)
-    found = {code.text: code for code in read_barcodes(pixels, OPTIONS)}
+    found = {code.text: code for code in find_codes(pixels, OPTIONS).barcodes}
     expected = {code.value: code for code in label.barcodes if code.format == "ITF"}
     assert set(expected) <= set(found) <= {code.value for code in label.barcodes}
     for value, code in expected.items():
@@ -121,7 +121,7 @@ def test_bars_out_of_line_and_in_shadow_are_read_whole() -> None:
     turn = cv2.getRotationMatrix2D((page.shape[1] / 2, page.shape[0] / 2), -11, 1.0)
     tilted = cv2.warpAffine(page, turn, page.shape[1::-1], borderValue=(255, 255, 255))
     light = np.linspace(1.0, 0.3, page.shape[1])[np.newaxis, :, np.newaxis]
-    (code,) = read_barcodes((tilted * light).astype(np.uint8), OPTIONS)
+    (code,) = find_codes((tilted * light).astype(np.uint8), OPTIONS).barcodes
     place = box(LEFT, TOP, ink.shape[1], ink.shape[0]) @ turn[:, :2].T + turn[:, 2]
     assert code.text == "NO 4711 IN THE SHADOW"
     np.testing.assert_allclose(code.polygon, place, atol=5)
@@ -135,7 +135,7 @@ def code(text: str, left: float, top: float, *, size: float = 100, name: str = "
 def test_bars_that_the_edge_cuts_end_there(quarters: int) -> None:
     page = page_with(drawn("Code128", SYMBOLS["Code128"]))
     cut = np.ascontiguousarray(np.rot90(page[: TOP + 60], -quarters))
-    [found] = read_barcodes(cut, OPTIONS)
+    [found] = find_codes(cut, OPTIONS).barcodes
     (left, top), (right, bottom) = found.polygon.min(axis=0), found.polygon.max(axis=0)
     assert min(left, top) >= -1
     assert right <= cut.shape[1] + 1

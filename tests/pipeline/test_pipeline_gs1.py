@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.pipeline.gs1_texts import composed, parsed, printed
 from worker.domain.barcode import Element
 from worker.domain.fields import Check
 from worker.pipeline.barcodes import gs1
@@ -40,7 +41,7 @@ def elements(**values: str) -> tuple[Element, ...]:
     ],
 )
 def test_element_strings_are_parsed(text: str, expected: tuple[Element, ...]) -> None:
-    assert gs1.parse_elements(text) == expected
+    assert parsed(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_element_strings_are_parsed(text: str, expected: tuple[Element, ...]) ->
     ],
 )
 def test_what_is_no_gs1_data_from_end_to_end_is_not_taken(text: str) -> None:
-    assert gs1.parse_elements(text) is None
+    assert parsed(text) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_what_is_no_gs1_data_from_end_to_end_is_not_taken(text: str) -> None:
 def test_check_digits_are_told_and_never_corrected(identifier: str, value: str, expected: Check) -> None:
     element = Element(identifier, value)
     assert gs1.check(element) is expected
-    assert gs1.parse_elements(gs1.compose([element])) == (element,)
+    assert parsed(composed([element])) == (element,)
 
 
 def test_decimals_follow_the_identifier() -> None:
@@ -134,14 +135,14 @@ ELEMENT = st.one_of(
 
 @given(st.lists(ELEMENT, min_size=1, max_size=8).map(tuple))
 def test_what_is_composed_or_printed_is_parsed_again(given_elements: tuple[Element, ...]) -> None:
-    assert gs1.parse_elements(gs1.compose(given_elements)) == given_elements
-    assert gs1.parse_elements(gs1.printed(given_elements)) == given_elements
+    assert parsed(composed(given_elements)) == given_elements
+    assert parsed(printed(given_elements)) == given_elements
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
-    parsed = gs1.parse_elements(text)
-    assert parsed is None or gs1.parse_elements(gs1.compose(parsed)) == parsed
+    found = parsed(text)
+    assert found is None or parsed(composed(found)) == found
 
 
 def bad(identifier: str, value: str) -> Element:

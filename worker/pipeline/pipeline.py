@@ -28,8 +28,7 @@ from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.large.page import LargePage
 from worker.pipeline.layout.columns import Column, as_read, find_columns, with_columns
-from worker.pipeline.layout.reading_order import place_lines, reading_order
-from worker.pipeline.layout.stacked import join_stacked
+from worker.pipeline.layout.reading_order import assemble, place_lines
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions, QualityOptions
 from worker.pipeline.quality.gate import PixelMeasures, QualityGate
@@ -208,6 +207,6 @@ class Pipeline:
         self, size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...], stages: Stages
     ) -> PageText:
         with stages.timed(Stage.ASSEMBLE):
-            text = PageText(*size, tuple(reading_order(join_stacked(lines))), barcodes)
+            text = assemble(size, lines, barcodes)
         with stages.timed(Stage.EXTRACT):
             return replace(text, fields=extract(text, self._fields))

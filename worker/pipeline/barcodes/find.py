@@ -102,17 +102,10 @@ class Codes:
         return Codes(barcodes, tuple(to_picture.apply(area) for area in self.areas))
 
 
-def read_barcodes(pixels: Pixels, options: BarcodeOptions) -> list[Barcode]:
-    """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], from top to bottom and left to right.
-
-    Polygons are in pixels of this picture.
-    """
-    return list(find_codes(pixels, options).barcodes)
-
-
 def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
     """Return the symbols of a picture, uint8 [h, w, 3] BGR or [h, w], and where there is no text because of them.
 
+    Symbols come from top to bottom and left to right; polygons are in pixels of this picture.
     Symbols of which zxing-cpp is sure without being able to decode them are areas without text, too.
     """
     gray = luminance(pixels)

@@ -7,7 +7,7 @@ its identifier's form.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -90,18 +90,6 @@ _CENTURY_YEARS: Final = 100
 _AHEAD_YEARS: Final = 50
 _DATE_DIGITS: Final = 6
 _DECEMBER: Final = 12
-
-
-def parse_elements(text: str) -> tuple[Element, ...] | None:
-    """Return the element strings of GS1 data, or None if the text is not GS1 data from end to end.
-
-    Takes what a scanner sends, with `GROUP_SEPARATOR` for FNC1, and what is printed, with each identifier in
-    parentheses and spaces anywhere.
-    """
-    packed = text.replace(" ", "")
-    if packed.startswith("("):
-        return _bracketed(packed) or None
-    return _scanned(text.removeprefix(GROUP_SEPARATOR)) or None
 
 
 def read_message(message: str, *, is_marked: bool) -> tuple[Element, ...]:
@@ -190,21 +178,6 @@ def _identifier(name: str) -> str:
     return _LINK_WORDS.get(name, name)
 
 
-def compose(elements: Iterable[Element]) -> str:
-    """Return what a scanner sends for these element strings."""
-    message = ""
-    for element in elements:
-        message += element.identifier + element.value
-        if not _is_predefined(element.identifier):
-            message += GROUP_SEPARATOR
-    return message.removesuffix(GROUP_SEPARATOR)
-
-
-def printed(elements: Iterable[Element]) -> str:
-    """Return what a label prints for these element strings."""
-    return "".join(f"({element.identifier}){element.value}" for element in elements)
-
-
 def check(element: Element) -> Check:
     """Say whether the check digit of an element string is right; NONE where its kind has none."""
     digits = element.value[: _CHECKED_DIGITS.get(element.identifier, 0)]
@@ -246,12 +219,6 @@ def day(element: Element, today: date) -> date | None:
 def _last_of_month(year: int, month: int) -> date:
     after = date(year + 1, 1, 1) if month == _DECEMBER else date(year, month + 1, 1)
     return date.fromordinal(after.toordinal() - 1)
-
-
-def _bracketed(text: str) -> tuple[Element, ...] | None:
-    pieces = _BRACKETED.split(text)
-    elements = tuple(Element(*pair) for pair in zip(pieces[1::2], pieces[2::2], strict=True))
-    return elements if not pieces[0] and all(map(_is_valid, elements)) else None
 
 
 def _scanned(message: str) -> tuple[Element, ...] | None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.domain.barcode import Barcode
 from worker.domain.geometry import Points
-from worker.domain.image import Character, PageImage, PageText, TextLine
+from worker.domain.image import Character, PageText, TextLine
 from worker.pipeline.layout.stacked import join_stacked
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.read import ReadLine
@@ -26,10 +27,9 @@ _TINY = 1e-9
 _MARGIN_OF_GROWTH = 0.4
 
 
-def assemble(page: PageImage, lines: Sequence[ReadLine], options: PipelineOptions) -> PageText:
-    """Return the page's text: doubtful and empty lines dropped, the rest placed and in reading order."""
-    placed = place_lines(lines, page.width, page.height, options)
-    return PageText(page.width, page.height, tuple(reading_order(join_stacked(placed))))
+def assemble(size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...] = ()) -> PageText:
+    """Return the text of a page of `size` (width, height): stacked characters joined, and lines in reading order."""
+    return PageText(*size, tuple(reading_order(join_stacked(lines))), barcodes)
 
 
 def place_lines(lines: Sequence[ReadLine], width: int, height: int, options: PipelineOptions) -> list[TextLine]:
