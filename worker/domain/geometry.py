@@ -12,6 +12,22 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 
 
+def lengths_and_heights(quads: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how long rectangles [..., 4, 2] are along their first edges, and how high across, [...] each.
+
+    Corners are clockwise, and the first edge runs along the text.
+    """
+    along, down = quads[..., 1, :] - quads[..., 0, :], quads[..., 3, :] - quads[..., 0, :]
+    return np.linalg.norm(along, axis=-1), np.linalg.norm(down, axis=-1)
+
+
+def weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float = 0.5) -> float:
+    """Return the value that a share of the weights does not exceed, the median unless told; both are [n], n > 0."""
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, share * reached[-1])])
+
+
 @dataclass(frozen=True, slots=True)
 class Transform:
     """An affine map from one picture's coordinates to another's.

@@ -12,7 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from worker.domain.geometry import Transform
+from worker.domain.geometry import Transform, lengths_and_heights, weighted_quantile
 from worker.domain.image import PageImage, TextRegion
 from worker.domain.manifest import TileShapes
 from worker.pipeline.detect.text_direction import run_sideways
@@ -36,9 +36,7 @@ def turn_degrees(regions: Sequence[TextRegion]) -> float:
         return 0.0
     down = np.abs(edges[:, 1]) > np.abs(edges[:, 0])
     angles = np.degrees(np.arctan2(edges[:, 1], edges[:, 0])) - _QUARTER_TURN_DEGREES * down
-    order = np.argsort(angles)
-    reached = np.cumsum(np.linalg.norm(edges, axis=1)[order])
-    skew = float(angles[order][np.searchsorted(reached, reached[-1] / 2)])
+    skew = weighted_quantile(angles, np.linalg.norm(edges, axis=1))
     return (skew if abs(skew) > _LEVEL_DEGREES else 0.0) + (_QUARTER_TURN_DEGREES if run_sideways(regions) else 0.0)
 
 
@@ -53,7 +51,7 @@ def tile_straight(
     radians = math.radians(degrees)
     axes = np.array([[math.cos(radians), math.sin(radians)], [-math.sin(radians), math.cos(radians)]])
     corners = np.array([region.quad for region in regions])
-    margin = _MARGIN_HEIGHTS * float(np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1).max())
+    margin = _MARGIN_HEIGHTS * float(lengths_and_heights(corners)[1].max())
     placed = corners.reshape(-1, 2) @ axes.T
     low = placed.min(axis=0) - margin
     extent = placed.max(axis=0) + margin - low

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from worker.domain.geometry import lengths_and_heights, weighted_quantile
 from worker.domain.image import PageImage, TextRegion
 from worker.domain.manifest import TileShapes
 from worker.pipeline.detect.tile import TiledPage, largest_side
@@ -30,12 +31,11 @@ def choose_scale(thumbnail_scale: float, regions: Sequence[TextRegion], options:
     """
     if options.tile_scale is not None:
         return options.tile_scale
-    heights = [(_height(region), _length(region)) for region in regions]
-    if not heights:
+    if not regions:
         return 1.0
     wanted = options.detection_text_height
     small = _SMALL_ENOUGH * _SMALL_PRINT * wanted
-    scale = max(wanted / _height_at(0.5, heights), small / _height_at(_SMALL_SHARE, heights))
+    scale = max(wanted / _print_height(regions, 0.5), small / _print_height(regions, _SMALL_SHARE))
     return float(np.clip(scale, thumbnail_scale, options.max_enlargement))
 
 
@@ -49,7 +49,7 @@ def finer_long_side(
     scale = tiled.scale
     if not regions or scale >= 1:
         return None
-    height = scale * _height_at(_SMALL_SHARE, [(_height(region), _length(region)) for region in regions])
+    height = scale * _print_height(regions, _SMALL_SHARE)
     wanted = _SMALL_PRINT * options.detection_text_height
     if height > _SMALL_ENOUGH * wanted:
         return None
@@ -67,16 +67,7 @@ def whole_regions(regions: Iterable[TextRegion], width: int, height: int) -> lis
     ]
 
 
-def _height(region: TextRegion) -> float:
-    return float(np.hypot(*(region.quad[3] - region.quad[0])))
-
-
-def _length(region: TextRegion) -> float:
-    return float(np.hypot(*(region.quad[1] - region.quad[0])))
-
-
-def _height_at(share: float, heights: Sequence[tuple[float, float]]) -> float:
-    """Return the height that a share of the print, (height, length) each and counted by length, does not exceed."""
-    ordered = np.array(sorted(heights))
-    reached = np.cumsum(ordered[:, 1])
-    return float(ordered[np.searchsorted(reached, share * reached[-1]), 0])
+def _print_height(regions: Sequence[TextRegion], share: float) -> float:
+    """Return the height that a share of the print, counted by length, does not exceed."""
+    lengths, heights = lengths_and_heights(np.array([region.quad for region in regions]))
+    return weighted_quantile(heights, lengths, share)

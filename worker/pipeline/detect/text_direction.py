@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.geometry import Points
+from worker.domain.geometry import Points, lengths_and_heights
 from worker.domain.image import TextRegion
 
 _LONGISH_RATIO: Final = 1.5
@@ -41,8 +41,7 @@ def orient_quads(rectangles: Sequence[Points] | Floats) -> list[Points]:
     float64 [4, 2], in order around it.
     """
     quads = _level(np.asarray(rectangles, dtype=np.float64).reshape(-1, 4, 2))
-    widths = np.linalg.norm(quads[:, 1] - quads[:, 0], axis=1)
-    heights = np.linalg.norm(quads[:, 2] - quads[:, 1], axis=1)
+    widths, heights = lengths_and_heights(quads)
     wide, tall = widths >= _LONGISH_RATIO * heights, heights >= _LONGISH_RATIO * widths
     along, down = float(widths[wide].sum()), float(heights[tall].sum())
     runs_down = ~wide if down > along else tall.copy()

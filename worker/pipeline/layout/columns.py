@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.geometry import Points
+from worker.domain.geometry import Points, lengths_and_heights, weighted_quantile
 from worker.domain.image import Character, LineCrop, PageImage, Pixels, TextLine, TextRegion
 from worker.pipeline.extract.folding import fold
 from worker.pipeline.extract.numbers.checks import intermodal
@@ -179,9 +179,7 @@ class _TextAxes:
         """Take the angle, within a quarter turn, at which the longest of the regions lie."""
         edges = np.array([region.quad[1] - region.quad[0] for region in regions])
         angles = (np.arctan2(edges[:, 1], edges[:, 0]) + np.pi / 4) % (np.pi / 2) - np.pi / 4
-        weights = np.hypot(edges[:, 0], edges[:, 1])
-        order = np.argsort(angles)
-        angle = angles[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)]
+        angle = weighted_quantile(angles, np.hypot(edges[:, 0], edges[:, 1]))
         c, s = float(np.cos(angle)), float(np.sin(angle))
         return cls(np.array([[c, -s], [s, c]]))
 
@@ -272,7 +270,7 @@ class _Seen:
     @classmethod
     def of(cls, page: PageImage, quad: Points, *, down: bool) -> "_Seen":
         """Look at a rectangle of the page at a size that is enough to tell characters apart."""
-        width, height = (float(np.linalg.norm(edge)) for edge in (quad[1] - quad[0], quad[3] - quad[0]))
+        width, height = map(float, lengths_and_heights(quad))
         scale = max(1.0, (width if down else height) / _LOOKED_AT_PIXELS)
         size = max(2, round(width / scale)), max(2, round(height / scale))
         gray = _gray(straightened(page.pixels, quad, *size))

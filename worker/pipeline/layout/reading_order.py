@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.barcode import Barcode
-from worker.domain.geometry import Points
+from worker.domain.geometry import Points, lengths_and_heights, weighted_quantile
 from worker.domain.image import Character, PageText, TextLine
 from worker.pipeline.layout.stacked import join_stacked
 from worker.pipeline.options import PipelineOptions
@@ -59,13 +59,13 @@ def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
 def page_angle_degrees(lines: Sequence[TextLine]) -> float:
     """Return the clockwise angle at which most of the text runs, each line weighing its length."""
     angles = np.array([line.rotation_degrees for line in lines])
-    lengths = np.array([math.dist(line.polygon[0], line.polygon[1]) for line in lines])
+    lengths, _ = lengths_and_heights(np.array([line.polygon for line in lines]))
     quarters = np.round(angles / _QUARTER_TURN_DEGREES).astype(int) % 4
     quarter = int(np.argmax(np.bincount(quarters, weights=lengths, minlength=4)))
     members = quarters == quarter
     upright = quarter * _QUARTER_TURN_DEGREES
     skews = (angles[members] - upright + _FULL_TURN_DEGREES / 2) % _FULL_TURN_DEGREES - _FULL_TURN_DEGREES / 2
-    return upright + _weighted_median(skews, lengths[members])
+    return upright + weighted_quantile(skews, lengths[members])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,6 @@ class _Rows:
         """Return the rows in order, each from left to right."""
         ordered = sorted(self._rows, key=lambda row: sum(row.middles) / len(row.middles))
         return [row.from_left_to_right() for row in ordered]
-
-
-def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def _place(line: ReadLine, width: int, height: int) -> TextLine:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.geometry import Points, Transform
+from worker.domain.geometry import Points, Transform, lengths_and_heights
 from worker.domain.image import Pixels, TextRegion
 from worker.pipeline.quality.blocks import BLOCK_PIXELS, Figures
 from worker.pipeline.warp import warped
@@ -90,8 +90,8 @@ def _lines(areas: Labels, regions: Sequence[TextRegion], heights: Vector) -> _Li
     """
     quads = np.stack([region.quad for region in regions])
     along = quads[:, 1] - quads[:, 0]
-    lengths = np.maximum(np.linalg.norm(along, axis=1), 1.0)
-    thicknesses = np.maximum(np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1), heights)
+    lengths, thicknesses = lengths_and_heights(quads)
+    lengths, thicknesses = np.maximum(lengths, 1.0), np.maximum(thicknesses, heights)
     taken = (lengths >= _SHORTEST_LINE * thicknesses) & (_areas_at(areas, quads.mean(axis=1)) == 0)
     right, left = quads[:, [1, 2]].mean(axis=1)[taken], quads[:, [0, 3]].mean(axis=1)[taken]
     away = (along / lengths[:, np.newaxis])[taken]

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.domain.geometry import lengths_and_heights
 from worker.domain.image import TextRegion
 from worker.pipeline.quality.blocks import BLOCK_PIXELS, Figures, PixelMeasures
 from worker.pipeline.quality.blur import SLOPE_OF_EDGE, blur_pixels, least_blur_pixels
@@ -95,7 +96,7 @@ def text_height_pixels(regions: Sequence[TextRegion]) -> float:
 def _heights(regions: Sequence[TextRegion]) -> NDArray[np.float64]:
     quads = np.stack([region.quad for region in regions])
     growths = np.array([region.growth_pixels for region in regions], dtype=np.float64)
-    return np.asarray(np.hypot(*(quads[:, 0] - quads[:, 3]).T) - _HEIGHT_OF_GROWTH * growths, dtype=np.float64)
+    return np.asarray(lengths_and_heights(quads)[1] - _HEIGHT_OF_GROWTH * growths, dtype=np.float64)
 
 
 def _text_mask(pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize) -> Mask | None:

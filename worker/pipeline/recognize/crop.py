@@ -11,7 +11,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from worker.domain.geometry import Points, Transform
+from worker.domain.geometry import Points, Transform, lengths_and_heights
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
 from worker.pipeline.detect.spans import TileSpan, spans
 from worker.pipeline.models import LineShape
@@ -39,9 +39,8 @@ def crop_line(page: PageImage, region: TextRegion, shape: LineShape, *, top: int
     A line a little longer than a bucket is squeezed into it. One longer than the widest is cut into pieces of about the
     same width, of which neighbors share about two line heights.
     """
-    along, down = region.quad[1] - region.quad[0], region.quad[3] - region.quad[0]
-    ratio = math.hypot(*along) / max(math.hypot(*down), _TINY)
-    natural_width = max(1, math.ceil(shape.height * ratio))
+    length, height = map(float, lengths_and_heights(region.quad))
+    natural_width = max(1, math.ceil(shape.height * (length / max(height, _TINY))))
     return [
         _crop(page, region, piece.stop - piece.start, shape, span, top)
         for piece in _pieces(natural_width, shape)
@@ -54,8 +53,8 @@ def crop_cells(page: PageImage, region: TextRegion, cells: Sequence[Points], sha
 
     Returns None if they fill more than the widest bucket.
     """
-    sizes = [(math.hypot(*(cell[1] - cell[0])), math.hypot(*(cell[3] - cell[0]))) for cell in cells]
-    widths = [max(1, round(shape.height * width / max(height, _TINY))) for width, height in sizes]
+    lengths, heights = lengths_and_heights(np.array(cells))
+    widths = [max(1, round(width)) for width in (shape.height * lengths / np.maximum(heights, _TINY)).tolist()]
     content_width = sum(widths)
     if content_width > shape.bucket_widths[-1]:
         return None

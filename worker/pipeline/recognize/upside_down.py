@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.geometry import Points
+from worker.domain.geometry import Points, lengths_and_heights
 
 _TELLING_RATIO: Final = 2.0  # of length to height: lines that a classifier, or their reading, can tell the side of
 _MAX_LOG_ODDS: Final = 3.0  # at a probability of 0.95
@@ -52,7 +52,7 @@ class LinePlaces:
         for axis in (runs_down, ~runs_down):
             x, y = edges[axis].sum(axis=0) / max(float(np.hypot(*edges[axis].sum(axis=0))), _TINY)
             u[axis], v[axis] = corners[axis] @ (x, y), corners[axis] @ (-y, x)
-        heights = np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1)
+        _, heights = lengths_and_heights(corners)
         return cls(runs_down, u.min(axis=1), u.max(axis=1), v.mean(axis=1), np.maximum(heights, _TINY))
 
     def __len__(self) -> int:
