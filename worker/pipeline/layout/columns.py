@@ -26,40 +26,40 @@ from worker.pipeline.models import LineShape
 from worker.pipeline.recognize.crop import crop_cells, straightened
 from worker.pipeline.recognize.read import ReadLine
 
-_FEWEST: Final = 8  # characters of a column; a container's number has eleven
-_MOST: Final = 24
+_MIN_CHARACTERS: Final = 8  # characters of a column; a container's number has eleven
+_MAX_CHARACTERS: Final = 24
 _MAX_COLUMNS: Final = 8
-_SAME_PLACE: Final = 16  # page pixels
-_SEED: Final = 3  # characters that the detector found at one pitch, from which on there may be a column
-_FEW: Final = 4  # ... and from which on they tell how it leans
-_LEANS: Final = 0.02  # across for each along, a degree
+_SAME_COLUMN_PIXELS: Final = 16  # page pixels
+_MIN_SEED_CHARACTERS: Final = 3  # characters that the detector found at one pitch, from which on there may be a column
+_MIN_SLOPE_CHARACTERS: Final = 4  # ... and from which on they tell how it leans
+_MIN_SLOPE: Final = 0.02  # across for each along, a degree
 _MAX_SEEDS: Final = 12
-_GROWS: Final = 4  # pitches beyond a run of characters that are looked at
-_CUT: Final = 0.97  # of the strip's breadth
+_LOOKAHEAD_PITCHES: Final = 4  # pitches beyond a run of characters that are looked at
+_FULL_BREADTH: Final = 0.97  # of the strip's breadth
 _TOUCHING: Final = 0.25  # character heights by which two that touch may be off
-_WIDE: Final = 0.7  # half the width of the widest letters, in heights
-_MAX_LOOKED_AT: Final = 80  # regions
+_HALF_WIDTH: Final = 0.7  # half the width of the widest letters, in heights
+_MAX_REGIONS: Final = 80  # regions
 _MAX_LINES: Final = 8  # that run one way, of a page on which some of them may be columns
 _IN_LINE: Final = 0.6  # of their breadth by which regions of a column may lie beside one another
-_ALIKE_BREADTHS: Final = 2.5
+_MAX_BREADTH_RATIO: Final = 2.5
 _CHARACTER_RATIO: Final = 1.5  # as high as wide is a character in a region, with what is between it and the next
 _LONGISH: Final = 1.8  # times as long as wide: more than a character
-_LONGEST: Final = 30.0
-_LOOKED_AT_PIXELS: Final = 48  # across a region, to see its ink
+_MAX_LENGTH_RATIO: Final = 30.0
+_MASK_BREADTH_PIXELS: Final = 48  # across a region, to see its ink
 _INK_SHARE: Final = 0.5  # of the way from ground to print
 _MIN_CONTRAST: Final = 40
 _SPECK: Final = 0.35  # of the usual character's height; less is none
-_AMISS: Final = 0.4  # character heights by which a character may lie beside its column
-_ALIKE: Final = 1.25  # of one print
-_BOXED: Final = 2.2  # a character in a frame, with it
+_MAX_OFFSET: Final = 0.4  # character heights by which a character may lie beside its column
+_MAX_HEIGHT_RATIO: Final = 1.25  # of one print
+_MAX_FRAMED_RATIO: Final = 2.2  # a character in a frame, with it
 _MIN_PITCH: Final = 1.03  # character heights
 _MAX_PITCH: Final = 2.4
-_UNEVEN: Final = 0.17  # of the pitch
+_MAX_PITCH_DEVIATION: Final = 0.17  # of the pitch
 _MAX_GAP: Final = 1.8  # character heights more than the pitch
 _MAX_GAPS: Final = 4
-_WIDEST: Final = 1.25  # times as wide as high: the usual character of a column is not
+_MAX_WIDTH_RATIO: Final = 1.25  # times as wide as high: the usual character of a column is not
 _MARGIN: Final = 0.16  # of a character's height above and below its ink
-_ASIDE: Final = 0.07  # ... and beside it, as in a line
+_SIDE_MARGIN: Final = 0.07  # ... and beside it, as in a line
 _CONTAINER: Final = re.compile(r"[A-Z]{3}[UJZABDEK][0-9]{7}")
 _AS_LETTER: Final = {"0": "O", "1": "I"}  # print that looks the same: the place in the number tells
 _AS_DIGIT: Final = {"O": "0", "I": "1", "L": "1"}
@@ -106,7 +106,7 @@ def find_columns(page: PageImage, regions: Sequence[TextRegion]) -> list[Column]
     for down in (True, False):
         for column in _columns(page, regions, frame, down=down):
             # Two runs of characters that the detector found may grow to one column.
-            place = np.round(column.upright.quad.mean(axis=0) / _SAME_PLACE).astype(int).tolist()
+            place = np.round(column.upright.quad.mean(axis=0) / _SAME_COLUMN_PIXELS).astype(int).tolist()
             found.setdefault((len(column.cells), *place), column)
     return list(found.values())[:_MAX_COLUMNS]
 
@@ -115,7 +115,7 @@ def with_columns(lines: Sequence[ReadLine], columns: Sequence[Column], read: Seq
     """Return the lines of a page, those of each column that reads as a container's number put in its place."""
     kept = list(lines)
     for column, line in zip(columns, read, strict=True):
-        spelled = _spelled(column, _confirmed(column, line, lines))
+        spelled = _as_container_number(column, _with_surer_characters(column, line, lines))
         if spelled is not None:
             kept = [other for other in kept if all(other.region is not member for member in column.members)]
             kept.append(spelled)
@@ -127,7 +127,7 @@ def as_read(line: TextLine, region: TextRegion) -> ReadLine:
     return ReadLine(region, line.text, line.confidence, upside_down=False, characters=line.characters)
 
 
-def _confirmed(column: Column, line: ReadLine, lines: Sequence[ReadLine]) -> ReadLine:
+def _with_surer_characters(column: Column, line: ReadLine, lines: Sequence[ReadLine]) -> ReadLine:
     """Return a column's reading with the surer one of each character that was read alone as well, and as the same."""
     if len(line.characters) != len(column.cells):
         return line
@@ -145,10 +145,10 @@ def _confirmed(column: Column, line: ReadLine, lines: Sequence[ReadLine]) -> Rea
     return replace(line, characters=tuple(characters))
 
 
-def _spelled(column: Column, line: ReadLine) -> ReadLine | None:
+def _as_container_number(column: Column, line: ReadLine) -> ReadLine | None:
     """Return a column as a line of its own, in the groups of a container's number; None where it is none."""
     characters = [one for one in line.characters if not one.text.isspace()]
-    characters = [_by_place(one, place) for place, one in enumerate(characters)]
+    characters = [_as_position_demands(one, place) for place, one in enumerate(characters)]
     number = _CONTAINER.match("".join(fold(one.text) for one in characters))
     if number is None or not intermodal(number.group()):
         return None
@@ -161,10 +161,10 @@ def _spelled(column: Column, line: ReadLine) -> ReadLine | None:
     return replace(line, region=column.upright, text=text, characters=tuple(spelled))
 
 
-def _by_place(character: Character, place: int) -> Character:
+def _as_position_demands(character: Character, place: int) -> Character:
     """Return a character of a container's number as what it can only be at its place: O or 0, I or 1."""
-    told = _AS_LETTER if place < _LETTERS else _AS_DIGIT if place < _NUMBER else {}
-    meant = told.get(fold(character.text))
+    replacements = _AS_LETTER if place < _LETTERS else _AS_DIGIT if place < _NUMBER else {}
+    meant = replacements.get(fold(character.text))
     return character if meant is None else replace(character, text=meant)
 
 
@@ -209,18 +209,18 @@ def _columns(page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, *
     inks = list(_inks(page, regions, frame, down=down))
     for seed in _seeds(inks)[:_MAX_SEEDS]:
         own, straight = _straightened(seed, frame, down=down)
-        chain = _grown_whole(straight, page, own, down=down)
-        if _FEWEST <= len(chain) <= _MOST and _stands_upright(chain):
+        chain = _grown_to_its_ends(straight, page, own, down=down)
+        if _MIN_CHARACTERS <= len(chain) <= _MAX_CHARACTERS and _stands_upright(chain):
             yield _column(chain, regions, own, down=down)
 
 
 def _straightened(seed: list[_Ink], frame: _TextAxes, *, down: bool) -> tuple[_TextAxes, list[_Ink]]:
     """Turn the frame to where the characters lead: of single ones the detector does not tell well how they lie."""
-    if len(seed) < _FEW:
+    if len(seed) < _MIN_SLOPE_CHARACTERS:
         return frame, seed
     along, across = np.array([ink.along for ink in seed]), np.array([ink.across for ink in seed])
     slope = float(np.polyfit(along, across, 1)[0])
-    if abs(slope) < _LEANS:
+    if abs(slope) < _MIN_SLOPE:
         return frame, seed
     own = frame.turned(-slope if down else slope)
     placed = np.column_stack([across, along] if down else [along, across]) @ frame.turn.T @ own.turn
@@ -235,17 +235,17 @@ def _inks(page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, *, d
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     lengths, breadths = (heights, widths) if down else (widths, heights)
     ratios = lengths / np.maximum(breadths, 1.0)
-    possible = np.flatnonzero((ratios > 1 / _LONGISH) & (ratios < _LONGEST))
+    possible = np.flatnonzero((ratios > 1 / _LONGISH) & (ratios < _MAX_LENGTH_RATIO))
     # Of a page full of text that runs this way nothing is a column; characters alone may be, as in a form.
     if np.count_nonzero(ratios[possible] > _LONGISH) > _MAX_LINES:
         possible = possible[ratios[possible] <= _LONGISH]
-    if possible.size > _MAX_LOOKED_AT:
+    if possible.size > _MAX_REGIONS:
         return
     middles = (boxes[possible, 0] + boxes[possible, 2] if down else boxes[possible, 1] + boxes[possible, 3]) / 2
     possible = possible[_may_be_column(middles, breadths[possible], ratios[possible])]
     for index in possible.tolist():
         left, top, right, bottom = boxes[index].tolist()
-        seen = _Seen.of(page, frame.quad(left, top, right, bottom), down=down)
+        seen = _InkMask.of(page, frame.quad(left, top, right, bottom), down=down)
         start, middle = (top, (left + right) / 2) if down else (left, (top + bottom) / 2)
         for along, across, height, width in seen.characters(alone=ratios[index] <= _LONGISH):
             yield _Ink(start + along, middle + across, height, width)
@@ -255,12 +255,12 @@ def _may_be_column(middles: Floats, breadths: Floats, ratios: Floats) -> NDArray
     """Say which regions stand in one line with others that hold enough characters together, by their shapes."""
     broader = np.maximum(breadths[:, np.newaxis], breadths)
     in_line = np.abs(middles[:, np.newaxis] - middles) <= _IN_LINE * broader
-    alike = broader <= _ALIKE_BREADTHS * np.minimum(breadths[:, np.newaxis], breadths)
+    alike = broader <= _MAX_BREADTH_RATIO * np.minimum(breadths[:, np.newaxis], breadths)
     characters = np.maximum(1.0, ratios / _CHARACTER_RATIO)
-    return np.asarray((in_line & alike) @ characters >= _FEWEST - _MAX_GAPS)
+    return np.asarray((in_line & alike) @ characters >= _MIN_CHARACTERS - _MAX_GAPS)
 
 
-class _Seen:
+class _InkMask:
     """A region's ink, bool [along the column, across it], and how many page pixels each of its pixels is."""
 
     def __init__(self, ink: NDArray[np.bool_], scale: float) -> None:
@@ -268,10 +268,10 @@ class _Seen:
         self._scale = scale
 
     @classmethod
-    def of(cls, page: PageImage, quad: Points, *, down: bool) -> "_Seen":
+    def of(cls, page: PageImage, quad: Points, *, down: bool) -> "_InkMask":
         """Look at a rectangle of the page at a size that is enough to tell characters apart."""
         width, height = map(float, lengths_and_heights(quad))
-        scale = max(1.0, (width if down else height) / _LOOKED_AT_PIXELS)
+        scale = max(1.0, (width if down else height) / _MASK_BREADTH_PIXELS)
         size = max(2, round(width / scale)), max(2, round(height / scale))
         gray = _gray(straightened(page.pixels, quad, *size))
         gray = gray if down else gray.T
@@ -322,16 +322,19 @@ def _seeds(inks: Sequence[_Ink]) -> list[list[_Ink]]:
         while (following := _following(seed, left)) is not None:
             left.remove(following)
             seed.append(following)
-        if len(seed) >= _SEED or (len(seed) > 1 and _in_line(seed[0], inks) >= _FEWEST - _MAX_GAPS):
+        if len(seed) >= _MIN_SEED_CHARACTERS or (
+            len(seed) > 1 and _in_line(seed[0], inks) >= _MIN_CHARACTERS - _MAX_GAPS
+        ):
             seeds.append(seed)
-    upright = [seed for seed in seeds if all(ink.width <= _WIDEST * ink.height for ink in seed[:2])]
+    upright = [seed for seed in seeds if all(ink.width <= _MAX_WIDTH_RATIO * ink.height for ink in seed[:2])]
     return sorted(upright, key=len, reverse=True)
 
 
 def _in_line(one: _Ink, inks: Sequence[_Ink]) -> int:
     """Count the characters of one print that stand in one line with a character."""
     return sum(
-        abs(ink.across - one.across) <= _AMISS * one.height and 1 / _ALIKE <= ink.height / one.height <= _ALIKE
+        abs(ink.across - one.across) <= _MAX_OFFSET * one.height
+        and 1 / _MAX_HEIGHT_RATIO <= ink.height / one.height <= _MAX_HEIGHT_RATIO
         for ink in inks
     )
 
@@ -346,17 +349,17 @@ def _following(seed: Sequence[_Ink], left: Sequence[_Ink]) -> _Ink | None:
             return None
         if (
             away >= _MIN_PITCH * min(last.height, ink.height)
-            and abs(ink.across - last.across) <= _AMISS * last.height
-            and 1 / _ALIKE <= ink.height / last.height <= _ALIKE
+            and abs(ink.across - last.across) <= _MAX_OFFSET * last.height
+            and 1 / _MAX_HEIGHT_RATIO <= ink.height / last.height <= _MAX_HEIGHT_RATIO
         ):
-            return ink if step is None or abs(away - step) <= _UNEVEN * max(step, away) else None
+            return ink if step is None or abs(away - step) <= _MAX_PITCH_DEVIATION * max(step, away) else None
     return None
 
 
-def _grown_whole(seed: list[_Ink], page: PageImage, frame: _TextAxes, *, down: bool) -> list[_Ink]:
+def _grown_to_its_ends(seed: list[_Ink], page: PageImage, frame: _TextAxes, *, down: bool) -> list[_Ink]:
     """Grow a run of characters until it grows no more: each time it is seen some way beyond its ends."""
     grown = _grown(seed, page, frame, down=down)
-    while len(seed) < len(grown) <= _MOST:
+    while len(seed) < len(grown) <= _MAX_CHARACTERS:
         seed, grown = grown, _grown(grown, page, frame, down=down)
     return grown
 
@@ -366,12 +369,12 @@ def _grown(seed: Sequence[_Ink], page: PageImage, frame: _TextAxes, *, down: boo
     height = float(np.median([ink.height for ink in seed]))
     pitch = float(np.median(np.diff([ink.along for ink in seed])))
     across = float(np.median([ink.across for ink in seed]))
-    half = max(*(ink.width / 2 for ink in seed), _WIDE * height) + _MARGIN * height
-    reach = _MAX_GAP * height + _GROWS * pitch
+    half = max(*(ink.width / 2 for ink in seed), _HALF_WIDTH * height) + _MARGIN * height
+    reach = _MAX_GAP * height + _LOOKAHEAD_PITCHES * pitch
     low, high = frame.extent(page, down=down)
     start, stop = max(low, seed[0].along - reach), min(high, seed[-1].along + reach)
     box = (across - half, start, across + half, stop) if down else (start, across - half, stop, across + half)
-    strip = _Seen.of(page, frame.quad(*box), down=down)
+    strip = _InkMask.of(page, frame.quad(*box), down=down)
     seen = [
         _Ink(start + along, across + aside, tall, wide)
         for along, aside, tall, wide in strip.characters(alone=False, least=_SPECK * height)
@@ -380,8 +383,8 @@ def _grown(seed: Sequence[_Ink], page: PageImage, frame: _TextAxes, *, down: boo
     found = [
         one
         for ink in seen
-        if ink.width < _CUT * 2 * half or ink.height > _ALIKE * height
-        for one in _apart(ink, pitch, height)
+        if ink.width < _FULL_BREADTH * 2 * half or ink.height > _MAX_HEIGHT_RATIO * height
+        for one in _split_touching(ink, pitch, height)
     ]
     middles = [abs(ink.along - seed[len(seed) // 2].along) for ink in found]
     if not found or min(middles) > height / 2:
@@ -392,7 +395,7 @@ def _grown(seed: Sequence[_Ink], page: PageImage, frame: _TextAxes, *, down: boo
     return [*behind[:0:-1], *ahead]
 
 
-def _apart(ink: _Ink, pitch: float, height: float) -> list[_Ink]:
+def _split_touching(ink: _Ink, pitch: float, height: float) -> list[_Ink]:
     """Return the characters of ink that touch one another, as a Q and what stands below it do."""
     more = round((ink.height - height) / pitch)
     if more < 1 or abs(ink.height - height - more * pitch) > _TOUCHING * height:
@@ -407,13 +410,13 @@ def _walk(inks: Sequence[_Ink], pitch: float, height: float) -> list[_Ink]:
     chain, gaps = [inks[0]], 0
     for ink in inks[1:]:
         step = abs(ink.along - chain[-1].along)
-        is_gap = step > (1 + _UNEVEN) * pitch
+        is_gap = step > (1 + _MAX_PITCH_DEVIATION) * pitch
         gaps += is_gap
         if (
-            step < (1 - _UNEVEN) * pitch
+            step < (1 - _MAX_PITCH_DEVIATION) * pitch
             or (is_gap and (gaps > _MAX_GAPS or step > pitch + _MAX_GAP * height))
-            or abs(ink.across - chain[-1].across) > _AMISS * height
-            or not height / _ALIKE <= ink.height <= _BOXED * height
+            or abs(ink.across - chain[-1].across) > _MAX_OFFSET * height
+            or not height / _MAX_HEIGHT_RATIO <= ink.height <= _MAX_FRAMED_RATIO * height
         ):
             break
         chain.append(ink)
@@ -425,12 +428,12 @@ def _stands_upright(members: Sequence[_Ink]) -> bool:
     heights = np.array([ink.height for ink in members])
     height = float(np.median(heights))
     pitch = float(np.median(np.diff([ink.along for ink in members])))
-    alike = np.count_nonzero(heights <= _ALIKE * height)
+    alike = np.count_nonzero(heights <= _MAX_HEIGHT_RATIO * height)
     widths = np.array([ink.width for ink in members])
     return bool(
         _MIN_PITCH <= pitch / height <= _MAX_PITCH
         and alike >= len(members) - 1
-        and float(np.median(widths)) <= _WIDEST * height
+        and float(np.median(widths)) <= _MAX_WIDTH_RATIO * height
     )
 
 
@@ -442,8 +445,8 @@ def _column(chain: Sequence[_Ink], regions: Sequence[TextRegion], frame: _TextAx
     cells, spans = [], []
     for ink in chain:
         # What is higher than the others stands in a frame, which is left out.
-        framed = ink.height > _ALIKE * height
-        half_width = (width if framed else ink.width) / 2 + _ASIDE * height
+        framed = ink.height > _MAX_HEIGHT_RATIO * height
+        half_width = (width if framed else ink.width) / 2 + _SIDE_MARGIN * height
         half_height = height / 2 + margin
         spans.append(
             (ink.along - half_height, ink.across - half_width, ink.along + half_height, ink.across + half_width)

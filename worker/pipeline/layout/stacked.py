@@ -20,13 +20,13 @@ from worker.pipeline.extract.folding import fold
 from worker.pipeline.extract.numbers.checks import intermodal
 from worker.pipeline.recognize.ctc import spell
 
-_FEWEST: Final = 4  # characters, under which it may be chance
-_AMISS_HEIGHTS: Final = 0.35  # by which a character may lie beside its column
+_MIN_CHARACTERS: Final = 4  # characters, under which it may be chance
+_MAX_OFFSET_HEIGHTS: Final = 0.35  # by which a character may lie beside its column
 _PITCH_HEIGHTS: Final = (0.7, 2.0)  # from one character's middle to the next one's
-_UNEVEN: Final = 0.25  # of the pitch
-_ALIKE_HEIGHTS: Final = 1.5  # of one print
+_MAX_PITCH_DEVIATION: Final = 0.25  # of the pitch
+_MAX_HEIGHT_RATIO: Final = 1.5  # of one print
 _SAME_ROW_HEIGHTS: Final = 0.25
-_BESIDE: Final = 0.5  # of the characters; more of them in rows with others are a table's column
+_MAX_SHARE_BESIDE: Final = 0.5  # of the characters; more of them in rows with others are a table's column
 _GAP_HEIGHTS: Final = 1.8  # by which the next group may stand farther than the next character
 _MAX_GAPS: Final = 4
 _SPACE: Final = 1.2  # pitches, from which on two characters have a space between them
@@ -43,9 +43,9 @@ def join_stacked(lines: Sequence[TextLine]) -> list[TextLine]:
     one's top left.
     """
     single = [index for index, line in enumerate(lines) if len(line.text) == 1]
-    if len(single) < _FEWEST:
+    if len(single) < _MIN_CHARACTERS:
         return list(lines)
-    upright = _Upright(lines, single)
+    upright = _UprightLayout(lines, single)
     columns = _columns(upright, single)
     stacked = {index for column in columns for index in column}
     columns = [
@@ -64,7 +64,7 @@ def _is_container(lines: Sequence[TextLine], column: Sequence[int]) -> bool:
     return number is not None and intermodal(number.group())
 
 
-class _Upright:
+class _UprightLayout:
     """Where lines lie as their own characters stand; arrays are [n] or [n, 2]."""
 
     def __init__(self, lines: Sequence[TextLine], single: Sequence[int]) -> None:
@@ -75,7 +75,7 @@ class _Upright:
         self.heights: Floats = np.maximum(np.linalg.norm(down, axis=1), 1e-6)
         self.downs: Floats = down / self.heights[:, np.newaxis]
 
-    def apart(self, index: int) -> tuple[Floats, Floats]:
+    def offsets(self, index: int) -> tuple[Floats, Floats]:
         """Return how far all lines lie below a line and to its right, in its heights."""
         x, y = self.downs[index]
         away = (self.middles - self.middles[index]) / self.heights[index]
@@ -93,10 +93,10 @@ class _Upright:
         far = _ANOTHER_PITCHES * float(np.median(self.pitches(column)))
         beside = 0
         for index in column:
-            down, right = self.apart(index)
+            down, right = self.offsets(index)
             counts = others & ~(elsewhere & (np.abs(right) * self.heights[index] >= far))
             beside += bool((np.abs(down[counts]) < _SAME_ROW_HEIGHTS).any())
-        return beside <= _BESIDE * len(column)
+        return beside <= _MAX_SHARE_BESIDE * len(column)
 
     def pitches(self, column: Sequence[int]) -> Floats:
         """Return how far each character of a column stands from the next, in pixels."""
@@ -115,7 +115,7 @@ def _as_most_stand(corners: Floats) -> Floats:
     return np.asarray(np.take_along_axis(corners, order[..., np.newaxis], axis=1), dtype=np.float64)
 
 
-def _columns(upright: _Upright, single: Sequence[int]) -> list[list[int]]:
+def _columns(upright: _UprightLayout, single: Sequence[int]) -> list[list[int]]:
     """Return columns of single characters, each from its top: evenly spaced ones, and what goes on at a gap."""
     below = {index: _next_below(upright, index, single) for index in single}
     evens = _even_columns(upright, single, below)
@@ -124,34 +124,34 @@ def _columns(upright: _Upright, single: Sequence[int]) -> list[list[int]]:
     for even in evens:
         if taken & {*even}:
             continue
-        column = _with_what_goes_on(upright, even, [index for index in single if index not in taken])
+        column = _extended_over_gaps(upright, even, [index for index in single if index not in taken])
         columns.append(column)
         taken |= {*column}
     return columns
 
 
-def _even_columns(upright: _Upright, single: Sequence[int], below: Mapping[int, int | None]) -> list[list[int]]:
+def _even_columns(upright: _UprightLayout, single: Sequence[int], below: Mapping[int, int | None]) -> list[list[int]]:
     """Return columns of at least four of the single characters, each evenly spaced."""
-    tops = sorted(single, key=lambda index: tuple(upright.middles[index] @ _frame(upright, index)))
+    tops = sorted(single, key=lambda index: tuple(upright.middles[index] @ _text_axes(upright, index)))
     columns = []
     seen: set[int] = set()
     for top in tops:
         if top in seen:
             continue
-        column = _evenly(upright, top, below)
-        if len(column) >= _FEWEST:
+        column = _even_column(upright, top, below)
+        if len(column) >= _MIN_CHARACTERS:
             columns.append(column)
             seen |= {*column}
     return columns
 
 
-def _frame(upright: _Upright, index: int) -> Floats:
+def _text_axes(upright: _UprightLayout, index: int) -> Floats:
     """Return what turns a place on the page to (down, right) as a character stands, [2, 2]."""
     x, y = upright.downs[index]
     return np.array([[x, y], [y, -x]])
 
 
-def _evenly(upright: _Upright, top: int, below: Mapping[int, int | None]) -> list[int]:
+def _even_column(upright: _UprightLayout, top: int, below: Mapping[int, int | None]) -> list[int]:
     """Return a character and those below it for as long as they are evenly spaced."""
     column, seen = [top], {top}
     while (following := below[column[-1]]) is not None and following not in seen:
@@ -162,7 +162,7 @@ def _evenly(upright: _Upright, top: int, below: Mapping[int, int | None]) -> lis
     return column
 
 
-def _with_what_goes_on(upright: _Upright, even: Sequence[int], single: Sequence[int]) -> list[int]:
+def _extended_over_gaps(upright: _UprightLayout, even: Sequence[int], single: Sequence[int]) -> list[int]:
     """Return an even column with the groups of characters that go on above and below it at a gap."""
     column = list(even)
     pitch = float(upright.pitches(even).mean())
@@ -172,28 +172,30 @@ def _with_what_goes_on(upright: _Upright, even: Sequence[int], single: Sequence[
             following = _beyond_gap(upright, end, side * pitch, [index for index in single if index not in column])
             if following is None:
                 break
-            group = _evenly_as(upright, following, side * pitch, [index for index in single if index not in column])
+            group = _group_at_pitch(
+                upright, following, side * pitch, [index for index in single if index not in column]
+            )
             column = [*column, *group] if side > 0 else [*group[::-1], *column]
     return column
 
 
-def _beyond_gap(upright: _Upright, end: int, pitch: float, single: Sequence[int]) -> int | None:
+def _beyond_gap(upright: _UprightLayout, end: int, pitch: float, single: Sequence[int]) -> int | None:
     """Return the nearest character of a column's print beyond its end; over its head where `pitch` is negative."""
-    down, right = upright.apart(end)
+    down, right = upright.offsets(end)
     height = upright.heights[end]
     reach = abs(pitch) / height
     side = 1.0 if pitch > 0 else -1.0
     near = [
         other
         for other in single
-        if (1 - _UNEVEN) * reach <= side * down[other] <= reach + _GAP_HEIGHTS
-        and abs(right[other]) <= _AMISS_HEIGHTS
+        if (1 - _MAX_PITCH_DEVIATION) * reach <= side * down[other] <= reach + _GAP_HEIGHTS
+        and abs(right[other]) <= _MAX_OFFSET_HEIGHTS
         and _of_one_print(upright, end, other)
     ]
     return min(near, key=lambda other: float(side * down[other]), default=None)
 
 
-def _evenly_as(upright: _Upright, first: int, pitch: float, single: Sequence[int]) -> list[int]:
+def _group_at_pitch(upright: _UprightLayout, first: int, pitch: float, single: Sequence[int]) -> list[int]:
     """Return a character and those that follow it at about the pitch."""
     group = [first]
     while True:
@@ -202,30 +204,32 @@ def _evenly_as(upright: _Upright, first: int, pitch: float, single: Sequence[int
         if following is None:
             return group
         away = float(np.linalg.norm(upright.middles[following] - upright.middles[group[-1]]))
-        if abs(away - abs(pitch)) > _UNEVEN * abs(pitch):
+        if abs(away - abs(pitch)) > _MAX_PITCH_DEVIATION * abs(pitch):
             return group
         group.append(following)
 
 
-def _next_below(upright: _Upright, index: int, single: Sequence[int]) -> int | None:
+def _next_below(upright: _UprightLayout, index: int, single: Sequence[int]) -> int | None:
     """Return the nearest single character under a character, of about its height."""
-    down, right = upright.apart(index)
+    down, right = upright.offsets(index)
     low, high = _PITCH_HEIGHTS
     near = [
         other
         for other in single
-        if low <= down[other] <= high and abs(right[other]) <= _AMISS_HEIGHTS and _of_one_print(upright, index, other)
+        if low <= down[other] <= high
+        and abs(right[other]) <= _MAX_OFFSET_HEIGHTS
+        and _of_one_print(upright, index, other)
     ]
     return min(near, key=lambda other: float(down[other]), default=None)
 
 
-def _of_one_print(upright: _Upright, one: int, other: int) -> bool:
-    return bool(1 / _ALIKE_HEIGHTS <= upright.heights[other] / upright.heights[one] <= _ALIKE_HEIGHTS)
+def _of_one_print(upright: _UprightLayout, one: int, other: int) -> bool:
+    return bool(1 / _MAX_HEIGHT_RATIO <= upright.heights[other] / upright.heights[one] <= _MAX_HEIGHT_RATIO)
 
 
-def _is_even(upright: _Upright, last: Sequence[int]) -> bool:
+def _is_even(upright: _UprightLayout, last: Sequence[int]) -> bool:
     gaps = np.linalg.norm(np.diff(upright.middles[list(last)], axis=0), axis=1)
-    return bool(np.ptp(gaps) <= _UNEVEN * gaps.mean())
+    return bool(np.ptp(gaps) <= _MAX_PITCH_DEVIATION * gaps.mean())
 
 
 def _joined(column: Sequence[TextLine]) -> TextLine:
