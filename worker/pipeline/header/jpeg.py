@@ -53,7 +53,7 @@ class _StartOfFrame:
 
 def read(data: bytes) -> PageClaim:
     """Return the claim of the file's first picture. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED."""
-    frame, turned, told, at = None, UPRIGHT, list[Density](), 2
+    frame, turned, claimed, at = None, UPRIGHT, list[Density](), 2
     for _ in range(_MAX_SEGMENTS):
         at = data.find(b"\xff", at)
         if at < 0 or at + 4 > len(data):
@@ -70,12 +70,12 @@ def read(data: bytes) -> PageClaim:
             frame = _frame(marker, body)
         elif marker == _APP1 and bytes(body[:6]) == EXIF_START:
             turned = orientation(body)
-            told += densities(body)
+            claimed += densities(body)
         elif marker == _APP0 and bytes(body[:5]) == _JFIF_START and len(body) >= _JFIF.size:
-            told.insert(0, _density(*_JFIF.unpack_from(body)))
+            claimed.insert(0, _density(*_JFIF.unpack_from(body)))
         elif marker == _SCAN:
             claim = _claim(data, frame, turned, components=body[0] if body else 0)
-            return replace(claim, stretch=stretch_of(told, claim.page.width, claim.page.height))
+            return replace(claim, stretch=stretch_of(claimed, claim.page.width, claim.page.height))
         at += 2 + length
     raise DamagedHeaderError(f"it has more than {_MAX_SEGMENTS} segments before its pixels")
 

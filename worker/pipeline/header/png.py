@@ -35,11 +35,11 @@ def read(data: bytes) -> PageClaim:
         raise DamagedHeaderError("its header is wrong")
     if depth not in _DEPTHS.get(color, ()):
         raise DamagedHeaderError(f"its header claims colors of kind {color} with {depth} bits")
-    turned, told, packed_bytes, fault = _walk(data)
+    turned, claimed, packed_bytes, fault = _walk(data)
     page = PageHeader(width, height, turned, streams=not interlace)
     if not fault and page.pixels * _CHANNELS[color] * depth > packed_bytes * _TIGHTEST * 8:
         fault = BEYOND_ITS_BYTES
-    stretch = stretch_of(told, width, height)
+    stretch = stretch_of(claimed, width, height)
     return PageClaim(page, page.pixels * _bytes_of_a_pixel(color, depth, turned), fault, stretch)
 
 
@@ -79,27 +79,27 @@ def hides_a_gray(data: bytes) -> bool:
 
 def _walk(data: bytes) -> tuple[int, list[Density], int, str]:
     """Return orientation, densities, how many bytes of packed pixels there are, and what is wrong with the chunks."""
-    turned, told, packed_bytes, at = UPRIGHT, list[Density](), 0, len(START)
+    turned, claimed, packed_bytes, at = UPRIGHT, list[Density](), 0, len(START)
     for _ in range(_MAX_CHUNKS):
         if packed_bytes and lacks_end(data, at):
             return turned, told, packed_bytes, ""
         (length,) = struct.unpack_from(">I", data, at) if at + 12 <= len(data) else (0,)
         if at + 12 + length > len(data):
-            return turned, told, packed_bytes, "a chunk is longer than the file"
+            return turned, claimed, packed_bytes, "a chunk is longer than the file"
         kind = data[at + 4 : at + 8]
         if kind == b"IDAT":
             packed_bytes += length
         elif kind == b"eXIf":
             block = memoryview(data)[at + 8 : at + 8 + length]
             turned = orientation(block)
-            told += densities(block)
+            claimed += densities(block)
         elif kind == b"pHYs" and length == _DENSITY.size:
             across, down, unit = _DENSITY.unpack_from(data, at + 8)
-            told.insert(0, Density.per_meter(across, down) if unit == 1 else Density(across, down, per_inch=False))
+            claimed.insert(0, Density.per_meter(across, down) if unit == 1 else Density(across, down, per_inch=False))
         elif kind == b"acTL":
             raise unsupported("an animated PNG", instead="send its frames one by one")
         elif kind == _END:
-            return turned, told, packed_bytes, ""
+            return turned, claimed, packed_bytes, ""
         at += 12 + length
     raise DamagedHeaderError(f"it has more than {_MAX_CHUNKS} chunks")
 

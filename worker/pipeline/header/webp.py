@@ -17,18 +17,18 @@ _SIDE_BITS: Final = 0x3FFF
 def read(data: bytes) -> PageClaim:
     """Return the file's claim. Raises DamagedHeaderError, JobError IMAGE_UNSUPPORTED for animations."""
     try:
-        width, height, turned, told, held = _walk(data)
+        width, height, turned, claimed, held = _walk(data)
     except (struct.error, IndexError) as error:
         raise DamagedHeaderError("it ends within its header") from error
     page = PageHeader(width, height, turned)
     decoded_bytes = page.pixels * (held + 3 + (0 if turned == UPRIGHT else 3))
-    return PageClaim(page, decoded_bytes, stretch=stretch_of(told, width, height))
+    return PageClaim(page, decoded_bytes, stretch=stretch_of(claimed, width, height))
 
 
 def _walk(data: bytes) -> tuple[int, int, int, tuple[Density, ...], int]:
     """Return width, height, orientation, densities and how many bytes the decoder holds for each pixel."""
     size, turned, at = None, UPRIGHT, 12
-    told: tuple[Density, ...] = ()
+    claimed: tuple[Density, ...] = ()
     for _ in range(_MAX_CHUNKS):
         kind = data[at : at + 4]
         if at + 8 > len(data) and size:  # the file's end, or it lacks some of what is beside its pixels
@@ -48,12 +48,12 @@ def _walk(data: bytes) -> tuple[int, int, int, tuple[Density, ...], int]:
             size = ((bits & _SIDE_BITS) + 1, (bits >> 14 & _SIDE_BITS) + 1, 8)
         elif kind == b"EXIF":
             block = memoryview(data)[body : body + length]
-            turned, told = orientation(block), densities(block)
+            turned, claimed = orientation(block), densities(block)
         at = body + length + (length & 1)
     if size is None:
         raise DamagedHeaderError("it has no frame")
     width, height, held = size
-    return width, height, turned, told, held
+    return width, height, turned, claimed, held
 
 
 def _three(data: bytes, at: int) -> int:
