@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from worker.domain.image import TextRegion
-from worker.pipeline.detect.text_direction import orient_quads, run_sideways
+from worker.pipeline.detect.text_direction import is_sideways, orient_quads
 
 
 @given(
@@ -87,7 +87,7 @@ def test_a_page_runs_sideways_if_nearly_all_of_it_does() -> None:
     def regions(*shapes: tuple[float, float]) -> list[TextRegion]:
         return [TextRegion(quad, 1.0) for quad in orient_quads([rectangle(*shape) for shape in shapes])]
 
-    assert not run_sideways([])
-    assert not run_sideways(regions((300, 30), (300, 30)))
-    assert run_sideways(regions((30, 300), (30, 300), (60, 20)))
-    assert not run_sideways(regions((30, 300), (200, 30)))
+    assert not is_sideways([])
+    assert not is_sideways(regions((300, 30), (300, 30)))
+    assert is_sideways(regions((30, 300), (30, 300), (60, 20)))
+    assert not is_sideways(regions((30, 300), (200, 30)))

@@ -31,7 +31,7 @@ def kept(plan: ScanPlan) -> Pixels:
     """Return how many tiles keep each pixel of the map."""
     counts = np.zeros((plan.height, plan.width), dtype=np.uint8)
     for band in plan.bands:
-        for place in band.places:
+        for place in band.placements:
             rows, columns = place.rows, place.columns
             counts[rows.kept_start : rows.kept_stop, columns.kept_start : columns.kept_stop] += 1
     return counts
@@ -60,7 +60,7 @@ def test_all_detail_is_kept_once(
         assert counts[top : int((row + 1) * cell), left : int((column + 1) * cell)].all()
     for above, below in pairwise(plan.bands):
         assert above.stop <= below.start
-    for place in (place for band in plan.bands for place in band.places):
+    for place in (place for band in plan.bands for place in band.placements):
         assert 0 <= place.rows.start <= place.rows.kept_start < place.rows.kept_stop <= place.rows.stop <= plan.height
         assert 0 <= place.columns.start < place.columns.stop <= plan.width
         assert max(place.rows.stop - place.rows.start, place.columns.stop - place.columns.start) <= 256
@@ -90,7 +90,7 @@ def test_the_stitched_map_does_not_depend_on_the_tiles(side: int, overlap: int, 
                 band,
                 [
                     pixels[place.rows.start : place.rows.stop, place.columns.start : place.columns.stop]
-                    for place in band.places
+                    for place in band.placements
                 ],
                 plan.width,
             )

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pipeline.recognize.upside_down import LinePlaces, certain, decide, log_odds, sample
+from worker.pipeline.recognize.upside_down import LinePositions, certain, decide, log_odds, sample
 
 
-def places(rows: list[tuple[float, float, float]], *, down: bool = False) -> LinePlaces:
+def places(rows: list[tuple[float, float, float]], *, down: bool = False) -> LinePositions:
     """Lines of 30 pixels' height as (left, top, width), or the same running down."""
     quads = [np.array([[x, y], [x + w, y], [x + w, y + 30], [x, y + 30]], dtype=np.float64) for x, y, w in rows]
-    return LinePlaces.of([quad[:, ::-1] if down else quad for quad in quads])
+    return LinePositions.of([quad[:, ::-1] if down else quad for quad in quads])
 
 
 @given(
@@ -27,7 +27,7 @@ def test_a_sample_holds_no_line_twice_and_no_more_than_asked(
     for row, (turned, width) in enumerate(zip(down[:count], widths, strict=False)):
         quad = np.array([[0, row], [width, row], [width, row + 1], [0, row + 1]], dtype=np.float64) * (1, 40)
         quads.append(quad[:, ::-1] if turned else quad)
-    chosen = sample(LinePlaces.of(quads), limit)
+    chosen = sample(LinePositions.of(quads), limit)
     assert len(set(chosen)) == len(chosen) <= limit
     axes = {down[index] for index in chosen}
     assert axes == set(down[:count]) or limit == 1 or not count

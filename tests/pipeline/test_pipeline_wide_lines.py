@@ -13,7 +13,7 @@ from worker.domain.manifest import ModelRole
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import LineShape, load_models
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.recognize.crop import crop_line, turned
+from worker.pipeline.recognize.crop import crop_line, rotated_180
 from worker.pipeline.recognize.ctc import Spelling, spell
 from worker.pipeline.recognize.join import LinePiece, join_pieces
 from worker.pipeline.recognize.read import LineReader, ReadLine
@@ -98,10 +98,10 @@ def test_pieces_cover_the_line_and_share_two_heights(width: float) -> None:
 def test_a_turned_crop_is_padded_on_the_right_and_turned_back_the_same() -> None:
     page, region = page_of("ABC", 0, 0, 24)
     (crop,) = crop_line(page, region, LineShape(48, 127, 8, (320,)))
-    over = turned(crop, 127)
+    over = rotated_180(crop, 127)
     np.testing.assert_array_equal(over.pixels[:, : crop.content_width], crop.pixels[::-1, crop.content_width - 1 :: -1])
     assert (over.pixels[:, crop.content_width :] == 127).all()
-    np.testing.assert_array_equal(turned(over, 127).pixels, crop.pixels)
+    np.testing.assert_array_equal(rotated_180(over, 127).pixels, crop.pixels)
 
 
 def spelling(text: str, *positions: float, confidence: float = 0.9) -> Spelling:

@@ -20,7 +20,7 @@ from worker.domain.barcode import Barcode
 from worker.domain.image import PageHeader, PageImage, PageText, Pixels, TextLine
 from worker.pipeline.claim import SQUARE
 from worker.pipeline.decode.encoded import EncodedPage
-from worker.pipeline.decode.square_pixels import StoredPixels, squared, squared_strips
+from worker.pipeline.decode.square_pixels import PixelStretch, squared, squared_strips
 from worker.pipeline.explanation import PageSearch
 from worker.pipeline.header.density import Density
 from worker.pipeline.header.reading import read_header
@@ -166,7 +166,7 @@ def test_what_was_read_is_brought_back_to_the_stored_pixels(orientation: int, fa
     wide, high = page.squared.upright_size
     corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], dtype=np.float64)
     text = PageText(wide, high, (TextLine("A", 1.0, corners, 90.0),), (Barcode("QRCode", "B", corners),))
-    came = StoredPixels.of(page).text(text)
+    came = PixelStretch.of(page).to_stored_text(text)
     size = page.upright_size
     assert (came.width, came.height) == size
     expected = corners * (size[0] / wide, size[1] / high)
@@ -175,14 +175,14 @@ def test_what_was_read_is_brought_back_to_the_stored_pixels(orientation: int, fa
     assert expected[2] == pytest.approx(size)
     assert came.lines[0].rotation_degrees == 90.0
     assert (size[0] / wide, size[1] / high) == pytest.approx(factors, rel=0.001)
-    search = StoredPixels.of(page).search(PageSearch(1.0, ((0.0, 0.0, float(wide), float(high)),)))
+    search = PixelStretch.of(page).to_stored_search(PageSearch(1.0, ((0.0, 0.0, float(wide), float(high)),)))
     assert search.tiles[0] == pytest.approx((0, 0, *size))
 
 
 @pytest.mark.parametrize("degrees", [0.0, 45.0, 90.0, 180.0, 225.0, 270.0, 300.0])
 def test_a_line_askew_keeps_its_quadrant(degrees: float) -> None:
     line = TextLine("A", 1.0, np.zeros((4, 2)), degrees)
-    [came] = StoredPixels((100, 50), 1.0, 0.5).text(PageText(100, 100, (line,))).lines
+    [came] = PixelStretch((100, 50), 1.0, 0.5).to_stored_text(PageText(100, 100, (line,))).lines
     assert came.rotation_degrees // 90 == degrees // 90
     assert 0 <= came.rotation_degrees < 360
     assert (came.rotation_degrees == degrees) == (degrees % 90 == 0)

@@ -25,7 +25,7 @@ class PageSearch:
     sideways: bool = False
 
 
-def shown(tiles: Iterable[Tile], to_page: Transform) -> tuple[Rectangle, ...]:
+def tiles_on_page(tiles: Iterable[Tile], to_page: Transform) -> tuple[Rectangle, ...]:
     """Return where tiles lie on the page; their padding may reach beyond it."""
     rectangles = []
     for tile in tiles:

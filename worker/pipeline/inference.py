@@ -52,7 +52,7 @@ class PageRequests:
         return await self._backend.infer(request, timeout_seconds=left_seconds)
 
 
-async def together(work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+async def gather_results(work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
     """Await all at once and return their results in order; the first failure ends the others and is raised itself."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -14,15 +14,15 @@ from worker.pipeline.barcodes.find import Codes, find_codes, without_codes
 from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.decode.exif_turn import ExifTurn
 from worker.pipeline.decode.page_rows import HeldRows, PageRows, StreamedRows
-from worker.pipeline.decode.square_pixels import StoredPixels
+from worker.pipeline.decode.square_pixels import PixelStretch
 from worker.pipeline.detect.content_box import within_margins
 from worker.pipeline.detect.deskew import tile_straight, turn_degrees
 from worker.pipeline.detect.detect import detect
 from worker.pipeline.detect.regions import find_regions, page_map
 from worker.pipeline.detect.scale import finer_long_side
-from worker.pipeline.detect.text_direction import run_sideways
+from worker.pipeline.detect.text_direction import is_sideways
 from worker.pipeline.detect.tile import TiledPage, tile_page
-from worker.pipeline.explanation import PageSearch, rectangle, shown
+from worker.pipeline.explanation import PageSearch, rectangle, tiles_on_page
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.inference import PageRequests
@@ -78,8 +78,10 @@ class Pipeline:
         for number, page in enumerate(header.pages):
             read = self._large_page if page.pixels > self._options.tiled_from_pixels else self._page
             text, search = await read(EncodedPage(picture, header, number), requests, stages)
-            stored = StoredPixels.of(page)
-            pages.append((text, search) if page.is_square else (stored.text(text), stored.search(search)))
+            if not page.is_square:
+                stretch = PixelStretch.of(page)
+                text, search = stretch.to_stored_text(text), stretch.to_stored_search(search)
+            pages.append((text, search))
         texts, searches = zip(*pages, strict=True)
         return PictureReading(texts, stages.in_order(), searches)
 
@@ -104,7 +106,7 @@ class Pipeline:
             lines = with_columns(lines, [column for column, _ in columns], stacked)
         placed = place_lines(lines, page.width, page.height, self._options)
         text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
-        search = PageSearch(tiled.scale, shown([tiled.tile], tiled.to_page), sideways=run_sideways(regions))
+        search = PageSearch(tiled.scale, tiles_on_page([tiled.tile], tiled.to_page), sideways=is_sideways(regions))
         return replace(text, quality=quality), search
 
     async def _large_page(

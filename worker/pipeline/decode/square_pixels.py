@@ -94,26 +94,29 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPixels:
-    """From a page with square pixels to the page as it is stored, upright both."""
+class PixelStretch:
+    """How a page's stored pixels were stretched, to bring back what was read on square ones; pages are upright.
+
+    `size` is the stored page's (width, height); `across` and `down` are stored pixels for each square one.
+    """
 
     size: tuple[int, int]
     across: float
     down: float
 
     @classmethod
-    def of(cls, header: PageHeader) -> "StoredPixels":
-        """Return the way back of a page."""
+    def of(cls, header: PageHeader) -> "PixelStretch":
+        """Return the stretch of a page."""
         (width, height), (wide, high) = header.upright_size, header.squared.upright_size
         return cls((width, height), width / wide, height / high)
 
-    def text(self, text: PageText) -> PageText:
+    def to_stored_text(self, text: PageText) -> PageText:
         """Return what a page says with its places in stored pixels."""
         width, height = self.size
         lines, barcodes = tuple(map(self._line, text.lines)), tuple(map(self._barcode, text.barcodes))
         return replace(text, width=width, height=height, lines=lines, barcodes=barcodes)
 
-    def search(self, search: PageSearch) -> PageSearch:
+    def to_stored_search(self, search: PageSearch) -> PageSearch:
         """Return how a page was searched, in stored pixels."""
         return replace(search, tiles=tuple(rectangle(tile, self._transform) for tile in search.tiles))
 

@@ -15,7 +15,7 @@ import numpy as np
 from worker.domain.geometry import Transform, lengths_and_heights, weighted_quantile
 from worker.domain.image import PageImage, TextRegion
 from worker.domain.manifest import TileShapes
-from worker.pipeline.detect.text_direction import run_sideways
+from worker.pipeline.detect.text_direction import is_sideways
 from worker.pipeline.detect.tile import PAD_VALUE, TiledPage, scaled, tile_page
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.warp import warped
@@ -37,7 +37,7 @@ def turn_degrees(regions: Sequence[TextRegion]) -> float:
     down = np.abs(edges[:, 1]) > np.abs(edges[:, 0])
     angles = np.degrees(np.arctan2(edges[:, 1], edges[:, 0])) - _QUARTER_TURN_DEGREES * down
     skew = weighted_quantile(angles, np.linalg.norm(edges, axis=1))
-    return (skew if abs(skew) > _LEVEL_DEGREES else 0.0) + (_QUARTER_TURN_DEGREES if run_sideways(regions) else 0.0)
+    return (skew if abs(skew) > _LEVEL_DEGREES else 0.0) + (_QUARTER_TURN_DEGREES if is_sideways(regions) else 0.0)
 
 
 def tile_straight(

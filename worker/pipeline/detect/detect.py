@@ -6,7 +6,7 @@ import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.image import Pixels, Tile
-from worker.pipeline.inference import PageRequests, together
+from worker.pipeline.inference import PageRequests, gather_results
 from worker.pipeline.models import IMAGE, PROBABILITY, ModelSet
 
 
@@ -20,8 +20,8 @@ async def detect(
     Raises JobError of the backend, or INFERENCE_FAILED for a map of another shape.
     """
     if not sideways:
-        return await together(_detect(tile.pixels, models, requests) for tile in tiles)
-    maps = await together(_detect(np.rot90(tile.pixels), models, requests) for tile in tiles)
+        return await gather_results(_detect(tile.pixels, models, requests) for tile in tiles)
+    maps = await gather_results(_detect(np.rot90(tile.pixels), models, requests) for tile in tiles)
     return [np.ascontiguousarray(np.rot90(tile_map, -1)) for tile_map in maps]
 
 

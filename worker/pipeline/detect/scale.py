@@ -25,7 +25,7 @@ _MAX_FINER: Final = 1.6
 
 
 def choose_scale(thumbnail_scale: float, regions: Sequence[TextRegion], options: PipelineOptions) -> float:
-    """Return the scale at which to search a page on which a first look saw these regions, in page pixels.
+    """Return the scale at which to search a page on which the first pass saw these regions, in page pixels.
 
     Where it saw none, the page is searched at its full resolution: what is too faint for it is small.
     """

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-def run_sideways(regions: Sequence[TextRegion]) -> bool:
+def is_sideways(regions: Sequence[TextRegion]) -> bool:
     """Say whether nearly all lines of a page, by length, run down it."""
     edges = np.array([region.quad[1] - region.quad[0] for region in regions], dtype=np.float64).reshape(-1, 2)
     lengths = np.linalg.norm(edges, axis=1)
@@ -47,18 +47,18 @@ def orient_quads(rectangles: Sequence[Points] | Floats) -> list[Points]:
     runs_down = ~wide if down > along else tall.copy()
     mixed = max(along, down) < _NEARLY_ALL * (along + down)
     short = (wide | tall) & (np.maximum(widths, heights) < _LINE_RATIO * np.minimum(widths, heights))
-    doubtful = np.flatnonzero(short | ~(wide | tall) if mixed else short & (tall if along >= down else wide))
+    unsure = np.flatnonzero(short | ~(wide | tall) if mixed else short & (tall if along >= down else wide))
     lines = np.maximum(widths, heights) >= _LINE_RATIO * np.minimum(widths, heights)
-    if doubtful.size and lines.any():
-        surroundings = _Surroundings(quads[lines], widths[lines], heights[lines])
-        for index in doubtful:
-            runs_down[index] = surroundings.run_down(quads[index].mean(axis=0), widths[index], heights[index])
+    if unsure.size and lines.any():
+        nearby = _NearbyLines(quads[lines], widths[lines], heights[lines])
+        for index in unsure:
+            runs_down[index] = nearby.run_down(quads[index].mean(axis=0), widths[index], heights[index])
     quads[runs_down] = np.roll(quads[runs_down], -1, axis=1)
     return list(quads)
 
 
-class _Surroundings:
-    """The lines beyond doubt of a page, of which those nearest a place are asked."""
+class _NearbyLines:
+    """The lines beyond doubt of a page: those nearest to a rectangle tell how it runs."""
 
     def __init__(self, corners: Floats, widths: Floats, heights: Floats) -> None:
         self._low, self._high = corners.min(axis=1), corners.max(axis=1)

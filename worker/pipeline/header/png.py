@@ -82,7 +82,7 @@ def _walk(data: bytes) -> tuple[int, list[Density], int, str]:
     turned, claimed, packed_bytes, at = UPRIGHT, list[Density](), 0, len(START)
     for _ in range(_MAX_CHUNKS):
         if packed_bytes and lacks_end(data, at):
-            return turned, told, packed_bytes, ""
+            return turned, claimed, packed_bytes, ""
         (length,) = struct.unpack_from(">I", data, at) if at + 12 <= len(data) else (0,)
         if at + 12 + length > len(data):
             return turned, claimed, packed_bytes, "a chunk is longer than the file"

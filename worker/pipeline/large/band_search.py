@@ -72,7 +72,7 @@ class BandSearch:
             self._top = max(self._top, first_row)
             self._window = self._rows.window(self._top, self._row(band.last_row + _CROP_MARGIN))
         with self._stages.timed(Stage.TILE):
-            return [self._tile(place) for place in band.places]
+            return [self._tile(placement) for placement in band.placements]
 
     def codes(self, band: Band) -> Codes:
         """Return the symbols in the rows at hand, where the band has anything.
@@ -114,8 +114,8 @@ class BandSearch:
             texts = without_codes(regions, areas)
             return crop_lines(PageImage(self._window), texts, self._models.line, top=self._top)
 
-    def _tile(self, place: TilePlacement) -> Tile:
-        rows, columns = place.rows, place.columns
+    def _tile(self, placement: TilePlacement) -> Tile:
+        rows, columns = placement.rows, placement.columns
         top, bottom = self._row(rows.start), self._row(rows.stop)
         left, right = self._column(columns.start), self._column(columns.stop)
         piece = self._window[top - self._top : bottom - self._top, left:right]
@@ -134,13 +134,13 @@ class BandSearch:
 def _stretches(band: Band) -> Iterator[tuple[int, int]]:
     """Return the stretches of the map's columns that the band's tiles show; tiles that overlap make one."""
     stretch: tuple[int, int] | None = None
-    for place in sorted(band.places, key=lambda place: place.columns.start):
-        if stretch is not None and place.columns.start <= stretch[1]:
-            stretch = stretch[0], max(stretch[1], place.columns.stop)
+    for placement in sorted(band.placements, key=lambda placement: placement.columns.start):
+        if stretch is not None and placement.columns.start <= stretch[1]:
+            stretch = stretch[0], max(stretch[1], placement.columns.stop)
             continue
         if stretch is not None:
             yield stretch
-        stretch = place.columns.start, place.columns.stop
+        stretch = placement.columns.start, placement.columns.stop
     if stretch is not None:
         yield stretch
 

@@ -1,6 +1,6 @@
-"""The first look at a large page: where there is anything, how large the print is, and how it runs.
+"""The detector's first pass, over the windows and the thumbnail of a survey: how large the print is and how it runs.
 
-Invariant: it costs one pass over the page's rows and a few small detections, whatever the page's size.
+Invariant: it costs a few small detections, whatever the page's size.
 """
 
 import asyncio
@@ -10,26 +10,24 @@ import numpy as np
 
 from worker.domain.errors import Stage
 from worker.domain.image import PageImage, Pixels, TextRegion
-from worker.pipeline.barcodes.find import Codes
-from worker.pipeline.decode.page_rows import PageRows
 from worker.pipeline.detect.detect import detect
 from worker.pipeline.detect.regions import find_regions, page_map
 from worker.pipeline.detect.scale import choose_scale, whole_regions
-from worker.pipeline.detect.text_direction import run_sideways
+from worker.pipeline.detect.text_direction import is_sideways
 from worker.pipeline.detect.tile import tile_page
 from worker.pipeline.inference import PageRequests
-from worker.pipeline.large.large_symbols import LargeCodes
-from worker.pipeline.large.survey import Survey, Surveyor, Window
+from worker.pipeline.large.survey import Survey, Window
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.stages import Stages
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What the first look found.
+class FirstPassResult:
+    """What the first pass found.
 
-    `regions` are those of text that it saw, in page pixels; `sideways` says that nearly all text runs down the page.
+    `regions` are those of text that it saw, in page pixels; `scale` is that at which to search the page; `sideways`
+    says that nearly all text runs down the page.
     """
 
     regions: list[TextRegion]
@@ -37,30 +35,7 @@ class Look:
     sideways: bool
 
 
-def take_survey(rows: PageRows, options: PipelineOptions, stages: Stages) -> tuple[Survey, Codes]:
-    """Pass over a page's rows once. Raises JobError for a damaged page.
-
-    The symbols are those of a streamed page that are too large for its bands, and others that are seen as well.
-    """
-    surveyor = Surveyor(rows.width, rows.height, options.detection_long_side)
-    codes = LargeCodes(rows.width, rows.height, options.barcodes) if rows.whole() is None else None
-    strips = rows.strips()
-    while True:
-        with stages.timed(Stage.SURVEY):
-            strip = next(strips, None)
-            if strip is None:
-                break
-            surveyor.add(strip)
-        with stages.timed(Stage.BARCODES):
-            if codes is not None:
-                codes.add(strip)
-    with stages.timed(Stage.BARCODES):
-        found = Codes() if codes is None else codes.codes()
-    with stages.timed(Stage.SURVEY):
-        return surveyor.survey(), found
-
-
-class FirstLook:
+class FirstPass:
     """Searches the thumbnail and the windows of a survey."""
 
     def __init__(self, models: ModelSet, requests: PageRequests, options: PipelineOptions, stages: Stages) -> None:
@@ -69,15 +44,15 @@ class FirstLook:
         self._options = options
         self._stages = stages
 
-    async def look(self, survey: Survey) -> Look:
-        """Return what there is to see. Raises JobError of the backend."""
+    async def run(self, survey: Survey) -> FirstPassResult:
+        """Search what the survey collected. Raises JobError of the backend."""
         with self._stages.timed(Stage.SURVEY):
             regions = await self._regions(survey, sideways=False)
-            sideways = run_sideways(regions) and not self._models.tile_shapes.fixed
+            sideways = is_sideways(regions) and not self._models.tile_shapes.fixed
             if sideways:
                 regions = await self._regions(survey, sideways=True)
         thumbnail_scale = max(survey.thumbnail.shape[:2]) / max(survey.width, survey.height)
-        return Look(regions, choose_scale(thumbnail_scale, regions, self._options), sideways)
+        return FirstPassResult(regions, choose_scale(thumbnail_scale, regions, self._options), sideways)
 
     async def _regions(self, survey: Survey, *, sideways: bool) -> list[TextRegion]:
         """Search the windows, and only where these show nothing the thumbnail."""

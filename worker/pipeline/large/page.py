@@ -1,8 +1,9 @@
 """Reading a page that is too large to be searched as a whole.
 
-A first look finds where there is anything and how large the print is; then bands of tiles pass from top to bottom, and
-the lines that end in a band are cut out of the rows that are at hand and read while the next band is searched.
-Invariant: the page's pixels are held a window at a time, and the crops of at most `_BANDS_IN_READING` bands.
+A survey finds where there is anything and a first pass how large the print is; then bands of tiles pass from top to
+bottom, and the lines that end in a band are cut out of the rows that are at hand and read while the next band is
+searched. Invariant: the rows of a page that streams are held a window at a time, and the crops of at most
+`_BANDS_IN_READING` bands.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ from worker.pipeline.decode.page_rows import PageRows
 from worker.pipeline.detect.detect import detect
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.large.band_search import BandSearch
-from worker.pipeline.large.first_pass import FirstLook, take_survey
+from worker.pipeline.large.first_pass import FirstPass
 from worker.pipeline.large.scan_plan import ScanPlan, plan_scan
-from worker.pipeline.large.survey import Survey
+from worker.pipeline.large.survey import Survey, take_survey
 from worker.pipeline.layout.reading_order import place_lines
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
@@ -76,15 +77,15 @@ class LargePage:
         self._barcodes += codes.barcodes
         self._areas += codes.areas
         measures = await on_cpu(self._measure, survey)
-        look = await FirstLook(self._models, self._detections, self._options, self._stages).look(survey)
-        quality = await on_cpu(self._judge, measures, look.regions, survey)
-        plan = plan_scan(survey, look.scale, self._models.tile_shapes, self._options)
+        first = await FirstPass(self._models, self._detections, self._options, self._stages).run(survey)
+        quality = await on_cpu(self._judge, measures, first.regions, survey)
+        plan = plan_scan(survey, first.scale, self._models.tile_shapes, self._options)
         try:
             async with asyncio.TaskGroup() as group:
-                await self._read_bands(plan, group, sideways=look.sideways)
+                await self._read_bands(plan, group, sideways=first.sideways)
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
-        return LargePageReading(self._lines, merge_barcodes(self._barcodes), quality, plan, look.sideways)
+        return LargePageReading(self._lines, merge_barcodes(self._barcodes), quality, plan, first.sideways)
 
     def _measure(self, survey: Survey) -> PixelMeasures | None:
         with self._stages.timed(Stage.CHECK):

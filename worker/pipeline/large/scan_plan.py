@@ -27,7 +27,7 @@ _MARGIN_PIXELS: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class TilePlacement:
-    """A tile's place on the page's probability map."""
+    """A tile's placement on the page's probability map."""
 
     rows: TileSpan
     columns: TileSpan
@@ -39,17 +39,17 @@ class Band:
 
     start: int
     stop: int
-    places: tuple[TilePlacement, ...]
+    placements: tuple[TilePlacement, ...]
 
     @property
     def first_row(self) -> int:
         """The first row of the map that any tile shows."""
-        return min(place.rows.start for place in self.places)
+        return min(placement.rows.start for placement in self.placements)
 
     @property
     def last_row(self) -> int:
         """The row of the map after the last that any tile shows."""
-        return max(place.rows.stop for place in self.places)
+        return max(placement.rows.stop for placement in self.placements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,15 @@ class ScanPlan:
 
     def tiles_on_page(self) -> list[tuple[float, float, float, float]]:
         """Return (left, top, right, bottom) of each tile in pixels of the page."""
-        places = (place for band in self.bands for place in band.places)
+        placements = (placement for band in self.bands for placement in band.placements)
         return [
             (
-                place.columns.start / self.scale,
-                place.rows.start / self.scale,
-                place.columns.stop / self.scale,
-                place.rows.stop / self.scale,
+                placement.columns.start / self.scale,
+                placement.rows.start / self.scale,
+                placement.columns.stop / self.scale,
+                placement.rows.stop / self.scale,
             )
-            for place in places
+            for placement in placements
         ]
 
 
@@ -96,10 +96,10 @@ class _Planner:
     def bands(self, width: int, height: int) -> Iterator[Band]:
         for start, stop in self._runs(np.asarray(self._detail.any(axis=1)), height):
             for rows in self._spans(start, stop):
-                places = tuple(self._places(rows, width, height))
-                yield Band(rows.kept_start, rows.kept_stop, places)
+                placements = tuple(self._placements(rows, width, height))
+                yield Band(rows.kept_start, rows.kept_stop, placements)
 
-    def _places(self, rows: TileSpan, width: int, height: int) -> Iterator[TilePlacement]:
+    def _placements(self, rows: TileSpan, width: int, height: int) -> Iterator[TilePlacement]:
         shown = self._detail[self._cells(rows.start, rows.stop)]
         for start, stop in self._runs(np.asarray(shown.any(axis=0)), width):
             for columns in self._spans(start, stop):

@@ -27,8 +27,8 @@ def stitch(band: Band, maps: Sequence[Pixels], width: int) -> Pixels:
     Returns uint8 [rows, width], 0 where no tile is.
     """
     values = np.zeros((band.stop - band.start, width), dtype=np.uint8)
-    for place, tile_map in zip(band.places, maps, strict=True):
-        rows, columns = place.rows, place.columns
+    for placement, tile_map in zip(band.placements, maps, strict=True):
+        rows, columns = placement.rows, placement.columns
         values[rows.kept_start - band.start : rows.kept_stop - band.start, columns.kept_start : columns.kept_stop] = (
             tile_map[
                 rows.kept_start - rows.start : rows.kept_stop - rows.start,

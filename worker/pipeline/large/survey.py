@@ -1,7 +1,7 @@
-"""A first look at a large page: where anything is, and how large its print may be.
+"""One pass over the rows of a large page, which collects what is needed to plan its search; no model is asked.
 
-One pass over the page's strips gives a thumbnail, a grid that says where there is any detail, and a few windows at full
-resolution. Invariant: memory is bounded by one strip and the thumbnail, whatever the page's height.
+It gives a thumbnail, a grid that says where there is any detail, and a few windows at full resolution. Invariant:
+memory is bounded by one strip and the thumbnail, whatever the page's height.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.domain.errors import Stage
 from worker.domain.image import Pixels
-from worker.pipeline.decode.page_rows import STRIP_ROWS
+from worker.pipeline.barcodes.find import Codes
+from worker.pipeline.decode.page_rows import STRIP_ROWS, PageRows
 from worker.pipeline.decode.thumbnail import Thumbnail
 from worker.pipeline.detect.detail_grid import CELL_PIXELS, Counts, cells_with_detail, count_steps, has_steps
+from worker.pipeline.large.large_symbols import LargeCodes
+from worker.pipeline.options import PipelineOptions
+from worker.pipeline.stages import Stages
 
 _WINDOW_PIXELS: Final = STRIP_ROWS
 _PIXELS_A_WINDOW: Final = 8_000_000
@@ -32,10 +37,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the first look saw.
+    """What was collected of a page.
 
     `thumbnail` is uint8 [h, w, 3] BGR of the whole page; `detail` is bool [rows, columns], one for each cell of
-    `CELL_PIXELS` square of the page, true where there is anything to look at; `windows` are where most of it is.
+    `CELL_PIXELS` square of the page, true where there is anything; `windows` are where most of it is.
     """
 
     width: int
@@ -43,6 +48,29 @@ class Survey:
     thumbnail: Pixels
     detail: NDArray[np.bool_]
     windows: tuple[Window, ...]
+
+
+def take_survey(rows: PageRows, options: PipelineOptions, stages: Stages) -> tuple[Survey, Codes]:
+    """Pass over a page's rows once. Raises JobError for a damaged page.
+
+    The symbols are those of a streamed page that are too large for its bands, and others that are seen as well.
+    """
+    surveyor = Surveyor(rows.width, rows.height, options.detection_long_side)
+    codes = LargeCodes(rows.width, rows.height, options.barcodes) if rows.whole() is None else None
+    strips = rows.strips()
+    while True:
+        with stages.timed(Stage.SURVEY):
+            strip = next(strips, None)
+            if strip is None:
+                break
+            surveyor.add(strip)
+        with stages.timed(Stage.BARCODES):
+            if codes is not None:
+                codes.add(strip)
+    with stages.timed(Stage.BARCODES):
+        found = Codes() if codes is None else codes.codes()
+    with stages.timed(Stage.SURVEY):
+        return surveyor.survey(), found
 
 
 class Surveyor:
@@ -58,7 +86,7 @@ class Surveyor:
         self._rows = 0
 
     def add(self, strip: Pixels) -> None:
-        """Look at the next strip, uint8 [rows, width, 3] BGR."""
+        """Take the next strip, uint8 [rows, width, 3] BGR."""
         steps = count_steps(strip)
         self._steps.append(steps)
         self._thumbnail.add(strip)
@@ -66,7 +94,7 @@ class Surveyor:
         self._rows += strip.shape[0]
 
     def survey(self) -> Survey:
-        """Return what was seen."""
+        """Return what was collected."""
         detail = cells_with_detail(np.concatenate(self._steps))
         windows = tuple(window for _, window in self._fullest.values())
         return Survey(self._width, self._height, self._thumbnail.pixels(), detail, windows)

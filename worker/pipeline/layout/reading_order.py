@@ -98,24 +98,24 @@ class _LineRow:
     def __init__(self) -> None:
         self.members: list[int] = []
         self.middles: list[float] = []
-        self._places: list[tuple[float, float]] = []
-        self._heights: list[tuple[float, float]] = []
+        self._sides: list[tuple[float, float]] = []
+        self._extents_down: list[tuple[float, float]] = []
 
     def add(self, index: int, left: float, right: float, top: float, bottom: float) -> None:
         self.members.append(index)
         self.middles.append((top + bottom) / 2)
-        self._places.append((left, right))
-        self._heights.append((top, bottom))
+        self._sides.append((left, right))
+        self._extents_down.append((top, bottom))
 
     def takes(self, left: float, right: float, top: float, bottom: float) -> bool:
         """Say whether a line lies beside the one of the row that is nearest to it."""
-        gaps = [max(left - its_right, its_left - right) for its_left, its_right in self._places]
+        gaps = [max(left - its_right, its_left - right) for its_left, its_right in self._sides]
         nearest = gaps.index(min(gaps))
-        its_top, its_bottom = self._heights[nearest]
+        its_top, its_bottom = self._extents_down[nearest]
         return its_top <= (top + bottom) / 2 <= its_bottom or top <= self.middles[nearest] <= bottom
 
     def from_left_to_right(self) -> list[int]:
-        return [index for _, index in sorted(zip(self._places, self.members, strict=True), key=lambda pair: pair[0][0])]
+        return [index for _, index in sorted(zip(self._sides, self.members, strict=True), key=lambda pair: pair[0][0])]
 
 
 class _Rows:

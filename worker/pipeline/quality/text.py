@@ -46,7 +46,7 @@ _EDGED_QUANTILE: Final = 0.3
 _NOISE_QUANTILE: Final = 0.1
 
 _CLIPPED_LEVEL: Final = 250.0
-_SURROUNDINGS_BLOCKS: Final = 4.0
+_PAPER_SIGMA_BLOCKS: Final = 4.0
 _FLAT_LEVELS: Final = 10.0
 _FLAT_RESIDUALS: Final = 5.0
 _MAX_FLAT_LEVELS: Final = 40.0
@@ -176,8 +176,8 @@ def _paper_around(highest: Figures, mask: Mask) -> Figures:
     """Return the level of the paper at each block, out of the text around it: light is seldom even."""
     weight = mask.astype(np.float32)
     border = cv2.BORDER_CONSTANT
-    weighed = cv2.GaussianBlur(weight * highest, (0, 0), _SURROUNDINGS_BLOCKS, borderType=border)
-    weights = np.asarray(cv2.GaussianBlur(weight, (0, 0), _SURROUNDINGS_BLOCKS, borderType=border), dtype=np.float32)
+    weighed = cv2.GaussianBlur(weight * highest, (0, 0), _PAPER_SIGMA_BLOCKS, borderType=border)
+    weights = np.asarray(cv2.GaussianBlur(weight, (0, 0), _PAPER_SIGMA_BLOCKS, borderType=border), dtype=np.float32)
     overall = np.float32(np.median(highest[mask]))
     near = np.asarray(weighed, dtype=np.float32) / np.maximum(weights, np.float32(_TINY))
     return np.where(weights > _TINY, near, overall).astype(np.float32)

@@ -72,7 +72,7 @@ def straightened(pixels: Pixels, quad: Points, width: int, height: int) -> Pixel
     return _straighten(pixels, quad, width, height)
 
 
-def turned(crop: LineCrop, pad_value: int) -> LineCrop:
+def rotated_180(crop: LineCrop, pad_value: int) -> LineCrop:
     """Return a line's crop as it is if the line stands upside down: turned by 180°, and padded on the right again."""
     pixels = np.full_like(crop.pixels, pad_value)
     pixels[:, : crop.content_width] = crop.pixels[::-1, crop.content_width - 1 :: -1]
@@ -118,7 +118,7 @@ def _bucket(natural_width: int, shape: LineShape) -> int:
 
 def _straighten(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels:
     """Resample a rectangle of the page to width x height. Only the part of the page around it is touched."""
-    left, top, right, bottom = _surroundings(pixels, quad)
+    left, top, right, bottom = _bounds_with_margin(pixels, quad)
     part = pixels[top:bottom, left:right]
     origin, along, down = quad[0] - (left, top), quad[1] - quad[0], quad[3] - quad[0]
     level = _level(part, origin, (along, down), width, height)
@@ -162,7 +162,7 @@ def _thinned(part: Pixels, shrinkage: float) -> tuple[Pixels, Points]:
     return thinned, np.array([size[0] / width, size[1] / height])
 
 
-def _surroundings(pixels: Pixels, quad: Points) -> tuple[int, int, int, int]:
+def _bounds_with_margin(pixels: Pixels, quad: Points) -> tuple[int, int, int, int]:
     """Return (left, top, right, bottom) of the part of the page that a rectangle needs, at least one pixel."""
     height, width = pixels.shape[:2]
     xs, ys = zip(*quad.tolist(), strict=True)

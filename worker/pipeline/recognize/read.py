@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import Character, LineCrop, Pixels, TextRegion
-from worker.pipeline.inference import PageRequests, together
+from worker.pipeline.inference import PageRequests, gather_results
 from worker.pipeline.models import CONFIDENCE, LINE, TOKEN, UPSIDE_DOWN, ModelSet, ServedModel
 from worker.pipeline.options import PipelineOptions
-from worker.pipeline.recognize.crop import turned
+from worker.pipeline.recognize.crop import rotated_180
 from worker.pipeline.recognize.ctc import Spelling, decode_ctc
 from worker.pipeline.recognize.join import LinePiece, join_pieces
-from worker.pipeline.recognize.upside_down import Flags, LinePlaces, certain, decide, log_odds, sample, spread
+from worker.pipeline.recognize.upside_down import Flags, LinePositions, certain, decide, log_odds, sample, spread
 from worker.ports import Tensor
 
 _CLASSIFIED_HEIGHTS: Final = 4  # of a line's beginning, in line heights: what PP-OCR's classifier was trained on
@@ -48,12 +48,12 @@ class _PageLines:
     """The lines of a page, each of one crop or of several pieces, and where they lie."""
 
     pieces: Sequence[Sequence[LineCrop]]
-    places: LinePlaces
+    positions: LinePositions
 
     @property
     def axes(self) -> list[Flags]:
         """Which lines run along the page, and which down, unless there are none."""
-        return [axis for axis in (~self.places.runs_down, self.places.runs_down) if axis.any()]
+        return [axis for axis in (~self.positions.runs_down, self.positions.runs_down) if axis.any()]
 
 
 class LineReader:
@@ -73,7 +73,7 @@ class LineReader:
         lines = _lines_of(crops)
         if not lines:
             return []
-        page = _PageLines(lines, LinePlaces.of([pieces[0].region.quad for pieces in lines]))
+        page = _PageLines(lines, LinePositions.of([pieces[0].region.quad for pieces in lines]))
         upside_down = await self._vote(page)
         read = dict(enumerate(await self._read(page, range(len(lines)), upside_down)))
         await self._try_doubtful(page, read)
@@ -81,14 +81,14 @@ class LineReader:
 
     async def _vote(self, page: _PageLines) -> Flags:
         """Return which lines stand upside down by the classifier."""
-        asked = sample(page.places, self._options.vote_lines)
+        asked = sample(page.positions, self._options.vote_lines)
         evidence = np.zeros(len(page.pieces))
         evidence[asked] = log_odds(await self._classify(page, asked))
-        doubted = [axis & page.places.telling for axis in page.axes if not certain(evidence[axis])]
+        doubted = [axis & page.positions.telling for axis in page.axes if not certain(evidence[axis])]
         more = [int(index) for axis in doubted for index in np.flatnonzero(axis) if index not in asked]
         if more:
             evidence[more] = log_odds(await self._classify(page, more))
-        upside_down = decide(page.places, evidence)
+        upside_down = decide(page.positions, evidence)
         for axis in page.axes:
             if certain(evidence[axis]):
                 upside_down[axis] = evidence[axis].sum() > 0
@@ -99,15 +99,15 @@ class LineReader:
 
         A few come first, from all over the page; if none of them reads better, the page is only hard to read.
         """
-        doubtful = [index for index in np.flatnonzero(page.places.telling).tolist() if _is_doubtful(read[index])]
-        probes = spread(page.places, np.array(doubtful, dtype=np.intp), _PROBED_LINES)
+        doubtful = [index for index in np.flatnonzero(page.positions.telling).tolist() if _is_doubtful(read[index])]
+        probes = spread(page.positions, np.array(doubtful, dtype=np.intp), _PROBED_LINES)
         if not await self._try_turned(page, read, probes):
             return
         await self._try_turned(page, read, [index for index in doubtful if index not in probes])
         sides = np.array([read[index].upside_down for index in range(len(page.pieces))])
-        evidence = np.where(page.places.telling, np.where(sides, 1.0, -1.0), 0.0)
-        decided = decide(page.places, evidence)
-        short = np.flatnonzero(~page.places.telling & (decided != sides)).tolist()
+        evidence = np.where(page.positions.telling, np.where(sides, 1.0, -1.0), 0.0)
+        decided = decide(page.positions, evidence)
+        short = np.flatnonzero(~page.positions.telling & (decided != sides)).tolist()
         read.update(zip(short, await self._read(page, short, decided[short]), strict=True))
 
     async def _try_turned(self, page: _PageLines, read: dict[int, ReadLine], members: Sequence[int]) -> bool:
@@ -126,7 +126,9 @@ class LineReader:
             np.stack([_beginning(page.pieces[index][0], width, self._models.line.pad_value) for index in chunk])
             for chunk in chunks
         ]
-        answers = await together(self._requests.infer(model, {LINE: batch}, [UPSIDE_DOWN]) for batch in beginnings)
+        answers = await gather_results(
+            self._requests.infer(model, {LINE: batch}, [UPSIDE_DOWN]) for batch in beginnings
+        )
         return [float(side) for answer in answers for side in answer[UPSIDE_DOWN][:, 0]]
 
     async def _read(
@@ -135,7 +137,7 @@ class LineReader:
         """Read some lines of the page, each as its flag says that it stands."""
         pad_value = self._models.line.pad_value
         lines = [
-            [turned(piece, pad_value) for piece in reversed(page.pieces[index])] if turn else page.pieces[index]
+            [rotated_180(piece, pad_value) for piece in reversed(page.pieces[index])] if turn else page.pieces[index]
             for index, turn in zip(members, upside_down, strict=True)
         ]
         spellings = iter(await self._spell([piece for pieces in lines for piece in pieces]))
@@ -147,7 +149,7 @@ class LineReader:
     async def _spell(self, crops: Sequence[LineCrop]) -> list[Spelling]:
         """Return what each crop reads as."""
         chunks = self._chunks(crops)
-        read = await together(self._ask(model, [crops[index] for index in chunk]) for model, chunk in chunks)
+        read = await gather_results(self._ask(model, [crops[index] for index in chunk]) for model, chunk in chunks)
         spellings: dict[int, Spelling] = {}
         for (_, chunk), found in zip(chunks, read, strict=True):
             spellings.update(zip(chunk, found, strict=True))

@@ -29,7 +29,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class LinePlaces:
+class LinePositions:
     """Where the lines of a page lie; all arrays are [n].
 
     `starts` and `stops` are along the direction of the line's axis, `middles` across it, in pixels; `runs_down` tells
@@ -43,7 +43,7 @@ class LinePlaces:
     heights: Floats
 
     @classmethod
-    def of(cls, quads: Sequence[Points]) -> "LinePlaces":
+    def of(cls, quads: Sequence[Points]) -> "LinePositions":
         """Place rectangles, float64 [4, 2] each, whose first edge runs along the line, to the right or down."""
         corners = np.asarray(quads, dtype=np.float64).reshape(-1, 4, 2)
         edges = corners[:, 1] - corners[:, 0]
@@ -71,15 +71,17 @@ def log_odds(probabilities: Sequence[float]) -> Floats:
     return np.clip(np.log(bounded / (1 - bounded)), -_MAX_LOG_ODDS, _MAX_LOG_ODDS)
 
 
-def sample(places: LinePlaces, limit: int) -> list[int]:
+def sample(positions: LinePositions, limit: int) -> list[int]:
     """Return up to `limit` lines to ask first, from all over the page and of both axes."""
-    axes = [axis for axis in (~places.runs_down, places.runs_down) if axis.any()]
-    candidates = [np.flatnonzero(axis & places.telling if (axis & places.telling).any() else axis) for axis in axes]
+    axes = [axis for axis in (~positions.runs_down, positions.runs_down) if axis.any()]
+    candidates = [
+        np.flatnonzero(axis & positions.telling if (axis & positions.telling).any() else axis) for axis in axes
+    ]
     if len(candidates) < 2:  # noqa: PLR2004 - axes
-        return [index for part in candidates for index in spread(places, part, limit)]
+        return [index for part in candidates for index in spread(positions, part, limit)]
     fewer, more = sorted(candidates, key=len)
     count = min(max(1, round(limit * len(fewer) / (len(fewer) + len(more)))), limit - 1)
-    return spread(places, more, limit - count) + spread(places, fewer, count)
+    return spread(positions, more, limit - count) + spread(positions, fewer, count)
 
 
 def certain(evidence: Floats) -> bool:
@@ -88,34 +90,34 @@ def certain(evidence: Floats) -> bool:
     return total >= _CERTAIN_LOG_ODDS and total >= _CERTAIN_SHARE * float(np.abs(evidence).sum())
 
 
-def decide(places: LinePlaces, evidence: Floats) -> Flags:
+def decide(positions: LinePositions, evidence: Floats) -> Flags:
     """Return which lines stand upside down, each by its own evidence and its neighbors'; 0 is no evidence.
 
     A line without either stands as the lines of its axis do.
     """
-    upside_down = np.zeros(len(places), dtype=np.bool_)
-    for axis in (places.runs_down, ~places.runs_down):
+    upside_down = np.zeros(len(positions), dtype=np.bool_)
+    for axis in (positions.runs_down, ~positions.runs_down):
         members = np.flatnonzero(axis)
-        members = members[np.argsort(places.middles[members], kind="stable")]
+        members = members[np.argsort(positions.middles[members], kind="stable")]
         whole = float(evidence[members].sum())
-        local = _with_neighbors(places, members, evidence)
+        local = _with_neighbors(positions, members, evidence)
         upside_down[members] = np.where(np.abs(local) > _TINY, local, whole) > 0
     return upside_down
 
 
-def spread(places: LinePlaces, candidates: NDArray[np.intp], count: int) -> list[int]:
+def spread(positions: LinePositions, candidates: NDArray[np.intp], count: int) -> list[int]:
     """Return the longest of the candidates in each of `count` parts of the page."""
     if len(candidates) <= count:
         return [int(index) for index in candidates]
-    ordered = candidates[np.argsort(places.middles[candidates], kind="stable")]
-    lengths = places.stops - places.starts
+    ordered = candidates[np.argsort(positions.middles[candidates], kind="stable")]
+    lengths = positions.stops - positions.starts
     return [int(part[np.argmax(lengths[part])]) for part in np.array_split(ordered, count)] if count else []
 
 
-def _with_neighbors(places: LinePlaces, members: NDArray[np.intp], evidence: Floats) -> Floats:
+def _with_neighbors(positions: LinePositions, members: NDArray[np.intp], evidence: Floats) -> Floats:
     """Return each member's evidence and its neighbors', which weighs less with distance; members ascend across."""
-    middles, starts, stops = places.middles[members], places.starts[members], places.stops[members]
-    heights, own = places.heights[members], evidence[members]
+    middles, starts, stops = positions.middles[members], positions.starts[members], positions.stops[members]
+    heights, own = positions.heights[members], evidence[members]
     reach = _FARTHEST_HEIGHTS * heights
     firsts = np.searchsorted(middles, middles - reach, side="left")
     lasts = np.searchsorted(middles, middles + reach, side="right")
