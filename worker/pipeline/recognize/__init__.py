@@ -1,5 +1,6 @@
 """What the lines of a page say.
 
-In: a page's pixels and its regions. Out: lines with text, confidence and alternatives. Invariant: crops come from the
-original pixels, and each line is read the right way up.
+In: a page's pixels and its regions. Out: lines with text, confidence and alternatives, and which way up each stands.
+Invariant: crops come from the original pixels, and every line is sent upright, as far as a vote of the page and its own
+reading tell.
 """
