@@ -23,6 +23,7 @@ from worker.lab.evaluation.report import write_report
 from worker.lab.evaluation.run import Evaluation
 from worker.lab.evaluation.served import describe_served, manifests_of
 from worker.lab.evaluation.systems import SystemRun
+from worker.pipeline.options import QualityMode
 from worker.ports import InferenceBackend
 from worker.reporting.progress import counted
 
@@ -132,7 +133,7 @@ def _calibrate(url: str | None, labels_each: int, output: Path) -> Path:
 async def _read_spoilt(chosen: settings.Settings, url: str, labels_each: int, path: Path) -> list[SampleReading]:
     sections = {
         "triton": chosen.triton.model_copy(update={"url": url}),
-        "quality": chosen.quality.model_copy(update={"mode": "flag"}),
+        "quality": chosen.quality.model_copy(update={"mode": QualityMode.FLAG}),
         # Every label as a whole, so that all are measured alike.
         "pipeline": chosen.pipeline.model_copy(update={"tiled_from_pixels": chosen.limits.max_image_pixels}),
     }
