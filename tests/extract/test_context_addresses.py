@@ -153,3 +153,15 @@ def test_lines_of_an_address_follow_one_another_downwards() -> None:
     for candidate in found_on(sheet(TWO_COLUMNS)):
         if candidate.type.startswith("address"):
             assert all(one.line_id < other.line_id for one, other in pairwise(candidate.spans))
+
+
+def test_a_block_with_a_common_middle_is_one_address_wherever_it_stands_on_the_picture() -> None:
+    rows = "Kade & Zonen Machinefabriek en Handelshuis|Afdeling Verzending|Havenweg 9, Loods Vier aan de Oude Maas"
+    texts = [*rows.split("|"), "5912 AB Venlo", "NETHERLANDS"]
+    widths = [0.55 * 20 * len(text) for text in texts]  # as a sheet lays them
+    for shift in range(0, 100, 10):
+        boxes = [
+            (text, 600 + shift - width / 2, 25.0 * row, 20.0)
+            for row, (text, width) in enumerate(zip(texts, widths, strict=True))
+        ]
+        assert values(sheet(boxes))["address"] == ["\n".join(texts)]

@@ -165,7 +165,7 @@ class _Caption:
 
 def find_addresses(page: PageText, around: Neighbors) -> list[Address]:
     """Return the addresses of a page: those with a caption first, then others by their place lines."""
-    blocks = Blocks.of(page.lines)
+    blocks = Blocks(around.index)
     named = {caption.line: caption for caption in _captions(around.folded)}
     rows = Rows.of(blocks, {line for line, caption in named.items() if caption.stop >= len(around.folded[line])})
     named |= dict(_upper_halves(around.folded, blocks, named))
@@ -258,7 +258,7 @@ class _BlockReader:
 
     def behind(self, caption: _Caption, blocks: Blocks) -> Address | None:
         """Read an address that begins in the line of its caption and goes on below the caption or below itself."""
-        line, box = caption.line, blocks.boxes[caption.line]
+        line, box = caption.line, blocks.lines[caption.line]
         indent = caption.stop / max(len(self.folded[line]), 1) * box.length / box.height
         below = blocks.below(line)
         if below is None:
