@@ -36,7 +36,7 @@ from worker.adapters.telemetry.standard_error import drain
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import BrokerError, SettingsError
 from worker.domain.retry import RetryPolicy
-from worker.pipeline.extract.custom_file import OwnFields, load_custom_fields
+from worker.pipeline.extract.custom.fields_file import OwnFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet, check_device, with_line_widths

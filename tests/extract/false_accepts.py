@@ -19,10 +19,10 @@ import numpy as np
 from tests.extract.misreading import printed, read
 from worker.domain.fields import Check
 from worker.domain.image import Character, PageText, TextLine
-from worker.pipeline.extract.captions import Topic
 from worker.pipeline.extract.extract import extract
+from worker.pipeline.extract.numbers.captions import Topic
+from worker.pipeline.extract.numbers.catalog import FORMS, KINDS, NUMBER_TYPES
 from worker.pipeline.extract.numbers.forms import Form
-from worker.pipeline.extract.numbers.kinds import FORMS, KINDS, NUMBER_TYPES
 from worker.pipeline.extract.options import FieldOptions
 
 _WIDTH, _HEIGHT, _PITCH = 12.0, 20.0, 80.0

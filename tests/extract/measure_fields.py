@@ -25,7 +25,7 @@ from worker.lab.synth.camera import Degradation
 from worker.lab.synth.dataset import generate
 from worker.lab.synth.truth import SyntheticLabel
 from worker.pipeline.extract.extract import extract
-from worker.pipeline.extract.numbers.kinds import NUMBER_TYPES
+from worker.pipeline.extract.numbers.catalog import NUMBER_TYPES
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.layout.reading_order import reading_order
 

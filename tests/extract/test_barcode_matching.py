@@ -8,7 +8,7 @@ from rapidfuzz.distance import Levenshtein
 from tests.extract.pages import code, fields, found, page
 from worker.domain.barcode import Barcode
 from worker.domain.fields import Check, Source
-from worker.pipeline.extract.distance import is_within
+from worker.pipeline.extract.numbers.distance import is_within
 
 SSCC = "106141412345678908"
 OTHER_SSCC = "376104250021234569"

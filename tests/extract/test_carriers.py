@@ -9,12 +9,12 @@ from tests.extract.misreading import printed
 from tests.extract.pages import code, fields, found, page, stacked
 from worker.domain.errors import SettingsError
 from worker.domain.image import PageText
-from worker.pipeline.extract.captions import Topic
-from worker.pipeline.extract.custom_file import load_custom_fields
+from worker.pipeline.extract.custom.fields_file import load_custom_fields
 from worker.pipeline.extract.extract import extract
+from worker.pipeline.extract.numbers.captions import Topic
 from worker.pipeline.extract.numbers.carriers import NUMBER_CHECKS, check_name
+from worker.pipeline.extract.numbers.catalog import KINDS, NUMBER_TYPES, STANDARD_FORMS
 from worker.pipeline.extract.numbers.forms import Form, Proof
-from worker.pipeline.extract.numbers.kinds import KINDS, NUMBER_TYPES, STANDARD_FORMS
 from worker.pipeline.extract.options import FieldOptions
 
 LABELS = [

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.extract.misreading import printed
 from worker.pipeline.extract.numbers import checks
+from worker.pipeline.extract.numbers.catalog import FORMS
 from worker.pipeline.extract.numbers.forms import Form
-from worker.pipeline.extract.numbers.kinds import FORMS
 
 PUBLISHED = [
     (checks.gs1, "4006381333931", "4006381333932"),

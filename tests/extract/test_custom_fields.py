@@ -10,8 +10,8 @@ from worker.domain.errors import SettingsError
 from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.custom import CustomField, known_checks
-from worker.pipeline.extract.custom_file import OwnFields, built_in_types, load_custom_fields
+from worker.pipeline.extract.custom.fields_file import OwnFields, built_in_types, load_custom_fields
+from worker.pipeline.extract.custom.pattern_field import CustomField, known_checks
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.options import FieldOptions

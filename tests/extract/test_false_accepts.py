@@ -5,7 +5,7 @@ import pytest
 from tests.extract.false_accepts import short
 from tests.extract.pages import code, fields, found, line_at, page, with_alternatives
 from worker.domain.image import PageText
-from worker.pipeline.extract.numbers.kinds import NUMBER_TYPES
+from worker.pipeline.extract.numbers.catalog import NUMBER_TYPES
 
 
 def passed(of: PageText) -> list[tuple[str, str]]:

@@ -9,9 +9,9 @@ from tests.extract.pages import page
 from worker.bootstrap import field_options
 from worker.domain.errors import SettingsError
 from worker.picture_settings import FieldSettings
-from worker.pipeline.extract.custom_file import built_in_types
+from worker.pipeline.extract.custom.fields_file import built_in_types
 from worker.pipeline.extract.extract import extract
-from worker.pipeline.extract.numbers.kinds import NUMBER_TYPES
+from worker.pipeline.extract.numbers.catalog import NUMBER_TYPES
 from worker.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "fields.md"

@@ -7,8 +7,8 @@ import pytest
 from tests.extract.misreading import printed
 from tests.extract.pages import fields, found, line_at, page, stacked
 from worker.domain.image import PageText
+from worker.pipeline.extract.numbers.catalog import FORMS, NUMBER_TYPES
 from worker.pipeline.extract.numbers.forms import Form
-from worker.pipeline.extract.numbers.kinds import FORMS, NUMBER_TYPES
 
 
 @pytest.mark.parametrize(

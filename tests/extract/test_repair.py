@@ -12,8 +12,8 @@ from tests.extract.misreading import printed, read
 from tests.extract.pages import fields, found, line_at, page, with_alternatives
 from worker.domain.fields import Check
 from worker.domain.image import PageText
+from worker.pipeline.extract.numbers.catalog import FORMS
 from worker.pipeline.extract.numbers.forms import MEANT_BY, Form
-from worker.pipeline.extract.numbers.kinds import FORMS
 from worker.pipeline.extract.numbers.repair import Mark, is_rivalled, repaired
 
 SSCC = next(form for form in FORMS if form.type == "sscc")

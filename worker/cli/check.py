@@ -11,7 +11,7 @@ from rich.text import Text
 
 from worker import bootstrap, settings
 from worker.adapters.kafka.validate import validate_options
-from worker.pipeline.extract.custom_file import OwnFields
+from worker.pipeline.extract.custom.fields_file import OwnFields
 from worker.pipeline.extract.numbers.carriers import check_name
 
 app = typer.Typer(add_completion=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from worker.pipeline.extract.candidate import Finder
-from worker.pipeline.extract.numbers.kinds import KINDS, Kinds
+from worker.pipeline.extract.numbers.catalog import KINDS, Kinds
 
 
 @dataclass(frozen=True, slots=True)

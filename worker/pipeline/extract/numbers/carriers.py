@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from worker.pipeline.extract.captions import Topic
-from worker.pipeline.extract.declaration import NAME, Declaration
 from worker.pipeline.extract.numbers import checks
+from worker.pipeline.extract.numbers.captions import Topic
 from worker.pipeline.extract.numbers.forms import Form, Proof, ShapeError, places_of
+from worker.pipeline.extract.toml_table import NAME, Declaration
 
 SHIPPED_FILE: Final = Path(__file__).with_name("carriers.toml")
 CARRIERS_TABLE: Final = "carriers"

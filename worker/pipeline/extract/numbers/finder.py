@@ -12,12 +12,12 @@ from typing import Final
 from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.captions import Naming, Topic, is_denied_by
 from worker.pipeline.extract.neighbors import Neighbors
+from worker.pipeline.extract.numbers.barcode_numbers import Symbols
+from worker.pipeline.extract.numbers.captions import Naming, Topic, is_denied_by
+from worker.pipeline.extract.numbers.catalog import Kinds
 from worker.pipeline.extract.numbers.forms import DIGITS, Form, Proof
-from worker.pipeline.extract.numbers.kinds import Kinds
 from worker.pipeline.extract.numbers.repair import Mark, is_rivalled, marks_of, repaired
-from worker.pipeline.extract.numbers.symbols import Symbols
 from worker.pipeline.extract.numbers.token_runs import TokenRun, TokenRuns
 
 _HALF: Final = 0.5

@@ -7,7 +7,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
-from worker.pipeline.extract.captions import Topic
+from worker.pipeline.extract.numbers.captions import Topic
 from worker.pipeline.extract.numbers.checks import Check
 
 DIGITS: Final = frozenset("0123456789")

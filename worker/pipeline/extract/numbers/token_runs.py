@@ -8,8 +8,8 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from worker.domain.image import PageText
-from worker.pipeline.extract.captions import CarrierNames, topics_of
 from worker.pipeline.extract.neighbors import Neighbors
+from worker.pipeline.extract.numbers.captions import CarrierNames, topics_of
 from worker.pipeline.extract.span import Span
 
 _GROUP: Final = re.compile(r"[0-9A-Z]+")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from worker.domain.errors import SettingsError
-from worker.pipeline.extract.custom import NO_CHECK, CustomField, PatternError, known_checks
-from worker.pipeline.extract.declaration import NAME, Declaration
+from worker.pipeline.extract.custom.pattern_field import NO_CHECK, CustomField, PatternError, known_checks
 from worker.pipeline.extract.numbers.carriers import CARRIERS_TABLE, declared_carriers, declares_numbers
+from worker.pipeline.extract.numbers.catalog import KINDS, NUMBER_TYPES, STANDARD_FORMS, Kinds
 from worker.pipeline.extract.numbers.forms import Form
-from worker.pipeline.extract.numbers.kinds import KINDS, NUMBER_TYPES, STANDARD_FORMS, Kinds
+from worker.pipeline.extract.toml_table import NAME, Declaration
 
 CONTEXT_TYPES: Final = frozenset(
     {"address", "address_from", "address_to", "date", "phone", "postcode", "vat", "weight"}

@@ -12,10 +12,10 @@ from typing import Final
 
 from worker.domain.barcode import Barcode, Element
 from worker.domain.fields import Check
-from worker.pipeline.extract.distance import is_within
 from worker.pipeline.extract.numbers import checks
+from worker.pipeline.extract.numbers.catalog import GTIN_DIGITS, KINDS, Kinds
+from worker.pipeline.extract.numbers.distance import is_within
 from worker.pipeline.extract.numbers.forms import Proof
-from worker.pipeline.extract.numbers.kinds import GTIN_DIGITS, KINDS, Kinds
 
 _ELEMENT_TYPES: Final = {"00": "sscc", "01": "gtin", "02": "gtin"}
 _TRADE_SYMBOLS: Final = frozenset({"EAN13", "EAN8", "UPCA", "UPCE", "ITF14"})

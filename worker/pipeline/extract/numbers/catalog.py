@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from worker.pipeline.extract.captions import CarrierNames, Topic
 from worker.pipeline.extract.numbers import checks
+from worker.pipeline.extract.numbers.captions import CarrierNames, Topic
 from worker.pipeline.extract.numbers.carriers import SHIPPED_FILE, CarrierNumbers, declared_carriers
 from worker.pipeline.extract.numbers.forms import Form, Proof
 

@@ -17,9 +17,9 @@ from typing import Final
 from worker.domain.fields import Check, Field, Source
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.distance import is_within
-from worker.pipeline.extract.numbers.kinds import KINDS, Kinds
-from worker.pipeline.extract.numbers.symbols import Held, Symbols, same_number
+from worker.pipeline.extract.numbers.barcode_numbers import Held, Symbols, same_number
+from worker.pipeline.extract.numbers.catalog import KINDS, Kinds
+from worker.pipeline.extract.numbers.distance import is_within
 
 _AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symbol confirms
 _SYMBOL_CONFIDENCE: Final = 0.99  # symbols prove their own reading

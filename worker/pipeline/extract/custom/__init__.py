@@ -1,0 +1,1 @@
+"""Fields that a deployment declares in a file of its own."""
