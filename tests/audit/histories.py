@@ -102,7 +102,8 @@ class Logs:
     def replay(self, letter: Record, *, to_origin: bool = False) -> Record:
         """Write what a replay makes of a dead letter."""
         topic = self.topics.jobs if to_origin else self.topics.replay_topic
-        return self._write(replayed(DeadLetter.of(letter), original(letter, _never), "run", topic).record)
+        parsed = DeadLetter.of(letter)
+        return self._write(replayed(parsed, original(parsed, _never), "run", topic).record)
 
     def park(self, letter: Record) -> Record:
         """Write what a replay makes of a dead letter that was replayed too often."""

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from worker.dlq.payload import PayloadMissingError, is_reference, original, source_of
+from worker.dlq.letter import DeadLetter
+from worker.dlq.payload import PayloadMissingError, original
 from worker.domain.dead_letter import Failure, dead_letter
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import ATTEMPT, DEAD_LETTER_PREFIX
@@ -26,10 +27,10 @@ FAILURE = Failure(
 )
 
 
-def letter(*, max_message_bytes: int | None = None) -> Record:
+def letter(*, max_message_bytes: int | None = None) -> DeadLetter:
     """Return the dead letter of `JOB` as it stands on its topic."""
     written = dead_letter(JOB, FAILURE, AT.topic, max_message_bytes)
-    return Record(AT, written.key, written.value, written.headers, 1_700_000_001_000)
+    return DeadLetter.of(Record(AT, written.key, written.value, written.headers, 1_700_000_001_000))
 
 
 def with_header(record: Record, name: str, value: bytes) -> Record:
@@ -55,8 +56,8 @@ def test_an_inline_letter_holds_its_job() -> None:
 
 def test_a_reference_is_fetched_back_with_its_way_up_to_now() -> None:
     reference = letter(max_message_bytes=1500)
-    assert is_reference(reference)
-    assert reference.value is None
+    assert reference.is_reference
+    assert reference.record.value is None
     asked: list[Coordinate] = []
 
     job = original(reference, lambda place: asked.append(place) or JOB)  # type: ignore[func-returns-value]
@@ -68,7 +69,7 @@ def test_a_reference_is_fetched_back_with_its_way_up_to_now() -> None:
 
 def test_key_and_headers_that_stayed_behind_come_back_too() -> None:
     bare = letter(max_message_bytes=1)
-    assert (bare.key, producers(bare.headers)) == (None, ())
+    assert (bare.record.key, producers(bare.record.headers)) == (None, ())
 
     job = original(bare, lambda _: JOB)
 
@@ -87,7 +88,7 @@ def test_another_record_in_the_place_is_refused() -> None:
 
 def test_an_inline_payload_that_was_changed_is_refused() -> None:
     with pytest.raises(PayloadMissingError, match="changed on its way"):
-        original(replace(letter(), value=b"other"), nowhere)
+        original(DeadLetter.of(replace(letter().record, value=b"other")), nowhere)
 
 
 @pytest.mark.parametrize(
@@ -102,12 +103,12 @@ def test_an_inline_payload_that_was_changed_is_refused() -> None:
     ],
 )
 def test_a_source_that_is_nonsense_is_none(name: str, value: bytes) -> None:
-    forged = with_header(letter(max_message_bytes=1500), name, value)
+    forged = DeadLetter.of(with_header(letter(max_message_bytes=1500).record, name, value))
 
-    assert source_of(forged) is None
+    assert forged.source is None
     with pytest.raises(PayloadMissingError, match="does not say where"):
         original(forged, nowhere)
 
 
 def test_a_record_that_is_no_dead_letter_is_its_own_job() -> None:
-    assert original(JOB, nowhere).value == JOB.value
+    assert original(DeadLetter.of(JOB), nowhere).value == JOB.value

@@ -47,7 +47,7 @@ def opened(encoded: bytes) -> MatLike:
 
 def drawing(received: Record, *, code: ErrorCode = ErrorCode.IMAGE_CORRUPT) -> bytes:
     letter = letter_of(received, code=code)
-    return drawn(letter, original(letter.record, lambda _: None), ImageLimits(max_pixels=10_000_000))
+    return drawn(letter, original(letter, lambda _: None), ImageLimits(max_pixels=10_000_000))
 
 
 def test_a_letter_tells_what_how_and_where() -> None:

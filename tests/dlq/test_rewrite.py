@@ -26,7 +26,7 @@ def _foreign(record: Record) -> list[tuple[str, bytes | None]]:
 def _replayed(record: Record) -> tuple[Placed, Record]:
     """Return what replays a job that failed, and how that stands on its topic."""
     letter = DeadLetter.of(stands(written(record)))
-    placed = replayed(letter, original(letter.record, lambda _: None), "run", "replays")
+    placed = replayed(letter, original(letter, lambda _: None), "run", "replays")
     return placed, stands(placed.record, placed.partition, 0)
 
 
@@ -77,7 +77,7 @@ def test_a_letter_of_another_tool_begins_its_way_where_it_stands() -> None:
     foreign = replace(received(), coordinate=Coordinate("dlq", 2, 9))
     letter = DeadLetter.of(foreign)
 
-    placed = replayed(letter, original(foreign, lambda _: None), "run", "replays")
+    placed = replayed(letter, original(letter, lambda _: None), "run", "replays")
 
     derived = DerivedHeaders.of(stands(placed.record))
     assert (derived.origin, placed.partition) == (Coordinate("dlq", 2, 9), 2)

@@ -24,7 +24,7 @@ def _draw(picture: bytes) -> None:
     width, height = header.pages[0].upright_size
     with tempfile.TemporaryDirectory() as folder:
         draw_pages(picture, header, [Page(width=width, height=height)], [()], Path(folder, "page"))
-    drawn(letter, original(letter.record, lambda _: None), limits)
+    drawn(letter, original(letter, lambda _: None), limits)
     if figure(picture).uri is None:
         raise AssertionError(width)
 

@@ -13,8 +13,9 @@ from pydantic_core import from_json
 
 from worker.audit.cut import Cut
 from worker.audit.verdict import AuditEntry, RecordKind
+from worker.domain.dead_letter import dead_letter_id
 from worker.domain.errors import JobError
-from worker.domain.headers import DEAD_LETTER_PREFIX, ORIGIN_TIMESTAMP, DerivedHeaders
+from worker.domain.headers import ORIGIN_TIMESTAMP, DerivedHeaders
 from worker.domain.job import parse_job
 from worker.domain.offsets import decode_done
 from worker.domain.records import Coordinate, Record, TopicPartition
@@ -22,7 +23,6 @@ from worker.settings import TopicSettings
 
 _DIGEST_BYTES: Final = 16
 _MAX_INTEGER: Final = 2**63 - 1  # headers may hold any digits, and the ledger 64 bits
-_LETTER_ID: Final = DEAD_LETTER_PREFIX + "id"
 
 
 class Later(NamedTuple):
@@ -87,7 +87,7 @@ class Classifier:
         if kind is RecordKind.RESULT:
             return _with_reading(entry, record)
         if kind is RecordKind.DEAD_LETTER:
-            return entry._replace(identity=digest(record.header(_LETTER_ID) or str(record.coordinate)))
+            return entry._replace(identity=digest(dead_letter_id(record)))
         return entry._replace(identity=_expected(record)) if is_root else entry
 
     def _is_later(self, origin: Coordinate) -> bool:

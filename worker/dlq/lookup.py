@@ -10,7 +10,6 @@ from typing import Final
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import Fetch
 from worker.domain.errors import LabelwireError
-from worker.domain.job import job_id_of
 from worker.domain.records import Coordinate, Record
 from worker.reporting.formats import printable
 
@@ -52,6 +51,6 @@ def named(name: str, topic: str, records: Iterable[Record]) -> DeadLetter:
 
 
 def _is_meant(letter: DeadLetter, name: str, place: Coordinate | None) -> bool:
-    if name in (letter.id, job_id_of(letter.record)):
+    if name in (letter.id, letter.job_id):
         return True
     return place is not None and place in (letter.source, letter.derived.origin)

@@ -56,7 +56,7 @@ class LetterTopic:
             if not (with_job or letter.is_reference):
                 return Found(letter, None, None)
             try:
-                return Found(letter, original(letter.record, fetcher.fetch), None)
+                return Found(letter, original(letter, fetcher.fetch), None)
             except PayloadMissingError as error:
                 return Found(letter, None, str(error))
 

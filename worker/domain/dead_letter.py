@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass, replace
 
 from worker.domain.errors import JobError
-from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders
+from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders, without_dead_letter_headers
 from worker.domain.job import MAX_JOB_ID_CHARACTERS
 from worker.domain.records import Headers, OutgoingRecord, Record
 
@@ -38,8 +38,7 @@ def dead_letter(record: Record, failure: Failure, topic: str, max_message_bytes:
     `payload.mode` says `reference`. Where that is too large still, key and received headers stay behind as well.
     """
     derived = replace(DerivedHeaders.of(record).at_rest(), job_id=failure.job_id, attempt=failure.attempt)
-    kept = tuple((name, value) for name, value in record.headers if not name.startswith(DEAD_LETTER_PREFIX))
-    received = derived.onto(kept)
+    received = derived.onto(without_dead_letter_headers(record.headers))
     whole = OutgoingRecord(topic, record.key, record.value, received + _headers(record, failure, derived, "inline"))
     if max_message_bytes is None or whole.size_bytes <= max_message_bytes:
         return whole
@@ -49,6 +48,11 @@ def dead_letter(record: Record, failure: Failure, topic: str, max_message_bytes:
         return reference
     named = replace(derived, job_id=failure.job_id[:MAX_JOB_ID_CHARACTERS])
     return OutgoingRecord(topic, None, None, named.onto(()) + own)
+
+
+def dead_letter_id(record: Record) -> str:
+    """Return the id of a record of the dead-letter topic; its coordinate where it has none."""
+    return record.header(DEAD_LETTER_PREFIX + "id") or str(record.coordinate)
 
 
 def _headers(record: Record, failure: Failure, derived: DerivedHeaders, payload_mode: str) -> Headers:

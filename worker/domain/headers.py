@@ -86,6 +86,11 @@ class DerivedHeaders:
         return tuple((name, value) for name, value in received if name not in names) + tuple(own)
 
 
+def without_dead_letter_headers(headers: Headers) -> Headers:
+    """Return the headers without those that a dead letter adds to the record that it was received as."""
+    return tuple((name, value) for name, value in headers if not name.startswith(DEAD_LETTER_PREFIX))
+
+
 def _number(record: Record, name: str) -> int | None:
     text = record.header(name)
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None

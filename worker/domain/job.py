@@ -92,9 +92,12 @@ class LabelJob:
         return replace(self, picture=picture, picture_sha256=hashlib.sha256(picture).hexdigest())
 
 
-def job_id_of(record: Record) -> str:
-    """Return the record's job id without looking into its value: from its headers, or where it first stood."""
-    derived = DerivedHeaders.of(record)
+def job_id_of(record: Record, derived: DerivedHeaders | None = None) -> str:
+    """Return the record's job id without looking into its value: from its headers, or where it first stood.
+
+    `derived` are the record's derived headers where they were parsed already.
+    """
+    derived = derived or DerivedHeaders.of(record)
     return derived.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
 
 

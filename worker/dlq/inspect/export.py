@@ -144,7 +144,7 @@ def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: Exported) -
 
 def _job(letter: DeadLetter, fetch: Fetch) -> tuple[Original | None, str | None]:
     try:
-        return original(letter.record, fetch), None
+        return original(letter, fetch), None
     except PayloadMissingError as error:
         return None, str(error)
 

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 
 from worker.dlq.letter import DeadLetter
 from worker.dlq.selection import Selection
-from worker.domain.job import job_id_of
 from worker.domain.records import Coordinate, Record, TopicPartition
 from worker.reporting.formats import moment, printable, size
 
@@ -70,7 +69,7 @@ class Row:
             code=letter.code,
             stage=letter.stage,
             fingerprint=letter.fingerprint,
-            job_id=job_id_of(letter.record),
+            job_id=letter.job_id,
             attempt=letter.attempt,
             replay_count=letter.derived.replay_count,
             payload_size_bytes=letter.payload_size_bytes,

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from worker.dlq.letter import DeadLetter
-from worker.domain.headers import DEAD_LETTER_PREFIX
-from worker.domain.job import job_id_of
 from worker.domain.records import CONTENT_TYPE_HEADER, Headers
 from worker.reporting.formats import DASH, moment, printable, size
 
@@ -36,7 +34,7 @@ def document(letter: DeadLetter, *, with_values: bool) -> dict[str, Any]:
         "coordinate": str(record.coordinate),
         "timestamp_ms": record.timestamp_ms,
         "id": letter.id,
-        "job_id": job_id_of(record),
+        "job_id": letter.job_id,
         "error": {
             "code": letter.code,
             "stage": letter.stage,
@@ -78,7 +76,7 @@ def _error(letter: DeadLetter) -> Iterator[tuple[str, str]]:
 
 def _way(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     derived, cluster = letter.derived, letter.source_cluster
-    yield "job", job_id_of(letter.record)
+    yield "job", letter.job_id
     if letter.has_origin:
         yield "began at", f"{derived.origin}, {moment(derived.origin_timestamp_ms)}"
     if letter.source is not None:
@@ -89,8 +87,7 @@ def _way(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     else:
         yield "replays", "none"
     yield "ended as", f"{letter.record.coordinate}, {moment(letter.record.timestamp_ms)}, letter id {letter.id}"
-    group = letter.record.header(f"{DEAD_LETTER_PREFIX}group")
-    yield "written by", f"group {group or DASH}, worker {letter.worker_version or DASH}"
+    yield "written by", f"group {letter.group or DASH}, worker {letter.worker_version or DASH}"
     yield "models", letter.model_version or DASH
 
 

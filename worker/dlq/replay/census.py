@@ -14,8 +14,7 @@ from worker.dlq.payload import Original
 from worker.dlq.replay.canary import CanarySketch
 from worker.dlq.replay.plan import ReplayError, ReplayPlan
 from worker.dlq.replay.rewrite import parked, replayed
-from worker.domain.headers import DEAD_LETTER_PREFIX
-from worker.domain.records import ClusterDescription, Coordinate, Headers, Record
+from worker.domain.records import ClusterDescription, Coordinate, Record
 
 
 @dataclass(slots=True)
@@ -65,7 +64,7 @@ class Census:
             partitions, size_bytes = 1, parked(letter, plan.run_id, topic, 1).record.size_bytes
         else:
             self._check_way_back(letter)
-            as_received = Original(letter.record.key, letter.record.value, _received(letter.record))
+            as_received = Original(letter.record.key, letter.record.value, letter.received_headers)
             left_behind = letter.payload_size_bytes if letter.is_reference else 0
             size_bytes = replayed(letter, as_received, plan.run_id, topic).record.size_bytes + left_behind
             partitions = letter.derived.origin.partition + 1
@@ -157,7 +156,3 @@ def _nothing_matches(plan: ReplayPlan, taken: Mapping[str, int]) -> str:
         f"All {sum(taken.values())} matching dead letters on {plan.topic} belong to earlier replays: {runs}; "
         "--resume goes on with an unfinished one, --again replays them once more."
     )
-
-
-def _received(record: Record) -> Headers:
-    return tuple((name, value) for name, value in record.headers if not name.startswith(DEAD_LETTER_PREFIX))

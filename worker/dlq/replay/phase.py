@@ -170,7 +170,7 @@ class PhaseReplay:
             fate, placed = Fate.PARKED, parked(letter, plan.run_id, plan.parked_topic, self._parked_partitions)
         else:
             try:
-                placed = replayed(letter, original(letter.record, self._fetch), plan.run_id, plan.target_of(letter))
+                placed = replayed(letter, original(letter, self._fetch), plan.run_id, plan.target_of(letter))
                 self.replayed_origins.add(letter.derived.origin)
             except PayloadMissingError as error:
                 fate = Fate.UNAVAILABLE

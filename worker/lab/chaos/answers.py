@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from worker.dlq.letter import DeadLetter
 from worker.domain.errors import BrokerError
-from worker.domain.headers import DEAD_LETTER_PREFIX, JOB_ID
 from worker.domain.records import Record
 from worker.domain.result import LabelText
 
@@ -34,9 +34,8 @@ class WorkerAnswer:
 def answer_of(record: Record, results_topic: str) -> WorkerAnswer:
     """Read a record of the topics of results and dead letters. Raises pydantic.ValidationError for other results."""
     if record.coordinate.topic != results_topic:
-        identity = record.header(f"{DEAD_LETTER_PREFIX}id") or str(record.coordinate)
-        code = record.header(f"{DEAD_LETTER_PREFIX}error.code") or ""
-        return WorkerAnswer(record.header(JOB_ID) or "", identity, record.timestamp_ms, None, code)
+        letter = DeadLetter.of(record)
+        return WorkerAnswer(letter.derived.job_id or "", letter.id, record.timestamp_ms, None, letter.code)
     result = LabelText.model_validate_json(record.value or b"")
     reading = tuple(line.text for page in result.pages for line in page.lines)
     return WorkerAnswer(result.job_id, result.result_id, record.timestamp_ms, reading, None)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.domain.headers import DEAD_LETTER_PREFIX, JOB_ID
-from worker.domain.records import JOB_ID_HEADER, Record
+from worker.dlq.letter import DeadLetter
+from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.lab.evaluation import fields
 from worker.lab.evaluation.fields import UNTOLD, Findings
@@ -83,8 +83,5 @@ def of_rapidocr(record: Record) -> Answer:
 
 def of_dead_letter(record: Record) -> Refusal:
     """Read a dead letter's headers."""
-    return Refusal(
-        job_id=record.header(JOB_ID) or record.header(JOB_ID_HEADER) or str(record.coordinate),
-        code=record.header(f"{DEAD_LETTER_PREFIX}error.code") or "UNKNOWN",
-        message=record.header(f"{DEAD_LETTER_PREFIX}error.message") or "",
-    )
+    letter = DeadLetter.of(record)
+    return Refusal(job_id=letter.job_id, code=letter.code, message=letter.message)
