@@ -8,12 +8,11 @@ A topic that is deleted and created again while it is read gives records of both
 reached.
 """
 
-import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -22,20 +21,18 @@ from worker.adapters.kafka.access import denied
 from worker.adapters.kafka.admin import connected
 from worker.adapters.kafka.diagnosis import explain
 from worker.adapters.kafka.messages import to_record
+from worker.adapters.kafka.standalone import standalone_consumer
 from worker.adapters.kafka.topic_ids import TopicIds
-from worker.adapters.kafka.transient import is_transient
+from worker.adapters.kafka.transient import is_transient, retry_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import Record, TopicPartition
 from worker.domain.starts import is_same_topic
 
-_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-_QUEUED_KIBIBYTES = 16 * 1024
+_MAX_QUEUED_KIBIBYTES = 16 * 1024
 _ASK_SECONDS = 15.0
 _POLL_SECONDS = 0.5
 _AGAIN_SECONDS = 0.2
 _MAX_AT_ONCE = 500
-_LOGGER = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
 
 
 class TopicRecreatedError(BrokerError):
@@ -72,7 +69,7 @@ class BoundedReader:
         self._topics = tuple(topics)
         self._ids = _topic_ids(bootstrap_servers, client_options)
         self.topic_ids: Mapping[str, str] = self._present_ids()  # before any offset is asked for
-        self._consumer = _consumer(bootstrap_servers, client_options or {})
+        self._consumer = _reading_consumer(bootstrap_servers, client_options)
         try:
             spans = _watermarks(self._consumer, bootstrap_servers, topics, client_options)
             self.lows = {partition: low for partition, (low, _) in spans.items()}
@@ -204,7 +201,7 @@ def watermarks(
 ) -> dict[TopicPartition, tuple[int, int]]:
     """Return each partition's low watermark and last stable offset. Raises BrokerError."""
     connected(bootstrap_servers, client_options, timeout_seconds=_ASK_SECONDS)
-    consumer = _consumer(bootstrap_servers, client_options or {})
+    consumer = _reading_consumer(bootstrap_servers, client_options)
     try:
         return _watermarks(consumer, bootstrap_servers, topics, client_options)
     except KafkaException as error:
@@ -229,28 +226,16 @@ def _present_ids(
     ids: TopicIds, topics: Collection[str], bootstrap_servers: str, client_options: Mapping[str, str] | None
 ) -> dict[str, str]:
     try:
-        return _answered(partial(ids.of, topics))
+        return retry_transient(partial(ids.of, topics), timeout_seconds=_ASK_SECONDS, pause_seconds=_AGAIN_SECONDS)
     except KafkaException as error:
         raise _broker_error(bootstrap_servers, client_options, error.args[0]) from error
 
 
-def _consumer(bootstrap_servers: str, client_options: Mapping[str, str]) -> Consumer:
-    options: dict[str, Any] = {
-        **client_options,
-        "bootstrap.servers": bootstrap_servers,
-        "group.id": "labelwire-reader",
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",  # where retention is faster than the reader
-        "fetch.message.max.bytes": _MAX_MESSAGE_BYTES,
-        "queued.max.messages.kbytes": _QUEUED_KIBIBYTES,
-        "logger": _LOGGER,
-    }
-    try:
-        return Consumer(options)
-    except KafkaException as error:
-        raise _broker_error(bootstrap_servers, client_options, error.args[0]) from error
+def _reading_consumer(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> Consumer:
+    """Return a consumer that goes on at the earliest record where retention is faster than it."""
+    return standalone_consumer(
+        bootstrap_servers, client_options, tells_ends=True, max_queued_kibibytes=_MAX_QUEUED_KIBIBYTES
+    )
 
 
 def _watermarks(
@@ -274,19 +259,9 @@ def _watermarks(
 
 
 def _span(consumer: Consumer, partition: KafkaPartition) -> tuple[int, int] | None:
-    return _answered(partial(consumer.get_watermark_offsets, partition, timeout=_ASK_SECONDS))
-
-
-def _answered(ask: Callable[[], _Answer]) -> _Answer:
-    """Ask until the broker answers: a leader may be on its way to another broker."""
-    deadline = time.monotonic() + _ASK_SECONDS
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if not is_transient(error.args[0]) or time.monotonic() > deadline:
-                raise
-            time.sleep(_AGAIN_SECONDS)
+    ask = partial(consumer.get_watermark_offsets, partition, timeout=_ASK_SECONDS)
+    # A leader may be on its way to another broker.
+    return retry_transient(ask, timeout_seconds=_ASK_SECONDS, pause_seconds=_AGAIN_SECONDS)
 
 
 def _broker_error(bootstrap_servers: str, client_options: Mapping[str, str] | None, error: KafkaError) -> BrokerError:

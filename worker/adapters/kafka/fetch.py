@@ -4,24 +4,23 @@ Invariant: a fetcher is a member of no group and commits nothing. What is return
 was asked for, never beside it. Errors of librdkafka leave this module as BrokerError.
 """
 
-import logging
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from worker.adapters.kafka.messages import to_record
+from worker.adapters.kafka.standalone import standalone_consumer
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import Coordinate, Record
 
-_LOGGER = logging.getLogger(__name__)
 _METADATA_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.5
 # The broker returns a larger record whole all the same (KIP-74); more than one is not wanted.
-_FETCH_BYTES: Final = 1024 * 1024
+_MAX_FETCH_BYTES: Final = 1024 * 1024
 _NOTHING_THERE: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.TOPIC_EXCEPTION,
@@ -41,19 +40,13 @@ class RecordFetcher:
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._timeout_seconds = timeout_seconds
-        self._consumer = Consumer(
-            {
-                **(client_options or {}),
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": "labelwire-fetcher",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                "queued.min.messages": 1,
-                "fetch.message.max.bytes": _FETCH_BYTES,
-                "logger": _LOGGER,
-            }
+        self._consumer = standalone_consumer(
+            bootstrap_servers,
+            client_options,
+            lost_offset="error",
+            tells_ends=True,
+            max_fetch_bytes=_MAX_FETCH_BYTES,
+            min_queued_messages=1,
         )
 
     def fetch(self, coordinate: Coordinate) -> Record | None:

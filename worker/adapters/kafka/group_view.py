@@ -4,11 +4,10 @@ Errors of librdkafka leave this module as BrokerError; what passes by itself is 
 by looking at it.
 """
 
-import time
 from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
     ConfigResource,
@@ -18,9 +17,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from worker.adapters.kafka.access import denied
 from worker.adapters.kafka.admin import connected, is_mock, translated
-from worker.adapters.kafka.messages import metadata_text
+from worker.adapters.kafka.positions import committed_positions
+from worker.adapters.kafka.standalone import standalone_consumer
 from worker.adapters.kafka.topic_ids import TopicIds
-from worker.adapters.kafka.transient import is_transient
+from worker.adapters.kafka.transient import is_transient, retry_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.settings import KafkaSettings
@@ -88,33 +88,17 @@ class KafkaGroupView:
         }
 
     def _committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
-        if not partitions:
-            return {}
-        asked = [KafkaPartition(partition.topic, partition.partition) for partition in partitions]
         # Not by the admin client: while the coordinator is elsewhere that ends the process (librdkafka issue 5040).
-        onlooker = Consumer(
-            {
-                **self._settings.client_options(),
-                "bootstrap.servers": self._settings.bootstrap_servers,
-                "group.id": self._settings.group_id,
-                "enable.auto.commit": False,
-                "isolation.level": "read_uncommitted",  # else it would wait for the end of every transaction
-            }
+        consumer = standalone_consumer(
+            self._settings.bootstrap_servers,
+            self._settings.client_options(),
+            group_id=self._settings.group_id,
+            isolation_level="read_uncommitted",  # else it would wait for the end of every transaction
         )
         try:
-            found = onlooker.committed(asked, timeout=_ANSWER_SECONDS)
+            return committed_positions(consumer, partitions, timeout_seconds=_ANSWER_SECONDS)
         finally:
-            onlooker.close()  # it has joined nothing
-        for partition in found:
-            if partition.error:
-                raise KafkaException(partition.error)
-        return {
-            TopicPartition(partition.topic, partition.partition): CommitPoint(
-                partition.offset, metadata_text(partition)
-            )
-            for partition in found
-            if partition.offset >= 0
-        }
+            consumer.close()
 
     def _compacted(self, topics: Collection[str]) -> set[str]:
         listed = self._client.list_topics(timeout=_ANSWER_SECONDS)
@@ -135,15 +119,10 @@ class KafkaGroupView:
 
     def _answered(self, ask: Callable[[], _Answer]) -> _Answer:
         """Ask again where the broker is about to know: a leader or coordinator moves, or a topic is new."""
-        deadline = time.monotonic() + _ANSWER_SECONDS
         with translated(self._settings.bootstrap_servers):
-            while True:
-                try:
-                    return ask()
-                except KafkaException as error:
-                    if not _passes(error.args[0]) or time.monotonic() > deadline:
-                        raise
-                time.sleep(_ASK_AGAIN_SECONDS)
+            return retry_transient(
+                ask, timeout_seconds=_ANSWER_SECONDS, pause_seconds=_ASK_AGAIN_SECONDS, passes=_passes
+            )
 
 
 def _passes(error: KafkaError) -> bool:

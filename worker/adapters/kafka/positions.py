@@ -43,7 +43,7 @@ class Questions:
 
         Raises BrokerError on a fatal error.
         """
-        return self.until_answered(partial(_committed, consumer, partitions))
+        return self.until_answered(partial(committed_positions, consumer, partitions))
 
     def until_answered(self, ask: Callable[[], _Answer], *, most: int | None = None) -> _Answer | None:
         """Return an answer; None if the worker ends meanwhile, or after so many questions.
@@ -147,7 +147,7 @@ class Positions:
         """
         partitions = self._topic_ids.partitions(self._topics)
         ends = {partition: _watermarks(consumer, partition)[1] for partition in partitions}
-        if _committed(consumer, partitions):
+        if committed_positions(consumer, partitions):
             return {}
         ids = self._topic_ids.of(self._topics)
         marks = {
@@ -180,9 +180,18 @@ def _watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int
     return marks
 
 
-def _committed(consumer: Consumer, partitions: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
+def committed_positions(
+    consumer: Consumer, partitions: Collection[TopicPartition], *, timeout_seconds: float = _ANSWER_SECONDS
+) -> dict[TopicPartition, CommitPoint]:
+    """Return what the consumer's group has committed on partitions, those left out on which it has committed nothing.
+
+    These are the offsets and metadata as they stand there: `domain/starts.py` says what they mean for the log and the
+    topic as they are now. Raises KafkaException.
+    """
+    if not partitions:
+        return {}
     asked = [KafkaPartition(partition.topic, partition.partition) for partition in partitions]
-    found = consumer.committed(asked, timeout=_ANSWER_SECONDS)
+    found = consumer.committed(asked, timeout=timeout_seconds)
     for partition in found:
         if partition.error:
             raise KafkaException(partition.error)

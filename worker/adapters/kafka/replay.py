@@ -9,16 +9,18 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.hanging import HangsError, call_within
-from worker.adapters.kafka.messages import metadata_text
+from worker.adapters.kafka.positions import committed_positions
 from worker.adapters.kafka.sink import producer_options
-from worker.adapters.kafka.transient import is_transient
+from worker.adapters.kafka.standalone import standalone_consumer
+from worker.adapters.kafka.transient import retry_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, OutgoingRecord, TopicPartition
 from worker.ports import FencedError
@@ -56,7 +58,11 @@ class ReplayWriter:
     def __init__(self, settings: KafkaSettings, transactional_id: str, groups: Iterable[str]) -> None:
         self._bootstrap_servers = settings.bootstrap_servers
         self._producer = Producer({**producer_options(settings), **_transactional(transactional_id)})
-        self._members = {group: Consumer(_member_options(settings, group)) for group in groups}
+        # Each stands for a group that nobody is a member of. Positions of an open transaction are waited for.
+        self._members = {
+            group: standalone_consumer(settings.bootstrap_servers, settings.client_options(), group_id=group)
+            for group in groups
+        }
         self._refusals: list[KafkaError] = []
 
     def __enter__(self) -> Self:
@@ -81,16 +87,11 @@ class ReplayWriter:
 
     def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
         """Return the group's positions, where it has any. Raises BrokerError."""
-        asked = [KafkaPartition(*partition) for partition in partitions]
+        ask = partial(committed_positions, self._members[group], list(partitions), timeout_seconds=_ANSWER_SECONDS)
         try:
-            found = self._settled(_committed, self._members[group], asked)
+            return retry_transient(ask, timeout_seconds=_GIVE_UP_SECONDS, pause_seconds=_AGAIN_SECONDS)
         except KafkaException as error:
             raise self._translated(error) from error
-        return {
-            TopicPartition(each.topic, each.partition): CommitPoint(each.offset, metadata_text(each))
-            for each in found
-            if each.offset >= 0
-        }
 
     def commit(self, records: Outgoing, positions: Mapping[str, Positions]) -> None:
         """Write records, and positions by group, in one transaction; all of it or nothing.
@@ -171,14 +172,9 @@ class ReplayWriter:
 
     def _settled(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - whatever it returns
         """Repeat a call until its answer comes: librdkafka goes on where it stood."""
-        deadline = time.monotonic() + _GIVE_UP_SECONDS
-        while True:
-            try:
-                return call(*arguments)
-            except KafkaException as error:
-                if not is_transient(error.args[0]) or time.monotonic() > deadline:
-                    raise
-                time.sleep(_AGAIN_SECONDS)
+        return retry_transient(
+            partial(call, *arguments), timeout_seconds=_GIVE_UP_SECONDS, pause_seconds=_AGAIN_SECONDS
+        )
 
     def _translated(self, error: KafkaException) -> FencedError | BrokerError:
         reason: KafkaError = error.args[0]
@@ -192,30 +188,10 @@ class ReplayWriter:
         return BrokerError(f"Kafka at {self._bootstrap_servers}: {reason.str()}.")
 
 
-def _committed(member: Consumer, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
-    found: list[KafkaPartition] = member.committed(partitions, timeout=_ANSWER_SECONDS)
-    error = next((partition.error for partition in found if partition.error), None)
-    if error is not None:
-        raise KafkaException(error)
-    return found
-
-
 def _transactional(transactional_id: str) -> dict[str, Any]:
     milliseconds = int(_TRANSACTION_SECONDS * 1000)
     return {
         "transactional.id": transactional_id,
         "transaction.timeout.ms": milliseconds,
         "delivery.timeout.ms": milliseconds,
-    }
-
-
-def _member_options(settings: KafkaSettings, group: str) -> dict[str, Any]:
-    """Return the options of a consumer that joins no group: it stands for one that nobody is a member of."""
-    return {
-        **{name: value for name, value in settings.client_options().items() if not name.startswith("group.")},
-        "bootstrap.servers": settings.bootstrap_servers,
-        "group.id": group,
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",  # positions of a transaction that is under way are waited for
-        "logger": _LOGGER,
     }

@@ -8,22 +8,22 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import connected, translated
 from worker.adapters.kafka.diagnosis import explain, missing_right
 from worker.adapters.kafka.messages import to_record
+from worker.adapters.kafka.standalone import MAX_MESSAGE_BYTES, IsolationLevel, standalone_consumer
 from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _DELIVERY_SECONDS = 60.0
 _METADATA_SECONDS = 15.0
 _LOGGER = logging.getLogger(__name__)
@@ -122,14 +122,14 @@ class TopicReader:
         topics: Iterable[str],
         client_options: Mapping[str, str] | None = None,
         *,
-        isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed",
+        isolation_level: IsolationLevel = "read_committed",
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = tuple(topics)
-        self._options = {**(client_options or {}), "isolation.level": isolation_level}
+        self._options = client_options or {}
         self._ids = TopicIds(partial(connected, bootstrap_servers, self._options, timeout_seconds=_METADATA_SECONDS))
         self._watch = TopicWatch(self._ids, SystemClock())
-        self._consumer = self._made()
+        self._consumer = standalone_consumer(bootstrap_servers, client_options, isolation_level=isolation_level)
         self._begin(self._topics)
 
     def poll(self, timeout_seconds: float) -> Record | None:
@@ -159,19 +159,6 @@ class TopicReader:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _made(self) -> Consumer:
-        return Consumer(
-            {
-                **self._options,
-                "bootstrap.servers": self._bootstrap_servers,
-                "group.id": "labelwire-reader",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",  # where the log was made anew, and is shorter
-                "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
-                "logger": _LOGGER,
-            }
-        )
 
     def _begin(self, topics: Collection[str]) -> None:
         """Read these topics from their beginning; the others go on."""

@@ -15,14 +15,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.commits import kafka_offsets
 from worker.adapters.kafka.hanging import HangsError, call_within
-from worker.adapters.kafka.membership import consumer_options
 from worker.adapters.kafka.positions import Questions
 from worker.adapters.kafka.sink import producer_options, too_large
+from worker.adapters.kafka.standalone import standalone_consumer
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, TopicPartition
 from worker.ports import FencedError
@@ -203,8 +203,8 @@ class KafkaTransactions:
 
         The points of each transaction differ from those before: at least one more offset is done.
         """
-        onlooker = self._settings.model_copy(update={"group_instance_id": None})
-        consumer = Consumer(consumer_options(onlooker, "classic"))  # it joins nothing
+        kafka = self._settings
+        consumer = standalone_consumer(kafka.bootstrap_servers, kafka.client_options(), group_id=kafka.group_id)
         try:
             found = Questions(self._wait).committed(consumer, points)
         finally:

@@ -1,10 +1,15 @@
-"""Which of librdkafka's errors pass by themselves.
+"""Which of librdkafka's errors pass by themselves, and asking again until they have.
 
 librdkafka marks an error as retriable in its transactional calls alone; elsewhere the code must tell.
 """
 
-from confluent_kafka import KafkaError
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
+from confluent_kafka import KafkaError, KafkaException
+
+_Answer = TypeVar("_Answer")
 _TRANSIENT = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's own names, here and below
@@ -28,3 +33,24 @@ _TRANSIENT = frozenset(
 def is_transient(error: KafkaError) -> bool:
     """Say whether the same call may succeed a moment later."""
     return not error.fatal() and (error.retriable() or error.code() in _TRANSIENT)
+
+
+def retry_transient(
+    call: Callable[[], _Answer],
+    *,
+    timeout_seconds: float,
+    pause_seconds: float,
+    passes: Callable[[KafkaError], bool] = is_transient,
+) -> _Answer:
+    """Repeat a call until it succeeds.
+
+    Raises KafkaException for an error that does not pass by itself, or still stands after `timeout_seconds`.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            if not passes(error.args[0]) or time.monotonic() > deadline:
+                raise
+        time.sleep(pause_seconds)
