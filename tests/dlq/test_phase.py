@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.dlq.failures import received, stands, written
 from worker.dlq.letter import DeadLetter
 from worker.dlq.replay.canary import key_hash
+from worker.dlq.replay.counts import Tally
 from worker.dlq.replay.phase import PhaseReplay, Positions, Timing, group_id
 from worker.dlq.replay.plan import Fate, Phase, ReplayPlan, RunClaim
 from worker.dlq.replay.rate_limit import RateLimit
-from worker.dlq.replay.tally import Tally
 from worker.dlq.selection import Selection
 from worker.domain.errors import BrokerError, ErrorCode
 from worker.domain.headers import REPLAY_COUNT

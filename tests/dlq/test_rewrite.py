@@ -8,9 +8,9 @@ from tests.dlq.failures import ORIGIN, received, stands, written
 from tests.domain.records import any_headers
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import original
+from worker.dlq.replay.counts import OTHER_CODES, Tally
 from worker.dlq.replay.plan import Fate
 from worker.dlq.replay.rewrite import Placed, parked, replayed
-from worker.dlq.replay.tally import OTHER_CODES, Tally
 from worker.domain.headers import ATTEMPT, DEAD_LETTER_PREFIX, DUE_AT, REPLAY_COUNT, REPLAY_RUN_ID, DerivedHeaders
 from worker.domain.job import job_id_of
 from worker.domain.records import Coordinate, Record

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError
 from worker.adapters.kafka.fetch import RecordFetcher
 from worker.adapters.kafka.replay import ReplayWriter
+from worker.dlq.replay.canary_monitor import CanaryWatch
+from worker.dlq.replay.counts import Tally
 from worker.dlq.replay.phase import PhaseReplay, Timing, group_id
 from worker.dlq.replay.plan import Fate, LettersGoneError, Phase, ReplayError
 from worker.dlq.replay.planner import PreparedReplay, ReplayPlanner
@@ -22,8 +24,6 @@ from worker.dlq.replay.result import (
     resume_command,
 )
 from worker.dlq.replay.runs import RunRecord, RunState
-from worker.dlq.replay.tally import Tally
-from worker.dlq.replay.watch import CanaryWatch
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.ports import Clock, FencedError

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import Fetch, PayloadMissingError, original
+from worker.dlq.replay.counts import Tally
 from worker.dlq.replay.plan import Fate, Phase, ReplayPlan
 from worker.dlq.replay.rate_limit import RateLimit
 from worker.dlq.replay.rewrite import Placed, parked, replayed
-from worker.dlq.replay.tally import Tally
 from worker.domain.records import CommitPoint, Coordinate, OutgoingRecord, Record, TopicPartition
 
 # Short, so that the rate is even and the end prompt.

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.dlq.replay.canary import CanaryLimits, CanaryOutcomes
+from worker.dlq.replay.counts import Tally
 from worker.dlq.replay.plan import Fate, ReplayPlan
 from worker.dlq.replay.runs import RunState
-from worker.dlq.replay.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
