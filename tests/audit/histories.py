@@ -8,8 +8,8 @@ from worker.audit.account import account
 from worker.audit.cut import Cut, Gap, input_topics, outcome_topics
 from worker.audit.report import AuditReport
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import original
-from worker.dlq.replay.rewrite import parked, replayed
+from worker.dlq.payload import original_job
+from worker.dlq.replay.rewrite import parked_record, replay_record
 from worker.domain.content import JSON_TYPE
 from worker.domain.dead_letter import Failure, dead_letter
 from worker.domain.errors import ErrorCode, JobError
@@ -103,11 +103,11 @@ class Logs:
         """Write what a replay makes of a dead letter."""
         topic = self.topics.jobs if to_origin else self.topics.replay_topic
         parsed = DeadLetter.of(letter)
-        return self._write(replayed(parsed, original(parsed, _never), "run", topic).record)
+        return self._write(replay_record(parsed, original_job(parsed, _never), "run", topic).record)
 
     def park(self, letter: Record) -> Record:
         """Write what a replay makes of a dead letter that was replayed too often."""
-        return self._write(parked(DeadLetter.of(letter), "run", self.topics.parked_topic, 1).record)
+        return self._write(parked_record(DeadLetter.of(letter), "run", self.topics.parked_topic, 1).record)
 
     def stranger(self, topic: str) -> Record:
         """Write a record that is none of ours."""

@@ -20,7 +20,7 @@ from worker.adapters.kafka.bounded import BoundedReader
 from worker.adapters.kafka.tools import submit
 from worker.dlq.replay.canary import CanaryLimits
 from worker.dlq.replay.executor import carry_out
-from worker.dlq.replay.phase import Timing
+from worker.dlq.replay.phase import StoppableClock
 from worker.dlq.replay.plan import ReplayRequest
 from worker.dlq.replay.planner import PreparedReplay, ReplayPlanner
 from worker.dlq.replay.result import ReplayListener, ReplayParameters, ReplayResult
@@ -121,7 +121,7 @@ class Ward:
             return is_stopped()
 
         audience = ReplayListener(lambda _plan, _done: None, done.append, lambda _outcomes: None)
-        timing = Timing(time.monotonic, wait, is_stopped)
+        timing = StoppableClock(time.monotonic, wait, is_stopped)
         return carry_out(
             self.settings, prepared, ReplayParameters(rate, canary, "test"), audience, SystemClock(), timing
         )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dlq.letters import LETTERS, NOW_MS, job, standing, written
-from worker.dlq.inspect.export import MANIFEST, Exported, export
+from worker.dlq.inspect.export import MANIFEST, ExportResult, export
 from worker.dlq.inspect.files import extension_of, longer_stem_of, save_new, stem_of
 from worker.dlq.letter import DeadLetter
 from worker.domain.errors import LabelwireError
@@ -34,7 +34,7 @@ def gone(_: Coordinate) -> Record | None:
     return None
 
 
-def written_to(folder: Path, chosen: list[DeadLetter], *, resume: bool = False) -> Exported:
+def written_to(folder: Path, chosen: list[DeadLetter], *, resume: bool = False) -> ExportResult:
     return export(chosen, folder, gone, resume=resume)
 
 

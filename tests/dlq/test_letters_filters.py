@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.dlq.filters import Filters, parse
+from worker.dlq.filters import Filters, parse_filters
 from worker.domain.errors import LabelwireError
 
 
@@ -11,12 +11,12 @@ from worker.domain.errors import LabelwireError
     [("30s", 30), ("90m", 5400), ("12h", 43200), ("1d12h", 129600), ("1.5h", 5400), ("2w", 1209600)],
 )
 def test_ages(text: str, seconds: float) -> None:
-    assert parse(Filters(newer_than=text)).newer_than_seconds == seconds
-    assert parse(Filters(older_than=text)).older_than_seconds == seconds
+    assert parse_filters(Filters(newer_than=text)).newer_than_seconds == seconds
+    assert parse_filters(Filters(older_than=text)).older_than_seconds == seconds
 
 
 def test_every_filter_arrives() -> None:
-    selection = parse(
+    selection = parse_filters(
         Filters(
             codes=("image_corrupt", "FROM_THE_FUTURE"),
             stages=("Decode",),
@@ -52,4 +52,4 @@ def test_every_filter_arrives() -> None:
 )
 def test_what_cannot_be_meant_is_a_sentence(filters: Filters, sentence: str) -> None:
     with pytest.raises(LabelwireError, match=sentence):
-        parse(filters)
+        parse_filters(filters)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.dlq.letters import JOBS, LETTERS, NOW_MS, job, standing, written
-from worker.dlq.inspect.listing import COLUMNS, Row, rows, selected
+from worker.dlq.inspect.listing import COLUMNS, LetterRow, list_rows, select_letters
 from worker.dlq.letter import DeadLetter
 from worker.dlq.selection import Selection
 from worker.domain.errors import ErrorCode
@@ -70,7 +70,7 @@ def partitions(seed: int) -> list[list[Record]]:
 def test_the_newest_comes_last_however_partitions_are_read(seed: int) -> None:
     heard: list[int] = []
 
-    listed = list(rows(Partitions(partitions(seed), seed), Selection(), NOW_MS, heard.append))
+    listed = list(list_rows(Partitions(partitions(seed), seed), Selection(), NOW_MS, heard.append))
 
     assert [row.job_id for row in listed] == [f"parcel-{number}" for number in range(60)]
     assert heard == sorted(heard)
@@ -80,8 +80,8 @@ def test_the_newest_comes_last_however_partitions_are_read(seed: int) -> None:
 def test_only_what_is_selected_and_no_more_than_asked_for() -> None:
     selection = Selection(codes=frozenset({"IMAGE_TOO_LARGE"}), limit=5)
 
-    listed = list(rows(Partitions(partitions(1), 1), selection, NOW_MS, print))
-    letters = list(selected(Partitions(partitions(1), 1), selection, NOW_MS, print))
+    listed = list(list_rows(Partitions(partitions(1), 1), selection, NOW_MS, print))
+    letters = list(select_letters(Partitions(partitions(1), 1), selection, NOW_MS, print))
 
     assert [row.job_id for row in listed] == [f"parcel-{number}" for number in range(0, 15, 3)]
     assert {letter.code for letter in letters} == {"IMAGE_TOO_LARGE"}
@@ -94,8 +94,8 @@ def test_a_bounded_count_of_rows_is_held_and_none_is_lost() -> None:
     ]
     silent = [standing(written(job(99), at_ms=NOW_MS), 0, partition=1)]
     source = OneAfterTheOther([many, silent], 0)
-    listed: list[Row] = []
-    for row in rows(source, Selection(), NOW_MS, print, most_held=3):
+    listed: list[LetterRow] = []
+    for row in list_rows(source, Selection(), NOW_MS, print, most_held=3):
         listed.append(row)
         assert source.passed - len(listed) <= 3 + 7
 
@@ -109,13 +109,13 @@ def test_a_bounded_count_of_rows_is_held_and_none_is_lost() -> None:
 def test_rows_are_seen_before_all_is_read() -> None:
     source = Partitions(partitions(3), 3)
 
-    next(rows(source, Selection(), NOW_MS, print))
+    next(list_rows(source, Selection(), NOW_MS, print))
 
     assert not source.finished
 
 
 def test_a_row_tells_the_essentials() -> None:
-    row = Row.of(DeadLetter.of(standing(written(job(7, b"x" * 2048)), 9)))
+    row = LetterRow.of(DeadLetter.of(standing(written(job(7, b"x" * 2048)), 9)))
 
     assert dict(zip(COLUMNS, row.cells(), strict=True)) == {
         "letter": f"{LETTERS}/0/9",
@@ -140,7 +140,7 @@ def test_nothing_that_a_terminal_obeys_is_in_a_row() -> None:
         (("job-id", "\x1b[2J\r\n\t\u202e\x9b".encode()), ("labelwire.dlq.error.code", b"\x1b]0;x\x07")),
     )
 
-    cells = Row.of(DeadLetter.of(standing(hostile, 1))).cells()
+    cells = LetterRow.of(DeadLetter.of(standing(hostile, 1))).cells()
 
     assert all(cell.isprintable() for cell in cells)
     assert cells[-1] == "\\x1b[2J\\r\\n\\t\\u202e\\x9b"

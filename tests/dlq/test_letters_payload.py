@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import PayloadMissingError, original
+from worker.dlq.payload import PayloadMissingError, original_job
 from worker.domain.dead_letter import Failure, dead_letter
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import ATTEMPT, DEAD_LETTER_PREFIX
@@ -48,7 +48,7 @@ def producers(headers: Headers) -> Headers:
 
 
 def test_an_inline_letter_holds_its_job() -> None:
-    job = original(letter(), nowhere)
+    job = original_job(letter(), nowhere)
 
     assert (job.key, job.value, producers(job.headers)) == (JOB.key, JOB.value, JOB.headers)
     assert not [name for name, _ in job.headers if name.startswith(DEAD_LETTER_PREFIX)]
@@ -60,7 +60,7 @@ def test_a_reference_is_fetched_back_with_its_way_up_to_now() -> None:
     assert reference.record.value is None
     asked: list[Coordinate] = []
 
-    job = original(reference, lambda place: asked.append(place) or JOB)  # type: ignore[func-returns-value]
+    job = original_job(reference, lambda place: asked.append(place) or JOB)  # type: ignore[func-returns-value]
 
     assert asked == [SOURCE]
     assert (job.key, job.value, producers(job.headers)) == (JOB.key, JOB.value, JOB.headers)
@@ -71,24 +71,24 @@ def test_key_and_headers_that_stayed_behind_come_back_too() -> None:
     bare = letter(max_message_bytes=1)
     assert (bare.record.key, producers(bare.record.headers)) == (None, ())
 
-    job = original(bare, lambda _: JOB)
+    job = original_job(bare, lambda _: JOB)
 
     assert (job.key, job.value, producers(job.headers)) == (JOB.key, JOB.value, JOB.headers)
 
 
 def test_what_retention_took_is_said() -> None:
     with pytest.raises(PayloadMissingError, match=r"label-images/3/41 and is there no longer: retention took it"):
-        original(letter(max_message_bytes=1500), lambda _: None)
+        original_job(letter(max_message_bytes=1500), lambda _: None)
 
 
 def test_another_record_in_the_place_is_refused() -> None:
     with pytest.raises(PayloadMissingError, match="another record stands now"):
-        original(letter(max_message_bytes=1500), lambda _: replace(JOB, value=b"other"))
+        original_job(letter(max_message_bytes=1500), lambda _: replace(JOB, value=b"other"))
 
 
 def test_an_inline_payload_that_was_changed_is_refused() -> None:
     with pytest.raises(PayloadMissingError, match="changed on its way"):
-        original(DeadLetter.of(replace(letter().record, value=b"other")), nowhere)
+        original_job(DeadLetter.of(replace(letter().record, value=b"other")), nowhere)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_a_source_that_is_nonsense_is_none(name: str, value: bytes) -> None:
 
     assert forged.source is None
     with pytest.raises(PayloadMissingError, match="does not say where"):
-        original(forged, nowhere)
+        original_job(forged, nowhere)
 
 
 def test_a_record_that_is_no_dead_letter_is_its_own_job() -> None:
-    assert original(DeadLetter.of(JOB), nowhere).value == JOB.value
+    assert original_job(DeadLetter.of(JOB), nowhere).value == JOB.value

@@ -8,8 +8,8 @@ from rich.console import Console
 from tests.dlq.letters import LETTERS, NOW_MS, job, standing, written
 from worker.dlq.filters import Filters
 from worker.dlq.inspect.report import page
-from worker.dlq.inspect.statistics import Sighting, Statistics
-from worker.dlq.inspect.statistics_text import told, width_in_words
+from worker.dlq.inspect.statistics import ErrorOccurrence, Statistics
+from worker.dlq.inspect.statistics_text import format_duration, format_statistics
 from worker.dlq.letter import DeadLetter
 from worker.domain.errors import ErrorCode
 from worker.domain.records import OutgoingRecord
@@ -23,17 +23,17 @@ def counted(hours: int, message: str = "damaged") -> Statistics:
     statistics = Statistics()
     for number in range(hours):
         letter = written(job(number), message=message, at_ms=NOW_MS + number * HOUR_MS)
-        statistics.add(Sighting.of(DeadLetter.of(standing(letter, number, at_ms=NOW_MS + number * HOUR_MS))))
+        statistics.add(ErrorOccurrence.of(DeadLetter.of(standing(letter, number, at_ms=NOW_MS + number * HOUR_MS))))
     last_ms = NOW_MS + (hours - 1) * HOUR_MS
     poison = written(job(hours), code=ErrorCode.POISON, at_ms=last_ms)
-    statistics.add(Sighting.of(DeadLetter.of(standing(poison, hours, at_ms=last_ms))))
+    statistics.add(ErrorOccurrence.of(DeadLetter.of(standing(poison, hours, at_ms=last_ms))))
     return statistics
 
 
 def shown(statistics: Statistics) -> list[str]:
     console = Console(width=80)
     with console.capture() as captured:
-        for line in told(statistics, LETTERS):
+        for line in format_statistics(statistics, LETTERS):
             console.print(line, soft_wrap=True)
     return captured.get().splitlines()
 
@@ -69,7 +69,7 @@ def test_no_letters_are_a_sentence() -> None:
     [(1, "1 second"), (900, "15 minutes"), (10800, "3 hours"), (604800, "1 week"), (90, "90 seconds")],
 )
 def test_widths(seconds: int, words: str) -> None:
-    assert width_in_words(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_the_page_shows_both_codes_over_time_and_each_cluster() -> None:
@@ -96,7 +96,7 @@ def test_the_page_shows_hostile_texts_as_texts() -> None:
 def test_more_codes_than_colours_share_one() -> None:
     statistics = Statistics()
     for number, code in enumerate(list(ErrorCode)[:8]):
-        statistics.add(Sighting.of(DeadLetter.of(standing(written(job(number), code=code), number))))
+        statistics.add(ErrorOccurrence.of(DeadLetter.of(standing(written(job(number), code=code), number))))
 
     html = page(statistics, LETTERS, "all letters")
 
@@ -113,7 +113,7 @@ def test_an_empty_page_is_a_page() -> None:
 def test_a_failure_that_claims_the_future_does_not_spoil_the_plot() -> None:
     forged = OutgoingRecord(LETTERS, None, b"", (("labelwire.dlq.failed-at", b"9" * 19),))
 
-    assert Sighting.of(DeadLetter.of(standing(forged, 1))).at_ms == NOW_MS
+    assert ErrorOccurrence.of(DeadLetter.of(standing(forged, 1))).at_ms == NOW_MS
 
 
 def test_filters_in_words() -> None:

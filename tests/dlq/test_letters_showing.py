@@ -10,11 +10,11 @@ import pytest
 from cv2.typing import MatLike
 
 from tests.dlq.letters import JOBS, LETTERS, NOW_MS, job, standing, written
-from worker.dlq.inspect.picture import LONG_SIDE_PIXELS, drawn
-from worker.dlq.inspect.show import document, sections
+from worker.dlq.inspect.picture import LONG_SIDE_PIXELS, draw_picture
+from worker.dlq.inspect.show import format_sections, letter_document
 from worker.dlq.letter import DeadLetter
-from worker.dlq.lookup import at, named, place_of
-from worker.dlq.payload import original
+from worker.dlq.lookup import letter_at, newest_named, parse_coordinate
+from worker.dlq.payload import original_job
 from worker.domain.errors import ErrorCode, LabelwireError
 from worker.domain.headers import DerivedHeaders
 from worker.domain.records import CONTENT_TYPE_HEADER, Coordinate, OutgoingRecord, Record
@@ -29,7 +29,9 @@ def letter_of(received: Record, *, code: ErrorCode = ErrorCode.IMAGE_CORRUPT) ->
 
 def text_of(letter: DeadLetter, *, with_values: bool) -> str:
     return "\n".join(
-        f"{title}|{name}|{text}" for title, pairs in sections(letter, with_values=with_values) for name, text in pairs
+        f"{title}|{name}|{text}"
+        for title, pairs in format_sections(letter, with_values=with_values)
+        for name, text in pairs
     )
 
 
@@ -47,7 +49,7 @@ def opened(encoded: bytes) -> MatLike:
 
 def drawing(received: Record, *, code: ErrorCode = ErrorCode.IMAGE_CORRUPT) -> bytes:
     letter = letter_of(received, code=code)
-    return drawn(letter, original(letter, lambda _: None), ImageLimits(max_pixels=10_000_000))
+    return draw_picture(letter, original_job(letter, lambda _: None), ImageLimits(max_pixels=10_000_000))
 
 
 def test_a_letter_tells_what_how_and_where() -> None:
@@ -69,7 +71,7 @@ def test_what_a_producer_wrote_is_told_on_request_only() -> None:
     received = job(1, b"picture", ("secret", b"Jane Doe"), key=b"Main Street 5")
     letter = letter_of(received)
 
-    hushed = text_of(letter, with_values=False) + json.dumps(document(letter, with_values=False))
+    hushed = text_of(letter, with_values=False) + json.dumps(letter_document(letter, with_values=False))
     told = text_of(letter, with_values=True)
 
     assert "Jane" not in hushed
@@ -92,7 +94,7 @@ def test_nothing_that_a_terminal_obeys_is_told() -> None:
 def test_the_document_keeps_every_byte_of_the_headers() -> None:
     letter = letter_of(job(1, b"picture", *HOSTILE))
 
-    told = document(letter, with_values=True)
+    told = letter_document(letter, with_values=True)
 
     got = [
         (each["name"], each["text"].encode() if "text" in each else base64.b64decode(each["base64"]))
@@ -155,7 +157,7 @@ def test_what_killed_workers_is_not_decoded() -> None:
     ],
 )
 def test_places(name: str, place: Coordinate | None) -> None:
-    assert place_of(name, LETTERS) == place
+    assert parse_coordinate(name, LETTERS) == place
 
 
 def test_a_letter_is_found_by_any_of_its_names() -> None:
@@ -169,8 +171,8 @@ def test_a_letter_is_found_by_any_of_its_names() -> None:
 
     names = [DeadLetter.of(topic[1]).id, "parcel-8", f"{JOBS}/3/1", f"{JOBS}/0/8"]
 
-    assert [named(name, LETTERS, topic).record.coordinate.offset for name in names] == [1, 1, 1, 1]
-    assert at(topic[2].coordinate, {each.coordinate: each for each in topic}.get).record is topic[2]
+    assert [newest_named(name, LETTERS, topic).record.coordinate.offset for name in names] == [1, 1, 1, 1]
+    assert letter_at(topic[2].coordinate, {each.coordinate: each for each in topic}.get).record is topic[2]
 
 
 def test_of_a_jobs_letters_the_newest_is_meant() -> None:
@@ -179,11 +181,11 @@ def test_of_a_jobs_letters_the_newest_is_meant() -> None:
         for offset, at in ((0, 1), (1, 5), (2, 3))
     ]
 
-    assert named("parcel-1", LETTERS, topic).record.coordinate.offset == 1
+    assert newest_named("parcel-1", LETTERS, topic).record.coordinate.offset == 1
 
 
 def test_a_letter_that_is_not_there_is_a_sentence() -> None:
     with pytest.raises(LabelwireError, match=r"no letter at label-images.dlq/0/3: `labelwire dlq ls`"):
-        at(Coordinate(LETTERS, 0, 3), lambda _: None)
+        letter_at(Coordinate(LETTERS, 0, 3), lambda _: None)
     with pytest.raises(LabelwireError, match=r"coordinate \\x1b\[2Jx: `labelwire dlq ls`"):
-        named("\x1b[2Jx", LETTERS, [standing(OutgoingRecord(LETTERS, None, b"", ()), 1)])
+        newest_named("\x1b[2Jx", LETTERS, [standing(OutgoingRecord(LETTERS, None, b"", ()), 1)])

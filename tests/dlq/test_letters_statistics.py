@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.dlq.inspect.statistics import OTHER, Sighting, Statistics, figures
+from worker.dlq.inspect.statistics import OTHER, ErrorOccurrence, Statistics, statistics_document
 from worker.dlq.inspect.timeline import MAX_BINS, Timeline
 from worker.domain.records import Coordinate
 
@@ -17,8 +17,8 @@ times = st.integers(0, 2**63) | st.integers(NOW_MS, NOW_MS + 40 * HOUR_MS)
 
 def sighting(
     code: str = "IMAGE_CORRUPT", at_ms: int = NOW_MS, offset: int = 0, message: str = "damaged", fingerprint: str = "f1"
-) -> Sighting:
-    return Sighting(code, "decode", fingerprint, message, at_ms, Coordinate("label-images.dlq", 0, offset))
+) -> ErrorOccurrence:
+    return ErrorOccurrence(code, "decode", fingerprint, message, at_ms, Coordinate("label-images.dlq", 0, offset))
 
 
 @given(st.lists(st.tuples(times, st.sampled_from("abc")), max_size=80), st.integers(1, MAX_BINS))
@@ -89,7 +89,7 @@ def test_strange_names_take_bounded_room_and_every_letter_is_counted() -> None:
 
 
 def test_figures_of_nothing() -> None:
-    assert figures(Statistics(), "t") == {
+    assert statistics_document(Statistics(), "t") == {
         "topic": "t",
         "letters": 0,
         "first_ms": None,

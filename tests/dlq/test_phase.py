@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.dlq.failures import received, stands, written
 from worker.dlq.letter import DeadLetter
 from worker.dlq.replay.canary import key_hash
-from worker.dlq.replay.counts import Tally
-from worker.dlq.replay.phase import PhaseReplay, Positions, Timing, group_id
-from worker.dlq.replay.plan import Fate, Phase, ReplayPlan, RunClaim
+from worker.dlq.replay.counts import ReplayCounts
+from worker.dlq.replay.phase import PhaseReplay, Positions, StoppableClock, group_id
+from worker.dlq.replay.plan import LetterOutcome, ReplayPhase, ReplayPlan, RunClaim
 from worker.dlq.replay.rate_limit import RateLimit
 from worker.dlq.selection import Selection
 from worker.domain.errors import BrokerError, ErrorCode
@@ -34,8 +34,8 @@ class FakeTime:
 
     now: float = 0.0
 
-    def timing(self) -> Timing:
-        return Timing(lambda: self.now, self.wait, lambda: False)
+    def timing(self) -> StoppableClock:
+        return StoppableClock(lambda: self.now, self.wait, lambda: False)
 
     def wait(self, seconds: float) -> bool:
         self.now += seconds
@@ -121,7 +121,7 @@ def _plan(letters: list[Record], selection: Selection, canaries: int = 0) -> Rep
 
 def _run(  # one process
     plan: ReplayPlan,
-    phase: Phase,
+    phase: ReplayPhase,
     letters: list[Record],
     broker: FakeBroker,
     clock: FakeTime,
@@ -129,11 +129,11 @@ def _run(  # one process
     at_once: int,
     *,
     made_anew: bool = False,
-) -> Tally:
+) -> ReplayCounts:
     points = broker.positions.get(group_id("run", phase), {})
     starts = {partition: point.offset for partition, point in points.items()}
     left = [letter for letter in letters if letter.coordinate.offset >= starts.get(letter.topic_partition, 0)]
-    tallies = {partition: Tally.of(point.metadata) for partition, point in points.items()}
+    tallies = {partition: ReplayCounts.of(point.metadata) for partition, point in points.items()}
     replay = PhaseReplay(
         plan,
         phase,
@@ -147,12 +147,12 @@ def _run(  # one process
         advance=lambda _: None,
     )
     assert replay.run()
-    return Tally.sum(tallies.values())
+    return ReplayCounts.sum(tallies.values())
 
 
 def _run_until_done(
     plan: ReplayPlan, letters: list[Record], broker: FakeBroker, *, rate: float | None = None, at_once: int = 7
-) -> Tally:
+) -> ReplayCounts:
     clock, tallies = FakeTime(), []
     for phase in plan.phases:
         while True:
@@ -161,7 +161,7 @@ def _run_until_done(
             except KilledError:
                 continue
             break
-    return Tally.sum(tallies)
+    return ReplayCounts.sum(tallies)
 
 
 @given(
@@ -186,14 +186,14 @@ def test_kills_lose_and_repeat_nothing_and_keep_the_order_of_keys(
         name = f"{key}".encode()
         assert [r.value for r, _ in broker.written if r.key == name] == [r.value for r in wanted if r.key == name]
         assert {partition for r, partition in broker.written if r.key == name} <= {key}
-    assert tally.total(Fate.REPLAYED) == len(wanted)
+    assert tally.total(LetterOutcome.REPLAYED) == len(wanted)
 
 
 def test_nothing_is_written_of_letters_whose_topic_was_made_anew_meanwhile() -> None:
     letters, broker = _letters(10), FakeBroker()
 
     with pytest.raises(BrokerError, match="made anew"):
-        _run(_plan(letters, Selection()), Phase.REST, letters, broker, FakeTime(), None, 7, made_anew=True)
+        _run(_plan(letters, Selection()), ReplayPhase.REST, letters, broker, FakeTime(), None, 7, made_anew=True)
 
     assert (broker.transactions, broker.written, broker.positions) == (0, [], {})
 
@@ -202,7 +202,7 @@ def test_canaries_go_before_the_rest() -> None:
     letters = _letters(60)
     plan, broker = _plan(letters, Selection(), canaries=1), FakeBroker()
 
-    _run(plan, Phase.CANARY, letters, broker, FakeTime(), None, 7)
+    _run(plan, ReplayPhase.CANARY, letters, broker, FakeTime(), None, 7)
 
     assert len(broker.written) == 60 / KEYS
     assert len({record.key for record, _ in broker.written}) == 1
@@ -213,7 +213,7 @@ def test_the_rate_holds_in_small_transactions(rate: float) -> None:
     letters = _letters(200)
     plan, broker, clock = _plan(letters, Selection()), FakeBroker(), FakeTime()
 
-    _run(plan, Phase.REST, letters, broker, clock, rate, 100)
+    _run(plan, ReplayPhase.REST, letters, broker, clock, rate, 100)
 
     assert clock.now == pytest.approx(200 / rate, rel=0.05, abs=0.3)
     assert max(broker.sizes) <= max(1, rate * 0.25 + 1)
@@ -226,7 +226,7 @@ def test_letters_that_were_replayed_too_often_are_parked_in_the_same_transaction
     tally = _run_until_done(plan, letters, broker)
 
     assert [record.value for record, _ in broker.written if record.topic == "parked"] == [b"4"]
-    assert (tally.total(Fate.PARKED), tally.total(Fate.REPLAYED)) == (1, 9)
+    assert (tally.total(LetterOutcome.PARKED), tally.total(LetterOutcome.REPLAYED)) == (1, 9)
     assert broker.sizes[0] == 10
 
 

@@ -6,9 +6,9 @@ import pytest
 from tests.dlq.failures import FAILED_AT_MS, received, stands, written
 from worker.dlq.letter import DeadLetter
 from worker.dlq.replay.canary import CanarySketch
-from worker.dlq.replay.census import check, limited, survey
+from worker.dlq.replay.census import check_targets, limit_plan, take_census
 from worker.dlq.replay.plan import ReplayError, ReplayPlan, ReplayRequest, RunClaim
-from worker.dlq.replay.runs import RunRecord, Runs, RunState
+from worker.dlq.replay.runs import RunHistory, RunRecord, RunState
 from worker.dlq.selection import Selection
 from worker.domain.records import ClusterDescription, Coordinate, Headers, Record, TopicLimits
 
@@ -50,7 +50,7 @@ def test_a_plan_comes_back_from_its_record() -> None:
     plan = replace(PLAN, earlier=(earlier,), claim=replace(CLAIM, selection=selection), target=None, counts={"A": 2})
     run = replace(RECORD, plan=plan, state=RunState.INTERRUPTED, reason="why")
 
-    runs = Runs([_stored(run)], "cluster", "label-images.dlq")
+    runs = RunHistory([_stored(run)], "cluster", "label-images.dlq")
 
     assert runs.get("run") == run
 
@@ -60,10 +60,10 @@ def test_the_last_record_of_a_run_counts_and_foreign_ones_do_not() -> None:
     elsewhere = replace(RECORD, plan=replace(PLAN, cluster_id="other"), state=RunState.ABORTED)
     finished = replace(RECORD, state=RunState.FINISHED)
 
-    runs = Runs(map(_stored, [RECORD, finished, elsewhere]), "cluster", "label-images.dlq")
+    runs = RunHistory(map(_stored, [RECORD, finished, elsewhere]), "cluster", "label-images.dlq")
 
     assert runs.get("run") == finished
-    assert Runs([foreign], "cluster", "label-images.dlq").get("run") is None
+    assert RunHistory([foreign], "cluster", "label-images.dlq").get("run") is None
     assert runs.overlapping("", {0: 9, 1: 10}) == [finished]
     assert runs.overlapping("", {0: 10, 1: 10}) == []
 
@@ -75,7 +75,7 @@ def test_the_last_record_of_a_run_counts_and_foreign_ones_do_not() -> None:
 def test_a_run_on_a_former_topic_has_taken_nothing(planned_on: str, present: str, *, counts: bool) -> None:
     run = replace(RECORD, plan=replace(PLAN, claim=replace(CLAIM, topic_id=planned_on)), state=RunState.FINISHED)
 
-    runs = Runs([_stored(run)], "cluster", "label-images.dlq")
+    runs = RunHistory([_stored(run)], "cluster", "label-images.dlq")
 
     assert runs.overlapping(present, {0: 0, 1: 0}) == ([run] if counts else [])
 
@@ -85,7 +85,7 @@ def test_a_run_that_was_recorded_before_plans_named_their_topic_still_counts() -
     document = json.loads(stored.value or b"")
     del document["plan"]["claim"]["topic_id"], document["plan"]["results_topic_id"]
 
-    runs = Runs([replace(stored, value=json.dumps(document).encode())], "cluster", "label-images.dlq")
+    runs = RunHistory([replace(stored, value=json.dumps(document).encode())], "cluster", "label-images.dlq")
 
     assert runs.overlapping("a", {0: 0, 1: 0}) == [RECORD]
 
@@ -106,8 +106,8 @@ def test_a_run_that_was_given_up_claims_its_canaries_alone() -> None:
 def test_a_limit_leaves_the_oldest_of_all_partitions() -> None:
     records = [_standing(n, 0, at_ms=100 + n) for n in range(10)] + [_standing(n, 1, at_ms=104 + n) for n in range(10)]
 
-    plan = limited(PLAN, records, 8)
-    plan, found = survey(plan, records, canary=False)
+    plan = limit_plan(PLAN, records, 8)
+    plan, found = take_census(plan, records, canary=False)
 
     assert plan.claim.ends == {0: 6, 1: 2}
     assert found.letters == plan.letters == 8
@@ -116,7 +116,7 @@ def test_a_limit_leaves_the_oldest_of_all_partitions() -> None:
 def test_a_limit_cuts_a_partition_in_its_order_whatever_its_timestamps_say() -> None:
     records = [_standing(0, at_ms=500), _standing(1, at_ms=3), _standing(2, at_ms=1)]
 
-    assert limited(PLAN, records, 2).claim.ends == {0: 2, 1: 0}
+    assert limit_plan(PLAN, records, 2).claim.ends == {0: 2, 1: 0}
 
 
 def test_a_letter_that_does_not_know_its_origin_cannot_go_back_there() -> None:
@@ -124,21 +124,21 @@ def test_a_letter_that_does_not_know_its_origin_cannot_go_back_there() -> None:
     foreign = replace(received(), coordinate=Coordinate("label-images.dlq", 0, 1))
 
     with pytest.raises(ReplayError, match="does not say where its job came from"):
-        survey(plan, [foreign], canary=False)
+        take_census(plan, [foreign], canary=False)
 
 
 def test_the_targets_are_measured_against_the_letters() -> None:
     records = [_standing(1), _standing(2, origin=6)]
-    plan, found = survey(PLAN, records, canary=True)
+    plan, found = take_census(PLAN, records, canary=True)
     assert len(plan.canary_keys) == 1
     assert found.needs["replays"].partitions == 7
     needed = found.needs["replays"].size_bytes
 
-    check(plan, found, ClusterDescription("cluster", {"replays": TopicLimits(7, needed)}))
+    check_targets(plan, found, ClusterDescription("cluster", {"replays": TopicLimits(7, needed)}))
     for limits, sentence in (
         (TopicLimits(6, None), "has 6 partitions, too few"),
         (TopicLimits(7, needed - 1), f"takes records of {needed - 1} bytes"),
         (None, "does not exist; create it with 7 partitions"),
     ):
         with pytest.raises(ReplayError, match=sentence):
-            check(plan, found, ClusterDescription("cluster", {"replays": limits}))
+            check_targets(plan, found, ClusterDescription("cluster", {"replays": limits}))

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from tests.dlq.failures import ORIGIN, received, stands, written
 from tests.domain.records import any_headers
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import original
-from worker.dlq.replay.counts import OTHER_CODES, Tally
-from worker.dlq.replay.plan import Fate
-from worker.dlq.replay.rewrite import Placed, parked, replayed
+from worker.dlq.payload import original_job
+from worker.dlq.replay.counts import OTHER_CODES, ReplayCounts
+from worker.dlq.replay.plan import LetterOutcome
+from worker.dlq.replay.rewrite import RoutedRecord, parked_record, replay_record
 from worker.domain.headers import ATTEMPT, DEAD_LETTER_PREFIX, DUE_AT, REPLAY_COUNT, REPLAY_RUN_ID, DerivedHeaders
 from worker.domain.job import job_id_of
 from worker.domain.records import Coordinate, Record
@@ -23,10 +23,10 @@ def _foreign(record: Record) -> list[tuple[str, bytes | None]]:
     return [(name, value) for name, value in record.headers if not name.startswith("labelwire.")]
 
 
-def _replayed(record: Record) -> tuple[Placed, Record]:
+def _replayed(record: Record) -> tuple[RoutedRecord, Record]:
     """Return what replays a job that failed, and how that stands on its topic."""
     letter = DeadLetter.of(stands(written(record)))
-    placed = replayed(letter, original(letter, lambda _: None), "run", "replays")
+    placed = replay_record(letter, original_job(letter, lambda _: None), "run", "replays")
     return placed, stands(placed.record, placed.partition, 0)
 
 
@@ -64,7 +64,7 @@ def test_a_parked_letter_is_the_letter(
 ) -> None:
     letter = DeadLetter.of(stands(written(received(key, value, headers))))
 
-    placed = parked(letter, "run", "parked", partitions)
+    placed = parked_record(letter, "run", "parked", partitions)
 
     assert (placed.record.key, placed.record.value) == (key, value)
     kept = {pair for pair in letter.record.headers if pair[0] not in DERIVED}
@@ -77,46 +77,46 @@ def test_a_letter_of_another_tool_begins_its_way_where_it_stands() -> None:
     foreign = replace(received(), coordinate=Coordinate("dlq", 2, 9))
     letter = DeadLetter.of(foreign)
 
-    placed = replayed(letter, original(letter, lambda _: None), "run", "replays")
+    placed = replay_record(letter, original_job(letter, lambda _: None), "run", "replays")
 
     derived = DerivedHeaders.of(stands(placed.record))
     assert (derived.origin, placed.partition) == (Coordinate("dlq", 2, 9), 2)
     assert derived.origin != ORIGIN
 
 
-@given(st.lists(st.tuples(st.sampled_from(Fate), st.sampled_from(["A", "B", "C"])), max_size=30))
-def test_a_tally_comes_back_from_the_metadata(done: list[tuple[Fate, str]]) -> None:
-    tally = Tally()
+@given(st.lists(st.tuples(st.sampled_from(LetterOutcome), st.sampled_from(["A", "B", "C"])), max_size=30))
+def test_a_tally_comes_back_from_the_metadata(done: list[tuple[LetterOutcome, str]]) -> None:
+    tally = ReplayCounts()
     for fate, code in done:
         tally.add(fate, code)
 
-    assert Tally.of(tally.metadata()).counts == tally.counts
-    assert Tally.sum([tally, tally]).total() == 2 * len(done)
+    assert ReplayCounts.of(tally.metadata()).counts == tally.counts
+    assert ReplayCounts.sum([tally, tally]).total() == 2 * len(done)
 
 
 def test_a_tally_of_very_many_codes_still_fits_into_the_metadata() -> None:
-    tally = Tally()
+    tally = ReplayCounts()
     for number in range(500):
-        tally.add(Fate.REPLAYED, f"CODE_{number}")
+        tally.add(LetterOutcome.REPLAYED, f"CODE_{number}")
 
-    again = Tally.of(tally.metadata())
+    again = ReplayCounts.of(tally.metadata())
 
     assert len(tally.metadata()) < 4096
-    assert again.counts[Fate.REPLAYED] == {OTHER_CODES: 500}
+    assert again.counts[LetterOutcome.REPLAYED] == {OTHER_CODES: 500}
 
 
 def test_metadata_that_is_not_ours_counts_nothing() -> None:
-    assert Tally.of("by hand").total() == 0
-    assert Tally.of('["a"]').total() == 0
-    assert Tally.of('{"replayed":{"A":"many"}}').total() == 0
+    assert ReplayCounts.of("by hand").total() == 0
+    assert ReplayCounts.of('["a"]').total() == 0
+    assert ReplayCounts.of('{"replayed":{"A":"many"}}').total() == 0
 
 
 def test_fates_are_counted_apart() -> None:
-    tally = Tally()
-    tally.add(Fate.PARKED, "A")
-    tally.add(Fate.REPLAYED, "A")
+    tally = ReplayCounts()
+    tally.add(LetterOutcome.PARKED, "A")
+    tally.add(LetterOutcome.REPLAYED, "A")
 
-    assert tally.total(Fate.PARKED) == 1
+    assert tally.total(LetterOutcome.PARKED) == 1
     assert tally.figures() == {"replayed": {"A": 1}, "parked": {"A": 1}, "unavailable": {}}
     with pytest.raises(KeyError):
         tally.add("other", "A")  # type: ignore[arg-type]

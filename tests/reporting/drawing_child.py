@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.dlq.letters import job, standing, written
 from tests.pipeline.strips_child import status_bytes
-from worker.dlq.inspect.picture import drawn
+from worker.dlq.inspect.picture import draw_picture
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import original
+from worker.dlq.payload import original_job
 from worker.domain.errors import ErrorCode
 from worker.domain.result import Page
 from worker.pipeline.header.reading import read_header
@@ -24,7 +24,7 @@ def _draw(picture: bytes) -> None:
     width, height = header.pages[0].upright_size
     with tempfile.TemporaryDirectory() as folder:
         draw_pages(picture, header, [Page(width=width, height=height)], [()], Path(folder, "page"))
-    drawn(letter, original(letter, lambda _: None), limits)
+    draw_picture(letter, original_job(letter, lambda _: None), limits)
     if figure(picture).uri is None:
         raise AssertionError(width)
 

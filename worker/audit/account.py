@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from worker.audit.cut import Cut, Gap, outcome_topics
-from worker.audit.entries import Classifier, Later, Stranger, Unreadable
+from worker.audit.entries import AfterCut, Classifier, UnknownRecord, UnreadableResult
 from worker.audit.ledger import Ledger
 from worker.audit.report import AuditReport, Offender
-from worker.audit.verdict import AuditEntry, Chain, JobState, RecordKind
+from worker.audit.verdict import AuditEntry, JobHistory, JobState, RecordKind
 from worker.domain.records import Coordinate, Record
 from worker.settings import TopicSettings
 
@@ -100,12 +100,12 @@ def _enter(
         match classifier.found(record):
             case AuditEntry() as entry:
                 ledger.add(entry)
-            case Unreadable(origin, at):
+            case UnreadableResult(origin, at):
                 passed["unreadable"] += 1
                 named.note(_UNREADABLE, origin, [at])
-            case Stranger():
+            case UnknownRecord():
                 passed["strangers"] += 1
-            case Later():
+            case AfterCut():
                 passed["later"] += 1
 
 
@@ -124,7 +124,7 @@ def _judge(ledger: Ledger, named: _Offenders, *, outcomes_have_gaps: bool) -> Co
     return tally
 
 
-def _compare_results(chain: Chain, tally: Counter[str], named: _Offenders) -> None:
+def _compare_results(chain: JobHistory, tally: Counter[str], named: _Offenders) -> None:
     tally["duplicates"] += chain.results - 1
     extra = len(chain.result_identities) - 1
     if extra:

@@ -1,7 +1,7 @@
 """From a record to what the audit keeps of it: coordinates and digests, never text off a label.
 
-Invariant: nothing here raises, whatever the bytes; a record that is none of ours becomes a `Stranger`, and a result
-that holds no result `Unreadable`.
+Invariant: nothing here raises, whatever the bytes. A record that names no job becomes an `UnknownRecord`, and one on
+the topic of results that holds no result an `UnreadableResult`.
 """
 
 import hashlib
@@ -25,22 +25,22 @@ _DIGEST_BYTES: Final = 16
 _MAX_INTEGER: Final = 2**63 - 1  # headers may hold any digits, and the ledger 64 bits
 
 
-class Later(NamedTuple):
+class AfterCut(NamedTuple):
     """A record of a job that came after the cut."""
 
 
-class Stranger(NamedTuple):
+class UnknownRecord(NamedTuple):
     """A record on an outcome topic that names no job."""
 
 
-class Unreadable(NamedTuple):
+class UnreadableResult(NamedTuple):
     """A record on the result topic that names a job and holds no result."""
 
     origin: Coordinate
     at: Coordinate
 
 
-Found = AuditEntry | Later | Stranger | Unreadable
+Classified = AuditEntry | AfterCut | UnknownRecord | UnreadableResult
 
 
 def _kinds(topics: TopicSettings) -> dict[str, RecordKind]:
@@ -64,14 +64,14 @@ class Classifier:
         self._bases = {partition: point.offset for partition, point in cut.positions.items()}
         self._done = {partition: decode_done(point) for partition, point in cut.positions.items()}
 
-    def found(self, record: Record) -> Found:
+    def found(self, record: Record) -> Classified:
         """Return what a record of an audited topic says."""
         kind, derived = self._kinds[record.coordinate.topic], DerivedHeaders.of(record)
         origin_kind = self._kinds.get(derived.origin.topic)
         if not kind.is_input and origin_kind is not None and not origin_kind.is_input:
-            return Stranger()
+            return UnknownRecord()
         if origin_kind is not None and self._is_later(derived.origin):
-            return Later()
+            return AfterCut()
         is_root = kind.is_input and (origin_kind is None or derived.origin == record.coordinate)
         entry = AuditEntry(
             origin=derived.origin._replace(offset=min(derived.origin.offset, _MAX_INTEGER)),
@@ -118,7 +118,7 @@ def _expected(record: Record) -> bytes | None:
         return None
 
 
-def _with_reading(entry: AuditEntry, record: Record) -> AuditEntry | Unreadable:
+def _with_reading(entry: AuditEntry, record: Record) -> AuditEntry | UnreadableResult:
     try:
         document = from_json(record.value or b"")
         lines = [[line["text"] for line in page["lines"]] for page in document["pages"]]
@@ -127,7 +127,7 @@ def _with_reading(entry: AuditEntry, record: Record) -> AuditEntry | Unreadable:
             identity=digest(str(document["result_id"])), reading=digest(reading), models=_models(document)
         )
     except (ValueError, TypeError, KeyError):
-        return Unreadable(entry.origin, entry.at)
+        return UnreadableResult(entry.origin, entry.at)
 
 
 def _models(document: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from worker.audit.verdict import AuditEntry, Chain, RecordKind
+from worker.audit.verdict import AuditEntry, JobHistory, RecordKind
 from worker.domain.records import Coordinate, TopicPartition
 
 _BATCH_ROWS: Final = 1000
@@ -115,15 +115,15 @@ class Ledger:
         if len(self._rows) >= _BATCH_ROWS:
             self._flush()
 
-    def chains(self) -> Iterator[Chain]:
+    def chains(self) -> Iterator[JobHistory]:
         """Return each job with all that was seen of it, by partition and offset of its origin."""
         self._settle()
         rows = self._database.execute(_CHAINS)
         for (*_, former_ms), group in itertools.groupby(rows, key=lambda row: (*row[:2], row[-1])):
-            chain: Chain | None = None
+            chain: JobHistory | None = None
             for row in group:
                 entry = self._entry(row)
-                chain = chain or Chain(entry.origin, is_former=former_ms > 0)
+                chain = chain or JobHistory(entry.origin, is_former=former_ms > 0)
                 chain.take(entry)
             if chain is not None:
                 yield chain

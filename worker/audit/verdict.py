@@ -88,7 +88,7 @@ class AuditEntry(NamedTuple):
     models: bytes | None = None
 
 
-class Chain:
+class JobHistory:
     """All that was seen of one job, in constant memory but for its distinct identities; entries come in any order.
 
     `is_former` says that another job stands at its origin now; `records` counts what was seen.

@@ -12,7 +12,6 @@ from worker.adapters.clock import SystemClock
 from worker.cli.dlq_filters import (
     AsJson,
     Codes,
-    DeadLetterTopic,
     Fingerprints,
     HeaderValues,
     Keys,
@@ -20,17 +19,18 @@ from worker.cli.dlq_filters import (
     NewerThan,
     OlderThan,
     Stages,
+    TopicName,
     filters_of,
 )
 from worker.cli.dlq_output import listed, show_found, show_statistics, summarize, write_page
 from worker.cli.dlq_replay import replay
-from worker.dlq.filters import parse
+from worker.dlq.filters import parse_filters
 from worker.dlq.inspect.export import export as write_files
 from worker.dlq.inspect.files import save_new
-from worker.dlq.inspect.listing import rows, selected
-from worker.dlq.inspect.picture import drawn
-from worker.dlq.inspect.statistics import Sighting, Statistics
-from worker.dlq.topic import LetterTopic
+from worker.dlq.inspect.listing import list_rows, select_letters
+from worker.dlq.inspect.picture import draw_picture
+from worker.dlq.inspect.statistics import ErrorOccurrence, Statistics
+from worker.dlq.topic import DeadLetterTopic
 from worker.domain.errors import LabelwireError
 from worker.reporting.progress import reaching
 
@@ -49,14 +49,14 @@ def list_letters(
     headers: HeaderValues = None,
     fingerprints: Fingerprints = None,
     limit: Limit = None,
-    topic: DeadLetterTopic = None,
+    topic: TopicName = None,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, one a line, the newest last."""
-    selection = parse(filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit))
+    selection = parse_filters(filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit))
     letters = _topic(topic)
     with letters.reader() as reader, listed(_READING, reader.total, letters.name, as_json=as_json) as (show, reached):
-        for row in rows(reader, selection, SystemClock().epoch_ms(), reached):
+        for row in list_rows(reader, selection, SystemClock().epoch_ms(), reached):
             show(row)
 
 
@@ -69,7 +69,7 @@ def show(
     with_values: Annotated[bool, typer.Option("--headers", help="Tell the producer's key and header values.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write the payload to this new file, byte for byte.")] = None,
     draw: Annotated[Path | None, typer.Option(help="Write the decoded picture to this new PNG file.")] = None,
-    topic: DeadLetterTopic = None,
+    topic: TopicName = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell all of one dead letter, and save or draw its picture."""
@@ -83,7 +83,7 @@ def show(
         save_new(save, found.job.value or b"")
         print(f"The payload is in {save}.", file=sys.stderr)
     if draw:
-        save_new(draw, drawn(found.letter, found.job, bootstrap.image_limits(settings.load())))
+        save_new(draw, draw_picture(found.letter, found.job, bootstrap.image_limits(settings.load())))
         print(f"The picture is in {draw}.", file=sys.stderr)
 
 
@@ -99,15 +99,15 @@ def stats(  # noqa: PLR0913 - each option is a parameter
     headers: HeaderValues = None,
     fingerprints: Fingerprints = None,
     limit: Limit = None,
-    topic: DeadLetterTopic = None,
+    topic: TopicName = None,
     as_json: AsJson = False,
 ) -> None:
     """Count dead letters by code, stage and fingerprint, and over time."""
     filters = filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit)
-    selection, letters, statistics = parse(filters), _topic(topic), Statistics()
+    selection, letters, statistics = parse_filters(filters), _topic(topic), Statistics()
     with letters.reader() as reader, reaching(_READING, reader.total) as reached:
-        for letter in selected(reader, selection, SystemClock().epoch_ms(), reached):
-            statistics.add(Sighting.of(letter))
+        for letter in select_letters(reader, selection, SystemClock().epoch_ms(), reached):
+            statistics.add(ErrorOccurrence.of(letter))
     show_statistics(statistics, letters.name, as_json=as_json)
     if html is not None:
         print(f"The report is {write_page(statistics, letters.name, filters, html)}", file=sys.stderr)
@@ -126,14 +126,14 @@ def export(  # noqa: PLR0913 - as above
     headers: HeaderValues = None,
     fingerprints: Fingerprints = None,
     limit: Limit = None,
-    topic: DeadLetterTopic = None,
+    topic: TopicName = None,
     as_json: AsJson = False,
 ) -> None:
     """Write dead letters to files: payload, headers and error of each, and a manifest."""
-    selection = parse(filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit))
+    selection = parse_filters(filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit))
     letters = _topic(topic)
     with letters.reader() as reader, letters.fetcher() as fetcher, reaching("Exporting", reader.total) as reached:
-        chosen = selected(reader, selection, SystemClock().epoch_ms(), reached)
+        chosen = select_letters(reader, selection, SystemClock().epoch_ms(), reached)
         exported = write_files(chosen, folder, fetcher.fetch, resume=resume)
     raise typer.Exit(summarize(exported, folder, letters.name, as_json=as_json))
 
@@ -141,6 +141,6 @@ def export(  # noqa: PLR0913 - as above
 app.command()(replay)
 
 
-def _topic(name: str | None) -> LetterTopic:
+def _topic(name: str | None) -> DeadLetterTopic:
     chosen = settings.load()
-    return LetterTopic(chosen.kafka, name or chosen.topics.dead_letters)
+    return DeadLetterTopic(chosen.kafka, name or chosen.topics.dead_letters)

@@ -18,7 +18,7 @@ Fingerprints = Annotated[
     list[str] | None, typer.Option("--fingerprint", help="Only this fingerprint or its beginning; may be repeated.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many letters, the oldest first.")]
-DeadLetterTopic = Annotated[str | None, typer.Option("--topic", help="The dead-letter topic, else the settings'.")]
+TopicName = Annotated[str | None, typer.Option("--topic", help="The dead-letter topic, else the settings'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.dlq.filters import Filters
-from worker.dlq.inspect.export import MANIFEST, Exported
-from worker.dlq.inspect.listing import COLUMNS, Row
-from worker.dlq.inspect.show import document, sections
-from worker.dlq.inspect.statistics import Statistics, figures
-from worker.dlq.inspect.statistics_text import told
-from worker.dlq.topic import Found
+from worker.dlq.inspect.export import MANIFEST, ExportResult
+from worker.dlq.inspect.listing import COLUMNS, LetterRow
+from worker.dlq.inspect.show import format_sections, letter_document
+from worker.dlq.inspect.statistics import Statistics, statistics_document
+from worker.dlq.inspect.statistics_text import format_statistics
+from worker.dlq.topic import LookupResult
 from worker.domain.errors import LabelwireError
 from worker.reporting.formats import printable
 from worker.reporting.progress import Reach, reaching
@@ -27,7 +27,7 @@ _MAX_SENTENCES: Final = 10
 
 
 @contextmanager
-def listed(what: str, total: int, topic: str, *, as_json: bool) -> Iterator[tuple[Callable[[Row], None], Reach]]:
+def listed(what: str, total: int, topic: str, *, as_json: bool) -> Iterator[tuple[Callable[[LetterRow], None], Reach]]:
     """Yield what prints a row and what hears how far the reading is: columns on a terminal, tabs elsewhere."""
     console = Console()
     if as_json or not console.is_terminal:
@@ -40,17 +40,17 @@ def listed(what: str, total: int, topic: str, *, as_json: bool) -> Iterator[tupl
         yield lambda row: _print_columns(console, _short(row, topic), _STYLES), reached
 
 
-def _short(row: Row, topic: str) -> tuple[str, ...]:
+def _short(row: LetterRow, topic: str) -> tuple[str, ...]:
     """Return the row's cells without the topic, which is the same for all; `show` understands them so."""
     place, *others = row.cells()
     return (place.removeprefix(f"{topic}/"), *others)
 
 
-def _print_json(row: Row) -> None:
+def _print_json(row: LetterRow) -> None:
     print(json.dumps(row.document()), flush=True)
 
 
-def _print_plain(row: Row) -> None:
+def _print_plain(row: LetterRow) -> None:
     print("\t".join(row.cells()), flush=True)
 
 
@@ -59,15 +59,17 @@ def _print_columns(console: Console, cells: tuple[str, ...], styles: tuple[str, 
     console.print(Text.assemble(*padded), soft_wrap=True)
 
 
-def show_found(found: Found, *, with_values: bool, as_json: bool) -> None:
+def show_found(found: LookupResult, *, with_values: bool, as_json: bool) -> None:
     """Print one letter."""
     if as_json:
         print(
-            json.dumps(document(found.letter, with_values=with_values) | {"payload_missing": found.missing}, indent=2)
+            json.dumps(
+                letter_document(found.letter, with_values=with_values) | {"payload_missing": found.missing}, indent=2
+            )
         )
         return
     console = Console()
-    for title, pairs in sections(found.letter, with_values=with_values):
+    for title, pairs in format_sections(found.letter, with_values=with_values):
         console.print(Text(title, style="bold"))
         widest = max(len(name) for name, _ in pairs)
         for name, text in pairs:
@@ -81,10 +83,10 @@ def show_found(found: Found, *, with_values: bool, as_json: bool) -> None:
 def show_statistics(statistics: Statistics, topic: str, *, as_json: bool) -> None:
     """Print what was counted."""
     if as_json:
-        print(json.dumps(figures(statistics, topic), indent=2))
+        print(json.dumps(statistics_document(statistics, topic), indent=2))
         return
     console = Console()
-    for line in told(statistics, topic):
+    for line in format_statistics(statistics, topic):
         console.print(line, soft_wrap=True)
 
 
@@ -103,7 +105,7 @@ def write_page(statistics: Statistics, topic: str, filters: Filters, path: Path)
         raise LabelwireError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def summarize(exported: Exported, folder: Path, topic: str, *, as_json: bool) -> int:
+def summarize(exported: ExportResult, folder: Path, topic: str, *, as_json: bool) -> int:
     """Print what came of an export and return the exit code: 1 if it is not whole."""
     if not exported.written and not exported.present:
         raise LabelwireError(f"No letter on {topic} matches, so nothing was written.")

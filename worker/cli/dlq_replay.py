@@ -24,14 +24,14 @@ from worker.cli.dlq_filters import (
     Stages,
     filters_of,
 )
-from worker.dlq.filters import Filters, parse
+from worker.dlq.filters import Filters, parse_filters
 from worker.dlq.replay.canary import CanaryLimits, CanaryOutcomes
 from worker.dlq.replay.executor import carry_out
 from worker.dlq.replay.plan import ReplayError, ReplayPlan, ReplayRequest
 from worker.dlq.replay.planner import PreparedReplay, ReplayPlanner
 from worker.dlq.replay.result import ReplayListener, ReplayParameters, ReplayResult
-from worker.dlq.replay.signals import stopped_by_signals
-from worker.dlq.replay.text import outcome_figures, plan_figures, told_canaries, told_outcome, told_plan
+from worker.dlq.replay.signals import stop_on_signals
+from worker.dlq.replay.text import format_canaries, format_plan, format_result, plan_document, result_document
 from worker.domain.errors import LabelwireError
 from worker.reporting.formats import printable
 from worker.reporting.progress import Reach, reaching
@@ -86,7 +86,7 @@ def replay(  # noqa: PLR0913 - each option is a parameter
             raise LabelwireError(f"--to-origin and --target {target} exclude each other; give one of them.")
         chosen_target = None if to_origin else target or chosen.topics.replay_topic
         request = ReplayRequest(
-            parse(filters), chosen_target, max_replays or _MAX_REPLAYS, run_id, canary=canary, again=again
+            parse_filters(filters), chosen_target, max_replays or _MAX_REPLAYS, run_id, canary=canary, again=again
         )
         prepared = preparation.prepare(request)
     if dry_run:
@@ -100,10 +100,10 @@ def replay(  # noqa: PLR0913 - each option is a parameter
 
 def _show_plan(prepared: PreparedReplay, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"plan": plan_figures(prepared)}, indent=2))
+        print(json.dumps({"plan": plan_document(prepared)}, indent=2))
         return
     console = Console()
-    for line in told_plan(prepared):
+    for line in format_plan(prepared):
         console.print(line, soft_wrap=True)
 
 
@@ -111,14 +111,14 @@ def _confirm(prepared: PreparedReplay, *, yes: bool, as_json: bool) -> None:
     if not yes and not sys.stdin.isatty():
         raise ReplayError("There is no terminal to ask whether to replay; --dry-run shows the plan, --yes goes ahead.")
     console = Console(stderr=as_json)
-    for line in told_plan(prepared):
+    for line in format_plan(prepared):
         console.print(line, soft_wrap=True)
     if not yes and not typer.confirm("Replay them?", err=as_json):
         raise ReplayError("Nothing was replayed.")
 
 
 def _carry_out(chosen: Settings, prepared: PreparedReplay, conduct: ReplayParameters) -> ReplayResult:
-    with ExitStack() as stack, stopped_by_signals() as timing:
+    with ExitStack() as stack, stop_on_signals() as timing:
         shown = _Shown(stack)
         audience = ReplayListener(shown.began, shown.advanced, shown.watched)
         return carry_out(chosen, prepared, conduct, audience, SystemClock(), timing)
@@ -147,7 +147,7 @@ class _Shown:
 
     def watched(self, outcomes: CanaryOutcomes) -> None:
         """Say how the canaries fare, where that has changed."""
-        said = told_canaries(outcomes)
+        said = format_canaries(outcomes)
         if said != self._said:
             self._said = said
             self._console.print(said, markup=False, highlight=False, soft_wrap=True)
@@ -155,9 +155,9 @@ class _Shown:
 
 def _show_outcome(prepared: PreparedReplay, outcome: ReplayResult, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"plan": plan_figures(prepared), "outcome": outcome_figures(outcome)}, indent=2))
+        print(json.dumps({"plan": plan_document(prepared), "outcome": result_document(outcome)}, indent=2))
     else:
-        for line in told_outcome(outcome):
+        for line in format_result(outcome):
             print(line)
     for notice in outcome.notices:
         print(printable(notice), file=sys.stderr)

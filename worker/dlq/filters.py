@@ -52,7 +52,7 @@ class Filters:
         return which if self.limit is None else f"{which}, {self.limit} at most"
 
 
-def parse(filters: Filters) -> Selection:
+def parse_filters(filters: Filters) -> Selection:
     """Return the selection. Raises LabelwireError with a sentence for what cannot be meant."""
     older = None if filters.older_than is None else _age_seconds("--older-than", filters.older_than)
     newer = None if filters.newer_than is None else _age_seconds("--newer-than", filters.newer_than)

@@ -16,13 +16,13 @@ from worker.reporting.formats import printable
 _PLACE: Final = re.compile(r"(?:([a-zA-Z0-9._-]{1,249})/)?([0-9]{1,9})/([0-9]{1,18})")
 
 
-def place_of(name: str, topic: str) -> Coordinate | None:
+def parse_coordinate(name: str, topic: str) -> Coordinate | None:
     """Return the coordinate that a name is, `topic/partition/offset` or `partition/offset` of `topic`, else None."""
     found = _PLACE.fullmatch(name.strip())
     return None if found is None else Coordinate(found[1] or topic, int(found[2]), int(found[3]))
 
 
-def at(place: Coordinate, fetch: Fetch) -> DeadLetter:
+def letter_at(place: Coordinate, fetch: Fetch) -> DeadLetter:
     """Return the letter at a place. Raises LabelwireError if there is none, and what `fetch` raises."""
     record = fetch(place)
     if record is None:
@@ -30,12 +30,12 @@ def at(place: Coordinate, fetch: Fetch) -> DeadLetter:
     return DeadLetter.of(record)
 
 
-def named(name: str, topic: str, records: Iterable[Record]) -> DeadLetter:
+def newest_named(name: str, topic: str, records: Iterable[Record]) -> DeadLetter:
     """Return the newest letter with this id, this job id, or a job that stood at this coordinate.
 
     Raises LabelwireError if there is none.
     """
-    place, newest = place_of(name, topic), None
+    place, newest = parse_coordinate(name, topic), None
     for record in records:
         letter = DeadLetter.of(record)
         if _is_meant(letter, name, place) and (

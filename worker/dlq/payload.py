@@ -22,7 +22,7 @@ class PayloadMissingError(LabelwireError):
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
+class OriginalJob:
     """A job as it failed; the headers are those received, without the dead letter's own."""
 
     key: bytes | None
@@ -30,17 +30,17 @@ class Original:
     headers: Headers
 
 
-def original(letter: DeadLetter, fetch: Fetch) -> Original:
+def original_job(letter: DeadLetter, fetch: Fetch) -> OriginalJob:
     """Return the job of a dead letter; one in `reference` mode is fetched back from its source.
 
     Raises PayloadMissingError where retention took it, or something else stands in its place, and what `fetch` raises.
     """
     if not letter.is_reference:
         _check_inline(letter)
-        return Original(letter.record.key, letter.record.value, letter.received_headers)
+        return OriginalJob(letter.record.key, letter.record.value, letter.received_headers)
     found = _fetched(letter, fetch)
     # Key and received headers may have stayed behind as well; what the letter says of the way is newer.
-    return Original(found.key, found.value, letter.derived.onto(without_dead_letter_headers(found.headers)))
+    return OriginalJob(found.key, found.value, letter.derived.onto(without_dead_letter_headers(found.headers)))
 
 
 def _check_inline(letter: DeadLetter) -> None:

@@ -11,23 +11,23 @@ from worker.adapters.kafka.bounded import BoundedReader
 from worker.adapters.kafka.fetch import RecordFetcher
 from worker.dlq import lookup as finding
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import Original, PayloadMissingError, original
+from worker.dlq.payload import OriginalJob, PayloadMissingError, original_job
 from worker.domain.records import Record
 from worker.reporting.progress import Reach
 from worker.settings import KafkaSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LookupResult:
     """A letter, and its job or the sentence that says why there is none. Neither where nobody asked for it."""
 
     letter: DeadLetter
-    job: Original | None
+    job: OriginalJob | None
     missing: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class LetterTopic:
+class DeadLetterTopic:
     """The topic `name` of a cluster."""
 
     kafka: KafkaSettings
@@ -41,28 +41,30 @@ class LetterTopic:
         """Return a fetcher of single records, on this topic or any other. Raises BrokerError."""
         return RecordFetcher(self.kafka.bootstrap_servers, self.kafka.client_options())
 
-    def find(self, name: str, *, with_job: bool, progress: Callable[[int], AbstractContextManager[Reach]]) -> Found:
+    def find(
+        self, name: str, *, with_job: bool, progress: Callable[[int], AbstractContextManager[Reach]]
+    ) -> LookupResult:
         """Return the letter of this coordinate, id, job id, or coordinate of its job.
 
         `progress` is asked to show how far the reading is, where the topic must be read, out of a total.
         The job of a letter in `reference` mode is looked for in any case. Raises LabelwireError.
         """
-        place = finding.place_of(name, self.name)
+        place = finding.parse_coordinate(name, self.name)
         with self.fetcher() as fetcher:
             if place is not None and place.topic == self.name:
-                letter = finding.at(place, fetcher.fetch)
+                letter = finding.letter_at(place, fetcher.fetch)
             else:
                 letter = self._named(name, progress)
             if not (with_job or letter.is_reference):
-                return Found(letter, None, None)
+                return LookupResult(letter, None, None)
             try:
-                return Found(letter, original(letter, fetcher.fetch), None)
+                return LookupResult(letter, original_job(letter, fetcher.fetch), None)
             except PayloadMissingError as error:
-                return Found(letter, None, str(error))
+                return LookupResult(letter, None, str(error))
 
     def _named(self, name: str, progress: Callable[[int], AbstractContextManager[Reach]]) -> DeadLetter:
         with self.reader() as reader, progress(reader.total) as reached:
-            return finding.named(name, self.name, _told(reader, reached))
+            return finding.newest_named(name, self.name, _told(reader, reached))
 
 
 def _told(reader: BoundedReader, reached: Reach) -> Iterator[Record]:

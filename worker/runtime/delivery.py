@@ -27,7 +27,7 @@ from worker.runtime.failure_correlation import FailureCorrelation
 from worker.runtime.job import JobInHand
 from worker.runtime.job_processor import JobProcessor
 from worker.runtime.outbox import Outbox
-from worker.runtime.outcome_watch import OutcomeWatch, Writing
+from worker.runtime.outcome_watch import OutcomeWatch, OutcomeWrite
 from worker.runtime.results import result_record
 
 
@@ -277,7 +277,7 @@ class Delivery:
                 else:
                     return
 
-    async def _put(self, job: JobInHand, outgoing: OutgoingRecord, writing: Writing) -> None:
+    async def _put(self, job: JobInHand, outgoing: OutgoingRecord, writing: OutcomeWrite) -> None:
         """Write a record. Raises JobError RESULT_TOO_LARGE as `_send` does, and BROKER_UNAVAILABLE else."""
         limit = self._destination.limit_of(outgoing.topic)
         if limit is not None and outgoing.size_bytes > limit:

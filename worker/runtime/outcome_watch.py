@@ -18,7 +18,7 @@ _PATIENCE_SECONDS = 10.0
 
 
 @dataclass(eq=False, slots=True)
-class Writing:
+class OutcomeWrite:
     """One outcome on its way; `refusal` is why the broker did not take it the last time.
 
     `size_refusals` counts how often it was refused for its size though its topic takes it.
@@ -36,7 +36,7 @@ class OutcomeWatch:
     def __init__(self, clock: Clock, health: Health) -> None:
         self._clock = clock
         self._health = health
-        self._under_way: dict[Writing, None] = {}
+        self._under_way: dict[OutcomeWrite, None] = {}
         self._on_change: Callable[[], None] | None = None
         health.met(OUTCOMES)
 
@@ -45,9 +45,9 @@ class OutcomeWatch:
         self._on_change = listener
 
     @contextmanager
-    def writing(self, topic: str) -> Iterator[Writing]:
+    def writing(self, topic: str) -> Iterator[OutcomeWrite]:
         """Watch an outcome until it is written, or given up for now."""
-        writing = Writing(topic, self._clock.monotonic())
+        writing = OutcomeWrite(topic, self._clock.monotonic())
         self._under_way[writing] = None
         try:
             yield writing
@@ -56,7 +56,7 @@ class OutcomeWatch:
             if not self._health.is_met(OUTCOMES):
                 self.look()
 
-    def refused(self, writing: Writing, error: JobError) -> None:
+    def refused(self, writing: OutcomeWrite, error: JobError) -> None:
         """Note that the broker did not take it."""
         writing.refusal = error
         self.look()

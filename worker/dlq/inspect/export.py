@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Self
 
 from worker.dlq.inspect.files import extension_of, longer_stem_of, put, stem_of, unwritable
-from worker.dlq.inspect.show import document
+from worker.dlq.inspect.show import letter_document
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import Fetch, Original, PayloadMissingError, original
+from worker.dlq.payload import Fetch, OriginalJob, PayloadMissingError, original_job
 from worker.domain.errors import LabelwireError
 from worker.domain.records import Record
 
@@ -39,7 +39,7 @@ class _Identity(NamedTuple):
 
 
 @dataclass(slots=True)
-class Exported:
+class ExportResult:
     """What came of an export: letters written, those that were there already, and sentences on missing payloads."""
 
     written: int = 0
@@ -47,14 +47,14 @@ class Exported:
     missing: list[str] = field(default_factory=list)
 
 
-def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume: bool) -> Exported:
+def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume: bool) -> ExportResult:
     """Write letters into a folder and return what came of it.
 
     The folder must be empty or new, or with `resume` hold an export. It is made when the first letter comes. Raises
     LabelwireError if it may not or cannot be written to, and what `fetch` raises.
     """
     present = _look(folder, resume=resume)
-    exported = Exported(missing=[sentence for sentence in present.values() if sentence is not None])
+    exported = ExportResult(missing=[sentence for sentence in present.values() if sentence is not None])
     manifest: IO[bytes] | None = None
     try:
         for letter in letters:
@@ -115,7 +115,7 @@ def _opened(folder: Path) -> IO[bytes]:
     return (folder / MANIFEST).open("ab")
 
 
-def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: Exported) -> dict[str, Any]:
+def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: ExportResult) -> dict[str, Any]:
     """Write a letter's files and return its line of the manifest."""
     job, sentence = _job(letter, fetch)
     if sentence is not None:
@@ -126,7 +126,7 @@ def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: Exported) -
         # By the letter's own headers unless those stayed behind with the payload.
         payload = stem + extension_of(_with_headers(letter.record, job))
         put(folder / payload, job.value)
-    told = document(letter, with_values=True) | {"payload_file": payload, "payload_missing": sentence}
+    told = letter_document(letter, with_values=True) | {"payload_file": payload, "payload_missing": sentence}
     put(folder / f"{stem}.json", json.dumps(told, indent=2).encode() + b"\n")
     return {
         "coordinate": str(letter.record.coordinate),
@@ -142,14 +142,14 @@ def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: Exported) -
     }
 
 
-def _job(letter: DeadLetter, fetch: Fetch) -> tuple[Original | None, str | None]:
+def _job(letter: DeadLetter, fetch: Fetch) -> tuple[OriginalJob | None, str | None]:
     try:
-        return original(letter, fetch), None
+        return original_job(letter, fetch), None
     except PayloadMissingError as error:
         return None, str(error)
 
 
-def _with_headers(record: Record, job: Original) -> Record:
+def _with_headers(record: Record, job: OriginalJob) -> Record:
     return Record(record.coordinate, job.key, job.value, job.headers, record.timestamp_ms)
 
 

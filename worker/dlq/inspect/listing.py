@@ -43,7 +43,7 @@ class LetterSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LetterRow:
     """One letter of a list."""
 
     coordinate: Coordinate
@@ -60,7 +60,7 @@ class Row:
     message: str
 
     @classmethod
-    def of(cls, letter: DeadLetter) -> "Row":
+    def of(cls, letter: DeadLetter) -> "LetterRow":
         """Return the row of a letter."""
         return cls(
             coordinate=letter.record.coordinate,
@@ -112,7 +112,7 @@ class Row:
 COLUMNS: Final = ("letter", "failed", "code", "stage", "fingerprint", "attempts", "replays", "size", "job")
 
 
-def selected(
+def select_letters(
     source: LetterSource, selection: Selection, now_ms: int, reached: Callable[[int], None]
 ) -> Iterator[DeadLetter]:
     """Yield the letters that are selected, as they are read; `reached` hears how much is behind."""
@@ -130,29 +130,29 @@ def _selected(
         reached(source.passed)
 
 
-def rows(
+def list_rows(
     source: LetterSource,
     selection: Selection,
     now_ms: int,
     reached: Callable[[int], None],
     *,
     most_held: int = MAX_HELD,
-) -> Iterator[Row]:
+) -> Iterator[LetterRow]:
     """Yield the rows of the letters that are selected, the newest last; `reached` hears how much is behind."""
     return islice(_in_time_order(source, selection, now_ms, reached, most_held), selection.limit)
 
 
 def _in_time_order(
     source: LetterSource, selection: Selection, now_ms: int, reached: Callable[[int], None], most_held: int
-) -> Iterator[Row]:
-    held: list[tuple[int, Coordinate, Row]] = []
+) -> Iterator[LetterRow]:
+    held: list[tuple[int, Coordinate, LetterRow]] = []
     latest_ms: dict[TopicPartition, int] = {}
     while not source.finished:
         for record in source.read(_READ_AT_ONCE, _READ_SECONDS):
             latest_ms[record.topic_partition] = record.timestamp_ms
             letter = DeadLetter.of(record)
             if selection.matches(letter, now_ms):
-                heapq.heappush(held, (record.timestamp_ms, record.coordinate, Row.of(letter)))
+                heapq.heappush(held, (record.timestamp_ms, record.coordinate, LetterRow.of(letter)))
         reached(source.passed)
         # No partition that is still read has anything older to come, as far as its records are in order.
         still_read = [place for place, end in source.ends.items() if source.position(place) < end]

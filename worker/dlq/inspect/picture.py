@@ -9,7 +9,7 @@ from typing import Final
 import cv2
 
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import Original
+from worker.dlq.payload import OriginalJob
 from worker.domain.content import Content, content_of
 from worker.domain.errors import ErrorCode, JobError, LabelwireError
 from worker.domain.job import parse_job
@@ -21,7 +21,7 @@ from worker.pipeline.options import ImageLimits
 LONG_SIDE_PIXELS: Final = 2000
 
 
-def drawn(letter: DeadLetter, job: Original, limits: ImageLimits) -> bytes:
+def draw_picture(letter: DeadLetter, job: OriginalJob, limits: ImageLimits) -> bytes:
     """Return the picture as PNG, upright, brought to a long side of `LONG_SIDE_PIXELS` if it is larger.
 
     Raises LabelwireError where it cannot be decoded, with the decoder's reason.
@@ -41,7 +41,7 @@ def drawn(letter: DeadLetter, job: Original, limits: ImageLimits) -> bytes:
     return png.tobytes()
 
 
-def _encoded(letter: DeadLetter, job: Original) -> bytes:
+def _encoded(letter: DeadLetter, job: OriginalJob) -> bytes:
     """Return the encoded picture. A job that is no JSON is taken for one, also where its header does not say so."""
     record = Record(letter.record.coordinate, job.key, job.value, job.headers, letter.record.timestamp_ms)
     if content_of(record) is not Content.JSON:

@@ -9,7 +9,7 @@ from typing import Final
 from markupsafe import Markup
 
 from worker.dlq.inspect.statistics import OTHER, ErrorGroup, Statistics
-from worker.dlq.inspect.statistics_text import width_in_words
+from worker.dlq.inspect.statistics_text import format_duration
 from worker.dlq.inspect.timeline import TimeBin
 from worker.reporting import plots
 from worker.reporting.formats import moment, percent, whole
@@ -22,7 +22,7 @@ _HOURS_SHOWN_BELOW: Final = 86400
 
 
 @dataclass(frozen=True, slots=True)
-class _LetterRow:
+class _GroupRow:
     cluster: ErrorGroup
     share: float
 
@@ -45,7 +45,7 @@ def page(statistics: Statistics, topic: str, filters: str) -> str:
         largest=percent(statistics.share(clusters[0])) if clusters else percent(None),
         codes=_codes(statistics),
         plot=_plot(statistics),
-        rows=[_LetterRow(each, statistics.share(each)) for each in clusters[:_MAX_CLUSTERS]],
+        rows=[_GroupRow(each, statistics.share(each)) for each in clusters[:_MAX_CLUSTERS]],
         left_out=max(0, len(clusters) - _MAX_CLUSTERS),
     )
 
@@ -76,7 +76,7 @@ def _plot(statistics: Statistics) -> Markup:
     return plots.over_time(
         _series(bins),
         [_start(each, width_seconds) for each in bins],
-        f"failures in {width_in_words(width_seconds)}, UTC",
+        f"failures in {format_duration(width_seconds)}, UTC",
     )
 
 

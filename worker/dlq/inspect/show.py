@@ -16,7 +16,7 @@ _OURS: Final = "labelwire."
 Section = tuple[str, list[tuple[str, str]]]
 
 
-def sections(letter: DeadLetter, *, with_values: bool) -> list[Section]:
+def format_sections(letter: DeadLetter, *, with_values: bool) -> list[Section]:
     """Return titles with pairs of name and text, safe for a terminal."""
     return [
         ("What went wrong", _clean(_error(letter))),
@@ -26,7 +26,7 @@ def sections(letter: DeadLetter, *, with_values: bool) -> list[Section]:
     ]
 
 
-def document(letter: DeadLetter, *, with_values: bool) -> dict[str, Any]:
+def letter_document(letter: DeadLetter, *, with_values: bool) -> dict[str, Any]:
     """Return all of it for scripts; times are epoch milliseconds, bytes that are no UTF-8 are base64."""
     record = letter.record
     shown = record.headers if with_values else _ours(record.headers)

@@ -21,7 +21,7 @@ _MAX_MESSAGE_CHARACTERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ErrorOccurrence:
     """What counting looks at: one letter's error, when it came about (epoch milliseconds), and where the letter is."""
 
     code: str
@@ -32,7 +32,7 @@ class Sighting:
     coordinate: Coordinate
 
     @classmethod
-    def of(cls, letter: DeadLetter) -> "Sighting":
+    def of(cls, letter: DeadLetter) -> "ErrorOccurrence":
         """Look at a letter. A failure that says it came about long after its record was written is not believed."""
         written_ms, failed_ms = letter.record.timestamp_ms, letter.failed_at_ms
         return cls(
@@ -59,7 +59,7 @@ class ErrorGroup:
     message: str
 
     @classmethod
-    def of(cls, sighting: Sighting, name: tuple[str, str, str]) -> "ErrorGroup":
+    def of(cls, sighting: ErrorOccurrence, name: tuple[str, str, str]) -> "ErrorGroup":
         """Return the cluster of one letter."""
         message = sighting.message[:_MAX_MESSAGE_CHARACTERS]
         return cls(*name, 1, sighting.at_ms, sighting.at_ms, sighting.coordinate, message)
@@ -87,7 +87,7 @@ class Statistics:
         self.timeline = Timeline()
         self.letters = 0
 
-    def add(self, sighting: Sighting) -> None:
+    def add(self, sighting: ErrorOccurrence) -> None:
         """Count a letter."""
         self.letters += 1
         name = _name(sighting)
@@ -122,7 +122,7 @@ class Statistics:
         return code if code in self._codes else OTHER
 
 
-def _name(sighting: Sighting) -> tuple[str, str, str]:
+def _name(sighting: ErrorOccurrence) -> tuple[str, str, str]:
     # Headers are foreign input: a worker writes short ones.
     code, stage, fingerprint = (
         text[:_MAX_NAME_CHARACTERS] for text in (sighting.code, sighting.stage, sighting.fingerprint)
@@ -130,7 +130,7 @@ def _name(sighting: Sighting) -> tuple[str, str, str]:
     return code, stage, fingerprint
 
 
-def figures(statistics: Statistics, topic: str) -> dict[str, Any]:
+def statistics_document(statistics: Statistics, topic: str) -> dict[str, Any]:
     """Return all of it for scripts; times are epoch milliseconds."""
     span = statistics.span_ms
     return {

@@ -20,7 +20,7 @@ _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _UNITS: Final = ((7 * 86400, "week"), (86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
-def told(statistics: Statistics, topic: str) -> Iterator[Text]:
+def format_statistics(statistics: Statistics, topic: str) -> Iterator[Text]:
     """Yield lines with the clusters and bars over time."""
     span = statistics.span_ms
     if span is None:
@@ -39,7 +39,7 @@ def told(statistics: Statistics, topic: str) -> Iterator[Text]:
     yield from _bars(statistics)
 
 
-def width_in_words(seconds: int) -> str:
+def format_duration(seconds: int) -> str:
     """Return how much time a bin covers, as `5 minutes`."""
     unit_seconds, unit = next((each for each in _UNITS if seconds % each[0] == 0), _UNITS[-1])
     count = seconds // unit_seconds
@@ -59,7 +59,7 @@ def _bars(statistics: Statistics) -> Iterator[Text]:
     timeline = statistics.timeline.at_most(_MAX_BARS)
     bins = timeline.bins()
     most = max(each.total for each in bins)
-    yield Text(f"failures in {width_in_words(timeline.width_seconds)}", style="dim")
+    yield Text(f"failures in {format_duration(timeline.width_seconds)}", style="dim")
     for each in bins:
         yield Text.assemble((moment(each.start_ms), "dim"), " ", (_bar(each, most), "yellow"), f" {each.total}")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError
 from worker.dlq.replay.canary import CanaryLimits, CanaryOutcomes
-from worker.dlq.replay.phase import Timing
+from worker.dlq.replay.phase import StoppableClock
 from worker.dlq.replay.plan import ReplayPlan
 from worker.domain.headers import DerivedHeaders
 from worker.domain.records import TopicPartition
@@ -19,7 +19,7 @@ _LOOK_SECONDS = 1.0
 _LOGGER = logging.getLogger(__name__)
 
 
-class CanaryWatch:
+class CanaryMonitor:
     """Looks at the results and the dead letters, again and again."""
 
     def __init__(self, kafka: KafkaSettings, plan: ReplayPlan, results_topic: str) -> None:
@@ -33,7 +33,7 @@ class CanaryWatch:
         }
 
     def wait(
-        self, replayed: int, limits: CanaryLimits, timing: Timing, report: Callable[[CanaryOutcomes], None]
+        self, replayed: int, limits: CanaryLimits, timing: StoppableClock, report: Callable[[CanaryOutcomes], None]
     ) -> CanaryOutcomes:
         """Return what is known once all is, or too many failed for sure, or the time is over, or the replay stops."""
         outcomes = CanaryOutcomes(replayed)

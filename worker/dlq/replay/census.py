@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from worker.dlq.inspect.statistics import Sighting, Statistics
+from worker.dlq.inspect.statistics import ErrorOccurrence, Statistics
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import Original
+from worker.dlq.payload import OriginalJob
 from worker.dlq.replay.canary import CanarySketch
 from worker.dlq.replay.plan import ReplayError, ReplayPlan
-from worker.dlq.replay.rewrite import parked, replayed
+from worker.dlq.replay.rewrite import parked_record, replay_record
 from worker.domain.records import ClusterDescription, Coordinate, Record
 
 
@@ -49,7 +49,7 @@ class Census:
             self.taken[earlier.run_id] += 1
             return
         self.counts[letter.code] += 1
-        self.statistics.add(Sighting.of(letter))
+        self.statistics.add(ErrorOccurrence.of(letter))
         self.references += letter.is_reference
         if self.plan.is_parked(letter):
             self.parked += 1
@@ -61,12 +61,12 @@ class Census:
         plan, at = self.plan, letter.record.coordinate
         topic = plan.target_of(letter)
         if plan.is_parked(letter):
-            partitions, size_bytes = 1, parked(letter, plan.run_id, topic, 1).record.size_bytes
+            partitions, size_bytes = 1, parked_record(letter, plan.run_id, topic, 1).record.size_bytes
         else:
             self._check_way_back(letter)
-            as_received = Original(letter.record.key, letter.record.value, letter.received_headers)
+            as_received = OriginalJob(letter.record.key, letter.record.value, letter.received_headers)
             left_behind = letter.payload_size_bytes if letter.is_reference else 0
-            size_bytes = replayed(letter, as_received, plan.run_id, topic).record.size_bytes + left_behind
+            size_bytes = replay_record(letter, as_received, plan.run_id, topic).record.size_bytes + left_behind
             partitions = letter.derived.origin.partition + 1
         known = self.needs.setdefault(topic, TargetNeeds(partitions, at, size_bytes, at))
         if partitions > known.partitions:
@@ -94,7 +94,7 @@ class Census:
         return self.counts.total()
 
 
-def survey(plan: ReplayPlan, records: Iterable[Record], *, canary: bool) -> tuple[ReplayPlan, Census]:
+def take_census(plan: ReplayPlan, records: Iterable[Record], *, canary: bool) -> tuple[ReplayPlan, Census]:
     """Look over all records up to the plan's ends, and return the plan complete."""
     found, sketch = Census(plan), CanarySketch(plan.run_id)
     for record in records:
@@ -103,7 +103,7 @@ def survey(plan: ReplayPlan, records: Iterable[Record], *, canary: bool) -> tupl
     return replace(plan, canary_keys=keys, counts=dict(found.counts)), found
 
 
-def limited(plan: ReplayPlan, records: Iterable[Record], limit: int) -> ReplayPlan:
+def limit_plan(plan: ReplayPlan, records: Iterable[Record], limit: int) -> ReplayPlan:
     """Return the plan with ends that leave it the `limit` oldest of its letters.
 
     Partitions are cut, so that the letters of each are taken in their order. Memory grows with the limit alone.
@@ -125,7 +125,7 @@ def limited(plan: ReplayPlan, records: Iterable[Record], limit: int) -> ReplayPl
     return replace(plan, claim=replace(plan.claim, ends=ends))
 
 
-def check(plan: ReplayPlan, found: Census, cluster: ClusterDescription) -> None:
+def check_targets(plan: ReplayPlan, found: Census, cluster: ClusterDescription) -> None:
     """Raise ReplayError where the plan takes nothing, or a topic cannot hold what it would get."""
     if not found.letters:
         raise ReplayError(_nothing_matches(plan, found.taken))

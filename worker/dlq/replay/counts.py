@@ -11,26 +11,28 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
-from worker.dlq.replay.plan import Fate
+from worker.dlq.replay.plan import LetterOutcome
 
 OTHER_CODES = "(other)"
-_COUNTS = TypeAdapter(dict[Fate, dict[str, int]])
+_COUNTS = TypeAdapter(dict[LetterOutcome, dict[str, int]])
 _MAX_CHARACTERS = 3500  # the broker takes 4,096 bytes of metadata
 
 
 @dataclass(slots=True)
-class Tally:
+class ReplayCounts:
     """Counts by fate and code."""
 
-    counts: dict[Fate, Counter[str]] = field(default_factory=lambda: {fate: Counter() for fate in Fate})
+    counts: dict[LetterOutcome, Counter[str]] = field(
+        default_factory=lambda: {fate: Counter() for fate in LetterOutcome}
+    )
 
-    def add(self, fate: Fate, code: str) -> None:
+    def add(self, fate: LetterOutcome, code: str) -> None:
         """Count a letter."""
         self.counts[fate][code] += 1
 
-    def total(self, *fates: Fate) -> int:
+    def total(self, *fates: LetterOutcome) -> int:
         """Return how many letters had these fates; of all fates where none is named."""
-        return sum(self.counts[fate].total() for fate in fates or Fate)
+        return sum(self.counts[fate].total() for fate in fates or LetterOutcome)
 
     def metadata(self) -> str:
         """Return it as text; where there are too many codes for that, they are counted as one."""
@@ -40,7 +42,7 @@ class Tally:
         return _dumped({fate: Counter({OTHER_CODES: counts.total()}) for fate, counts in self.counts.items()})
 
     @classmethod
-    def of(cls, metadata: str) -> "Tally":
+    def of(cls, metadata: str) -> "ReplayCounts":
         """Read it back; metadata that is not ours counts nothing."""
         tally = cls()
         try:
@@ -52,7 +54,7 @@ class Tally:
         return tally
 
     @classmethod
-    def sum(cls, tallies: Iterable["Tally"]) -> "Tally":
+    def sum(cls, tallies: Iterable["ReplayCounts"]) -> "ReplayCounts":
         """Return all of them as one."""
         whole = cls()
         for tally in tallies:
@@ -65,5 +67,5 @@ class Tally:
         return {fate.value: dict(sorted(counts.items())) for fate, counts in self.counts.items()}
 
 
-def _dumped(counts: Mapping[Fate, Counter[str]]) -> str:
+def _dumped(counts: Mapping[LetterOutcome, Counter[str]]) -> str:
     return json.dumps({fate: by_code for fate, by_code in counts.items() if by_code}, separators=(",", ":"))

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError
 from worker.adapters.kafka.fetch import RecordFetcher
 from worker.adapters.kafka.replay import ReplayWriter
-from worker.dlq.replay.canary_monitor import CanaryWatch
-from worker.dlq.replay.counts import Tally
-from worker.dlq.replay.phase import PhaseReplay, Timing, group_id
-from worker.dlq.replay.plan import Fate, LettersGoneError, Phase, ReplayError
+from worker.dlq.replay.canary_monitor import CanaryMonitor
+from worker.dlq.replay.counts import ReplayCounts
+from worker.dlq.replay.phase import PhaseReplay, StoppableClock, group_id
+from worker.dlq.replay.plan import LetterOutcome, LettersGoneError, ReplayError, ReplayPhase
 from worker.dlq.replay.planner import PreparedReplay, ReplayPlanner
 from worker.dlq.replay.rate_limit import RateLimit
 from worker.dlq.replay.result import (
     ReplayListener,
     ReplayParameters,
     ReplayResult,
-    given_up,
-    nothing_known,
+    format_aborted,
+    format_unheard,
     resume_command,
 )
 from worker.dlq.replay.runs import RunRecord, RunState
@@ -36,7 +36,7 @@ def carry_out(
     conduct: ReplayParameters,
     audience: ReplayListener,
     clock: Clock,
-    timing: Timing,
+    timing: StoppableClock,
 ) -> ReplayResult:
     """Go on with a plan until it ends or is stopped.
 
@@ -48,7 +48,7 @@ def carry_out(
             f"The replay {run_id} was given up because too many canaries failed again. A new replay takes the rest, "
             f"with canaries of its own; to replay the rest all the same: {resume_command(run_id)} --no-canary"
         )
-    groups = [group_id(run_id, phase) for phase in Phase]
+    groups = [group_id(run_id, phase) for phase in ReplayPhase]
     try:
         with ReplayWriter(settings.kafka, f"labelwire-replay-{run_id}", groups) as writer:
             return _Execution(settings, prepared, conduct, audience, clock, timing, writer).run()
@@ -73,7 +73,7 @@ class _Execution:
         conduct: ReplayParameters,
         audience: ReplayListener,
         clock: Clock,
-        timing: Timing,
+        timing: StoppableClock,
         writer: ReplayWriter,
     ) -> None:
         self._settings = settings
@@ -85,10 +85,10 @@ class _Execution:
         self._writer = writer
         self._plan = prepared.plan
         self._started_at_ms = clock.epoch_ms()
-        self._positions: dict[Phase, dict[TopicPartition, CommitPoint]] = {}
-        self._tallies: dict[Phase, dict[TopicPartition, Tally]] = {}
+        self._positions: dict[ReplayPhase, dict[TopicPartition, CommitPoint]] = {}
+        self._tallies: dict[ReplayPhase, dict[TopicPartition, ReplayCounts]] = {}
         self._origins = 0
-        self._outcome = ReplayResult(prepared.plan, RunState.BEGUN, Tally())
+        self._outcome = ReplayResult(prepared.plan, RunState.BEGUN, ReplayCounts())
 
     def run(self) -> ReplayResult:
         """Do all phases that are left."""
@@ -96,7 +96,7 @@ class _Execution:
         for phase in self._plan.phases:
             if not self._take(phase):
                 return self._end(RunState.INTERRUPTED, f"Stopped; go on with: {resume_command(self._plan.run_id)}")
-            if phase is Phase.CANARY and (verdict := self._judged()) is not None:
+            if phase is ReplayPhase.CANARY and (verdict := self._judged()) is not None:
                 return self._end(*verdict)
         return self._end(RunState.FINISHED)
 
@@ -120,20 +120,20 @@ class _Execution:
             self._started_at_ms = earlier.started_at_ms
         self._positions = positions
         self._tallies = {
-            phase: {partition: Tally.of(point.metadata) for partition, point in points.items()}
+            phase: {partition: ReplayCounts.of(point.metadata) for partition, point in points.items()}
             for phase, points in positions.items()
         }
         if earlier is not None:
             self._record(RunState.BEGUN, "resumed")
         self._audience.began(self._plan, self._tally().total())
 
-    def _committed(self) -> dict[Phase, dict[TopicPartition, CommitPoint]]:
+    def _committed(self) -> dict[ReplayPhase, dict[TopicPartition, CommitPoint]]:
         partitions = [self._partition(p) for p in self._plan.claim.starts]
         return {
             phase: self._writer.committed(group_id(self._plan.run_id, phase), partitions) for phase in self._plan.phases
         }
 
-    def _check_positions(self, positions: Mapping[Phase, Mapping[TopicPartition, CommitPoint]]) -> None:
+    def _check_positions(self, positions: Mapping[ReplayPhase, Mapping[TopicPartition, CommitPoint]]) -> None:
         wanted = {self._partition(p) for p in self._plan.claim.starts}
         if any(points.keys() != wanted for points in positions.values()):
             run_id = self._plan.run_id
@@ -142,7 +142,7 @@ class _Execution:
                 "cannot be told what was replayed already; the audit tells, and --again with a filter replays the rest."
             )
 
-    def _take(self, phase: Phase) -> bool:
+    def _take(self, phase: ReplayPhase) -> bool:
         """Take the letters of a phase that are left; False where it was stopped before its end."""
         plan, kafka = self._plan, self._settings.kafka
         starts = {partition: point.offset for partition, point in self._positions[phase].items()}
@@ -183,25 +183,25 @@ class _Execution:
     def _judged(self) -> tuple[RunState, str] | None:
         """Wait for the canaries' outcomes, and say how the run ends; None where it goes on."""
         limits, plan = self._conduct.canary, self._plan
-        done = Tally.sum(self._tallies[Phase.CANARY].values()).total(Fate.REPLAYED)
+        done = ReplayCounts.sum(self._tallies[ReplayPhase.CANARY].values()).total(LetterOutcome.REPLAYED)
         if limits is None or not done or self._has_widened():
             return None
         # Two letters of one job have one outcome; where an earlier process replayed some, that is not known.
-        began_here = not any(point.metadata for point in self._positions[Phase.CANARY].values())
+        began_here = not any(point.metadata for point in self._positions[ReplayPhase.CANARY].values())
         replayed = self._origins if began_here else done
-        watch = CanaryWatch(self._settings.kafka, plan, self._settings.topics.results)
+        watch = CanaryMonitor(self._settings.kafka, plan, self._settings.topics.results)
         outcomes = watch.wait(replayed, limits, self._timing, self._audience.watched)
         self._outcome.canaries = outcomes
         if outcomes.too_many_failed(limits.max_failure_ratio):
-            return RunState.ABORTED, given_up(plan.run_id, outcomes, limits)
+            return RunState.ABORTED, format_aborted(plan.run_id, outcomes, limits)
         if self._timing.is_stopped():
             return RunState.INTERRUPTED, f"Stopped; go on with: {resume_command(plan.run_id)}"
         if not outcomes.known:
-            return RunState.INTERRUPTED, nothing_known(plan, outcomes, limits)
+            return RunState.INTERRUPTED, format_unheard(plan, outcomes, limits)
         return None
 
     def _has_widened(self) -> bool:
-        rest = self._positions[Phase.REST]
+        rest = self._positions[ReplayPhase.REST]
         return any(rest[self._partition(p)].offset > start for p, start in self._plan.claim.starts.items())
 
     def _end(self, state: RunState, reason: str = "") -> ReplayResult:
@@ -216,7 +216,7 @@ class _Execution:
         self,
         state: RunState,
         reason: str,
-        positions: Mapping[Phase, Mapping[TopicPartition, CommitPoint]] | None = None,
+        positions: Mapping[ReplayPhase, Mapping[TopicPartition, CommitPoint]] | None = None,
     ) -> None:
         """Write the audit record, together with positions where there are any."""
         run_id = self._plan.run_id
@@ -233,8 +233,8 @@ class _Execution:
         by_group = {group_id(run_id, phase): points for phase, points in (positions or {}).items()}
         self._writer.commit([(outgoing, None)], by_group)
 
-    def _tally(self) -> Tally:
-        return Tally.sum(tally for tallies in self._tallies.values() for tally in tallies.values())
+    def _tally(self) -> ReplayCounts:
+        return ReplayCounts.sum(tally for tallies in self._tallies.values() for tally in tallies.values())
 
     def _partition(self, number: int) -> TopicPartition:
         return TopicPartition(self._plan.topic, number)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import Fetch, PayloadMissingError, original
-from worker.dlq.replay.counts import Tally
-from worker.dlq.replay.plan import Fate, Phase, ReplayPlan
+from worker.dlq.payload import Fetch, PayloadMissingError, original_job
+from worker.dlq.replay.counts import ReplayCounts
+from worker.dlq.replay.plan import LetterOutcome, ReplayPhase, ReplayPlan
 from worker.dlq.replay.rate_limit import RateLimit
-from worker.dlq.replay.rewrite import Placed, parked, replayed
+from worker.dlq.replay.rewrite import RoutedRecord, parked_record, replay_record
 from worker.domain.records import CommitPoint, Coordinate, OutgoingRecord, Record, TopicPartition
 
 # Short, so that the rate is even and the end prompt.
@@ -52,7 +52,7 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class StoppableClock:
     """The time, and a way to let it pass that ends early, with True, where the replay is to stop."""
 
     monotonic: Callable[[], float]
@@ -64,11 +64,11 @@ class Timing:
 class _Batch:
     """What goes in one transaction."""
 
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[RoutedRecord] = field(default_factory=list)
     size_bytes: int = 0
     letters: int = 0
 
-    def add(self, placed: Placed | None) -> None:
+    def add(self, placed: RoutedRecord | None) -> None:
         self.letters += 1
         if placed is not None:
             self.placed.append(placed)
@@ -89,15 +89,15 @@ class PhaseReplay:
     def __init__(
         self,
         plan: ReplayPlan,
-        phase: Phase,
+        phase: ReplayPhase,
         *,
         reader: LetterReader,
         writer: Writer,
         fetch: Fetch,
         parked_partitions: int,
         pace: RateLimit,
-        timing: Timing,
-        tallies: dict[TopicPartition, Tally],
+        timing: StoppableClock,
+        tallies: dict[TopicPartition, ReplayCounts],
         advance: Callable[[int], None],
     ) -> None:
         self._plan = plan
@@ -162,27 +162,30 @@ class PhaseReplay:
     def _concerns(self, letter: DeadLetter) -> bool:
         return self._plan.takes(letter) and self._plan.phase(letter) is self._phase
 
-    def _taken(self, letter: DeadLetter) -> Placed | None:
+    def _taken(self, letter: DeadLetter) -> RoutedRecord | None:
         """Return what is to be written for a letter, and count it."""
         plan = self._plan
-        fate, placed = Fate.REPLAYED, None
+        fate, placed = LetterOutcome.REPLAYED, None
         if plan.is_parked(letter):
-            fate, placed = Fate.PARKED, parked(letter, plan.run_id, plan.parked_topic, self._parked_partitions)
+            fate, placed = (
+                LetterOutcome.PARKED,
+                parked_record(letter, plan.run_id, plan.parked_topic, self._parked_partitions),
+            )
         else:
             try:
-                placed = replayed(letter, original(letter, self._fetch), plan.run_id, plan.target_of(letter))
+                placed = replay_record(letter, original_job(letter, self._fetch), plan.run_id, plan.target_of(letter))
                 self.replayed_origins.add(letter.derived.origin)
             except PayloadMissingError as error:
-                fate = Fate.UNAVAILABLE
+                fate = LetterOutcome.UNAVAILABLE
                 self.notices.extend([str(error)] if len(self.notices) < _MAX_NOTICES else [])
-        self._tallies.setdefault(letter.record.topic_partition, Tally()).add(fate, letter.code)
+        self._tallies.setdefault(letter.record.topic_partition, ReplayCounts()).add(fate, letter.code)
         return placed
 
     def _commit(self, batch: _Batch) -> None:
         if not self._moved:
             return
         points = {
-            partition: CommitPoint(offset, self._tallies.get(partition, Tally()).metadata())
+            partition: CommitPoint(offset, self._tallies.get(partition, ReplayCounts()).metadata())
             for partition, offset in self._moved.items()
         }
         records = [(placed.record, placed.partition) for placed in batch.placed]
@@ -199,6 +202,6 @@ class PhaseReplay:
             self._timing.wait(max(began + _TRANSACTION_SECONDS - now, self._pace.next_in(now)))
 
 
-def group_id(run_id: str, phase: Phase) -> str:
+def group_id(run_id: str, phase: ReplayPhase) -> str:
     """Return the consumer group that holds a phase's positions."""
     return f"labelwire-replay-{run_id}-{phase}"

@@ -35,14 +35,14 @@ class LettersGoneError(ReplayError):
         )
 
 
-class Phase(StrEnum):
+class ReplayPhase(StrEnum):
     """The canaries go first, then the rest."""
 
     CANARY = "canary"
     REST = "rest"
 
 
-class Fate(StrEnum):
+class LetterOutcome(StrEnum):
     """What a replay does with a letter that it takes."""
 
     REPLAYED = "replayed"
@@ -113,18 +113,18 @@ class ReplayPlan:
         return sum(self.counts.values())
 
     @property
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> tuple[ReplayPhase, ...]:
         """Its phases, in their order."""
-        return (Phase.CANARY, Phase.REST) if self.canary_keys else (Phase.REST,)
+        return (ReplayPhase.CANARY, ReplayPhase.REST) if self.canary_keys else (ReplayPhase.REST,)
 
     def takes(self, letter: DeadLetter) -> bool:
         """Say whether the replay takes the letter."""
         return self.claim.covers(letter) and not any(claim.covers(letter) for claim in self.earlier)
 
-    def phase(self, letter: DeadLetter) -> Phase:
+    def phase(self, letter: DeadLetter) -> ReplayPhase:
         """Return the phase in which a letter is taken."""
         is_canary = bool(self.canary_keys) and key_hash(self.run_id, letter) in self.canary_keys
-        return Phase.CANARY if is_canary else Phase.REST
+        return ReplayPhase.CANARY if is_canary else ReplayPhase.REST
 
     def is_parked(self, letter: DeadLetter) -> bool:
         """Say whether the letter was replayed too often already."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.bounded import BoundedReader, present_topic_ids, watermarks
-from worker.dlq.replay.census import Census, check, limited, survey
+from worker.dlq.replay.census import Census, check_targets, limit_plan, take_census
 from worker.dlq.replay.plan import LettersGoneError, ReplayError, ReplayPlan, ReplayRequest, RunClaim
-from worker.dlq.replay.runs import RunRecord, Runs, RunState
+from worker.dlq.replay.runs import RunHistory, RunRecord, RunState
 from worker.domain.records import ClusterDescription, TopicPartition
 from worker.ports import Clock
 from worker.settings import Settings
@@ -72,11 +72,11 @@ class ReplayPlanner:
         self._check_letters(run.plan)
         return PreparedReplay(run.plan, None, run, _partitions(cluster, self._topics.parked_topic))
 
-    def runs(self, cluster_id: str) -> Runs:
+    def runs(self, cluster_id: str) -> RunHistory:
         """Return the runs so far."""
         topic = self._topics.replay_runs_topic
         with self._reader(topic) as reader:
-            return Runs(reader, cluster_id, self._topics.dead_letters)
+            return RunHistory(reader, cluster_id, self._topics.dead_letters)
 
     def _taken_up(self, before: RunRecord, request: ReplayRequest, cluster: ClusterDescription) -> PreparedReplay:
         run_id = before.plan.run_id
@@ -112,12 +112,12 @@ class ReplayPlanner:
         limit = claim.selection.limit
         if limit is not None:
             with self._reader(draft.topic, claim.ends) as reader:
-                draft = limited(draft, reader, limit)
+                draft = limit_plan(draft, reader, limit)
         with self._reader(draft.topic, draft.claim.ends) as reader:
-            plan, found = survey(draft, reader, canary=request.canary)
+            plan, found = take_census(draft, reader, canary=request.canary)
         self._check_letters(plan)
         described = self._described(found.needs)
-        check(plan, found, described)
+        check_targets(plan, found, described)
         self._check_targets(found.needs)
         return PreparedReplay(plan, found, None, _partitions(described, topics.parked_topic))
 

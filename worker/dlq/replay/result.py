@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.dlq.replay.canary import CanaryLimits, CanaryOutcomes
-from worker.dlq.replay.counts import Tally
-from worker.dlq.replay.plan import Fate, ReplayPlan
+from worker.dlq.replay.counts import ReplayCounts
+from worker.dlq.replay.plan import LetterOutcome, ReplayPlan
 from worker.dlq.replay.runs import RunState
 
 
@@ -39,7 +39,7 @@ class ReplayResult:
 
     plan: ReplayPlan
     state: RunState
-    tally: Tally
+    tally: ReplayCounts
     reason: str = ""
     written: int = 0
     seconds: float = 0.0
@@ -49,7 +49,7 @@ class ReplayResult:
 
     def problem(self) -> str | None:
         """Return what keeps this from being a full success, as sentences."""
-        run_id, unavailable = self.plan.run_id, self.tally.total(Fate.UNAVAILABLE)
+        run_id, unavailable = self.plan.run_id, self.tally.total(LetterOutcome.UNAVAILABLE)
         problems = []
         if self.state is not RunState.FINISHED:
             problems.append(self.reason)
@@ -70,7 +70,7 @@ def resume_command(run_id: str) -> str:
     return f"labelwire dlq replay --resume {run_id}"
 
 
-def given_up(run_id: str, outcomes: CanaryOutcomes, limits: CanaryLimits) -> str:
+def format_aborted(run_id: str, outcomes: CanaryOutcomes, limits: CanaryLimits) -> str:
     """Say that too many canaries failed again."""
     return (
         f"{len(outcomes.failed)} of {outcomes.known} canaries failed again, more than the allowed part of "
@@ -80,7 +80,7 @@ def given_up(run_id: str, outcomes: CanaryOutcomes, limits: CanaryLimits) -> str
     )
 
 
-def nothing_known(plan: ReplayPlan, outcomes: CanaryOutcomes, limits: CanaryLimits) -> str:
+def format_unheard(plan: ReplayPlan, outcomes: CanaryOutcomes, limits: CanaryLimits) -> str:
     """Say that no canary has an outcome."""
     target = plan.target or "the topics of their origins"
     return (

@@ -7,19 +7,19 @@ the name `labelwire.*` change.
 from dataclasses import dataclass, replace
 
 from worker.dlq.letter import DeadLetter
-from worker.dlq.payload import Original
+from worker.dlq.payload import OriginalJob
 from worker.domain.records import OutgoingRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class RoutedRecord:
     """A record to be written to one partition."""
 
     record: OutgoingRecord
     partition: int
 
 
-def replayed(letter: DeadLetter, original: Original, run_id: str, topic: str) -> Placed:
+def replay_record(letter: DeadLetter, original: OriginalJob, run_id: str, topic: str) -> RoutedRecord:
     """Return the letter's job as it goes to `topic`: before its first attempt, one replay on.
 
     It goes to the partition of the same number as its origin's, which keeps the order of a key whatever partitioner
@@ -33,11 +33,11 @@ def replayed(letter: DeadLetter, original: Original, run_id: str, topic: str) ->
         replay_run_id=run_id,
     )
     record = OutgoingRecord(topic, original.key, original.value, derived.onto(original.headers))
-    return Placed(record, letter.derived.origin.partition)
+    return RoutedRecord(record, letter.derived.origin.partition)
 
 
-def parked(letter: DeadLetter, run_id: str, topic: str, partitions: int) -> Placed:
+def parked_record(letter: DeadLetter, run_id: str, topic: str, partitions: int) -> RoutedRecord:
     """Return the letter as it is laid aside: whole, with the run that did so."""
     headers = replace(letter.derived, replay_run_id=run_id).onto(letter.record.headers)
     record = OutgoingRecord(topic, letter.record.key, letter.record.value, headers)
-    return Placed(record, letter.derived.origin.partition % partitions)
+    return RoutedRecord(record, letter.derived.origin.partition % partitions)

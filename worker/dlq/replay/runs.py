@@ -54,7 +54,7 @@ class RunRecord:
 _ADAPTER = TypeAdapter(RunRecord)
 
 
-class Runs:
+class RunHistory:
     """The last record of each run on a cluster's dead-letter topic."""
 
     def __init__(self, records: Iterable[Record], cluster_id: str, topic: str) -> None:

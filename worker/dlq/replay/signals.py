@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from worker.dlq.replay.phase import Timing
+from worker.dlq.replay.phase import StoppableClock
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LOOK_SECONDS = 0.05
@@ -38,12 +38,12 @@ class _Wish:
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[Timing]:
+def stop_on_signals() -> Iterator[StoppableClock]:
     """Give the time of a replay that stops at SIGINT or SIGTERM, also where the shell had switched them off."""
     wish = _Wish()
     before = [(number, signal.signal(number, wish.note)) for number in _SIGNALS]
     try:
-        yield Timing(time.monotonic, wish.wait, wish.is_noted)
+        yield StoppableClock(time.monotonic, wish.wait, wish.is_noted)
     finally:
         for number, handler in before:
             signal.signal(number, handler)

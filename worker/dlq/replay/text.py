@@ -8,16 +8,16 @@ from typing import Any
 
 from rich.text import Text
 
-from worker.dlq.inspect.statistics import figures
-from worker.dlq.inspect.statistics_text import told
+from worker.dlq.inspect.statistics import statistics_document
+from worker.dlq.inspect.statistics_text import format_statistics
 from worker.dlq.replay.canary import CanaryOutcomes
-from worker.dlq.replay.plan import Fate, ReplayPlan
+from worker.dlq.replay.plan import LetterOutcome, ReplayPlan
 from worker.dlq.replay.planner import PreparedReplay
 from worker.dlq.replay.result import ReplayResult
 from worker.reporting.formats import moment, printable
 
 
-def told_plan(prepared: PreparedReplay) -> Iterator[Text]:
+def format_plan(prepared: PreparedReplay) -> Iterator[Text]:
     """Yield lines: what is there, and what would be done with it."""
     plan, found = prepared.plan, prepared.found
     if prepared.earlier is not None:
@@ -26,7 +26,7 @@ def told_plan(prepared: PreparedReplay) -> Iterator[Text]:
             f"Going on with the replay {plan.run_id} of {moment(run.started_at_ms)} ({run.state}):", style="bold"
         )
     if found is not None:
-        yield from told(found.statistics, plan.topic)
+        yield from format_statistics(found.statistics, plan.topic)
         yield Text()
         for run_id, count in sorted(found.taken.items()):
             yield Text(f"{count} more letters match, and belong to the earlier replay {run_id}: they are left to it.")
@@ -49,23 +49,23 @@ def _intent(plan: ReplayPlan) -> str:
     )
 
 
-def told_canaries(outcomes: CanaryOutcomes) -> str:
+def format_canaries(outcomes: CanaryOutcomes) -> str:
     """Return how the canaries fare."""
     done, failed = len(outcomes.succeeded), len(outcomes.failed)
     return f"{outcomes.replayed} canaries: {done} have a result, {failed} failed again."
 
 
-def told_outcome(outcome: ReplayResult) -> Iterator[str]:
+def format_result(outcome: ReplayResult) -> Iterator[str]:
     """Yield lines: what was done."""
     tally = outcome.tally
-    counts = f"{tally.total(Fate.REPLAYED)} replayed, {tally.total(Fate.PARKED)} parked"
+    counts = f"{tally.total(LetterOutcome.REPLAYED)} replayed, {tally.total(LetterOutcome.PARKED)} parked"
     yield f"Replay {outcome.plan.run_id} {outcome.state}: {counts}, of {outcome.plan.letters} letters."
     if outcome.seconds:
         rate = outcome.written / outcome.seconds
         yield f"{outcome.written} letters in {outcome.seconds:.1f} s, {rate:.1f} letters/s."
 
 
-def plan_figures(prepared: PreparedReplay) -> dict[str, Any]:
+def plan_document(prepared: PreparedReplay) -> dict[str, Any]:
     """Return the plan for scripts; times are epoch milliseconds."""
     plan, found = prepared.plan, prepared.found
     shown: dict[str, Any] = {
@@ -83,11 +83,11 @@ def plan_figures(prepared: PreparedReplay) -> dict[str, Any]:
     }
     if found is not None:
         shown |= {"to_park": found.parked, "references": found.references, "left_to_earlier_runs": dict(found.taken)}
-        shown["statistics"] = figures(found.statistics, plan.topic)
+        shown["statistics"] = statistics_document(found.statistics, plan.topic)
     return shown
 
 
-def outcome_figures(outcome: ReplayResult) -> dict[str, Any]:
+def result_document(outcome: ReplayResult) -> dict[str, Any]:
     """Return the outcome for scripts."""
     canaries = outcome.canaries
     return {
