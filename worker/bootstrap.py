@@ -153,7 +153,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
     reader = make_reader(settings, guard, executor, guard.working_time, pipeline)
     budget = AttemptBudget(runtime.attempt_seconds)
-    guard.on_hold(budget.follow)
+    guard.on_pause(budget.set_paused)
     intake = IntakeLimits(records=2 * _max_jobs(settings), held_bytes=limits.max_inflight_bytes)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)

@@ -36,15 +36,15 @@ class Rig:
         chance = random.Random(3)  # noqa: S311
         self.guard = Guard(self.backend, TritonSettings(**settings), self.clock, self.events, chance=chance)
         self.opened: list[bool] = []
-        self.held: list[bool] = []
+        self.paused: list[bool] = []
         self.guard.on_open(self._note_open)
-        self.guard.on_hold(self._note_hold)
+        self.guard.on_pause(self._note_pause)
 
     def _note_open(self, *, is_open: bool) -> None:
         self.opened.append(is_open)
 
-    def _note_hold(self, *, held: bool) -> None:
-        self.held.append(held)
+    def _note_pause(self, *, paused: bool) -> None:
+        self.paused.append(paused)
 
     def ask(
         self, rows: int = 1, *, lane: Lane = Lane.SMALL, timeout_seconds: float = 20.0, width: int = 32
@@ -109,7 +109,7 @@ async def test_an_outage_reaches_no_job_and_takes_none_of_its_time(rig: Rig) -> 
     assert all(task.result().shape == (1, 32, 32) for task in tasks)
     assert not rig.guard.is_open
     assert rig.opened == [True, False]
-    assert rig.held == [True, False]
+    assert rig.paused == [True, False]
     assert rig.states() == [CircuitState.OPEN, CircuitState.HALF_OPEN, CircuitState.CLOSED]
 
 
@@ -319,13 +319,13 @@ async def test_time_stands_while_the_server_is_overloaded_and_goes_on_later(rig:
     first = rig.ask()
     await rig.run(1)
     assert first.done()
-    assert rig.held == [True]
+    assert rig.paused == [True]
     begun = rig.guard.working_time.monotonic()
     await rig.run(6, step_seconds=0.1)
     assert rig.guard.working_time.monotonic() == begun
     rig.ask()
     await rig.run(0.1)
-    assert rig.held == [True, False]
+    assert rig.paused == [True, False]
 
 
 async def test_an_overload_that_stays_at_the_lowest_limit_opens_the_circuit(rig: Rig) -> None:

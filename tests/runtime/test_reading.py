@@ -51,7 +51,7 @@ def end_of(deadline_seconds: float | None, budget: AttemptBudget, *, held: bool)
             if deadline_seconds is not None:
                 at = datetime.fromtimestamp(clock.epoch_ms() / 1000 + deadline_seconds, UTC)
                 document["deadline"] = at.isoformat()
-            budget.follow(held=held)
+            budget.set_paused(paused=held)
             reading = JobProcessor(
                 EndlessReader(), VirtualExecutor(loop, lambda: 0.0), clock, budget, MemoryBlobStore(), FetchMemory(1, 1)
             )

@@ -1,6 +1,6 @@
 """The time that an attempt at a job may take.
 
-Invariant: while time is held (a circuit is open) no attempt's time runs out; a job's own deadline runs on.
+Invariant: while working time is paused (a circuit is open) no attempt's time runs out; a job's own deadline runs on.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ class AttemptBudget:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._held = False
-        self._left_seconds: dict[asyncio.Timeout, float] = {}  # of each attempt under way, while time is held
+        self._paused = False
+        self._left_seconds: dict[asyncio.Timeout, float] = {}  # of each attempt under way, while paused
 
     def seconds_for(self, pixels: int) -> float:
         """Return the time for one attempt at a picture."""
@@ -28,23 +28,23 @@ class AttemptBudget:
         """Give the block so much time. Raises TimeoutError when it is over."""
         async with asyncio.timeout(seconds) as timer:
             self._left_seconds[timer] = seconds
-            if self._held:
+            if self._paused:
                 timer.reschedule(None)
             try:
                 yield
             finally:
                 del self._left_seconds[timer]
 
-    def follow(self, *, held: bool) -> None:
-        """Hold all timers, or let them run on with what they had left."""
-        if held is self._held:
+    def set_paused(self, *, paused: bool) -> None:
+        """Pause all timers, or let them run on with the time that they had left."""
+        if paused is self._paused:
             return
-        self._held, now = held, asyncio.get_running_loop().time()
+        self._paused, now = paused, asyncio.get_running_loop().time()
         for timer, left_seconds in self._left_seconds.items():
             due = timer.when()
             if timer.expired():
                 continue
-            if not held:
+            if not paused:
                 timer.reschedule(now + left_seconds)
             elif due is not None:
                 self._left_seconds[timer] = due - now

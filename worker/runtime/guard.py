@@ -1,8 +1,8 @@
-"""What stands before the server of models: a circuit for each model, an adaptive limit in flight, and two lanes.
+"""Protects Triton: a circuit for each model, an adaptive limit of requests in flight, and two lanes.
 
-Invariants: an error that is the server's and not the job's reaches the caller only when the request's time is over,
-and that time stands while a circuit is open or the server is overloaded; so no job pays for an outage with an attempt.
-A request that is cancelled, wherever it waits, leaves nothing behind.
+Invariants: an error that is the server's fault reaches the caller only when the request's working time is over. Working
+time is paused while a circuit is open or the server is overloaded, so an outage costs no job an attempt. A request that
+is canceled while it waits gives back whatever it held.
 """
 
 import random
@@ -28,31 +28,31 @@ _RESEND_INITIAL_SECONDS: Final = 0.1
 _RESEND_MAX_SECONDS: Final = 1.0
 _SLOW_DOWN_INITIAL_SECONDS: Final = 0.25
 _SLOW_DOWN_MAX_SECONDS: Final = 4.0
-# So long after its last sign of overload the server counts as overloaded.
+# The server counts as overloaded for this long after its last sign of overload.
 _OVERLOAD_SECONDS: Final = 5.0
-# A request of the large lane holds no more while small ones are about: 2,560 columns of lines of 48 pixels, some 80 ms
-# of a CPU core. A tile is one row and cannot be cut.
-_PIECE_BYTES: Final = 2560 * 48 * 3
+# While small requests wait or run, a large request is sent in chunks of this size: 2,560 columns of lines of 48 pixels,
+# some 80 ms of a CPU core. A tile is one row and cannot be split.
+_CHUNK_BYTES: Final = 2560 * 48 * 3
 
 
 class OpenListener(Protocol):
-    """Who wants to know when a circuit opens, and when all are closed again."""
+    """Called when a circuit opens, and when all circuits are closed again."""
 
     def __call__(self, *, is_open: bool) -> None:
-        """Learn it."""
+        """Learn whether any circuit is open."""
 
 
-class HoldListener(Protocol):
-    """Who wants to know when working time stops and goes on."""
+class PauseListener(Protocol):
+    """Called when the working time is paused and when it resumes."""
 
-    def __call__(self, *, held: bool) -> None:
-        """Learn it."""
+    def __call__(self, *, paused: bool) -> None:
+        """Learn whether the working time is paused."""
 
 
 class Guard:
     """An `InferenceBackend` before another one.
 
-    `working_time` is a clock that stands while the server is away or overloaded: budgets are to be measured by it.
+    `working_time` is a clock that is paused while the server is away or overloaded. Budgets are measured with it.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Guard:
         self._backend = backend
         self._clock = clock
         self._events = event_sink
-        # Drawn from the process's own dice, so that a run which seeds those replays exactly.
+        # Seeded from the process's random numbers, so that a simulation that seeds those can be repeated exactly.
         self._chance = chance or random.Random(random.getrandbits(64))  # noqa: S311 - jitter is no secret
         self.working_time = WorkingTime(clock)
         self._limit = InflightLimit(settings.max_inflight_requests)
@@ -80,9 +80,9 @@ class Guard:
         )
         self._circuits = Circuits(backend, policy, clock, event_sink, self._chance, self._circuits_changed)
         self._open_listeners: list[OpenListener] = []
-        self._hold_listeners: list[HoldListener] = []
-        self._was_open = self._held = False
-        self._paused_until = float("-inf")
+        self._pause_listeners: list[PauseListener] = []
+        self._was_open = self._paused = False
+        self._backoff_until = float("-inf")
         self._overloads = 0
         self._overloaded_at: float | None = None
         self._announced_limit: int | None = None
@@ -102,12 +102,12 @@ class Guard:
         """Have `listener(is_open=…)` called whenever `is_open` changes."""
         self._open_listeners.append(listener)
 
-    def on_hold(self, listener: HoldListener) -> None:
-        """Have `listener(held=True)` called when the working time stops, and `listener(held=False)` when it goes on."""
-        self._hold_listeners.append(listener)
+    def on_pause(self, listener: PauseListener) -> None:
+        """Have `listener(paused=…)` called when the working time is paused, and when it resumes."""
+        self._pause_listeners.append(listener)
 
     def probe_now(self) -> None:
-        """Do not wait for the cooldown: there is a sign that the server is back."""
+        """Probe now instead of waiting for the cooldown: there is a sign that the server is back."""
         self._circuits.probe_now()
 
     async def ready(self) -> bool:
@@ -126,7 +126,7 @@ class Guard:
         """
         deadline = self.working_time.monotonic() + timeout_seconds
         lane = CURRENT_LANE.get()
-        answers = [await self._answer(piece, lane, deadline) for piece in self._pieces(request, lane)]
+        answers = [await self._answer(chunk, lane, deadline) for chunk in self._chunks(request, lane)]
         if len(answers) == 1:
             return answers[0]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in request.outputs}
@@ -137,17 +137,17 @@ class Guard:
         await self._backend.close()
         await self._circuits.close()
 
-    def _pieces(self, request: InferenceRequest, lane: Lane) -> Iterator[InferenceRequest]:
-        """Cut what is left of a large request when its turn comes, by what is about then."""
+    def _chunks(self, request: InferenceRequest, lane: Lane) -> Iterator[InferenceRequest]:
+        """Yield the request in chunks; whether small requests wait is asked again before each of them is cut."""
         rows = len(next(iter(request.inputs.values())))
         row_bytes = sum(tensor.nbytes for tensor in request.inputs.values()) // max(1, rows)
         start = 0
         while start < rows:
             stop = rows
             if lane is Lane.LARGE and self._slots.has_small_ones:
-                stop = min(stop, start + max(1, _PIECE_BYTES // max(1, row_bytes)))
-            piece = {name: tensor[start:stop] for name, tensor in request.inputs.items()}
-            yield request if stop - start == rows else replace(request, inputs=piece)
+                stop = min(stop, start + max(1, _CHUNK_BYTES // max(1, row_bytes)))
+            rows_of_chunk = {name: tensor[start:stop] for name, tensor in request.inputs.items()}
+            yield request if stop - start == rows else replace(request, inputs=rows_of_chunk)
             start = stop
 
     async def _answer(self, request: InferenceRequest, lane: Lane, deadline: float) -> Mapping[str, Tensor]:
@@ -171,12 +171,12 @@ class Guard:
             await self._clock.sleep(pause_seconds)
 
     def _is_sendable(self, model: str) -> bool:
-        return self._circuits.passes(model) and self._clock.monotonic() >= self._paused_until
+        return self._circuits.passes(model) and self._clock.monotonic() >= self._backoff_until
 
     async def _wait_until_sendable(self, model: str) -> None:
         while not self._is_sendable(model):
             await self._circuits.until_passes(model)
-            left_seconds = self._paused_until - self._clock.monotonic()
+            left_seconds = self._backoff_until - self._clock.monotonic()
             if left_seconds > 0:
                 await self._clock.sleep(left_seconds)
 
@@ -200,7 +200,8 @@ class Guard:
         if left_seconds <= 0:
             raise JobError(
                 ErrorCode.INFERENCE_OVERLOADED,
-                f"Among {self._limit.limit} requests in flight no slot was free for {request.model} in time.",
+                f"No slot for a request to {request.model} was free in time, of {self._limit.limit} in flight at once; "
+                "give Triton more capacity, or raise LABELWIRE_RUNTIME__ATTEMPT_SECONDS.",
             )
         sent_at = self._clock.monotonic()
         try:
@@ -218,7 +219,7 @@ class Guard:
         self._circuits.succeeded(request.model, partial(BlankRequest.like, request))
         if self._overloaded_at is not None and self._clock.monotonic() - self._overloaded_at >= _OVERLOAD_SECONDS:
             self._overloaded_at = None
-            self._update_hold()
+            self._update_working_time()
 
     def _note_failure(self, request: InferenceRequest, error: JobError, sent_at: float) -> None:
         blank = partial(BlankRequest.like, request)
@@ -238,9 +239,9 @@ class Guard:
         self._announce_limit()
         longest = min(_SLOW_DOWN_MAX_SECONDS, _SLOW_DOWN_INITIAL_SECONDS * 2.0 ** min(self._overloads, 16))
         self._overloads += 1
-        self._paused_until = now + self._jittered(longest)
+        self._backoff_until = now + self._jittered(longest)
         self._overloaded_at = now
-        self._update_hold()
+        self._update_working_time()
         return True
 
     def _announce_limit(self) -> None:
@@ -252,21 +253,21 @@ class Guard:
         return longest_seconds * (0.5 + self._chance.random() / 2)
 
     def _circuits_changed(self) -> None:
-        self._update_hold()
+        self._update_working_time()
         is_open = self._circuits.is_open
         if is_open is not self._was_open:
             self._was_open = is_open
             for listener in self._open_listeners:
                 listener(is_open=is_open)
 
-    def _update_hold(self) -> None:
-        held = self._circuits.is_open or self._overloaded_at is not None
-        if held is self._held:
+    def _update_working_time(self) -> None:
+        paused = self._circuits.is_open or self._overloaded_at is not None
+        if paused is self._paused:
             return
-        self._held = held
-        if held:
-            self.working_time.stand()
+        self._paused = paused
+        if paused:
+            self.working_time.pause()
         else:
-            self.working_time.go_on()
-        for listener in self._hold_listeners:
-            listener(held=held)
+            self.working_time.resume()
+        for listener in self._pause_listeners:
+            listener(paused=paused)
