@@ -57,7 +57,7 @@ from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
 from worker.runtime.dead_letter_limit import DeadLetterLimit, WaitingBounds
-from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
+from worker.runtime.delivery import Delivery, Destination, IntakeControls, WorkerIdentity
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.guard import Guard
 from worker.runtime.health import Health
@@ -158,12 +158,12 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
-    reading = JobProcessor(reader, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
+    processor = JobProcessor(reader, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
-    brakes = Brakes(dead_letter_limit, outcome_watch, topics)
+    intake_controls = IntakeControls(dead_letter_limit, outcome_watch, topics)
     loop = Loop(
         source=ports.source,
-        delivery=_delivery(settings, ports, reading, outbox, brakes, destination),
+        delivery=_delivery(settings, ports, processor, outbox, intake_controls, destination),
         outbox=outbox,
         partitions=partitions,
         limits=intake,
@@ -216,14 +216,14 @@ def _in_key_order(settings: Settings) -> bool:
 def _delivery(
     settings: Settings,
     ports: Ports,
-    reading: JobProcessor,
+    processor: JobProcessor,
     outbox: Outbox,
-    brakes: Brakes,
+    intake_controls: IntakeControls,
     destination: Destination,
 ) -> Delivery:
     limits, runtime = settings.limits, settings.runtime
     return Delivery(
-        reading=reading,
+        processor=processor,
         isolation=ports.isolation,
         outbox=outbox,
         admission=Admission(
@@ -238,9 +238,9 @@ def _delivery(
             runtime.retry_delays_seconds,
             in_place=_in_key_order(settings),
         ),
-        brakes=brakes,
+        intake_controls=intake_controls,
         destination=destination,
-        identity=Identity(settings.kafka.group_id, __version__),
+        identity=WorkerIdentity(settings.kafka.group_id, __version__),
         clock=ports.clock,
         event_sink=ports.events,
     )

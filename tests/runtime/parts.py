@@ -18,7 +18,7 @@ from worker.ports import InferenceBackend
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
-from worker.runtime.delivery import Brakes, Delivery, Destination, Identity
+from worker.runtime.delivery import Delivery, Destination, IntakeControls, WorkerIdentity
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.health import Health
 from worker.runtime.job import JobInHand
@@ -118,12 +118,12 @@ class Parts:
 
     def delivery(self) -> Delivery:
         return Delivery(
-            reading=self.reading(),
+            processor=self.reading(),
             isolation=self.isolation,
             outbox=DirectOutbox(self.sink),
             admission=self.admission,
             policy=self.policy,
-            brakes=Brakes(
+            intake_controls=IntakeControls(
                 DeadLetterLimit(
                     self.dead_letters_per_minute, self.clock, self.health, self.events, self.waiting_bounds
                 ),
@@ -131,7 +131,7 @@ class Parts:
                 self.topics,
             ),
             destination=self.destination,
-            identity=Identity("group", "1.2.3"),
+            identity=WorkerIdentity("group", "1.2.3"),
             clock=self.clock,
             event_sink=self.events,
         )

@@ -65,14 +65,14 @@ async def test_while_some_wait_the_worker_is_ready_and_says_how_many_and_how_lon
     world = Limited(2)
     jobs = await world.bad(*range(10))
     assert [job.aside for job in jobs] == [False] * 2 + [True] * 8
-    world.limit.look()
+    world.limit.update()
     assert world.health.ready, "a worker that goes on with good jobs is ready"
     assert "8 bad jobs wait for the limit of 2 dead letters a minute, which takes about 4 min" in world.health.notice
     told = world.events.of(DeadLettersWaiting)
     assert told[0].loud
     assert (told[-1].waiting, told[-1].seconds, told[-1].loud) == (8, 240.0, False)
     await world.advance(61 * 5)
-    world.limit.look()
+    world.limit.update()
     assert world.admitted == list(range(10))
     assert world.health.notice == ""
     told = world.events.of(DeadLettersWaiting)
@@ -156,10 +156,10 @@ async def test_those_that_went_round_count_until_they_are_back() -> None:
     world.limit.gone_round()
     assert "6 bad jobs wait" in world.health.reason
     await world.advance(600)
-    world.limit.look()
+    world.limit.update()
     assert world.limit.waiting == 5, "a round may take a tenth longer"
     await world.advance(90)
-    world.limit.look()
+    world.limit.update()
     assert world.health.ready
     assert world.limit.waiting == 0
 
@@ -170,7 +170,7 @@ async def test_who_is_back_is_counted_once_and_the_time_is_told_while_all_are_aw
     for _ in range(4):
         world.limit.gone_round()
     await world.advance(300)
-    world.limit.look()
+    world.limit.update()
     assert world.events.of(DeadLettersWaiting)[-1].seconds == 300 + 4 * 30
     assert world.events.of(DeadLettersWaiting)[-1].loud, "a line a minute, though nothing changes"
     await world.bad(2, 3, 4, 5)

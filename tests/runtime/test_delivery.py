@@ -462,13 +462,13 @@ async def test_no_dead_letter_is_cut_for_a_topic_that_takes_less_than_jobs_have(
 
 async def test_many_refusals_share_a_look(parts: Parts) -> None:
     waiting = Parts(parts.executor, clock=ManualClock(sleeps_pass=False))
-    looks = [asyncio.create_task(waiting.topics.look_anew()) for _ in range(20)]
+    checks = [asyncio.create_task(waiting.topics.recheck()) for _ in range(20)]
     await waiting.clock.until_sleeping()
-    assert (waiting.sink.descriptions, sum(look.done() for look in looks)) == (1, 1)
-    looks += [asyncio.create_task(waiting.topics.look_anew()) for _ in range(20)]
+    assert (waiting.sink.descriptions, sum(look.done() for look in checks)) == (1, 1)
+    checks += [asyncio.create_task(waiting.topics.recheck()) for _ in range(20)]
     await asyncio.sleep(0.01)
     waiting.clock.advance(1)
-    assert await asyncio.wait_for(asyncio.gather(*looks), 30) == [""] * 40
+    assert await asyncio.wait_for(asyncio.gather(*checks), 30) == [""] * 40
     assert waiting.sink.descriptions == 2, "one look served all who asked before it began"
 
 

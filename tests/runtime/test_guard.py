@@ -346,7 +346,9 @@ async def test_a_request_that_found_no_place_in_time_blames_the_load() -> None:
     tasks = [rig.ask(timeout_seconds=2.0) for _ in range(2)]
     await rig.run(6)
     assert tasks[0].exception() is None
-    with pytest.raises(JobError, match="No slot for a request to text_detector was free in time, of 1 in flight at once; ") as raised:
+    with pytest.raises(
+        JobError, match="No slot for a request to text_detector was free in time, of 1 in flight at once; "
+    ) as raised:
         await tasks[1]
     assert raised.value.code is ErrorCode.INFERENCE_OVERLOADED
     assert len(rig.backend.calls) == 1

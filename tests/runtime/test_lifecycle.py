@@ -257,7 +257,7 @@ async def test_an_acknowledgement_that_does_not_come_makes_the_worker_unready(li
         await life.turn_until(lambda: life.health.ready)
         life.parts.sink.hold()
         life.submit()
-        await life.turn_until(lambda: f"outcomes: Topic {RESULTS} acknowledges no record" in life.health.reason)
+        await life.turn_until(lambda: f"outcomes: Topic {RESULTS} has acknowledged no record" in life.health.reason)
         life.parts.sink.release()
         await life.turn_until(lambda: life.health.ready)
     assert len(life.results()) == 1

@@ -113,7 +113,7 @@ class DeadLetterLimit:
     def gone_round(self) -> None:
         """Note that a job went round by the slowest retry topic, instead of waiting here."""
         self._gone_round.append(self._clock.monotonic())
-        self.look()
+        self.update()
 
     @property
     def waiting(self) -> int:
@@ -139,7 +139,7 @@ class DeadLetterLimit:
         """The topics of which no record is to be taken now."""
         return (self._bounds.round_topic,) if self._holds_back else ()
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Update the condition, and tell how many wait."""
         self._forget_returned()
         bounds = self._bounds
@@ -218,7 +218,7 @@ class DeadLetterLimit:
         self._waiting_bytes += job.size_bytes
         if self._is_filled_to(3, 4):  # the rest is for those that are on their way
             self._hold_back()
-        self.look()
+        self.update()
         try:
             while not waiting.sent_on:
                 if next(iter(self._queue)) is not waiting:
@@ -238,7 +238,7 @@ class DeadLetterLimit:
             for first in itertools.islice(self._queue, 1):
                 first.woken.set()
             self._release()
-            self.look()
+            self.update()
 
     async def _sleep_until_free(self, waiting: _Waiting) -> None:
         seconds = self._written[-self._per_minute] + _WINDOW_SECONDS - self._clock.monotonic()

@@ -27,13 +27,13 @@ from worker.runtime.failure_correlation import FailureCorrelation
 from worker.runtime.job import JobInHand
 from worker.runtime.job_processor import JobProcessor
 from worker.runtime.outbox import Outbox
-from worker.runtime.outcome_watch import OutcomeWatch, OutcomeWrite
+from worker.runtime.outcome_watch import OutcomeWatch, PendingOutcome
 from worker.runtime.results import result_record
 
 
 @dataclass(slots=True)
 class Destination:
-    """Where records go, and what those topics take; limits are None until the broker has told."""
+    """The topics that records are written to, and their size limits; a limit is None until the broker has named it."""
 
     results: str
     dead_letters: str
@@ -47,31 +47,31 @@ class Destination:
         return {self.results: self.max_result_bytes, self.dead_letters: self.max_dead_letter_bytes}.get(topic)
 
 
-class TopicLook(Protocol):
-    """A look at the topics, which may have changed since the last one."""
+class TopicCheck(Protocol):
+    """Checks the topics again: they may have changed since the last check."""
 
-    async def look_anew(self) -> str:
-        """Look at the topics from now on, and bring the destination's limits up to date.
+    async def recheck(self) -> str:
+        """Check the topics now, and update the destination's limits.
 
         Return in a sentence why the topics do not fit; empty if they do.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Who works here, for dead letters."""
+class WorkerIdentity:
+    """What a dead letter says of the worker that wrote it."""
 
     group_id: str
     worker_version: str
 
 
 @dataclass(frozen=True, slots=True)
-class Brakes:
-    """What stops the intake where outcomes do not leave as they should."""
+class IntakeControls:
+    """What stops the intake when outcomes cannot be written."""
 
     dead_letter_limit: DeadLetterLimit
     outcome_watch: OutcomeWatch
-    topics: TopicLook
+    topics: TopicCheck
 
 
 # A record that is refused for its size though it fits its topic's limit: another of its batch was too large, or the
@@ -91,30 +91,30 @@ class Delivery:
     def __init__(
         self,
         *,
-        reading: JobProcessor,
+        processor: JobProcessor,
         isolation: Isolation,
         outbox: Outbox,
         admission: Admission,
         policy: RetryPolicy,
-        brakes: Brakes,
+        intake_controls: IntakeControls,
         destination: Destination,
-        identity: Identity,
+        identity: WorkerIdentity,
         clock: Clock,
         event_sink: EventSink,
     ) -> None:
-        self._reading = reading
+        self._processor = processor
         self._isolation = isolation
         self._outbox = outbox
         self._admission = admission
         self._policy = policy
-        self._dead_letter_limit = brakes.dead_letter_limit
-        self._outcome_watch = brakes.outcome_watch
-        self._topics = brakes.topics
+        self._dead_letter_limit = intake_controls.dead_letter_limit
+        self._outcome_watch = intake_controls.outcome_watch
+        self._topics = intake_controls.topics
         self._destination = destination
         self._identity = identity
         self._clock = clock
         self._events = event_sink
-        self._evidence = FailureCorrelation()
+        self._correlation = FailureCorrelation()
 
     async def deliver(self, job: JobInHand) -> Outcome:
         """Bring a record to its outcome, however often that takes."""
@@ -125,38 +125,40 @@ class Delivery:
                 outcome = await self._attempt(job, history.attempt)
             except JobError as error:
                 history.note(error, self._clock.epoch_ms())
-                outcome = await self._after(job, error, history)
-        self._finished(job, outcome, history.attempt, self._clock.monotonic() - begun)
+                outcome = await self._handle_failure(job, error, history)
+        self._emit_finished(job, outcome, history.attempt, self._clock.monotonic() - begun)
         return outcome
 
     async def _attempt(self, job: JobInHand, attempt: int) -> Completed:
         try:
-            result = await self._read_apart(job, attempt) if job.suspect else await self._read_here(job, attempt)
+            result = (
+                await self._read_isolated(job, attempt) if job.suspect else await self._read_in_process(job, attempt)
+            )
             await self._publish(job, result)
         except MemoryError as error:
-            # Either the picture is to blame or what else is in hand; apart it harms nobody.
+            # The picture is too large, or the other jobs are. In a child process it harms none of them.
             job.suspect = True
-            message = "This process has no memory left for the picture; it is read in a process of its own."
+            message = "The worker has no memory left for the picture; it is read again in a child process."
             raise JobError(ErrorCode.MEMORY_EXHAUSTED, message) from error
         finally:
             self._inflight_changed()
-        self._evidence.succeeded(self._clock.epoch_ms())
+        self._correlation.succeeded(self._clock.epoch_ms())
         return Completed(result)
 
-    async def _read_apart(self, job: JobInHand, attempt: int) -> LabelText:
-        """Read a record that may end the process that reads it; not even its header is looked at here."""
+    async def _read_isolated(self, job: JobInHand, attempt: int) -> LabelText:
+        """Read a record that may crash its process in a child process; not even the picture's header is read here."""
         job.working = True
         return await self._isolation.read(job.record, attempt)
 
-    async def _read_here(self, job: JobInHand, attempt: int) -> LabelText:
-        with await self._reading.prepare(job.record) as prepared, job.holding(prepared.fetched_bytes):
+    async def _read_in_process(self, job: JobInHand, attempt: int) -> LabelText:
+        with await self._processor.prepare(job.record) as prepared, job.holding(prepared.fetched_bytes):
             lane = self._admission.lane_of(prepared.pixels)
             CURRENT_LANE.set(lane)
             job.of_lane(lane)
             async with self._admission.admitted(prepared.pixels):
                 job.working = True
                 self._inflight_changed()
-                result = await self._reading.process(prepared, attempt)
+                result = await self._processor.process(prepared, attempt)
         for stage, milliseconds in result.timing_ms.items():
             self._events.emit(events.StageFinished(Stage(stage), milliseconds / 1000))
         return result
@@ -166,10 +168,10 @@ class Delivery:
         await self._send(job, result_record(job.record, result, self._destination.results))
         self._events.emit(events.StageFinished(Stage.PUBLISH, self._clock.monotonic() - begun))
 
-    # What follows a failure.
+    # After a failure.
 
-    async def _after(self, job: JobInHand, error: JobError, history: "_History") -> Outcome | None:
-        """Do what a failure asks for; None where the job is to be tried again here."""
+    async def _handle_failure(self, job: JobInHand, error: JobError, history: "_History") -> Outcome | None:
+        """Retry the job later or write its dead letter; None if the job is to be tried again at once."""
         decision = self._decide(error, history)
         if isinstance(decision, GiveUp):
             return await self._give_up(job, error, history)
@@ -184,9 +186,9 @@ class Delivery:
         return None
 
     def _decide(self, error: JobError, history: "_History") -> Decision:
-        others_fail = self._evidence.others_fail(history.origin, history.failed_before_at_ms)
+        others_fail = self._correlation.others_fail(history.origin, history.failed_before_at_ms)
         if error.disposition is Disposition.RETRY:
-            self._evidence.failed(history.origin, self._clock.epoch_ms())
+            self._correlation.failed(history.origin, self._clock.epoch_ms())
         return self._policy.decide(error, history.count(error), _draw(), others_fail=others_fail)
 
     async def _retry_later(self, job: JobInHand, error: JobError, history: "_History", decision: RetryLater) -> Outcome:
@@ -216,7 +218,7 @@ class Delivery:
         job.working = False
         release_memory(error)
         way = self._policy.round_trip(_draw())
-        # Whoever met a record of a retry topic would read it among other jobs: no poison goes there.
+        # Records of a retry topic are read beside other jobs, so one that crashes its process never goes there.
         may_go_round = way is not None and error.code is not ErrorCode.POISON
         if not await self._dead_letter_limit.admit(job, may_go_round=may_go_round) and way is not None:
             try:
@@ -237,7 +239,7 @@ class Delivery:
             cluster_id=self._destination.cluster_id,
             group_id=self._identity.group_id,
             worker_version=self._identity.worker_version,
-            model_version=",".join(f"{name}:{model.version}" for name, model in self._reading.models_used.items()),
+            model_version=",".join(f"{name}:{model.version}" for name, model in self._processor.models_used.items()),
         )
         await self._write_dead_letter(job, failure)
         self._events.emit(
@@ -256,14 +258,14 @@ class Delivery:
             except JobError as refusal:
                 if limit is not None and letter.size_bytes > limit:  # there is no smaller one
                     await self._wait(job, refusal, attempt, self._policy.max_seconds)
-                # More of it is left where it stands, also where the topic did not tell its limit.
+                # Leave more of the record out, also where the topic's limit is not known.
                 known = self._destination.max_dead_letter_bytes
                 limit = letter.size_bytes - 1 if known is None else min(known, letter.size_bytes - 1)
             else:
                 return
 
     async def _send(self, job: JobInHand, outgoing: OutgoingRecord) -> None:
-        """Return once the record is acknowledged. Raises JobError RESULT_TOO_LARGE, by the limits of now."""
+        """Return once the record is acknowledged. Raises JobError RESULT_TOO_LARGE by the topic's present limit."""
         with self._outcome_watch.writing(outgoing.topic) as writing:
             for failures in itertools.count(1):
                 try:
@@ -277,39 +279,39 @@ class Delivery:
                 else:
                     return
 
-    async def _put(self, job: JobInHand, outgoing: OutgoingRecord, writing: OutcomeWrite) -> None:
+    async def _put(self, job: JobInHand, outgoing: OutgoingRecord, writing: PendingOutcome) -> None:
         """Write a record. Raises JobError RESULT_TOO_LARGE as `_send` does, and BROKER_UNAVAILABLE else."""
         limit = self._destination.limit_of(outgoing.topic)
         if limit is not None and outgoing.size_bytes > limit:
-            await self._judge_size(outgoing)
+            await self._check_size(outgoing)
         try:
             await self._outbox.put(job, outgoing)
         except JobError as refusal:
             if refusal.code is not ErrorCode.RESULT_TOO_LARGE:
                 raise
-            limit = await self._judge_size(outgoing)
+            limit = await self._check_size(outgoing)
             writing.size_refusals += 1
             if limit is None or writing.size_refusals >= _MAX_SIZE_REFUSALS:
                 raise
             message = (
-                f"Topic {outgoing.topic} refused a record of {outgoing.size_bytes} bytes for its size and takes {limit}"
-                " now; the record is sent again."
+                f"Topic {outgoing.topic} refused a record of {outgoing.size_bytes} bytes as too large, though it takes"
+                f" {limit} bytes now; the record is sent again."
             )
             raise JobError(ErrorCode.BROKER_UNAVAILABLE, message) from refusal
 
-    async def _judge_size(self, outgoing: OutgoingRecord) -> int | None:
-        """Return the limit that a topic has now, None where it does not tell.
+    async def _check_size(self, outgoing: OutgoingRecord) -> int | None:
+        """Return the size limit that a topic has now, None where it is not known.
 
         Raises JobError BROKER_UNAVAILABLE where the topics do not fit, and RESULT_TOO_LARGE for a record that is over.
         """
-        obstacle = await self._topics.look_anew()
+        obstacle = await self._topics.recheck()
         # A job that its retry topic does not take waits in place, which is no worse than waiting for the topic.
         if obstacle and outgoing.topic not in self._destination.retries:
             raise JobError(ErrorCode.BROKER_UNAVAILABLE, obstacle)
         limit = self._destination.limit_of(outgoing.topic)
         if limit is not None and outgoing.size_bytes > limit:
             message = (
-                f"The record takes {outgoing.size_bytes} bytes, over the {limit} that topic {outgoing.topic} takes;"
+                f"The record has {outgoing.size_bytes} bytes, over the limit of {limit} of topic {outgoing.topic};"
                 " raise its max.message.bytes."
             )
             raise JobError(ErrorCode.RESULT_TOO_LARGE, message)
@@ -322,10 +324,10 @@ class Delivery:
         )
         await self._clock.sleep(seconds)
 
-    def _finished(self, job: JobInHand, outcome: Outcome, attempt: int, duration_seconds: float) -> None:
+    def _emit_finished(self, job: JobInHand, outcome: Outcome, attempt: int, duration_seconds: float) -> None:
         record = job.record
         result = outcome.result if isinstance(outcome, Completed) else None
-        recognizer = self._reading.models_used.get("text_recognizer")
+        recognizer = self._processor.models_used.get("text_recognizer")
         age_ms = self._clock.epoch_ms() - record.timestamp_ms if record.timestamp_ms else None
         self._events.emit(
             events.JobFinished(

@@ -23,12 +23,12 @@ TRITON = "triton"
 TOPICS = "topics"
 CIRCUITS = "circuits"
 CONDITIONS = (TRITON, CIRCUITS, TOPICS, OUTCOMES, DEAD_LETTERS, PARTITIONS)
-_FOR_WORK = (TRITON, CIRCUITS, TOPICS, OUTCOMES, DEAD_LETTERS)
+_INTAKE_CONDITIONS = (TRITON, CIRCUITS, TOPICS, OUTCOMES, DEAD_LETTERS)
 
-# A look at the topics is a connection of its own, so it comes less often than one at Triton.
+# Checking the topics takes a connection of its own, so it is done less often than checking Triton.
 _TOPICS_EVERY = 5
-# Looks for records that were refused begin no sooner after the last look: there may be many such records.
-_LOOK_PAUSE_SECONDS = 1.0
+# Many records may be refused at once, so checks on their behalf keep this distance from the check before.
+_MIN_RECHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class TopicNeeds:
 
 
 class TopicMonitor:
-    """Looks at the broker's topics and says whether they fit."""
+    """Checks whether the broker's topics are as the worker needs them."""
 
     def __init__(
         self,
@@ -79,32 +79,32 @@ class TopicMonitor:
         self._destination = destination
         self._health = health
         self._clock = clock
-        self._one_at_a_time = asyncio.Lock()  # an older look must not end after a newer one
-        self._begun = self._ended = 0
-        self._begun_at = -math.inf
+        self._lock = asyncio.Lock()  # an older check must not end after a newer one
+        self._checks_begun = self._checks_ended = 0
+        self._last_check_at = -math.inf
         self._obstacle = ""
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Update the condition `topics` and the destination's limits."""
-        async with self._one_at_a_time:
-            await self._look()
+        async with self._lock:
+            await self._check()
 
-    async def look_anew(self) -> str:
-        """Look as `look` does, and return why the topics do not fit; one look serves all who asked before it began."""
-        asked = self._begun
-        async with self._one_at_a_time:
-            if self._ended <= asked:
-                pause = self._begun_at + _LOOK_PAUSE_SECONDS - self._clock.monotonic()
+    async def recheck(self) -> str:
+        """Check, and return why the topics do not fit; one check serves all who asked before it began."""
+        asked = self._checks_begun
+        async with self._lock:
+            if self._checks_ended <= asked:
+                pause = self._last_check_at + _MIN_RECHECK_SECONDS - self._clock.monotonic()
                 if pause > 0:
                     await self._clock.sleep(pause)
-                await self._look()
+                await self._check()
             return self._obstacle
 
-    async def _look(self) -> None:
-        self._begun += 1
-        self._begun_at = self._clock.monotonic()
+    async def _check(self) -> None:
+        self._checks_begun += 1
+        self._last_check_at = self._clock.monotonic()
         self._obstacle = await self._find_obstacle()
-        self._ended = self._begun
+        self._checks_ended = self._checks_begun
         if self._obstacle:
             self._health.unmet(TOPICS, self._obstacle)
         else:
@@ -113,7 +113,7 @@ class TopicMonitor:
     async def _find_obstacle(self) -> str:
         """Update the destination's limits and return why the topics do not fit, empty if they do."""
         try:
-            # Before what exists: a topic that may not be looked at seems not to.
+            # Rights first: a topic that may not be described seems not to exist.
             obstacle = await self._access.obstacle(self._needs.reads, self._needs.writes) if self._access else ""
             if obstacle:
                 return obstacle
@@ -123,9 +123,9 @@ class TopicMonitor:
         self._destination.cluster_id = cluster.cluster_id
         self._destination.max_result_bytes = _limit(cluster, self._needs.results)
         self._destination.max_dead_letter_bytes = _limit(cluster, self._needs.dead_letters)
-        return self._problem(cluster)
+        return self._misfit(cluster)
 
-    def _problem(self, cluster: ClusterDescription) -> str:
+    def _misfit(self, cluster: ClusterDescription) -> str:
         needs = self._needs
         missing = [topic for topic in needs.all if cluster.topics[topic] is None]
         if missing:
@@ -152,7 +152,7 @@ def _limit(cluster: ClusterDescription, topic: str) -> int | None:
 
 
 class ModelMonitor:
-    """Looks at Triton and says whether it serves what this worker needs."""
+    """Checks whether Triton serves the models that the worker needs."""
 
     def __init__(self, guard: Guard, reader: ModelClient, health: Health) -> None:
         self._guard = guard
@@ -160,7 +160,7 @@ class ModelMonitor:
         self._health = health
         health.met(CIRCUITS)  # none is open before the first request
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Update the condition `triton`, and follow the server's models: they may change while it runs."""
         if not await self._guard.ready():
             self._reader.invalidate()
@@ -209,45 +209,47 @@ class Lifecycle:
         self._health = health
         self._clock = clock
         self._interval_seconds = interval_seconds
-        dead_letter_limit.on_change(self._open_or_close)
-        outcome_watch.on_change(self._open_or_close)
+        dead_letter_limit.on_change(self._update_intake)
+        outcome_watch.on_change(self._update_intake)
 
     def circuits_changed(self, *, is_open: bool) -> None:
-        """Take no more jobs while a circuit is open."""
+        """Take no jobs while a circuit is open."""
         self._models.circuits_changed(is_open=is_open)
-        self._open_or_close()
+        self._update_intake()
 
-    def _open_or_close(self) -> None:
-        self._loop.open_for_work(is_open=self._health.is_met(*_FOR_WORK), held_back=self._dead_letter_limit.held_back)
+    def _update_intake(self) -> None:
+        self._loop.open_for_work(
+            is_open=self._health.is_met(*_INTAKE_CONDITIONS), held_back=self._dead_letter_limit.held_back
+        )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set."""
         async with asyncio.TaskGroup() as tasks:
             monitoring = [tasks.create_task(self._watch_models()), tasks.create_task(self._watch_topics())]
             stop = tasks.create_task(stopping.wait())
-            fit = tasks.create_task(self._until_fit())
+            fit = tasks.create_task(self._wait_until_fit())
             await asyncio.wait({fit, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not stopping.is_set():
                 await self._loop.run(stopping)
             for task in (*monitoring, fit, stop):
                 task.cancel()
 
-    async def _until_fit(self) -> None:
+    async def _wait_until_fit(self) -> None:
         while not self._health.is_met(TRITON, TOPICS):
             await self._clock.sleep(min(0.2, self._interval_seconds))
 
     async def _watch_models(self) -> None:
         while True:
-            await self._models.look()
-            self._dead_letter_limit.look()
-            self._outcome_watch.look()
-            self._open_or_close()
+            await self._models.check()
+            self._dead_letter_limit.update()
+            self._outcome_watch.update()
+            self._update_intake()
             if self._source.alive():
                 self._health.beat()
             await self._clock.sleep(self._interval_seconds)
 
     async def _watch_topics(self) -> None:
         while True:
-            await self._topics.look()
+            await self._topics.check()
             met = self._health.is_met(TOPICS, OUTCOMES)
             await self._clock.sleep(self._interval_seconds * (_TOPICS_EVERY if met else 1))

@@ -56,7 +56,7 @@ class DirectOutbox:
 
 
 @dataclass(eq=False, slots=True)
-class _PendingOutcome:
+class _QueuedOutcome:
     job: JobInHand
     record: OutgoingRecord
     written: asyncio.Future[None]
@@ -71,22 +71,22 @@ class TransactionalOutbox:
         self._sink = sink
         self._partitions = partitions
         self._clock = clock
-        self._waiting: list[_PendingOutcome] = []
+        self._waiting: list[_QueuedOutcome] = []
         self._writing: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def put(self, job: JobInHand, record: OutgoingRecord) -> None:
         """Have the outcome written in the next transaction, and return once that is committed."""
-        entry = _PendingOutcome(job, record, asyncio.get_running_loop().create_future())
-        self._waiting.append(entry)
+        queued = _QueuedOutcome(job, record, asyncio.get_running_loop().create_future())
+        self._waiting.append(queued)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_all())
         try:
-            await entry.written
+            await queued.written
         finally:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            if queued in self._waiting:
+                self._waiting.remove(queued)
 
     async def settle(self) -> None:
         """Wait for the transaction under way."""
@@ -94,25 +94,27 @@ class TransactionalOutbox:
 
     async def _write_all(self) -> None:
         while self._waiting:
-            await self._write(self._take())
+            await self._write(self._next_batch())
 
-    def _take(self) -> list[_PendingOutcome]:
-        taken: list[_PendingOutcome] = []
+    def _next_batch(self) -> list[_QueuedOutcome]:
+        taken: list[_QueuedOutcome] = []
         size_bytes = 0
-        for entry in self._waiting:
-            size_bytes += entry.record.size_bytes
+        for queued in self._waiting:
+            size_bytes += queued.record.size_bytes
             if taken and (len(taken) == _MAX_RECORDS or size_bytes > _MAX_BYTES):
                 break
-            taken.append(entry)
+            taken.append(queued)
         del self._waiting[: len(taken)]
         return taken
 
-    async def _write(self, entries: list[_PendingOutcome]) -> None:
+    async def _write(self, batch: list[_QueuedOutcome]) -> None:
         """Write these; what belongs to others by now, or was cancelled, is left out."""
-        current = [entry for entry in entries if self._partitions.holds(entry.job.tracker) and not entry.written.done()]
-        for entry in entries:
-            if entry not in current:
-                entry.written.cancel()
+        current = [
+            queued for queued in batch if self._partitions.holds(queued.job.tracker) and not queued.written.done()
+        ]
+        for queued in batch:
+            if queued not in current:
+                queued.written.cancel()
         if not current:
             return
         try:
@@ -127,30 +129,30 @@ class TransactionalOutbox:
                 await self._write(current[:middle])
                 await self._write(current[middle:])
             else:
-                _settle(current, error)
+                _resolve(current, error)
         except Exception as error:  # whoever waits must hear of it
-            _settle(current, error)
+            _resolve(current, error)
             raise
 
-    async def _commit(self, entries: list[_PendingOutcome]) -> None:
+    async def _commit(self, batch: list[_QueuedOutcome]) -> None:
         done: dict[OffsetTracker, list[int]] = {}
-        for entry in entries:
-            done.setdefault(entry.job.tracker, []).append(entry.job.record.coordinate.offset)
+        for queued in batch:
+            done.setdefault(queued.job.tracker, []).append(queued.job.record.coordinate.offset)
         self._idle.clear()
         try:
-            await self._sink.commit([entry.record for entry in entries], self._partitions.points_with(done))
-            for entry in entries:
-                entry.job.complete()
+            await self._sink.commit([queued.record for queued in batch], self._partitions.points_with(done))
+            for queued in batch:
+                queued.job.complete()
         finally:
             self._idle.set()
-        _settle(entries, None)
+        _resolve(batch, None)
 
 
-def _settle(entries: Collection[_PendingOutcome], error: Exception | None) -> None:
-    for entry in entries:
-        if entry.written.done():  # whoever waited was cancelled
+def _resolve(batch: Collection[_QueuedOutcome], error: Exception | None) -> None:
+    for queued in batch:
+        if queued.written.done():  # whoever waited was cancelled
             continue
         if error is None:
-            entry.written.set_result(None)
+            queued.written.set_result(None)
         else:
-            entry.written.set_exception(error)
+            queued.written.set_exception(error)

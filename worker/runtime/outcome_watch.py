@@ -14,12 +14,12 @@ from worker.ports import Clock
 from worker.runtime.health import Health
 
 OUTCOMES = "outcomes"
-_PATIENCE_SECONDS = 10.0
+_MAX_ACK_SECONDS = 10.0
 
 
 @dataclass(eq=False, slots=True)
-class OutcomeWrite:
-    """One outcome on its way; `refusal` is why the broker did not take it the last time.
+class PendingOutcome:
+    """One outcome that is not acknowledged yet; `refusal` is why the broker did not take it the last time.
 
     `size_refusals` counts how often it was refused for its size though its topic takes it.
     """
@@ -31,12 +31,12 @@ class OutcomeWrite:
 
 
 class OutcomeWatch:
-    """Knows the outcomes that are on their way."""
+    """Watches the outcomes that are not acknowledged yet."""
 
     def __init__(self, clock: Clock, health: Health) -> None:
         self._clock = clock
         self._health = health
-        self._under_way: dict[OutcomeWrite, None] = {}
+        self._under_way: dict[PendingOutcome, None] = {}
         self._on_change: Callable[[], None] | None = None
         health.met(OUTCOMES)
 
@@ -45,34 +45,34 @@ class OutcomeWatch:
         self._on_change = listener
 
     @contextmanager
-    def writing(self, topic: str) -> Iterator[OutcomeWrite]:
+    def writing(self, topic: str) -> Iterator[PendingOutcome]:
         """Watch an outcome until it is written, or given up for now."""
-        writing = OutcomeWrite(topic, self._clock.monotonic())
+        writing = PendingOutcome(topic, self._clock.monotonic())
         self._under_way[writing] = None
         try:
             yield writing
         finally:
             del self._under_way[writing]
             if not self._health.is_met(OUTCOMES):
-                self.look()
+                self.update()
 
-    def refused(self, writing: OutcomeWrite, error: JobError) -> None:
+    def refused(self, writing: PendingOutcome, error: JobError) -> None:
         """Note that the broker did not take it."""
         writing.refusal = error
-        self.look()
+        self.update()
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Update the condition."""
         refused = next((writing.refusal for writing in self._under_way if writing.refusal), None)
         oldest = next(iter(self._under_way), None)  # they come in the order of time
         waited = self._clock.monotonic() - oldest.since if oldest else 0.0
         if refused is not None:
             self._health.unmet(OUTCOMES, refused.message)
-        elif oldest is not None and waited > _PATIENCE_SECONDS:
+        elif oldest is not None and waited > _MAX_ACK_SECONDS:
             self._health.unmet(
                 OUTCOMES,
-                f"Topic {oldest.topic} acknowledges no record since {_PATIENCE_SECONDS:g} s or more: see whether its"
-                " partitions have leaders and as many replicas in sync as its min.insync.replicas.",
+                f"Topic {oldest.topic} has acknowledged no record for {_MAX_ACK_SECONDS:g} s or more: see whether"
+                " its partitions have leaders and as many replicas in sync as its min.insync.replicas.",
             )
         else:
             self._health.met(OUTCOMES)
