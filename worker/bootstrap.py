@@ -193,9 +193,9 @@ def _dead_letter_limit(settings: Settings, ports: Ports, health: Health) -> Dead
     bounds = WaitingBounds.of(
         limits.dead_letters_per_minute,
         held_bytes=limits.max_inflight_bytes,
-        in_all=limits.waiting_dead_letters,
-        round_seconds=settings.runtime.retry_delays_seconds[-1],
-        round_topic="" if _in_key_order(settings) else settings.topics.retry_topics[-1],
+        max_waiting=limits.waiting_dead_letters,
+        postponement_seconds=settings.runtime.retry_delays_seconds[-1],
+        postponement_topic="" if _in_key_order(settings) else settings.topics.retry_topics[-1],
     )
     return DeadLetterLimit(limits.dead_letters_per_minute, ports.clock, health, ports.events, bounds)
 

@@ -113,7 +113,7 @@ async def settle() -> None:
 async def running(member: Member) -> AsyncIterator[Member]:
     """Run a member; at the end it is stopped, and its clock runs on so that no drain lasts."""
     task = asyncio.create_task(member.loop.run(member.stopping))
-    member.loop.open_for_work(is_open=True)
+    member.loop.set_intake(is_open=True)
     await settle()
     try:
         yield member

@@ -100,10 +100,10 @@ async def test_without_a_limit_nobody_waits() -> None:
 
 async def test_who_comes_over_the_bound_in_records_or_bytes_is_to_go_round() -> None:
     size_bytes = record(PICTURE).size_bytes
-    for bounds in (WaitingBounds(in_memory=3), WaitingBounds(in_memory_bytes=3 * size_bytes)):
+    for bounds in (WaitingBounds(max_records_in_memory=3), WaitingBounds(max_bytes_in_memory=3 * size_bytes)):
         world = Limited(1, bounds)
         await world.bad(0, 1, 2, 3)
-        assert not await world.limit.admit(in_hand(record(offset=4)), may_go_round=True)
+        assert not await world.limit.admit(in_hand(record(offset=4)), may_postpone=True)
         assert world.limit.waiting == 3
         assert world.health.ready
         for task in world.tasks:
@@ -117,9 +117,9 @@ async def test_who_holds_up_a_quarter_of_the_window_is_sent_on_once_half_of_it_i
 
     async def wait(offset: int) -> None:
         tracker.deliver(offset)
-        came[offset] = await world.limit.admit(JobInHand(record(offset=offset), tracker), may_go_round=True)
+        came[offset] = await world.limit.admit(JobInHand(record(offset=offset), tracker), may_postpone=True)
 
-    world.tasks.append(asyncio.create_task(world.limit.admit(elsewhere, may_go_round=True)))
+    world.tasks.append(asyncio.create_task(world.limit.admit(elsewhere, may_postpone=True)))
     await asyncio.sleep(0)
     for offset in range(4):
         world.tasks.append(asyncio.create_task(wait(offset)))
@@ -132,7 +132,7 @@ async def test_who_holds_up_a_quarter_of_the_window_is_sent_on_once_half_of_it_i
 
 
 async def test_only_more_than_the_bound_stop_the_intake_until_fewer_wait() -> None:
-    world = Limited(2, WaitingBounds(in_memory=3))
+    world = Limited(2, WaitingBounds(max_records_in_memory=3))
     changes: list[bool] = []
     world.limit.on_change(lambda: changes.append(world.health.is_met(DEAD_LETTERS)))
     await world.bad(0, 1, 2, 3, 4)
@@ -147,13 +147,13 @@ async def test_only_more_than_the_bound_stop_the_intake_until_fewer_wait() -> No
 
 
 async def test_those_that_went_round_count_until_they_are_back() -> None:
-    world = Limited(2, WaitingBounds(in_all=5, round_seconds=600))
+    world = Limited(2, WaitingBounds(max_waiting=5, postponement_seconds=600))
     await world.bad(0, 1, 2)
     for _ in range(4):
-        world.limit.gone_round()
+        world.limit.postponed()
     assert world.health.ready
     assert world.limit.wait_seconds == 600 + 4 * 30, "the one that waits here is written before those are back"
-    world.limit.gone_round()
+    world.limit.postponed()
     assert "6 bad jobs wait" in world.health.reason
     await world.advance(600)
     world.limit.update()
@@ -165,10 +165,10 @@ async def test_those_that_went_round_count_until_they_are_back() -> None:
 
 
 async def test_who_is_back_is_counted_once_and_the_time_is_told_while_all_are_away() -> None:
-    world = Limited(2, WaitingBounds(round_topic=JOBS))
+    world = Limited(2, WaitingBounds(postponement_topic=JOBS))
     await world.bad(0, 1)
     for _ in range(4):
-        world.limit.gone_round()
+        world.limit.postponed()
     await world.advance(300)
     world.limit.update()
     assert world.events.of(DeadLettersWaiting)[-1].seconds == 300 + 4 * 30
@@ -180,19 +180,19 @@ async def test_who_is_back_is_counted_once_and_the_time_is_told_while_all_are_aw
         task.cancel()
 
 
-@pytest.mark.parametrize(("in_memory", "held_back"), [(8, (JOBS,)), (20, ())])
+@pytest.mark.parametrize(("in_memory", "paused_topics"), [(8, (JOBS,)), (20, ())])
 async def test_where_memory_holds_less_than_a_round_takes_the_slowest_retry_topic_waits_for_places(
-    in_memory: int, held_back: tuple[str, ...]
+    in_memory: int, paused_topics: tuple[str, ...]
 ) -> None:
-    world = Limited(1, WaitingBounds(in_memory=in_memory, round_topic=JOBS))  # ten a round
+    world = Limited(1, WaitingBounds(in_memory=in_memory, postponement_topic=JOBS))  # ten a round
     await world.bad(*range(in_memory * 3 // 4))
-    assert world.limit.held_back == ()
+    assert world.limit.paused_topics == ()
     await world.bad(20)
-    assert world.limit.held_back == held_back, "before it is full: some are on their way"
+    assert world.limit.paused_topics == paused_topics, "before it is full: some are on their way"
     await world.advance(60 * 2)
-    assert world.limit.held_back == held_back
+    assert world.limit.paused_topics == paused_topics
     await world.advance(60 * in_memory // 4)
-    assert world.limit.held_back == (), "over half of the places are free"
+    assert world.limit.paused_topics == (), "over half of the places are free"
     for task in world.tasks:
         task.cancel()
 
@@ -208,7 +208,9 @@ async def test_who_is_cancelled_leaves_the_queue() -> None:
 
 
 async def test_what_waits_follows_the_limit_and_the_memory() -> None:
-    bounds = WaitingBounds.of(600, held_bytes=100, in_all=7, round_seconds=600)
-    assert bounds == WaitingBounds(in_memory=6000, in_memory_bytes=50, in_all=7, round_seconds=600)
-    assert WaitingBounds.of(10**9, held_bytes=100, in_all=7, round_seconds=600).in_memory == 10_000
-    assert WaitingBounds.of(0, held_bytes=100, in_all=7, round_seconds=600).in_memory == 1
+    bounds = WaitingBounds.of(600, held_bytes=100, max_waiting=7, postponement_seconds=600)
+    assert bounds == WaitingBounds(
+        max_records_in_memory=6000, max_bytes_in_memory=50, max_waiting=7, postponement_seconds=600
+    )
+    assert WaitingBounds.of(10**9, held_bytes=100, max_waiting=7, postponement_seconds=600).in_memory == 10_000
+    assert WaitingBounds.of(0, held_bytes=100, max_waiting=7, postponement_seconds=600).in_memory == 1

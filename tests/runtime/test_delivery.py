@@ -230,7 +230,7 @@ async def test_a_bad_job_that_finds_no_place_to_wait_goes_round_by_the_slowest_r
         parts.executor,
         clock=ManualClock(sleeps_pass=False),
         dead_letters_per_minute=1,
-        waiting_bounds=WaitingBounds(in_memory=0),
+        waiting_bounds=WaitingBounds(max_records_in_memory=0),
     )
     delivery = limited.delivery()
     await delivery.deliver(in_hand(record(b"text")))
@@ -252,7 +252,7 @@ async def test_poison_and_what_the_retry_topic_does_not_take_wait_all_the_same(p
         parts.executor,
         clock=ManualClock(sleeps_pass=False),
         dead_letters_per_minute=1,
-        waiting_bounds=WaitingBounds(in_memory=0),
+        waiting_bounds=WaitingBounds(max_records_in_memory=0),
     )
     limited.broker.create_topic(RETRIES[2], 1, 1000)
     delivery = limited.delivery()

@@ -37,7 +37,7 @@ class TwoMembers(RuleBasedStateMachine):
         member = Member(self.broker, window=WINDOW, limits=IntakeLimits(5, 2**30), takes_at_start=False)
         self.members[number] = member
         self.tasks[number] = asyncio.create_task(member.loop.run(member.stopping))
-        member.loop.open_for_work(is_open=True)
+        member.loop.set_intake(is_open=True)
         await settle()
 
     def living(self) -> list[Member]:

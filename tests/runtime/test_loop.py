@@ -82,11 +82,11 @@ async def test_records_without_a_byte_are_taken_like_others() -> None:
 async def test_nothing_is_taken_while_the_worker_is_not_fit() -> None:
     broker = filled(4)
     async with running(Member(broker, limits=IntakeLimits(2, 2**30))) as member:
-        member.loop.open_for_work(is_open=False)
+        member.loop.set_intake(is_open=False)
         member.delivery.finish(0, 1)
         await settle()
         assert member.delivery.offsets() == []
-        member.loop.open_for_work(is_open=True)
+        member.loop.set_intake(is_open=True)
         await settle()
         assert member.delivery.offsets() == [2, 3]
 
@@ -217,7 +217,7 @@ async def test_stopping_hands_everything_back_and_commits() -> None:
     broker = filled(3)
     member = Member(broker, drain_seconds=60)
     task = asyncio.create_task(member.loop.run(member.stopping))
-    member.loop.open_for_work(is_open=True)
+    member.loop.set_intake(is_open=True)
     await settle()
     member.stopping.set()
     await settle()
@@ -301,7 +301,7 @@ async def test_what_a_killed_member_had_in_hand_is_suspect_and_what_it_handed_ba
     broker, limits = filled(6), IntakeLimits(3, 2**30)
     first = Member(broker, limits=limits)
     task = asyncio.create_task(first.loop.run(first.stopping))
-    first.loop.open_for_work(is_open=True)
+    first.loop.set_intake(is_open=True)
     await settle()
     assert first.delivery.offsets() == [0, 1, 2]
     await crash(first, task)

@@ -67,8 +67,8 @@ class RetryPolicy:
         later = self._later(min(attempt, len(self.delays_seconds)), draw)
         return Delay(later.seconds) if self.in_place else later
 
-    def round_trip(self, draw: float) -> RetryLater | None:
-        """Return the way by the slowest retry topic, for a job that cannot wait here; None where there is none."""
+    def slowest_retry(self, draw: float) -> RetryLater | None:
+        """Return a retry on the slowest retry topic, for a job that cannot wait here; None if there is none."""
         if self.in_place or not self.delays_seconds:
             return None
         return self._later(len(self.delays_seconds), draw)

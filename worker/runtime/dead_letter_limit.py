@@ -1,13 +1,14 @@
 """How many dead letters a worker may write in a minute, and where bad jobs wait meanwhile.
 
-Invariants: no more than the limit are written in any minute, in the order in which they came; whoever has a dead letter
-waits, and nothing is dropped. Good jobs go on: a bad job that waits takes no place among the jobs in hand, and what
-waits is bounded in records and bytes. Whoever finds that bound reached, or uses up the window of its partition, goes
-round by the slowest retry topic. Only where that is not possible, or too many have gone round, the condition
-`dead_letters` is unmet and no job is taken.
+Invariants: no more dead letters than the limit are written in any minute, in the order in which they came; bad jobs
+wait for theirs, and none is dropped. Good jobs go on: a bad job that waits does not count among the jobs in flight.
+The queue is bounded in records and bytes. A bad job that does not fit into the queue, or fills the window of its
+partition, is postponed: it is written to the slowest retry topic and comes back from there. Only where that is not
+possible, or too many are postponed, the condition `dead_letters` is unmet and no job is taken.
 
-Where less waits in memory than the limit lets pass in a round (large records), whoever came back would have to go round
-again, and the limit would be idle in between. So that topic is held back then, until there is place again.
+With large records, fewer jobs may fit into the queue than the limit lets pass while others are postponed. Jobs that
+come back would then be postponed again, and the limit would be idle in between. So that retry topic is paused until
+half of the queue is free.
 """
 
 import asyncio
@@ -25,10 +26,10 @@ from worker.runtime.job import JobInHand
 
 DEAD_LETTERS = "dead_letters"
 _WINDOW_SECONDS = 60.0
-_TOLD_EVERY_SECONDS = 60.0
+_REPORT_INTERVAL_SECONDS = 60.0
 _MIN_SLEEP_SECONDS = 0.01  # so that rounding cannot make a sleep of nothing
-# The jitter of a retry topic makes a round longer by a tenth at most; then they are read again, in a few seconds.
-_LONGEST_ROUND = 1.1
+# The jitter of a retry topic adds a tenth at most; then the records are read again, in a few seconds.
+_MAX_POSTPONEMENT_FACTOR = 1.1
 _READ_AGAIN_SECONDS = 30.0
 # A waiting job is a task and its record: some 6 KiB and the payload.
 _MAX_IN_MEMORY = 10_000
@@ -36,34 +37,46 @@ _MAX_IN_MEMORY = 10_000
 
 @dataclass(frozen=True, slots=True)
 class WaitingBounds:
-    """How much may wait: records and payload bytes in memory, and jobs in all, with those that went round.
+    """How much may wait: records and payload bytes in memory, and jobs in all, the postponed ones included.
 
-    `round_seconds` is how long it takes to go round by the slowest retry topic, which is `round_topic`.
+    `postponement_topic` is the slowest retry topic, and `postponement_seconds` its delay.
     """
 
-    in_memory: int = _MAX_IN_MEMORY
-    in_memory_bytes: int = 128 * 1024 * 1024
-    in_all: int = 50_000
-    round_seconds: float = 600.0
-    round_topic: str = ""
+    max_records_in_memory: int = _MAX_IN_MEMORY
+    max_bytes_in_memory: int = 128 * 1024 * 1024
+    max_waiting: int = 50_000
+    postponement_seconds: float = 600.0
+    postponement_topic: str = ""
 
     @classmethod
     def of(
-        cls, per_minute: int, *, held_bytes: int, in_all: int, round_seconds: float, round_topic: str = ""
+        cls,
+        per_minute: int,
+        *,
+        held_bytes: int,
+        max_waiting: int,
+        postponement_seconds: float,
+        postponement_topic: str = "",
     ) -> "WaitingBounds":
-        """Return the bounds for a limit: in memory waits what the limit lets pass in a round, so that none is idle."""
-        in_one_round = max(1, round(per_minute * round_seconds / _WINDOW_SECONDS))
-        return cls(min(_MAX_IN_MEMORY, in_one_round), held_bytes // 2, in_all, round_seconds, round_topic)
+        """Return the bounds: the queue holds what the limit lets pass during one postponement, so it is never empty."""
+        per_postponement = max(1, round(per_minute * postponement_seconds / _WINDOW_SECONDS))
+        return cls(
+            min(_MAX_IN_MEMORY, per_postponement),
+            held_bytes // 2,
+            max_waiting,
+            postponement_seconds,
+            postponement_topic,
+        )
 
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A job in the queue; `sent_on` where it shall wait no longer, but go round."""
+    """A job in the queue; `evicted` says that it is to be postponed."""
 
     job: JobInHand
-    may_go_round: bool
+    may_postpone: bool
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    sent_on: bool = False
+    evicted: bool = False
 
 
 class DeadLetterLimit:
@@ -79,13 +92,13 @@ class DeadLetterLimit:
         self._bounds = bounds or WaitingBounds()
         self._written: deque[float] = deque()
         self._queue: dict[_Waiting, None] = {}  # first come, first served
-        self._of_tracker: dict[OffsetTracker, dict[_Waiting, None]] = {}
+        self._queued_by_tracker: dict[OffsetTracker, dict[_Waiting, None]] = {}
         self._waiting_bytes = 0
-        self._gone_round: deque[float] = deque()
-        self._holds_back = False
-        self._held_back_until = -math.inf
-        self._observed = 0
-        self._told_at: float | None = None
+        self._postponed_at: deque[float] = deque()
+        self._topic_is_paused = False
+        self._topic_resumed_at = -math.inf
+        self._reported_waiting = 0
+        self._reported_at: float | None = None
         self._on_change: Callable[[], None] | None = None
         health.met(DEAD_LETTERS)
 
@@ -93,79 +106,82 @@ class DeadLetterLimit:
         """Call this when the condition may have changed."""
         self._on_change = listener
 
-    async def admit(self, job: JobInHand, *, may_go_round: bool = False) -> bool:
+    async def admit(self, job: JobInHand, *, may_postpone: bool = False) -> bool:
         """Wait until the job's dead letter may be written, and count it.
 
-        False where it `may_go_round` and should, because it finds no place to wait, or holds up others behind it.
+        False where the job is to be postponed, which `may_postpone` allows: the queue is full, or the job fills the
+        window of its partition.
         """
         if not self._per_minute:
             return True
-        if self._gone_round and job.record.coordinate.topic == self._bounds.round_topic:
-            self._gone_round.popleft()  # it is back
+        if self._postponed_at and job.record.coordinate.topic == self._bounds.postponement_topic:
+            self._postponed_at.popleft()  # it is back
         if not self._queue and self._is_free():
             self._written.append(self._clock.monotonic())
             return True
-        if may_go_round and not self._has_place(job):
-            self._hold_back()
+        if may_postpone and not self._can_queue(job):
+            self._pause_topic()
             return False
-        return await self._wait_for_turn(_Waiting(job, may_go_round))
+        return await self._wait_for_turn(_Waiting(job, may_postpone))
 
-    def gone_round(self) -> None:
-        """Note that a job went round by the slowest retry topic, instead of waiting here."""
-        self._gone_round.append(self._clock.monotonic())
+    def postponed(self) -> None:
+        """Note that a job was written to the slowest retry topic, instead of waiting here."""
+        self._postponed_at.append(self._clock.monotonic())
         self.update()
 
     @property
     def waiting(self) -> int:
         """The jobs that wait for their dead letter, here or on a retry topic."""
-        return len(self._queue) + len(self._gone_round)
+        return len(self._queue) + len(self._postponed_at)
 
     @property
     def wait_seconds(self) -> float:
         """How long it takes at the limit until all that wait now have their dead letters.
 
-        Those that went round wait for their return, too, be there others to write meanwhile or not.
+        For postponed jobs that includes the time until they come back.
         """
         if not self._per_minute:
             return 0.0
         idle_seconds = 0.0
-        if self._gone_round:
-            back_in_seconds = self._gone_round[0] + self._bounds.round_seconds - self._clock.monotonic()
+        if self._postponed_at:
+            back_in_seconds = self._postponed_at[0] + self._bounds.postponement_seconds - self._clock.monotonic()
             idle_seconds = max(0.0, back_in_seconds - len(self._queue) * _WINDOW_SECONDS / self._per_minute)
         return idle_seconds + self.waiting * _WINDOW_SECONDS / self._per_minute
 
     @property
-    def held_back(self) -> Collection[str]:
-        """The topics of which no record is to be taken now."""
-        return (self._bounds.round_topic,) if self._holds_back else ()
+    def paused_topics(self) -> Collection[str]:
+        """The topics from which no record is taken now."""
+        return (self._bounds.postponement_topic,) if self._topic_is_paused else ()
 
     def update(self) -> None:
-        """Update the condition, and tell how many wait."""
-        self._forget_returned()
+        """Update the condition, and report how many wait."""
+        self._forget_postponed()
         bounds = self._bounds
         too_many = (
-            len(self._queue) > bounds.in_memory
-            or self._waiting_bytes > bounds.in_memory_bytes
-            or self.waiting > bounds.in_all
+            len(self._queue) > bounds.max_records_in_memory
+            or self._waiting_bytes > bounds.max_bytes_in_memory
+            or self.waiting > bounds.max_waiting
         )
         if too_many:
             self._health.unmet(DEAD_LETTERS, f"{self._sentence()} No job is taken until fewer wait.")
         else:
             self._health.met(DEAD_LETTERS, self._sentence() if self.waiting else "")
-        self._tell()
+        self._report()
         if self._on_change is not None:
             self._on_change()
 
-    def _tell(self) -> None:
-        """Tell at once that some wait, or none any more, and how many from time to time."""
+    def _report(self) -> None:
+        """Report at once that jobs wait or none waits any more; report how many once a minute."""
         now = self._clock.monotonic()
-        if self.waiting or self._observed:  # while they only wait for their return the time goes on
-            is_due = self._told_at is None or now - self._told_at >= _TOLD_EVERY_SECONDS or not self.waiting
+        if self.waiting or self._reported_waiting:
+            is_due = (
+                self._reported_at is None or now - self._reported_at >= _REPORT_INTERVAL_SECONDS or not self.waiting
+            )
             self._events.emit(DeadLettersWaiting(self.waiting, self.wait_seconds, self._per_minute, loud=is_due))
-            self._told_at = now if is_due else self._told_at
-            self._observed = self.waiting
+            self._reported_at = now if is_due else self._reported_at
+            self._reported_waiting = self.waiting
         if not self.waiting:
-            self._told_at = None
+            self._reported_at = None
 
     def _sentence(self) -> str:
         return (
@@ -174,53 +190,56 @@ class DeadLetterLimit:
             " LABELWIRE_LIMITS__DEAD_LETTERS_PER_MINUTE."
         )
 
-    def _has_place(self, job: JobInHand) -> bool:
-        """Say whether one more may wait; those that use up their partition's window are sent on first."""
+    def _can_queue(self, job: JobInHand) -> bool:
+        """Say whether the queue takes one more job; evict first the jobs that fill their partition's window."""
         begins_at = job.tracker.crowded_below
         if begins_at is not None:
-            for waiting in self._of_tracker.get(job.tracker, ()):
-                if waiting.may_go_round and waiting.job.record.coordinate.offset < begins_at:
-                    waiting.sent_on = True
+            for waiting in self._queued_by_tracker.get(job.tracker, ()):
+                if waiting.may_postpone and waiting.job.record.coordinate.offset < begins_at:
+                    waiting.evicted = True
                     waiting.woken.set()
         bounds = self._bounds
-        return len(self._queue) < bounds.in_memory and self._waiting_bytes + job.size_bytes <= bounds.in_memory_bytes
+        return (
+            len(self._queue) < bounds.max_records_in_memory
+            and self._waiting_bytes + job.size_bytes <= bounds.max_bytes_in_memory
+        )
 
     def _is_filled_to(self, parts: int, whole: int) -> bool:
         bounds = self._bounds
         return (
-            whole * len(self._queue) >= parts * bounds.in_memory
-            or whole * self._waiting_bytes >= parts * bounds.in_memory_bytes
+            whole * len(self._queue) >= parts * bounds.max_records_in_memory
+            or whole * self._waiting_bytes >= parts * bounds.max_bytes_in_memory
         )
 
-    def _hold_back(self) -> None:
-        in_one_round = self._per_minute * self._bounds.round_seconds / _WINDOW_SECONDS
-        if self._bounds.round_topic and 0 < len(self._queue) < in_one_round:
-            self._holds_back = True
+    def _pause_topic(self) -> None:
+        per_postponement = self._per_minute * self._bounds.postponement_seconds / _WINDOW_SECONDS
+        if self._bounds.postponement_topic and 0 < len(self._queue) < per_postponement:
+            self._topic_is_paused = True
 
-    def _release(self) -> None:
-        if self._holds_back and not self._is_filled_to(1, 2):
-            self._holds_back = False
-            self._held_back_until = self._clock.monotonic()
+    def _resume_topic(self) -> None:
+        if self._topic_is_paused and not self._is_filled_to(1, 2):
+            self._topic_is_paused = False
+            self._topic_resumed_at = self._clock.monotonic()
 
-    def _forget_returned(self) -> None:
-        """Forget those that must have come back: to another worker, or to succeed."""
+    def _forget_postponed(self) -> None:
+        """Forget postponed jobs that must have come back by now, to this worker or to another."""
         now = self._clock.monotonic()
-        longest_seconds = _LONGEST_ROUND * self._bounds.round_seconds + _READ_AGAIN_SECONDS
-        if self._holds_back or now - self._held_back_until < _READ_AGAIN_SECONDS:
+        longest_seconds = _MAX_POSTPONEMENT_FACTOR * self._bounds.postponement_seconds + _READ_AGAIN_SECONDS
+        if self._topic_is_paused or now - self._topic_resumed_at < _READ_AGAIN_SECONDS:
             return
-        while self._gone_round and now - self._gone_round[0] >= longest_seconds:
-            self._gone_round.popleft()
+        while self._postponed_at and now - self._postponed_at[0] >= longest_seconds:
+            self._postponed_at.popleft()
 
     async def _wait_for_turn(self, waiting: _Waiting) -> bool:
-        job, beside = waiting.job, self._of_tracker.setdefault(waiting.job.tracker, {})
+        job, beside = waiting.job, self._queued_by_tracker.setdefault(waiting.job.tracker, {})
         job.wait_aside()
         self._queue[waiting] = beside[waiting] = None
         self._waiting_bytes += job.size_bytes
-        if self._is_filled_to(3, 4):  # the rest is for those that are on their way
-            self._hold_back()
+        if self._is_filled_to(3, 4):  # leave room for jobs that are being read
+            self._pause_topic()
         self.update()
         try:
-            while not waiting.sent_on:
+            while not waiting.evicted:
                 if next(iter(self._queue)) is not waiting:
                     await waiting.woken.wait()
                 elif self._is_free():
@@ -234,10 +253,10 @@ class DeadLetterLimit:
             self._waiting_bytes -= job.size_bytes
             del self._queue[waiting], beside[waiting]
             if not beside:
-                self._of_tracker.pop(job.tracker, None)
+                self._queued_by_tracker.pop(job.tracker, None)
             for first in itertools.islice(self._queue, 1):
                 first.woken.set()
-            self._release()
+            self._resume_topic()
             self.update()
 
     async def _sleep_until_free(self, waiting: _Waiting) -> None:

@@ -1,4 +1,4 @@
-"""The way of one record to its one outcome.
+"""Brings one record to its one outcome.
 
 Invariants: `deliver` returns only once the record's result, retry or dead letter is acknowledged by the broker; no
 systemic error becomes a dead letter or counts as an attempt; nothing but cancellation leaves `deliver` early; no record
@@ -213,21 +213,21 @@ class Delivery:
     async def _give_up(self, job: JobInHand, error: JobError, history: "_History") -> Outcome:
         """Write the dead letter, however long that takes: until it is written the offset does not move.
 
-        Where too many wait for theirs the job goes round by the slowest retry topic.
+        Where too many jobs wait for theirs, the job is postponed to the slowest retry topic.
         """
         job.working = False
         release_memory(error)
-        way = self._policy.round_trip(_draw())
+        retry = self._policy.slowest_retry(_draw())
         # Records of a retry topic are read beside other jobs, so one that crashes its process never goes there.
-        may_go_round = way is not None and error.code is not ErrorCode.POISON
-        if not await self._dead_letter_limit.admit(job, may_go_round=may_go_round) and way is not None:
+        may_postpone = retry is not None and error.code is not ErrorCode.POISON
+        if not await self._dead_letter_limit.admit(job, may_postpone=may_postpone) and retry is not None:
             try:
-                outcome = await self._retry_later(job, error, history, way)
+                outcome = await self._retry_later(job, error, history, retry)
             except JobError:  # the retry topic does not take a record of this size
                 job.working = False
                 await self._dead_letter_limit.admit(job)
             else:
-                self._dead_letter_limit.gone_round()
+                self._dead_letter_limit.postponed()
                 return outcome
         job.working = True
         failure = Failure(

@@ -218,8 +218,8 @@ class Lifecycle:
         self._update_intake()
 
     def _update_intake(self) -> None:
-        self._loop.open_for_work(
-            is_open=self._health.is_met(*_INTAKE_CONDITIONS), held_back=self._dead_letter_limit.held_back
+        self._loop.set_intake(
+            is_open=self._health.is_met(*_INTAKE_CONDITIONS), paused_topics=self._dead_letter_limit.paused_topics
         )
 
     async def run(self, stopping: asyncio.Event) -> None:

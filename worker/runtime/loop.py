@@ -22,12 +22,12 @@ from worker.runtime.partitions import Partitions
 PARTITIONS = "partitions"
 _TYPICAL_RECORD_BYTES = 1024 * 1024
 _DRAIN_STEP_SECONDS = 0.1
-_SETTLE_SECONDS = 5.0
+_IDLE_OUTBOX_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
-    """How much the loop may hold: records that are not known to be large, and encoded bytes of all."""
+    """How much the loop may hold: records that are not idle to be large, and encoded bytes of all."""
 
     records: int
     held_bytes: int
@@ -74,8 +74,8 @@ class Loop:
         self._tasks = asyncio.TaskGroup()
         self._stopping = asyncio.Event()
         self._received = 0
-        self._open_for_work = False
-        self._held_back: Collection[str] = ()
+        self._intake_is_open = False
+        self._paused_topics: Collection[str] = ()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Take jobs until `stopping` is set, then drain and hand the partitions back."""
@@ -87,13 +87,13 @@ class Loop:
                 await stopping.wait()
             finally:
                 committing.cancel()
-                self.open_for_work(is_open=False)
+                self.set_intake(is_open=False)
                 await self._source.close()
 
-    def open_for_work(self, *, is_open: bool, held_back: Collection[str] = ()) -> None:
+    def set_intake(self, *, is_open: bool, paused_topics: Collection[str] = ()) -> None:
         """Take records from now on, but none of the topics that are held back; or take none at all."""
-        self._open_for_work = is_open
-        self._held_back = held_back
+        self._intake_is_open = is_open
+        self._paused_topics = paused_topics
         self._allow()
 
     # The source's listener.
@@ -106,7 +106,7 @@ class Loop:
             if tracker is not None:
                 suspect = tracker.is_suspect(record.coordinate.offset)
                 self._begin(
-                    JobInHand(record, tracker, suspect=suspect, on_large=self._allow, on_aside=self._goes_aside)
+                    JobInHand(record, tracker, suspect=suspect, on_large=self._allow, on_aside=self._stops_counting)
                 )
         self._allow()
 
@@ -126,8 +126,8 @@ class Loop:
         while (running := self._stop_waiting(ended)) and self._clock.monotonic() < deadline:
             await asyncio.wait(running, timeout=_DRAIN_STEP_SECONDS)
         await self._cancel(running)
-        # Where it is not known what a transaction has committed, nothing may be committed beside it.
-        points = self._partitions.commit_points(ended, clean_end=True) if await self._settled() else {}
+        # Where it is not idle what a transaction has committed, nothing may be committed beside it.
+        points = self._partitions.commit_points(ended, clean_end=True) if await self._outbox_is_idle() else {}
         self._forget("revoked", ended)
         return points
 
@@ -161,7 +161,7 @@ class Loop:
             self._aside_bytes -= job.size_bytes
         self._allow()
 
-    def _goes_aside(self) -> None:
+    def _stops_counting(self) -> None:
         """Count the job of the present task no longer among those in hand, but its memory."""
         task = asyncio.current_task()
         job = self._active.pop(task) if task else None
@@ -186,16 +186,16 @@ class Loop:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _settled(self) -> bool:
-        """Wait for the end of what the outbox has under way, and say whether it is known."""
-        settling = asyncio.ensure_future(self._outbox.settle())
-        known, _ = await asyncio.wait({settling}, timeout=_SETTLE_SECONDS)
-        settling.cancel()
-        return bool(known)
+    async def _outbox_is_idle(self) -> bool:
+        """Wait for the end of what the outbox has under way, and say whether it is idle."""
+        waiting = asyncio.ensure_future(self._outbox.settle())
+        idle, _ = await asyncio.wait({waiting}, timeout=_IDLE_OUTBOX_SECONDS)
+        waiting.cancel()
+        return bool(idle)
 
-    def _forget(self, kind: str, partitions: Collection[TopicPartition]) -> None:
+    def _forget(self, change: str, partitions: Collection[TopicPartition]) -> None:
         self._partitions.drop(partitions)
-        self._events.emit(PartitionsChanged(kind, tuple(partitions)))
+        self._events.emit(PartitionsChanged(change, tuple(partitions)))
         self._note_partitions()
         self._allow()
 
@@ -208,11 +208,11 @@ class Loop:
     # Intake and commits.
 
     def _allow(self) -> None:
-        held_back = {partition for partition in self._partitions.held if partition.topic in self._held_back}
-        self._source.allow(self._received + self._room(), self._partitions.full() | held_back)
+        paused = {partition for partition in self._partitions.held if partition.topic in self._paused_topics}
+        self._source.allow(self._received + self._free_records(), self._partitions.full() | paused)
 
-    def _room(self) -> int:
-        if not self._open_for_work:
+    def _free_records(self) -> int:
+        if not self._intake_is_open:
             return 0
         sizes = [job.size_bytes for job in self._active.values()]
         free_bytes = self._limits.held_bytes - self._aside_bytes - sum(sizes)
