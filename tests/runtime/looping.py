@@ -10,7 +10,7 @@ from worker.domain.outcome import DeadLettered, Outcome
 from worker.domain.records import Coordinate
 from worker.runtime.delivery import Delivery
 from worker.runtime.health import Health
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 from worker.runtime.loop import PARTITIONS, IntakeLimits, Loop, LoopTimes
 from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox, Outbox
@@ -26,13 +26,13 @@ class HandDelivery(Delivery):
     """Jobs work until `finish`; `begun` and `ended` list coordinates, `cancelled` those that were stopped."""
 
     def __init__(self) -> None:
-        self.in_hand: dict[Coordinate, tuple[JobInHand, asyncio.Future[None]]] = {}
+        self.in_hand: dict[Coordinate, tuple[InflightJob, asyncio.Future[None]]] = {}
         self.begun: list[Coordinate] = []
         self.ended: list[Coordinate] = []
         self.cancelled: list[Coordinate] = []
         self.works_at_once = True
 
-    async def deliver(self, job: JobInHand) -> Outcome:
+    async def deliver(self, job: InflightJob) -> Outcome:
         coordinate = job.record.coordinate
         self.begun.append(coordinate)
         job.working = self.works_at_once
@@ -54,7 +54,7 @@ class HandDelivery(Delivery):
         for offset in offsets:
             self.in_hand[Coordinate(JOBS, partition, offset)][1].set_result(None)
 
-    def job(self, offset: int, partition: int = 0) -> JobInHand:
+    def job(self, offset: int, partition: int = 0) -> InflightJob:
         return self.in_hand[Coordinate(JOBS, partition, offset)][0]
 
     def offsets(self, partition: int = 0) -> list[int]:

@@ -21,7 +21,7 @@ from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, Wait
 from worker.runtime.delivery import Delivery, Destination, IntakeControls, WorkerIdentity
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.health import Health
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 from worker.runtime.job_processor import JobProcessor
 from worker.runtime.lifecycle import TOPICS, TopicMonitor, TopicNeeds
 from worker.runtime.model_client import ModelClient
@@ -59,11 +59,11 @@ def by_uri(uri: str = URI, *, offset: int = 0, **more: object) -> Record:
     return record(json.dumps(document).encode(), (CONTENT_TYPE_HEADER, b"application/json"), offset=offset)
 
 
-def in_hand(record: Record, *, suspect: bool = False) -> JobInHand:
+def in_hand(record: Record, *, suspect: bool = False) -> InflightJob:
     """Return the record as a loop hands it to a delivery."""
     tracker = OffsetTracker()
     tracker.deliver(record.coordinate.offset)
-    return JobInHand(record, tracker, suspect=suspect)
+    return InflightJob(record, tracker, suspect=suspect)
 
 
 def memory_broker(max_message_bytes: int | None = 1_000_000) -> MemoryBroker:
@@ -136,7 +136,7 @@ class Parts:
             event_sink=self.events,
         )
 
-    async def deliver(self, record: Record, *, suspect: bool = False) -> JobInHand:
+    async def deliver(self, record: Record, *, suspect: bool = False) -> InflightJob:
         job = in_hand(record, suspect=suspect)
         await self.delivery().deliver(job)
         return job

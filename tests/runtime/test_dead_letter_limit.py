@@ -10,7 +10,7 @@ from worker.domain.events import DeadLettersWaiting
 from worker.domain.offsets import OffsetTracker
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
 from worker.runtime.health import Health
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 
@@ -26,7 +26,7 @@ class Limited:
         self.admitted: list[int] = []
         self.tasks: list[asyncio.Task[Any]] = []
 
-    async def bad(self, *numbers: int) -> list[JobInHand]:
+    async def bad(self, *numbers: int) -> list[InflightJob]:
         """Let bad jobs come."""
         jobs = [in_hand(record(offset=number)) for number in numbers]
         self.tasks += [asyncio.create_task(self._admit(job)) for job in jobs]
@@ -34,7 +34,7 @@ class Limited:
             await asyncio.sleep(0)
         return jobs
 
-    async def _admit(self, job: JobInHand) -> None:
+    async def _admit(self, job: InflightJob) -> None:
         await self.limit.admit(job)
         self.admitted.append(job.record.coordinate.offset)
 
@@ -64,7 +64,7 @@ async def test_over_the_limit_jobs_are_admitted_in_their_order_as_the_minute_has
 async def test_while_some_wait_the_worker_is_ready_and_says_how_many_and_how_long() -> None:
     world = Limited(2)
     jobs = await world.bad(*range(10))
-    assert [job.aside for job in jobs] == [False] * 2 + [True] * 8
+    assert [job.queued for job in jobs] == [False] * 2 + [True] * 8
     world.limit.update()
     assert world.health.ready, "a worker that goes on with good jobs is ready"
     assert "8 bad jobs wait for the limit of 2 dead letters a minute, which takes about 4 min" in world.health.notice
@@ -117,7 +117,7 @@ async def test_who_holds_up_a_quarter_of_the_window_is_sent_on_once_half_of_it_i
 
     async def wait(offset: int) -> None:
         tracker.deliver(offset)
-        came[offset] = await world.limit.admit(JobInHand(record(offset=offset), tracker), may_postpone=True)
+        came[offset] = await world.limit.admit(InflightJob(record(offset=offset), tracker), may_postpone=True)
 
     world.tasks.append(asyncio.create_task(world.limit.admit(elsewhere, may_postpone=True)))
     await asyncio.sleep(0)
@@ -184,7 +184,7 @@ async def test_who_is_back_is_counted_once_and_the_time_is_told_while_all_are_aw
 async def test_where_memory_holds_less_than_a_round_takes_the_slowest_retry_topic_waits_for_places(
     in_memory: int, paused_topics: tuple[str, ...]
 ) -> None:
-    world = Limited(1, WaitingBounds(in_memory=in_memory, postponement_topic=JOBS))  # ten a round
+    world = Limited(1, WaitingBounds(max_records_in_memory=in_memory, postponement_topic=JOBS))  # ten a round
     await world.bad(*range(in_memory * 3 // 4))
     assert world.limit.paused_topics == ()
     await world.bad(20)
@@ -212,5 +212,7 @@ async def test_what_waits_follows_the_limit_and_the_memory() -> None:
     assert bounds == WaitingBounds(
         max_records_in_memory=6000, max_bytes_in_memory=50, max_waiting=7, postponement_seconds=600
     )
-    assert WaitingBounds.of(10**9, held_bytes=100, max_waiting=7, postponement_seconds=600).in_memory == 10_000
-    assert WaitingBounds.of(0, held_bytes=100, max_waiting=7, postponement_seconds=600).in_memory == 1
+    assert (
+        WaitingBounds.of(10**9, held_bytes=100, max_waiting=7, postponement_seconds=600).max_records_in_memory == 10_000
+    )
+    assert WaitingBounds.of(0, held_bytes=100, max_waiting=7, postponement_seconds=600).max_records_in_memory == 1

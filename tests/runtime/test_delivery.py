@@ -22,7 +22,7 @@ from worker.domain.result import LabelText
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
 from worker.runtime.dead_letter_limit import WaitingBounds
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 from worker.runtime.job_processor import PreparedJob
 from worker.runtime.lifecycle import TOPICS
 from worker.runtime.model_client import ModelClient
@@ -155,7 +155,7 @@ async def test_a_job_that_may_be_at_fault_goes_to_the_retry_topic_of_its_attempt
     assert parts.events.of(JobFinished)[0].outcome == "retried"
 
 
-def at_its_last_attempt(offset: int = 0) -> JobInHand:
+def at_its_last_attempt(offset: int = 0) -> InflightJob:
     return in_hand(record(PICTURE, PNG, ("labelwire.attempt", b"3"), offset=offset))
 
 
@@ -212,9 +212,9 @@ async def test_over_the_dead_letter_limit_bad_jobs_wait_and_good_ones_go_on(part
     delivery = limited.delivery()
     jobs = [in_hand(record(b"text", offset=offset)) for offset in range(4)]
     delivering = [asyncio.create_task(delivery.deliver(job)) for job in jobs]
-    await until(lambda: sum(job.aside for job in jobs) == 2 and len(limited.letters()) == 2)
+    await until(lambda: sum(job.queued for job in jobs) == 2 and len(limited.letters()) == 2)
     assert "2 bad jobs wait" in limited.health.notice
-    assert not any(job.working for job in jobs if job.aside), "whoever waits may be handed over"
+    assert not any(job.working for job in jobs if job.queued), "whoever waits may be handed over"
     await delivery.deliver(in_hand(record(offset=4)))
     assert len(limited.results()) == 1
     for _ in range(61):
@@ -260,7 +260,7 @@ async def test_poison_and_what_the_retry_topic_does_not_take_wait_all_the_same(p
     limited.isolation.crash(3)
     poison, large = in_hand(record(offset=1), suspect=True), in_hand(record(b"t" * 2000, offset=2))
     delivering = [asyncio.create_task(delivery.deliver(job)) for job in (poison, large)]
-    await until(lambda: poison.aside and large.aside)
+    await until(lambda: poison.queued and large.queued)
     assert "No job is taken until fewer wait." in limited.health.reason
     for _ in range(2):
         limited.clock.advance(61)
@@ -277,7 +277,7 @@ async def test_a_job_that_waits_holds_no_pixels(parts: Parts) -> None:
     limited.backend.fail(refused)
     job = in_hand(record(offset=1))
     delivering = asyncio.create_task(delivery.deliver(job))
-    await until(lambda: job.aside)
+    await until(lambda: job.queued)
     frames = [frame for frame, _ in traceback.walk_tb(refused.__traceback__)]
     held = [value for frame in frames for value in frame.f_locals.values()]
     assert "infer" in [frame.f_code.co_name for frame in frames]

@@ -335,7 +335,7 @@ async def test_a_large_picture_gives_its_place_back_to_small_ones() -> None:
     broker = filled(5)
     async with running(Member(broker, limits=IntakeLimits(2, 2**30))) as member:
         assert member.delivery.offsets() == [0, 1]
-        member.delivery.job(0).of_lane(Lane.LARGE)
+        member.delivery.job(0).set_lane(Lane.LARGE)
         await settle()
         assert member.delivery.offsets() == [0, 1, 2]
 

@@ -10,7 +10,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.offsets import decode_done
 from worker.domain.records import ClusterDescription, CommitPoint, Coordinate, OutgoingRecord, Record, TopicPartition
 from worker.ports import FencedError
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 from worker.runtime.outbox import TransactionalOutbox
 from worker.runtime.partitions import Partitions
 from worker.testing.clock import ManualClock
@@ -59,11 +59,11 @@ class Desk:
         self.outbox = TransactionalOutbox(self.sink, self.partitions, self.clock)
         self.jobs = [self._job(offset) for offset in range(jobs)]
 
-    def _job(self, offset: int) -> JobInHand:
+    def _job(self, offset: int) -> InflightJob:
         record = Record(Coordinate(*A, offset), None, b"x", (), 0)
         tracker = self.partitions.deliver(record)
         assert tracker is not None
-        return JobInHand(record, tracker)
+        return InflightJob(record, tracker)
 
     def put(self, offset: int) -> "asyncio.Task[None]":
         outgoing = OutgoingRecord(RESULTS, None, b"%d" % offset, ())

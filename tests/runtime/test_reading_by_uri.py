@@ -153,6 +153,6 @@ async def test_a_picture_that_comes_with_its_job_takes_no_room_and_asks_no_store
 def test_fetched_bytes_count_as_held_while_the_job_is_in_hand() -> None:
     job = in_hand(by_uri())
     before = job.size_bytes
-    with job.holding(1000):
+    with job.with_fetched(1000):
         assert job.size_bytes == before + 1000
     assert job.size_bytes == before

@@ -61,7 +61,7 @@ async def test_one_who_was_given_room_and_is_cancelled_in_the_same_turn_gives_it
     room = FetchMemory(100, 9)
     with room.lease() as first:
         await first.grow(100)
-        waiting = asyncio.ensure_future(room.take(100))
+        waiting = asyncio.ensure_future(room.reserve(100))
         await settle()
         first.shrink(0)
         waiting.cancel()

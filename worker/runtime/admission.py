@@ -74,7 +74,7 @@ class Admission:
     async def admitted(self, pixels: int) -> AsyncIterator[Lane]:
         """Wait until a picture of so many pixels is admitted, and hold its share."""
         lane = self.lane_of(pixels)
-        async with self._gate.hold(lane, pixels):
+        async with self._gate.entered(lane, pixels):
             yield lane
 
     @property

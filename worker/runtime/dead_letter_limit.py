@@ -22,7 +22,7 @@ from worker.domain.events import DeadLettersWaiting
 from worker.domain.offsets import OffsetTracker
 from worker.ports import Clock, EventSink
 from worker.runtime.health import Health
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 
 DEAD_LETTERS = "dead_letters"
 _WINDOW_SECONDS = 60.0
@@ -73,7 +73,7 @@ class WaitingBounds:
 class _Waiting:
     """A job in the queue; `evicted` says that it is to be postponed."""
 
-    job: JobInHand
+    job: InflightJob
     may_postpone: bool
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     evicted: bool = False
@@ -106,7 +106,7 @@ class DeadLetterLimit:
         """Call this when the condition may have changed."""
         self._on_change = listener
 
-    async def admit(self, job: JobInHand, *, may_postpone: bool = False) -> bool:
+    async def admit(self, job: InflightJob, *, may_postpone: bool = False) -> bool:
         """Wait until the job's dead letter may be written, and count it.
 
         False where the job is to be postponed, which `may_postpone` allows: the queue is full, or the job fills the
@@ -190,7 +190,7 @@ class DeadLetterLimit:
             " LABELWIRE_LIMITS__DEAD_LETTERS_PER_MINUTE."
         )
 
-    def _can_queue(self, job: JobInHand) -> bool:
+    def _can_queue(self, job: InflightJob) -> bool:
         """Say whether the queue takes one more job; evict first the jobs that fill their partition's window."""
         begins_at = job.tracker.crowded_below
         if begins_at is not None:
@@ -232,7 +232,7 @@ class DeadLetterLimit:
 
     async def _wait_for_turn(self, waiting: _Waiting) -> bool:
         job, beside = waiting.job, self._queued_by_tracker.setdefault(waiting.job.tracker, {})
-        job.wait_aside()
+        job.mark_queued()
         self._queue[waiting] = beside[waiting] = None
         self._waiting_bytes += job.size_bytes
         if self._is_filled_to(3, 4):  # leave room for jobs that are being read

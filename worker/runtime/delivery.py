@@ -24,7 +24,7 @@ from worker.ports import Clock, EventSink, Isolation
 from worker.runtime.admission import CURRENT_LANE, Admission, Lane
 from worker.runtime.dead_letter_limit import DeadLetterLimit
 from worker.runtime.failure_correlation import FailureCorrelation
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 from worker.runtime.job_processor import JobProcessor
 from worker.runtime.outbox import Outbox
 from worker.runtime.outcome_watch import OutcomeWatch, PendingOutcome
@@ -116,7 +116,7 @@ class Delivery:
         self._events = event_sink
         self._correlation = FailureCorrelation()
 
-    async def deliver(self, job: JobInHand) -> Outcome:
+    async def deliver(self, job: InflightJob) -> Outcome:
         """Bring a record to its outcome, however often that takes."""
         begun, history = self._clock.monotonic(), _History.of(job.record)
         outcome: Outcome | None = None
@@ -129,7 +129,7 @@ class Delivery:
         self._emit_finished(job, outcome, history.attempt, self._clock.monotonic() - begun)
         return outcome
 
-    async def _attempt(self, job: JobInHand, attempt: int) -> Completed:
+    async def _attempt(self, job: InflightJob, attempt: int) -> Completed:
         try:
             result = (
                 await self._read_isolated(job, attempt) if job.suspect else await self._read_in_process(job, attempt)
@@ -145,16 +145,16 @@ class Delivery:
         self._correlation.succeeded(self._clock.epoch_ms())
         return Completed(result)
 
-    async def _read_isolated(self, job: JobInHand, attempt: int) -> LabelText:
+    async def _read_isolated(self, job: InflightJob, attempt: int) -> LabelText:
         """Read a record that may crash its process in a child process; not even the picture's header is read here."""
         job.working = True
         return await self._isolation.read(job.record, attempt)
 
-    async def _read_in_process(self, job: JobInHand, attempt: int) -> LabelText:
-        with await self._processor.prepare(job.record) as prepared, job.holding(prepared.fetched_bytes):
+    async def _read_in_process(self, job: InflightJob, attempt: int) -> LabelText:
+        with await self._processor.prepare(job.record) as prepared, job.with_fetched(prepared.fetched_bytes):
             lane = self._admission.lane_of(prepared.pixels)
             CURRENT_LANE.set(lane)
-            job.of_lane(lane)
+            job.set_lane(lane)
             async with self._admission.admitted(prepared.pixels):
                 job.working = True
                 self._inflight_changed()
@@ -163,14 +163,14 @@ class Delivery:
             self._events.emit(events.StageFinished(Stage(stage), milliseconds / 1000))
         return result
 
-    async def _publish(self, job: JobInHand, result: LabelText) -> None:
+    async def _publish(self, job: InflightJob, result: LabelText) -> None:
         begun = self._clock.monotonic()
         await self._send(job, result_record(job.record, result, self._destination.results))
         self._events.emit(events.StageFinished(Stage.PUBLISH, self._clock.monotonic() - begun))
 
     # After a failure.
 
-    async def _handle_failure(self, job: JobInHand, error: JobError, history: "_History") -> Outcome | None:
+    async def _handle_failure(self, job: InflightJob, error: JobError, history: "_History") -> Outcome | None:
         """Retry the job later or write its dead letter; None if the job is to be tried again at once."""
         decision = self._decide(error, history)
         if isinstance(decision, GiveUp):
@@ -191,7 +191,9 @@ class Delivery:
             self._correlation.failed(history.origin, self._clock.epoch_ms())
         return self._policy.decide(error, history.count(error), _draw(), others_fail=others_fail)
 
-    async def _retry_later(self, job: JobInHand, error: JobError, history: "_History", decision: RetryLater) -> Outcome:
+    async def _retry_later(
+        self, job: InflightJob, error: JobError, history: "_History", decision: RetryLater
+    ) -> Outcome:
         job.working = True
         topic, job_id = self._destination.retries[decision.level - 1], job_id_within(job.record)
         again = retry_record(
@@ -210,7 +212,7 @@ class Delivery:
         )
         return Retried(error)
 
-    async def _give_up(self, job: JobInHand, error: JobError, history: "_History") -> Outcome:
+    async def _give_up(self, job: InflightJob, error: JobError, history: "_History") -> Outcome:
         """Write the dead letter, however long that takes: until it is written the offset does not move.
 
         Where too many jobs wait for theirs, the job is postponed to the slowest retry topic.
@@ -249,7 +251,7 @@ class Delivery:
         )
         return DeadLettered(error)
 
-    async def _write_dead_letter(self, job: JobInHand, failure: Failure) -> None:
+    async def _write_dead_letter(self, job: InflightJob, failure: Failure) -> None:
         limit: int | None = None
         for attempt in itertools.count(1):
             letter = dead_letter(job.record, failure, self._destination.dead_letters, limit)
@@ -264,7 +266,7 @@ class Delivery:
             else:
                 return
 
-    async def _send(self, job: JobInHand, outgoing: OutgoingRecord) -> None:
+    async def _send(self, job: InflightJob, outgoing: OutgoingRecord) -> None:
         """Return once the record is acknowledged. Raises JobError RESULT_TOO_LARGE by the topic's present limit."""
         with self._outcome_watch.writing(outgoing.topic) as writing:
             for failures in itertools.count(1):
@@ -279,7 +281,7 @@ class Delivery:
                 else:
                     return
 
-    async def _put(self, job: JobInHand, outgoing: OutgoingRecord, writing: PendingOutcome) -> None:
+    async def _put(self, job: InflightJob, outgoing: OutgoingRecord, writing: PendingOutcome) -> None:
         """Write a record. Raises JobError RESULT_TOO_LARGE as `_send` does, and BROKER_UNAVAILABLE else."""
         limit = self._destination.limit_of(outgoing.topic)
         if limit is not None and outgoing.size_bytes > limit:
@@ -317,14 +319,14 @@ class Delivery:
             raise JobError(ErrorCode.RESULT_TOO_LARGE, message)
         return limit
 
-    async def _wait(self, job: JobInHand, error: JobError, attempt: int, seconds: float) -> None:
+    async def _wait(self, job: InflightJob, error: JobError, attempt: int, seconds: float) -> None:
         job.working = False
         self._events.emit(
             events.JobRetried(job_id_of(job.record), job.record.coordinate, error.code, error.message, attempt, seconds)
         )
         await self._clock.sleep(seconds)
 
-    def _emit_finished(self, job: JobInHand, outcome: Outcome, attempt: int, duration_seconds: float) -> None:
+    def _emit_finished(self, job: InflightJob, outcome: Outcome, attempt: int, duration_seconds: float) -> None:
         record = job.record
         result = outcome.result if isinstance(outcome, Completed) else None
         recognizer = self._processor.models_used.get("text_recognizer")

@@ -1,7 +1,8 @@
 """How many bytes of fetched pictures are held, and how many fetches are under way.
 
-Invariants: memory is given in the order in which it was asked for; never more than all of it is taken, but by a picture
-that is larger than the whole and alone; who waits for memory holds none, so nobody waits for ever.
+Invariants: memory is given in the order in which it was asked for. No more than the limit is taken, except by a picture
+that is larger than the limit and alone. A lease gives back what it has before it waits for more, so no two leases wait
+for each other.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ class _Memory:
         self.held_bytes = 0
 
     def next_lane(self, heads: Mapping[str, int]) -> str | None:
-        """Return the only lane, if what its first asks for is free, or if nothing is held."""
+        """Return the only lane, if the bytes that its first task asks for are free, or if none are taken."""
         free_bytes = self._max_bytes - self.held_bytes
         return next((lane for lane, size in heads.items() if not self.held_bytes or size <= free_bytes), None)
 
@@ -36,10 +37,10 @@ class _Memory:
 
 
 class FetchMemory:
-    """Memory for fetched pictures. `turns` is for those who fetch; their memory they keep until the picture is read."""
+    """Memory for fetched pictures. A fetch needs one of `fetch_slots`; its memory is kept until the picture is read."""
 
     def __init__(self, max_bytes: int, max_fetches: int) -> None:
-        self.turns = asyncio.Semaphore(max_fetches)
+        self.fetch_slots = asyncio.Semaphore(max_fetches)
         self._memory = _Memory(max_bytes)
         self._gate = Gate(self._memory, (_ALL,))
 
@@ -50,18 +51,18 @@ class FetchMemory:
 
     @contextmanager
     def lease(self) -> "Iterator[Lease]":
-        """Give a lease of nothing yet; what it grows to is given back at the end."""
+        """Give an empty lease; what it grows to is given back at the end of the block."""
         lease = Lease(self)
         try:
             yield lease
         finally:
             lease.shrink(0)
 
-    async def take(self, size_bytes: int) -> None:
+    async def reserve(self, size_bytes: int) -> None:
         """Wait for memory, and take it."""
         await self._gate.enter(_ALL, size_bytes)
 
-    def give_back(self, size_bytes: int) -> None:
+    def release(self, size_bytes: int) -> None:
         """Give memory back."""
         self._gate.leave(_ALL, size_bytes)
 
@@ -74,14 +75,14 @@ class Lease:
         self.size_bytes = 0
 
     async def grow(self, size_bytes: int) -> None:
-        """Wait until there is so much memory, giving back first what is too little."""
+        """Wait until so many bytes are free, and take them; what the lease had before is given back first."""
         if size_bytes > self.size_bytes:
             self.shrink(0)
-            await self._memory.take(size_bytes)
+            await self._memory.reserve(size_bytes)
             self.size_bytes = size_bytes
 
     def shrink(self, size_bytes: int) -> None:
-        """Give back what is not needed."""
+        """Keep so many bytes, and give the rest back."""
         if size_bytes < self.size_bytes:
-            self._memory.give_back(self.size_bytes - size_bytes)
+            self._memory.release(self.size_bytes - size_bytes)
             self.size_bytes = size_bytes

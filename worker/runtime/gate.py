@@ -1,8 +1,8 @@
-"""The one queue behind whatever is bounded: jobs and pixels, fetched bytes, requests.
+"""The one kind of queue for what is bounded: jobs and pixels, fetched bytes, requests.
 
-A gate has lanes. In each, tasks wait in line with a weight, what they ask for; a rule says which lane's first task may
-enter next. Invariants: tasks of a lane enter in the order in which they asked; a task that is canceled while it waits
-leaves the line, and one that is canceled just when it was let in gives its weight back.
+A gate has lanes. In each lane tasks wait in a queue, each with a weight, which is what it asks for. A rule says which
+lane's first task may enter next. Invariants: tasks of a lane enter in the order in which they asked; a task that is
+canceled while it waits leaves the queue, and one that is canceled just when it was admitted gives its weight back.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ LaneT = TypeVar("LaneT")
 
 
 class GateRule(Protocol[LaneT]):
-    """What a gate bounds, and who goes first."""
+    """What a gate bounds, and which lane goes first."""
 
     def next_lane(self, heads: Mapping[LaneT, int], /) -> LaneT | None:
-        """Return the lane whose first may enter now, None if nobody may; `heads` are the weights of the first ones."""
+        """Return the lane whose first task may enter now, if any; `heads` are the weights of the first tasks."""
 
     def enter(self, lane: LaneT, weight: int, /) -> None:
         """Take the weight."""
@@ -28,15 +28,15 @@ class GateRule(Protocol[LaneT]):
 
 
 class Gate(Generic[LaneT]):
-    """Lets in, lane by lane, as the rule says."""
+    """Admits waiting tasks as the rule says."""
 
     def __init__(self, rule: GateRule[LaneT], lanes: Iterable[LaneT]) -> None:
         self._rule = rule
-        self._lines: dict[LaneT, deque[tuple[int, asyncio.Future[None]]]] = {lane: deque() for lane in lanes}
+        self._queues: dict[LaneT, deque[tuple[int, asyncio.Future[None]]]] = {lane: deque() for lane in lanes}
 
     @asynccontextmanager
-    async def hold(self, lane: LaneT, weight: int = 1) -> AsyncIterator[None]:
-        """Enter, waiting first, and leave at the end."""
+    async def entered(self, lane: LaneT, weight: int = 1) -> AsyncIterator[None]:
+        """Wait, enter, and leave at the end of the block."""
         await self.enter(lane, weight)
         try:
             yield
@@ -44,36 +44,36 @@ class Gate(Generic[LaneT]):
             self.leave(lane, weight)
 
     async def enter(self, lane: LaneT, weight: int = 1) -> None:
-        """Wait to be let in; whoever was let in has to `leave` with the same weight."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines[lane].append((weight, turn))
-        self._let_in()
+        """Wait to be admitted; the caller has to `leave` with the same weight."""
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues[lane].append((weight, admitted))
+        self._admit_waiting()
         try:
-            await turn
+            await admitted
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._let_in()  # who stood behind may fit
+            if admitted.cancelled():
+                self._admit_waiting()  # the task behind it may fit
             else:
                 self.leave(lane, weight)
             raise
 
     def leave(self, lane: LaneT, weight: int = 1) -> None:
-        """Give back what was entered with."""
+        """Give the weight back."""
         self._rule.leave(lane, weight)
-        self._let_in()
+        self._admit_waiting()
 
     def is_awaited(self, lane: LaneT) -> bool:
-        """Whether anybody waits in a lane."""
-        return any(not turn.done() for _, turn in self._lines[lane])
+        """Whether a task waits in a lane."""
+        return any(not admitted.done() for _, admitted in self._queues[lane])
 
-    def _let_in(self) -> None:
+    def _admit_waiting(self) -> None:
         while (lane := self._rule.next_lane(self._heads())) is not None:
-            weight, turn = self._lines[lane].popleft()
+            weight, admitted = self._queues[lane].popleft()
             self._rule.enter(lane, weight)
-            turn.set_result(None)
+            admitted.set_result(None)
 
     def _heads(self) -> dict[LaneT, int]:
-        for line in self._lines.values():
-            while line and line[0][1].done():  # canceled
-                line.popleft()
-        return {lane: line[0][0] for lane, line in self._lines.items() if line}
+        for queue in self._queues.values():
+            while queue and queue[0][1].done():  # canceled
+                queue.popleft()
+        return {lane: queue[0][0] for lane, queue in self._queues.items() if queue}

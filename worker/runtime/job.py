@@ -1,4 +1,4 @@
-"""A record in the worker's hands."""
+"""A record that the worker works on."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from worker.runtime.admission import Lane
 
 
 @dataclass(slots=True)
-class JobInHand:
-    """A record on its way.
+class InflightJob:
+    """A record between its receipt and its outcome.
 
-    `tracker` is that of the assignment it came with. `suspect` says that it may have ended the process that had it
-    before. `working` is true while stopping it would throw work away; `large` says that its picture is of the large
-    lane, once that is known; `on_large` is called then. `aside` says that it only waits for its dead letter, so that
-    other jobs may be taken meanwhile; `on_aside` is called then, in its task.
+    `tracker` is that of the assignment it came with. `suspect` says that it may have crashed the worker that had it
+    before. `working` is true while stopping it would throw work away. `large` says that its picture is of the large
+    lane, once that is known; `on_large` is called then. `queued` says that it only waits for its dead letter, so that
+    other jobs may be taken meanwhile; `on_queued` is called then, in the job's task.
     """
 
     record: Record
@@ -26,31 +26,31 @@ class JobInHand:
     large: bool = False
     fetched_bytes: int = 0
     on_large: Callable[[], None] | None = None
-    aside: bool = False
-    on_aside: Callable[[], None] | None = None
+    queued: bool = False
+    on_queued: Callable[[], None] | None = None
 
-    def of_lane(self, lane: Lane) -> None:
-        """Note the lane of its picture."""
+    def set_lane(self, lane: Lane) -> None:
+        """Note the lane of the job's picture."""
         if lane is Lane.LARGE and not self.large:
             self.large = True
             if self.on_large is not None:
                 self.on_large()
 
-    def wait_aside(self) -> None:
-        """Note that it only waits for its dead letter."""
-        if not self.aside:
-            self.aside = True
-            if self.on_aside is not None:
-                self.on_aside()
+    def mark_queued(self) -> None:
+        """Note that the job only waits for its dead letter."""
+        if not self.queued:
+            self.queued = True
+            if self.on_queued is not None:
+                self.on_queued()
 
     @property
     def size_bytes(self) -> int:
-        """The memory that it takes: its record's, and that of its picture where that was fetched."""
+        """The memory that the job takes: its record, and its picture where that was fetched."""
         return self.record.size_bytes + self.fetched_bytes
 
     @contextmanager
-    def holding(self, fetched_bytes: int) -> Iterator[None]:
-        """Note for the block's time what was fetched for it."""
+    def with_fetched(self, fetched_bytes: int) -> Iterator[None]:
+        """Count the fetched bytes during the block."""
         self.fetched_bytes = fetched_bytes
         try:
             yield

@@ -1,7 +1,7 @@
-"""From a record to its text: all that happens to a job between receiving and publishing, in whichever process.
+"""From a record to its text: all that happens to a job between receiving and publishing, in the worker or its child.
 
-Invariant: nothing but JobError and MemoryError leaves a reading; the first says what the job's fate is, the second
-that this process, not the job, is at its end.
+Invariant: only JobError and MemoryError are raised. A JobError says what becomes of the job, a MemoryError that this
+process has no memory left.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from worker.runtime.shortage import judged
 
 @dataclass(frozen=True, slots=True)
 class PreparedJob:
-    """A job that is worth reading, and what its picture claims to be.
+    """A job that passed the first checks, and its picture's header.
 
     A context manager: at its end the memory of a fetched picture is given back. `fetch_seconds` is None where
     the picture came with the job.
@@ -37,13 +37,13 @@ class PreparedJob:
     job: LabelJob
     header: ImageHeader
     fetch_seconds: float | None = None
-    held: ExitStack = field(default_factory=ExitStack, repr=False)
+    resources: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.held.close()
+        self.resources.close()
 
     @property
     def fetched_bytes(self) -> int:
@@ -61,14 +61,14 @@ class JobProcessor:
 
     def __init__(
         self,
-        reader: ModelClient,
+        model_client: ModelClient,
         executor: Executor,
         clock: Clock,
         budget: AttemptBudget,
         blobs: BlobStore,
         memory: FetchMemory,
     ) -> None:
-        self._reader = reader
+        self._models = model_client
         self._executor = executor
         self._clock = clock
         self._budget = budget
@@ -77,8 +77,8 @@ class JobProcessor:
 
     @property
     def models_used(self) -> Mapping[str, ModelUsed]:
-        """The models that pictures are read with; empty before the first look."""
-        return self._reader.models_used
+        """The models that pictures are read with; empty before Triton was asked for them."""
+        return self._models.models_used
 
     async def read(self, record: Record, attempt: int) -> LabelText:
         """Read the job of a record. Raises JobError."""
@@ -86,23 +86,23 @@ class JobProcessor:
             return await self.process(prepared, attempt)
 
     async def prepare(self, record: Record) -> PreparedJob:
-        """Return the record's job with its picture, checked as far as can be told before decoding. Raises JobError."""
-        with _foreseen():
+        """Return the record's job with its picture, with the checks that need no decoding done. Raises JobError."""
+        with _only_job_errors():
             loop = asyncio.get_running_loop()
             prepared = await loop.run_in_executor(self._executor, self._prepare, record)
             if isinstance(prepared, PreparedJob):
                 return prepared
             job, uri = prepared
-            with ExitStack() as held:
+            with ExitStack() as resources:
                 begun = self._clock.monotonic()
-                picture = await self._fetch(job, uri, held)
+                picture = await self._fetch(job, uri, resources)
                 fetch_seconds = self._clock.monotonic() - begun
-                job, header = await loop.run_in_executor(self._executor, self._look, job, picture)
-                return PreparedJob(record, job, header, fetch_seconds, held.pop_all())
+                job, header = await loop.run_in_executor(self._executor, self._with_header, job, picture)
+                return PreparedJob(record, job, header, fetch_seconds, resources.pop_all())
 
     async def process(self, prepared: PreparedJob, attempt: int) -> LabelText:
         """Read a prepared job. Raises JobError, DEADLINE_EXCEEDED or ATTEMPT_TIMED_OUT where it takes too long."""
-        with _foreseen():
+        with _only_job_errors():
             return await self._process(prepared, attempt)
 
     def _prepare(self, record: Record) -> PreparedJob | tuple[LabelJob, PictureUri]:
@@ -110,23 +110,23 @@ class JobProcessor:
         check_deadline(job, self._clock.epoch_ms())
         if job.uri is not None:
             return job, job.uri
-        return PreparedJob(record, job, self._reader.header(job.picture))
+        return PreparedJob(record, job, self._models.header(job.picture))
 
-    def _look(self, job: LabelJob, picture: bytes) -> tuple[LabelJob, ImageHeader]:
-        return job.with_picture(picture), self._reader.header(picture)
+    def _with_header(self, job: LabelJob, picture: bytes) -> tuple[LabelJob, ImageHeader]:
+        return job.with_picture(picture), self._models.header(picture)
 
-    async def _fetch(self, job: LabelJob, uri: PictureUri, held: ExitStack) -> bytes:
-        """Return the picture that lies there; `held` takes the memory that it needs."""
-        lease = held.enter_context(self._memory.lease())
+    async def _fetch(self, job: LabelJob, uri: PictureUri, resources: ExitStack) -> bytes:
+        """Return the picture at a URI; `resources` gives its memory back."""
+        lease = resources.enter_context(self._memory.lease())
         try:
-            async with asyncio.timeout(self._seconds_to_deadline(job)), self._memory.turns:
+            async with asyncio.timeout(self._seconds_to_deadline(job)), self._memory.fetch_slots:
                 picture = await self._blobs.fetch(uri, lease.grow)
-        except TimeoutError:  # the store's own never leave it
+        except TimeoutError:  # a timeout of the store itself is a JobError
             check_deadline(job, max(self._clock.epoch_ms(), job.deadline_ms or 0))
             raise
         lease.shrink(len(picture))
         if not picture:
-            message = f"The picture at {uri} is empty; send the job once it has been written."
+            message = f"The picture at {uri} is empty; send the job after the picture is written."
             raise JobError(ErrorCode.IMAGE_CORRUPT, message, stage=Stage.FETCH)
         return picture
 
@@ -136,7 +136,7 @@ class JobProcessor:
         seconds = self._budget.seconds_for(header.total_pixels)
         try:
             async with self._budget.attempt(seconds), asyncio.timeout(self._seconds_to_deadline(job)):
-                reading = await self._reader.process(
+                reading = await self._models.process(
                     job.picture, header, timeout_seconds=seconds, request_id=job.job_id
                 )
         except TimeoutError as error:
@@ -145,23 +145,24 @@ class JobProcessor:
             raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, message) from error
         if prepared.fetch_seconds is not None:
             reading = replace(reading, timing_seconds={Stage.FETCH: prepared.fetch_seconds, **reading.timing_seconds})
-        return label_text(record, job, header, reading, self._reader.models_used, attempt)
+        return label_text(record, job, header, reading, self._models.models_used, attempt)
 
     def _seconds_to_deadline(self, job: LabelJob) -> float | None:
         return None if job.deadline_ms is None else (job.deadline_ms - self._clock.epoch_ms()) / 1000
 
 
 @contextmanager
-def _foreseen() -> Iterator[None]:
+def _only_job_errors() -> Iterator[None]:
+    """Let every error leave as a JobError, but MemoryError as it is."""
     try:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # a defect of ours must not stop the worker, and must not lose the record
+    except Exception as error:  # a defect must neither stop the worker nor lose the record
         failure = judged(error)
         if failure is not error:
             raise failure from error
         if isinstance(error, JobError):
             raise
-        message = f"The worker failed with {type(error).__name__} where nobody foresaw it; please report it."
+        message = f"The worker failed with an unexpected {type(error).__name__}; please report it."
         raise JobError(ErrorCode.INTERNAL, message) from error

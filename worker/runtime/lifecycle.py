@@ -154,22 +154,22 @@ def _limit(cluster: ClusterDescription, topic: str) -> int | None:
 class ModelMonitor:
     """Checks whether Triton serves the models that the worker needs."""
 
-    def __init__(self, guard: Guard, reader: ModelClient, health: Health) -> None:
+    def __init__(self, guard: Guard, model_client: ModelClient, health: Health) -> None:
         self._guard = guard
-        self._reader = reader
+        self._models = model_client
         self._health = health
         health.met(CIRCUITS)  # none is open before the first request
 
     async def check(self) -> None:
         """Update the condition `triton`, and follow the server's models: they may change while it runs."""
         if not await self._guard.ready():
-            self._reader.invalidate()
+            self._models.invalidate()
             self._health.unmet(TRITON, "the server does not answer, or is not ready.")
             return
         if not self._health.is_met(TRITON):
             self._guard.probe_now()
         try:
-            await self._reader.refresh()
+            await self._models.refresh()
         except (JobError, ServerMismatchError) as error:
             self._health.unmet(TRITON, str(error))
         else:
@@ -178,7 +178,7 @@ class ModelMonitor:
     def circuits_changed(self, *, is_open: bool) -> None:
         """Update the condition `circuits`. What was away may come back with other models."""
         if is_open:
-            self._reader.invalidate()
+            self._models.invalidate()
             self._health.unmet(CIRCUITS, "requests to Triton fail; jobs wait until it answers again.")
         else:
             self._health.met(CIRCUITS)

@@ -14,7 +14,7 @@ from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.ports import Clock, EventSink, RecordSource
 from worker.runtime.delivery import Delivery
 from worker.runtime.health import Health
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import Outbox
 from worker.runtime.partitions import Partitions
@@ -68,9 +68,9 @@ class Loop:
         self._events = event_sink
         self._times = times
         self._key_order = key_order
-        self._jobs: dict[asyncio.Task[None], JobInHand] = {}
-        self._active: dict[asyncio.Task[None], JobInHand] = {}  # all but those that wait for their dead letter
-        self._aside_bytes = 0
+        self._jobs: dict[asyncio.Task[None], InflightJob] = {}
+        self._active: dict[asyncio.Task[None], InflightJob] = {}  # all but those that wait for their dead letter
+        self._queued_bytes = 0
         self._tasks = asyncio.TaskGroup()
         self._stopping = asyncio.Event()
         self._received = 0
@@ -106,7 +106,7 @@ class Loop:
             if tracker is not None:
                 suspect = tracker.is_suspect(record.coordinate.offset)
                 self._begin(
-                    JobInHand(record, tracker, suspect=suspect, on_large=self._allow, on_aside=self._stops_counting)
+                    InflightJob(record, tracker, suspect=suspect, on_large=self._allow, on_queued=self._stops_counting)
                 )
         self._allow()
 
@@ -143,12 +143,12 @@ class Loop:
 
     # Tasks.
 
-    def _begin(self, job: JobInHand) -> None:
+    def _begin(self, job: InflightJob) -> None:
         task = self._tasks.create_task(self._deliver(job))
         self._jobs[task] = self._active[task] = job
         task.add_done_callback(self._ended)
 
-    async def _deliver(self, job: JobInHand) -> None:
+    async def _deliver(self, job: InflightJob) -> None:
         if self._key_order is None:
             await self._delivery.deliver(job)
             return
@@ -158,14 +158,14 @@ class Loop:
     def _ended(self, task: asyncio.Task[None]) -> None:
         job = self._jobs.pop(task)
         if self._active.pop(task, None) is None:
-            self._aside_bytes -= job.size_bytes
+            self._queued_bytes -= job.size_bytes
         self._allow()
 
     def _stops_counting(self) -> None:
         """Count the job of the present task no longer among those in hand, but its memory."""
         task = asyncio.current_task()
         job = self._active.pop(task) if task else None
-        self._aside_bytes += job.size_bytes if job else 0
+        self._queued_bytes += job.size_bytes if job else 0
         self._allow()
 
     def _tasks_of(self, partitions: Collection[TopicPartition]) -> list[asyncio.Task[None]]:
@@ -215,7 +215,7 @@ class Loop:
         if not self._intake_is_open:
             return 0
         sizes = [job.size_bytes for job in self._active.values()]
-        free_bytes = self._limits.held_bytes - self._aside_bytes - sum(sizes)
+        free_bytes = self._limits.held_bytes - self._queued_bytes - sum(sizes)
         largest_bytes = max(1, *sizes) if sizes else _TYPICAL_RECORD_BYTES
         by_bytes = max(0, free_bytes) // largest_bytes
         by_records = self._limits.records - sum(not job.large for job in self._active.values())

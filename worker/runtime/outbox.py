@@ -13,7 +13,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.offsets import OffsetTracker
 from worker.domain.records import OutgoingRecord
 from worker.ports import Clock, FencedError, RecordSink, TransactionalSink
-from worker.runtime.job import JobInHand
+from worker.runtime.job import InflightJob
 from worker.runtime.partitions import Partitions
 
 _MAX_RECORDS = 500
@@ -28,7 +28,7 @@ class Outbox(Protocol):
     def commits_positions(self) -> bool:
         """Whether positions are written here, so that nobody else may commit them meanwhile."""
 
-    async def put(self, job: JobInHand, record: OutgoingRecord) -> None:
+    async def put(self, job: InflightJob, record: OutgoingRecord) -> None:
         """Write the outcome of a job and count its offset as done; on an error neither has happened.
 
         Raises JobError RESULT_TOO_LARGE where the record is over a size limit, and BROKER_UNAVAILABLE else.
@@ -46,7 +46,7 @@ class DirectOutbox:
     def __init__(self, sink: RecordSink) -> None:
         self._sink = sink
 
-    async def put(self, job: JobInHand, record: OutgoingRecord) -> None:
+    async def put(self, job: InflightJob, record: OutgoingRecord) -> None:
         """Write the outcome, then count the offset as done."""
         await self._sink.send(record)
         job.complete()
@@ -57,7 +57,7 @@ class DirectOutbox:
 
 @dataclass(eq=False, slots=True)
 class _QueuedOutcome:
-    job: JobInHand
+    job: InflightJob
     record: OutgoingRecord
     written: asyncio.Future[None]
 
@@ -76,7 +76,7 @@ class TransactionalOutbox:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def put(self, job: JobInHand, record: OutgoingRecord) -> None:
+    async def put(self, job: InflightJob, record: OutgoingRecord) -> None:
         """Have the outcome written in the next transaction, and return once that is committed."""
         queued = _QueuedOutcome(job, record, asyncio.get_running_loop().create_future())
         self._waiting.append(queued)

@@ -51,7 +51,7 @@ class RequestSlots:
         """Hold a slot, waiting for it first."""
         if lane is Lane.LARGE and not self._is_busy(Lane.LARGE):
             self._begin_patience()
-        async with self._gate.hold(lane):
+        async with self._gate.entered(lane):
             yield
 
     @property
