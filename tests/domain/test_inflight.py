@@ -24,7 +24,7 @@ class OneLimit(RuleBasedStateMachine):
         self.now += 1
         return self.now
 
-    @precondition(lambda self: self.limit.has_room)
+    @precondition(lambda self: self.limit.has_free_slot)
     @rule()
     def send(self) -> None:
         self.limit.enter()
@@ -36,7 +36,7 @@ class OneLimit(RuleBasedStateMachine):
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
     def succeed(self, data: st.DataObject) -> None:
-        before, is_used = self.limit.limit, not self.limit.has_room
+        before, is_used = self.limit.limit, not self.limit.has_free_slot
         sent_at = self.take(data)
         self.limit.succeeded(sent_at)
         self.limit.leave()
@@ -71,7 +71,7 @@ class OneLimit(RuleBasedStateMachine):
     def bounds_hold(self) -> None:
         assert FLOOR <= self.limit.limit <= self.ceiling
         assert self.limit.in_flight == len(self.sent) <= self.ceiling
-        assert self.limit.has_room == (len(self.sent) < self.limit.limit)
+        assert self.limit.has_free_slot == (len(self.sent) < self.limit.limit)
         assert self.limit.at_floor == (self.limit.limit == FLOOR)
 
 
@@ -80,7 +80,7 @@ TestOneLimit.settings = settings(max_examples=80, stateful_step_count=50, deadli
 
 
 def full(limit: InflightLimit) -> None:
-    while limit.has_room:
+    while limit.has_free_slot:
         limit.enter()
 
 

@@ -14,7 +14,7 @@ def health(clock: ManualClock | None = None, events: RecordedEvents | None = Non
 
 def test_it_is_ready_when_every_condition_is_met_and_says_which_is_not() -> None:
     state = health()
-    assert state.reason == "triton: not looked at yet. topics: not looked at yet."
+    assert state.reason == "triton: not checked yet. topics: not checked yet."
     state.met("triton")
     state.unmet("topics", "label-text does not exist.")
     assert not state.ready
@@ -44,7 +44,7 @@ def test_only_changes_are_told() -> None:
         state.unmet("topics", "away.")
     state.met("topics")
     assert events.all == [
-        ReadinessChanged(ready=False, reason="topics: not looked at yet."),
+        ReadinessChanged(ready=False, reason="topics: not checked yet."),
         ReadinessChanged(ready=False, reason="topics: away."),
         ReadinessChanged(ready=True, reason=""),
     ]

@@ -14,7 +14,7 @@ import pytest
 import pyvips
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.runtime.shortage import judged
+from worker.runtime.shortage import with_shortage_named
 
 
 def corrupt() -> JobError:
@@ -37,7 +37,7 @@ def caused_by(cause: BaseException, *, hidden: bool = False) -> JobError:
 def test_the_systems_refusals_are_seen_through_every_translation(number: int, *, hidden: bool) -> None:
     refusal = OSError(number, os.strerror(number))
     for failure in (refusal, caused_by(refusal, hidden=hidden)):
-        found = judged(failure)
+        found = with_shortage_named(failure)
         assert isinstance(found, JobError)
         assert found.code is ErrorCode.RESOURCES_EXHAUSTED
 
@@ -51,7 +51,7 @@ def test_the_systems_refusals_are_seen_through_every_translation(number: int, *,
     ],
 )
 def test_no_thread_no_process_and_no_disk_are_shortages(failure: Exception) -> None:
-    found = judged(failure)
+    found = with_shortage_named(failure)
     assert isinstance(found, JobError)
     assert found.code is ErrorCode.RESOURCES_EXHAUSTED
 
@@ -65,7 +65,7 @@ def test_no_thread_no_process_and_no_disk_are_shortages(failure: Exception) -> N
     ],
 )
 def test_a_library_without_memory_sends_the_picture_apart(failure: Exception) -> None:
-    assert isinstance(judged(failure), MemoryError)
+    assert isinstance(with_shortage_named(failure), MemoryError)
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_a_library_without_memory_sends_the_picture_apart(failure: Exception) ->
     ],
 )
 def test_anything_else_stays_what_it_is(failure: Exception) -> None:
-    assert judged(failure) is failure
+    assert with_shortage_named(failure) is failure
 
 
 def test_a_failure_while_there_is_no_descriptor_proves_nothing() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
-        found = judged(corrupt())
+        found = with_shortage_named(corrupt())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert isinstance(found, JobError)

@@ -6,7 +6,7 @@ The rules:
 2. An overloaded server halves it, once for each round trip: a request that was sent before the last decrease was sent
    under the old limit, and says nothing about the new one.
 3. It grows by one after as many successes as the limit is, of which only those count that were sent since the last
-   decrease and that ended while the limit was used up: what is not used is not known to be borne.
+   decrease and that ended while all slots were taken: only then the server is known to bear them.
 
 Times are seconds of any one clock.
 Source: Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion avoidance", 1989.
@@ -39,7 +39,7 @@ class InflightLimit:
         return self._in_flight
 
     @property
-    def has_room(self) -> bool:
+    def has_free_slot(self) -> bool:
         """Whether one more may be sent."""
         return self._in_flight < self._limit
 
@@ -49,20 +49,20 @@ class InflightLimit:
         return self._limit == FLOOR
 
     def enter(self) -> None:
-        """Take a place. Raises RuntimeError if there is none."""
-        if not self.has_room:
+        """Take a slot. Raises RuntimeError if none is free."""
+        if not self.has_free_slot:
             raise RuntimeError(f"{self._in_flight} are under way, {self._limit} may be")
         self._in_flight += 1
 
     def leave(self) -> None:
-        """Give a place back. Raises RuntimeError if none is taken."""
+        """Give a slot back. Raises RuntimeError if none is taken."""
         if not self._in_flight:
             raise RuntimeError("nothing is under way")
         self._in_flight -= 1
 
     def succeeded(self, sent_at: float) -> None:
-        """Note that a request that still holds its place was answered."""
-        if sent_at <= self._decreased_at or self.has_room:
+        """Note that a request that still holds its slot was answered."""
+        if sent_at <= self._decreased_at or self.has_free_slot:
             return
         self._successes += 1
         if self._successes >= self._limit:
@@ -70,7 +70,7 @@ class InflightLimit:
             self._successes = 0
 
     def overloaded(self, sent_at: float, now: float) -> bool:
-        """Note that the server was overloaded, and say whether that is news: sent since the last decrease."""
+        """Note that the server was overloaded; True if this lowered the limit, False if the request was sent before."""
         if sent_at <= self._decreased_at:
             return False
         self._limit = max(FLOOR, int(self._limit * _DECREASE))

@@ -144,7 +144,7 @@ class Guard:
         start = 0
         while start < rows:
             stop = rows
-            if lane is Lane.LARGE and self._slots.has_small_ones:
+            if lane is Lane.LARGE and self._slots.has_small_requests:
                 stop = min(stop, start + max(1, _CHUNK_BYTES // max(1, row_bytes)))
             rows_of_chunk = {name: tensor[start:stop] for name, tensor in request.inputs.items()}
             yield request if stop - start == rows else replace(request, inputs=rows_of_chunk)
@@ -171,11 +171,11 @@ class Guard:
             await self._clock.sleep(pause_seconds)
 
     def _is_sendable(self, model: str) -> bool:
-        return self._circuits.passes(model) and self._clock.monotonic() >= self._backoff_until
+        return self._circuits.allows(model) and self._clock.monotonic() >= self._backoff_until
 
     async def _wait_until_sendable(self, model: str) -> None:
         while not self._is_sendable(model):
-            await self._circuits.until_passes(model)
+            await self._circuits.wait_until_allowed(model)
             left_seconds = self._backoff_until - self._clock.monotonic()
             if left_seconds > 0:
                 await self._clock.sleep(left_seconds)
@@ -186,14 +186,14 @@ class Guard:
             return None
         if error.code is ErrorCode.INFERENCE_OVERLOADED:
             return 0.0  # all requests pause
-        passes = self._circuits.passes(model)
+        allowed = self._circuits.allows(model)
         if error.code is ErrorCode.INFERENCE_FAILED:
             # With the circuit open it is the server that fails and not this picture.
-            return None if passes else 0.0
+            return None if allowed else 0.0
         if error.code is not ErrorCode.INFERENCE_UNAVAILABLE:
             return None
         longest = min(_RESEND_MAX_SECONDS, _RESEND_INITIAL_SECONDS * 2.0 ** min(failures, 16))
-        return self._jittered(longest) if passes else 0.0
+        return self._jittered(longest) if allowed else 0.0
 
     async def _ask(self, request: InferenceRequest, deadline: float) -> Mapping[str, Tensor]:
         left_seconds = deadline - self.working_time.monotonic()

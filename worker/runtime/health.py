@@ -8,7 +8,7 @@ to restart a worker.
 from worker.domain.events import ReadinessChanged
 from worker.ports import Clock, EventSink
 
-UNKNOWN = "not looked at yet."
+UNKNOWN = "not checked yet."
 
 
 class Health:

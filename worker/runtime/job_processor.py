@@ -22,7 +22,7 @@ from worker.runtime.budget import AttemptBudget
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.model_client import ModelClient
 from worker.runtime.results import label_text
-from worker.runtime.shortage import judged
+from worker.runtime.shortage import with_shortage_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _only_job_errors() -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # a defect must neither stop the worker nor lose the record
-        failure = judged(error)
+        failure = with_shortage_named(error)
         if failure is not error:
             raise failure from error
         if isinstance(error, JobError):

@@ -152,7 +152,7 @@ class Loop:
         if self._key_order is None:
             await self._delivery.deliver(job)
             return
-        async with self._key_order.turn(job.record):
+        async with self._key_order.in_order(job.record):
             await self._delivery.deliver(job)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -13,30 +13,30 @@ from worker.domain.records import Record, TopicPartition
 
 
 @dataclass(slots=True)
-class _Line:
+class _KeyQueue:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # first come, first served
     jobs: int = 0
 
 
 class KeyOrder:
-    """Who goes before whom."""
+    """Runs the jobs of one key and partition one after another."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[TopicPartition, bytes], _Line] = {}
+        self._queues: dict[tuple[TopicPartition, bytes], _KeyQueue] = {}
 
     @asynccontextmanager
-    async def turn(self, record: Record) -> AsyncIterator[None]:
-        """Wait for the record's turn; asked in the order of the offsets."""
+    async def in_order(self, record: Record) -> AsyncIterator[None]:
+        """Wait for the record's turn, and hold it during the block. To be called in the order of the offsets."""
         if record.key is None:
             yield
             return
         name = (record.topic_partition, record.key)
-        line = self._lines.setdefault(name, _Line())
-        line.jobs += 1
+        queue = self._queues.setdefault(name, _KeyQueue())
+        queue.jobs += 1
         try:
-            async with line.lock:
+            async with queue.lock:
                 yield
         finally:
-            line.jobs -= 1
-            if not line.jobs:
-                del self._lines[name]
+            queue.jobs -= 1
+            if not queue.jobs:
+                del self._queues[name]

@@ -1,11 +1,11 @@
-"""Who may send a request now: slots under the in-flight limit, for two lanes.
+"""Which request may be sent now: slots under the in-flight limit, for two lanes.
 
-Invariants: within a lane slots are given in the order in which they were asked for; never more than the limit are
-taken; while small requests wait or are under way no large one begins, unless the large lane has waited for its share,
-and then one alone; in the gaps between small ones few large ones are under way. A slot that is not used is given back.
+Invariants: within a lane slots are given in the order in which they were asked for, and never more than the limit.
+While small requests wait or run no large one begins, unless the large lane is due its share, and then one at a time.
+When small requests pause, a few large ones may run. A slot that is not used is given back.
 
-A request is not preemptible, so a large one that has begun delays every small one behind it by its whole length. The
-shares were chosen by simulation: docs/adr/0003-overload.md.
+A large request that has begun cannot be interrupted and delays every small one behind it. The shares were chosen by
+simulation: docs/adr/0003-overload.md.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -48,22 +48,22 @@ class RequestSlots:
 
     @asynccontextmanager
     async def slot(self, lane: Lane) -> AsyncIterator[None]:
-        """Hold a slot, waiting for it first."""
+        """Wait for a slot, and hold it during the block."""
         if lane is Lane.LARGE and not self._is_busy(Lane.LARGE):
-            self._begin_patience()
+            self._restart_patience()
         async with self._gate.entered(lane):
             yield
 
     @property
-    def has_small_ones(self) -> bool:
+    def has_small_requests(self) -> bool:
         """Whether small requests wait or are under way, or were lately."""
         return self._is_busy(Lane.SMALL) or (self._clock.monotonic() - self._small_seen_at < self._shares.quiet_seconds)
 
     def next_lane(self, heads: Mapping[Lane, int]) -> Lane | None:
-        """Return whose turn it is: the rule of the gate."""
-        if not self._limit.has_room:
+        """Return the lane whose turn it is (a gate's rule)."""
+        if not self._limit.has_free_slot:
             return None
-        if Lane.LARGE in heads and self._large_may_go(small_waits=Lane.SMALL in heads):
+        if Lane.LARGE in heads and self._large_may_enter(small_waits=Lane.SMALL in heads):
             return Lane.LARGE
         return Lane.SMALL if Lane.SMALL in heads else None
 
@@ -74,7 +74,7 @@ class RequestSlots:
         if lane is Lane.SMALL:
             self._small_since_large += 1
         else:
-            self._begin_patience()
+            self._restart_patience()
 
     def leave(self, lane: Lane, weight: int) -> None:  # noqa: ARG002 - each request takes one slot
         """Give a slot back."""
@@ -86,13 +86,13 @@ class RequestSlots:
     def _is_busy(self, lane: Lane) -> bool:
         return bool(self._in_flight[lane]) or self._gate.is_awaited(lane)
 
-    def _begin_patience(self) -> None:
+    def _restart_patience(self) -> None:
         self._small_since_large, self._large_turn_at = 0, self._clock.monotonic()
 
-    def _large_may_go(self, *, small_waits: bool) -> bool:
+    def _large_may_enter(self, *, small_waits: bool) -> bool:
         if small_waits or self._in_flight[Lane.SMALL]:
             return not self._in_flight[Lane.LARGE] and self._has_waited_enough()
-        return not self.has_small_ones or self._in_flight[Lane.LARGE] < self._shares.large_in_gaps
+        return not self.has_small_requests or self._in_flight[Lane.LARGE] < self._shares.large_in_gaps
 
     def _has_waited_enough(self) -> bool:
         waited_seconds = self._clock.monotonic() - self._large_turn_at
