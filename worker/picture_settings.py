@@ -29,31 +29,29 @@ class PipelineSettings(Section):
         default=_PIPELINE.detection_long_side,
         ge=64,
         le=8192,
-        description="Long side in pixels at which a picture in one tile is searched for text.",
+        description="Long side in pixels to which a picture in one tile is scaled for text detection.",
     )
     tiled_from_pixels: int = Field(
-        default=_PIPELINE.tiled_from_pixels,
-        ge=1,
-        description="Pictures with more pixels than this are searched tile by tile.",
+        default=_PIPELINE.tiled_from_pixels, ge=1, description="Pictures with more pixels are searched tile by tile."
     )
     streamed_from_pixels: int = Field(
         default=_PIPELINE.streamed_from_pixels,
         ge=1,
-        description="Pictures with more pixels than this are decoded while they are read.",
+        description="Pictures with more pixels are decoded in strips, while they are read.",
     )
     tile_scale: float | None = Field(
         default=_PIPELINE.tile_scale,
         gt=0,
         le=2,
-        description="Scale at which tiled pictures are searched; chosen by each if unset.",
+        description="Scale at which tiled pictures are searched; chosen for each picture if unset.",
     )
     detection_text_height: float = Field(
         default=_PIPELINE.detection_text_height,
         ge=8,
         le=64,
-        description="Height in pixels to which the print of a tiled picture is brought for the search.",
+        description="Text height in pixels to which a tiled picture is scaled for text detection.",
     )
-    tile_side: int = Field(default=_PIPELINE.tile_side, ge=64, le=8192, description="Side of a tile in pixels.")
+    tile_side: int = Field(default=_PIPELINE.tile_side, ge=64, le=8192, description="Side length of a tile in pixels.")
     tile_overlap: int = Field(
         default=_PIPELINE.tile_overlap, ge=0, le=1024, description="Overlap of neighboring tiles in pixels."
     )
@@ -61,17 +59,20 @@ class PipelineSettings(Section):
         default=_PIPELINE.max_lines_per_request,
         ge=1,
         le=256,
-        description="Most lines in one request, if the model takes so many in a batch.",
+        description="Most lines in one request; the model's own batch limit may be lower.",
     )
     line_widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=_PIPELINE.line_widths,
-        description="Widths in pixels to which lines are padded, as JSON; all that the models have if empty.",
+        default=(),
+        description="Widths in pixels to which lines are padded, as JSON; all widths of the models if empty.",
     )
     min_line_confidence: float = Field(
-        default=_PIPELINE.min_line_confidence, ge=0, le=1, description="Lines read with less are dropped."
+        default=_PIPELINE.min_line_confidence,
+        ge=0,
+        le=1,
+        description="Lines that are read with a lower confidence are dropped.",
     )
     barcode_formats: tuple[Symbology, ...] = Field(
-        default=_PIPELINE.barcode_formats, description="Symbols that are read, as JSON: [] reads none."
+        default=_PIPELINE.barcode_formats, description="Barcode formats to read, as JSON; [] switches barcodes off."
     )
 
     @field_validator("tile_overlap")
@@ -87,15 +88,15 @@ class FieldSettings(Section):
     """Which values are looked for in what a picture says."""
 
     types: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
-        default=(), description='Kinds of fields in results, as a JSON list: `["sscc", "gtin"]`; all if empty.'
+        default=(), description='Types of fields to look for, as JSON: `["sscc", "gtin"]`; all types if empty.'
     )
     phone_region: str | None = Field(
         default=None,
         pattern=r"^[A-Z]{2}$",
-        description="Country of telephone numbers that are printed without a country code, as `DE`.",
+        description="Country of telephone numbers without a country code, such as `DE`.",
     )
     file: str | None = Field(
-        default=None, min_length=1, description="TOML file of the deployment's own fields; docs/fields.md tells how."
+        default=None, min_length=1, description="TOML file with your own fields; docs/fields.md describes it."
     )
 
 
@@ -104,10 +105,13 @@ class QualitySettings(Section):
 
     mode: QualityMode = Field(
         default=_QUALITY.mode,
-        description="`refuse` ends pages under the floor as IMAGE_QUALITY_POOR; `off` measures nothing.",
+        description="`flag` reports; `refuse` ends jobs under the floor as IMAGE_QUALITY_POOR; `off` measures nothing.",
     )
     floor: float = Field(
-        default=_QUALITY.floor, ge=0, le=1, description="Least score, the expected share of text that reads right."
+        default=_QUALITY.floor,
+        ge=0,
+        le=1,
+        description="Lowest acceptable score: the share of the text that is expected to be read correctly.",
     )
 
 
@@ -116,19 +120,21 @@ class BlobSettings(Section):
 
     allowed_prefixes: tuple[str, ...] = Field(
         default=(),
-        description='Folders that pictures may come from, as JSON: ["s3://labels/", "https://cdn.example.com/labels/"].',
+        description='Folders to fetch pictures from, as JSON: ["s3://labels/", "https://cdn.example.com/labels/"].',
     )
-    max_bytes: int = Field(default=64 * MEBIBYTE, ge=1024, description="Bytes of one fetched picture.")
-    max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Fetched bytes held at once.")
-    connect_timeout_seconds: Positive = Field(default=5.0, description="Longest time to connect to a store.")
-    timeout_seconds: Positive = Field(default=30.0, description="Longest time to fetch one picture, retries included.")
+    max_bytes: int = Field(default=64 * MEBIBYTE, ge=1024, description="Largest size of one fetched picture in bytes.")
+    max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Fetched bytes in memory at once.")
+    connect_timeout_seconds: Positive = Field(default=5.0, description="Longest time to connect to a store or server.")
+    timeout_seconds: Positive = Field(default=30.0, description="Longest time to fetch one picture, including retries.")
     retries: int = Field(default=2, ge=0, le=10, description="Retries of a fetch before the job goes to a retry topic.")
-    retry_initial_seconds: Positive = Field(default=0.2, description="First delay before such a retry; it doubles.")
+    retry_initial_seconds: Positive = Field(
+        default=0.2, description="Delay before the first retry of a fetch; doubles with each retry."
+    )
     private_networks: tuple[IPvAnyNetwork, ...] = Field(
-        default=(), description='Networks that https may reach although they are not public, as JSON: ["10.1.0.0/16"].'
+        default=(), description='Private networks that https may connect to, as JSON: ["10.1.0.0/16"].'
     )
     tls_root_certificates: str | None = Field(
-        default=None, description="PEM file of authorities to trust besides those of the system."
+        default=None, description="PEM file with certificate authorities to trust in addition to those of the system."
     )
 
     @field_validator("allowed_prefixes")

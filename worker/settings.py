@@ -57,35 +57,37 @@ class KafkaSettings(Section):
     """The broker and the group."""
 
     bootstrap_servers: str = Field(
-        default="localhost:9092", min_length=1, description="Brokers, as host:port,host:port."
+        default="localhost:9092", min_length=1, description="Kafka brokers: `host:port,host:port`."
     )
     group_id: str = Field(default="labelwire", min_length=1, description="Consumer group of the workers.")
     group_protocol: Literal["auto", "consumer", "classic"] = Field(
         default="auto",
-        description="KIP-848 (`consumer`) or cooperative-sticky (`classic`); `auto`: the first that the broker has.",
+        description="`consumer` (KIP-848), `classic` (cooperative-sticky), or `auto`: KIP-848 if the broker has it.",
     )
     group_instance_id: str | None = Field(
         default=None,
         min_length=1,
-        description="Makes this worker a static member, which keeps its partitions over a restart: the pod's name.",
+        description="Makes the worker a static member: it keeps its partitions over a restart. Use the pod's name.",
     )
     start_from: Literal["earliest", "latest"] = Field(
         default="earliest",
-        description="Where a group begins that has committed nothing on any topic that it reads; later partitions and"
-        " topics begin at their beginning.",
+        description="Where a group starts that has committed nothing on any of its topics. Partitions and topics that"
+        " are added later are read from their beginning.",
     )
     commit_interval_seconds: Positive = Field(
-        default=1.0, description="Longest time between commits while jobs finish."
+        default=1.0, description="Longest time between two commits while jobs finish."
     )
     max_poll_interval_seconds: float = Field(
-        default=300.0, ge=10, description="The broker takes the partitions away after such a silence."
+        default=300.0, ge=10, description="Longest gap between polls before partitions are revoked."
     )
     transaction_timeout_seconds: float = Field(
-        default=15.0, ge=1, description="The broker aborts a killed worker's transaction after this (exactly-once)."
+        default=15.0,
+        ge=1,
+        description="Time until the broker aborts the transaction of a killed worker (exactly-once).",
     )
     client: dict[str, SecretStr] = Field(
         default_factory=dict,
-        description="Options of librdkafka for every client, `_` for `.`: KAFKA__CLIENT__SASL_USERNAME.",
+        description="Options of librdkafka for every client, with `_` for each dot: KAFKA__CLIENT__SASL_USERNAME.",
     )
 
     @field_validator("client", mode="before")
@@ -105,21 +107,21 @@ class KafkaSettings(Section):
 
 
 class TopicSettings(Section):
-    """The topics of design. Retry topics are `<jobs>.retry.1` to `.3`."""
+    """The topics. Retry topics are `<jobs>.retry.1` to `.3`."""
 
-    jobs: Topic = Field(default="label-images", description="Where jobs come from.")
-    results: Topic = Field(default="label-text", description="Where results go.")
-    dead_letters: Topic = Field(default="label-images.dlq", description="Where jobs go that cannot be done.")
+    jobs: Topic = Field(default="label-images", description="Topic of the jobs.")
+    results: Topic = Field(default="label-text", description="Topic of the results.")
+    dead_letters: Topic = Field(default="label-images.dlq", description="Topic of the dead letters.")
 
-    replays: Topic | None = Field(default=None, description="Where replayed jobs come from; `<jobs>.replay` if unset.")
+    replays: Topic | None = Field(default=None, description="Topic of the replayed jobs; `<jobs>.replay` if unset.")
     parked: Topic | None = Field(
-        default=None, description="Where jobs go that were replayed too often; `<jobs>.parked` if unset."
+        default=None, description="Topic of the jobs that were replayed too often; `<jobs>.parked` if unset."
     )
     replay_runs: Topic | None = Field(
-        default=None, description="One audit record for each replay; `<jobs>.replay-runs` if unset."
+        default=None, description="Topic of the plans and audit records of replays; `<jobs>.replay-runs` if unset."
     )
     min_result_bytes: int = Field(
-        default=256 * 1024, ge=1024, description="The results' topic must take messages of at least this size."
+        default=256 * 1024, ge=1024, description="The result topic must accept messages of at least this size."
     )
 
     @field_validator("dead_letters")
@@ -156,72 +158,88 @@ class TritonSettings(Section):
     url: str = Field(
         default="localhost:8001",
         min_length=1,
-        description="gRPC target; `dns:///headless-service:8001` balances over all its pods.",
+        description="gRPC address of Triton; `dns:///headless-service:8001` balances over all pods of the service.",
     )
     device: Literal["any", "cpu", "gpu"] = Field(
-        default="any", description="What Triton runs on; models that were built for another are refused."
+        default="any",
+        description="The device that Triton runs on; models that were built for another device are refused.",
     )
     request_timeout_seconds: Positive = Field(
-        default=30.0, description="Longest time for one request, retries included."
+        default=30.0, description="Longest time for one request, including its retries."
     )
     max_inflight_requests: int = Field(
         default=32,
         ge=1,
-        description="Most requests under way at once, by this worker; an overloaded Triton gets fewer.",
+        description="Most concurrent requests of this worker; the limit is lowered while Triton is overloaded.",
     )
     circuit_failures: int = Field(
         default=5,
         ge=1,
-        description="Failures of one model in a row after which nothing more is sent to it for a while.",
+        description="Failures in a row that open a model's circuit; its requests then wait until it recovers.",
     )
-    circuit_cooldown_seconds: Positive = Field(default=0.25, description="The first such while; it doubles.")
-    circuit_max_cooldown_seconds: Positive = Field(default=2.0, description="The longest such while.")
-    max_message_bytes: int = Field(default=64 * MEBIBYTE, ge=MEBIBYTE, description="Largest gRPC message, each way.")
-    tls: bool = Field(default=False, description="Speak TLS to Triton.")
-    tls_root_certificates: str | None = Field(default=None, description="PEM file of the authorities to trust.")
-    tls_private_key: str | None = Field(default=None, description="PEM file of the client's key.")
-    tls_certificate_chain: str | None = Field(default=None, description="PEM file of the client's certificate.")
+    circuit_cooldown_seconds: Positive = Field(
+        default=0.25, description="Initial circuit cooldown; doubles after failed probes."
+    )
+    circuit_max_cooldown_seconds: Positive = Field(default=2.0, description="Longest circuit cooldown.")
+    max_message_bytes: int = Field(
+        default=64 * MEBIBYTE, ge=MEBIBYTE, description="Largest gRPC message, in both directions."
+    )
+    tls: bool = Field(default=False, description="Use TLS for the connection to Triton.")
+    tls_root_certificates: str | None = Field(
+        default=None, description="PEM file with the certificate authorities to trust."
+    )
+    tls_private_key: str | None = Field(default=None, description="PEM file with the client's private key.")
+    tls_certificate_chain: str | None = Field(default=None, description="PEM file with the client's certificate.")
 
 
 class LimitSettings(Section):
     """What may be in memory at once, and how large one job may be."""
 
-    max_jobs: int = Field(default=0, ge=0, description="Jobs under way at once; 0 chooses by the cores.")
-    max_inflight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE, description="Encoded bytes held at once.")
-    max_inflight_pixels: int = Field(default=64_000_000, ge=1_000_000, description="Decoded pixels held at once.")
+    max_jobs: int = Field(
+        default=0, ge=0, description="Jobs in progress at once; 0 derives it from the number of cores."
+    )
+    max_inflight_bytes: int = Field(
+        default=256 * MEBIBYTE, ge=MEBIBYTE, description="Encoded bytes in memory at once, fetched pictures included."
+    )
+    max_inflight_pixels: int = Field(default=64_000_000, ge=1_000_000, description="Decoded pixels in memory at once.")
     max_image_pixels: int = Field(
         default=_IMAGE.max_pixels,
         ge=1,
-        description="Pixels of one page, from its header; a picture has twice as many in all.",
+        description="Most pixels of a page, by its header; all pages of a picture may have twice as many.",
     )
     max_decoded_bytes: int = Field(
         default=_IMAGE.max_decoded_bytes,
         ge=MEBIBYTE,
         description="Memory for a page that must be decoded whole: progressive JPEG, interlaced PNG, WebP, HEIF, PDF.",
     )
-    max_pages: int = Field(default=_IMAGE.max_pages, ge=1, description="Pages of one TIFF or PDF.")
+    max_pages: int = Field(default=_IMAGE.max_pages, ge=1, description="Most pages of one TIFF or PDF.")
     pdf_dots_per_inch: int = Field(
-        default=_IMAGE.pdf_dots_per_inch, ge=50, le=1200, description="Resolution at which PDF is drawn."
+        default=_IMAGE.pdf_dots_per_inch, ge=50, le=1200, description="Resolution at which PDF pages are rendered."
     )
     large_image_pixels: int = Field(
-        default=8_000_000, ge=1, description="Pictures over this have a lane of their own and never delay small ones."
+        default=8_000_000,
+        ge=1,
+        description="Pictures with more pixels use the large lane, so that they do not delay small ones.",
     )
-    max_large_jobs: int = Field(default=1, ge=1, description="Jobs of the large lane under way at once.")
+    max_large_jobs: int = Field(default=1, ge=1, description="Jobs of the large lane in progress at once.")
     dead_letters_per_minute: int = Field(
         default=600,
         ge=0,
-        description="Dead letters of one worker in a minute; bad jobs over it wait while good ones go on. 0: no limit.",
+        description="Most dead letters per minute and worker; more bad jobs wait, good jobs go on. 0: no limit.",
     )
     waiting_dead_letters: int = Field(
-        default=50_000, ge=1, description="With more bad jobs waiting for that limit the worker takes no jobs."
+        default=50_000, ge=1, description="If more bad jobs than this wait for that limit, the worker takes no jobs."
     )
     isolated_memory_bytes: int | None = Field(
         default=None,
         ge=256 * MEBIBYTE,
-        description="Memory for reading a job that may have killed a worker; three quarters of what is free if unset.",
+        description="Memory of the child process that reads a suspect job; three quarters of the free memory if unset.",
     )
     partition_window: int = Field(
-        default=8192, ge=1, le=8192, description="Offsets of a partition open above the oldest one that is not done."
+        default=8192,
+        ge=1,
+        le=8192,
+        description="How far a partition is read ahead of its oldest record that is not done, in offsets.",
     )
 
 
@@ -229,45 +247,50 @@ class RuntimeSettings(Section):
     """Time budgets and threads."""
 
     delivery: Literal["at-least-once", "exactly-once"] = Field(
-        default="at-least-once", description="`exactly-once` writes outcomes and positions in Kafka transactions."
+        default="at-least-once", description="`exactly-once` writes outcomes and offsets in Kafka transactions."
     )
     ordering: Literal["unordered", "key"] = Field(
-        default="unordered", description="`key` finishes the jobs of a key in their order, and retries in place."
+        default="unordered",
+        description="`key` finishes the jobs of one key in order and retries them in place, without retry topics.",
     )
     attempt_seconds: Positive = Field(
         default=120.0,
-        description="Time for one attempt at a picture of up to 50 megapixels; a larger one has more in proportion.",
+        description="Time for one attempt at a picture of up to 50 megapixels; larger ones get proportionally more.",
     )
     retry_initial_seconds: Positive = Field(
-        default=0.5, description="First delay before a job is tried again while a server is away."
+        default=0.5, description="First delay before a job is tried again while a server is unavailable."
     )
-    retry_max_seconds: Positive = Field(default=3.0, description="Longest such delay.")
+    retry_max_seconds: Positive = Field(
+        default=3.0, description="Longest delay before a job is tried again while a server is unavailable."
+    )
     retry_delays_seconds: tuple[Positive, Positive, Positive] = Field(
         default=(5.0, 60.0, 600.0),
-        description="Delays of the three retry topics, for a job that may itself be the cause, as JSON.",
+        description="Delays of the three retry topics, as JSON. They hold jobs that may have caused their own failure.",
     )
     drain_seconds: Positive = Field(
-        default=25.0, description="Time to finish jobs when partitions leave or at SIGTERM."
+        default=25.0, description="Time to finish jobs after SIGTERM or when partitions are revoked."
     )
-    threads: int = Field(default=0, ge=0, description="Threads for pixels; 0 follows the cgroup's CPU quota.")
-    readiness_interval_seconds: Positive = Field(default=2.0, description="How often Triton and topics are looked at.")
+    threads: int = Field(default=0, ge=0, description="Threads for image processing; 0 follows the cgroup's CPU quota.")
+    readiness_interval_seconds: Positive = Field(
+        default=2.0, description="Time between two checks of Triton and of the topics."
+    )
 
 
 class HttpSettings(Section):
     """The worker's own endpoints: /livez, /readyz and /metrics."""
 
-    host: str = Field(default="::", description="Address to listen on; `::` is every one, of IPv4 and of IPv6.")
-    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    host: str = Field(default="::", description="Address to listen on; `::` listens on all addresses, IPv4 and IPv6.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free port.")
 
 
 class LogSettings(Section):
     """What is logged, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged."
+        default="info", description="Lowest level that is logged."
     )
     format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="`auto` is pretty on a terminal and JSON elsewhere."
+        default="auto", description="`auto`: readable on a terminal, JSON elsewhere."
     )
 
 

@@ -40,7 +40,7 @@ class _Commands(TyperGroup):
     """The commands, loaded when they are asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - typer's own type is private
-        """Return the names, in the order in which a newcomer meets them."""
+        """Return the names, in the order in which a new user needs them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - typer's own type is private
@@ -61,7 +61,7 @@ def _load(name: str) -> object:
 
 
 def _substitute(package: str) -> typer.Typer:
-    """Return a command that says where it can be had."""
+    """Return a command that says what is missing, and where the command can be run."""
     sentence = (
         f"Needs the package {package}, which an installed worker leaves out: run it in a checkout after make setup."
     )
@@ -89,14 +89,14 @@ _app = typer.Typer(
 def _options(
     *,
     version: bool = typer.Option(
-        False, "--version", callback=_show_version, is_eager=True, help="Print the version and end."
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    """Read shipping labels off a Kafka topic through NVIDIA Triton."""
+    """Read shipping labels from a Kafka topic with OCR models on NVIDIA Triton."""
 
 
 def main() -> None:
-    """Run the command; an error of ours is one sentence on standard error, exit code 2 for settings and 1 else."""
+    """Run the command; print an error of ours as one sentence; exit code 2 for settings, 1 for others."""
     try:
         _app()
     except SettingsError as error:

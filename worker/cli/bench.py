@@ -1,4 +1,4 @@
-"""`labelwire bench`: how fast the worker is, beside what a user would build without it."""
+"""`labelwire bench`: throughput of the worker, compared with a plain consumer around RapidOCR."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,25 +22,32 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def bench(
     *,
-    data: Annotated[Path | None, typer.Option(help="A folder of pictures; without it labels are drawn.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Only the first pictures.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often everybody has a turn.")] = 3,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with pictures; without it, synthetic labels are drawn.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Use only the first COUNT pictures.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds per system.")] = 3,
     repeat: Annotated[
-        int, typer.Option(min=1, help="How often each picture is in the worker's and the bare models' backlog.")
+        int, typer.Option(min=1, help="Copies of each picture in the backlog of the worker and of the bare models.")
     ] = 1,
     open_loop: Annotated[
         bool,
-        typer.Option("--open-loop", help="Measure latency instead: do large and broken pictures delay small ones?"),
+        typer.Option("--open-loop", help="Measure latency instead: do large and damaged pictures delay small ones?"),
     ] = False,
-    seconds: Annotated[float, typer.Option(min=5, help="How long each run of the open loop lasts.")] = 60,
+    seconds: Annotated[float, typer.Option(min=5, help="Duration of each open-loop run.")] = 60,
     large: Annotated[
         bool,
-        typer.Option("--large", help="Measure large pictures instead: time, recall and memory beside their pieces."),
+        typer.Option(
+            "--large",
+            help="Measure large pictures instead: time, recall and memory, compared with their pieces one by one.",
+        ),
     ] = False,
-    setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the worker: NAME=VALUE.")] = None,
-    output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting of the worker, NAME=VALUE; may be repeated.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("build"),
 ) -> None:
-    """Measure throughput on one broker, the same cores and the same pictures, in interleaved rounds."""
+    """Measure throughput against RapidOCR: same broker, same cores, same pictures, interleaved rounds."""
     configuration = WorkerConfiguration(overrides=parse_overrides(setting or []))
     folder = output / "bench"
     if open_loop:

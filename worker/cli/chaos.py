@@ -19,19 +19,21 @@ app = typer.Typer(add_completion=False)
 def chaos(
     *,
     duration: Annotated[float, typer.Option(min=10, help="Seconds of load and faults.")] = 120,
-    seed: Annotated[int | None, typer.Option(min=0, help="The schedule; the same seed gives the same faults.")] = None,
-    delivery: Annotated[
-        Literal["at-least-once", "exactly-once"], typer.Option(help="How the workers write.")
-    ] = "at-least-once",
-    workers: Annotated[int, typer.Option(min=1, help="Workers that are kept running.")] = 2,
-    rate: Annotated[
-        float | None, typer.Option(min=0.1, help="Jobs a second; without it half of what the workers do.")
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the faults; the same seed gives the same faults.")
     ] = None,
-    only: Annotated[list[FaultKind] | None, typer.Option(help="Only faults of this kind; may be repeated.")] = None,
-    output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
+    delivery: Annotated[
+        Literal["at-least-once", "exactly-once"], typer.Option(help="Delivery guarantee of the workers.")
+    ] = "at-least-once",
+    workers: Annotated[int, typer.Option(min=1, help="Number of workers; a worker that ends is started again.")] = 2,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Jobs per second; without it, half of what the workers can do.")
+    ] = None,
+    only: Annotated[list[FaultKind] | None, typer.Option(help="Use only this kind of fault; may be repeated.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("build"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Kill, stall and cut off real workers, Triton and Kafka under load, and account for every job."""
+    """Kill, stall and disconnect workers, Triton and Kafka under load, then check that no job was lost."""
     plan = ChaosPlan(
         seed=secrets.randbelow(10**6) if seed is None else seed,
         duration_seconds=duration,

@@ -20,12 +20,12 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def check(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
     connect: Annotated[
-        bool, typer.Option("--connect", help="Ask Kafka as well: user, certificate, rights, topics, replicas.")
+        bool, typer.Option("--connect", help="Also check Kafka: user, certificate, permissions, topics, replicas.")
     ] = False,
 ) -> None:
-    """Show every setting as it takes effect and the deployment's own fields; refuse what is unknown or wrong."""
+    """Show the effective settings and your own fields; fail if a setting is unknown or wrong."""
     chosen = settings.load()
     validate_options(chosen.kafka)
     if connect:

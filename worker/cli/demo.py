@@ -15,12 +15,14 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def demo(
     *,
-    data: Annotated[Path | None, typer.Option(help="A folder of pictures; without it labels are drawn.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="How many pictures; 24 labels if they are drawn.")] = None,
-    output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build/demo"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report's figures instead of its path.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with pictures; without it, synthetic labels are drawn.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Number of pictures; 24 if labels are drawn.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("build/demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures of the report as JSON.")] = False,
 ) -> None:
-    """Start Kafka and Triton, read labels through them with a worker, and write a report to look at."""
+    """Start Kafka, Triton and a worker, read labels, and write a report with pictures and text."""
     run = demonstrate(data, count, output)
     page = write_report(run, output)
     typer.echo(json.dumps(figures(run), indent=2) if as_json else f"The report is {page}")

@@ -1,4 +1,4 @@
-"""`labelwire eval`: how well the worker reads, beside RapidOCR."""
+"""`labelwire eval`: how well the worker reads, compared with RapidOCR."""
 
 import asyncio
 import os
@@ -34,44 +34,51 @@ app = typer.Typer(add_completion=False)
 def evaluation(  # noqa: PLR0913 - a parameter an option
     *,
     data: Annotated[
-        Path | None, typer.Option(help="A folder with pictures and truth.jsonl; else labels are drawn.")
+        Path | None, typer.Option(help="Folder with pictures and truth.jsonl; without it, labels are drawn.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, help=f"Only the first pictures, or so many labels ({LABELS}).")
+        int | None, typer.Option(min=1, help=f"Use only the first pictures, or draw so many labels ({LABELS}).")
     ] = None,
     degrade: Annotated[
-        str, typer.Option(metavar="KIND", help=f"What is wrong with drawn labels: {DEGRADATIONS}.")
+        str, typer.Option(metavar="KIND", help=f"Degradation of drawn labels, all for each in turn: {DEGRADATIONS}.")
     ] = ALL,
     held_out: Annotated[
-        bool, typer.Option("--held-out", help="Labels of the layouts that nothing is tuned on.")
+        bool, typer.Option("--held-out", help="Draw labels of the held-out layouts, which nothing is tuned on.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The series of drawn labels.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of drawn labels; the same seed gives the same labels.")] = 20,
     mosaic: Annotated[
-        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Also read a mosaic of the pictures, so many pixels.")
+        str | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="Also read a mosaic of the pictures, of this size in pixels."),
     ] = None,
     baseline: Annotated[
-        bool | None, typer.Option("--baseline/--no-baseline", help="RapidOCR, too; unless told, with --data only.")
+        bool | None,
+        typer.Option("--baseline/--no-baseline", help="Score RapidOCR as well; by default only with --data."),
     ] = None,
     url: Annotated[
-        str | None, typer.Option(help="Read by this Triton (gRPC, host:port) alone: no Kafka, no RapidOCR.")
+        str | None, typer.Option(help="Read with this running Triton (gRPC, host:port): no Kafka, no RapidOCR.")
     ] = None,
     repository: Annotated[
         Path | None,
-        typer.Option(help="Read by this repository of the onnx profile in this process: no Kafka, no Triton."),
+        typer.Option(help="Read in this process with this repository of the onnx profile: no Kafka, no Triton."),
     ] = None,
-    alphabet: Annotated[str, typer.Option(help="full, latin, or a file; without --url and --repository.")] = "full",
-    setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the worker: NAME=VALUE.")] = None,
+    alphabet: Annotated[
+        str,
+        typer.Option(help="Alphabet of the models to build: full, latin, or a file. Not with --url or --repository."),
+    ] = "full",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting of the worker, NAME=VALUE; may be repeated.")
+    ] = None,
     quality: Annotated[
         bool,
         typer.Option(
             "--quality",
-            help="Calibrate the quality score instead: read COUNT labels (1) of each kind and amount of harm by --url, "
-            "or fit anew what was read before.",
+            help="Calibrate the quality score instead. With --url, read COUNT labels (1) of each degradation and "
+            "strength; without it, fit the readings of the last run again.",
         ),
     ] = False,
-    output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build"),
+    output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("build"),
 ) -> None:
-    """Score the worker and RapidOCR on the same pictures against their truth."""
+    """Score the worker and RapidOCR on the same pictures, compared with their true text."""
     if quality:
         typer.echo(f"The report is {_calibrate(url, count or 1, output)}")
         return

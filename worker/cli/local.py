@@ -9,22 +9,22 @@ from worker.local.detached import STATE_FOLDER, Addresses, bring_up, read_status
 from worker.local.progress import progress
 
 app = typer.Typer(
-    help="Run a broker and a Triton server on this machine, without containers.",
+    help="Run Kafka and Triton on this machine for development, without containers.",
     no_args_is_help=True,
     add_completion=False,
 )
 
-_Folder = Annotated[Path, typer.Option("--folder", help="Where state, logs and data are.")]
+_Folder = Annotated[Path, typer.Option("--folder", help="Folder for state, logs and data.")]
 
 
 @app.command()
 def up(
     folder: _Folder = STATE_FOLDER,
     model_repository: Annotated[
-        Path | None, typer.Option(help="A built repository; without it the embedded profile is built.")
+        Path | None, typer.Option(help="Built model repository; without it, the embedded profile is built.")
     ] = None,
 ) -> None:
-    """Start Kafka and Triton in the background, with empty topics, and print where they are."""
+    """Start Kafka and Triton in the background, with empty topics, and print their addresses."""
     addresses, was_up = bring_up(folder, lambda: model_repository or _build_embedded())
     typer.echo("The local stack is up already." if was_up else "The local stack is up.")
     _print_addresses(addresses)
@@ -40,9 +40,9 @@ def down(folder: _Folder = STATE_FOLDER) -> None:
 def status(
     folder: _Folder = STATE_FOLDER,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
 ) -> None:
-    """Say what runs; exit 1 unless Kafka and Triton both answer."""
+    """Show what runs; exit code 1 unless Kafka and Triton both answer."""
     found = read_status(folder)
     if as_json:
         typer.echo(found.model_dump_json(indent=2))

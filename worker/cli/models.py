@@ -12,7 +12,7 @@ from worker.models.build import build_repository
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True, add_completion=False)
-_OnnxFile = Annotated[Path | None, typer.Option(help="An ONNX file to take instead of the pinned one.")]
+_OnnxFile = Annotated[Path | None, typer.Option(help="ONNX file to use instead of the pinned one.")]
 
 
 @app.callback()
@@ -23,20 +23,22 @@ def _models() -> None:
 @app.command()
 def build(
     *,
-    profile: Annotated[str, typer.Option(help="embedded or onnx")] = "embedded",
-    alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep")] = "full",
-    alternatives: Annotated[int, typer.Option(help="classes given for each step, best first")] = DEFAULT_ALTERNATIVES,
-    device: Annotated[str | None, typer.Option(help="cpu (default) or gpu, for the onnx profile")] = None,
-    cores: Annotated[
-        int | None, typer.Option(help=f"cores that will serve, where that is a CPU [default: {DEFAULT_CORES}]")
+    profile: Annotated[str, typer.Option(help="embedded or onnx.")] = "embedded",
+    alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep.")] = "full",
+    alternatives: Annotated[
+        int, typer.Option(help="Candidates that the recognizer returns for each character, best first.")
+    ] = DEFAULT_ALTERNATIVES,
+    device: Annotated[str | None, typer.Option(help="cpu (default) or gpu; for the onnx profile.")] = None,
+    cores: Annotated[int | None, typer.Option(help=f"CPU cores of the server [default: {DEFAULT_CORES}].")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or int8; for the embedded profile.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write [default: build/model_repository/PROFILE].")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or int8, for the embedded profile")] = None,
-    output: Annotated[Path | None, typer.Option(help="default: build/model_repository/PROFILE")] = None,
     detector: _OnnxFile = None,
     recognizer: _OnnxFile = None,
     orientation: _OnnxFile = None,
 ) -> None:
-    """Write a complete, self-describing model repository."""
+    """Write a complete model repository, in which each model describes itself."""
     chosen = select_profile(profile, device=device, precision=precision, cores=cores)
     given = {
         ModelRole.DETECTOR: detector,

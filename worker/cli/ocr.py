@@ -27,16 +27,16 @@ _STYLES = {"sure": "green", "doubtful": "yellow", "unsure": "red"}
 
 @app.command()
 def ocr(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pictures to read.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pictures to read: image files or PDF.")],
     *,
     url: Annotated[str | None, typer.Option(help="Triton's gRPC address, host:port.", show_default="settings")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one result record a line.")] = False,
-    draw: Annotated[Path | None, typer.Option(help="Folder for PNGs with boxes and text, one a page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON result per line.")] = False,
+    draw: Annotated[Path | None, typer.Option(help="Folder for a PNG of each page with boxes and text.")] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say how each page was searched, and how long each stage took.")
+        bool, typer.Option("--explain", help="Show how each page was searched and how long each stage took.")
     ] = False,
 ) -> None:
-    """Read pictures with Triton alone and print their text; exit 1 if one of them cannot be read."""
+    """Read pictures with Triton, without Kafka, and print their text; exit code 1 if one cannot be read."""
     chosen = settings.load()
     if url is not None:
         chosen = chosen.model_copy(update={"triton": chosen.triton.model_copy(update={"url": url})})

@@ -11,7 +11,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def run() -> None:
-    """Work: read jobs off Kafka until SIGTERM, SIGINT or SIGHUP.
+    """Start a worker; stop it with SIGTERM, SIGINT or SIGHUP.
 
     All settings come from the environment; `labelwire check` lists them.
     """

@@ -24,10 +24,14 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def submit(
     files: Annotated[list[Path] | None, typer.Argument(exists=True, dir_okay=False, help="Pictures to read.")] = None,
-    uri: Annotated[list[str] | None, typer.Option(help="URI of a picture that workers fetch; may be repeated.")] = None,
-    topic: Annotated[str | None, typer.Option(help="Topic to write to; without it that of the settings.")] = None,
+    uri: Annotated[
+        list[str] | None, typer.Option(help="URI of a picture for the workers to fetch; may be repeated.")
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="Topic to write to; without it, the job topic of the settings.")
+    ] = None,
 ) -> None:
-    """Send pictures as jobs, each with its file name, or its URI without a query, as job id and key."""
+    """Send pictures as jobs; the file name, or the URI without its query, is the job id and the key."""
     chosen = settings.load()
     uris = [PictureUri.parse(text) for text in uri or ()]
     if not files and not uris:

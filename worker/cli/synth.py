@@ -26,25 +26,28 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def synth(
     *,
-    output: Annotated[Path, typer.Option(help="the folder to write images/ and truth.jsonl to")],
-    count: Annotated[int, typer.Option(min=1, help="how many labels")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="the series; the same seed gives the same labels")] = 1,
+    output: Annotated[Path, typer.Option(help="Folder to write images/ and truth.jsonl to.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of labels.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same labels.")] = 1,
     degrade: Annotated[
-        str, typer.Option(metavar="KIND", help=f"what is wrong with the photographs: {DEGRADATIONS} (each in turn)")
+        str, typer.Option(metavar="KIND", help=f"Degradation of the labels, all for each in turn: {DEGRADATIONS}.")
     ] = Degradation.MILD.value,
-    held_out: Annotated[bool, typer.Option("--held-out", help="the layouts that nothing is tuned on")] = False,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Draw the held-out layouts, which nothing is tuned on.")
+    ] = False,
     mosaic: Annotated[
-        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="one huge picture of those in --from instead")
+        str | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="Write one huge picture instead, made of the pictures in --from."),
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="a folder with pictures and truth.jsonl, for --mosaic")
+        Path | None, typer.Option("--from", help="Folder with pictures and truth.jsonl, for --mosaic.")
     ] = None,
     pieces: Annotated[
-        int | None, typer.Option(min=1, help="so few pieces of text on an empty ground instead of a full mosaic")
+        int | None, typer.Option(min=1, help="Number of pieces of text on an empty ground, instead of a full mosaic.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object instead of sentences")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a sentence.")] = False,
 ) -> None:
-    """Write synthetic shipping labels with exact truth, or a mosaic of pictures that have it."""
+    """Draw synthetic shipping labels with their true text, or a mosaic of labeled pictures."""
     if mosaic is not None:
         size = f"{mosaic} pixels"
         with _reporting("pieces", quiet=as_json) as report:

@@ -30,49 +30,59 @@ class Metrics:
 
         self.job_duration = histogram(
             "job_duration_seconds",
-            "From a record's receipt to its acknowledged outcome.",
+            "Time from receiving a record to its acknowledged outcome.",
             ("outcome", "lane"),
             _SECONDS,
         )
         self.job_age = histogram(
-            "job_age_seconds", "From the broker's timestamp of a job to its acknowledged outcome.", (), _AGE_SECONDS
+            "job_age_seconds", "Time from a job's Kafka timestamp to its acknowledged outcome.", (), _AGE_SECONDS
         )
         self.stage_duration = histogram(
-            "stage_duration_seconds", "Time of one stage of one job, waiting included.", ("stage",), _SECONDS
+            "stage_duration_seconds", "Time of one stage of one job, including waiting.", ("stage",), _SECONDS
         )
         self.triton_duration = histogram(
             "triton_request_duration_seconds",
-            "One gRPC request to Triton.",
+            "Time of one gRPC request to Triton.",
             ("model", "version", "grpc_code"),
             _SECONDS,
         )
-        self.lines = histogram("lines_per_image", "Lines read in one picture.", (), _LINES)
+        self.lines = histogram("lines_per_image", "Lines of text in one picture.", (), _LINES)
         self.confidence = histogram(
-            "line_confidence", "Confidence of each line, by the recognizer's version.", ("version",), _CONFIDENCE
+            "line_confidence", "Confidence of each line, by the version of the recognizer.", ("version",), _CONFIDENCE
         )
-        self.jobs = counter("jobs_total", "Jobs that ended.", "outcome", "error_code")
+        self.jobs = counter("jobs_total", "Jobs that ended, by outcome and error code.", "outcome", "error_code")
         self.retries_in_place = counter(
-            "retries_in_place_total", "Jobs tried again without leaving their partition.", "error_code"
+            "retries_in_place_total", "Jobs that were tried again in place, without a retry topic.", "error_code"
         )
-        self.reader_crashes = counter("reader_crashes_total", "Child processes that a record ended.")
+        self.reader_crashes = counter(
+            "reader_crashes_total", "Child processes that crashed while they read a suspect job."
+        )
         self.commit_failures = counter(
-            "commit_failures_total", "Commits that Kafka refused; the next one repeats them."
+            "commit_failures_total", "Offset commits that Kafka refused; each is repeated by the next commit."
         )
         self.position_resets = counter(
-            "position_resets_total", "Partitions not read on from their committed offset.", "reason"
+            "position_resets_total", "Partitions that were not continued from their committed offset.", "reason"
         )
-        self.triton_retries = counter("triton_retries_total", "Requests sent to Triton again.", "model", "reason")
+        self.triton_retries = counter(
+            "triton_retries_total", "Requests to Triton that were sent again.", "model", "reason"
+        )
         self.dead_letters = counter("dead_letters_total", "Dead letters written.", "error_code")
-        self.rebalances = counter("rebalances_total", "Partitions came or went.", "kind")
-        self.circuit_state = gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "model")
-        self.triton_limit = gauge("triton_inflight_limit", "Requests to Triton that may be under way at once now.")
-        self.ready = gauge("ready", "1 while the worker is ready, else 0.")
-        self.inflight_jobs = gauge("inflight_jobs", "Jobs that are read now.")
-        self.inflight_pixels = gauge("inflight_pixels", "Pixels that are held now.")
-        self.letters_waiting = gauge("dead_letters_waiting", "Bad jobs that wait for the limit of dead letters.")
-        self.letters_wait = gauge("dead_letters_wait_seconds", "How long until all of them have their dead letters.")
-        self.lag = gauge("partition_lag", "Records not yet taken.", "topic", "partition")
-        gauge("build_info", "1, with the worker's version.", "version").labels(__version__).set(1)
+        self.rebalances = counter("rebalances_total", "Changes of the partitions that this worker holds.", "kind")
+        self.circuit_state = gauge(
+            "circuit_state", "State of a model's circuit: 0 closed, 1 half-open, 2 open.", "model"
+        )
+        self.triton_limit = gauge("triton_inflight_limit", "Current limit of concurrent requests to Triton.")
+        self.ready = gauge("ready", "1 while the worker is ready, otherwise 0.")
+        self.inflight_jobs = gauge("inflight_jobs", "Jobs that are being read now.")
+        self.inflight_pixels = gauge("inflight_pixels", "Decoded pixels in memory now.")
+        self.letters_waiting = gauge("dead_letters_waiting", "Bad jobs that wait because of the dead-letter limit.")
+        self.letters_wait = gauge(
+            "dead_letters_wait_seconds", "Seconds until all waiting bad jobs have their dead letters."
+        )
+        self.lag = gauge(
+            "partition_lag", "Records of a partition that the worker has not taken yet.", "topic", "partition"
+        )
+        gauge("build_info", "Always 1; the label holds the worker's version.", "version").labels(__version__).set(1)
 
     def emit(self, event: events.Event) -> None:
         """Count an event."""
