@@ -62,7 +62,7 @@ class PipelineSettings(Section):
         description="Most lines in one request; the model's own batch limit may be lower.",
     )
     line_widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(),
+        default=_PIPELINE.line_widths,
         description="Widths in pixels to which lines are padded, as JSON; all widths of the models if empty.",
     )
     min_line_confidence: float = Field(
