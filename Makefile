@@ -24,7 +24,7 @@ $(SETUP): pyproject.toml .ci/dev.lock.txt docker/build.lock.txt
 
 setup: $(SETUP)  ## install the locked environment into .venv
 
-install: $(SETUP)  ## install a worker as the image holds it, without tools and tests, into PREFIX
+install: $(SETUP)  ## install a worker into PREFIX, the same as in the image: without tools and tests
 	@test -n "$(PREFIX)" || { echo "PREFIX is not set: give the folder, as in make install PREFIX=/opt/labelwire"; exit 2; }
 	rm -rf build/wheels
 	$(PYTHON) -m venv --without-pip "$(PREFIX)"
@@ -34,41 +34,41 @@ install: $(SETUP)  ## install a worker as the image holds it, without tools and 
 	$(BIN)/pip --python "$(PREFIX)/bin/python" install --quiet --no-deps --no-index --find-links build/wheels labelwire pyvips
 	$(BIN)/pip --python "$(PREFIX)/bin/python" check
 
-demo: $(SETUP)  ## read labels through a real Kafka and a real Triton, and write build/demo/report.html
+demo: $(SETUP)  ## read labels with a real Kafka and a real Triton; writes build/demo/report.html
 	$(BIN)/labelwire demo $(if $(DATA),--data "$(DATA)")
 
-eval: $(SETUP)  ## score DATA against its truth beside RapidOCR, or held-out labels: build/eval.json and .html
+eval: $(SETUP)  ## score DATA against its truth, compared with RapidOCR, or held-out labels; writes build/eval.json and .html
 	$(BIN)/labelwire eval $(if $(DATA),--data "$(DATA)",--held-out --mosaic 8192x6144)
 
-parity: $(SETUP)  ## compare how the profiles read DATA, a folder with truth: word F1 at most 0.002 apart
+parity: $(SETUP)  ## check that both profiles read DATA, a folder with truth.jsonl, alike: word F1 within 0.002
 	$(BIN)/python -m tests.parity "$(or $(DATA),$(error give DATA=a folder with pictures and truth.jsonl))"
 
-bench: $(SETUP)  ## throughput beside RapidOCR on the same cores: build/bench.json and .html
+bench: $(SETUP)  ## measure throughput, compared with RapidOCR on the same cores; writes build/bench.json and .html
 	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")
 
-chaos: $(SETUP)  ## DURATION seconds of load under faults of a SEED, then the audit: build/chaos.json and .html
+chaos: $(SETUP)  ## run DURATION seconds of load under the faults of a SEED, then audit; writes build/chaos.json and .html
 	$(BIN)/labelwire chaos $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(DELIVERY),--delivery $(DELIVERY))
 
-simulation: $(SETUP)  ## run SEEDS simulated runs (10000 unless told) in virtual time; a seed that fails replays exactly
+simulation: $(SETUP)  ## simulate SEEDS runs (default 10000) in virtual time; a seed that fails replays exactly
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000)
 
-fuzz: $(SETUP)  ## FILES damaged pictures (10000 unless told) through the decoders, for crashes, hangs and greed
+fuzz: $(SETUP)  ## decode FILES damaged pictures (default 10000); fails on crashes, hangs and high memory use
 	$(BIN)/python -m tests.fuzz --files $(or $(FILES),10000)
 
-check: $(SETUP)  ## format, lint, types, layers
+check: $(SETUP)  ## check format, lint, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 # Three at once, each with a Kafka and a Triton of its own: the longest tests wait for groups and brokers.
-test: check  ## everything in check, then all tests on real Kafka and real Triton
+test: check  ## run check, then all tests, on a real Kafka and a real Triton
 	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
-setup-test: $(SETUP)  ## make setup with each Python that is supported and here, while newer releases are on offer (minutes)
+setup-test: $(SETUP)  ## test make setup with each supported Python found here, with newer releases available (minutes)
 	$(BIN)/pytest -m setup tests/setup
 
-image-test: $(SETUP)  ## build the worker image and read a label in it (minutes; needs root, buildah and debootstrap)
+image-test: $(SETUP)  ## build the worker image and read labels in it (minutes; needs root, buildah and debootstrap)
 	$(BIN)/pytest -m image tests/docker
 
 docs: $(SETUP)  ## write the generated pages of docs/
@@ -77,7 +77,7 @@ docs: $(SETUP)  ## write the generated pages of docs/
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # One resolution, of everything; what the images take is cut from it. docker/source.lock.txt is what has no wheels.
-lock:  ## pin every dependency anew, with hashes (needs uv and Maven; UPGRADE= keeps what is pinned)
+lock:  ## update and pin all dependencies, with hashes (needs uv and Maven; UPGRADE= keeps pinned versions)
 	mkdir -p build
 	$(LOCK) $(UPGRADE) --extra dev pyproject.toml -o .ci/dev.lock.txt
 	grep -E '^[a-zA-Z]' .ci/dev.lock.txt | sed 's/ \\$$//' > build/constraints.txt
@@ -91,5 +91,5 @@ lock:  ## pin every dependency anew, with hashes (needs uv and Maven; UPGRADE= k
 	$(BIN)/python -m tests.setup
 	$(BIN)/python -m worker.local.pins
 
-clean:  ## remove what was built here (the download cache stays)
+clean:  ## remove build and .venv (keeps the download cache)
 	rm -rf build .venv
