@@ -36,7 +36,7 @@ from worker.adapters.telemetry.standard_error import drain
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import BrokerError, SettingsError
 from worker.domain.retry import RetryPolicy
-from worker.pipeline.extract.custom.fields_file import OwnFields, load_custom_fields
+from worker.pipeline.extract.custom.fields_file import CustomFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet, check_device, with_line_widths
@@ -115,12 +115,12 @@ def field_options(settings: Settings) -> FieldOptions:
         raise SettingsError(
             f"LABELWIRE_FIELDS__TYPES names {', '.join(unknown)}, no type of field; there are {', '.join(known)}."
         )
-    return FieldOptions(frozenset(chosen.types) or None, chosen.phone_region, own.patterns, own.kinds)
+    return FieldOptions(frozenset(chosen.types) or None, chosen.phone_region, own.patterns, own.catalog)
 
 
-def own_fields(settings: Settings) -> OwnFields:
+def own_fields(settings: Settings) -> CustomFields:
     """Return the fields that the deployment declares. Raises SettingsError for a wrong file."""
-    return load_custom_fields(Path(settings.fields.file)) if settings.fields.file else OwnFields()
+    return load_custom_fields(Path(settings.fields.file)) if settings.fields.file else CustomFields()
 
 
 def quality_options(settings: Settings) -> QualityOptions:

@@ -21,7 +21,7 @@ from worker.domain.fields import Check
 from worker.domain.image import Character, PageText, TextLine
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.numbers.captions import Topic
-from worker.pipeline.extract.numbers.catalog import FORMS, KINDS, NUMBER_TYPES
+from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NUMBER_TYPES
 from worker.pipeline.extract.numbers.forms import Form
 from worker.pipeline.extract.options import FieldOptions
 
@@ -126,8 +126,8 @@ def pages(count: int, seed: int) -> Iterator[tuple[PageText, dict[int, Printed]]
     chance = random.Random(seed)  # noqa: S311 - no secret
     for _ in range(count):
         # A label names who carries it, maybe another besides, or nobody that was read.
-        carriers = chance.sample(sorted(KINDS.numbers.names), chance.choice((1, 1, 2)))
-        forms = [form for form in FORMS if form.carrier in (None, *carriers)]
+        carriers = chance.sample(sorted(BUILT_IN_CATALOG.carrier_numbers.names), chance.choice((1, 1, 2)))
+        forms = [form for form in BUILT_IN_CATALOG.forms if form.carrier in (None, *carriers)]
         carried = [form for form in forms if form.carrier is not None]
         shown = carriers if chance.random() < 0.8 else []
         tells = chance.random() < 0.5

@@ -13,8 +13,9 @@ from worker.pipeline.extract.custom.fields_file import load_custom_fields
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.numbers.captions import Topic
 from worker.pipeline.extract.numbers.carriers import NUMBER_CHECKS, check_name
-from worker.pipeline.extract.numbers.catalog import KINDS, NUMBER_TYPES, STANDARD_FORMS
+from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NUMBER_TYPES
 from worker.pipeline.extract.numbers.forms import Form, Proof
+from worker.pipeline.extract.numbers.standards import STANDARD_FORMS
 from worker.pipeline.extract.options import FieldOptions
 
 LABELS = [
@@ -36,7 +37,7 @@ LABELS = [
 ]
 NEW = frozenset(kind for *_, kind, _ in LABELS)
 CARRIED = [
-    form for form in KINDS.forms if form.proof is Proof.CARRIED and form.type in NEW and not form.groups
+    form for form in BUILT_IN_CATALOG.forms if form.proof is Proof.CARRIED and form.type in NEW and not form.groups
 ]  # with a caption and the carrier's name alone
 
 
@@ -61,7 +62,7 @@ def test_a_carriers_number_needs_its_name_and_a_caption(
 @pytest.mark.parametrize("form", CARRIED, ids=lambda form: f"{form.type}-{form.template}")
 def test_what_a_caption_names_otherwise_is_no_number_of_the_carrier(form: Form, caption: str) -> None:
     number = printed(form, random.Random(5))  # noqa: S311 - no secret
-    name = KINDS.numbers.names[form.carrier or ""][0]
+    name = BUILT_IN_CATALOG.carrier_numbers.names[form.carrier or ""][0]
     assert values(page(name, f"{caption} {number}"), form.type) == []
 
 
@@ -75,7 +76,7 @@ def test_a_number_of_a_standard_is_none_of_a_carrier(form: Form) -> None:
         Topic.CONTAINER: "CONTAINER NO",
         Topic.IMEI: "IMEI",
     }
-    names = " / ".join(called[0] for called in KINDS.numbers.names.values())
+    names = " / ".join(called[0] for called in BUILT_IN_CATALOG.carrier_numbers.names.values())
     chance = random.Random(3)  # noqa: S311 - no secret
     for _ in range(20):
         number = printed(form, chance)
@@ -85,7 +86,7 @@ def test_a_number_of_a_standard_is_none_of_a_carrier(form: Form) -> None:
 
 
 def test_a_run_of_digits_is_one_field_whoever_may_have_such_numbers() -> None:
-    names = " / ".join(called[0] for called in KINDS.numbers.names.values())
+    names = " / ".join(called[0] for called in BUILT_IN_CATALOG.carrier_numbers.names.values())
     chance = random.Random(8)  # noqa: S311 - no secret
     for form in CARRIED:
         for _ in range(5):
@@ -93,7 +94,7 @@ def test_a_run_of_digits_is_one_field_whoever_may_have_such_numbers() -> None:
             assert len(told) == 1, told
             rivals = [
                 other
-                for other in KINDS.by_length[len(form.places)]
+                for other in BUILT_IN_CATALOG.by_length[len(form.places)]
                 if other.type != form.type and other.proof is Proof.CARRIED and other.passes(told[0].value)
             ]
             assert not (rivals and told[0].check.value == "passed"), (told, rivals)
@@ -107,7 +108,7 @@ def test_bars_bear_out_a_carriers_number_and_tell_none() -> None:
 
 
 def test_what_carries_no_check_is_proven_by_its_letters_or_by_name_and_caption() -> None:
-    for form in KINDS.forms:
+    for form in BUILT_IN_CATALOG.forms:
         if form.check is None and form.proof is not Proof.CARRIED:
             assert form.has_letters, form
         if form.check is None and form.proof is Proof.CARRIED:
@@ -137,7 +138,7 @@ def own(directory: Path, text: str) -> FieldOptions:
     file = directory / "fields.toml"
     file.write_text(text, encoding="utf-8")
     told = load_custom_fields(file)
-    return FieldOptions(None, None, told.patterns, told.kinds)
+    return FieldOptions(None, None, told.patterns, told.catalog)
 
 
 def told(label: PageText, options: FieldOptions) -> list[tuple[str, str, str]]:
@@ -241,7 +242,7 @@ def test_no_check_stands_over_a_shape_that_it_cannot_count(tmp_path: Path, name:
             options = own(tmp_path, f'[a]\nnumbers = [{{ shape = "{shape}", check = "{name}", needs = "shape" }}]')
         except SettingsError:
             continue
-        [form] = [form for form in options.kinds.forms if form.type == "a"]
+        [form] = [form for form in options.catalog.forms if form.type == "a"]
         assert check_name(form.check) == name
         chance = random.Random(1)  # noqa: S311 - no secret
         for _ in range(50):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.extract.misreading import printed
 from worker.pipeline.extract.numbers import checks
-from worker.pipeline.extract.numbers.catalog import FORMS
+from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG
 from worker.pipeline.extract.numbers.forms import Form
 
 PUBLISHED = [
@@ -48,7 +48,7 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize(("check", "right", "wrong"), PUBLISHED, ids=lambda value: getattr(value, "__name__", value))
-def test_published_numbers(check: checks.Check, right: str, wrong: str) -> None:
+def test_published_numbers(check: checks.CheckRule, right: str, wrong: str) -> None:
     assert check(right)
     assert not check(wrong)
 
@@ -69,13 +69,13 @@ def is_blind(form: Form, place: int, one: str, other: str) -> bool:
 
 
 ELEVENS = (checks.fedex, checks.fedex_32, checks.fedex_34, checks.s10, checks.iso_6346, checks.intermodal)
-UNCOVERED: dict[checks.Check | None, int] = {
+UNCOVERED: dict[checks.CheckRule | None, int] = {
     checks.fedex_96: 7,
     checks.fedex_32: 16,
     checks.fedex_34: 20,
     checks.air_waybill: 3,
 }
-CHECKED = [form for form in FORMS if form.check is not None and form.check is not checks.legacy_usps]
+CHECKED = [form for form in BUILT_IN_CATALOG.forms if form.check is not None and form.check is not checks.legacy_usps]
 
 
 @given(st.sampled_from(CHECKED), st.integers(0, 2**32), st.data())

@@ -10,8 +10,8 @@ from worker.domain.errors import SettingsError
 from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.custom.fields_file import OwnFields, built_in_types, load_custom_fields
-from worker.pipeline.extract.custom.pattern_field import CustomField, known_checks
+from worker.pipeline.extract.custom.fields_file import CustomFields, built_in_types, load_custom_fields
+from worker.pipeline.extract.custom.pattern_field import PatternField, known_checks
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.options import FieldOptions
@@ -19,16 +19,16 @@ from worker.pipeline.extract.options import FieldOptions
 EXAMPLE = Path(__file__).parents[2] / "docs" / "fields.example.toml"
 
 
-def on(page: PageText, field: CustomField) -> list[Candidate]:
+def on(page: PageText, field: PatternField) -> list[Candidate]:
     return list(field(page, Neighbors.of(page)))
 
 
-def one(text: str, field: CustomField) -> Candidate:
+def one(text: str, field: PatternField) -> Candidate:
     (candidate,) = on(sheet([(text, 0, 0, 20)]), field)
     return candidate
 
 
-def declared(directory: Path, text: str) -> OwnFields:
+def declared(directory: Path, text: str) -> CustomFields:
     file = directory / "fields.toml"
     file.write_text(text, encoding="utf-8")
     return load_custom_fields(file)
@@ -50,7 +50,7 @@ def test_the_example_finds_what_it_says() -> None:
     )
     own = load_custom_fields(EXAMPLE)
     types = {*(field.name for field in own.patterns), "hauler"}
-    fields = extract(page, FieldOptions(frozenset(types), None, own.patterns, own.kinds))
+    fields = extract(page, FieldOptions(frozenset(types), None, own.patterns, own.catalog))
     assert [(field.type, field.value, field.check) for field in fields] == [
         ("purchase_order", "4500123456", Check.NONE),
         ("customer_number", "1234566", Check.PASSED),
@@ -62,14 +62,14 @@ def test_the_example_finds_what_it_says() -> None:
 
 
 def test_the_first_group_is_the_value_and_its_place() -> None:
-    candidate = one("CUST No 12 345/A", CustomField.of("number", r"No ([\d ]+)", strip=" ", upper=True))
+    candidate = one("CUST No 12 345/A", PatternField.of("number", r"No ([\d ]+)", strip=" ", upper=True))
     assert (candidate.value, candidate.text) == ("12345", "12 345")
     assert [(span.start, span.stop) for span in candidate.spans] == [(8, 14)]
 
 
 def test_a_labelled_value_may_fail_its_check_and_any_other_may_not() -> None:
-    bare = CustomField.of("number", r"\d{8}", check="luhn", upper=True)
-    labeled = CustomField.of("number", r"\d{8}", check="luhn", labels=("customer no",), upper=True)
+    bare = PatternField.of("number", r"\d{8}", check="luhn", upper=True)
+    labeled = PatternField.of("number", r"\d{8}", check="luhn", labels=("customer no",), upper=True)
     page = sheet([("CUST0MER NO: 12345678", 0, 0, 20)])
     assert on(page, bare) == []
     assert [found.check for found in on(page, labeled)] == [Check.FAILED]
@@ -89,27 +89,27 @@ def test_a_labelled_value_may_fail_its_check_and_any_other_may_not() -> None:
     ],
 )
 def test_checks_tell_right_from_wrong(check: str, right: str, wrong: str) -> None:
-    field = CustomField.of("number", "[A-Z0-9]+", check=check, upper=True)
+    field = PatternField.of("number", "[A-Z0-9]+", check=check, upper=True)
     assert one(right, field).check is Check.PASSED
     assert on(sheet([(wrong, 0, 0, 20)]), field) == []
 
 
 @pytest.mark.parametrize("check", known_checks())
 def test_every_check_stands_any_text(check: str) -> None:
-    field = CustomField.of("number", ".+", check=check, upper=False)
+    field = PatternField.of("number", ".+", check=check, upper=False)
     for text in ("", "x", "²", "٣٤٥", "0" * 40, "Ω-1", "ZZ99"):
         assert len(on(sheet([(text, 0, 0, 20)]), field)) <= 1
 
 
 def test_no_text_makes_a_pattern_run_away() -> None:
-    field = CustomField.of("number", r"^(([a-z])+.)+[A-Z]([a-z])+$", upper=False)
+    field = PatternField.of("number", r"^(([a-z])+.)+[A-Z]([a-z])+$", upper=False)
     started = time.process_time()
     assert on(sheet([("a" * 5000, 0, 0, 20)]), field) == []
     assert time.process_time() - started < 0.5
 
 
 def test_a_line_gives_a_bounded_number_of_values() -> None:
-    assert len(on(sheet([("7" * 5000, 0, 0, 20)]), CustomField.of("digit", "7", upper=False))) == 32
+    assert len(on(sheet([("7" * 5000, 0, 0, 20)]), PatternField.of("digit", "7", upper=False))) == 32
 
 
 @pytest.mark.parametrize(

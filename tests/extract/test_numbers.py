@@ -7,7 +7,7 @@ import pytest
 from tests.extract.misreading import printed
 from tests.extract.pages import fields, found, line_at, page, stacked
 from worker.domain.image import PageText
-from worker.pipeline.extract.numbers.catalog import FORMS, NUMBER_TYPES
+from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NUMBER_TYPES
 from worker.pipeline.extract.numbers.forms import Form
 
 
@@ -161,7 +161,7 @@ def test_random_numbers_are_hardly_ever_taken_for_something() -> None:
     assert wrong == 0
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.type}-{form.template}")
+@pytest.mark.parametrize("form", BUILT_IN_CATALOG.forms, ids=lambda form: f"{form.type}-{form.template}")
 def test_every_form_is_found_where_all_speaks_for_it(form: Form) -> None:
     captions = {"sscc": "SSCC", "gtin": "GTIN", "air_waybill": "AWB", "iso6346": "CONTAINER", "imei": "IMEI"}
     captions["ilu"] = "CONTAINER"

@@ -12,13 +12,13 @@ from tests.extract.misreading import printed, read
 from tests.extract.pages import fields, found, line_at, page, with_alternatives
 from worker.domain.fields import Check
 from worker.domain.image import PageText
-from worker.pipeline.extract.numbers.catalog import FORMS
+from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG
 from worker.pipeline.extract.numbers.forms import MEANT_BY, Form
 from worker.pipeline.extract.numbers.repair import Mark, is_rivalled, repaired
 
-SSCC = next(form for form in FORMS if form.type == "sscc")
-UPS = next(form for form in FORMS if form.type == "ups_1z")
-CHECKED = [form for form in FORMS if form.check is not None]
+SSCC = next(form for form in BUILT_IN_CATALOG.forms if form.type == "sscc")
+UPS = next(form for form in BUILT_IN_CATALOG.forms if form.type == "ups_1z")
+CHECKED = [form for form in BUILT_IN_CATALOG.forms if form.check is not None]
 
 
 def marks(number: str, **others: tuple[str, float]) -> tuple[Mark, ...]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from worker import bootstrap, settings
 from worker.adapters.kafka.validate import validate_options
-from worker.pipeline.extract.custom.fields_file import OwnFields
+from worker.pipeline.extract.custom.fields_file import CustomFields
 from worker.pipeline.extract.numbers.carriers import check_name
 
 app = typer.Typer(add_completion=False)
@@ -49,7 +49,7 @@ def check(
         console.print(_table_of(own))
 
 
-def _table_of(own: OwnFields) -> Table:
+def _table_of(own: CustomFields) -> Table:
     table = Table(box=None)
     for column in ("Field", "Pattern", "Check", "Labels"):
         table.add_column(column, overflow="fold")

@@ -35,7 +35,7 @@ class Candidate:
 class Finder(Protocol):
     """Looks for values of one kind, or of several that are found alike."""
 
-    def __call__(self, page: PageText, around: Neighbors, /) -> Iterable[Candidate]:
+    def __call__(self, page: PageText, neighbors: Neighbors, /) -> Iterable[Candidate]:
         """Return candidates in any order.
 
         A pure function of the page's lines and barcodes and of what stands around each line; fast: a label of 70 lines

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from worker.pipeline.extract.candidate import Finder
-from worker.pipeline.extract.numbers.catalog import KINDS, Kinds
+from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NumberCatalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,14 +11,14 @@ class FieldOptions:
     """Which fields are looked for.
 
     `types` are the kinds that results carry, None for all. `phone_region` is the country (ISO 3166-1, as `DE`) of
-    telephone numbers without a country code. `finders` are the deployment's own; `kinds` are the numbers that are
+    telephone numbers without a country code. `finders` are the deployment's own; `catalog` holds the numbers that are
     looked for, its own among them.
     """
 
     types: frozenset[str] | None = None
     phone_region: str | None = None
     finders: tuple[Finder, ...] = ()
-    kinds: Kinds = KINDS
+    catalog: NumberCatalog = BUILT_IN_CATALOG
 
     def wants(self, kind: str) -> bool:
         """Whether fields of this type are wanted."""

@@ -11,4 +11,4 @@ from worker.pipeline.extract.options import FieldOptions
 @lru_cache(maxsize=8)
 def finders_for(options: FieldOptions) -> tuple[Finder, ...]:
     """Return what looks for fields: the built-in finders, then the deployment's own."""
-    return (NumberFinder(options.kinds), ContextFinder(options.phone_region), *options.finders)
+    return (NumberFinder(options.catalog), ContextFinder(options.phone_region), *options.finders)

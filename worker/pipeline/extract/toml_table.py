@@ -14,7 +14,7 @@ from worker.domain.errors import SettingsError
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-class Declaration:
+class TomlTable:
     """One table: `what` says of which kind and name it is, as in `the field 'bay'`."""
 
     def __init__(self, path: Path, what: str, table: object) -> None:

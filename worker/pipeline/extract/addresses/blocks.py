@@ -1,6 +1,7 @@
-"""Lines that stand below one another as a block, by geometry alone.
+"""Which lines stand in one row and which rows stand below one another as a block, by geometry alone.
 
-Invariant: a line belongs to one block at most; distances are measured in line heights along the lines' own direction.
+Invariant: a line belongs to one row and one block at most. Distances are measured in line heights, along the lines' own
+direction (see `LineIndex`).
 """
 
 import math
@@ -14,7 +15,7 @@ from worker.pipeline.extract.line_index import LineIndex, Side
 # In heights of the taller of two lines.
 _SAME_EDGE: Final = 0.7
 _CLOSE: Final = 1.5  # between the foot of one line and the head of the next
-_EVEN: Final = 1.6  # times the smaller gap beside it: a wider one ends a block
+_EVEN: Final = 1.6  # times the smaller of the gaps above and below: a wider gap ends a block
 _EVEN_SLACK: Final = 0.45
 _TOUCH: Final = -0.55  # boxes of neighboring lines may run into each other
 _MIN_HEIGHT_RATIO: Final = 0.5
@@ -24,7 +25,7 @@ _SAME_ROW: Final = 0.45
 
 
 class Blocks:
-    """Which line of a page goes on in which, to the right and below."""
+    """Finds the line that goes on to the right of a line, or below it."""
 
     def __init__(self, index: LineIndex) -> None:
         self.lines = index.lines
@@ -85,33 +86,33 @@ class Blocks:
 class Rows:
     """How the lines of a page go on.
 
-    `pieces` says which line goes on to the right of which in the same row; `next_row` which row stands below which, by
-    the first line of each.
+    `next_in_row` maps a line to the line that goes on to its right in the same row. `next_row` maps the first line of a
+    row to the first line of the row below.
     """
 
-    pieces: dict[int, int]
+    next_in_row: dict[int, int]
     next_row: dict[int, int]
 
     @classmethod
     def of(cls, blocks: Blocks, captions: AbstractSet[int]) -> "Rows":
-        """Find pieces of rows first, then rows below one another; no row goes on from one of the `captions`."""
-        pieces: dict[int, int] = {}
+        """Join lines to rows first, then rows to blocks. No row goes on behind one of the `captions`."""
+        next_in_row: dict[int, int] = {}
         taken: set[int] = set()
         for line in range(len(blocks.lines)):
             piece = None if line in captions else blocks.beside(line)
             if piece is not None and piece not in taken and blocks.alike(line, piece):
-                pieces[line] = piece
+                next_in_row[line] = piece
                 taken.add(piece)
         links = dict(_links(blocks, taken, taken, blocks.below))
         # What has nothing below its left edge may have it below its middle.
         links |= dict(_links(blocks, taken | set(links), taken | set(links.values()), blocks.centered_below))
-        return cls(pieces, _even(links, blocks))
+        return cls(next_in_row, _even(links, blocks))
 
     def row(self, first: int) -> list[int]:
-        """Return a line and the pieces that go on from it."""
+        """Return a line and the lines that go on from it in its row."""
         row = [first]
-        while row[-1] in self.pieces and self.pieces[row[-1]] not in row:
-            row.append(self.pieces[row[-1]])
+        while row[-1] in self.next_in_row and self.next_in_row[row[-1]] not in row:
+            row.append(self.next_in_row[row[-1]])
         return row
 
     def column(self, first: int, most: int) -> list[int]:
@@ -125,7 +126,7 @@ class Rows:
 def _links(
     blocks: Blocks, not_upper: AbstractSet[int], not_lower: AbstractSet[int], below: Callable[[int], int | None]
 ) -> Iterator[tuple[int, int]]:
-    """Yield which line stands below which, each below one at most: the nearest."""
+    """Yield pairs of an upper and a lower line. A line stands below one other at most: the nearest."""
     above: dict[int, tuple[float, int]] = {}
     for line in range(len(blocks.lines)):
         lower = None if line in not_upper else below(line)
@@ -138,7 +139,7 @@ def _links(
 
 
 def _even(links: Mapping[int, int], blocks: Blocks) -> dict[int, int]:
-    """Return the links without those that are much wider than the one before or behind them."""
+    """Return the links without those whose gap is much wider than the gap above or below it."""
     gaps = {line: max(blocks.gap(line, lower), 0.0) for line, lower in links.items()}
     before = {lower: gaps[line] for line, lower in links.items()}
     return {

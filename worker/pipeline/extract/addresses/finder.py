@@ -163,33 +163,33 @@ class _Caption:
     doubt: bool
 
 
-def find_addresses(page: PageText, around: Neighbors) -> list[Address]:
+def find_addresses(page: PageText, neighbors: Neighbors) -> list[Address]:
     """Return the addresses of a page: those with a caption first, then others by their place lines."""
-    blocks = Blocks(around.index)
-    named = {caption.line: caption for caption in _captions(around.folded)}
-    rows = Rows.of(blocks, {line for line, caption in named.items() if caption.stop >= len(around.folded[line])})
-    named |= dict(_upper_halves(around.folded, blocks, named))
+    blocks = Blocks(neighbors.index)
+    named = {caption.line: caption for caption in _captions(neighbors.folded)}
+    rows = Rows.of(blocks, {line for line, caption in named.items() if caption.stop >= len(neighbors.folded[line])})
+    named |= dict(_upper_halves(neighbors.folded, blocks, named))
     captions = {line: caption for line, caption in named.items() if not caption.doubt}
-    reader = _BlockReader(around.folded, rows, captions)
+    reader = _BlockReader(neighbors.folded, rows, captions)
     found: list[Address] = []
     taken: set[int] = set()
     for caption in sorted(named.values(), key=lambda caption: (caption.doubt, caption.line)):
-        address = _captioned(caption, blocks, reader)
+        address = _address_named_by(caption, blocks, reader)
         if address is not None and caption.doubt and address.postcode is None and address.country is None:
             continue
         if address is not None and not taken & _lines(address):
             found.append(address)
             taken |= _lines(address)
-    heads = set(range(len(page.lines))) - set(rows.next_row.values()) - set(rows.pieces.values())
+    heads = set(range(len(page.lines))) - set(rows.next_row.values()) - set(rows.next_in_row.values())
     for head in sorted(heads | {rows.next_row[line] for line in captions if line in rows.next_row}):
         address = reader.bare(head, taken)
         if address is not None and not taken & _lines(address):
             found.append(address)
             taken |= _lines(address)
-    return _told_apart(found)
+    return _with_the_other_party(found)
 
 
-def _told_apart(addresses: list[Address]) -> list[Address]:
+def _with_the_other_party(addresses: list[Address]) -> list[Address]:
     """Where one party is named and one is not, the other party is the one that is not: no payer, who has a caption."""
     named = {address.type for address in addresses} & {TO, FROM}
     unnamed = [address for address in addresses if _is_unnamed(address)]
@@ -226,13 +226,13 @@ def _upper_halves(folded: Sequence[str], blocks: Blocks, named: dict[int, _Capti
             yield line, replace(named[lower], line=line, stop=len(text), doubt=False)
 
 
-def _captioned(caption: _Caption, blocks: Blocks, reader: "_BlockReader") -> Address | None:
+def _address_named_by(caption: _Caption, blocks: Blocks, reader: "_BlockReader") -> Address | None:
     """Read the address that a caption names: behind it in its line, below it, or to its right."""
     line = caption.line
     if _WORD.search(reader.folded[line], caption.stop):
         return reader.behind(caption, blocks)
     for start in (blocks.below(line, left=-1.0, right=1.0, far=1.8), blocks.beside(line, 8.0), _indented(line, blocks)):
-        if start is not None and start not in reader.captions and reader.speaks(start):
+        if start is not None and start not in reader.captions and reader.can_begin(start):
             address = reader.read(caption.type, reader.rows.column(start, _MAX_ROWS), _CAPTIONED)
             if address is not None:
                 return address
@@ -251,7 +251,7 @@ class _BlockReader:
         self.rows = rows
         self.captions = captions
 
-    def speaks(self, line: int) -> bool:
+    def can_begin(self, line: int) -> bool:
         """Say whether a line can begin an address."""
         text = self.folded[line]
         return bool(_WORD.search(text)) and not _STOP.match(skeleton(text))
@@ -269,7 +269,7 @@ class _BlockReader:
     def bare(self, head: int, taken: set[int]) -> Address | None:
         """Read an address without caption: it needs three lines, or a postcode that its country proves."""
         column = [line for line in self.rows.column(head, _MAX_ROWS) if line not in taken]
-        while column and (column[0] in self.captions or not self.speaks(column[0])):
+        while column and (column[0] in self.captions or not self.can_begin(column[0])):
             column = column[1:]
         if len(column) < _MIN_BARE_LINES or not any(_DIGIT.search(self.folded[line]) for line in column):
             return None
@@ -297,7 +297,7 @@ class _BlockReader:
             texts.append(text)
             if number and (country_named(text) or (number > 1 and country_coded(text))):
                 break
-        address = _finished(kind, spans, texts, evidence)
+        address = _address_of(kind, spans, texts, evidence)
         return replace(address, asides=tuple(asides)) if address else None
 
     def _row(self, first: int, start: int) -> tuple[Span, ...]:
@@ -314,7 +314,7 @@ def _is_aside(folded: str, shape: str) -> bool:
     return _ASIDE_ALONE.fullmatch(folded) is not None
 
 
-def _finished(kind: str, spans: list[tuple[Span, ...]], texts: list[str], evidence: float) -> Address | None:
+def _address_of(kind: str, spans: list[tuple[Span, ...]], texts: list[str], evidence: float) -> Address | None:
     """Find country and postcode, and cut off what stands behind the place."""
     country, at = _country(texts)
     postcode = postcode_in(texts, country)

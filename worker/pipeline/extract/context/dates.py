@@ -222,17 +222,17 @@ def _ranges(folded: str, country: str | None) -> Iterator[_Stretch]:
     """Yield what each range covers, and its two days; none where no year is said, or where they make no range."""
     stop = 0
     while True:
-        found = [match for pattern in _shapes(folded) if (match := pattern.search(folded, stop))]
+        found = [match for pattern in _possible_ranges(folded) if (match := pattern.search(folded, stop))]
         if not found:
             return
         match = min(found, key=lambda match: (match.start(), -match.end()))
-        days = _numeric_ends(match, country) if match.re in _NUMERIC_RANGES else _ends(match)
+        days = _numeric_range_days(match, country) if match.re in _NUMERIC_RANGES else _range_days(match)
         if days is not None:
             yield match.start(), match.end(), days
         stop = match.end() if days is not None else match.start() + 1
 
 
-def _shapes(folded: str) -> Iterator[re.Pattern[str]]:
+def _possible_ranges(folded: str) -> Iterator[re.Pattern[str]]:
     """Yield the ranges that a text may hold; to see that there is none costs less than to look."""
     if _BEGINNINGS.search(skeleton(folded)):
         yield from _NAMED_RANGES
@@ -241,20 +241,20 @@ def _shapes(folded: str) -> Iterator[re.Pattern[str]]:
         yield _YEAR_FIRST_RANGE
 
 
-def _ends(match: re.Match[str]) -> list[FoundDate] | None:
+def _range_days(match: re.Match[str]) -> list[FoundDate] | None:
     """Return the days of a range with a month's name, or one that begins with the year."""
-    told = match.groupdict()
-    first, last = told.get("month1"), told.get("month2")
+    parts = match.groupdict()
+    first, last = parts.get("month1"), parts.get("month2")
     one, other = first or last or "", last or first or ""
     months = [int(month) if month.isdecimal() else _MONTHS[skeleton(month)] for month in (one, other)]
-    return _pair(match, (months[0], int(told["day1"])), (months[1], int(told["day2"])), _NAMED_EVIDENCE)
+    return _both_days(match, (months[0], int(parts["day1"])), (months[1], int(parts["day2"])), _NAMED_EVIDENCE)
 
 
-def _numeric_ends(match: re.Match[str], country: str | None) -> list[FoundDate] | None:
+def _numeric_range_days(match: re.Match[str], country: str | None) -> list[FoundDate] | None:
     """Return the days of a range in numbers; none where nobody can tell which is the month."""
-    told = match.groupdict()
-    one = int(told.get("first1") or 0), int(told.get("second1") or 0)
-    other = int(told.get("first2") or 0), int(told.get("second2") or 0)
+    parts = match.groupdict()
+    one = int(parts.get("first1") or 0), int(parts.get("second1") or 0)
+    other = int(parts.get("first2") or 0), int(parts.get("second2") or 0)
     if not one[1]:  # 12. - 15.03.2025
         one = one[0], other[1]
         orders = {False}
@@ -272,19 +272,19 @@ def _numeric_ends(match: re.Match[str], country: str | None) -> list[FoundDate] 
     if not orders:
         return []
     if min(orders):
-        return _pair(match, one, other, _NUMERIC_EVIDENCE)
-    return _pair(match, (one[1], one[0]), (other[1], other[0]), _NUMERIC_EVIDENCE)
+        return _both_days(match, one, other, _NUMERIC_EVIDENCE)
+    return _both_days(match, (one[1], one[0]), (other[1], other[0]), _NUMERIC_EVIDENCE)
 
 
-def _pair(
+def _both_days(
     match: re.Match[str], first: tuple[int, int], last: tuple[int, int], evidence: float
 ) -> list[FoundDate] | None:
     """Return both days of a range, each (month, day) and at its place; None if there are no such days.
 
     A year that is said once is that of both, but across the year's end.
     """
-    told = match.groupdict()
-    begins, ends = told.get("year1"), told.get("year2")
+    parts = match.groupdict()
+    begins, ends = parts.get("year1"), parts.get("year2")
     if not begins and not ends:
         return []
     year_of_first, year_of_last = _full_year(begins or ends or ""), _full_year(ends or begins or "")
@@ -296,7 +296,7 @@ def _pair(
     if days[0] is None or days[1] is None or days[0] > days[1]:
         return None
     middle = _end_of_first(match)
-    start = min(match.start(name) for name in ("month2", "day2", "first2", "second2", "year2") if told.get(name))
+    start = min(match.start(name) for name in ("month2", "day2", "first2", "second2", "year2") if parts.get(name))
     return [
         FoundDate(match.start(), middle, days[0], evidence),
         FoundDate(start, match.end(), days[1], evidence),
@@ -304,8 +304,8 @@ def _pair(
 
 
 def _end_of_first(match: re.Match[str]) -> int:
-    told = match.groupdict()
-    return max(match.end(name) for name in ("month1", "day1", "first1", "second1", "year1") if told.get(name))
+    parts = match.groupdict()
+    return max(match.end(name) for name in ("month1", "day1", "first1", "second1", "year1") if parts.get(name))
 
 
 def _named(folded: str) -> Iterator[FoundDate]:

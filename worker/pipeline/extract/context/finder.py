@@ -26,7 +26,7 @@ from worker.pipeline.extract.context.telephone import MIN_DIGITS as MIN_PHONE_DI
 from worker.pipeline.extract.context.telephone import names_phone, phones_in
 from worker.pipeline.extract.context.vat import MIN_DIGITS as MIN_VAT_DIGITS
 from worker.pipeline.extract.context.vat import FoundVat, names_trader, names_vat, vat_numbers_in
-from worker.pipeline.extract.context.weights import Writing, is_unit, names_weight, unit_in, weighs, weights_in
+from worker.pipeline.extract.context.weights import NumberStyle, is_unit, names_weight, unit_in, weighs, weights_in
 from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.repair import SURE_ENOUGH
 from worker.pipeline.extract.span import Span
@@ -56,34 +56,34 @@ class ContextFinder:
 
     phone_region: str | None = None
 
-    def __call__(self, page: PageText, around: Neighbors, /) -> Iterable[Candidate]:
+    def __call__(self, page: PageText, neighbors: Neighbors, /) -> Iterable[Candidate]:
         """Return candidates in any order."""
-        addresses = find_addresses(page, around)
+        addresses = find_addresses(page, neighbors)
         for address in addresses:
             yield _block(address, page.lines)
             yield from _postcode(address, page.lines)
-        looking = _Looking(page, around, addresses, self.phone_region)
-        for line_id, folded in enumerate(around.folded):
+        reader = _LineReader(page, neighbors, addresses, self.phone_region)
+        for line_id, folded in enumerate(neighbors.folded):
             if digits := len(_DIGIT.findall(folded)):
-                yield from looking.at(line_id, digits)
+                yield from reader.candidates(line_id, digits)
 
 
-class _Looking:
+class _LineReader:
     """Looks at one line after the other for values that need no address of their own."""
 
-    def __init__(self, page: PageText, around: Neighbors, addresses: Sequence[Address], default: str | None) -> None:
+    def __init__(self, page: PageText, neighbors: Neighbors, addresses: Sequence[Address], default: str | None) -> None:
         self._lines = page.lines
-        self._around = around
+        self._neighbors = neighbors
         self._addresses = [address for address in addresses if address.country]
         self._within = {line: address for address in self._addresses for line in address.line_ids}
         self._default = default
         self._named: dict[Callable[[str], bool], bool] = {}
         self._anchors = np.array([page.lines[address.line_ids[0]].polygon[0] for address in self._addresses])
-        self._asked: dict[int, tuple[str, ...]] = {}
+        self._caption_texts: dict[int, tuple[str, ...]] = {}
         self._written_in = _written_in(self._addresses) or default
-        self._writing = Writing.of(around.folded, self._written_in)
+        self._style = NumberStyle.of(neighbors.folded, self._written_in)
 
-    def at(self, line_id: int, digits: int) -> Iterator[Candidate]:
+    def candidates(self, line_id: int, digits: int) -> Iterator[Candidate]:
         """Yield the candidates of one line, which has so many digits."""
         yield from self._postcodes(line_id)
         yield from self._weights(line_id)
@@ -98,10 +98,10 @@ class _Looking:
         """Yield a postcode outside an address, which needs a caption of its own."""
         if line_id in self._within:
             return
-        folded = self._around.folded[line_id]
+        folded = self._neighbors.folded[line_id]
         behind = postal_caption_end(folded)
         caption = folded[:behind]
-        if not behind and _BARE_POSTCODE.fullmatch(folded) and self._names(names_postcode):
+        if not behind and _BARE_POSTCODE.fullmatch(folded) and self._page_has(names_postcode):
             caption = next(filter(names_postcode, self._captions(line_id)), "")
         if not caption:
             return
@@ -115,7 +115,7 @@ class _Looking:
             )
 
     def _phones(self, line_id: int) -> Iterator[Candidate]:
-        text, folded = self._lines[line_id].text, self._around.folded[line_id]
+        text, folded = self._lines[line_id].text, self._neighbors.folded[line_id]
         captioned = _BARE_PHONE.fullmatch(folded) is not None and self._captioned(line_id, names_phone)
         if not (captioned or line_id in self._within or _MAY_BE_PHONE.search(folded) or names_phone(folded)):
             return
@@ -126,7 +126,7 @@ class _Looking:
             )
 
     def _dates(self, line_id: int) -> Iterator[Candidate]:
-        text, folded = self._lines[line_id].text, self._around.folded[line_id]
+        text, folded = self._lines[line_id].text, self._neighbors.folded[line_id]
         captioned = _BARE_DATE.search(folded) is not None and (
             names_date(folded) or (_BARE_DATE.fullmatch(folded) is not None and self._captioned(line_id, names_date))
         )
@@ -135,20 +135,20 @@ class _Looking:
             yield self._candidate("date", value, line_id, date.start, date.stop, date.evidence, repaired=date.repaired)
 
     def _weights(self, line_id: int) -> Iterator[Candidate]:
-        text, folded = self._lines[line_id].text, self._around.folded[line_id]
-        bare = _BARE_WEIGHT.fullmatch(folded) is not None and self._names(names_weight)
+        text, folded = self._lines[line_id].text, self._neighbors.folded[line_id]
+        bare = _BARE_WEIGHT.fullmatch(folded) is not None and self._page_has(names_weight)
         caption = next(filter(names_weight, self._captions(line_id)), "") if bare else ""
         if caption and unit_in(caption) is None:
-            behind = (self._around.folded[line] for line in self._around.right_of(line_id)[:1])
+            behind = (self._neighbors.folded[line] for line in self._neighbors.right_of(line_id)[:1])
             caption = " ".join([caption, *filter(is_unit, behind)])
         near = self._captions(line_id) if weighs(folded) else ()
-        for weight in weights_in(text, caption=caption, near=near, writing=self._writing):
+        for weight in weights_in(text, caption=caption, near=near, style=self._style):
             yield self._candidate("weight", weight.value, line_id, weight.start, weight.stop, weight.evidence)
 
     def _vat_numbers(self, line_id: int) -> Iterator[Candidate]:
-        text, folded = self._lines[line_id].text, self._around.folded[line_id]
+        text, folded = self._lines[line_id].text, self._neighbors.folded[line_id]
         caption = ""
-        if _BARE_VAT.fullmatch(folded) and (self._names(names_vat) or self._names(names_trader)):
+        if _BARE_VAT.fullmatch(folded) and (self._page_has(names_vat) or self._page_has(names_trader)):
             caption = next((near for near in self._captions(line_id) if names_vat(near) or names_trader(near)), "")
         for vat in vat_numbers_in(text, caption=caption):
             check = vat.check
@@ -157,18 +157,18 @@ class _Looking:
             yield self._candidate("vat", vat.value, line_id, vat.start, vat.stop, vat.evidence, check)
 
     def _captions(self, line_id: int) -> tuple[str, ...]:
-        if line_id not in self._asked:
-            span = Span(line_id, 0, len(self._around.folded[line_id]))
-            self._asked[line_id] = tuple(caption.text for caption in self._around.captions(span))
-        return self._asked[line_id]
+        if line_id not in self._caption_texts:
+            span = Span(line_id, 0, len(self._neighbors.folded[line_id]))
+            self._caption_texts[line_id] = tuple(caption.text for caption in self._neighbors.captions(span))
+        return self._caption_texts[line_id]
 
     def _captioned(self, line_id: int, names: Callable[[str], bool]) -> bool:
-        return self._names(names) and any(map(names, self._captions(line_id)))
+        return self._page_has(names) and any(map(names, self._captions(line_id)))
 
-    def _names(self, names: Callable[[str], bool]) -> bool:
+    def _page_has(self, names: Callable[[str], bool]) -> bool:
         """Say whether any line of the page is such a caption: to look once is cheaper than to look around often."""
         if names not in self._named:
-            self._named[names] = any(map(names, self._around.folded))
+            self._named[names] = any(map(names, self._neighbors.folded))
         return self._named[names]
 
     def _region(self, line_id: int) -> str | None:

@@ -2,7 +2,7 @@
 
 Invariant: nothing is converted but a smaller unit behind a larger one, and no decimal is lost; what a label allows at
 most is not what it weighs. A comma or a point before three digits groups them or begins the decimals: 1,640 KG is a
-pallet or a parcel. What else stands on the page decides (`Writing`); where nothing does, there is no weight.
+pallet or a parcel. What else stands on the page decides (`NumberStyle`); where nothing does, there is no weight.
 """
 
 import re
@@ -100,7 +100,7 @@ _TOO_HEAVY: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class NumberStyle:
     """How the numbers of a page are written.
 
     `points`: with a decimal point; false with a decimal comma, None where nothing says so. `by_numbers`: other numbers
@@ -114,7 +114,7 @@ class Writing:
     plate: bool = False
 
     @classmethod
-    def of(cls, texts: Iterable[str], country: str | None) -> "Writing":
+    def of(cls, texts: Iterable[str], country: str | None) -> "NumberStyle":
         """Look at the folded texts of a page, written in a country (ISO 3166) or nobody knows where."""
         texts = tuple(texts)
         signs = {_decimal_sign(match) for text in texts if _DIGIT.search(text) for match in _PLAIN.finditer(text)}
@@ -126,7 +126,7 @@ class Writing:
         return cls(None if signs else points, told is not None and points is told, container, plate)
 
 
-UNKNOWN: Final = Writing()
+UNKNOWN: Final = NumberStyle()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def weighs(folded: str) -> bool:
 
 
 def weights_in(
-    text: str, *, caption: str = "", near: Sequence[str] = (), writing: Writing = UNKNOWN
+    text: str, *, caption: str = "", near: Sequence[str] = (), style: NumberStyle = UNKNOWN
 ) -> Iterator[FoundWeight]:
     """Yield the weights of a text.
 
@@ -177,12 +177,12 @@ def weights_in(
         label, since = (between if _LETTERS.search(_OR.sub("", between)) else label or between), match.end()
         if match.start() < stop:
             continue
-        weight = _weight(match, folded, named=named, reading=_Reading(between, label, above, writing))
+        weight = _weight(match, folded, named=named, reading=_Reading(between, label, above, style))
         if weight is not None:
             stop = weight.stop
             yield weight
     if not since:
-        yield from _bare(folded, caption, writing)
+        yield from _bare(folded, caption, style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class _Reading:
     between: str
     label: str
     above: str
-    writing: Writing
+    style: NumberStyle
 
     @property
     def says(self) -> str:
@@ -211,33 +211,33 @@ class _Reading:
             or (self.says is self.above and _LIMITED.search(self.above))
         ):
             return True
-        return self.writing.plate and not _TARE.search(self.says)
+        return self.style.plate and not _TARE.search(self.says)
 
     def groups(self, mark: str, unit: str) -> bool | None:
         """Whether a sign before three digits groups them; None where nobody can tell."""
         if mark == " ":  # 2 230 KG may be two pieces
             return True if _LETTERS.search(self.says) else None
-        of_container = self.writing.container and unit != "t" and _TARE.search(self.says) is not None
+        of_container = self.style.container and unit != "t" and _TARE.search(self.says) is not None
         if mark not in ".," or unit == "g" or of_container:
             return True
         return self._comma_groups(unit) if mark == "," else self._point_groups(unit)
 
     def _comma_groups(self, unit: str) -> bool | None:
-        if unit == "lb" or self.writing.points:
+        if unit == "lb" or self.style.points:
             return True
         return False if self._is_in_commas else None
 
     def _point_groups(self, unit: str) -> bool | None:
-        if unit == "t" or self.writing.points:
+        if unit == "t" or self.style.points:
             return False
-        if self.writing.points is False and self.writing.by_numbers:
+        if self.style.points is False and self.style.by_numbers:
             return True
         named = _NET_OR_GROSS if self._is_in_commas else _TARE
-        return None if self.writing.container or named.search(self.says) else False
+        return None if self.style.container or named.search(self.says) else False
 
     @property
     def _is_in_commas(self) -> bool:
-        points = self.writing.points
+        points = self.style.points
         return points is False or (points is None and _COMMA_WORDS.search(self.says) is not None)
 
 
@@ -261,7 +261,7 @@ def _weight(match: re.Match[str], folded: str, *, named: bool, reading: _Reading
     return FoundWeight(match.start(), stop, f"{number} {unit}", _CAPTIONED if named else _SURE)
 
 
-def _bare(folded: str, caption: str, writing: Writing) -> Iterator[FoundWeight]:
+def _bare(folded: str, caption: str, style: NumberStyle) -> Iterator[FoundWeight]:
     """Yield the first number whose caption names weight and unit."""
     match = _BARE.search(folded)
     if match is None:
@@ -271,7 +271,7 @@ def _bare(folded: str, caption: str, writing: Writing) -> Iterator[FoundWeight]:
         return
     caption = before if names_weight(before) else caption
     unit = unit_in(caption) if names_weight(caption) else None
-    reading = _Reading(before, before, caption, writing)
+    reading = _Reading(before, before, caption, style)
     number = _normal(match["number"], unit, reading) if unit and not reading.is_limit else None
     if number is not None:
         yield FoundWeight(match.start(), match.end(), f"{number} {unit}", _CAPTIONED)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from worker.domain.errors import SettingsError
-from worker.pipeline.extract.custom.pattern_field import NO_CHECK, CustomField, PatternError, known_checks
-from worker.pipeline.extract.numbers.carriers import CARRIERS_TABLE, declared_carriers, declares_numbers
-from worker.pipeline.extract.numbers.catalog import KINDS, NUMBER_TYPES, STANDARD_FORMS, Kinds
+from worker.pipeline.extract.custom.pattern_field import NO_CHECK, PatternError, PatternField, known_checks
+from worker.pipeline.extract.numbers.carriers import CARRIERS_TABLE, declares_numbers, parse_carrier_numbers
+from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NUMBER_TYPES, NumberCatalog
 from worker.pipeline.extract.numbers.forms import Form
-from worker.pipeline.extract.toml_table import NAME, Declaration
+from worker.pipeline.extract.numbers.standards import STANDARD_FORMS
+from worker.pipeline.extract.toml_table import NAME, TomlTable
 
 CONTEXT_TYPES: Final = frozenset(
     {"address", "address_from", "address_to", "date", "phone", "postcode", "vat", "weight"}
@@ -31,17 +32,17 @@ _KEYS: Final = ("pattern", "check", "labels", "strip", "upper")
 
 
 @dataclass(frozen=True, slots=True)
-class OwnFields:
-    """What a deployment declares: fields of a pattern, and numbers; `kinds` are all numbers with its own among them."""
+class CustomFields:
+    """What a deployment declares: fields with a pattern, and numbers; `catalog` has these and the built-in numbers."""
 
-    patterns: tuple[CustomField, ...] = ()
+    patterns: tuple[PatternField, ...] = ()
     numbers: tuple[Form, ...] = ()
-    kinds: Kinds = KINDS
+    catalog: NumberCatalog = BUILT_IN_CATALOG
 
     @property
     def types(self) -> frozenset[str]:
         """The types that fields may have."""
-        return CONTEXT_TYPES | self.kinds.types | {field.name for field in self.patterns}
+        return CONTEXT_TYPES | self.catalog.types | {field.name for field in self.patterns}
 
 
 def built_in_types() -> frozenset[str]:
@@ -49,7 +50,7 @@ def built_in_types() -> frozenset[str]:
     return CONTEXT_TYPES | NUMBER_TYPES
 
 
-def load_custom_fields(path: Path) -> OwnFields:
+def load_custom_fields(path: Path) -> CustomFields:
     """Read the file. Raises SettingsError."""
     try:
         with path.open("rb") as file:
@@ -70,15 +71,19 @@ def load_custom_fields(path: Path) -> OwnFields:
     patterns = []
     for name, table in fields.items():
         of_numbers = declares_numbers(table)
-        _look_at_name(Declaration(path, f"the field {name!r}", table), name, of_numbers=of_numbers)
+        _look_at_name(TomlTable(path, f"the field {name!r}", table), name, of_numbers=of_numbers)
         if not of_numbers:
-            patterns.append(_pattern(Declaration(path, f"the field {name!r}", table), name))
-    numbers = declared_carriers(path, tables, KINDS.numbers.names)
-    kinds = Kinds.of(KINDS.numbers.with_replaced(numbers)) if numbers.names or numbers.forms else KINDS
-    return OwnFields(tuple(patterns), tuple(chain.from_iterable(numbers.forms.values())), kinds)
+            patterns.append(_pattern(TomlTable(path, f"the field {name!r}", table), name))
+    numbers = parse_carrier_numbers(path, tables, BUILT_IN_CATALOG.carrier_numbers.names)
+    catalog = (
+        NumberCatalog.of(BUILT_IN_CATALOG.carrier_numbers.with_replaced(numbers))
+        if numbers.names or numbers.forms
+        else BUILT_IN_CATALOG
+    )
+    return CustomFields(tuple(patterns), tuple(chain.from_iterable(numbers.forms.values())), catalog)
 
 
-def _look_at_name(declared: Declaration, name: str, *, of_numbers: bool) -> None:
+def _look_at_name(declared: TomlTable, name: str, *, of_numbers: bool) -> None:
     if not NAME.fullmatch(name):
         raise declared.wrong("has a name that is none", "use small letters, digits and _, 40 at most, a letter first")
     if name in _STANDARD_TYPES or (name in NUMBER_TYPES and not of_numbers):
@@ -88,13 +93,13 @@ def _look_at_name(declared: Declaration, name: str, *, of_numbers: bool) -> None
         raise declared.wrong("has the name of a built-in field", remedy)
 
 
-def _pattern(declared: Declaration, name: str) -> CustomField:
+def _pattern(declared: TomlTable, name: str) -> PatternField:
     declared.mapping(_KEYS, f"write [{name}] and its keys below")
     pattern = declared.text("pattern", _MAX_PATTERN_CHARACTERS)
     if not pattern:
         raise declared.wrong("has no pattern", "give it a regular expression of RE2")
     try:
-        field = CustomField.of(
+        field = PatternField.of(
             name,
             pattern,
             check=declared.one_of("check", known_checks(), NO_CHECK, "docs/fields.md lists the checks"),
@@ -110,7 +115,7 @@ def _pattern(declared: Declaration, name: str) -> CustomField:
     return field
 
 
-def _labels(declared: Declaration) -> tuple[str, ...]:
+def _labels(declared: TomlTable) -> tuple[str, ...]:
     labels = declared.texts("labels", _MAX_LABELS)
     for label in labels:
         if not any(map(str.isalnum, label)) or len(label) > _MAX_LABEL_CHARACTERS:

@@ -91,7 +91,7 @@ def _standard(module: Any, number: str) -> bool:  # noqa: ANN401 - stdnum ships 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CustomField:
+class PatternField:
     """Finds one kind of value. Make it by `of`.
 
     The value is the pattern's first group, or all that it matches, without the characters `strip`, in capitals where
@@ -118,7 +118,7 @@ class CustomField:
         labels: tuple[str, ...] = (),
         strip: str = "",
         upper: bool,
-    ) -> "CustomField":
+    ) -> "PatternField":
         """Make ready what finds the field. Raises PatternError; `check` is one of `known_checks`."""
         caption = re.compile(rf"(?<![A-Z])(?:{phrases(labels)})(?![A-Z])") if labels else None
         return cls(name, pattern, check, labels, strip, upper, compiled(pattern), check_named(check), caption)
@@ -127,11 +127,11 @@ class CustomField:
         """Say whether the pattern is content with no character at all."""
         return self._compiled.search("") is not None
 
-    def __call__(self, page: PageText, around: Neighbors, /) -> Iterator[Candidate]:
+    def __call__(self, page: PageText, neighbors: Neighbors, /) -> Iterator[Candidate]:
         """Yield the values of a page."""
         for line_id, line in enumerate(page.lines):
             for span in self._spans(line.text, line_id):
-                candidate = self._candidate(span, line.text[span.start : span.stop], line.confidence, around)
+                candidate = self._candidate(span, line.text[span.start : span.stop], line.confidence, neighbors)
                 if candidate is not None:
                     yield candidate
 
@@ -146,7 +146,7 @@ class CustomField:
                 yield Span(line_id, match.start(group), match.end(group))
             start = max(match.end(), start + 1)
 
-    def _candidate(self, span: Span, text: str, confidence: float, around: Neighbors) -> Candidate | None:
+    def _candidate(self, span: Span, text: str, confidence: float, neighbors: Neighbors) -> Candidate | None:
         value = "".join(character for character in text if character not in self.strip)
         value = value.upper() if self.upper else value
         check = Check.NONE
@@ -154,11 +154,11 @@ class CustomField:
             check = Check.PASSED if self._is_right(value) else Check.FAILED
         if not value or (self._caption is None and check is Check.FAILED):
             return None
-        if self._caption is not None and not self._is_labeled(span, around):
+        if self._caption is not None and not self._is_labeled(span, neighbors):
             return None
         evidence = _LABELED if self._caption else _PROVEN if check is Check.PASSED else _MATCHED
         return Candidate(self.name, value, text, (span,), check, confidence, evidence)
 
-    def _is_labeled(self, span: Span, around: Neighbors) -> bool:
+    def _is_labeled(self, span: Span, neighbors: Neighbors) -> bool:
         caption = self._caption
-        return caption is not None and any(caption.search(skeleton(near.text)) for near in around.captions(span))
+        return caption is not None and any(caption.search(skeleton(near.text)) for near in neighbors.captions(span))

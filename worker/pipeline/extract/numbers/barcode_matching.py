@@ -3,7 +3,7 @@
 - Text and symbol with the same number: one field, `both`, surer than either.
 - A number whose check digit fails or was mended, and one symbol with one of its kind that is hardly different: the
   symbol's number, `both`, repaired. So too where it passes and differs in one character, or has not the same length.
-- A number whose check digit passes, and the only number of its kind in symbols that is a little different: both are
+- A number whose check digit passes, and the only number of its kind in barcodes that is a little different: both are
   given and both say `conflict`, for one of them is wrong. Numbers that differ more are two numbers.
 - A number that fails, beside one that passes and is hardly different: the same one, printed twice and misread once.
 - Two numbers of the text that pass and differ in one character: neither is proven.
@@ -17,12 +17,12 @@ from typing import Final
 from worker.domain.fields import Check, Field, Source
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.numbers.barcode_numbers import Held, Symbols, same_number
-from worker.pipeline.extract.numbers.catalog import KINDS, Kinds
+from worker.pipeline.extract.numbers.barcode_numbers import BarcodeNumber, BarcodeNumbers, number_key
+from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NumberCatalog
 from worker.pipeline.extract.numbers.distance import is_within
 
 _AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symbol confirms
-_SYMBOL_CONFIDENCE: Final = 0.99  # symbols prove their own reading
+_BARCODE_CONFIDENCE: Final = 0.99  # barcodes prove their own reading
 _REPAIRED_CONFIDENCE: Final = 0.95
 _MAX_REPAIRED: Final = 3  # characters in which a misread number may differ from the symbol's
 _LABEL_FIELDS: Final = 60  # more are no label, on which numbers would be printed twice
@@ -30,18 +30,20 @@ _MAX_COPIED: Final = 2  # ... from the same number elsewhere on the page
 _CONFLICT_SHARE: Final = 0.25  # of its characters in which a number may differ and be meant to be the same
 
 
-def match(page: PageText, candidates: Sequence[Candidate], kinds: Kinds = KINDS) -> list[Field]:
-    """Return the fields of the text in its order, then those that only symbols hold."""
-    symbols, types = Symbols.of(page.barcodes, kinds), kinds.types
-    matched = [_agreeing(_of_text(candidate), symbols, types) for candidate in candidates]
-    unread = symbols.without(_known(matched, types))
+def match_barcodes(
+    page: PageText, candidates: Sequence[Candidate], catalog: NumberCatalog = BUILT_IN_CATALOG
+) -> list[Field]:
+    """Return the fields of the text in its order, then those that only barcodes hold."""
+    barcodes, types = BarcodeNumbers.of(page.barcodes, catalog), catalog.types
+    matched = [_confirmed(_of_text(candidate), barcodes, types) for candidate in candidates]
+    unread = barcodes.without(_known(matched, types))
     fields: list[Field] = []
     for field in matched:
-        partner = _partner(field, unread.held) or _plain_partner(field, unread, types)
-        fields.append(field if partner is None else _against(field, partner))
-    alone = [_of_symbols(held, symbols) for held in _once(unread.without(_known(fields, types)).held)]
-    told_fields = _merged([*fields, *(_doubted(field, fields) for field in alone)])
-    return told_fields if len(told_fields) > _LABEL_FIELDS else _compared(told_fields, types)
+        counterpart = _counterpart(field, unread.typed) or _untyped_counterpart(field, unread, types)
+        fields.append(field if counterpart is None else _corrected(field, counterpart))
+    alone = [_of_barcodes(held, barcodes) for held in _once(unread.without(_known(fields, types)).typed)]
+    merged = _merged([*fields, *(_with_conflict(field, fields) for field in alone)])
+    return merged if len(merged) > _LABEL_FIELDS else _without_repeats(merged, types)
 
 
 def _of_text(candidate: Candidate) -> Field:
@@ -57,34 +59,34 @@ def _of_text(candidate: Candidate) -> Field:
     )
 
 
-def _agreeing(field: Field, symbols: Symbols, types: Container[str]) -> Field:
-    """Return the field with the symbols that hold the same number."""
-    codes = symbols.with_number(field.type, field.value) if field.type in types else ()
+def _confirmed(field: Field, barcodes: BarcodeNumbers, types: Container[str]) -> Field:
+    """Return the field with the barcodes that hold the same number."""
+    codes = barcodes.barcodes_with(field.type, field.value) if field.type in types else ()
     if not codes:
         return field
     confidence = 1.0 - (1.0 - field.confidence) * _AGREED_DOUBT
     # A symbol that tells the kind settles which of two readings that both pass was printed.
     check = field.check
-    if check is Check.NONE and symbols.tells(field.type, field.value):
-        check = next(held.check for held in symbols.held if _is_same(field, held))
+    if check is Check.NONE and barcodes.holds_typed(field.type, field.value):
+        check = next(held.check for held in barcodes.typed if _is_same(field, held))
     return replace(field, source=Source.BOTH, barcode_ids=codes, confidence=confidence, check=check)
 
 
-def _partner(field: Field, open_held: Sequence[Held]) -> Held | None:
-    """Return the only number of the field's kind in symbols, if the text does not hold it and it is not far off."""
+def _counterpart(field: Field, unread: Sequence[BarcodeNumber]) -> BarcodeNumber | None:
+    """Return the only number of the field's kind in barcodes, if the text does not hold it and it is not far off."""
     if field.source is not Source.TEXT:
         return None
-    held = list(_once(held for held in open_held if held.type == field.type))
+    held = list(_once(held for held in unread if held.type == field.type))
     near = [other for other in held if is_within(field.value, other.value, _reach(field))]
     alone = len(near) == 1 and (len(held) == 1 or _is_misread(field, near[0]))
     return near[0] if alone else None
 
 
-def _plain_partner(field: Field, symbols: Symbols, types: Container[str]) -> Held | None:
+def _untyped_counterpart(field: Field, barcodes: BarcodeNumbers, types: Container[str]) -> BarcodeNumber | None:
     """Return the number that a symbol holds without telling its kind, if the text is that number, misread."""
     if field.source is not Source.TEXT or field.type not in types:
         return None
-    near = [held for held in symbols.near(field.type, field.value, _MAX_REPAIRED) if _is_misread(field, held)]
+    near = [held for held in barcodes.similar(field.type, field.value, _MAX_REPAIRED) if _is_misread(field, held)]
     return near[0] if len({held.key for held in near}) == 1 else None
 
 
@@ -92,7 +94,7 @@ def _reach(field: Field) -> int:
     return _MAX_REPAIRED if _is_doubtful(field) else max(1, int(_CONFLICT_SHARE * len(field.value)))
 
 
-def _is_misread(field: Field, held: Held) -> bool:
+def _is_misread(field: Field, held: BarcodeNumber) -> bool:
     """Whether the text is the same number as the symbol's, misread.
 
     Of two numbers that pass, and differ in one character or in length, one is no number of its own: the next of a
@@ -106,7 +108,7 @@ def _is_doubtful(field: Field) -> bool:
     return field.repaired or field.check is not Check.PASSED
 
 
-def _against(field: Field, held: Held) -> Field:
+def _corrected(field: Field, held: BarcodeNumber) -> Field:
     if not _is_misread(field, held):
         return replace(field, conflict=True)
     return replace(
@@ -120,25 +122,25 @@ def _against(field: Field, held: Held) -> Field:
     )
 
 
-def _of_symbols(held: Held, symbols: Symbols) -> Field:
-    codes = symbols.with_number(held.type, held.value)
-    return Field(held.type, held.value, held.value, _SYMBOL_CONFIDENCE, held.check, Source.BARCODE, barcode_ids=codes)
+def _of_barcodes(held: BarcodeNumber, barcodes: BarcodeNumbers) -> Field:
+    codes = barcodes.barcodes_with(held.type, held.value)
+    return Field(held.type, held.value, held.value, _BARCODE_CONFIDENCE, held.check, Source.BARCODE, barcode_ids=codes)
 
 
-def _doubted(alone: Field, fields: Iterable[Field]) -> Field:
+def _with_conflict(alone: Field, fields: Iterable[Field]) -> Field:
     rival = any(field.conflict and field.type == alone.type for field in fields)
     return replace(alone, conflict=True) if rival else alone
 
 
 def _known(fields: Iterable[Field], types: Container[str]) -> set[tuple[str, str]]:
-    return {(field.type, same_number(field.type, field.value)) for field in fields if field.type in types}
+    return {(field.type, number_key(field.type, field.value)) for field in fields if field.type in types}
 
 
-def _is_same(field: Field, held: Held) -> bool:
-    return field.type == held.type and same_number(field.type, field.value) == held.key
+def _is_same(field: Field, held: BarcodeNumber) -> bool:
+    return field.type == held.type and number_key(field.type, field.value) == held.key
 
 
-def _once(held: Iterable[Held]) -> Iterator[Held]:
+def _once(held: Iterable[BarcodeNumber]) -> Iterator[BarcodeNumber]:
     seen = set()
     for found in held:
         if (found.type, found.key) not in seen:
@@ -156,7 +158,7 @@ def _merged(fields: Iterable[Field]) -> list[Field]:
     return list(kept.values())
 
 
-def _compared(fields: Sequence[Field], types: Container[str]) -> list[Field]:
+def _without_repeats(fields: Sequence[Field], types: Container[str]) -> list[Field]:
     """Look at numbers of one kind on a label that are hardly different: they are one number, printed more than once."""
     numbers = [field for field in fields if field.type in types]
     if len(numbers) == len({field.type for field in numbers}):
@@ -171,7 +173,7 @@ def _unproven(field: Field, numbers: Iterable[Field]) -> Field:
     rivals = (other for other in numbers if other.type == field.type and other.value != field.value)
     rivalled = any(
         other.check is Check.PASSED
-        and same_number(other.type, other.value) != same_number(field.type, field.value)
+        and number_key(other.type, other.value) != number_key(field.type, field.value)
         and is_within(field.value, other.value, 1)
         for other in rivals
     )

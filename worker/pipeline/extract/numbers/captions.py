@@ -128,12 +128,12 @@ def is_denied_by(topics: frozenset[Topic]) -> bool:
     return bool(topics) and topics <= _OTHERS
 
 
-class Naming:
+class PageCaptions:
     """Which kind the captions of one page give each number, and which carriers it names."""
 
-    def __init__(self, page: PageText, around: Neighbors, names: CarrierNames) -> None:
+    def __init__(self, page: PageText, neighbors: Neighbors, names: CarrierNames) -> None:
         self._page = page
-        self._around = around
+        self._neighbors = neighbors
         self._names = names
         self._known: dict[tuple[int, int, int], frozenset[Topic]] = {}
         self._carriers: frozenset[str] | None = None
@@ -158,8 +158,8 @@ class Naming:
     def announced(self) -> frozenset[Topic]:
         """What captions anywhere on the page announce, and elements of GS1."""
         if self._announced is None:
-            found = {topic for text in self._around.folded for topic in topics_of(_LONG_NUMBER.sub("#", text))}
-            if any(_ELEMENT_AHEAD.search(text) for text in self._around.folded):
+            found = {topic for text in self._neighbors.folded for topic in topics_of(_LONG_NUMBER.sub("#", text))}
+            if any(_ELEMENT_AHEAD.search(text) for text in self._neighbors.folded):
                 found |= {Topic.GTIN, Topic.SSCC}
             self._announced = frozenset(found)
         return self._announced
@@ -175,16 +175,16 @@ class Naming:
         """Whether the words before a number, in its line or left of it, say that it is an order or the like."""
         if not is_denied_by(self.topics(span)):
             return False
-        named = (caption for caption in self._around.captions(span) if topics_of(caption.text))
+        named = (caption for caption in self._neighbors.captions(span) if topics_of(caption.text))
         return next((caption.place is not CaptionSide.ABOVE for caption in named), False)
 
     def _label(self) -> Sequence[str]:
-        return self._around.folded if len(self._page.lines) <= _LABEL_LINES else ()
+        return self._neighbors.folded if len(self._page.lines) <= _LABEL_LINES else ()
 
     def _nearest(self, span: Span) -> frozenset[Topic]:
-        if topic := _element(self._around.folded[span.line_id], span):
+        if topic := _element(self._neighbors.folded[span.line_id], span):
             return frozenset({topic})
-        for caption in self._around.captions(span):
+        for caption in self._neighbors.captions(span):
             if caption.place is CaptionSide.BEFORE:
                 topics = topics_of(_since_last_number(caption.text))[-1:]
             else:

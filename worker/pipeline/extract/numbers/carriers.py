@@ -12,11 +12,11 @@ from typing import Any, Final
 from worker.pipeline.extract.numbers import checks
 from worker.pipeline.extract.numbers.captions import Topic
 from worker.pipeline.extract.numbers.forms import Form, Proof, ShapeError, places_of
-from worker.pipeline.extract.toml_table import NAME, Declaration
+from worker.pipeline.extract.toml_table import NAME, TomlTable
 
 SHIPPED_FILE: Final = Path(__file__).with_name("carriers.toml")
 CARRIERS_TABLE: Final = "carriers"
-NUMBER_CHECKS: Final[Mapping[str, checks.Check | None]] = {
+NUMBER_CHECKS: Final[Mapping[str, checks.CheckRule | None]] = {
     "none": None,
     "mod7": checks.ends_modulo_7,
     "mod10": checks.gs1,
@@ -60,7 +60,7 @@ class CarrierNumbers:
         return CarrierNumbers({**self.names, **others.names}, {**self.forms, **others.forms})
 
 
-def declared_carriers(path: Path, tables: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> CarrierNumbers:
+def parse_carrier_numbers(path: Path, tables: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> CarrierNumbers:
     """Read the names of carriers and all tables that declare `numbers`; `known` are carriers named elsewhere.
 
     Raises SettingsError.
@@ -75,7 +75,7 @@ def declared_carriers(path: Path, tables: Mapping[str, Any], known: Mapping[str,
     return CarrierNumbers(names, forms)
 
 
-def check_name(check: checks.Check | None) -> str:
+def check_name(check: checks.CheckRule | None) -> str:
     """Return the name that a file gives a check."""
     return next(name for name, other in NUMBER_CHECKS.items() if other is check)
 
@@ -87,13 +87,13 @@ def declares_numbers(table: object) -> bool:
 
 def _names(path: Path, table: object) -> dict[str, tuple[str, ...]]:
     remedy = 'write carrier = ["its name", "another name"] below [carriers]'
-    listed = Declaration(path, f"the table [{CARRIERS_TABLE}]", table)
+    listed = TomlTable(path, f"the table [{CARRIERS_TABLE}]", table)
     if not isinstance(table, dict):
         raise listed.wrong(f"is {table!r} and no table", remedy)
     return {carrier: _names_of(listed, carrier) for carrier in table}
 
 
-def _names_of(listed: Declaration, carrier: str) -> tuple[str, ...]:
+def _names_of(listed: TomlTable, carrier: str) -> tuple[str, ...]:
     if not NAME.fullmatch(carrier):
         raise listed.wrong(
             f"has the carrier {carrier!r}", "use small letters, digits and _, 40 at most, a letter first"
@@ -107,19 +107,19 @@ def _names_of(listed: Declaration, carrier: str) -> tuple[str, ...]:
 
 
 def _forms(path: Path, name: str, table: Mapping[str, Any], carriers: set[str]) -> tuple[Form, ...]:
-    field = Declaration(path, f"the field {name!r}", table)
+    field = TomlTable(path, f"the field {name!r}", table)
     field.mapping(_FIELD_KEYS, f"write [{name}] and its keys below")
     numbers = table["numbers"]
     if not isinstance(numbers, list) or len(numbers) > _MAX_NUMBERS:
         raise field.wrong(f"has numbers = {numbers!r}", f"give a list of at most {_MAX_NUMBERS} tables")
     carrier = field.one_of("carrier", {"", *carriers}, "", "name it and its names below [carriers]")
     return tuple(
-        _form(Declaration(path, f"the field {name!r}, number {place},", number), name, carrier, carriers)
+        _form(TomlTable(path, f"the field {name!r}, number {place},", number), name, carrier, carriers)
         for place, number in enumerate(numbers, 1)
     )
 
 
-def _form(number: Declaration, name: str, carrier: str, carriers: set[str]) -> Form:
+def _form(number: TomlTable, name: str, carrier: str, carriers: set[str]) -> Form:
     table = number.mapping(_NUMBER_KEYS, 'write { shape = "AB#{9}" }')
     if "shape" not in table:
         raise number.wrong("has no shape", "give one, as AB#{9} for AB and nine digits")
@@ -156,7 +156,7 @@ def _form(number: Declaration, name: str, carrier: str, carriers: set[str]) -> F
     return form
 
 
-def _groups(number: Declaration, groups: object, length: int) -> tuple[tuple[int, ...], ...]:
+def _groups(number: TomlTable, groups: object, length: int) -> tuple[tuple[int, ...], ...]:
     is_right = (
         isinstance(groups, list) and len(groups) <= _MAX_GROUPINGS and all(_adds_up(one, length) for one in groups)
     )

@@ -11,7 +11,7 @@ from typing import Final
 from stdnum import iso6346, luhn
 from stdnum.iso7064 import mod_37_36
 
-Check = Callable[[str], bool]
+CheckRule = Callable[[str], bool]
 
 _S10_WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 _S10_DIGITS: Final = {10: 0, 11: 5}

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from worker.pipeline.extract.numbers.captions import Topic
-from worker.pipeline.extract.numbers.checks import Check
+from worker.pipeline.extract.numbers.checks import CheckRule
 
 DIGITS: Final = frozenset("0123456789")
 LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -77,7 +77,7 @@ class Form:
 
     type: str
     template: str
-    check: Check | None
+    check: CheckRule | None
     proof: Proof
     topics: frozenset[Topic] = frozenset()
     carrier: str | None = None

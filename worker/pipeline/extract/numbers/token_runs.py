@@ -117,10 +117,10 @@ class TokenRun(NamedTuple):
 class TokenRuns:
     """The groups of every line of a page, made as they are asked for."""
 
-    def __init__(self, page: PageText, around: Neighbors, names: CarrierNames) -> None:
+    def __init__(self, page: PageText, neighbors: Neighbors, names: CarrierNames) -> None:
         self._page = page
         self._names = names
-        self._around = around
+        self._neighbors = neighbors
         self._groups: dict[int, list[Token]] = {}
 
     def runs(self, lengths: frozenset[int]) -> Iterator[TokenRun]:
@@ -138,7 +138,7 @@ class TokenRuns:
 
         What stands beside the digits in their row is not looked at.
         """
-        folded = self._around.folded
+        folded = self._neighbors.folded
         if _SERIAL_AND_CHECK.fullmatch(folded[last]):
             owner = self._above(last, _OWNER)
             return () if owner is None else (owner, last)
@@ -152,23 +152,23 @@ class TokenRuns:
 
     def _above(self, line_id: int, shape: re.Pattern[str]) -> int | None:
         """Return the line next above another, if it has this shape."""
-        above = self._around.above(Span(line_id, 0, len(self._around.folded[line_id])))
-        return above[0] if above and shape.fullmatch(self._around.folded[above[0]]) else None
+        above = self._neighbors.above(Span(line_id, 0, len(self._neighbors.folded[line_id])))
+        return above[0] if above and shape.fullmatch(self._neighbors.folded[above[0]]) else None
 
     def _row(self, line_id: int, longest: int) -> list[Token]:
         """Return the groups of a line, and of those that go on to its right if it ends in what may be a number."""
-        folded = self._around.folded[line_id]
+        folded = self._neighbors.folded[line_id]
         digits = len(_DIGIT.findall(folded))
         if not digits and len(folded) > _MAX_ALONE:
             return []
-        if digits < _MIN_DIGITS and not self._around.right_of(line_id):
+        if digits < _MIN_DIGITS and not self._neighbors.right_of(line_id):
             return []
         groups = self._of(line_id)
         if not digits and not (len(groups) == 1 and groups[0].is_code):
             return []
         row, last = list(groups), line_id
         for _ in range(_MAX_LINES - 1):
-            if not _goes_on(row, longest) or not (following := self._around.right_of(last)):
+            if not _goes_on(row, longest) or not (following := self._neighbors.right_of(last)):
                 break
             last = following[0]
             if not (more := self._of(last)) or not more[0].is_code:
@@ -178,7 +178,7 @@ class TokenRuns:
 
     def _of(self, line_id: int) -> list[Token]:
         if line_id not in self._groups:
-            self._groups[line_id] = list(_groups(self._around.folded[line_id], line_id, self._names))
+            self._groups[line_id] = list(_groups(self._neighbors.folded[line_id], line_id, self._names))
         return self._groups[line_id]
 
 
@@ -234,7 +234,7 @@ def _runs(row: Sequence[Token], line_id: int, lengths: frozenset[int], longest: 
             if len(number) > longest:
                 break
             if len(number) in lengths:
-                yield TokenRun(row[first : last + 1], number, *_around(row, first, last))
+                yield TokenRun(row[first : last + 1], number, *_lengths_beside(row, first, last))
 
 
 def _stacked_runs(groups: Sequence[Token], lengths: Container[int]) -> Iterator[TokenRun]:
@@ -248,7 +248,7 @@ def _stacked_runs(groups: Sequence[Token], lengths: Container[int]) -> Iterator[
             return
 
 
-def _around(row: Sequence[Token], first: int, last: int) -> tuple[int, int]:
+def _lengths_beside(row: Sequence[Token], first: int, last: int) -> tuple[int, int]:
     """Return the lengths of the groups with digits that stand close before and after a run, 0 where none does."""
     before = first > 0 and row[first].tied and row[first - 1].has_digit
     after = last + 1 < len(row) and row[last + 1].tied and row[last + 1].has_digit
