@@ -1,4 +1,4 @@
-"""What a finder proposes."""
+"""What finders propose, and the protocol that finders obey."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,10 @@ from worker.pipeline.extract.span import Span
 class Candidate:
     """A value that may stand on the page.
 
-    `text` is what was read, `value` its normal form; `spans` say where, in reading order. `evidence` is how sure the
-    finder is that this text is of this kind at all, from 0 to 1: a number alone says little, a check digit more, a
-    caption beside it more again. Which of two candidates on the same characters stays goes by check, then evidence,
-    then length. One that is not `exclusive` is a block that may hold other values, as an address does: it rivals those
-    of its own type alone.
+    `text` is what was read and `value` its normal form; `spans` say where, in reading order. `evidence` is how sure the
+    finder is of the type, from 0 to 1: a number alone says little, a check digit more, a caption beside it more again.
+    A candidate that is not `exclusive` is a block that may contain other values, as an address does: it competes only
+    with candidates of its own type (see `resolve_overlaps`).
     """
 
     type: str
@@ -33,11 +32,11 @@ class Candidate:
 
 
 class Finder(Protocol):
-    """Looks for values of one kind, or of several that are found alike."""
+    """Looks for values of one type, or of several types that are found alike."""
 
     def __call__(self, page: PageText, neighbors: Neighbors, /) -> Iterable[Candidate]:
         """Return candidates in any order.
 
-        A pure function of the page's lines and barcodes and of what stands around each line; fast: a label of 70 lines
-        has three milliseconds for all finders together, a page of 5,000 lines 300.
+        A pure function of the page's lines and barcodes. All finders together may take 3 milliseconds for a label of 70
+        lines, and 300 for a page of 5,000.
         """

@@ -1,6 +1,6 @@
-"""Text as it is compared: letter case, accents and the pairs that a recognizer mixes up play no part.
+"""Text made ready for comparison: without case, accents and the differences that a recognizer mixes up.
 
-Invariant: folding keeps the length, so a place in the folded text is the same place in the text as read.
+Invariant: folding keeps the length, so a character of the folded text stands where it stands in the text as read.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Final
 _REMEMBERED: Final = 8192  # texts: every finder asks for the same lines, and labels share their captions
 _SIGNS: Final = re.compile(r"[\W_]+")
 _LATIN: Final = range(0x24F + 1)
-_ALONE: Final = dict(zip("ßØøŁłĐđÆæı", "SOOLLDDAAI", strict=True))  # letters that do not come apart
+_ALONE: Final = dict(zip("ßØøŁłĐđÆæı", "SOOLLDDAAI", strict=True))  # letters that Unicode does not decompose
 _PUNCTUATION: Final = dict(zip("：，．–—−‐‑’‘´ʼ′", ":,.-----" + 5 * "'", strict=True))  # noqa: RUF001 - what keyboards have none of
 _LOOKALIKES: Final = {
     "0": "O",
@@ -51,15 +51,15 @@ def fold(text: str) -> str:
 
 @lru_cache(maxsize=_REMEMBERED)
 def skeleton(folded: str) -> str:
-    """Return folded text with one character for all that look alike, as O for 0 and I for 1 and L."""
+    """Return folded text with one character for all that look alike, such as O for 0, and I for 1 and L."""
     return folded.translate(_SKELETON)
 
 
 def phrases(words: Iterable[str]) -> str:
-    """Return a pattern for the skeleton of any of the phrases, longest first.
+    """Return a pattern that finds any of the phrases in a skeleton, the longest first.
 
-    Spaces in them may be missing; other signs may be read as any signs. Between two letters stands one repetition at
-    most, so that no text makes the pattern slow.
+    Spaces may be missing, and other signs may be read as any signs. The pattern repeats nothing without a bound, so no
+    text makes it slow.
     """
     shapes = sorted({skeleton(fold(word)).strip() for word in words}, key=lambda shape: (-len(shape), shape))
     return "|".join(_SIGNS.sub(_any_signs, shape) for shape in shapes)

@@ -1,4 +1,4 @@
-"""What a deployment wants of fields."""
+"""Which fields a deployment wants."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NumberCata
 class FieldOptions:
     """Which fields are looked for.
 
-    `types` are the kinds that results carry, None for all. `phone_region` is the country (ISO 3166-1, as `DE`) of
-    telephone numbers without a country code. `finders` are the deployment's own; `catalog` holds the numbers that are
-    looked for, its own among them.
+    `types` are the types that results carry, None for all. `phone_region` is the country (ISO 3166-1, as `DE`) of
+    telephone numbers without a country code. `finders` are the deployment's own. `catalog` holds the numbers that
+    are looked for, those of the deployment among them.
     """
 
     types: frozenset[str] | None = None
@@ -20,6 +20,6 @@ class FieldOptions:
     finders: tuple[Finder, ...] = ()
     catalog: NumberCatalog = BUILT_IN_CATALOG
 
-    def wants(self, kind: str) -> bool:
+    def wants(self, field_type: str) -> bool:
         """Whether fields of this type are wanted."""
-        return self.types is None or kind in self.types
+        return self.types is None or field_type in self.types

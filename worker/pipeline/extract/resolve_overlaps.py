@@ -1,6 +1,6 @@
-"""Which candidates stay where several lie on the same characters.
+"""Which candidates stay where several cover the same characters: by check, then evidence, length and confidence.
 
-Invariant: of the exclusive candidates that stay no two share a character, and a value stays once, with all its lines.
+Invariant: no two exclusive candidates that stay share a character, and each value stays once, with all its lines.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,22 +16,22 @@ def resolve_overlaps(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return the candidates that stay, each value once, in reading order."""
     taken: dict[tuple[str, int], list[Span]] = {}
     kept = []
-    for candidate in sorted(candidates, key=_claim, reverse=True):
-        ground = "" if candidate.exclusive else candidate.type
-        if any(_overlaps(span, other) for span in candidate.spans for other in taken.get((ground, span.line_id), ())):
+    for candidate in sorted(candidates, key=_priority, reverse=True):
+        rivals = "" if candidate.exclusive else candidate.type
+        if any(_overlaps(span, other) for span in candidate.spans for other in taken.get((rivals, span.line_id), ())):
             continue
         for span in candidate.spans:
-            taken.setdefault((ground, span.line_id), []).append(span)
+            taken.setdefault((rivals, span.line_id), []).append(span)
         kept.append(candidate)
-    return _merged(sorted(kept, key=_place))
+    return _merged(sorted(kept, key=_position))
 
 
-def _claim(candidate: Candidate) -> tuple[bool, float, int, float]:
+def _priority(candidate: Candidate) -> tuple[bool, float, int, float]:
     length = sum(span.stop - span.start for span in candidate.spans)
     return candidate.check is Check.PASSED, candidate.evidence, length, candidate.confidence
 
 
-def _place(candidate: Candidate) -> tuple[int, int]:
+def _position(candidate: Candidate) -> tuple[int, int]:
     first = candidate.spans[0] if candidate.spans else Span(-1, 0, 0)
     return first.line_id, first.start
 
@@ -41,7 +41,7 @@ def _overlaps(one: Span, other: Span) -> bool:
 
 
 def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Join candidates of the same type and value: what was read best speaks, at the place of the first."""
+    """Join candidates of the same type and value: the one that was read best, at the position of the first."""
     groups: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault((candidate.type, candidate.value), []).append(candidate)
@@ -49,6 +49,6 @@ def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _joined(group: Sequence[Candidate]) -> Candidate:
-    best = max(group, key=lambda candidate: (not candidate.repaired, *_claim(candidate)))
+    best = max(group, key=lambda candidate: (not candidate.repaired, *_priority(candidate)))
     spans = tuple(chain.from_iterable(candidate.spans for candidate in group))
     return replace(best, spans=spans)

@@ -1,4 +1,4 @@
-"""Where a piece of text stands."""
+"""Where a value stands in the text of a page."""
 
 from typing import NamedTuple
 

@@ -1,6 +1,7 @@
-"""A table of a file that declares fields, looked at key by key; what is wrong is said in one sentence.
+"""A table of a TOML file that declares fields or numbers, read key by key.
 
-The sentence names the file, the field, the value and the remedy.
+Invariant: whatever is wrong raises SettingsError with one sentence that names the file, the table, the value and the
+remedy.
 """
 
 import difflib
@@ -15,7 +16,7 @@ NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class TomlTable:
-    """One table: `what` says of which kind and name it is, as in `the field 'bay'`."""
+    """One table; `what` is what messages call it, such as `the field 'bay'`."""
 
     def __init__(self, path: Path, what: str, table: object) -> None:
         self._path = path
@@ -23,7 +24,7 @@ class TomlTable:
         self._table = table
 
     def mapping(self, keys: Sequence[str], remedy: str) -> Mapping[str, Any]:
-        """Return the table, which has no other than these keys. Raises SettingsError, as all methods do."""
+        """Return the table if it has no other keys than these. Raises SettingsError, as all methods do."""
         if not isinstance(self._table, dict):
             raise self.wrong(f"is {self._table!r} and no table", remedy)
         for key in self._table:
@@ -32,7 +33,7 @@ class TomlTable:
         return self._table
 
     def text(self, key: str, most: int, default: str = "") -> str:
-        """Return a text of at most so many characters."""
+        """Return a text of at most `most` characters."""
         value = self._value(key, default)
         if not isinstance(value, str):
             raise self.wrong(f"has {key} = {value!r}", "give a text in quotes")
@@ -55,7 +56,7 @@ class TomlTable:
         return value
 
     def texts(self, key: str, most: int, default: Sequence[str] = ()) -> tuple[str, ...]:
-        """Return a list of at most so many texts."""
+        """Return a list of at most `most` texts."""
         value = self._value(key, list(default))
         if not isinstance(value, list) or len(value) > most:
             raise self.wrong(f"has {key} = {value!r}", f"give a list of at most {most} texts")
