@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from worker.pipeline.extract.numbers.forms import Form
-from worker.pipeline.extract.numbers.repair import Mark
+from worker.pipeline.extract.numbers.repair import ReadCharacter
 
 _ALIKE = dict(
     pair.split(":")
@@ -25,17 +25,17 @@ _SURE = 0.9999  # of 11,000 characters of synthetic labels read over 0.8 none wa
 def printed(form: Form, chance: random.Random) -> str:
     """Return a random number of the form whose check digit holds."""
     while True:
-        places = [chance.choice(sorted(allowed)) for allowed in form.places]
-        spots = [place for place, allowed in enumerate(form.places) if len(allowed) > 1][-4:]
+        places = [chance.choice(sorted(allowed)) for allowed in form.positions]
+        spots = [place for place, allowed in enumerate(form.positions) if len(allowed) > 1][-4:]
         for digits in product("0123456789", repeat=1):
             for spot in reversed(spots):
-                if set(digits) <= form.places[spot]:
+                if set(digits) <= form.positions[spot]:
                     number = "".join([*places[:spot], *digits, *places[spot + 1 :]])
                     if form.passes(number):
                         return number
 
 
-def read(number: str, chance: random.Random) -> Iterator[Mark]:
+def read(number: str, chance: random.Random) -> Iterator[ReadCharacter]:
     """Yield the number as it is read, a mark a character."""
     for character in number:
         doubtful = chance.random() < _DOUBTFUL_SHARE
@@ -48,4 +48,4 @@ def read(number: str, chance: random.Random) -> Iterator[Mark]:
         place = chance.choices((0, 1, 2), (best, 1 - best - odds[2], odds[2]))[0]
         order[0], order[place] = order[place], order[0]
         told = {text: chances for text, chances in zip(order[1:], odds[1:], strict=True) if text != order[0]}
-        yield Mark(order[0], tuple((text, chances / best) for text, chances in told.items()), doubtful)
+        yield ReadCharacter(order[0], tuple((text, chances / best) for text, chances in told.items()), doubtful)

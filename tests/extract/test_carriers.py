@@ -94,7 +94,7 @@ def test_a_run_of_digits_is_one_field_whoever_may_have_such_numbers() -> None:
             assert len(told) == 1, told
             rivals = [
                 other
-                for other in BUILT_IN_CATALOG.by_length[len(form.places)]
+                for other in BUILT_IN_CATALOG.by_length[len(form.positions)]
                 if other.type != form.type and other.proof is Proof.CARRIED and other.passes(told[0].value)
             ]
             assert not (rivals and told[0].check.value == "passed"), (told, rivals)
@@ -246,4 +246,4 @@ def test_no_check_stands_over_a_shape_that_it_cannot_count(tmp_path: Path, name:
         assert check_name(form.check) == name
         chance = random.Random(1)  # noqa: S311 - no secret
         for _ in range(50):
-            form.passes("".join(chance.choice(sorted(allowed)) for allowed in form.places))
+            form.passes("".join(chance.choice(sorted(allowed)) for allowed in form.positions))

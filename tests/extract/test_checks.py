@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.extract.misreading import printed
+from worker.lab.synth import check_digits
 from worker.pipeline.extract.numbers import checks
 from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG
 from worker.pipeline.extract.numbers.forms import Form
@@ -92,6 +93,29 @@ def test_one_wrong_digit_is_seen_but_for_what_the_mathematics_cannot_see(
     assert form.passes(number)
     if form.fits(changed) and place < len(number) - (4 if form.check is checks.fedex_32 else 0) and place >= form.strip:
         assert not form.passes(changed) or is_blind(form, place, number[place], other)
+
+
+@pytest.mark.parametrize(
+    ("check", "rule", "before", "payload", "behind"),
+    [
+        (checks.gs1, check_digits.gs1, "", "[0-9]{7,21}", ""),
+        (checks.s10, check_digits.s10, "RB", "[0-9]{8}", "GB"),
+        (checks.ups_1z, check_digits.ups_1z, "1Z", "[0-9A-Z]{15}", ""),
+        (checks.air_waybill, check_digits.air_waybill, "020", "[0-9]{7}", ""),
+        (checks.ends_modulo_7, check_digits.dhl_express, "", "[0-9]{9}", ""),
+        (checks.fedex, check_digits.fedex, "", "[0-9]{11}", ""),
+        (checks.iso_6346, check_digits.iso6346, "", "[A-Z]{3}[UJZ][0-9]{6}", ""),
+        (checks.intermodal, check_digits.iso6346, "", "[A-Z]{4}[0-9]{6}", ""),
+    ],
+)
+@given(data=st.data())
+@settings(max_examples=50, deadline=None)
+def test_the_digit_of_the_synthetic_labels_is_the_one_that_passes(
+    check: checks.CheckRule, rule: check_digits.CheckDigit, before: str, payload: str, behind: str, data: st.DataObject
+) -> None:
+    read = data.draw(st.from_regex(payload, fullmatch=True, alphabet=st.characters(max_codepoint=127)))
+
+    assert [digit for digit in range(10) if check(f"{before}{read}{digit}{behind}")] == [rule(read)]
 
 
 def test_the_blind_spots_are_real() -> None:

@@ -14,16 +14,17 @@ from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG
 from worker.pipeline.extract.numbers.forms import MEANT_BY, Form
-from worker.pipeline.extract.numbers.repair import Mark, is_rivalled, repaired
+from worker.pipeline.extract.numbers.repair import ReadCharacter, is_rivalled, repaired
 
 SSCC = next(form for form in BUILT_IN_CATALOG.forms if form.type == "sscc")
 UPS = next(form for form in BUILT_IN_CATALOG.forms if form.type == "ups_1z")
 CHECKED = [form for form in BUILT_IN_CATALOG.forms if form.check is not None]
 
 
-def marks(number: str, **others: tuple[str, float]) -> tuple[Mark, ...]:
+def marks(number: str, **others: tuple[str, float]) -> tuple[ReadCharacter, ...]:
     return tuple(
-        Mark(text, (others[f"at_{place}"],) if f"at_{place}" in others else ()) for place, text in enumerate(number)
+        ReadCharacter(text, (others[f"at_{place}"],) if f"at_{place}" in others else ())
+        for place, text in enumerate(number)
     )
 
 
@@ -110,7 +111,7 @@ def test_a_repair_passes_its_check_and_changes_at_most_two_characters(form: Form
     seen = list(read(number, chance))
     for place in chance.sample(range(len(seen)), 2):
         meant = MEANT_BY.get(seen[place].text, "")
-        seen[place] = Mark(chance.choice(meant) if meant else seen[place].text, seen[place].others)
+        seen[place] = ReadCharacter(chance.choice(meant) if meant else seen[place].text, seen[place].others)
     mended = repaired(seen, form)
 
     if mended is not None:

@@ -44,9 +44,9 @@ def test_captions_are_found_whichever_way_the_page_lies(degrees: float) -> None:
     page = page_of(FORM, degrees)
     around = Neighbors.of(page)
 
-    assert [(c.text, c.place) for c in around.captions(whole(page, 3))][:1] == [("AIR WAYBILL NO.", CaptionSide.ABOVE)]
-    assert [(c.text, c.place) for c in around.captions(whole(page, 4))][:1] == [("CONTAINER NO", CaptionSide.ABOVE)]
-    assert [(c.text, c.place) for c in around.captions(whole(page, 7))][:2] == [
+    assert [(c.text, c.side) for c in around.captions(whole(page, 3))][:1] == [("AIR WAYBILL NO.", CaptionSide.ABOVE)]
+    assert [(c.text, c.side) for c in around.captions(whole(page, 4))][:1] == [("CONTAINER NO", CaptionSide.ABOVE)]
+    assert [(c.text, c.side) for c in around.captions(whole(page, 7))][:2] == [
         ("NR.", CaptionSide.LEFT),
         ("REF", CaptionSide.LEFT),
     ]
@@ -58,14 +58,14 @@ def test_a_caption_in_the_line_comes_first_and_ends_where_the_value_begins() -> 
     page = page_of([("Consignee", 20, 0, 90, 20), ("TRACKING #: 1Z 999", 20, 24, 300, 20)])
     captions = Neighbors.of(page).captions(Span(1, 12, 18))
 
-    assert [(c.text, c.place) for c in captions] == [("TRACKING #:", CaptionSide.BEFORE)]
+    assert [(c.text, c.side) for c in captions] == [("TRACKING #:", CaptionSide.BEFORE)]
 
 
 def test_a_value_in_the_middle_of_a_line_is_named_by_what_lies_over_it() -> None:
     page = page_of([("SSCC", 20, 0, 60, 20), ("AWB", 220, 0, 60, 20), ("00123 02012345675", 20, 24, 340, 20)])
     captions = Neighbors.of(page).captions(Span(2, 6, 17))
 
-    assert [(c.text, c.place) for c in captions] == [("AWB", CaptionSide.ABOVE)]
+    assert [(c.text, c.side) for c in captions] == [("AWB", CaptionSide.ABOVE)]
 
 
 def test_a_line_that_is_a_value_itself_names_nothing() -> None:

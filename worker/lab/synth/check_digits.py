@@ -1,4 +1,8 @@
-"""Check digits as the carriers and standards publish them. Each function takes the characters before the digit."""
+"""Check digits as the carriers and standards publish them. Each function takes the characters before the digit.
+
+The pipeline checks what it reads with code of its own (`worker/pipeline/extract/numbers/checks.py`). The two
+implementations check each other in the tests, so neither may use the other.
+"""
 
 from collections.abc import Callable
 

@@ -38,7 +38,7 @@ class Caption(NamedTuple):
     """Text that may name a value. `text` is folded; what stands `BEFORE` ends where the value begins."""
 
     text: str
-    place: CaptionSide
+    side: CaptionSide
     line_id: int
 
 

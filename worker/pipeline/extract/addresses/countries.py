@@ -146,7 +146,7 @@ def country_coded(folded: str) -> str | None:
 
 
 def country_at_end(folded: str) -> tuple[str, int] | None:
-    """Return the code of the country that folded text ends with and the place where its name begins."""
+    """Return the code of the country that folded text ends with and where its name begins."""
     words = list(_WORDS.finditer(folded))
     for word in words[-_MAX_WORDS:]:
         code = _BY_NAME.get(_key(folded[word.start() :]))

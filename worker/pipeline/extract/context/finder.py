@@ -200,13 +200,13 @@ def _is_unproven(vat: FoundVat, line: TextLine, caption: str) -> bool:
     """Whether a character of a VAT number that was not read for sure may be another, and pass as well."""
     if len(line.characters) != len(line.text):
         return False
-    for place in range(vat.start, vat.stop):
-        read = line.characters[place]
+    for position in range(vat.start, vat.stop):
+        read = line.characters[position]
         if read.confidence >= SURE_ENOUGH or not read.text.isalnum():
             continue
-        told = [text for text, _ in read.alternatives if len(text) == 1 and text.isalnum()]
-        for other in told or (_DIGITS if read.text.isdigit() else _LETTERS):
-            changed = f"{line.text[:place]}{other}{line.text[place + 1 :]}"
+        likely = [text for text, _ in read.alternatives if len(text) == 1 and text.isalnum()]
+        for other in likely or (_DIGITS if read.text.isdigit() else _LETTERS):
+            changed = f"{line.text[:position]}{other}{line.text[position + 1 :]}"
             rivals = vat_numbers_in(changed, caption=caption)
             if any(rival.check is Check.PASSED and rival.value != vat.value for rival in rivals):
                 return True

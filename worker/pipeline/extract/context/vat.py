@@ -213,8 +213,8 @@ def _at_home(country: str, start: int, folded: str) -> Iterator[FoundVat]:
 
 @lru_cache(maxsize=128)
 def _pattern(shape: str) -> re.Pattern[str]:
-    places = [_CLASSES.get(mark, mark) for mark in shape]
-    return re.compile(rf"[\s.\-:/]{{0,2}}(?P<number>{_SEPARATORS.join(places)})(?![0-9A-Z])")
+    positions = [_CLASSES.get(mark, mark) for mark in shape]
+    return re.compile(rf"[\s.\-:/]{{0,2}}(?P<number>{_SEPARATORS.join(positions)})(?![0-9A-Z])")
 
 
 def _valid(country: str, read: str) -> str | None:

@@ -176,7 +176,7 @@ class PageCaptions:
         if not is_denied_by(self.topics(span)):
             return False
         named = (caption for caption in self._neighbors.captions(span) if topics_of(caption.text))
-        return next((caption.place is not CaptionSide.ABOVE for caption in named), False)
+        return next((caption.side is not CaptionSide.ABOVE for caption in named), False)
 
     def _label(self) -> Sequence[str]:
         return self._neighbors.folded if len(self._page.lines) <= _LABEL_LINES else ()
@@ -185,7 +185,7 @@ class PageCaptions:
         if topic := _element(self._neighbors.folded[span.line_id], span):
             return frozenset({topic})
         for caption in self._neighbors.captions(span):
-            if caption.place is CaptionSide.BEFORE:
+            if caption.side is CaptionSide.BEFORE:
                 topics = topics_of(_since_last_number(caption.text))[-1:]
             else:
                 topics = topics_of(caption.text)

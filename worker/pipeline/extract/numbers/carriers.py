@@ -1,7 +1,7 @@
-"""The numbers of carriers, as data: `carriers.toml` beside this module, and a deployment's own tables of the same form.
+"""The numbers of carriers, read from `carriers.toml` and from a deployment's tables of the same form.
 
-A number without a published check digit carries `check: none`: it is taken where its letters, a caption or the
-carrier's name tell it, and proves nothing.
+In: the tables of a TOML file. Out: `CarrierNumbers`, or SettingsError with what is wrong. A number without a published
+check digit has `check = "none"`: it is found by its letters, a caption or the carrier's name, and is never proven.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from worker.pipeline.extract.numbers import checks
 from worker.pipeline.extract.numbers.captions import Topic
-from worker.pipeline.extract.numbers.forms import Form, Proof, ShapeError, places_of
+from worker.pipeline.extract.numbers.forms import Form, Proof, ShapeError, positions_of
 from worker.pipeline.extract.toml_table import NAME, TomlTable
 
 SHIPPED_FILE: Final = Path(__file__).with_name("carriers.toml")
@@ -56,14 +56,14 @@ class CarrierNumbers:
     forms: Mapping[str, Sequence[Form]]
 
     def with_replaced(self, others: "CarrierNumbers") -> "CarrierNumbers":
-        """Return these with what the others add, or declare anew."""
+        """Return these numbers, with what the others add or replace."""
         return CarrierNumbers({**self.names, **others.names}, {**self.forms, **others.forms})
 
 
 def parse_carrier_numbers(path: Path, tables: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> CarrierNumbers:
-    """Read the names of carriers and all tables that declare `numbers`; `known` are carriers named elsewhere.
+    """Return the names of carriers and the numbers that the tables of a file declare.
 
-    Raises SettingsError.
+    `known` are the carriers that another file names. Raises SettingsError.
     """
     names = _names(path, tables.get(CARRIERS_TABLE, {}))
     carriers = {*known, *names}
@@ -76,12 +76,12 @@ def parse_carrier_numbers(path: Path, tables: Mapping[str, Any], known: Mapping[
 
 
 def check_name(check: checks.CheckRule | None) -> str:
-    """Return the name that a file gives a check."""
+    """Return the name of a check in the files."""
     return next(name for name, other in NUMBER_CHECKS.items() if other is check)
 
 
 def declares_numbers(table: object) -> bool:
-    """Say whether a table of the file is one of numbers, and not of a pattern."""
+    """Whether a table of the file declares numbers, and not a pattern."""
     return isinstance(table, dict) and "numbers" in table
 
 
@@ -114,8 +114,8 @@ def _forms(path: Path, name: str, table: Mapping[str, Any], carriers: set[str]) 
         raise field.wrong(f"has numbers = {numbers!r}", f"give a list of at most {_MAX_NUMBERS} tables")
     carrier = field.one_of("carrier", {"", *carriers}, "", "name it and its names below [carriers]")
     return tuple(
-        _form(TomlTable(path, f"the field {name!r}, number {place},", number), name, carrier, carriers)
-        for place, number in enumerate(numbers, 1)
+        _form(TomlTable(path, f"the field {name!r}, number {position},", number), name, carrier, carriers)
+        for position, number in enumerate(numbers, 1)
     )
 
 
@@ -125,7 +125,7 @@ def _form(number: TomlTable, name: str, carrier: str, carriers: set[str]) -> For
         raise number.wrong("has no shape", "give one, as AB#{9} for AB and nine digits")
     shape = number.text("shape", _MAX_SHAPE_CHARACTERS)
     try:
-        length = len(places_of(shape))
+        length = len(positions_of(shape))
     except ShapeError as error:
         remedy = "# is a digit, @ a letter, * either, [AB] one of these, {9} nine times, other characters themselves"
         raise number.wrong(f"has shape = {shape!r}: {error}", remedy) from error
@@ -170,11 +170,14 @@ def _adds_up(sizes: object, length: int) -> bool:
 
 
 def _can_check(form: Form) -> bool:
-    """Whether the check can be computed over whatever the shape allows: digits come first, letters last."""
+    """Whether the check can be computed over whatever the shape allows.
+
+    It is tried with the lowest and the highest character of each position: digits come first, letters last.
+    """
     chosen: tuple[Callable[[frozenset[str]], str], ...] = (min, max)
     for choose in chosen:
         try:
-            form.holds("".join(choose(allowed) for allowed in form.places))
+            form.holds("".join(choose(allowed) for allowed in form.positions))
         except (ValueError, KeyError, IndexError):
             return False
     return True

@@ -39,8 +39,8 @@ class NumberCatalog:
         by_length: dict[int, list[Form]] = defaultdict(list)
         lengths: dict[str, set[int]] = defaultdict(set)
         for form in forms:
-            by_length[len(form.places)].append(form)
-            lengths[form.type].add(len(form.places))
+            by_length[len(form.positions)].append(form)
+            lengths[form.type].add(len(form.positions))
         return cls(
             carrier_numbers,
             CarrierNames.of(carrier_numbers.names),

@@ -1,8 +1,13 @@
 """Check digits as the carriers and standards publish them.
 
-Each function takes a number in normal form, of the right shape, and says whether its check digit holds. Sources: GS1
-General Specifications 7.9; UPU S10; IATA Resolution 600a (air waybill); ISO 6346 and ISO 7064 by python-stdnum; the
-carriers' guides for their customers, as github.com/jkeen/tracking_number_data collects them; Deutsche Post's Identcode.
+Each function takes a number in normal form, of the right shape, and says whether its check digit holds.
+
+Synthetic labels get their check digits from other code (`worker/lab/synth/check_digits.py`). The two implementations
+check each other in the tests, so neither may use the other.
+
+Sources: GS1 General Specifications 7.9; UPU S10; IATA Resolution 600a (air waybill); ISO 6346 and ISO 7064 by
+python-stdnum; the carriers' guides for their customers, as github.com/jkeen/tracking_number_data collects them;
+Deutsche Post's Identcode.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +21,7 @@ CheckRule = Callable[[str], bool]
 _S10_WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 _S10_DIGITS: Final = {10: 0, 11: 5}
 _FEDEX_WEIGHTS: Final = (1, 3, 7)  # from the right
-_UPS_LETTERS: Final = {chr(ord("A") + place): (place + 2) % 10 for place in range(26)}
+_UPS_LETTERS: Final = {chr(ord("A") + position): (position + 2) % 10 for position in range(26)}
 
 
 def gs1(number: str) -> bool:
@@ -37,7 +42,7 @@ def s10(number: str) -> bool:
 
 
 def ups_1z(number: str) -> bool:
-    """Letters from A = 2 upwards modulo 10, weights 1 and 2 after `1Z`, modulo 10. Blind to 3 for 8 at even places."""
+    """Weights 1 and 2 after `1Z`, modulo 10; A counts 2, B 3 and so on. Blind to 3 for 8 at even positions."""
     values = [_UPS_LETTERS[mark] if mark in _UPS_LETTERS else int(mark) for mark in number[2:]]
     return (sum(values[0:15:2]) + 2 * sum(values[1:15:2]) + values[15]) % 10 == 0
 
@@ -54,7 +59,7 @@ def ends_modulo_7(number: str) -> bool:
 
 
 def air_waybill(number: str) -> bool:
-    """Return the same of the seven digits after an airline's prefix."""
+    """Air waybill: the same, without the airline's prefix of three digits."""
     return ends_modulo_7(number[3:])
 
 
@@ -64,7 +69,7 @@ def fedex(number: str) -> bool:
 
 
 def fedex_96(number: str) -> bool:
-    """Twenty-two digits of FedEx Ground from 96 on: as GTIN, over the last fifteen."""
+    """FedEx Ground, twenty-two digits that begin with 96: as a GTIN, over the last fifteen."""
     return gs1(number[7:])
 
 
@@ -91,7 +96,7 @@ def ontrac(number: str) -> bool:
 
 
 def iso_6346(number: str) -> bool:
-    """Check a freight container's number."""
+    """ISO 6346, for freight containers."""
     return bool(iso6346.is_valid(number))
 
 
@@ -111,7 +116,7 @@ def dpd(number: str) -> bool:
 
 
 def _fedex(number: str) -> bool:
-    total = sum(int(digit) * _FEDEX_WEIGHTS[place % 3] for place, digit in enumerate(reversed(number[:-1])))
+    total = sum(int(digit) * _FEDEX_WEIGHTS[position % 3] for position, digit in enumerate(reversed(number[:-1])))
     return total % 11 % 10 == int(number[-1])
 
 

@@ -2,17 +2,17 @@
 
 
 def is_within(one: str, other: str, most: int) -> bool:
-    """Whether at most so many characters have to be changed, put in or left out to make one the other.
+    """Whether at most `most` characters have to be changed, put in or left out to turn one into the other.
 
-    Looks only where an answer of yes can come from (Ukkonen, 1985), and stops when there is none left.
+    Computes only the diagonals that can lead to yes (Ukkonen, 1985), and stops when none is left.
     """
     if most < 0 or abs(len(one) - len(other)) > most:
         return False
     beyond = most + 1
     row = {column: column for column in range(min(most, len(other)) + 1)}
-    for place, left in enumerate(one, start=1):
+    for position, left in enumerate(one, start=1):
         last, row = row, {}
-        for column in range(max(place - most, 0), min(place + most, len(other)) + 1):
+        for column in range(max(position - most, 0), min(position + most, len(other)) + 1):
             steps = last.get(column, beyond) + 1
             if column:
                 steps = min(

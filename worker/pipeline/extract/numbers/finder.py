@@ -18,7 +18,7 @@ from worker.pipeline.extract.numbers.barcode_numbers import BarcodeNumbers
 from worker.pipeline.extract.numbers.captions import PageCaptions, Topic, is_denied_by
 from worker.pipeline.extract.numbers.catalog import NumberCatalog
 from worker.pipeline.extract.numbers.forms import DIGITS, Form, Proof
-from worker.pipeline.extract.numbers.repair import Mark, is_rivalled, marks_of, repaired
+from worker.pipeline.extract.numbers.repair import ReadCharacter, characters_of, is_rivalled, repaired
 from worker.pipeline.extract.numbers.token_runs import TokenRun, TokenRuns
 
 _HALF: Final = 0.5
@@ -99,7 +99,7 @@ class _Search:
             return self._repaired(run, form) or self._failed(run, form)
         if not evidence:
             return None
-        proven = self._proves_its_type(run, form, evidence) and not is_rivalled(self._marks(run), form)
+        proven = self._proves_its_type(run, form, evidence) and not is_rivalled(self._characters(run), form)
         check = Check.PASSED if proven else Check.NONE
         return self._candidate(run, form, run.number, check, evidence)
 
@@ -113,7 +113,7 @@ class _Search:
         named = bool(topics & form.topics - {Topic.TRACKING})
         if not (named or _shows_its_letters(run.number, form)) or self._fits_another_carrier(run, form):
             return None
-        number = repaired(self._marks(run), form)
+        number = repaired(self._characters(run), form)
         if number is None:
             return None
         return self._candidate(run, form, number, Check.PASSED, evidence - _REPAIR_COST)
@@ -198,8 +198,8 @@ class _Search:
     def _topics(self, run: TokenRun) -> frozenset[Topic]:
         return self.captions.topics(run.start)
 
-    def _marks(self, run: TokenRun) -> tuple[Mark, ...]:
-        return marks_of(run, self.page, self.neighbors.folded)
+    def _characters(self, run: TokenRun) -> tuple[ReadCharacter, ...]:
+        return characters_of(run, self.page, self.neighbors.folded)
 
     def _candidate(self, run: TokenRun, form: Form, number: str, check: Check, evidence: float) -> Candidate:
         return Candidate(
@@ -233,7 +233,7 @@ def _shows_its_letters(number: str, form: Form) -> bool:
     loose = form.has_letters
     return all(
         mark in allowed or allowed == DIGITS or (loose and allowed <= DIGITS)
-        for mark, allowed in zip(number, form.places, strict=True)
+        for mark, allowed in zip(number, form.positions, strict=True)
     )
 
 

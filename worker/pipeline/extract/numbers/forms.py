@@ -1,4 +1,4 @@
-"""What numbers look like: a template for each form, in which every place has its set of characters."""
+"""What numbers look like. A form is one shape of one type of number: a template allows characters at each position."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _CLASSES: Final = {"#": DIGITS, "@": LETTERS, "*": DIGITS | LETTERS}
 _TEMPLATE: Final = re.compile(r"(?:(?:\[[0-9A-Z]+\]|[0-9A-Z#@*])(?:\{[1-9][0-9]?\})?)+")
 _PLACES: Final = re.compile(r"\[([^\]]+)\](?:\{(\d+)\})?|(.)(?:\{(\d+)\})?")
 
-# What a recognizer may have read for a character of the other class, by the character that it stands for.
+# What a recognizer may read for a character of the other class (a letter for a digit), by the printed character.
 _READ_FOR: Final = {
     "0": "ODQ",
     "1": "ILT",
@@ -45,34 +45,38 @@ MEANT_BY: Final = {
     read: "".join(sorted(meant for meant, others in _READ_FOR.items() if read in others))
     for read in sorted(DIGITS | LETTERS)
 }
-"""For each character read, those of another class that may be meant by it."""
+"""For each character as read, the characters of the other class that may be printed there."""
 
 
 class ShapeError(ValueError):
-    """A template is none."""
+    """A template cannot be parsed."""
 
 
 class Proof(IntEnum):
-    """What a number of a form needs, besides its shape and its check digit, to be taken for one."""
+    """What a number needs besides its shape and its check digit before it counts as one of a form."""
 
-    SHAPE = 0  # nothing: few other numbers look so and pass
-    UNDENIED = 1  # no caption that says it is something else
-    NAMED = 2  # a caption that says so, a way of grouping, or a barcode of the kind with the same number
+    SHAPE = 0  # nothing: few other numbers have this shape and pass
+    UNDENIED = 1  # no caption says that it is something else
+    NAMED = 2  # a caption that says so, a way of grouping, or a barcode of the type with the same number
     CARRIED = 3  # the carrier's name on the page, with a caption or a way of grouping
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One shape of one kind of number.
+    """One shape of one type of number.
 
-    `template` has `#` for a digit, `@` for a letter, `*` for either, `[UJZ]` for one of these, `{6}` for so many, and
-    itself for anything else. `topics` are captions that name the kind; `certain` says that its shape alone tells the
-    kind, so that it is reported even where the check digit fails. `groups` are ways to print it that tell the kind,
-    `page_groups` those that do where a caption anywhere on the label names it. `plausible` looks at what no check digit
-    covers, such as a country's code; what begins with one of `not_from` is none either. `strip` leading characters are
-    no part of the value. A first group that is one of `words` is a word before another number. With `heeds_captions` a
-    number whose shape is proof is still none of this form if it is a part of something longer, or if a caption in its
-    row says that it is something else.
+    `template`: `#` is a digit, `@` a letter, `*` either, `[UJZ]` one of these, `{6}` six times what stands before it;
+    anything else stands for itself.
+    `topics`: the captions that name the type.
+    `certain`: the shape alone tells the type, so the number is reported even where the check digit fails.
+    `groups`: the lengths of groups, as printed, that tell the type; `page_groups` tell it where a caption anywhere on
+    the label names it.
+    `plausible`: checks what no check digit covers, such as a country's code.
+    `not_from`: what begins with one of these is no number of this form.
+    `strip`: so many leading characters are no part of the value.
+    `words`: a first group that is one of these is a word before another number.
+    `heeds_captions`: even where the shape is proof, a part of something longer is no number of this form, nor is one
+    that a caption in its row calls something else.
     """
 
     type: str
@@ -92,28 +96,28 @@ class Form:
 
     @property
     def has_letters(self) -> bool:
-        """Whether its shape has letters that it cannot be without."""
-        return any(not allowed & DIGITS for allowed in self.places)
+        """Whether there is a position that no digit may take."""
+        return any(not allowed & DIGITS for allowed in self.positions)
 
     @property
-    def places(self) -> tuple[frozenset[str], ...]:
-        """The characters that each place allows."""
-        return places_of(self.template)
+    def positions(self) -> tuple[frozenset[str], ...]:
+        """The characters that each position allows."""
+        return positions_of(self.template)
 
     def fits(self, number: str) -> bool:
         """Whether a number in normal form has this shape."""
         return _exact(self.template).fullmatch(number) is not None and self._is_plausible(number)
 
     def resembles(self, number: str) -> bool:
-        """Whether a number has this shape but for characters that are easily mistaken."""
+        """Whether a number has this shape, apart from characters that are easily mistaken for others."""
         return _loose(self.template).fullmatch(number) is not None
 
     def passes(self, number: str) -> bool:
-        """Whether a number has this shape and its check digit holds; without a check digit the shape decides."""
+        """Whether a number has this shape and its check digit, if the form has one, holds."""
         return self.fits(number) and self.holds(number)
 
     def holds(self, number: str) -> bool:
-        """Whether the check digit of a number of this shape holds; true without one."""
+        """Whether the check digit of a number of this shape holds; true for a form without one."""
         return self.check is None or self.check(number[self.strip :])
 
     def value(self, number: str) -> str:
@@ -125,25 +129,25 @@ class Form:
 
 
 @lru_cache(maxsize=256)
-def places_of(template: str) -> tuple[frozenset[str], ...]:
-    """Return the characters that each place of a template allows. Raises ShapeError."""
+def positions_of(template: str) -> tuple[frozenset[str], ...]:
+    """Return the characters that each position of a template allows. Raises ShapeError."""
     if not _TEMPLATE.fullmatch(template):
         raise ShapeError("it is no sequence of characters and how often each is repeated")
-    places: list[frozenset[str]] = []
+    positions: list[frozenset[str]] = []
     for listed, listed_times, single, single_times in _PLACES.findall(template):
         allowed = frozenset(listed) if listed else _CLASSES.get(single, frozenset(single))
-        places += [allowed] * int(listed_times or single_times or 1)
-    return tuple(places)
+        positions += [allowed] * int(listed_times or single_times or 1)
+    return tuple(positions)
 
 
 @lru_cache(maxsize=256)
 def _exact(template: str) -> re.Pattern[str]:
-    return re.compile("".join(map(_one_of, places_of(template))))
+    return re.compile("".join(map(_one_of, positions_of(template))))
 
 
 @lru_cache(maxsize=256)
 def _loose(template: str) -> re.Pattern[str]:
-    return re.compile("".join(_one_of(_with_lookalikes(allowed)) for allowed in places_of(template)))
+    return re.compile("".join(_one_of(_with_lookalikes(allowed)) for allowed in positions_of(template)))
 
 
 def _with_lookalikes(allowed: frozenset[str]) -> frozenset[str]:

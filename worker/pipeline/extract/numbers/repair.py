@@ -1,8 +1,8 @@
-"""What a number may have been before it was misread: decoding over the recognizer's alternatives under a check digit.
+"""Corrects misread numbers: the recognizer's alternatives are tried until the check digit holds.
 
-Invariant: a value is changed only if exactly one of the readings that are plausible passes the check; where two pass
-nothing is known, and nothing is changed. Digits are exchanged for digits only where the recognizer itself held the
-other possible. The thresholds come from a simulation (tests/extract/test_repair.py).
+Invariant: a number is changed only if exactly one of its plausible readings passes the check. Where two pass, nothing
+is changed. A digit is exchanged for another digit only where the recognizer itself gave that alternative. The
+thresholds come from a simulation (tests/extract/test_repair.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ from worker.pipeline.extract.numbers.forms import MEANT_BY, Form
 from worker.pipeline.extract.numbers.token_runs import TokenRun
 
 _MAX_CHANGES: Final = 2
-_LOOKALIKE_ODDS: Final = 0.5  # of a character of the wrong class for what looks like it, if the recognizer said nothing
-_ENOUGH_ODDS: Final = 0.1  # against what was read, or against the likeliest reading where that has not the shape
-_POSSIBLE_ODDS: Final = 0.002  # a reading as probable as this counts as one that may pass as well
-_RIVAL_ODDS: Final = 0.03  # so probable, it casts doubt even on what passes as it was read
-SURE_ENOUGH: Final = 0.95  # a character under this may be another: any, if the recognizer does not tell which
-_MAX_PLACES: Final = 12  # more doubtful characters are no reading
+_LOOKALIKE_ODDS: Final = 0.5  # of a look-alike for a character of the wrong class, if the recognizer gave none
+_ENOUGH_ODDS: Final = 0.1  # against what was read, or against the likeliest reading of the right shape
+_POSSIBLE_ODDS: Final = 0.002  # a reading with these odds counts as one that may pass as well
+_RIVAL_ODDS: Final = 0.03  # with these odds it casts doubt even on a number that passes as it was read
+SURE_ENOUGH: Final = 0.95  # with less confidence, a character may be any other, or an alternative if there are some
+_MAX_POSITIONS: Final = 12  # a number with more doubtful characters is not corrected
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A character as read: folded `text`, and what else it may be, with the odds of each against it.
+class ReadCharacter:
+    """A character as read: its folded `text`, and `others` that it may be, each with its odds against the text.
 
-    `doubtful` says that the recognizer was unsure, whether or not it told what else it may be.
+    `doubtful`: the recognizer was unsure, whether or not it gave others.
     """
 
     text: str
@@ -41,66 +41,78 @@ class _Repair:
     odds: float
 
 
-def marks_of(run: TokenRun, page: PageText, folded: Sequence[str]) -> tuple[Mark, ...]:
+def characters_of(run: TokenRun, page: PageText, folded: Sequence[str]) -> tuple[ReadCharacter, ...]:
     """Return the characters of a run, with the recognizer's alternatives where it gave them."""
-    marks: list[Mark] = []
+    characters: list[ReadCharacter] = []
     for group in run.groups:
         line = page.lines[group.line_id]
-        places = line.characters if len(line.characters) == len(line.text) else ()
-        for place in range(group.start, group.stop):
-            alternatives = places[place].alternatives if places else ()
-            certainty = max(places[place].confidence, 1e-3) if places else 1.0
+        read = line.characters if len(line.characters) == len(line.text) else ()
+        for position in range(group.start, group.stop):
+            alternatives = read[position].alternatives if read else ()
+            certainty = max(read[position].confidence, 1e-3) if read else 1.0
             others = tuple((text.upper(), odds / certainty) for text, odds in alternatives if len(text) == 1)
-            marks.append(Mark(folded[group.line_id][place], others, certainty < SURE_ENOUGH))
-    return tuple(marks)
+            characters.append(ReadCharacter(folded[group.line_id][position], others, certainty < SURE_ENOUGH))
+    return tuple(characters)
 
 
-def repaired(marks: Sequence[Mark], form: Form) -> str | None:
+def repaired(characters: Sequence[ReadCharacter], form: Form) -> str | None:
     """Return the one number of this form that was probably printed, None if there is none or more than one.
 
-    At most two characters are changed. A form without a check digit is never repaired.
+    At most two characters are changed. A number without a check digit is never changed.
     """
     if form.check is None:
         return None
-    passing = [reading for reading in _readings(marks, form, _POSSIBLE_ODDS) if form.passes(reading.number)]
+    passing = [reading for reading in _readings(characters, form, _POSSIBLE_ODDS) if form.passes(reading.number)]
     if len(passing) != 1 or passing[0].odds < _ENOUGH_ODDS:
         return None
     number = passing[0].number
-    kept = [place for place, mark in enumerate(marks) if mark.doubtful and mark.text == number[place]]
-    return None if any(_is_unproven(number, marks[place], place, form) for place in kept) else number
+    kept = [
+        position
+        for position, character in enumerate(characters)
+        if character.doubtful and character.text == number[position]
+    ]
+    return None if any(_is_unproven(number, characters[position], position, form) for position in kept) else number
 
 
-def is_rivalled(marks: Sequence[Mark], form: Form) -> bool:
-    """Whether another reading than what was read is probable and passes the check as well.
+def is_rivalled(characters: Sequence[ReadCharacter], form: Form) -> bool:
+    """Whether another reading is probable and passes the check as well.
 
-    A character that the check does not cover, or is blind for, has to be read without doubt.
+    A doubtful character is enough if another one in its position passes too: the check does not see the difference.
     """
-    read = "".join(mark.text for mark in marks)
-    if any(mark.doubtful and _is_unproven(read, mark, place, form) for place, mark in enumerate(marks)):
+    read = "".join(character.text for character in characters)
+    if any(
+        character.doubtful and _is_unproven(read, character, position, form)
+        for position, character in enumerate(characters)
+    ):
         return True
-    if not any(odds >= _RIVAL_ODDS for mark in marks for _, odds in mark.others):
+    if not any(odds >= _RIVAL_ODDS for character in characters for _, odds in character.others):
         return False
-    rivals = (reading.number for reading in _readings(marks, form, _RIVAL_ODDS))
+    rivals = (reading.number for reading in _readings(characters, form, _RIVAL_ODDS))
     return any(form.passes(number) for number in rivals if number != read)
 
 
-def _is_unproven(number: str, mark: Mark, place: int, form: Form) -> bool:
-    """Whether another character that may stand at this place would pass as well."""
-    told = {text for text, odds in mark.others if odds >= _POSSIBLE_ODDS}
-    others = sorted((form.places[place] & told if mark.others else form.places[place]) - {number[place]})
-    return any(form.passes(f"{number[:place]}{other}{number[place + 1 :]}") for other in others)
+def _is_unproven(number: str, character: ReadCharacter, position: int, form: Form) -> bool:
+    """Whether another character that may stand at this position would pass as well."""
+    possible = {text for text, odds in character.others if odds >= _POSSIBLE_ODDS}
+    allowed = form.positions[position]
+    others = sorted((allowed & possible if character.others else allowed) - {number[position]})
+    return any(form.passes(f"{number[:position]}{other}{number[position + 1 :]}") for other in others)
 
 
-def _readings(marks: Sequence[Mark], form: Form, least_odds: float) -> Iterator[_Repair]:
-    """Yield the numbers of the form's shape that may have been printed, what was read too if it has the shape."""
-    choices = [_choices(mark, allowed, least_odds) for mark, allowed in zip(marks, form.places, strict=True)]
-    forced = [
-        place for place, (mark, allowed) in enumerate(zip(marks, form.places, strict=True)) if mark.text not in allowed
+def _readings(characters: Sequence[ReadCharacter], form: Form, least_odds: float) -> Iterator[_Repair]:
+    """Yield the numbers of the form's shape that may be printed, with what was read among them if it has the shape."""
+    choices = [
+        _choices(character, allowed, least_odds) for character, allowed in zip(characters, form.positions, strict=True)
     ]
-    free = [place for place, options in enumerate(choices) if options and place not in forced]
-    if len(forced) > _MAX_CHANGES or len(free) > _MAX_PLACES or not all(choices[place] for place in forced):
+    forced = [
+        position
+        for position, (character, allowed) in enumerate(zip(characters, form.positions, strict=True))
+        if character.text not in allowed
+    ]
+    free = [position for position, options in enumerate(choices) if options and position not in forced]
+    if len(forced) > _MAX_CHANGES or len(free) > _MAX_POSITIONS or not all(choices[position] for position in forced):
         return
-    read = [mark.text for mark in marks]
+    read = [character.text for character in characters]
     for count in range(_MAX_CHANGES - len(forced) + 1):
         for more in combinations(free, count):
             yield from _changed(read, choices, (*forced, *more), least_odds)
@@ -109,21 +121,25 @@ def _readings(marks: Sequence[Mark], form: Form, least_odds: float) -> Iterator[
 def _changed(
     read: Sequence[str],
     choices: Sequence[Sequence[tuple[str, float]]],
-    places: Sequence[int],
+    positions: Sequence[int],
     least_odds: float,
 ) -> Iterator[_Repair]:
-    for picked in product(*(choices[place] for place in places)):
+    for picked in product(*(choices[position] for position in positions)):
         number, odds = list(read), 1.0
-        for place, (text, chance) in zip(places, picked, strict=True):
-            number[place] = text
+        for position, (text, chance) in zip(positions, picked, strict=True):
+            number[position] = text
             odds *= min(chance, 1.0)
         if odds >= least_odds:
             yield _Repair("".join(number), odds)
 
 
-def _choices(mark: Mark, allowed: frozenset[str], least_odds: float) -> list[tuple[str, float]]:
-    """Return what may stand in place of a character, of those that the form allows there."""
-    told = {text: odds for text, odds in mark.others if text in allowed and text != mark.text and odds >= least_odds}
-    if mark.text in allowed or told:
-        return sorted(told.items())
-    return [(text, _LOOKALIKE_ODDS) for text in MEANT_BY.get(mark.text, "") if text in allowed]
+def _choices(character: ReadCharacter, allowed: frozenset[str], least_odds: float) -> list[tuple[str, float]]:
+    """Return what may stand instead of a character, of those that the form allows at its position."""
+    possible = {
+        text: odds
+        for text, odds in character.others
+        if text in allowed and text != character.text and odds >= least_odds
+    }
+    if character.text in allowed or possible:
+        return sorted(possible.items())
+    return [(text, _LOOKALIKE_ODDS) for text in MEANT_BY.get(character.text, "") if text in allowed]

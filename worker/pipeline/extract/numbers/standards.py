@@ -24,21 +24,24 @@ _COUNTRIES: Final = frozenset(
 )
 
 
-# Service indicators that UPU S10 gives a meaning, and what posts use at home beside them.
+# Service indicators that UPU S10 defines, and those that posts use within their country besides.
 _SERVICES: Final = re.compile(r"[ABCDEHLMNPRSTUVZ][A-Z]|G[AD]|Q[A-M]")
+# Two letters before nine digits and a country's code that are more likely a word: NO 123456785 DE.
 _WORDS: Final = frozenset({"NO", "NR", "PO", "CO", "SN", "TO", "ZU", "AN", "LE", "LA", "EL", "DE", "BY", "AT", "BL"})
 
 
 def _is_international_item(number: str) -> bool:
+    """Whether an S10 number has a country and a service that UPU defines."""
     return number[-2:] in _COUNTRIES and _SERVICES.match(number) is not None
 
 
 def _is_national_item(number: str) -> bool:
+    """Whether an S10 number has a country, and a service of its post's own."""
     return number[-2:] in _COUNTRIES and _SERVICES.match(number) is None
 
 
 def _has_airline_and_serial(number: str) -> bool:
-    """Airlines' prefixes begin at 001; a serial number of zeros is none."""
+    """Whether an air waybill has an airline's prefix, which begin at 001, and a serial number other than zero."""
     return number[:3] != "000" and number[3:10] != "0000000"
 
 
@@ -96,7 +99,7 @@ STANDARD_FORMS: Final = (
         plausible=_has_airline_and_serial,
     ),
     Form("iso6346", "@{3}U#{7}", checks.iso_6346, Proof.UNDENIED, frozenset({Topic.CONTAINER})),
-    # European loading units, with the fourth letters that UIRR registers: K for owners that have one of ISO 6346, too.
+    # European loading units, with the fourth letters that UIRR registers: K for owners that also have one of ISO 6346.
     Form("ilu", "@{3}[ABDEK]#{7}", checks.intermodal, Proof.NAMED, frozenset({Topic.CONTAINER})),
     Form("iso6346", "@{3}[JZ]#{7}", checks.iso_6346, Proof.NAMED, frozenset({Topic.CONTAINER})),
     Form(

@@ -1,6 +1,7 @@
-"""A row of text in groups of letters and digits, and the runs of groups that may be one number.
+"""Runs of tokens that may be one number. A token is letters and digits without a gap.
 
-A number may be printed in groups, and a detector may find its groups as lines of their own: both are tried.
+A number may be printed in groups, and a detector may find the groups as lines of their own, beside or below each other.
+In: the folded lines of a page. Out: every run of tokens whose length some number has.
 """
 
 import re
@@ -14,13 +15,14 @@ from worker.pipeline.extract.span import Span
 
 _GROUP: Final = re.compile(r"[0-9A-Z]+")
 _JOINT: Final = re.compile(r" {0,3}[-.]? {0,3}")
-_AFTER_IDENTIFIER: Final = re.compile(r"[)\]}] ?")  # (00)…: on from an application identifier, which is no part of it
+_AFTER_IDENTIFIER: Final = re.compile(r"[)\]}] ?")  # (00)…: a number may begin behind an application identifier
 _DIGIT: Final = re.compile(r"\d")
 _MIN_DIGITS: Final = 4
-_LONGEST_WORD: Final = 4  # letters alone: RR, GB, QLMU; more are a word
+_MAX_LETTERS: Final = 4  # without a digit, in a number: RR, GB, QLMU; more letters are a word
 _GLUED: Final = re.compile(r"[A-Z]{3,}(?=\d{3})|[A-Z#]{2,}(?=1Z[0-9A-Z]{6})")
 _NUMBER_WORD: Final = re.compile(r"(?:N[OR]|NUM[BM]ER)$")
-# The check digit of a container in its box, as it is read: MSCU 676540 [0], and the code of size and type behind it.
+# The check digit of a container is printed in a box, which may be read as MSCU 676540 [0]. A code of size and type
+# follows.
 _BEFORE_BOX: Final = re.compile(r"[A-Z]{3}[A-Z0-9][ -]{0,2}[0-9A-Z]{3} ?[0-9A-Z]{3}$")
 _BOX: Final = re.compile(r" {0,2}[\[(|{/] ?(?=[0-9OIL](?![0-9A-Z]))")
 _SIZED: Final = re.compile(r"([A-Z]{3}[UJZABDEK][0-9]{7})[0-9LM][0-9A-Z][A-Z][0-9]")
@@ -32,14 +34,14 @@ _CHECK_DIGIT: Final = re.compile(r"\W*[0-9]\W*")
 _MAX_LINES: Final = 4
 _CONTAINER_LENGTH: Final = 11
 _MAX_ALONE: Final = 12  # characters of a line without digits that may begin a number: RR in a box of its own
-_SHORT: Final = 5  # as pieces are counted, or a lot
+_MAX_COUNT_DIGITS: Final = 5  # the length of a count of pieces or of a lot
 
 
 class Token(NamedTuple):
     """Letters and digits without a gap: `text`, folded, at `start` to `stop` of its line.
 
-    `joined` says that it may go on from the group before it, `tied` that it stands in the same line with no more than
-    a space or a sign between.
+    `joined`: it may belong to the same number as the token before it. `tied`: it stands in the same line as the token
+    before it, with no more than a space or a sign between.
     """
 
     text: str
@@ -52,14 +54,15 @@ class Token(NamedTuple):
 
     @property
     def is_code(self) -> bool:
-        """Whether it may be part of a number: it has a digit, or is too short for a word."""
-        return self.has_digit or len(self.text) <= _LONGEST_WORD
+        """Whether it may be part of a number: it has a digit, or few letters."""
+        return self.has_digit or len(self.text) <= _MAX_LETTERS
 
 
 class TokenRun(NamedTuple):
-    """Groups that may be one number. `before` and `after` are the lengths of groups that may be more of it, or 0.
+    """Tokens that may be one number.
 
-    `stacked` says that they stand in lines below one another.
+    `before` and `after` are the lengths of the tokens beside them that may be more of it, or 0. `stacked`: the tokens
+    stand in lines below one another.
     """
 
     groups: Sequence[Token]
@@ -69,27 +72,27 @@ class TokenRun(NamedTuple):
     stacked: bool = False
 
     def is_whole(self, lengths: Container[int]) -> bool:
-        """Whether this is no part of something longer; `lengths` are those that numbers of the kind have.
+        """Whether this is no part of something longer. `lengths` are those that numbers of the type have.
 
-        What is printed in one piece may have a short number beside it, unless the two together have such a length.
+        A single token may have a short number beside it, unless the two together have one of the lengths.
         """
         if not self.before and not self.after:
             return True
         longer = {len(self.number) + more for more in (self.before, self.after, self.before + self.after) if more}
         return (
             len(self.groups) == 1
-            and max(self.before, self.after) <= _SHORT
+            and max(self.before, self.after) <= _MAX_COUNT_DIGITS
             and not any(length in lengths for length in longer)
         )
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The lengths of the groups."""
+        """The lengths of the tokens."""
         return tuple(len(group.text) for group in self.groups)
 
     @property
     def start(self) -> Span:
-        """Where the groups of the first line lie."""
+        """Where the tokens of the first line lie."""
         first = self.groups[0]
         stop = first.stop
         for group in self.groups:
@@ -100,7 +103,7 @@ class TokenRun(NamedTuple):
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """Where the groups lie, one span a line."""
+        """Where the tokens lie, one span a line."""
         spans: list[Span] = []
         for group in self.groups:
             if spans and spans[-1].line_id == group.line_id:
@@ -115,7 +118,7 @@ class TokenRun(NamedTuple):
 
 
 class TokenRuns:
-    """The groups of every line of a page, made as they are asked for."""
+    """Finds the runs of tokens of a page."""
 
     def __init__(self, page: PageText, neighbors: Neighbors, names: CarrierNames) -> None:
         self._page = page
@@ -124,7 +127,7 @@ class TokenRuns:
         self._groups: dict[int, list[Token]] = {}
 
     def runs(self, lengths: frozenset[int]) -> Iterator[TokenRun]:
-        """Yield every run of groups whose letters and digits are of one of the lengths."""
+        """Yield every run of tokens that together have one of the lengths."""
         longest = max(lengths)
         for line_id in range(len(self._page.lines)):
             if row := self._row(line_id, longest):
@@ -134,9 +137,9 @@ class TokenRuns:
                 yield from _stacked_runs(groups, lengths)
 
     def _stack(self, last: int) -> Sequence[int]:
-        """Return the lines of a container's number that stand below one another and end in line `last`, from the top.
+        """Return the lines of a container's number that stand below one another, from the top down to line `last`.
 
-        What stands beside the digits in their row is not looked at.
+        Returns nothing where `last` is no end of such a number. What stands beside the digits in their row is ignored.
         """
         folded = self._neighbors.folded
         if _SERIAL_AND_CHECK.fullmatch(folded[last]):
@@ -151,12 +154,12 @@ class TokenRuns:
         return () if owner is None else (owner, serial, last)
 
     def _above(self, line_id: int, shape: re.Pattern[str]) -> int | None:
-        """Return the line next above another, if it has this shape."""
+        """Return the nearest line above another, if its text has this shape."""
         above = self._neighbors.above(Span(line_id, 0, len(self._neighbors.folded[line_id])))
         return above[0] if above and shape.fullmatch(self._neighbors.folded[above[0]]) else None
 
     def _row(self, line_id: int, longest: int) -> list[Token]:
-        """Return the groups of a line, and of those that go on to its right if it ends in what may be a number."""
+        """Return the tokens of a line, and of the lines to its right while the row ends in what may begin a number."""
         folded = self._neighbors.folded[line_id]
         digits = len(_DIGIT.findall(folded))
         if not digits and len(folded) > _MAX_ALONE:
@@ -183,7 +186,7 @@ class TokenRuns:
 
 
 def _goes_on(row: Sequence[Token], longest: int) -> bool:
-    """Whether the row ends in what may be the beginning of a number."""
+    """Whether the row ends in what may begin a number."""
     tail = 0
     for group in reversed(row):
         if not group.is_code or tail > longest:
@@ -216,7 +219,7 @@ def _groups(folded: str, line_id: int, names: CarrierNames) -> Iterator[Token]:
 
 
 def _is_caption(word: str, names: CarrierNames) -> bool:
-    """Whether a word that sticks to a number names it: TBA is a part of the number itself, SSCC is not."""
+    """Whether a word without a gap before a number is its caption, as SSCC is; TBA is part of the number itself."""
     bare = _NUMBER_WORD.sub("", word)
     return bool(topics_of(word) or topics_of(bare) or names.within(bare))
 
@@ -238,7 +241,7 @@ def _runs(row: Sequence[Token], line_id: int, lengths: frozenset[int], longest: 
 
 
 def _stacked_runs(groups: Sequence[Token], lengths: Container[int]) -> Iterator[TokenRun]:
-    """Yield the beginning of groups in lines below one another that is as long as a container's number."""
+    """Yield the first tokens of a stack if they are as long as a container's number."""
     number = ""
     for last, group in enumerate(groups, 1):
         number += group.text
@@ -249,7 +252,7 @@ def _stacked_runs(groups: Sequence[Token], lengths: Container[int]) -> Iterator[
 
 
 def _lengths_beside(row: Sequence[Token], first: int, last: int) -> tuple[int, int]:
-    """Return the lengths of the groups with digits that stand close before and after a run, 0 where none does."""
+    """Return the lengths of the tokens with digits that are tied to both ends of a run, 0 where there is none."""
     before = first > 0 and row[first].tied and row[first - 1].has_digit
     after = last + 1 < len(row) and row[last + 1].tied and row[last + 1].has_digit
     return len(row[first - 1].text) if before else 0, len(row[last + 1].text) if after else 0
