@@ -80,6 +80,7 @@ def test_numbers_without_a_check_digit_prove_nothing(text: str, kind: str) -> No
         "HAWB 020-8114 0743",
         "4006381333931",
         "FedEx invoice no. 986578788855",
+        "LICENCE NO CSQU3054383",
         "00000000",
         "GTIN 00000000000000",
         "RB123456785XX",
