@@ -1,8 +1,8 @@
 """The lines of a page as geometry, and which of them are near a point.
 
-Invariant: every question is asked and answered in the direction of one line, so that a page that lies skew, sideways or
-upside down answers as an upright one. Lines that run another way are no neighbors. A question costs the lines near the
-point, not the whole page.
+Invariant: every question is answered along and across one line, so that a page that lies skew, sideways or upside down
+gives the same answers as an upright one. Lines that run another way are no neighbors. A question costs the lines near
+the point, not the whole page.
 """
 
 import math
@@ -61,7 +61,7 @@ class PlacedLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _LineGrid:
-    """The lines of about one direction, in the cells of a grid that lies along them: each line in all that it crosses.
+    """The lines of about one direction, in the cells of a grid that lies along them: each line in all cells it crosses.
 
     `size` is the width and height of a cell in pixels; `tallest` is the height of the tallest line.
     """
@@ -112,13 +112,13 @@ class LineIndex:
         """Return the other lines of a line's direction around a point.
 
         All that pass within so many pixels of the point, before and after it along the text and above and below it, and
-        some beyond: who asks measures what he gets.
+        some beyond: the caller measures what it gets.
         """
         found = self._grids[line_id].near(point, before, after, above, below)
         return [other for other in found if other.line_id != line_id]
 
     def tallest_near(self, line_id: int) -> float:
-        """Return how tall a neighbor of a line has to be expected, in pixels."""
+        """Return how tall, in pixels, a neighbor of a line may be that has to be found."""
         return min(self._grids[line_id].tallest, _MAX_TALLER * self.lines[line_id].height)
 
     def beside(self, line_id: int, side: Side, reach: float, shift: float) -> Iterator[tuple[PlacedLine, float, float]]:

@@ -1,6 +1,6 @@
-"""What stands around a piece of text: the captions before, left of and above it, and what goes on to its right.
+"""What stands beside a text: the captions before, left of and above it, and the lines that go on to its right.
 
-Invariant: distances are measured in line heights, never in pixels, and in the direction of the text that asks (see
+Invariant: distances are measured in line heights, never in pixels, along and across the text that is asked about (see
 `LineIndex`).
 """
 
@@ -13,11 +13,11 @@ from worker.pipeline.extract.folding import fold
 from worker.pipeline.extract.line_index import LineIndex, PlacedLine, Point, Side
 from worker.pipeline.extract.span import Span
 
-# Distances in heights: of the taller of two lines across the text, of the asking line along it.
+# Distances in heights: across the text of the taller of two lines, along it of the line that is asked about.
 _ABOVE_REACH: Final = 1.6  # from a caption's foot to the head of what it names
 _ABOVE_TOUCH: Final = 0.45  # how far the boxes of such a pair may run into each other
 _LEFT_REACH: Final = 14.0
-_RIGHT_REACH: Final = 3.5  # between the pieces of one number
+_RIGHT_REACH: Final = 3.5  # between the groups of one number
 _ROW_SHIFT: Final = 0.5  # how far the middles of two lines of a row may lie apart
 _MAX_BESIDE: Final = 3
 _MAX_ABOVE: Final = 4
@@ -27,7 +27,7 @@ _CAPTION_DIGITS: Final = 2  # with more a line is a value itself, and names noth
 
 
 class CaptionSide(IntEnum):
-    """Where a caption stands, seen from what it names; the closest tie first."""
+    """Where a caption stands, seen from what it names; the closest first."""
 
     BEFORE = 0  # in the same line
     LEFT = 1
@@ -35,7 +35,7 @@ class CaptionSide(IntEnum):
 
 
 class Caption(NamedTuple):
-    """Text that may name a value. `text` is folded; what stands `BEFORE` ends where the value begins."""
+    """Text that may name a value. `text` is folded; on the side `BEFORE` it ends where the value begins."""
 
     text: str
     side: CaptionSide
@@ -43,7 +43,7 @@ class Caption(NamedTuple):
 
 
 class Neighbors:
-    """The neighborhood of each line of a page. Make it once a page, by `of`, and hand it to all who ask."""
+    """The lines of a page, folded, and their captions. Make it once a page, by `of`, for all finders."""
 
     def __init__(self, folded: tuple[str, ...], index: LineIndex) -> None:
         self.folded = folded
@@ -53,14 +53,14 @@ class Neighbors:
 
     @classmethod
     def of(cls, page: PageText) -> "Neighbors":
-        """Look at a page. `folded` will hold the text of each line, folded, at the same length."""
+        """Fold and index the lines of a page. `folded` has the text of each line, folded, at the same length."""
         return cls(tuple(fold(line.text) for line in page.lines), LineIndex.of(page.lines))
 
     def captions(self, span: Span) -> tuple[Caption, ...]:
         """Return what may name the text of `span`, the closest first.
 
-        Lines that are values themselves (more than two digits) name nothing beside or below them. What is left is asked
-        only where the span begins its line, or nothing but signs stands before it.
+        Lines with more than two digits are values themselves and name nothing. Lines to the left count only where
+        nothing but signs stands before the span in its own line.
         """
         if span not in self._asked:
             self._asked[span] = self._captions(span)
@@ -84,11 +84,11 @@ class Neighbors:
         return self._beside(line_id, Side.LEFT, _LEFT_REACH)
 
     def right_of(self, line_id: int) -> tuple[int, ...]:
-        """Return up to three lines that go on to the right in the same row, the nearest first, close by alone."""
+        """Return up to three lines close by to the right in the same row, the nearest first."""
         return self._beside(line_id, Side.RIGHT, _RIGHT_REACH)
 
     def above(self, span: Span) -> tuple[int, ...]:
-        """Return up to four lines close above the span that lie over it, the lowest first."""
+        """Return up to four lines close above the span that overlap it along the text, the lowest first."""
         own = self.index.lines[span.line_id]
         length = max(len(self.folded[span.line_id]), 1)
         first = _between(own.corners[0], own.corners[1], span.start / length)
@@ -118,7 +118,7 @@ class Neighbors:
 
 
 def _gap_above(own: PlacedLine, other: PlacedLine, first: Point, last: Point) -> float | None:
-    """Return how far another line's foot lies over the stretch of a line's head, None if it does not lie over it."""
+    """Return the gap between another line's foot and the head of a stretch of this line, None if it is not above it."""
     along_x, along_y = own.along
     x, y = (first[0] + last[0]) / 2, (first[1] + last[1]) / 2
     half = ((last[0] - first[0]) * along_x + (last[1] - first[1]) * along_y) / 2

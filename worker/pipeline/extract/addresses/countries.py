@@ -1,4 +1,4 @@
-"""Countries by the names that labels give them, and the codes of places within them."""
+"""Countries by the names that labels give them, the states of the USA, and who writes decimal points or commas."""
 
 import re
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ _BY_NAME: Final = {_key(fold(name)): code for code, names in _NAMES.items() for 
 
 
 def _shortened(key: str) -> Iterator[str]:
-    """Yield the word with each of its letters left out; two words that differ by one letter have one of these alike."""
+    """Yield the word with each of its letters left out: two words that differ in one letter share one of these."""
     return (key[:i] + key[i + 1 :] for i in range(len(key)))
 
 
@@ -102,7 +102,7 @@ _LONGEST: Final = max(map(len, _LONG))
 POINT_COUNTRIES: Final = frozenset(
     {"AE", "AU", "CN", "GB", "HK", "IE", "IL", "IN", "JP", "KR", "MX", "MY", "NZ", "PH", "SG", "TH", "TW", "US"}
 )
-"""Who writes decimal points there, and commas between thousands."""
+"""Countries that write decimal points, and commas between thousands."""
 
 COMMA_COUNTRIES: Final = frozenset(
     {
@@ -110,7 +110,7 @@ COMMA_COUNTRIES: Final = frozenset(
         "LU", "LV", "NL", "NO", "PL", "PT", "RO", "RS", "RU", "SE", "SI", "SK", "TR", "UA",
     }
 )  # fmt: skip
-"""Who writes decimal commas there. Switzerland, Canada and South Africa write both."""
+"""Countries that write decimal commas. Switzerland, Canada and South Africa write both."""
 
 US_STATES: Final = (
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA "
@@ -120,7 +120,7 @@ US_STATES: Final = (
 
 @lru_cache(maxsize=1024)
 def country_named(folded: str) -> str | None:
-    """Return the code of the country if folded text names one and nothing else, one letter wrong at most."""
+    """Return the code of the country if folded text names one and nothing else, with one wrong letter at most."""
     if _NUMBER.search(folded):
         return None
     key = _key(folded)
@@ -131,7 +131,7 @@ def country_named(folded: str) -> str | None:
 
 
 def _named_twice(folded: str) -> str | None:
-    """Return the country of `UNITED STATES US` and `FR - FRANCE`."""
+    """Return the country of texts such as `UNITED STATES US` and `FR - FRANCE`."""
     match = _TWICE.fullmatch(folded.strip())
     if match is None:
         return None

@@ -1,7 +1,7 @@
 """Addresses as blocks of lines: to whom, from whom, and what country and postcode they name.
 
-Invariant: an address is found by its caption ("ship to") or by its place line, and holds the lines of one block alone:
-name, firm, street, annex, place, country; never the caption, and no telephone or reference number in between.
+Invariant: an address is found by its caption ("ship to") or by the line with its town. It has the lines of one block
+alone: name, firm, street, annex, town, country; never the caption, and no telephone or reference number in between.
 """
 
 import re
@@ -20,7 +20,7 @@ from worker.pipeline.extract.span import Span
 TO: Final = "address_to"
 FROM: Final = "address_from"
 OTHER: Final = "address"
-_RETURN: Final = "return"  # until it is known whether somebody else is the addressee
+_RETURN: Final = "return"  # until it is known whether the page names another sender or addressee
 
 _TO_NAMES: Final = (
     "ship to", "shipped to", "deliver to", "deliver to address", "delivery to", "delivery address", "delivered to",
@@ -52,13 +52,13 @@ _RETURN_NAMES: Final = (
     "return to", "if undelivered return to", "in case of non delivery return to", "retour a", "retouradres",
     "rucksendung an", "zuruck an",
 )  # fmt: skip
-# These are words of other lines, too: they name an address only before a colon or alone in their line.
+# Other lines begin with these words too: they are captions only before a colon or alone in their line.
 _SHORT_TO: Final = ("to", "an", "a", "aan", "per", "para", "til", "till", "do", "dest", "consig", "cnee", "delivery")
 _SHORT_FROM: Final = ("from", "von", "de", "van", "da", "fra", "fran", "od", "exp", "origin address")
-# The same in other languages: SHIP TO / DESTINATAIRE (EMPFANGER).
+# A caption in several languages: SHIP TO / DESTINATAIRE (EMPFANGER).
 _ALL_NAMES: Final = phrases((*_TO_NAMES, *_FROM_NAMES, *_OTHER_NAMES, *_RETURN_NAMES, *_SHORT_TO, *_SHORT_FROM))
 _AGAIN: Final = rf"(?:\s*[/(\-]\s*(?:{_ALL_NAMES})(?![A-Z])\)?)*"
-# What is to be written there: SHIPPER'S NAME AND ADDRESS, ABSENDER (NAME, ANSCHRIFT, LAND). Forms number their boxes.
+# What a form asks for: SHIPPER'S NAME AND ADDRESS, ABSENDER (NAME, ANSCHRIFT, LAND). Forms number their boxes.
 _ASKED: Final = phrases(
     ("name", "full name", "name and address", "name & address", "name and full address", "complete name and address",
      "name/address", "name, address", "details", "information", "nom et adresse", "nombre y direccion",
@@ -75,7 +75,7 @@ _CAPTION: Final = re.compile(
 _SHORT_CAPTION: Final = re.compile(
     rf"\W*(?:(?P<to>{phrases(_SHORT_TO)})|(?P<from>{phrases(_SHORT_FROM)})){_AGAIN}(?P<end>\s*[:;]\s*|\W*$)"
 )
-# Without a colon these words are a caption only if what follows is an address without doubt.
+# Without a colon these words are a caption only if what follows is certainly an address.
 _DOUBTFUL_CAPTION: Final = re.compile(r"\W*(?:(?P<to>TO)|(?P<from>FROM))\s+(?=[A-Z])")
 _UPPER_HALF: Final = re.compile(r"\W*(?:SHIP|DELIVER|SEND|MAIL)(?:PED|ED)?\W*")
 _TWO_WORDS: Final = re.compile(r"[A-Z]\W+(?:TO|FROM|ADDRESS|AN|A)\W*$")
@@ -85,7 +85,7 @@ _PHONE_NAMES: Final = (
     "cell", "handy", "fax", "contact no", "contact tel", "e-mail", "email", "mail", "vat", "vat no", "eori", "tax id",
     "ust-idnr", "tva", "t", "m",
 )  # fmt: skip
-# A line that begins so is no line of an address, but an address may go on behind it.
+# A line that begins so is no part of an address, but the address may go on below it.
 _ASIDE_NAME: Final = re.compile(rf"\W*(?:{phrases(_PHONE_NAMES)})(?![A-Z])")
 _ASIDE_VALUE: Final = re.compile(r"(?:\s*(?:NO|NR|N|#)\b)?[\s.:#/]*(?:[A-Z]{0,3}\s?[+(]?\s?[0-9(].*|\S+@.*)?")
 _ASIDE_ALONE: Final = re.compile(r"[^@\s]+@[^@\s]+\.[A-Z]+|\W*[+(]?[0-9][0-9OIl\s()./\-]{7,}")
@@ -100,7 +100,7 @@ _STOP_NAMES: Final = (
     "goods", "style", "purchase order", "postage", "permit", "signature", "waybill no", "delivery note", "shipped",
 )  # fmt: skip
 _STOP: Final = re.compile(rf"\W*(?:{phrases(_STOP_NAMES)})\b\W{{0,3}}(?:NO|NR|NUMBER|ID|[OI])?\s*(?:[.#:]+|$)")
-# Where goods come from is no place to send them.
+# Where goods were made is no address.
 _ORIGIN_NAMES: Final = (
     "made in", "product of", "produce of", "country of", "registered in", "hergestellt in", "fabrique en",
     "fabricado en", "hecho en", "prodotto in", "wyprodukowano w", "ursprungsland", "pays d'origine",
@@ -120,9 +120,10 @@ _MIN_BARE_LINES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address block. `rows` are its spans row by row; `folded` the text of each row; `country` is ISO 3166-1.
+    """An address block. `rows` has its spans row by row, and `folded` the text of each row; `country` is ISO 3166-1.
 
-    `evidence` as of candidates; `postcode` counts rows. `asides` are lines in between that are no part of it.
+    `evidence` is that of candidates. The line of `postcode` counts rows. `asides` are lines in between that are no part
+    of the address.
     """
 
     type: str
@@ -140,11 +141,11 @@ class Address:
 
     @property
     def line_ids(self) -> tuple[int, ...]:
-        """The lines that it runs through, those that are no part of it among them."""
+        """The lines that it runs through, with the asides."""
         return (*(span.line_id for span in self.spans), *self.asides)
 
     def within(self, row: int, start: int, stop: int) -> Iterator[Span]:
-        """Yield where characters `start` to `stop` of a row's text lie; a row's pieces are joined by a space."""
+        """Yield where characters `start` to `stop` of a row's text lie; the lines of a row are joined by a space."""
         for span in self.rows[row]:
             length = span.stop - span.start
             first, last = max(start, 0), min(stop, length)
@@ -155,7 +156,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class _Caption:
-    """A caption in `line`; behind `stop` the rest begins. One in `doubt` needs a place in what it names."""
+    """A caption in `line` that ends at `stop`. One in `doubt` counts only if a country or postcode follows."""
 
     type: str
     line: int
@@ -164,7 +165,7 @@ class _Caption:
 
 
 def find_addresses(page: PageText, neighbors: Neighbors) -> list[Address]:
-    """Return the addresses of a page: those with a caption first, then others by their place lines."""
+    """Return the addresses of a page: those with a caption first, then others by the lines with their towns."""
     blocks = Blocks(neighbors.index)
     named = {caption.line: caption for caption in _captions(neighbors.folded)}
     rows = Rows.of(blocks, {line for line, caption in named.items() if caption.stop >= len(neighbors.folded[line])})
@@ -190,7 +191,10 @@ def find_addresses(page: PageText, neighbors: Neighbors) -> list[Address]:
 
 
 def _with_the_other_party(addresses: list[Address]) -> list[Address]:
-    """Where one party is named and one is not, the other party is the one that is not: no payer, who has a caption."""
+    """Return the addresses with the sender or addressee filled in, where a caption names only the other of the two.
+
+    Only one address without a caption may be left: it is the other party.
+    """
     named = {address.type for address in addresses} & {TO, FROM}
     unnamed = [address for address in addresses if _is_unnamed(address)]
     kind = OTHER
@@ -220,7 +224,7 @@ def _captions(folded: Sequence[str]) -> Iterator[_Caption]:
 
 
 def _upper_halves(folded: Sequence[str], blocks: Blocks, named: dict[int, _Caption]) -> Iterator[tuple[int, _Caption]]:
-    """Yield SHIP as a caption where TO stands below it: the address begins beside the upper one."""
+    """Yield SHIP as a caption where TO stands below it: the address begins beside the upper word."""
     for line, text in enumerate(folded):
         if _UPPER_HALF.fullmatch(text) and (lower := blocks.below(line)) in named and lower is not None:
             yield line, replace(named[lower], line=line, stop=len(text), doubt=False)
@@ -252,7 +256,7 @@ class _BlockReader:
         self.captions = captions
 
     def can_begin(self, line: int) -> bool:
-        """Say whether a line can begin an address."""
+        """Whether a line can begin an address."""
         text = self.folded[line]
         return bool(_WORD.search(text)) and not _STOP.match(skeleton(text))
 
@@ -267,7 +271,7 @@ class _BlockReader:
         return self.read(caption.type, [line, *column], _CAPTIONED, first_start=caption.stop)
 
     def bare(self, head: int, taken: set[int]) -> Address | None:
-        """Read an address without caption: it needs three lines, or a postcode that its country proves."""
+        """Read an address without a caption: it needs three rows with a digit, and a country or a postcode."""
         column = [line for line in self.rows.column(head, _MAX_ROWS) if line not in taken]
         while column and (column[0] in self.captions or not self.can_begin(column[0])):
             column = column[1:]
@@ -279,7 +283,7 @@ class _BlockReader:
         return address if len(address.rows) >= _MIN_BARE_LINES else None
 
     def read(self, kind: str, column: Sequence[int], evidence: float, *, first_start: int = 0) -> Address | None:
-        """Read one address from rows that stand below one another; None if they are none."""
+        """Read one address from rows that stand below one another; None if there is none."""
         spans: list[tuple[Span, ...]] = []
         texts: list[str] = []
         asides: list[int] = []
@@ -307,7 +311,7 @@ class _BlockReader:
 
 
 def _is_aside(folded: str, shape: str) -> bool:
-    """Say whether a line is a telephone number or the like."""
+    """Whether a line is a telephone number or the like."""
     named = _ASIDE_NAME.match(shape)
     if named is not None and _ASIDE_VALUE.fullmatch(folded, named.end()):
         return True
@@ -315,7 +319,7 @@ def _is_aside(folded: str, shape: str) -> bool:
 
 
 def _address_of(kind: str, spans: list[tuple[Span, ...]], texts: list[str], evidence: float) -> Address | None:
-    """Find country and postcode, and cut off what stands behind the place."""
+    """Return the address in these rows, without what stands below its town and country; None if they hold none."""
     country, at = _country(texts)
     postcode = postcode_in(texts, country)
     end = len(texts)
@@ -325,7 +329,7 @@ def _address_of(kind: str, spans: list[tuple[Span, ...]], texts: list[str], evid
         end = postcode.line + 1
     elif kind == OTHER:
         return None
-    # One line holds an address where a caption says so and a place stands in it.
+    # One line is an address where a caption says so and a town with its postcode stands in it.
     least = _MIN_LINES if kind == OTHER or not (postcode and "," in texts[0]) else 1
     if end < least or not any(map(_WORD.search, texts[:end])):
         return None
@@ -336,7 +340,7 @@ def _address_of(kind: str, spans: list[tuple[Span, ...]], texts: list[str], evid
 
 
 def _country(texts: Sequence[str]) -> tuple[str | None, int | None]:
-    """Return the country and the row that names it: alone in a row, or at the end of the last rows."""
+    """Return the country and the row that names it: alone in its row, or at the end of one of the last rows."""
     for row in range(1, len(texts)):
         code = country_named(texts[row]) or (country_coded(texts[row]) if row > 1 else None)
         if code is not None:

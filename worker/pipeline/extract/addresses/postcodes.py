@@ -1,8 +1,8 @@
 """Postcodes by the country they belong to, in the spelling of that country.
 
-Invariant: digits alone are no postcode; they become one by the country, by a shape that only one country has, or by the
+Invariant: digits alone are no postcode. They become one by the country, by a shape that only one country has, or by the
 name of a town beside them in an address. A letter is read as the digit it looks like only where the shape allows
-nothing else, and the value says so.
+nothing else, and the result then says `repaired`.
 """
 
 import re
@@ -25,26 +25,26 @@ class _At(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """How a country writes: templates of 9 for a digit, A for a letter, X for either, and where they stand."""
+class _Format:
+    """How a country writes postcodes, and where: in templates 9 is a digit, A a letter and X either."""
 
     templates: tuple[str, ...]
     at: _At
 
 
-_FIVE_START: Final = _Kind(("99999",), _At.START)
-_FOUR_START: Final = _Kind(("9999",), _At.START)
-_FIVE_ANY: Final = _Kind(("99999",), _At.ANY)
-_SIX_ANY: Final = _Kind(("999999",), _At.ANY)
-_SPACED: Final = _Kind(("999 99",), _At.START)
-_KINDS: Final = {
-    "AR": _Kind(("A9999AAA", "9999"), _At.ANY),
+_FIVE_START: Final = _Format(("99999",), _At.START)
+_FOUR_START: Final = _Format(("9999",), _At.START)
+_FIVE_ANY: Final = _Format(("99999",), _At.ANY)
+_SIX_ANY: Final = _Format(("999999",), _At.ANY)
+_SPACED: Final = _Format(("999 99",), _At.START)
+_FORMATS: Final = {
+    "AR": _Format(("A9999AAA", "9999"), _At.ANY),
     "AT": _FOUR_START,
-    "AU": _Kind(("9999",), _At.END),
+    "AU": _Format(("9999",), _At.END),
     "BE": _FOUR_START,
     "BG": _FOUR_START,
-    "BR": _Kind(("99999-999",), _At.ANY),
-    "CA": _Kind(("A9A 9A9",), _At.ANY),
+    "BR": _Format(("99999-999",), _At.ANY),
+    "CA": _Format(("A9A 9A9",), _At.ANY),
     "CH": _FOUR_START,
     "CN": _SIX_ANY,
     "CY": _FOUR_START,
@@ -55,16 +55,16 @@ _KINDS: Final = {
     "ES": _FIVE_START,
     "FI": _FIVE_START,
     "FR": _FIVE_START,
-    "GB": _Kind(("AA99 9AA", "AA9A 9AA", "AA9 9AA", "A99 9AA", "A9A 9AA", "A9 9AA"), _At.ANY),
+    "GB": _Format(("AA99 9AA", "AA9A 9AA", "AA9 9AA", "A99 9AA", "A9A 9AA", "A9 9AA"), _At.ANY),
     "GR": _SPACED,
     "HR": _FIVE_START,
     "HU": _FOUR_START,
     "ID": _FIVE_ANY,
-    "IE": _Kind(("A99 XXXX", "A9A XXXX"), _At.ANY),
-    "IL": _Kind(("9999999",), _At.ANY),
-    "IN": _Kind(("999999", "999 999"), _At.ANY),
+    "IE": _Format(("A99 XXXX", "A9A XXXX"), _At.ANY),
+    "IL": _Format(("9999999",), _At.ANY),
+    "IN": _Format(("999999", "999 999"), _At.ANY),
     "IT": _FIVE_START,
-    "JP": _Kind(("999-9999",), _At.ANY),
+    "JP": _Format(("999-9999",), _At.ANY),
     "KR": _FIVE_ANY,
     "LT": _FIVE_START,
     "LU": _FOUR_START,
@@ -72,12 +72,12 @@ _KINDS: Final = {
     "MA": _FIVE_START,
     "MX": _FIVE_ANY,
     "MY": _FIVE_START,
-    "NL": _Kind(("9999 AA",), _At.START),
+    "NL": _Format(("9999 AA",), _At.START),
     "NO": _FOUR_START,
-    "NZ": _Kind(("9999",), _At.END),
+    "NZ": _Format(("9999",), _At.END),
     "PH": _FOUR_START,
-    "PL": _Kind(("99-999",), _At.START),
-    "PT": _Kind(("9999-999",), _At.START),
+    "PL": _Format(("99-999",), _At.START),
+    "PT": _Format(("9999-999",), _At.START),
     "RO": _SIX_ANY,
     "RS": _FIVE_START,
     "RU": _SIX_ANY,
@@ -88,11 +88,11 @@ _KINDS: Final = {
     "SK": _SPACED,
     "TH": _FIVE_ANY,
     "TR": _FIVE_START,
-    "TW": _Kind(("99999", "999999"), _At.ANY),
+    "TW": _Format(("99999", "999999"), _At.ANY),
     "UA": _FIVE_ANY,
-    "US": _Kind(("99999-9999", "99999"), _At.END),
+    "US": _Format(("99999-9999", "99999"), _At.END),
     "VN": _SIX_ANY,
-    "ZA": _Kind(("9999",), _At.END),
+    "ZA": _Format(("9999",), _At.END),
 }
 _CLASSES: Final = {"9": "[0-9OQIL|SBZ]", "A": "[A-Z01528]", "X": "[A-Z0-9]", " ": r"[\s.\-]?", "-": r"\s?-?\s?"}
 _STRICT_CLASSES: Final = {"9": "[0-9]", "A": "[A-Z]", "X": "[A-Z0-9]", " ": r"[\s.\-]?", "-": "-"}
@@ -127,7 +127,7 @@ _POSTAL_WORD: Final = re.compile(rf"(?<![A-Z])(?:{_POSTAL_NAMES})\W*$")
 _POSTAL_CAPTION: Final = re.compile(
     rf"\W*(?:(?:SHIP|DEST)\w*\W{{0,2}}(?:TO)?\W{{0,2}})?(?:{_POSTAL_NAMES})(?![A-Z])(?:\s?/\s?[A-Z]{{3,8}})?[\s:.#]*"
 )
-# Enough where such a caption names them, but for those of two or three letters, which mean other things as well.
+# Digits that are a postcode behind a caption; captions of two or three letters mean other things as well.
 _BARE_CODE: Final = re.compile(r"\W*(?P<code>[0-9]{5,6}|[0-9]{5}-[0-9]{4}|[0-9]{3} [0-9]{2,3}|[0-9]{2}-[0-9]{3})\W*")
 _SHORT_NAMES: Final = re.compile(r"\W*C\W?(?:A\W?)?P\W*")
 _DIGIT: Final = re.compile(r"\d")
@@ -138,8 +138,8 @@ _STREET: Final = re.compile(
     r"\b(?:ST|STREET|RD|ROAD|AVE|AVENUE|BLVD|BOULEVARD|DR|DRIVE|LN|LANE|WAY|CT|COURT|PKWY|PARKWAY|HWY|HIGHWAY|LOOP|CIR|"
     r"CROSSING|TER|TERRACE|SQ|SQUARE|TRAIL|TRL|PIKE|RUN)\b"
 )
-_LONG: Final = 5  # four digits before a word are a year or a number as well
-# Shapes that tell the country.
+_LONG: Final = 5  # four digits before a word may be a year or another number
+# Shapes that tell the country, in this order.
 _TELLING: Final = (
     ("CA", "A9A 9A9"),
     ("NL", "9999 AA"),
@@ -161,7 +161,7 @@ _TELLING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class FoundPostcode:
-    """A postcode, its country, and which of the lines it stands in. `repaired`: a look-alike was read for another."""
+    """A postcode, its country, and which of the lines it stands in. `repaired`: a look-alike was replaced."""
 
     line: int
     start: int
@@ -173,19 +173,19 @@ class FoundPostcode:
 
 @lru_cache(maxsize=4096)
 def names_postcode(caption: str) -> bool:
-    """Say whether folded text names a postcode."""
+    """Whether folded text is the caption of a postcode."""
     return _POSTAL_CAPTION.fullmatch(skeleton(caption)) is not None
 
 
 @lru_cache(maxsize=4096)
 def postal_caption_end(folded: str) -> int:
-    """Return where the caption of a postcode ends that folded text begins with, 0 if it begins otherwise."""
+    """Return where a postcode's caption at the start of folded text ends, 0 if there is none."""
     match = _POSTAL_CAPTION.match(skeleton(folded))
     return match.end() if match else 0
 
 
 def captioned_code_in(folded: str, caption: str) -> FoundPostcode | None:
-    """Return digits alone that a caption says are a postcode, of whatever country."""
+    """Return digits that are a postcode because of their caption, of whatever country."""
     match = None if _SHORT_NAMES.fullmatch(caption) else _BARE_CODE.fullmatch(folded)
     return FoundPostcode(0, *match.span("code"), match["code"], None, repaired=False) if match else None
 
@@ -205,10 +205,10 @@ def postcode_in(lines: Sequence[str], country: str | None) -> FoundPostcode | No
 
 
 def _glued(lines: Sequence[str], country: str) -> FoundPostcode | None:
-    """Return a postcode that the reader ran into its town: 80997MUNCHEN, LEEDSLS184AB."""
-    kind = _KINDS.get(country)
+    """Return a postcode that was read without the gap to its town: 80997MUNCHEN, LEEDSLS184AB."""
+    format_ = _FORMATS.get(country)
     for number in reversed(range(len(lines))):
-        for template in kind.templates if kind else ():
+        for template in format_.templates if format_ else ():
             match = _glued_pattern(country, template).search(lines[number])
             if match is not None:
                 start, stop = match.span("code")
@@ -224,8 +224,8 @@ def _in_line(folded: str, country: str | None) -> Iterator[_Match]:
     if not _DIGIT.search(folded):
         return
     if country is not None:
-        kind = _KINDS.get(country)
-        for template in kind.templates if kind else ():
+        format_ = _FORMATS.get(country)
+        for template in format_.templates if format_ else ():
             yield from ((*match, country) for match in _fitting(folded, template, country, sure=True))
         return
     for telling, template in _TELLING if _any_telling().search(folded) else ():
@@ -237,7 +237,7 @@ def _in_line(folded: str, country: str | None) -> Iterator[_Match]:
 
 
 def _before_town(folded: str) -> Iterator[_Match]:
-    """Yield digits at the start or behind a comma: a country's letters stand before them, or five before a town."""
+    """Yield digits at the start or behind a comma that have a country's letters before them, or five before a town."""
     match = next(iter(reversed(list(_WITH_PREFIX.finditer(folded)))), None)
     if match is None or _STREET.search(folded, match.end()):
         return
@@ -245,7 +245,7 @@ def _before_town(folded: str) -> Iterator[_Match]:
     digits = re.sub(" ", "", code)
     if letters:
         home = _BY_PREFIX.get(letters, letters)
-        template = _KINDS[home].templates[0]
+        template = _FORMATS[home].templates[0]
         fits = sum(map(str.isalnum, template)) == len(digits)
         yield match.start("code"), match.end("code"), _spelt(digits, template)[0] if fits else code, 0, home
     elif len(digits) == _LONG and _TOWN.match(folded, match.end() + 1):
@@ -270,7 +270,7 @@ def _glued_pattern(country: str, template: str) -> re.Pattern[str]:
         # LS18 4AB and S18 4AB are both postcodes: the area is the longest one that there is.
         area = "AA" if template.startswith("AA") else "A"
         inner = f"(?:{_GB_AREAS[len(area)]}){inner.removeprefix(_STRICT_CLASSES['A'] * len(area))}"
-    if _KINDS[country].at is _At.START:
+    if _FORMATS[country].at is _At.START:
         return re.compile(rf"^\W*(?:[A-Z]{{1,3}}-)?(?P<code>{inner})(?=[A-Z])")
     return re.compile(rf"(?<=[A-Z])(?P<code>{inner})\W*$")
 
@@ -284,14 +284,14 @@ def _fitting(folded: str, template: str, country: str, *, sure: bool) -> Iterato
 
 
 def _stands(country: str, before: str, behind: str, *, sure: bool) -> bool:
-    at = _KINDS[country].at
+    at = _FORMATS[country].at
     if at is _At.START:
         return _starts(before, behind, sure=sure)
     return _ends(before, behind, country, sure=sure) if at is _At.END else sure or not behind.strip(" ,.-")
 
 
 def _ends(before: str, behind: str, country: str, *, sure: bool) -> bool:
-    """Say whether nothing but the country follows, and a town goes before: its state where the country is not known."""
+    """Whether nothing but the country follows and a town goes before; a state, where the country is not known."""
     if any(map(str.isdigit, behind)) or (_TOWN.search(behind) and country_named(behind) is None):
         return False
     states = _AUSTRALIAN if country == "AU" else _STATE_ENDS
@@ -301,7 +301,7 @@ def _ends(before: str, behind: str, country: str, *, sure: bool) -> bool:
 
 
 def _starts(before: str, behind: str, *, sure: bool) -> bool:
-    """Say whether the country's letters go before at most, in the line or since a comma."""
+    """Whether at most the country's letters go before, from the start of the line or from a comma."""
     last = before.rsplit(",", 1)[-1].strip(" -.")
     if len(last) > 3 or any(map(str.isdigit, last)):  # noqa: PLR2004 - FIN
         behind_town = sure and not behind.strip(" ,.") and before[-1:] == " "
@@ -310,7 +310,7 @@ def _starts(before: str, behind: str, *, sure: bool) -> bool:
 
 
 def _spelt(read: str, template: str) -> tuple[str, int]:
-    """Return the postcode as its country spells it, and how many characters were read as others than printed."""
+    """Return the postcode as its country spells it, and how many characters were replaced."""
     characters = iter(re.sub(r"[\s.\-]", "", read))
     value: list[str] = []
     changed = 0

@@ -1,9 +1,9 @@
 """Dates as labels write them, in normal form ISO 8601.
 
-Invariant: a date that can be read in two ways is left out, unless the country it was written in settles it. A month's
-name is recognized in spite of characters that look alike; digits of a day are read so only beside such a name. Two
-digits are a year only where they cannot be a quantity, an hour or the other end of a range. Ranges are looked for
-first: what one of them covers is no part of another date.
+Invariant: a date that can be read in two ways is left out, unless the country it was written in decides. Look-alike
+characters are accepted in the name of a month, and in a day beside such a name. Two digits are a year only where they
+cannot be a quantity, an hour or the other end of a range. Ranges are looked for first: what a range covers is no part
+of another date.
 """
 
 import datetime as dt
@@ -44,7 +44,7 @@ _NUMERIC_EVIDENCE: Final = 0.6
 
 _AHEAD: Final = r"(?<![0-9])(?<![0-9][.\-/])"
 _BEHIND: Final = r"(?![0-9])(?![.\-/][0-9])"
-# What is counted or measured: 12 MAR 10 PCS is no day of 2010.
+# Units of what is counted or measured: 12 MAR 10 PCS is no day of 2010.
 _COUNTED: Final = re.findall(
     r"\S+",
     "PCS? PIECES? PCE PKGS? PACKAGES? PKTS? PACKETS? PACKS? PARCELS? CTNS? CARTONS? CTS BOX(?:ES)? CASES? CS CRATES? "
@@ -181,7 +181,7 @@ _LOOKALIKE_DIGITS: Final = str.maketrans("OQIL|", "00111")
 
 @dataclass(frozen=True, slots=True)
 class FoundDate:
-    """A date and where in the text it stands. `repaired`: a digit of the day was read as the letter it looks like."""
+    """A date and where in the text it stands. `repaired`: the day had a letter that looks like a digit."""
 
     start: int
     stop: int
@@ -192,7 +192,7 @@ class FoundDate:
 
 @lru_cache(maxsize=4096)
 def names_date(caption: str) -> bool:
-    """Say whether folded text names a date."""
+    """Whether folded text has the caption of a date."""
     return _CAPTION.search(skeleton(caption)) is not None
 
 
@@ -219,7 +219,7 @@ _Stretch = tuple[int, int, list[FoundDate]]
 
 
 def _ranges(folded: str, country: str | None) -> Iterator[_Stretch]:
-    """Yield what each range covers, and its two days; none where no year is said, or where they make no range."""
+    """Yield what each range covers, and its two days; no days where a year is missing or the order is not known."""
     stop = 0
     while True:
         found = [match for pattern in _possible_ranges(folded) if (match := pattern.search(folded, stop))]
@@ -233,7 +233,7 @@ def _ranges(folded: str, country: str | None) -> Iterator[_Stretch]:
 
 
 def _possible_ranges(folded: str) -> Iterator[re.Pattern[str]]:
-    """Yield the ranges that a text may hold; to see that there is none costs less than to look."""
+    """Yield the patterns of ranges that a text may match: cheaper than to try them all."""
     if _BEGINNINGS.search(skeleton(folded)):
         yield from _NAMED_RANGES
     if sum(map(folded.count, "./-")) > 1:
@@ -242,7 +242,7 @@ def _possible_ranges(folded: str) -> Iterator[re.Pattern[str]]:
 
 
 def _range_days(match: re.Match[str]) -> list[FoundDate] | None:
-    """Return the days of a range with a month's name, or one that begins with the year."""
+    """Return the two days of a range with the name of a month, or of one that begins with the year."""
     parts = match.groupdict()
     first, last = parts.get("month1"), parts.get("month2")
     one, other = first or last or "", last or first or ""
@@ -251,7 +251,7 @@ def _range_days(match: re.Match[str]) -> list[FoundDate] | None:
 
 
 def _numeric_range_days(match: re.Match[str], country: str | None) -> list[FoundDate] | None:
-    """Return the days of a range in numbers; none where nobody can tell which is the month."""
+    """Return the two days of a range in numbers; none where it is not known which number is the month."""
     parts = match.groupdict()
     one = int(parts.get("first1") or 0), int(parts.get("second1") or 0)
     other = int(parts.get("first2") or 0), int(parts.get("second2") or 0)
@@ -279,9 +279,9 @@ def _numeric_range_days(match: re.Match[str], country: str | None) -> list[Found
 def _both_days(
     match: re.Match[str], first: tuple[int, int], last: tuple[int, int], evidence: float
 ) -> list[FoundDate] | None:
-    """Return both days of a range, each (month, day) and at its place; None if there are no such days.
+    """Return both days of a range, each given as (month, day); None if there are no such days.
 
-    A year that is said once is that of both, but across the year's end.
+    A year that is written once is that of both, unless the range goes on into the next year.
     """
     parts = match.groupdict()
     begins, ends = parts.get("year1"), parts.get("year2")
@@ -328,10 +328,7 @@ def _named(folded: str) -> Iterator[FoundDate]:
 
 
 def _is_counted(folded: str, match: re.Match[str]) -> bool:
-    """Whether a day is the number of something, or two digits the day of another date.
-
-    So in 5 OF 10 MAR 25 and in DEC 31/JAN 02.
-    """
+    """Whether a day is a count, as in 5 OF 10 MAR 25, or a short year another date's day, as in DEC 31/JAN 02."""
     if _COUNT_AHEAD.search(folded, 0, match.start()):
         return True
     is_short = len(match["year"]) <= 3  # noqa: PLR2004 - '25
@@ -369,14 +366,14 @@ def _numeric(folded: str, country: str | None) -> Iterator[FoundDate]:
 
 
 def of_one_order(countries: Iterable[str]) -> str | None:
-    """Return one of the countries, if all of them write day and month in the same order."""
+    """Return one of the countries if all of them write day and month in the same order."""
     known = sorted(set(countries))
     orders = {(country in _MONTH_FIRST_COUNTRIES, country in _UNDECIDED_COUNTRIES) for country in known}
     return known[0] if len(orders) == 1 else None
 
 
 def _order(first: int, second: int, mark: str, country: str | None) -> tuple[int, int] | None:
-    """Return (day, month), or None where nobody can tell which is which."""
+    """Return (day, month), or None where it is not known which is which."""
     if first > _MONTHS_OF_A_YEAR or first == second:
         return first, second
     if second > _MONTHS_OF_A_YEAR:

@@ -1,6 +1,6 @@
-"""Fields that carry no check digit: what stands around a text makes it one.
+"""Finds the fields that take their type from what stands beside them: captions, units, and the address they are in.
 
-Addresses are found first: they say in which country a date was written, a telephone number dialled, a postcode given.
+Addresses are found first: their country says how to read dates, telephone numbers and postcodes.
 """
 
 import re
@@ -36,7 +36,7 @@ _POSTCODE: Final = 0.8
 _DIGIT: Final = re.compile(r"\d")
 _DIGITS: Final = "0123456789"
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# What only a caption beside or above it can make a value of.
+# Values that need a caption beside or above them.
 _BARE_PHONE: Final = re.compile(r"\W*[(0-9](?:[\s().\-/]{0,2}[0-9]){6,13}\W*")
 _MAY_BE_PHONE: Final = re.compile(r"[+(]|\b00[1-9]")
 _BARE_WEIGHT: Final = re.compile(r"\W*[0-9]{1,3}(?:[ .,'][0-9]{3})*(?:[.,][0-9]{1,3})?\s*(?:[A-Z]{1,3})?\W*")
@@ -51,7 +51,7 @@ _BARE_VAT: Final = re.compile(
 class ContextFinder:
     """Finds addresses, postcodes, telephone numbers, dates, weights and VAT numbers.
 
-    `phone_region` is the country (ISO 3166-1) of numbers without country code where no address says more.
+    `phone_region` is the country (ISO 3166-1) of telephone numbers without a country code on pages without an address.
     """
 
     phone_region: str | None = None
@@ -69,7 +69,7 @@ class ContextFinder:
 
 
 class _LineReader:
-    """Looks at one line after the other for values that need no address of their own."""
+    """Finds the values in one line after the other, apart from addresses."""
 
     def __init__(self, page: PageText, neighbors: Neighbors, addresses: Sequence[Address], default: str | None) -> None:
         self._lines = page.lines
@@ -84,7 +84,7 @@ class _LineReader:
         self._style = NumberStyle.of(neighbors.folded, self._written_in)
 
     def candidates(self, line_id: int, digits: int) -> Iterator[Candidate]:
-        """Yield the candidates of one line, which has so many digits."""
+        """Yield the candidates of one line; `digits` says how many it has."""
         yield from self._postcodes(line_id)
         yield from self._weights(line_id)
         if digits >= MIN_DATE_DIGITS:
@@ -95,7 +95,7 @@ class _LineReader:
             yield from self._phones(line_id)
 
     def _postcodes(self, line_id: int) -> Iterator[Candidate]:
-        """Yield a postcode outside an address, which needs a caption of its own."""
+        """Yield a postcode outside an address: it needs a caption."""
         if line_id in self._within:
             return
         folded = self._neighbors.folded[line_id]
@@ -166,7 +166,7 @@ class _LineReader:
         return self._page_has(names) and any(map(names, self._captions(line_id)))
 
     def _page_has(self, names: Callable[[str], bool]) -> bool:
-        """Say whether any line of the page is such a caption: to look once is cheaper than to look around often."""
+        """Whether any line of the page is such a caption: asking once a page is cheaper than for each line."""
         if names not in self._named:
             self._named[names] = any(map(names, self._neighbors.folded))
         return self._named[names]
@@ -197,7 +197,7 @@ class _LineReader:
 
 
 def _is_unproven(vat: FoundVat, line: TextLine, caption: str) -> bool:
-    """Whether a character of a VAT number that was not read for sure may be another, and pass as well."""
+    """Whether a VAT number passes as well with another character where the recognizer was unsure."""
     if len(line.characters) != len(line.text):
         return False
     for position in range(vat.start, vat.stop):
@@ -214,7 +214,7 @@ def _is_unproven(vat: FoundVat, line: TextLine, caption: str) -> bool:
 
 
 def _written_in(addresses: Sequence[Address]) -> str | None:
-    """Return the country that the label was written in: the sender's, or any where all of them write dates alike."""
+    """Return the country that the label was written in: the sender's, or any of several that write dates alike."""
     senders = {address.country for address in addresses if address.type == FROM and address.country}
     if len(senders) == 1:
         return senders.pop()

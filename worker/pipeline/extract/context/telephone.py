@@ -1,8 +1,7 @@
 """Telephone numbers, in the normal form E.164.
 
-Invariant: a number is one by its country code, by a caption, or as a line of its own within an address; digits alone
-are none. A telephone number carries no check digit: what the numbering plan allows is not proven, what it does not know
-has failed.
+Invariant: digits become a telephone number by a country code, by a caption, or as a line of their own in an address.
+There is no check digit: a number that the country's numbering plan allows has `check: none`, any other `failed`.
 """
 
 import re
@@ -46,7 +45,7 @@ _IN_ADDRESS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class FoundPhone:
-    """A telephone number and where in the text it stands. `region` is the country that it was read for."""
+    """A telephone number in normal form, and where in the text it stands."""
 
     start: int
     stop: int
@@ -58,7 +57,7 @@ class FoundPhone:
 
 @lru_cache(maxsize=4096)
 def names_phone(caption: str) -> bool:
-    """Say whether folded text names a telephone number, and not a fax."""
+    """Whether folded text has the caption of a telephone number, and not of a fax."""
     return (_CAPTION.search(skeleton(caption)) or _SHORT_CAPTION.search(caption)) is not None and not _OTHER.search(
         skeleton(caption)
     )
@@ -75,7 +74,7 @@ def phones_in(
     matches = list(_INTERNATIONAL.finditer(text))
     for match in matches:
         named = captioned or _named(text, match.start())
-        # 00 and digits in one piece are any number's.
+        # 00 and digits without a gap may be any number.
         if match[0].isdigit() and not (named or in_address):
             continue
         if not _fax(text, match.start()):
@@ -100,7 +99,7 @@ def _fax(text: str, stop: int) -> bool:
 
 
 def _national(text: str, match: re.Match[str], region: str | None, evidence: float) -> Iterator[FoundPhone]:
-    """Yield a captioned number: of the region, or, where its plan does not know it, with its plus sign lost."""
+    """Yield a number with a caption: one of the region, or else an international one that lost its plus sign."""
     found = list(_parsed(text, match, region, evidence, strict=False)) if region else []
     if found and found[0].check is not Check.FAILED:
         yield from found

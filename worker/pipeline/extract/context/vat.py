@@ -1,8 +1,8 @@
 """VAT numbers, by their country's shape and check digits.
 
-Invariant: the value is the number alone, whatever word stands before it: it begins with its country's letters and has
-one of that country's shapes. Without a caption a number counts only if its check passes and its country's rule is hard
-to meet by chance; a number that its country's letters do not begin needs a caption of one country alone.
+Invariant: a value begins with its country's letters and has one of that country's shapes, whatever stands before it.
+Without a caption a number counts only if its check passes and few numbers pass that country's check by chance. A number
+that is printed without its country's letters needs a caption that only one country uses.
 """
 
 import re
@@ -75,9 +75,9 @@ _SHAPES: Final = {
 _CLASSES: Final = {"9": "[0-9]", "A": "[A-Z]", "X": "[A-Z0-9+*]"}
 _PACKAGES: Final = {"EL": "gr", "CHE": "ch", "XI": "gb"}
 _PREFIXES: Final = {"GR": "EL"}  # as the Union spells them
-# By chance these pass once in some hundred numbers or less; the others once in ten.
+# Of random numbers one in a hundred or less passes these; one in ten passes the others.
 _HARD: Final = frozenset({"BE", "FR", "NL", "GB", "LU", "NO", "CHE", "AT"})
-# Captions of one country alone, before a number without its letters; and one country's way of grouping.
+# Captions that only one country uses, before a number without its letters.
 _HOME: Final = tuple(
     (country, re.compile(rf"(?<![A-Z])(?:{phrases(names)})(?![A-Z])"))
     for country, names in {
@@ -116,17 +116,17 @@ class FoundVat:
 
 
 def names_vat(caption: str) -> bool:
-    """Say whether folded text names a VAT number."""
+    """Whether the last caption in folded text is that of a VAT number."""
     return _last_named(caption) == "vat"
 
 
 def names_trader(caption: str) -> bool:
-    """Say whether folded text names a number that begins like a VAT number and is none."""
+    """Whether the last caption in folded text is that of a number that begins like a VAT number and is none."""
     return _last_named(caption) == "other"
 
 
 def vat_numbers_in(text: str, *, caption: str = "") -> Iterator[FoundVat]:
-    """Yield the VAT numbers of a text; `caption` is folded text beside it that names one, or says it is another."""
+    """Yield the VAT numbers of a text; `caption` is folded text beside it that names a VAT number, or another one."""
     folded = fold(text)
     stop = 0
     for match in _START.finditer(folded):
@@ -142,7 +142,7 @@ def vat_numbers_in(text: str, *, caption: str = "") -> Iterator[FoundVat]:
 
 
 def _shape(folded: str) -> str:
-    """Return the skeleton of the words; digits that stand together are no letters."""
+    """Return the skeleton of folded text, with # for digits that stand together: those are no letters."""
     return skeleton(_DIGITS.sub(lambda digits: "#" * len(digits[0]), folded))
 
 
@@ -159,7 +159,7 @@ def _named(before: str, caption: str) -> str | None:
 
 
 def _begins(folded: str, start: int) -> bool:
-    """Whether a number may begin here: behind a sign, or behind a caption that sticks to it."""
+    """Whether a number may begin here: behind a sign, or without a gap behind a caption."""
     return not start or not folded[start - 1].isalnum() or _STICKS.search(_shape(folded[:start])) is not None
 
 
@@ -183,7 +183,7 @@ def _lettered(folded: str, match: re.Match[str], *, named: bool) -> FoundVat | N
 
 
 def _without_letters(folded: str, caption: str) -> Iterator[FoundVat]:
-    """Yield a number that passes behind a caption that only one country has, or that is printed as only one does."""
+    """Yield a number that passes, behind a caption or in groups that only one country uses."""
     if norwegian := _NORWEGIAN.search(folded):
         yield from _at_home("NO", norwegian.start(), folded)
         return

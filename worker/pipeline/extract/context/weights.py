@@ -1,8 +1,8 @@
 """Weights as labels write them, in the normal form `12.4 kg`: the printed decimals, a point, the unit.
 
-Invariant: nothing is converted but a smaller unit behind a larger one, and no decimal is lost; what a label allows at
-most is not what it weighs. A comma or a point before three digits groups them or begins the decimals: 1,640 KG is a
-pallet or a parcel. What else stands on the page decides (`NumberStyle`); where nothing does, there is no weight.
+Invariant: nothing is converted but a smaller unit behind a larger one, and no decimal is lost. The most that a thing
+may weigh is no weight. A comma or a point before three digits groups them or begins the decimals: 1,640 KG is a pallet
+or a parcel. The rest of the page decides (`NumberStyle`); where it does not, there is no weight.
 """
 
 import re
@@ -15,7 +15,7 @@ from worker.pipeline.extract.addresses.countries import COMMA_COUNTRIES, POINT_C
 from worker.pipeline.extract.folding import fold, phrases, skeleton
 
 _NUMBER: Final = r"(?P<number>[0-9]{1,3}(?:[ ,.'][0-9]{3})+(?:[.,][0-9]{1,3})?|[0-9]{1,6}(?:\s?[.,]\s?[0-9]{1,3})?)"
-# The recognizer takes L for 1 or I, B for 8, S for 5 and G for 6.
+# With what recognizers mix up: L and 1 or I, B and 8, S and 5, G and 6.
 _KILOGRAMS: Final = r"K[G6]S?[5S]?|KILOGRAMM?E?S?|KILOS?"
 _POUNDS: Final = r"L[B8][S5]?|[1I|]B[S5]?|[1I|]8S|POUNDS?"
 _GRAMS: Final = r"GRAMS?|GRAMM(?:ES?)?|GRS?|G"
@@ -43,7 +43,7 @@ _NAMES: Final = (
     "vaegt", "vekt", "paino",
 )  # fmt: skip
 _CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?![A-Z])")
-# What something may weigh or carry at most.
+# Words for the most that something may weigh or carry.
 _LIMITS: Final = (
     r"MAX(?:IM[UA]M|IMAL[A-Z]{0,2}|\.)?|M\.?\s?G\.?\s?W\.?|G\.?V\.?W\.?R?|PAYLOAD|CAPACITY|SWL|WLL|PTAC|PMA"
     r"|TRAGFAHIGKEIT|TRAGKRAFT|BELASTBARKEIT|NUTZLAST|STAPELLAST|ZUL(?:ASSIGES)?\.?\s*GESAMTGEWICHT|CHARGE\s(?:UTILE|MAX[A-Z]*)"
@@ -62,13 +62,13 @@ _NET_OR_GROSS: Final = re.compile(
     r"(?<![A-Z])(?:GROSS|NETT?|LORDO|G\.?W|N\.?W|TAR[EA])(?![A-Z])|BRUTT?O|(?<![A-Z])BRUT(?![A-Z])|NETTO"
     r"|(?:LEER|EIGEN)GEWICHT"
 )
-# Whoever writes so writes decimal commas: German, French, Italian, Polish, the Nordic languages. PESO is Mexican, too.
+# Words of languages that write decimal commas: German, French, Italian, Polish, Nordic. PESO alone may be Mexican.
 _COMMA_WORDS: Final = re.compile(
     r"GEWICHT|(?<![A-Z])(?:GEW\.|BRUTTO|NETTO|POIDS|PESO (?:LORDO|NETTO)|LORDO|VIKT|BRUTTOVIKT|WAGA|HMOTNOST|VAG?EGT"
     r"|VEKT|PAINO)(?![A-Z])"
 )
 
-# Where a container is spoken of a weight in groups of three is one of tonnes.
+# Signs of a container, whose weights are thousands of kilograms: three digits behind a sign are a group.
 _CONTAINER: Final = re.compile(
     r"(?<![A-Z])(?:[A-Z]{3}U\s?[0-9]{3}\s?[0-9]{3}|CONTAINER|CNTR|CTNR|CONTENEUR|CONTENEDOR"
     r"|SWAP BOD|WECHSEL(?:BRUCK|BEHALT|AUFBAU)"
@@ -101,11 +101,11 @@ _TOO_HEAVY: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class NumberStyle:
-    """How the numbers of a page are written.
+    """How the numbers of a page are written, and what its weights are about.
 
-    `points`: with a decimal point; false with a decimal comma, None where nothing says so. `by_numbers`: other numbers
-    of the page say so, and not only the country. `container`: it speaks of a container; `plate`: it says what one may
-    weigh, and so no other weight than the tare.
+    `points`: true with decimal points, false with decimal commas, None if not known. `by_numbers`: other numbers of the
+    page show it, and not only the country. `container`: the page is about a container. `plate`: it is a container's
+    plate, on which no weight but the tare is one.
     """
 
     points: bool | None = None
@@ -115,15 +115,15 @@ class NumberStyle:
 
     @classmethod
     def of(cls, texts: Iterable[str], country: str | None) -> "NumberStyle":
-        """Look at the folded texts of a page, written in a country (ISO 3166) or nobody knows where."""
+        """Return the style of a page, given its folded texts and the country (ISO 3166) it was written in, if known."""
         texts = tuple(texts)
         signs = {_decimal_sign(match) for text in texts if _DIGIT.search(text) for match in _PLAIN.finditer(text)}
-        told = signs.pop() == "." if len(signs) == 1 else None
+        shown = signs.pop() == "." if len(signs) == 1 else None
         custom = True if country in POINT_COUNTRIES else False if country in COMMA_COUNTRIES else None
-        points = custom if told is None else told if custom in {None, told} else None
+        points = custom if shown is None else shown if custom in {None, shown} else None
         container = any(map(_CONTAINER.search, texts))
         plate = any(map(_TARE.search, texts)) and any(map(_PLATE.search, texts))
-        return cls(None if signs else points, told is not None and points is told, container, plate)
+        return cls(None if signs else points, shown is not None and points is shown, container, plate)
 
 
 UNKNOWN: Final = NumberStyle()
@@ -141,7 +141,7 @@ class FoundWeight:
 
 @lru_cache(maxsize=4096)
 def names_weight(caption: str) -> bool:
-    """Say whether folded text names a weight."""
+    """Whether folded text has the caption of a weight."""
     return _CAPTION.search(skeleton(caption)) is not None
 
 
@@ -152,12 +152,12 @@ def unit_in(caption: str) -> str | None:
 
 
 def is_unit(folded: str) -> bool:
-    """Say whether folded text is a unit and nothing else, as in a box of its own behind the number's."""
+    """Whether folded text is a unit and nothing else, as in a box of its own behind the number."""
     return re.fullmatch(rf"\W*{_UNIT}\W*", folded) is not None
 
 
 def weighs(folded: str) -> bool:
-    """Say whether folded text has a number with a unit of weight."""
+    """Whether folded text has a number with a unit of weight."""
     return _WEIGHT.search(folded) is not None
 
 
@@ -187,10 +187,10 @@ def weights_in(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What says how a number is meant.
+    """What tells how a number is meant.
 
-    That is what stands between it and the last one, the words before it, the caption where there are none, and the
-    page.
+    `between`: the text between it and the number before it. `label`: the words before it. `above`: the caption, where
+    there are no such words. `style`: the rest of the page.
     """
 
     between: str
@@ -214,7 +214,7 @@ class _Reading:
         return self.style.plate and not _TARE.search(self.says)
 
     def groups(self, mark: str, unit: str) -> bool | None:
-        """Whether a sign before three digits groups them; None where nobody can tell."""
+        """Whether a sign before three digits groups them; None where it is not known."""
         if mark == " ":  # 2 230 KG may be two pieces
             return True if _LETTERS.search(self.says) else None
         of_container = self.style.container and unit != "t" and _TARE.search(self.says) is not None
@@ -278,7 +278,7 @@ def _bare(folded: str, caption: str, style: NumberStyle) -> Iterator[FoundWeight
 
 
 def _normal(number: str, unit: str, reading: _Reading) -> str | None:
-    """Return the number with a decimal point; None if it is nothing that weighs anything, or may be two numbers.
+    """Return the number with a decimal point; None if it is zero, or cannot be read in one way alone.
 
     The last point or comma is the decimal one, unless it groups digits: see `_groups_last`. What stands before it
     groups digits, and does so with one sign: `1.640,500.5` is nobody's number.
@@ -306,9 +306,9 @@ def _normal(number: str, unit: str, reading: _Reading) -> str | None:
 
 
 def _groups_last(parts: Sequence[str], marks: Sequence[str], unit: str, reading: _Reading) -> bool | None:
-    """Whether the last sign of a number stands before three digits and groups them; None where nobody can tell.
+    """Whether the last sign of a number stands before three digits and groups them; None where it is not known.
 
-    Behind another sign it is the decimal one: 1.640,500. What begins with 0 is grouped by nobody.
+    Behind a different sign it is the decimal one: 1.640,500. Nobody groups what begins with 0.
     """
     if not marks:
         return True

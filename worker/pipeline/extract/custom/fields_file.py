@@ -1,7 +1,7 @@
 """The file in which a deployment declares its own fields: TOML, one table a field.
 
-Invariant: nothing of the file takes effect unless all of it is right, and what is wrong is said in one sentence with
-the field, the value and the remedy.
+Invariant: nothing in the file takes effect unless all of it is right. An error is one sentence with the field, the
+value and the remedy.
 """
 
 import tomllib
@@ -46,7 +46,7 @@ class CustomFields:
 
 
 def built_in_types() -> frozenset[str]:
-    """Return the types of fields that there are without a file."""
+    """Return the types of fields without a file."""
     return CONTEXT_TYPES | NUMBER_TYPES
 
 

@@ -1,7 +1,7 @@
-"""Fields that a deployment adds: a pattern, captions, a check digit and a normal form each.
+"""Fields that a deployment declares by a pattern, with captions, a check digit and a normal form.
 
-Invariant: no text makes a pattern run away. Patterns are RE2's, which match in time proportional to the text and in
-bounded memory, and know neither look-around nor back references.
+Invariant: no text makes a pattern slow. RE2 matches in time proportional to the text and in bounded memory; it has
+neither look-around nor back references.
 """
 
 import re
@@ -30,7 +30,7 @@ _LABELED: Final = 0.9
 _PROVEN: Final = 0.7
 _MATCHED: Final = 0.5
 
-# Modules of python-stdnum that may be named; a file never names code to be loaded.
+# The modules of python-stdnum that a file may name: it can load no other code.
 _STANDARD_NUMBERS: Final = (
     "au.abn", "bic", "br.cnpj", "ch.esr", "cn.uscc", "damm", "de.idnr", "ean", "eu.vat", "fr.siren", "fr.siret",
     "gb.utr", "grid", "iban", "imei", "imo", "in_.gstin", "isan", "isbn", "isin", "ismn", "isni", "iso11649",
@@ -47,7 +47,7 @@ NO_CHECK: Final = "none"
 
 
 class PatternError(ValueError):
-    """A pattern is none of RE2's; the message says what is wrong with it."""
+    """RE2 does not take a pattern; the message says why."""
 
 
 def known_checks() -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def known_checks() -> tuple[str, ...]:
 
 
 def compiled(pattern: str) -> Any:  # noqa: ANN401 - RE2 ships no types
-    """Return the pattern ready to search with. Raises PatternError."""
+    """Compile a pattern. Raises PatternError."""
     options = re2.Options()
     options.max_mem = _PATTERN_MEMORY_BYTES
     options.log_errors = False
@@ -92,10 +92,11 @@ def _standard(module: Any, number: str) -> bool:  # noqa: ANN401 - stdnum ships 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PatternField:
-    """Finds one kind of value. Make it by `of`.
+    """Finds one type of value. Make it by `of`.
 
-    The value is the pattern's first group, or all that it matches, without the characters `strip`, in capitals where
-    `upper`. With `labels` it counts only beside one of them. Without, a value that fails its check does not count.
+    The value is the pattern's first group, or all that the pattern matches, without the characters in `strip`, and in
+    capitals with `upper`. With `labels` a value counts only beside one of them; without, only if its check does
+    not fail.
     """
 
     name: str
@@ -119,12 +120,12 @@ class PatternField:
         strip: str = "",
         upper: bool,
     ) -> "PatternField":
-        """Make ready what finds the field. Raises PatternError; `check` is one of `known_checks`."""
+        """Compile the field. `check` is one of `known_checks`. Raises PatternError."""
         caption = re.compile(rf"(?<![A-Z])(?:{phrases(labels)})(?![A-Z])") if labels else None
         return cls(name, pattern, check, labels, strip, upper, compiled(pattern), check_named(check), caption)
 
     def matches_nothing(self) -> bool:
-        """Say whether the pattern is content with no character at all."""
+        """Whether the pattern matches the empty text."""
         return self._compiled.search("") is not None
 
     def __call__(self, page: PageText, neighbors: Neighbors, /) -> Iterator[Candidate]:

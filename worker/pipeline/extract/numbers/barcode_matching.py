@@ -1,13 +1,15 @@
-"""Candidates of the text and what the barcodes hold become fields.
+"""Candidates of the text and numbers of the barcodes become fields.
 
-- Text and symbol with the same number: one field, `both`, surer than either.
-- A number whose check digit fails or was mended, and one symbol with one of its kind that is hardly different: the
-  symbol's number, `both`, repaired. So too where it passes and differs in one character, or has not the same length.
-- A number whose check digit passes, and the only number of its kind in barcodes that is a little different: both are
-  given and both say `conflict`, for one of them is wrong. Numbers that differ more are two numbers.
-- A number that fails, beside one that passes and is hardly different: the same one, printed twice and misread once.
-- Two numbers of the text that pass and differ in one character: neither is proven.
-- What only a symbol holds: a field of its own.
+- Text and barcode hold the same number: one field with the source `both`, more certain than either.
+- A number of the text fails its check or was repaired, and one barcode holds a number of its type that differs in few
+  characters: the barcode's number, `both`, repaired. So too if the text's number passes, but differs in one character
+  or in length.
+- A number of the text passes, and the only number of its type in barcodes differs a little more: two fields, both with
+  `conflict`, because one of them is wrong. Numbers that differ still more are two numbers.
+- A number of the text fails, and one on the page that passes differs in few characters: the same number, printed twice
+  and misread once.
+- Two numbers of the text pass and differ in one character: neither is proven.
+- Only a barcode holds a number: a field of its own.
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -21,13 +23,13 @@ from worker.pipeline.extract.numbers.barcode_numbers import BarcodeNumber, Barco
 from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NumberCatalog
 from worker.pipeline.extract.numbers.distance import is_within
 
-_AGREED_DOUBT: Final = 0.1  # what is left of the doubt in a reading that a symbol confirms
-_BARCODE_CONFIDENCE: Final = 0.99  # barcodes prove their own reading
+_AGREED_DOUBT: Final = 0.1  # the share of the doubt in a reading that is left when a barcode confirms it
+_BARCODE_CONFIDENCE: Final = 0.99  # a barcode proves its own reading
 _REPAIRED_CONFIDENCE: Final = 0.95
-_MAX_REPAIRED: Final = 3  # characters in which a misread number may differ from the symbol's
-_LABEL_FIELDS: Final = 60  # more are no label, on which numbers would be printed twice
-_MAX_COPIED: Final = 2  # ... from the same number elsewhere on the page
-_CONFLICT_SHARE: Final = 0.25  # of its characters in which a number may differ and be meant to be the same
+_MAX_REPAIRED: Final = 3  # characters in which a misread number may differ from the barcode's
+_LABEL_FIELDS: Final = 60  # a page with more is no label, on which a number is printed twice
+_MAX_COPIED: Final = 2  # characters in which it may differ from the same number elsewhere on the page
+_CONFLICT_SHARE: Final = 0.25  # of the characters of a number that may differ between text and barcode in a conflict
 
 
 def match_barcodes(
@@ -40,7 +42,7 @@ def match_barcodes(
     fields: list[Field] = []
     for field in matched:
         counterpart = _counterpart(field, unread.typed) or _untyped_counterpart(field, unread, types)
-        fields.append(field if counterpart is None else _corrected(field, counterpart))
+        fields.append(field if counterpart is None else _corrected_or_in_conflict(field, counterpart))
     alone = [_of_barcodes(held, barcodes) for held in _once(unread.without(_known(fields, types)).typed)]
     merged = _merged([*fields, *(_with_conflict(field, fields) for field in alone)])
     return merged if len(merged) > _LABEL_FIELDS else _without_repeats(merged, types)
@@ -60,12 +62,12 @@ def _of_text(candidate: Candidate) -> Field:
 
 
 def _confirmed(field: Field, barcodes: BarcodeNumbers, types: Container[str]) -> Field:
-    """Return the field with the barcodes that hold the same number."""
+    """Return the field, confirmed by the barcodes that hold the same number, if there are any."""
     codes = barcodes.barcodes_with(field.type, field.value) if field.type in types else ()
     if not codes:
         return field
     confidence = 1.0 - (1.0 - field.confidence) * _AGREED_DOUBT
-    # A symbol that tells the kind settles which of two readings that both pass was printed.
+    # Of two readings that both pass, a barcode that tells the type says which one was printed.
     check = field.check
     if check is Check.NONE and barcodes.holds_typed(field.type, field.value):
         check = next(held.check for held in barcodes.typed if _is_same(field, held))
@@ -73,7 +75,7 @@ def _confirmed(field: Field, barcodes: BarcodeNumbers, types: Container[str]) ->
 
 
 def _counterpart(field: Field, unread: Sequence[BarcodeNumber]) -> BarcodeNumber | None:
-    """Return the only number of the field's kind in barcodes, if the text does not hold it and it is not far off."""
+    """Return the number of the field's type in unread barcodes that is probably the same, if there is only one."""
     if field.source is not Source.TEXT:
         return None
     held = list(_once(held for held in unread if held.type == field.type))
@@ -83,7 +85,7 @@ def _counterpart(field: Field, unread: Sequence[BarcodeNumber]) -> BarcodeNumber
 
 
 def _untyped_counterpart(field: Field, barcodes: BarcodeNumbers, types: Container[str]) -> BarcodeNumber | None:
-    """Return the number that a symbol holds without telling its kind, if the text is that number, misread."""
+    """Return the number that barcodes hold without telling its type, if the text is that number, misread."""
     if field.source is not Source.TEXT or field.type not in types:
         return None
     near = [held for held in barcodes.similar(field.type, field.value, _MAX_REPAIRED) if _is_misread(field, held)]
@@ -95,10 +97,10 @@ def _reach(field: Field) -> int:
 
 
 def _is_misread(field: Field, held: BarcodeNumber) -> bool:
-    """Whether the text is the same number as the symbol's, misread.
+    """Whether the text is the same number as the barcode's, misread.
 
-    Of two numbers that pass, and differ in one character or in length, one is no number of its own: the next of a
-    series has another check digit, too.
+    Two numbers that pass and differ in one character or in length are one: the next number of a series differs in its
+    check digit too.
     """
     slipped = len(field.value) != len(held.value) or is_within(field.value, held.value, 1)
     return held.check is not Check.FAILED and (_is_doubtful(field) or slipped)
@@ -108,7 +110,7 @@ def _is_doubtful(field: Field) -> bool:
     return field.repaired or field.check is not Check.PASSED
 
 
-def _corrected(field: Field, held: BarcodeNumber) -> Field:
+def _corrected_or_in_conflict(field: Field, held: BarcodeNumber) -> Field:
     if not _is_misread(field, held):
         return replace(field, conflict=True)
     return replace(
@@ -149,7 +151,7 @@ def _once(held: Iterable[BarcodeNumber]) -> Iterator[BarcodeNumber]:
 
 
 def _merged(fields: Iterable[Field]) -> list[Field]:
-    """Join fields that repair made the same."""
+    """Join fields that a repair made the same."""
     kept: dict[tuple[str, str], Field] = {}
     for field in fields:
         key = (field.type, field.value)
@@ -159,7 +161,7 @@ def _merged(fields: Iterable[Field]) -> list[Field]:
 
 
 def _without_repeats(fields: Sequence[Field], types: Container[str]) -> list[Field]:
-    """Look at numbers of one kind on a label that are hardly different: they are one number, printed more than once."""
+    """Join or doubt numbers of one type that differ in few characters: a label prints a number more than once."""
     numbers = [field for field in fields if field.type in types]
     if len(numbers) == len({field.type for field in numbers}):
         return list(fields)
@@ -167,7 +169,7 @@ def _without_repeats(fields: Sequence[Field], types: Container[str]) -> list[Fie
 
 
 def _unproven(field: Field, numbers: Iterable[Field]) -> Field:
-    """Take the proof from a number of the text that passes beside another that passes and differs in one character."""
+    """Return a number of the text as unproven if another passes too and differs from it in one character."""
     if field.check is not Check.PASSED or field.source is not Source.TEXT:
         return field
     rivals = (other for other in numbers if other.type == field.type and other.value != field.value)
@@ -181,7 +183,7 @@ def _unproven(field: Field, numbers: Iterable[Field]) -> Field:
 
 
 def _without_misread_copies(fields: Sequence[Field]) -> list[Field]:
-    """Join a number that fails with the one on this page that passes and is hardly different: it is printed twice."""
+    """Join a number that fails with the one on the page that passes and differs in few characters."""
     kept: list[Field] = []
     copies: dict[tuple[str, str], list[int]] = {}
     for field in fields:

@@ -1,7 +1,7 @@
-"""The words beside a number that say what kind of number it is, in seven languages, and whom a page names as carrier.
+"""The captions that say what a number is, in many languages, and the carriers that a page names.
 
-Invariant: of several captions the nearest that is known decides, and of the words before a number in its own line the
-last: a number behind `ORDER NO` is no tracking number, whatever else stands around.
+Invariant: of several known captions the nearest decides, and of several in a number's own line the last before it. So a
+number behind `ORDER NO` is no tracking number, whatever else stands beside it.
 """
 
 import re
@@ -18,7 +18,7 @@ from worker.pipeline.extract.span import Span
 
 
 class Topic(StrEnum):
-    """What a caption announces."""
+    """What a caption says that a number is."""
 
     SSCC = "sscc"
     GTIN = "gtin"
@@ -28,7 +28,7 @@ class Topic(StrEnum):
     IMEI = "imei"
     TRACKING = "tracking"
     PRO = "pro"  # a number of freight by road
-    OTHER = "other"  # a number of another kind: an order, an invoice, a telephone
+    OTHER = "other"  # a number of another type: an order, an invoice, a telephone
 
 
 _WORDS: Final[dict[Topic, str]] = {
@@ -66,11 +66,11 @@ _WORDS: Final[dict[Topic, str]] = {
 
 _OTHERS: Final = frozenset({Topic.OTHER, Topic.PRO})
 
-# A page of more lines is no label: a name somewhere on it says nothing about a number elsewhere.
+# A page with more lines is no label: a name somewhere on it says nothing about a number elsewhere.
 _LABEL_LINES: Final = 250
 
 
-# German and Dutch write one word: FRACHTBRIEFNUMMER. Of other words made so, as VERTRAGSNUMMER, none is looked for.
+# German and Dutch write one word, FRACHTBRIEFNUMMER. Any other word that ends so, as VERTRAGSNUMMER, is `OTHER`.
 _NUMBERS_OF: Final = "(?:S?(?:NUMMER|NR))?"
 _OTHERS_NUMBER: Final = re.compile(r"(?<![A-Z0-9])[A-Z]{3,24}(?:NUMMER|NR)(?![A-Z])")
 
@@ -80,7 +80,7 @@ _CAPTIONS: Final = re.compile(
     _NAME.format("|".join(f"(?P<{topic.value}>{phrases(listed.split('|'))})" for topic, listed in _WORDS.items()))
 )
 _ELEMENT: Final = re.compile(r"(?:^|\W)[0OQD]([0OQD12])[)\]}] ?$")  # (00), (01) or (02) of GS1, as it may be read
-_LONG_NUMBER: Final = re.compile(r"[0-9]{4,}")  # a caption may stick to it
+_LONG_NUMBER: Final = re.compile(r"[0-9]{4,}")  # a caption may stand before it without a gap
 _ELEMENT_AHEAD: Final = re.compile(r"(?:^|\W)[0OQD][0OQD12][)\]}]")
 _ELEMENT_LENGTHS: Final = {Topic.SSCC: 18, Topic.GTIN: 14}
 _SINCE_LAST_NUMBER: Final = re.compile(r"\d\W*(?=[^\d]*$)")
@@ -88,7 +88,7 @@ _SINCE_LAST_NUMBER: Final = re.compile(r"\d\W*(?=[^\d]*$)")
 
 @lru_cache(maxsize=4096)
 def topics_of(folded: str) -> tuple[Topic, ...]:
-    """Return what the words of a folded text announce, in their order."""
+    """Return what the captions in a folded text say, in their order."""
     shape = skeleton(folded)
     named = {found.start(): Topic(found.lastgroup or "") for found in _CAPTIONS.finditer(shape)}
     if "NUMMER" in shape or "NR" in shape:
@@ -105,7 +105,7 @@ class CarrierNames:
 
     @classmethod
     def of(cls, names: Mapping[str, Sequence[str]]) -> "CarrierNames":
-        """Make ready what finds the names of each carrier."""
+        """Compile the names of each carrier."""
         listed = {carrier: phrases(called) for carrier, called in names.items() if called}
         one = re.compile(_NAME.format("|".join(listed.values()))) if listed else None
         return cls(one, {carrier: re.compile(_NAME.format(called)) for carrier, called in listed.items()})
@@ -124,12 +124,12 @@ def _carriers_within(names: CarrierNames, folded: str) -> frozenset[str]:
 
 
 def is_denied_by(topics: frozenset[Topic]) -> bool:
-    """Whether captions announce nothing but numbers that belong to no parcel."""
+    """Whether captions say that a number is something else than a number of a parcel or of goods."""
     return bool(topics) and topics <= _OTHERS
 
 
 class PageCaptions:
-    """Which kind the captions of one page give each number, and which carriers it names."""
+    """The captions of one page, and the carriers that it names."""
 
     def __init__(self, page: PageText, neighbors: Neighbors, names: CarrierNames) -> None:
         self._page = page
@@ -141,7 +141,7 @@ class PageCaptions:
         self._announced: frozenset[Topic] | None = None
 
     def topics(self, span: Span) -> frozenset[Topic]:
-        """Return what the nearest caption that is known announces; empty where none is."""
+        """Return what the nearest known caption of a text says; empty where there is none."""
         key = (span.line_id, span.start, span.stop)
         if key not in self._known:
             self._known[key] = self._nearest(span)
@@ -149,14 +149,14 @@ class PageCaptions:
 
     @property
     def carriers(self) -> frozenset[str]:
-        """The carriers that the page names anywhere, where it is as short as a label."""
+        """The carriers that the page names anywhere; none if it is too long for a label."""
         if self._carriers is None:
             self._carriers = frozenset(carrier for text in self._label() for carrier in self._names.within(text))
         return self._carriers
 
     @property
     def announced(self) -> frozenset[Topic]:
-        """What captions anywhere on the page announce, and elements of GS1."""
+        """What captions and GS1 application identifiers anywhere on the page say."""
         if self._announced is None:
             found = {topic for text in self._neighbors.folded for topic in topics_of(_LONG_NUMBER.sub("#", text))}
             if any(_ELEMENT_AHEAD.search(text) for text in self._neighbors.folded):
@@ -166,13 +166,13 @@ class PageCaptions:
 
     @property
     def mentioned(self) -> frozenset[Topic]:
-        """What captions anywhere on the page announce, where it is as short as a label."""
+        """What captions anywhere on the page say; nothing if it is too long for a label."""
         if self._mentioned is None:
             self._mentioned = frozenset(topic for text in self._label() for topic in topics_of(text))
         return self._mentioned
 
     def denied_in_row(self, span: Span) -> bool:
-        """Whether the words before a number, in its line or left of it, say that it is an order or the like."""
+        """Whether a caption in a number's own row says that it is an order number or the like."""
         if not is_denied_by(self.topics(span)):
             return False
         named = (caption for caption in self._neighbors.captions(span) if topics_of(caption.text))
@@ -195,7 +195,7 @@ class PageCaptions:
 
 
 def _element(folded: str, span: Span) -> Topic | None:
-    """Return what an application identifier says of the number behind it, which has a length of its own."""
+    """Return what a GS1 application identifier says of the number behind it, if that has the right length."""
     if not (element := _ELEMENT.search(folded[: span.start])):
         return None
     kind = Topic.GTIN if element[1] in "12" else Topic.SSCC
@@ -203,6 +203,6 @@ def _element(folded: str, span: Span) -> Topic | None:
 
 
 def _since_last_number(text: str) -> str:
-    """Cut off what belongs to an earlier number: its caption says nothing about this one."""
+    """Return what stands behind the last number of a text: captions before it belong to that number."""
     found = _SINCE_LAST_NUMBER.search(text)
     return text[found.end() :] if found and len(text) - found.end() > 0 else text
