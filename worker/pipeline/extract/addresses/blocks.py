@@ -19,12 +19,12 @@ _EVEN: Final = 1.6  # times the smaller of the gaps above and below: a wider gap
 _EVEN_SLACK: Final = 0.45
 _TOUCH: Final = -0.55  # boxes of neighboring lines may run into each other
 _MIN_HEIGHT_RATIO: Final = 0.5
-_PIECE_GAP: Final = 1.1  # between pieces of one row
-_PIECE_TOUCH: Final = -0.6
+_ROW_GAP: Final = 1.1  # between lines of one row
+_ROW_TOUCH: Final = -0.6
 _SAME_ROW: Final = 0.45
 
 
-class Blocks:
+class BlockGeometry:
     """Finds the line that goes on to the right of a line, or below it."""
 
     def __init__(self, index: LineIndex) -> None:
@@ -61,13 +61,13 @@ class Blocks:
                 best = min(best, (gap, other.line_id))
         return best[1] if best[1] >= 0 else None
 
-    def beside(self, line: int, reach: float = _PIECE_GAP) -> int | None:
+    def beside(self, line: int, reach: float = _ROW_GAP) -> int | None:
         """Return the nearest line that goes on in the same row within `reach` heights."""
         own, tallest = self.lines[line], self._index.tallest_near(line)
         best = math.inf, -1
         for other, gap, shift in self._index.beside(line, Side.RIGHT, reach * tallest, _SAME_ROW * tallest):
             tall = max(own.height, other.height)
-            if _PIECE_TOUCH * tall <= gap <= reach * tall and shift <= _SAME_ROW * tall:
+            if _ROW_TOUCH * tall <= gap <= reach * tall and shift <= _SAME_ROW * tall:
                 best = min(best, (gap, other.line_id))
         return best[1] if best[1] >= 0 else None
 
@@ -76,7 +76,7 @@ class Blocks:
         one, other = self.lines[upper], self.lines[lower]
         return (one.offset_of(other.corners[0])[1] - one.height) / max(one.height, other.height)
 
-    def alike(self, one: int, other: int) -> bool:
+    def are_alike(self, one: int, other: int) -> bool:
         """Say whether two lines are about as high as each other."""
         heights = self.lines[one].height, self.lines[other].height
         return min(heights) >= _MIN_HEIGHT_RATIO * max(heights)
@@ -94,19 +94,19 @@ class Rows:
     next_row: dict[int, int]
 
     @classmethod
-    def of(cls, blocks: Blocks, captions: AbstractSet[int]) -> "Rows":
+    def of(cls, geometry: BlockGeometry, captions: AbstractSet[int]) -> "Rows":
         """Join lines to rows first, then rows to blocks. No row goes on behind one of the `captions`."""
         next_in_row: dict[int, int] = {}
         taken: set[int] = set()
-        for line in range(len(blocks.lines)):
-            piece = None if line in captions else blocks.beside(line)
-            if piece is not None and piece not in taken and blocks.alike(line, piece):
-                next_in_row[line] = piece
-                taken.add(piece)
-        links = dict(_links(blocks, taken, taken, blocks.below))
+        for line in range(len(geometry.lines)):
+            following = None if line in captions else geometry.beside(line)
+            if following is not None and following not in taken and geometry.are_alike(line, following):
+                next_in_row[line] = following
+                taken.add(following)
+        links = dict(_links(geometry, taken, taken, geometry.below))
         # What has nothing below its left edge may have it below its middle.
-        links |= dict(_links(blocks, taken | set(links), taken | set(links.values()), blocks.centered_below))
-        return cls(next_in_row, _even(links, blocks))
+        links |= dict(_links(geometry, taken | set(links), taken | set(links.values()), geometry.centered_below))
+        return cls(next_in_row, _even(links, geometry))
 
     def row(self, first: int) -> list[int]:
         """Return a line and the lines that go on from it in its row."""
@@ -124,23 +124,26 @@ class Rows:
 
 
 def _links(
-    blocks: Blocks, not_upper: AbstractSet[int], not_lower: AbstractSet[int], below: Callable[[int], int | None]
+    geometry: BlockGeometry,
+    not_upper: AbstractSet[int],
+    not_lower: AbstractSet[int],
+    below: Callable[[int], int | None],
 ) -> Iterator[tuple[int, int]]:
     """Yield pairs of an upper and a lower line. A line stands below one other at most: the nearest."""
     above: dict[int, tuple[float, int]] = {}
-    for line in range(len(blocks.lines)):
+    for line in range(len(geometry.lines)):
         lower = None if line in not_upper else below(line)
-        if lower is None or lower in not_lower or not blocks.alike(line, lower):
+        if lower is None or lower in not_lower or not geometry.are_alike(line, lower):
             continue
-        gap = blocks.gap(line, lower)
+        gap = geometry.gap(line, lower)
         if lower not in above or gap < above[lower][0]:
             above[lower] = gap, line
     return ((line, lower) for lower, (_, line) in above.items())
 
 
-def _even(links: Mapping[int, int], blocks: Blocks) -> dict[int, int]:
+def _even(links: Mapping[int, int], geometry: BlockGeometry) -> dict[int, int]:
     """Return the links without those whose gap is much wider than the gap above or below it."""
-    gaps = {line: max(blocks.gap(line, lower), 0.0) for line, lower in links.items()}
+    gaps = {line: max(geometry.gap(line, lower), 0.0) for line, lower in links.items()}
     before = {lower: gaps[line] for line, lower in links.items()}
     return {
         line: lower

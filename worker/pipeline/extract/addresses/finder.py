@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.image import PageText
-from worker.pipeline.extract.addresses.blocks import Blocks, Rows
+from worker.pipeline.extract.addresses.blocks import BlockGeometry, Rows
 from worker.pipeline.extract.addresses.countries import country_at_end, country_coded, country_named
 from worker.pipeline.extract.addresses.postcodes import FoundPostcode, postcode_in
 from worker.pipeline.extract.folding import phrases, skeleton
@@ -166,16 +166,16 @@ class _Caption:
 
 def find_addresses(page: PageText, neighbors: Neighbors) -> list[Address]:
     """Return the addresses of a page: those with a caption first, then others by the lines with their towns."""
-    blocks = Blocks(neighbors.index)
+    geometry = BlockGeometry(neighbors.index)
     named = {caption.line: caption for caption in _captions(neighbors.folded)}
-    rows = Rows.of(blocks, {line for line, caption in named.items() if caption.stop >= len(neighbors.folded[line])})
-    named |= dict(_upper_halves(neighbors.folded, blocks, named))
+    rows = Rows.of(geometry, {line for line, caption in named.items() if caption.stop >= len(neighbors.folded[line])})
+    named |= dict(_upper_halves(neighbors.folded, geometry, named))
     captions = {line: caption for line, caption in named.items() if not caption.doubt}
     reader = _BlockReader(neighbors.folded, rows, captions)
     found: list[Address] = []
     taken: set[int] = set()
     for caption in sorted(named.values(), key=lambda caption: (caption.doubt, caption.line)):
-        address = _address_named_by(caption, blocks, reader)
+        address = _address_named_by(caption, geometry, reader)
         if address is not None and caption.doubt and address.postcode is None and address.country is None:
             continue
         if address is not None and not taken & _lines(address):
@@ -183,7 +183,7 @@ def find_addresses(page: PageText, neighbors: Neighbors) -> list[Address]:
             taken |= _lines(address)
     heads = set(range(len(page.lines))) - set(rows.next_row.values()) - set(rows.next_in_row.values())
     for head in sorted(heads | {rows.next_row[line] for line in captions if line in rows.next_row}):
-        address = reader.bare(head, taken)
+        address = reader.read_without_caption(head, taken)
         if address is not None and not taken & _lines(address):
             found.append(address)
             taken |= _lines(address)
@@ -223,19 +223,25 @@ def _captions(folded: Sequence[str]) -> Iterator[_Caption]:
             yield _Caption(kind, line, match.end(), not sure)
 
 
-def _upper_halves(folded: Sequence[str], blocks: Blocks, named: dict[int, _Caption]) -> Iterator[tuple[int, _Caption]]:
+def _upper_halves(
+    folded: Sequence[str], geometry: BlockGeometry, named: dict[int, _Caption]
+) -> Iterator[tuple[int, _Caption]]:
     """Yield SHIP as a caption where TO stands below it: the address begins beside the upper word."""
     for line, text in enumerate(folded):
-        if _UPPER_HALF.fullmatch(text) and (lower := blocks.below(line)) in named and lower is not None:
+        if _UPPER_HALF.fullmatch(text) and (lower := geometry.below(line)) in named and lower is not None:
             yield line, replace(named[lower], line=line, stop=len(text), doubt=False)
 
 
-def _address_named_by(caption: _Caption, blocks: Blocks, reader: "_BlockReader") -> Address | None:
+def _address_named_by(caption: _Caption, geometry: BlockGeometry, reader: "_BlockReader") -> Address | None:
     """Read the address that a caption names: behind it in its line, below it, or to its right."""
     line = caption.line
     if _WORD.search(reader.folded[line], caption.stop):
-        return reader.behind(caption, blocks)
-    for start in (blocks.below(line, left=-1.0, right=1.0, far=1.8), blocks.beside(line, 8.0), _indented(line, blocks)):
+        return reader.read_behind(caption, geometry)
+    for start in (
+        geometry.below(line, left=-1.0, right=1.0, far=1.8),
+        geometry.beside(line, 8.0),
+        _indented(line, geometry),
+    ):
         if start is not None and start not in reader.captions and reader.can_begin(start):
             address = reader.read(caption.type, reader.rows.column(start, _MAX_ROWS), _CAPTIONED)
             if address is not None:
@@ -243,8 +249,8 @@ def _address_named_by(caption: _Caption, blocks: Blocks, reader: "_BlockReader")
     return None
 
 
-def _indented(line: int, blocks: Blocks) -> int | None:
-    return blocks.below(line, left=-1.0, right=6.0, far=1.8)
+def _indented(line: int, geometry: BlockGeometry) -> int | None:
+    return geometry.below(line, left=-1.0, right=6.0, far=1.8)
 
 
 class _BlockReader:
@@ -260,17 +266,17 @@ class _BlockReader:
         text = self.folded[line]
         return bool(_WORD.search(text)) and not _STOP.match(skeleton(text))
 
-    def behind(self, caption: _Caption, blocks: Blocks) -> Address | None:
+    def read_behind(self, caption: _Caption, geometry: BlockGeometry) -> Address | None:
         """Read an address that begins in the line of its caption and goes on below the caption or below itself."""
-        line, box = caption.line, blocks.lines[caption.line]
+        line, box = caption.line, geometry.lines[caption.line]
         indent = caption.stop / max(len(self.folded[line]), 1) * box.length / box.height
-        below = blocks.below(line)
+        below = geometry.below(line)
         if below is None:
-            below = blocks.below(line, left=indent - 1.5, right=indent + 1.5)
+            below = geometry.below(line, left=indent - 1.5, right=indent + 1.5)
         column = [] if below is None or below in self.captions else self.rows.column(below, _MAX_ROWS)
         return self.read(caption.type, [line, *column], _CAPTIONED, first_start=caption.stop)
 
-    def bare(self, head: int, taken: set[int]) -> Address | None:
+    def read_without_caption(self, head: int, taken: set[int]) -> Address | None:
         """Read an address without a caption: it needs three rows with a digit, and a country or a postcode."""
         column = [line for line in self.rows.column(head, _MAX_ROWS) if line not in taken]
         while column and (column[0] in self.captions or not self.can_begin(column[0])):

@@ -201,18 +201,18 @@ def postcode_in(lines: Sequence[str], country: str | None) -> FoundPostcode | No
             if fitting:
                 start, stop, value, changed, home = fitting[-1]
                 return FoundPostcode(number, start, stop, value, home, changed > 0)
-    return _glued(lines, country) if country else None
+    return _without_gap(lines, country) if country else None
 
 
-def _glued(lines: Sequence[str], country: str) -> FoundPostcode | None:
+def _without_gap(lines: Sequence[str], country: str) -> FoundPostcode | None:
     """Return a postcode that was read without the gap to its town: 80997MUNCHEN, LEEDSLS184AB."""
     format_ = _FORMATS.get(country)
     for number in reversed(range(len(lines))):
         for template in format_.templates if format_ else ():
-            match = _glued_pattern(country, template).search(lines[number])
+            match = _pattern_without_gap(country, template).search(lines[number])
             if match is not None:
                 start, stop = match.span("code")
-                return FoundPostcode(number, start, stop, _spelt(match["code"], template)[0], country, repaired=False)
+                return FoundPostcode(number, start, stop, _spelled(match["code"], template)[0], country, repaired=False)
     return None
 
 
@@ -226,10 +226,10 @@ def _in_line(folded: str, country: str | None) -> Iterator[_Match]:
     if country is not None:
         format_ = _FORMATS.get(country)
         for template in format_.templates if format_ else ():
-            yield from ((*match, country) for match in _fitting(folded, template, country, sure=True))
+            yield from ((*match, country) for match in _matches(folded, template, country, sure=True))
         return
-    for telling, template in _TELLING if _any_telling().search(folded) else ():
-        found = [match for match in _fitting(folded, template, telling, sure=False) if not match[3]]
+    for telling, template in _TELLING if _any_telling_pattern().search(folded) else ():
+        found = [match for match in _matches(folded, template, telling, sure=False) if not match[3]]
         if found:
             yield from ((*match, telling) for match in found)
             return
@@ -247,13 +247,13 @@ def _before_town(folded: str) -> Iterator[_Match]:
         home = _BY_PREFIX.get(letters, letters)
         template = _FORMATS[home].templates[0]
         fits = sum(map(str.isalnum, template)) == len(digits)
-        yield match.start("code"), match.end("code"), _spelt(digits, template)[0] if fits else code, 0, home
+        yield match.start("code"), match.end("code"), _spelled(digits, template)[0] if fits else code, 0, home
     elif len(digits) == _LONG and _TOWN.match(folded, match.end() + 1):
         yield match.start("code"), match.end("code"), code, 0, None
 
 
 @lru_cache(maxsize=1)
-def _any_telling() -> re.Pattern[str]:
+def _any_telling_pattern() -> re.Pattern[str]:
     return _pattern(*sorted({template for _, template in _TELLING}))
 
 
@@ -264,7 +264,7 @@ def _pattern(*templates: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=256)
-def _glued_pattern(country: str, template: str) -> re.Pattern[str]:
+def _pattern_without_gap(country: str, template: str) -> re.Pattern[str]:
     inner = "".join(_STRICT_CLASSES[mark] for mark in template)
     if country == "GB":
         # LS18 4AB and S18 4AB are both postcodes: the area is the longest one that there is.
@@ -275,22 +275,22 @@ def _glued_pattern(country: str, template: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=[A-Z])(?P<code>{inner})\W*$")
 
 
-def _fitting(folded: str, template: str, country: str, *, sure: bool) -> Iterator[tuple[int, int, str, int]]:
+def _matches(folded: str, template: str, country: str, *, sure: bool) -> Iterator[tuple[int, int, str, int]]:
     for match in _pattern(template).finditer(folded):
         before, behind = folded[: match.start()], folded[match.end() :]
-        if _stands(country, before, behind, sure=sure) and (sure or "-" not in template or "-" in match[0]):
-            value, changed = _spelt(match[0], template)
+        if _is_in_position(country, before, behind, sure=sure) and (sure or "-" not in template or "-" in match[0]):
+            value, changed = _spelled(match[0], template)
             yield match.start(), match.end(), value, changed
 
 
-def _stands(country: str, before: str, behind: str, *, sure: bool) -> bool:
+def _is_in_position(country: str, before: str, behind: str, *, sure: bool) -> bool:
     at = _FORMATS[country].at
     if at is _At.START:
-        return _starts(before, behind, sure=sure)
-    return _ends(before, behind, country, sure=sure) if at is _At.END else sure or not behind.strip(" ,.-")
+        return _stands_at_start(before, behind, sure=sure)
+    return _stands_at_end(before, behind, country, sure=sure) if at is _At.END else sure or not behind.strip(" ,.-")
 
 
-def _ends(before: str, behind: str, country: str, *, sure: bool) -> bool:
+def _stands_at_end(before: str, behind: str, country: str, *, sure: bool) -> bool:
     """Whether nothing but the country follows and a town goes before; a state, where the country is not known."""
     if any(map(str.isdigit, behind)) or (_TOWN.search(behind) and country_named(behind) is None):
         return False
@@ -300,7 +300,7 @@ def _ends(before: str, behind: str, country: str, *, sure: bool) -> bool:
     return sure and (not before.strip() or _TOWN.search(before) is not None)
 
 
-def _starts(before: str, behind: str, *, sure: bool) -> bool:
+def _stands_at_start(before: str, behind: str, *, sure: bool) -> bool:
     """Whether at most the country's letters go before, from the start of the line or from a comma."""
     last = before.rsplit(",", 1)[-1].strip(" -.")
     if len(last) > 3 or any(map(str.isdigit, last)):  # noqa: PLR2004 - FIN
@@ -309,7 +309,7 @@ def _starts(before: str, behind: str, *, sure: bool) -> bool:
     return sure or _TOWN.match(behind.lstrip(" ,.")) is not None
 
 
-def _spelt(read: str, template: str) -> tuple[str, int]:
+def _spelled(read: str, template: str) -> tuple[str, int]:
     """Return the postcode as its country spells it, and how many characters were replaced."""
     characters = iter(re.sub(r"[\s.\-]", "", read))
     value: list[str] = []

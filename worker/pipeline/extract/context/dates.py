@@ -208,7 +208,7 @@ def dates_in(text: str, country: str | None, *, captioned: bool = False) -> Iter
     for start, stop, days in _ranges(folded, country):
         covered.append((start, stop))
         found += days
-    single = [*_named(folded), *_year_first(folded), *_numeric(folded, country)]
+    single = [*_with_month_name(folded), *_year_first(folded), *_numeric(folded, country)]
     found += [date for date in single if all(date.stop <= start or stop <= date.start for start, stop in covered)]
     if captioned and not found:
         found = list(_compact(folded))
@@ -308,7 +308,7 @@ def _end_of_first(match: re.Match[str]) -> int:
     return max(match.end(name) for name in ("month1", "day1", "first1", "second1", "year1") if parts.get(name))
 
 
-def _named(folded: str) -> Iterator[FoundDate]:
+def _with_month_name(folded: str) -> Iterator[FoundDate]:
     if not _BEGINNINGS.search(skeleton(folded)):
         return
     matches = [match for match in _DAY_FIRST.finditer(folded) if not _may_be_range(match)]

@@ -60,8 +60,8 @@ class ContextFinder:
         """Return candidates in any order."""
         addresses = find_addresses(page, neighbors)
         for address in addresses:
-            yield _block(address, page.lines)
-            yield from _postcode(address, page.lines)
+            yield _address_candidate(address, page.lines)
+            yield from _postcode_candidate(address, page.lines)
         reader = _LineReader(page, neighbors, addresses, self.phone_region)
         for line_id, folded in enumerate(neighbors.folded):
             if digits := len(_DIGIT.findall(folded)):
@@ -221,7 +221,7 @@ def _written_in(addresses: Sequence[Address]) -> str | None:
     return of_one_order(address.country for address in addresses if address.country)
 
 
-def _block(address: Address, lines: Sequence[TextLine]) -> Candidate:
+def _address_candidate(address: Address, lines: Sequence[TextLine]) -> Candidate:
     rows = [" ".join(lines[span.line_id].text[span.start : span.stop].strip() for span in row) for row in address.rows]
     text = "\n".join(rows)
     return Candidate(
@@ -242,7 +242,7 @@ def _mean_confidence(address: Address, lines: Sequence[TextLine]) -> float:
     return weighed / max(characters, 1)
 
 
-def _postcode(address: Address, lines: Sequence[TextLine]) -> Iterator[Candidate]:
+def _postcode_candidate(address: Address, lines: Sequence[TextLine]) -> Iterator[Candidate]:
     found = address.postcode
     if found is None:
         return

@@ -24,7 +24,7 @@ _NAMES: Final = (
 )  # fmt: skip
 _CAPTION: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?![A-Z])")
 _SHORT_CAPTION: Final = re.compile(r"(?:^|[\s,;/|])[TMP][.:]\s*$")
-_OTHER: Final = re.compile(rf"(?<![A-Z])(?:{phrases(('fax', 'telefax', 'facsimile', 'fx'))})(?![A-Z])")
+_FAX: Final = re.compile(rf"(?<![A-Z])(?:{phrases(('fax', 'telefax', 'facsimile', 'fx'))})(?![A-Z])")
 _INTERNATIONAL: Final = re.compile(
     r"(?:(?<![Zz][Ii][Pp])\+|(?<![0-9])00(?=\s?[1-9]))\s?(?:\(\s?)?[1-9OIl](?:[\s().\-/]{0,3}[0-9OIl]){6,14}"
 )
@@ -58,7 +58,7 @@ class FoundPhone:
 @lru_cache(maxsize=4096)
 def names_phone(caption: str) -> bool:
     """Whether folded text has the caption of a telephone number, and not of a fax."""
-    return (_CAPTION.search(skeleton(caption)) or _SHORT_CAPTION.search(caption)) is not None and not _OTHER.search(
+    return (_CAPTION.search(skeleton(caption)) or _SHORT_CAPTION.search(caption)) is not None and not _FAX.search(
         skeleton(caption)
     )
 
@@ -73,45 +73,45 @@ def phones_in(
     """
     matches = list(_INTERNATIONAL.finditer(text))
     for match in matches:
-        named = captioned or _named(text, match.start())
+        named = captioned or _has_caption_before(text, match.start())
         # 00 and digits without a gap may be any number.
         if match[0].isdigit() and not (named or in_address):
             continue
-        if not _fax(text, match.start()):
-            yield from _parsed(text, match, None, _CAPTIONED if named else _WITH_COUNTRY, strict=not named)
+        if not _is_fax(text, match.start()):
+            yield from _parse(text, match, None, _CAPTIONED if named else _WITH_COUNTRY, strict=not named)
     if matches:
         return
     for match in _NATIONAL.finditer(text):
-        if _fax(text, match.start()):
+        if _is_fax(text, match.start()):
             continue
-        if captioned or _named(text, match.start()):
+        if captioned or _has_caption_before(text, match.start()):
             yield from _national(text, match, region, _CAPTIONED)
         elif (in_address and _ALONE.fullmatch(text)) or (region in _NORTH_AMERICA and _AREA_CODE.fullmatch(match[0])):
-            yield from _parsed(text, match, region, _IN_ADDRESS, strict=True)
+            yield from _parse(text, match, region, _IN_ADDRESS, strict=True)
 
 
-def _named(text: str, stop: int) -> bool:
+def _has_caption_before(text: str, stop: int) -> bool:
     return stop > 0 and names_phone(fold(text[:stop]))
 
 
-def _fax(text: str, stop: int) -> bool:
-    return stop > 0 and _OTHER.search(skeleton(fold(text[:stop]))) is not None
+def _is_fax(text: str, stop: int) -> bool:
+    return stop > 0 and _FAX.search(skeleton(fold(text[:stop]))) is not None
 
 
 def _national(text: str, match: re.Match[str], region: str | None, evidence: float) -> Iterator[FoundPhone]:
     """Yield a number with a caption: one of the region, or else an international one that lost its plus sign."""
-    found = list(_parsed(text, match, region, evidence, strict=False)) if region else []
+    found = list(_parse(text, match, region, evidence, strict=False)) if region else []
     if found and found[0].check is not Check.FAILED:
         yield from found
         return
     number = _number("+" + match[0], None)
     if number is not None and phonenumbers.is_valid_number(number):
-        yield FoundPhone(match.start(), match.end(), _value(number), Check.NONE, evidence)
+        yield FoundPhone(match.start(), match.end(), _e164(number), Check.NONE, evidence)
     else:
         yield from found
 
 
-def _parsed(
+def _parse(
     text: str, match: re.Match[str], region: str | None, evidence: float, *, strict: bool
 ) -> Iterator[FoundPhone]:
     read = text[match.start() : match.end()]
@@ -122,7 +122,7 @@ def _parsed(
     valid = phonenumbers.is_valid_number(number)
     if valid or not strict:
         check = Check.NONE if valid else Check.FAILED
-        yield FoundPhone(match.start(), match.end(), _value(number), check, evidence, digits != read)
+        yield FoundPhone(match.start(), match.end(), _e164(number), check, evidence, digits != read)
 
 
 @lru_cache(maxsize=512)
@@ -133,5 +133,5 @@ def _number(text: str, region: str | None) -> PhoneNumber | None:
         return None
 
 
-def _value(number: PhoneNumber) -> str:
+def _e164(number: PhoneNumber) -> str:
     return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))

@@ -34,7 +34,7 @@ _NAMES: Final = (
 # Customs' number of a trader begins like its VAT number and is none.
 _OTHER_NAMES: Final = ("eori", "eori no", "eori nr", "eori number", "ioss", "ioss no", "gln", "ein", "iban", "siret")
 _WORD: Final = re.compile(rf"(?<![A-Z])(?:(?P<vat>{phrases(_NAMES)})|(?P<other>{phrases(_OTHER_NAMES)}))(?![A-Z])")
-_STICKS: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?:N[OR]|NUMMER|NUMBER)?$")
+_CAPTION_AT_END: Final = re.compile(rf"(?<![A-Z])(?:{phrases(_NAMES)})(?:N[OR]|NUMMER|NUMBER)?$")
 _DIGITS: Final = re.compile(r"[0-9]{2,}")
 _SEPARATORS: Final = r"[\s.\-/]{0,2}"
 # What follows a country's letters: 9 is a digit, A a letter, X either, another letter itself; longer shapes first.
@@ -76,9 +76,9 @@ _CLASSES: Final = {"9": "[0-9]", "A": "[A-Z]", "X": "[A-Z0-9+*]"}
 _PACKAGES: Final = {"EL": "gr", "CHE": "ch", "XI": "gb"}
 _PREFIXES: Final = {"GR": "EL"}  # as the Union spells them
 # Of random numbers one in a hundred or less passes these; one in ten passes the others.
-_HARD: Final = frozenset({"BE", "FR", "NL", "GB", "LU", "NO", "CHE", "AT"})
+_STRICT_COUNTRIES: Final = frozenset({"BE", "FR", "NL", "GB", "LU", "NO", "CHE", "AT"})
 # Captions that only one country uses, before a number without its letters.
-_HOME: Final = tuple(
+_COUNTRY_CAPTIONS: Final = tuple(
     (country, re.compile(rf"(?<![A-Z])(?:{phrases(names)})(?![A-Z])"))
     for country, names in {
         "IT": ("p.iva", "partita iva", "piva", "p. iva", "part. iva"),
@@ -92,7 +92,7 @@ _HOME: Final = tuple(
         "FI": ("y-tunnus", "alv", "alv nr"),
     }.items()
 )
-_ANY_HOME: Final = re.compile("|".join(name.pattern for _, name in _HOME))
+_ANY_COUNTRY_CAPTION: Final = re.compile("|".join(name.pattern for _, name in _COUNTRY_CAPTIONS))
 _BRITISH: Final = re.compile(r"(?<![0-9A-Z])[0-9]{3} [0-9]{4} [0-9]{2}(?: [0-9]{3})?(?![0-9A-Z])")
 _BRITISH_NAME: Final = re.compile(rf"(?<![A-Z])(?:{phrases(('vat',))})(?![A-Z])")
 _NORWEGIAN: Final = re.compile(r"(?<![0-9A-Z])(?:[0-9]{3} ?){3}\s?MVA(?![A-Z])")
@@ -130,10 +130,10 @@ def vat_numbers_in(text: str, *, caption: str = "") -> Iterator[FoundVat]:
     folded = fold(text)
     stop = 0
     for match in _START.finditer(folded):
-        if match.start() < stop or not _begins(folded, match.start()):
+        if match.start() < stop or not _may_begin(folded, match.start()):
             continue
-        named = _named(folded[stop : match.start()], caption)
-        found = None if named == "other" else _lettered(folded, match, named=named == "vat")
+        named = _captioned_as(folded[stop : match.start()], caption)
+        found = None if named == "other" else _with_letters(folded, match, named=named == "vat")
         if found is not None:
             stop = found.stop
             yield found
@@ -141,7 +141,7 @@ def vat_numbers_in(text: str, *, caption: str = "") -> Iterator[FoundVat]:
         yield from _without_letters(folded, caption)
 
 
-def _shape(folded: str) -> str:
+def _word_skeleton(folded: str) -> str:
     """Return the skeleton of folded text, with # for digits that stand together: those are no letters."""
     return skeleton(_DIGITS.sub(lambda digits: "#" * len(digits[0]), folded))
 
@@ -149,23 +149,27 @@ def _shape(folded: str) -> str:
 @lru_cache(maxsize=4096)
 def _last_named(folded: str) -> str | None:
     last = None
-    for match in _WORD.finditer(_shape(folded)):
+    for match in _WORD.finditer(_word_skeleton(folded)):
         last = match.lastgroup
     return last
 
 
-def _named(before: str, caption: str) -> str | None:
+def _captioned_as(before: str, caption: str) -> str | None:
     return _last_named(before) or (_last_named(caption) if caption else None)
 
 
-def _begins(folded: str, start: int) -> bool:
+def _may_begin(folded: str, start: int) -> bool:
     """Whether a number may begin here: behind a sign, or without a gap behind a caption."""
-    return not start or not folded[start - 1].isalnum() or _STICKS.search(_shape(folded[:start])) is not None
+    return (
+        not start
+        or not folded[start - 1].isalnum()
+        or _CAPTION_AT_END.search(_word_skeleton(folded[:start])) is not None
+    )
 
 
-def _lettered(folded: str, match: re.Match[str], *, named: bool) -> FoundVat | None:
+def _with_letters(folded: str, match: re.Match[str], *, named: bool) -> FoundVat | None:
     country = match[1]
-    if not named and country not in _HARD:
+    if not named and country not in _STRICT_COUNTRIES:
         return None
     first = match.start() + len(country)
     shaped = [found for shape in _SHAPES[country] if (found := _pattern(shape).match(folded, first))]
@@ -185,24 +189,26 @@ def _lettered(folded: str, match: re.Match[str], *, named: bool) -> FoundVat | N
 def _without_letters(folded: str, caption: str) -> Iterator[FoundVat]:
     """Yield a number that passes, behind a caption or in groups that only one country uses."""
     if norwegian := _NORWEGIAN.search(folded):
-        yield from _at_home("NO", norwegian.start(), folded)
+        yield from _of_country("NO", norwegian.start(), folded)
         return
-    shape = _shape(folded)
-    beside = _shape(caption)
-    for country, name in _HOME if _ANY_HOME.search(shape) or _ANY_HOME.search(beside) else ():
+    shape = _word_skeleton(folded)
+    beside = _word_skeleton(caption)
+    for country, name in (
+        _COUNTRY_CAPTIONS if _ANY_COUNTRY_CAPTION.search(shape) or _ANY_COUNTRY_CAPTION.search(beside) else ()
+    ):
         named = name.search(shape)
         start = named.end() if named else 0 if name.search(beside) else None
         if start is None or (first := _HEAD.search(folded, start)) is None:
             continue
-        for found in _at_home(country, first.start(), folded):
+        for found in _of_country(country, first.start(), folded):
             yield found
             return
     british = _BRITISH.search(folded)
-    if british and _BRITISH_NAME.search(_shape(f"{folded[: british.start()]} {caption}")):
-        yield from _at_home("GB", british.start(), folded)
+    if british and _BRITISH_NAME.search(_word_skeleton(f"{folded[: british.start()]} {caption}")):
+        yield from _of_country("GB", british.start(), folded)
 
 
-def _at_home(country: str, start: int, folded: str) -> Iterator[FoundVat]:
+def _of_country(country: str, start: int, folded: str) -> Iterator[FoundVat]:
     for shape in _SHAPES[country]:
         found = _pattern(shape).match(folded, start)
         value = _valid(country, found["number"]) if found else None

@@ -71,9 +71,9 @@ def load_custom_fields(path: Path) -> CustomFields:
     patterns = []
     for name, table in fields.items():
         of_numbers = declares_numbers(table)
-        _look_at_name(TomlTable(path, f"the field {name!r}", table), name, of_numbers=of_numbers)
+        _check_name(TomlTable(path, f"the field {name!r}", table), name, of_numbers=of_numbers)
         if not of_numbers:
-            patterns.append(_pattern(TomlTable(path, f"the field {name!r}", table), name))
+            patterns.append(_pattern_field(TomlTable(path, f"the field {name!r}", table), name))
     numbers = parse_carrier_numbers(path, tables, BUILT_IN_CATALOG.carrier_numbers.names)
     catalog = (
         NumberCatalog.of(BUILT_IN_CATALOG.carrier_numbers.with_replaced(numbers))
@@ -83,7 +83,7 @@ def load_custom_fields(path: Path) -> CustomFields:
     return CustomFields(tuple(patterns), tuple(chain.from_iterable(numbers.forms.values())), catalog)
 
 
-def _look_at_name(declared: TomlTable, name: str, *, of_numbers: bool) -> None:
+def _check_name(declared: TomlTable, name: str, *, of_numbers: bool) -> None:
     if not NAME.fullmatch(name):
         raise declared.wrong("has a name that is none", "use small letters, digits and _, 40 at most, a letter first")
     if name in _STANDARD_TYPES or (name in NUMBER_TYPES and not of_numbers):
@@ -93,7 +93,7 @@ def _look_at_name(declared: TomlTable, name: str, *, of_numbers: bool) -> None:
         raise declared.wrong("has the name of a built-in field", remedy)
 
 
-def _pattern(declared: TomlTable, name: str) -> PatternField:
+def _pattern_field(declared: TomlTable, name: str) -> PatternField:
     declared.mapping(_KEYS, f"write [{name}] and its keys below")
     pattern = declared.text("pattern", _MAX_PATTERN_CHARACTERS)
     if not pattern:
