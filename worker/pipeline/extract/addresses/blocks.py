@@ -4,7 +4,6 @@ Invariant: a line belongs to one row and one block at most. Distances are measur
 direction (see `LineIndex`).
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ class BlockGeometry:
     ) -> int | None:
         """Return the nearest line below whose left edge lies between `left` and `right` of this one's, in heights."""
         own, tallest = self.lines[line], self._index.tallest_near(line)
-        best = math.inf, -1
+        found = []
         near = self._index.near(
             line, own.corners[3], -left * tallest, right * tallest, -_TOUCH * tallest, (far + 0.5) * tallest
         )
@@ -44,32 +43,32 @@ class BlockGeometry:
             aside, depth = own.offset_of(other.corners[0])
             tall, gap = max(own.height, other.height), depth - own.height
             if left * tall <= aside <= right * tall and _TOUCH * tall <= gap <= far * tall and depth > tall / 4:
-                best = min(best, (gap + abs(aside) / 2, other.line_id))
-        return best[1] if best[1] >= 0 else None
+                found.append((gap + abs(aside) / 2, other.line_id))
+        return min(found)[1] if found else None
 
     def centered_below(self, line: int) -> int | None:
         """Return the nearest line below whose middle stands below the middle of this one."""
         own, tallest = self.lines[line], self._index.tallest_near(line)
         middle = own.length / 2
-        best = math.inf, -1
+        found = []
         foot, aside = own.point_at(middle, own.height), _SAME_EDGE * tallest
         for other in self._index.near(line, foot, aside, aside, -_TOUCH * tallest, (_CLOSE + 0.5) * tallest):
             start, depth = own.offset_of(other.corners[0])
             tall = max(own.height, other.height)
             gap, off = (depth - own.height) / tall, abs(start + other.length / 2 - middle)
             if _TOUCH <= gap <= _CLOSE and off <= _SAME_EDGE * tall and depth > tall / 4:
-                best = min(best, (gap, other.line_id))
-        return best[1] if best[1] >= 0 else None
+                found.append((gap, other.line_id))
+        return min(found)[1] if found else None
 
     def beside(self, line: int, reach: float = _ROW_GAP) -> int | None:
         """Return the nearest line that goes on in the same row within `reach` heights."""
         own, tallest = self.lines[line], self._index.tallest_near(line)
-        best = math.inf, -1
+        found = []
         for other, gap, shift in self._index.beside(line, Side.RIGHT, reach * tallest, _SAME_ROW * tallest):
             tall = max(own.height, other.height)
             if _ROW_TOUCH * tall <= gap <= reach * tall and shift <= _SAME_ROW * tall:
-                best = min(best, (gap, other.line_id))
-        return best[1] if best[1] >= 0 else None
+                found.append((gap, other.line_id))
+        return min(found)[1] if found else None
 
     def gap(self, upper: int, lower: int) -> float:
         """Return how far the head of one line lies below the foot of another, in heights of the taller."""
@@ -77,7 +76,7 @@ class BlockGeometry:
         return (one.offset_of(other.corners[0])[1] - one.height) / max(one.height, other.height)
 
     def are_alike(self, one: int, other: int) -> bool:
-        """Say whether two lines are about as high as each other."""
+        """Whether two lines are about as tall as each other."""
         heights = self.lines[one].height, self.lines[other].height
         return min(heights) >= _MIN_HEIGHT_RATIO * max(heights)
 

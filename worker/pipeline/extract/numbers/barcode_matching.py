@@ -20,7 +20,7 @@ from worker.domain.fields import Check, Field, Source
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.numbers.barcode_numbers import BarcodeNumber, BarcodeNumbers, number_key
-from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NumberCatalog
+from worker.pipeline.extract.numbers.catalog import NumberCatalog
 from worker.pipeline.extract.numbers.distance import is_within
 
 _AGREED_DOUBT: Final = 0.1  # the share of the doubt in a reading that is left when a barcode confirms it
@@ -32,9 +32,7 @@ _MAX_COPIED: Final = 2  # characters in which it may differ from the same number
 _CONFLICT_SHARE: Final = 0.25  # of the characters of a number that may differ between text and barcode in a conflict
 
 
-def match_barcodes(
-    page: PageText, candidates: Sequence[Candidate], catalog: NumberCatalog = BUILT_IN_CATALOG
-) -> list[Field]:
+def match_barcodes(page: PageText, candidates: Sequence[Candidate], catalog: NumberCatalog) -> list[Field]:
     """Return the fields of the text in its order, then those that only barcodes hold."""
     barcodes, types = BarcodeNumbers.of(page.barcodes, catalog), catalog.types
     matched = [_confirmed(_of_text(candidate), barcodes, types) for candidate in candidates]

@@ -14,7 +14,7 @@ from typing import Final
 from worker.domain.barcode import Barcode, Element
 from worker.domain.fields import Check
 from worker.pipeline.extract.numbers import checks
-from worker.pipeline.extract.numbers.catalog import BUILT_IN_CATALOG, NumberCatalog
+from worker.pipeline.extract.numbers.catalog import NumberCatalog
 from worker.pipeline.extract.numbers.distance import is_within
 from worker.pipeline.extract.numbers.forms import Proof
 
@@ -62,10 +62,10 @@ class BarcodeNumbers:
     typed: Sequence[BarcodeNumber]
     by_number: Mapping[tuple[str, str], Sequence[int]]
     by_word: Mapping[str, Sequence[int]]
-    catalog: NumberCatalog = BUILT_IN_CATALOG
+    catalog: NumberCatalog
 
     @classmethod
-    def of(cls, barcodes: Sequence[Barcode], catalog: NumberCatalog = BUILT_IN_CATALOG) -> "BarcodeNumbers":
+    def of(cls, barcodes: Sequence[Barcode], catalog: NumberCatalog) -> "BarcodeNumbers":
         """Read the numbers out of the barcodes of a page."""
         typed = dict.fromkeys(
             found for number, code in enumerate(barcodes) for found in _numbers_in(number, code, catalog)
