@@ -69,7 +69,7 @@ def test_an_entry_comes_back_as_it_was_and_numbers_of_any_size_fit() -> None:
     )
     with Ledger() as ledger:
         ledger.add(entry)
-        (chain,) = ledger.chains()
+        (chain,) = ledger.histories()
         assert (chain.origin, chain.generation, chain.results) == (entry.origin, entry.generation, 1)
         assert chain.evidence == (entry.at,)
         assert chain.result_identities == {b"i": entry.at}

@@ -120,10 +120,10 @@ class Ward:
             time.sleep(seconds)
             return is_stopped()
 
-        audience = ReplayListener(lambda _plan, _done: None, done.append, lambda _outcomes: None)
+        listener = ReplayListener(lambda _plan, _done: None, done.append, lambda _outcomes: None)
         timing = StoppableClock(time.monotonic, wait, is_stopped)
         return carry_out(
-            self.settings, prepared, ReplayParameters(rate, canary, "test"), audience, SystemClock(), timing
+            self.settings, prepared, ReplayParameters(rate, canary, "test"), listener, SystemClock(), timing
         )
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":

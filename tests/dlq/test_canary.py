@@ -15,8 +15,8 @@ def _letter(number: int, key: bytes | None, code: ErrorCode = ErrorCode.IMAGE_CO
     return DeadLetter.of(stands(written(job, code), 0, number))
 
 
-def _chosen(letters: list[DeadLetter], most_keys: int = 500) -> list[DeadLetter]:
-    sketch = CanarySketch("run", most_keys)
+def _chosen(letters: list[DeadLetter], max_keys: int = 500) -> list[DeadLetter]:
+    sketch = CanarySketch("run", max_keys)
     for letter in letters:
         sketch.add(letter)
     keys = sketch.choose()
@@ -47,11 +47,11 @@ def test_letters_without_a_key_are_chosen_one_by_one() -> None:
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=150), st.integers(3, 10))
-def test_a_small_sketch_chooses_as_an_unbounded_one_would(keys: list[int], most_keys: int) -> None:
+def test_a_small_sketch_chooses_as_an_unbounded_one_would(keys: list[int], max_keys: int) -> None:
     letters = [_letter(n, f"{key}".encode()) for n, key in enumerate(keys)]
     counts = Counter(keys)
 
-    chosen = _chosen(letters, most_keys)
+    chosen = _chosen(letters, max_keys)
 
     whole = {letter.record.key for letter in chosen}
     assert len(chosen) == sum(count for key, count in counts.items() if f"{key}".encode() in whole)

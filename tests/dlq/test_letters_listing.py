@@ -95,7 +95,7 @@ def test_a_bounded_count_of_rows_is_held_and_none_is_lost() -> None:
     silent = [standing(written(job(99), at_ms=NOW_MS), 0, partition=1)]
     source = OneAfterTheOther([many, silent], 0)
     listed: list[LetterRow] = []
-    for row in list_rows(source, Selection(), NOW_MS, print, most_held=3):
+    for row in list_rows(source, Selection(), NOW_MS, print, max_held=3):
         listed.append(row)
         assert source.passed - len(listed) <= 3 + 7
 

@@ -1,4 +1,4 @@
-"""Dead letters counted: clusters and time."""
+"""Dead letters counted: groups and time."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ NOW_MS = 1_700_000_000_000
 times = st.integers(0, 2**63) | st.integers(NOW_MS, NOW_MS + 40 * HOUR_MS)
 
 
-def sighting(
+def occurrence(
     code: str = "IMAGE_CORRUPT", at_ms: int = NOW_MS, offset: int = 0, message: str = "damaged", fingerprint: str = "f1"
 ) -> ErrorOccurrence:
     return ErrorOccurrence(code, "decode", fingerprint, message, at_ms, Coordinate("label-images.dlq", 0, offset))
@@ -59,12 +59,12 @@ def test_bins_that_were_merged_are_not_drawn_narrower() -> None:
 
 def test_a_cluster_is_code_stage_and_fingerprint_and_shows_its_newest() -> None:
     statistics = Statistics()
-    statistics.add(sighting(at_ms=NOW_MS + 5, offset=1, message="newest"))
-    statistics.add(sighting(at_ms=NOW_MS, offset=2, message="older"))
-    statistics.add(sighting(at_ms=NOW_MS + 9, offset=3, fingerprint="f2"))
-    statistics.add(sighting(code="POISON", at_ms=NOW_MS + 7, offset=4))
+    statistics.add(occurrence(at_ms=NOW_MS + 5, offset=1, message="newest"))
+    statistics.add(occurrence(at_ms=NOW_MS, offset=2, message="older"))
+    statistics.add(occurrence(at_ms=NOW_MS + 9, offset=3, fingerprint="f2"))
+    statistics.add(occurrence(code="POISON", at_ms=NOW_MS + 7, offset=4))
 
-    first, *others = statistics.clusters
+    first, *others = statistics.groups
 
     assert (first.count, first.first_ms, first.last_ms) == (2, NOW_MS, NOW_MS + 5)
     assert (first.message, first.example.offset) == ("newest", 1)
@@ -77,14 +77,14 @@ def test_a_cluster_is_code_stage_and_fingerprint_and_shows_its_newest() -> None:
 
 
 def test_strange_names_take_bounded_room_and_every_letter_is_counted() -> None:
-    statistics = Statistics(most_clusters=10)
+    statistics = Statistics(max_groups=10)
     for number in range(500):
-        statistics.add(sighting(code=f"C{number}", fingerprint="f" * 10_000, message="m" * 10_000))
+        statistics.add(occurrence(code=f"C{number}", fingerprint="f" * 10_000, message="m" * 10_000))
 
-    assert len(statistics.clusters) == 11
-    assert statistics.clusters[0].code == OTHER
-    assert sum(each.count for each in statistics.clusters) == statistics.letters == 500
-    assert max(len(each.fingerprint + each.message) for each in statistics.clusters) < 1100
+    assert len(statistics.groups) == 11
+    assert statistics.groups[0].code == OTHER
+    assert sum(each.count for each in statistics.groups) == statistics.letters == 500
+    assert max(len(each.fingerprint + each.message) for each in statistics.groups) < 1100
     assert len(statistics.timeline.bins()[0].counts) < 30
 
 

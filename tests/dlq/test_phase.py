@@ -141,9 +141,9 @@ def _run(  # one process
         writer=broker,
         fetch=lambda _: None,
         parked_partitions=1,
-        pace=RateLimit(rate),
+        rate_limit=RateLimit(rate),
         timing=clock.timing(),
-        tallies=tallies,
+        counts=tallies,
         advance=lambda _: None,
     )
     assert replay.run()
@@ -237,5 +237,5 @@ def test_a_letter_whose_payload_is_gone_or_changed_is_counted_and_named() -> Non
 
     tally = _run_until_done(plan, letters, broker)
 
-    assert tally.figures()["unavailable"] == {"IMAGE_CORRUPT": 1}
+    assert tally.document()["unavailable"] == {"IMAGE_CORRUPT": 1}
     assert [record.value for record, _ in broker.written] == [b"0", b"2"]

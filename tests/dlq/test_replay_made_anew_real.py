@@ -24,7 +24,7 @@ def test_letters_of_a_topic_that_was_made_anew_are_not_those_of_an_earlier_repla
 
     later = ward.carry_out(ward.prepare())
 
-    assert (earlier.tally.total(), later.state, later.tally.total()) == (20, RunState.FINISHED, 20)
+    assert (earlier.counts.total(), later.state, later.counts.total()) == (20, RunState.FINISHED, 20)
     assert_each_once_in_order(ward.read(ward.target), expected, later.plan.run_id)
 
 
@@ -65,7 +65,7 @@ def test_a_replay_takes_nothing_of_a_topic_that_is_made_anew_while_it_runs(ward:
     origins = {int(record.header("labelwire.origin.offset") or -1) for record in ward.read(ward.target)}
     assert max(origins) < 40
     outcome = ward.carry_out(ward.prepare())
-    assert (outcome.state, outcome.tally.total()) == (RunState.FINISHED, 20)
+    assert (outcome.state, outcome.counts.total()) == (RunState.FINISHED, 20)
 
 
 def test_canaries_are_seen_on_a_result_topic_that_was_made_anew(ward: Ward) -> None:

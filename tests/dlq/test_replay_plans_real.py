@@ -41,8 +41,8 @@ def test_a_filter_takes_its_letters_alone_and_later_ones_wait_for_the_next_repla
 
     second = ward.carry_out(ward.prepare())
 
-    assert (first.tally.total(), second.tally.total()) == (20, 20)
-    assert second.tally.figures()["replayed"] == {"IMAGE_CORRUPT": 10, "POISON": 10}
+    assert (first.counts.total(), second.counts.total()) == (20, 20)
+    assert second.counts.document()["replayed"] == {"IMAGE_CORRUPT": 10, "POISON": 10}
     assert _origins(ward.read(ward.target)) == list(range(40))
     with pytest.raises(ReplayError, match=r"All 40 matching dead letters .* belong to earlier replays"):
         ward.prepare()
@@ -55,7 +55,7 @@ def test_a_limit_takes_the_oldest_and_the_next_replay_goes_on_behind_them(ward: 
     taken = []
     for _ in range(3):
         outcome = ward.carry_out(ward.prepare(selection=Selection(limit=12)))
-        taken.append(outcome.tally.total())
+        taken.append(outcome.counts.total())
 
     assert taken == [12, 12, 6]
     assert _origins(ward.read(ward.target)) == list(range(30))
@@ -71,7 +71,7 @@ def test_the_same_command_goes_on_with_what_was_interrupted(ward: Ward) -> None:
     outcome = ward.carry_out(second)
 
     assert second.plan == first.plan
-    assert (outcome.state, outcome.tally.total()) == (RunState.FINISHED, 50)
+    assert (outcome.state, outcome.counts.total()) == (RunState.FINISHED, 50)
     assert 0 < outcome.written < 50
     assert_each_once_in_order(ward.read(ward.target), expected, first.plan.run_id)
     with pytest.raises(ReplayError, match="is finished"):
@@ -87,8 +87,8 @@ def test_letters_of_an_unfinished_replay_are_left_to_it(ward: Ward) -> None:
     second = ward.prepare()
 
     assert second.plan.letters == 5
-    assert second.found is not None
-    assert second.found.taken == {first.plan.run_id: 20}
+    assert second.census is not None
+    assert second.census.taken == {first.plan.run_id: 20}
 
 
 def test_two_processes_with_one_plan_do_not_take_a_letter_twice(ward: Ward) -> None:
@@ -99,7 +99,7 @@ def test_two_processes_with_one_plan_do_not_take_a_letter_twice(ward: Ward) -> N
 
     outcome = ward.carry_out(other)
 
-    assert outcome.tally.total() == 30
+    assert outcome.counts.total() == 30
     assert_each_once_in_order(ward.read(ward.target), expected, one.plan.run_id)
 
 
@@ -112,7 +112,7 @@ def test_a_letter_that_was_replayed_too_often_is_parked_whole(ward: Ward) -> Non
     outcome = ward.carry_out(ward.prepare(run_id="p"))
 
     parked = ward.read(f"{ward.jobs}.parked")
-    assert outcome.tally.figures()["parked"] == {"IMAGE_CORRUPT": 1}
+    assert outcome.counts.document()["parked"] == {"IMAGE_CORRUPT": 1}
     assert outcome.problem() is None
     assert ward.read(ward.target) == []
     assert (parked[0].key, parked[0].value) == (job.key, job.value)
@@ -131,7 +131,7 @@ def test_a_payload_is_fetched_back_and_one_that_is_gone_is_counted(ward: Ward) -
 
     replayed = ward.read(ward.target)
     assert [(record.key, record.value) for record in replayed] == [(b"k", big)]
-    assert outcome.tally.figures()["unavailable"] == {"IMAGE_CORRUPT": 1}
+    assert outcome.counts.document()["unavailable"] == {"IMAGE_CORRUPT": 1}
     assert "1 dead letters" in (outcome.problem() or "")
     assert "retention took it" in outcome.notices[0]
 
@@ -157,7 +157,7 @@ def test_an_older_process_is_fenced_by_one_that_takes_the_run_over(ward: Ward) -
 
     assert slow.returncode == 1
     assert problem.splitlines()[-1].startswith("Another process took the replay f over")
-    assert outcome.tally.total() == 60
+    assert outcome.counts.total() == 60
     assert_each_once_in_order(ward.read(ward.target), expected, "f")
 
 

@@ -26,8 +26,8 @@ def _foreign(record: Record) -> list[tuple[str, bytes | None]]:
 def _replayed(record: Record) -> tuple[RoutedRecord, Record]:
     """Return what replays a job that failed, and how that stands on its topic."""
     letter = DeadLetter.of(stands(written(record)))
-    placed = replay_record(letter, original_job(letter, lambda _: None), "run", "replays")
-    return placed, stands(placed.record, placed.partition, 0)
+    routed = replay_record(letter, original_job(letter, lambda _: None), "run", "replays")
+    return routed, stands(routed.record, routed.partition, 0)
 
 
 @given(texts, texts, any_headers)
@@ -36,14 +36,14 @@ def test_a_replay_keeps_key_value_and_the_producers_headers(
 ) -> None:
     job = received(key, value, headers)
 
-    placed, standing = _replayed(job)
+    routed, standing = _replayed(job)
 
     assert (standing.key, standing.value) == (key, value)
     assert _foreign(standing) == _foreign(job)
     before, after = DerivedHeaders.of(job), DerivedHeaders.of(standing)
     assert after.origin == before.origin
     assert after.origin_timestamp_ms == before.origin_timestamp_ms
-    assert placed.partition == before.origin.partition
+    assert routed.partition == before.origin.partition
     assert (after.attempt, after.due_at_ms) == (0, None)
     assert (after.replay_count, after.replay_run_id) == (before.replay_count + 1, "run")
     assert not any(name.startswith(DEAD_LETTER_PREFIX) for name, _ in standing.headers)
@@ -64,33 +64,33 @@ def test_a_parked_letter_is_the_letter(
 ) -> None:
     letter = DeadLetter.of(stands(written(received(key, value, headers))))
 
-    placed = parked_record(letter, "run", "parked", partitions)
+    routed = parked_record(letter, "run", "parked", partitions)
 
-    assert (placed.record.key, placed.record.value) == (key, value)
+    assert (routed.record.key, routed.record.value) == (key, value)
     kept = {pair for pair in letter.record.headers if pair[0] not in DERIVED}
-    assert kept <= {*placed.record.headers}
-    assert dict(placed.record.headers)[REPLAY_RUN_ID] == b"run"
-    assert 0 <= placed.partition < partitions
+    assert kept <= {*routed.record.headers}
+    assert dict(routed.record.headers)[REPLAY_RUN_ID] == b"run"
+    assert 0 <= routed.partition < partitions
 
 
 def test_a_letter_of_another_tool_begins_its_way_where_it_stands() -> None:
     foreign = replace(received(), coordinate=Coordinate("dlq", 2, 9))
     letter = DeadLetter.of(foreign)
 
-    placed = replay_record(letter, original_job(letter, lambda _: None), "run", "replays")
+    routed = replay_record(letter, original_job(letter, lambda _: None), "run", "replays")
 
-    derived = DerivedHeaders.of(stands(placed.record))
-    assert (derived.origin, placed.partition) == (Coordinate("dlq", 2, 9), 2)
+    derived = DerivedHeaders.of(stands(routed.record))
+    assert (derived.origin, routed.partition) == (Coordinate("dlq", 2, 9), 2)
     assert derived.origin != ORIGIN
 
 
 @given(st.lists(st.tuples(st.sampled_from(LetterOutcome), st.sampled_from(["A", "B", "C"])), max_size=30))
 def test_a_tally_comes_back_from_the_metadata(done: list[tuple[LetterOutcome, str]]) -> None:
     tally = ReplayCounts()
-    for fate, code in done:
-        tally.add(fate, code)
+    for outcome, code in done:
+        tally.add(outcome, code)
 
-    assert ReplayCounts.of(tally.metadata()).counts == tally.counts
+    assert ReplayCounts.of(tally.metadata()).by_outcome == tally.by_outcome
     assert ReplayCounts.sum([tally, tally]).total() == 2 * len(done)
 
 
@@ -102,7 +102,7 @@ def test_a_tally_of_very_many_codes_still_fits_into_the_metadata() -> None:
     again = ReplayCounts.of(tally.metadata())
 
     assert len(tally.metadata()) < 4096
-    assert again.counts[LetterOutcome.REPLAYED] == {OTHER_CODES: 500}
+    assert again.by_outcome[LetterOutcome.REPLAYED] == {OTHER_CODES: 500}
 
 
 def test_metadata_that_is_not_ours_counts_nothing() -> None:
@@ -117,6 +117,6 @@ def test_fates_are_counted_apart() -> None:
     tally.add(LetterOutcome.REPLAYED, "A")
 
     assert tally.total(LetterOutcome.PARKED) == 1
-    assert tally.figures() == {"replayed": {"A": 1}, "parked": {"A": 1}, "unavailable": {}}
+    assert tally.document() == {"replayed": {"A": 1}, "parked": {"A": 1}, "unavailable": {}}
     with pytest.raises(KeyError):
         tally.add("other", "A")  # type: ignore[arg-type]

@@ -97,7 +97,7 @@ def _enter(
 ) -> None:
     for record in records:
         passed["records"] += 1
-        match classifier.found(record):
+        match classifier.classify(record):
             case AuditEntry() as entry:
                 ledger.add(entry)
             case UnreadableResult(origin, at):
@@ -111,28 +111,28 @@ def _enter(
 
 def _judge(ledger: Ledger, named: _Offenders, *, outcomes_have_gaps: bool) -> Counter[str]:
     tally = Counter[str]()
-    for chain in ledger.chains():
-        if chain.is_former and not chain.is_rooted:
-            tally["former"] += chain.records
+    for history in ledger.histories():
+        if history.is_former and not history.is_rooted:
+            tally["former"] += history.records
             continue
-        state = chain.state(outcomes_have_gaps=outcomes_have_gaps)
+        state = history.state(outcomes_have_gaps=outcomes_have_gaps)
         tally[state] += 1
         if state in _NAMED_STATES:
-            named.note(_NAMED_STATES[state], chain.origin, chain.evidence)
-        if chain.results:
-            _compare_results(chain, tally, named)
+            named.note(_NAMED_STATES[state], history.origin, history.evidence)
+        if history.results:
+            _compare_results(history, tally, named)
     return tally
 
 
-def _compare_results(chain: JobHistory, tally: Counter[str], named: _Offenders) -> None:
-    tally["duplicates"] += chain.results - 1
-    extra = len(chain.result_identities) - 1
+def _compare_results(history: JobHistory, tally: Counter[str], named: _Offenders) -> None:
+    tally["duplicates"] += history.results - 1
+    extra = len(history.result_identities) - 1
     if extra:
         tally[_DEDUP] += extra
-        named.note(_DEDUP, chain.origin, chain.result_identities.values())
-    if chain.is_contradictory:
+        named.note(_DEDUP, history.origin, history.result_identities.values())
+    if history.is_contradictory:
         tally[_CONTRADICTORY] += 1
-        named.note(_CONTRADICTORY, chain.origin, chain.evidence)
-    if chain.mismatched:
+        named.note(_CONTRADICTORY, history.origin, history.evidence)
+    if history.mismatched:
         tally[_MISMATCHED] += 1
-        named.note(_MISMATCHED, chain.origin, chain.mismatched)
+        named.note(_MISMATCHED, history.origin, history.mismatched)

@@ -64,7 +64,7 @@ class Classifier:
         self._bases = {partition: point.offset for partition, point in cut.positions.items()}
         self._done = {partition: decode_done(point) for partition, point in cut.positions.items()}
 
-    def found(self, record: Record) -> Classified:
+    def classify(self, record: Record) -> Classified:
         """Return what a record of an audited topic says."""
         kind, derived = self._kinds[record.coordinate.topic], DerivedHeaders.of(record)
         origin_kind = self._kinds.get(derived.origin.topic)

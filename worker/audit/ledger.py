@@ -35,7 +35,7 @@ _SET_FORMER: Final = """
     WHERE entry.origin_partition = present.partition AND entry.origin_offset = present.offset
         AND entry.origin_timestamp_ms NOT IN (0, present.written_ms)
 """
-_CHAINS: Final = "SELECT * FROM entry ORDER BY origin_partition, origin_offset, former_ms"
+_HISTORIES: Final = "SELECT * FROM entry ORDER BY origin_partition, origin_offset, former_ms"
 # The same id and another reading: of one job whatever read it, of several (one sent twice) by the same models.
 _CONFLICTS: Final = f"""
     SELECT identity FROM entry WHERE kind = {RecordKind.RESULT}
@@ -115,18 +115,18 @@ class Ledger:
         if len(self._rows) >= _BATCH_ROWS:
             self._flush()
 
-    def chains(self) -> Iterator[JobHistory]:
+    def histories(self) -> Iterator[JobHistory]:
         """Return each job with all that was seen of it, by partition and offset of its origin."""
         self._settle()
-        rows = self._database.execute(_CHAINS)
+        rows = self._database.execute(_HISTORIES)
         for (*_, former_ms), group in itertools.groupby(rows, key=lambda row: (*row[:2], row[-1])):
-            chain: JobHistory | None = None
+            history: JobHistory | None = None
             for row in group:
                 entry = self._entry(row)
-                chain = chain or JobHistory(entry.origin, is_former=former_ms > 0)
-                chain.take(entry)
-            if chain is not None:
-                yield chain
+                history = history or JobHistory(entry.origin, is_former=former_ms > 0)
+                history.take(entry)
+            if history is not None:
+                yield history
 
     def counts(self) -> dict[RecordKind, int]:
         """Return how many records there are of each kind; a job that was replayed to its origin counts as a replay."""

@@ -76,11 +76,11 @@ def replay(  # noqa: PLR0913 - each option is a parameter
     """Send dead letters back to be read again, each exactly once, however often this is interrupted."""
     chosen = settings.load()
     filters = filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit)
-    preparation = ReplayPlanner(chosen, SystemClock())
+    planner = ReplayPlanner(chosen, SystemClock())
     if resume is not None:
         if filters != Filters() or to_origin or again or (target, run_id, max_replays) != (None, None, None):
             raise LabelwireError("--resume goes on with the plan as it was made: leave out filters and what shaped it.")
-        prepared = preparation.resume(resume)
+        prepared = planner.resume(resume)
     else:
         if to_origin and target is not None:
             raise LabelwireError(f"--to-origin and --target {target} exclude each other; give one of them.")
@@ -88,14 +88,14 @@ def replay(  # noqa: PLR0913 - each option is a parameter
         request = ReplayRequest(
             parse_filters(filters), chosen_target, max_replays or _MAX_REPLAYS, run_id, canary=canary, again=again
         )
-        prepared = preparation.prepare(request)
+        prepared = planner.prepare(request)
     if dry_run:
         _show_plan(prepared, as_json=as_json)
         return
     _confirm(prepared, yes=yes, as_json=as_json)
     limits = CanaryLimits(canary_wait, max_failure_ratio) if canary else None
-    outcome = _carry_out(chosen, prepared, ReplayParameters(rate, limits, by or _whoever()))
-    _show_outcome(prepared, outcome, as_json=as_json)
+    result = _carry_out(chosen, prepared, ReplayParameters(rate, limits, by or _current_user()))
+    _show_result(prepared, result, as_json=as_json)
 
 
 def _show_plan(prepared: PreparedReplay, *, as_json: bool) -> None:
@@ -117,15 +117,15 @@ def _confirm(prepared: PreparedReplay, *, yes: bool, as_json: bool) -> None:
         raise ReplayError("Nothing was replayed.")
 
 
-def _carry_out(chosen: Settings, prepared: PreparedReplay, conduct: ReplayParameters) -> ReplayResult:
+def _carry_out(chosen: Settings, prepared: PreparedReplay, parameters: ReplayParameters) -> ReplayResult:
     with ExitStack() as stack, stop_on_signals() as timing:
-        shown = _Shown(stack)
-        audience = ReplayListener(shown.began, shown.advanced, shown.watched)
-        return carry_out(chosen, prepared, conduct, audience, SystemClock(), timing)
+        display = _ProgressDisplay(stack)
+        listener = ReplayListener(display.began, display.advanced, display.watched)
+        return carry_out(chosen, prepared, parameters, listener, SystemClock(), timing)
 
 
-class _Shown:
-    """How far a replay is, on standard error."""
+class _ProgressDisplay:
+    """Shows how far a replay is, on standard error."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -153,20 +153,20 @@ class _Shown:
             self._console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_outcome(prepared: PreparedReplay, outcome: ReplayResult, *, as_json: bool) -> None:
+def _show_result(prepared: PreparedReplay, result: ReplayResult, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"plan": plan_document(prepared), "outcome": result_document(outcome)}, indent=2))
+        print(json.dumps({"plan": plan_document(prepared), "outcome": result_document(result)}, indent=2))
     else:
-        for line in format_result(outcome):
+        for line in format_result(result):
             print(line)
-    for notice in outcome.notices:
+    for notice in result.notices:
         print(printable(notice), file=sys.stderr)
-    problem = outcome.problem()
+    problem = result.problem()
     if problem is not None:
         raise ReplayError(problem)
 
 
-def _whoever() -> str:
+def _current_user() -> str:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a pod's user id has no name

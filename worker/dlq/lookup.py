@@ -1,6 +1,6 @@
-"""The one letter that a person means.
+"""Finding one dead letter by the name that a person gives it.
 
-Invariant: a letter is found by its own place without reading its topic; every other name takes one pass over it.
+Invariant: a letter's own coordinate is fetched without reading its topic; every other name takes one pass over it.
 """
 
 import re
@@ -13,20 +13,20 @@ from worker.domain.errors import LabelwireError
 from worker.domain.records import Coordinate, Record
 from worker.reporting.formats import printable
 
-_PLACE: Final = re.compile(r"(?:([a-zA-Z0-9._-]{1,249})/)?([0-9]{1,9})/([0-9]{1,18})")
+_COORDINATE: Final = re.compile(r"(?:([a-zA-Z0-9._-]{1,249})/)?([0-9]{1,9})/([0-9]{1,18})")
 
 
 def parse_coordinate(name: str, topic: str) -> Coordinate | None:
     """Return the coordinate that a name is, `topic/partition/offset` or `partition/offset` of `topic`, else None."""
-    found = _PLACE.fullmatch(name.strip())
-    return None if found is None else Coordinate(found[1] or topic, int(found[2]), int(found[3]))
+    match = _COORDINATE.fullmatch(name.strip())
+    return None if match is None else Coordinate(match[1] or topic, int(match[2]), int(match[3]))
 
 
-def letter_at(place: Coordinate, fetch: Fetch) -> DeadLetter:
-    """Return the letter at a place. Raises LabelwireError if there is none, and what `fetch` raises."""
-    record = fetch(place)
+def letter_at(coordinate: Coordinate, fetch: Fetch) -> DeadLetter:
+    """Return the letter at a coordinate. Raises LabelwireError if there is none, and what `fetch` raises."""
+    record = fetch(coordinate)
     if record is None:
-        raise LabelwireError(f"There is no letter at {place}: `labelwire dlq ls` lists those there are.")
+        raise LabelwireError(f"There is no letter at {coordinate}: `labelwire dlq ls` lists those there are.")
     return DeadLetter.of(record)
 
 
@@ -35,10 +35,10 @@ def newest_named(name: str, topic: str, records: Iterable[Record]) -> DeadLetter
 
     Raises LabelwireError if there is none.
     """
-    place, newest = parse_coordinate(name, topic), None
+    coordinate, newest = parse_coordinate(name, topic), None
     for record in records:
         letter = DeadLetter.of(record)
-        if _is_meant(letter, name, place) and (
+        if _is_meant(letter, name, coordinate) and (
             newest is None or letter.record.timestamp_ms >= newest.record.timestamp_ms
         ):
             newest = letter
@@ -50,7 +50,7 @@ def newest_named(name: str, topic: str, records: Iterable[Record]) -> DeadLetter
     return newest
 
 
-def _is_meant(letter: DeadLetter, name: str, place: Coordinate | None) -> bool:
+def _is_meant(letter: DeadLetter, name: str, coordinate: Coordinate | None) -> bool:
     if name in (letter.id, letter.job_id):
         return True
-    return place is not None and place in (letter.source, letter.derived.origin)
+    return coordinate is not None and coordinate in (letter.source, letter.derived.origin)

@@ -1,6 +1,6 @@
-"""A dead-letter topic and the ways to its letters.
+"""A dead-letter topic: reading all of it, fetching single records, finding one letter.
 
-Invariant: looking changes nothing: readers and fetchers are members of no group.
+Invariant: reading changes nothing, because readers and fetchers are members of no group.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from worker.adapters.kafka.bounded import BoundedReader
 from worker.adapters.kafka.fetch import RecordFetcher
-from worker.dlq import lookup as finding
+from worker.dlq import lookup
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import OriginalJob, PayloadMissingError, original_job
 from worker.domain.records import Record
@@ -19,7 +19,7 @@ from worker.settings import KafkaSettings
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """A letter, and its job or the sentence that says why there is none. Neither where nobody asked for it."""
+    """A letter, and its job or the sentence that says why its payload is missing. Neither where nobody asked for it."""
 
     letter: DeadLetter
     job: OriginalJob | None
@@ -46,13 +46,13 @@ class DeadLetterTopic:
     ) -> LookupResult:
         """Return the letter of this coordinate, id, job id, or coordinate of its job.
 
-        `progress` is asked to show how far the reading is, where the topic must be read, out of a total.
-        The job of a letter in `reference` mode is looked for in any case. Raises LabelwireError.
+        Where the topic must be read, `progress(total)` shows how far the reading is. The job of a letter in `reference`
+        mode is fetched in any case. Raises LabelwireError.
         """
-        place = finding.parse_coordinate(name, self.name)
+        coordinate = lookup.parse_coordinate(name, self.name)
         with self.fetcher() as fetcher:
-            if place is not None and place.topic == self.name:
-                letter = finding.letter_at(place, fetcher.fetch)
+            if coordinate is not None and coordinate.topic == self.name:
+                letter = lookup.letter_at(coordinate, fetcher.fetch)
             else:
                 letter = self._named(name, progress)
             if not (with_job or letter.is_reference):
@@ -64,10 +64,10 @@ class DeadLetterTopic:
 
     def _named(self, name: str, progress: Callable[[int], AbstractContextManager[Reach]]) -> DeadLetter:
         with self.reader() as reader, progress(reader.total) as reached:
-            return finding.newest_named(name, self.name, _told(reader, reached))
+            return lookup.newest_named(name, self.name, _with_progress(reader, reached))
 
 
-def _told(reader: BoundedReader, reached: Reach) -> Iterator[Record]:
+def _with_progress(reader: BoundedReader, reached: Reach) -> Iterator[Record]:
     for record in reader:
         reached(reader.passed)
         yield record

@@ -1,8 +1,8 @@
-"""Dead letters as files: for each its payload, a JSON file that tells all, and a line in the manifest.
+"""Dead letters as files: for each its payload, a JSON file with all that the letter says, and a line in the manifest.
 
-Invariant: the manifest names a letter only when its files are whole, so an export that was cut short goes on where it
-stopped; nothing that the manifest names is written again, and nothing else is ever overwritten but the leavings of the
-same letter.
+Invariant: the manifest names a letter only when its files are complete, so an export that was interrupted can be
+resumed. Letters in the manifest are not written again, and no file is overwritten but an incomplete one of the same
+letter.
 """
 
 import json
@@ -23,7 +23,7 @@ _PRIVATE: Final = 0o700  # payloads are customers' data
 
 
 class _Identity(NamedTuple):
-    """What tells a letter from all others; places and ids come again on topics that are made anew."""
+    """What tells a letter from all others: coordinates and ids repeat on a topic that was created again."""
 
     coordinate: str
     id: str
@@ -34,13 +34,13 @@ class _Identity(NamedTuple):
         return cls(str(letter.record.coordinate), letter.id, letter.failed_at_ms)
 
     @classmethod
-    def told(cls, document: Mapping[str, Any]) -> Self:
+    def of_document(cls, document: Mapping[str, Any]) -> Self:
         return cls(document["coordinate"], document["id"], document["failed_at_ms"])
 
 
 @dataclass(slots=True)
 class ExportResult:
-    """What came of an export: letters written, those that were there already, and sentences on missing payloads."""
+    """The letters that an export wrote and those that were there already, and a sentence for each missing payload."""
 
     written: int = 0
     present: int = 0
@@ -48,12 +48,12 @@ class ExportResult:
 
 
 def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume: bool) -> ExportResult:
-    """Write letters into a folder and return what came of it.
+    """Write letters into a folder and return how many, and which payloads are missing.
 
     The folder must be empty or new, or with `resume` hold an export. It is made when the first letter comes. Raises
     LabelwireError if it may not or cannot be written to, and what `fetch` raises.
     """
-    present = _look(folder, resume=resume)
+    present = _exported_before(folder, resume=resume)
     exported = ExportResult(missing=[sentence for sentence in present.values() if sentence is not None])
     manifest: IO[bytes] | None = None
     try:
@@ -74,7 +74,7 @@ def export(letters: Iterable[DeadLetter], folder: Path, fetch: Fetch, *, resume:
     return exported
 
 
-def _look(folder: Path, *, resume: bool) -> dict[_Identity, str | None]:
+def _exported_before(folder: Path, *, resume: bool) -> dict[_Identity, str | None]:
     """Return the letters that the folder holds, and what is said of payloads that were missing.
 
     Raises LabelwireError if it is not a folder to write to.
@@ -101,8 +101,8 @@ def _present(manifest: Path) -> dict[_Identity, str | None]:
             if not line.endswith(b"\n"):
                 break
             try:
-                told = json.loads(line)
-                found[_Identity.told(told)] = told["payload_missing"]
+                listed = json.loads(line)
+                found[_Identity.of_document(listed)] = listed["payload_missing"]
             except (ValueError, KeyError, TypeError) as error:
                 raise LabelwireError(f"{manifest}, line {number}, is not a letter of an export.") from error
             whole_bytes += len(line)
@@ -126,8 +126,8 @@ def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: ExportResul
         # By the letter's own headers unless those stayed behind with the payload.
         payload = stem + extension_of(_with_headers(letter.record, job))
         put(folder / payload, job.value)
-    told = letter_document(letter, with_values=True) | {"payload_file": payload, "payload_missing": sentence}
-    put(folder / f"{stem}.json", json.dumps(told, indent=2).encode() + b"\n")
+    document = letter_document(letter, with_values=True) | {"payload_file": payload, "payload_missing": sentence}
+    put(folder / f"{stem}.json", json.dumps(document, indent=2).encode() + b"\n")
     return {
         "coordinate": str(letter.record.coordinate),
         "id": letter.id,
@@ -135,7 +135,7 @@ def _write(letter: DeadLetter, folder: Path, fetch: Fetch, exported: ExportResul
         "stage": letter.stage,
         "fingerprint": letter.fingerprint,
         "failed_at_ms": letter.failed_at_ms,
-        "job_id": told["job_id"],
+        "job_id": document["job_id"],
         "letter_file": f"{stem}.json",
         "payload_file": payload,
         "payload_missing": sentence,
@@ -168,7 +168,7 @@ def _is_free(path: Path, letter: DeadLetter) -> bool:
     if not path.exists():
         return True
     try:
-        return _Identity.told(json.loads(path.read_bytes())) == _Identity.of(letter)
+        return _Identity.of_document(json.loads(path.read_bytes())) == _Identity.of(letter)
     except (ValueError, KeyError, TypeError):
         return False
 

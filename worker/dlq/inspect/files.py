@@ -30,13 +30,13 @@ _UNKNOWN_EXTENSION: Final = ".bin"
 
 
 def stem_of(letter: DeadLetter) -> str:
-    """Return the letter's id where it is one that a worker writes, else one made of its place."""
-    return letter.id if _ID.fullmatch(letter.id) else f"letter-{_place(letter)}"
+    """Return the letter's id where it is one that a worker writes, else one made of its coordinate."""
+    return letter.id if _ID.fullmatch(letter.id) else f"letter-{_coordinate_name(letter)}"
 
 
 def longer_stem_of(letter: DeadLetter) -> str:
     """Return a stem for a letter whose id another letter has as well."""
-    return f"{stem_of(letter)}-{_place(letter)}"
+    return f"{stem_of(letter)}-{_coordinate_name(letter)}"
 
 
 def extension_of(record: Record) -> str:
@@ -71,7 +71,7 @@ def unwritable(path: Path, error: OSError) -> LabelwireError:
     return LabelwireError(f"{path} cannot be written: {error.strerror or error}.")
 
 
-def _place(letter: DeadLetter) -> str:
+def _coordinate_name(letter: DeadLetter) -> str:
     topic, partition, offset = letter.record.coordinate
     # A topic's name can be as long as a file's may be.
     return f"{hashlib.sha256(topic.encode()).hexdigest()[:8]}-{partition}-{offset}"

@@ -1,6 +1,6 @@
 """Dead letters as they are read, or as rows of a list in the order of time.
 
-Invariant: rows hold no payload, and a bounded count of them is in memory: letters of different partitions that stand
+Invariant: rows hold no payload, and the rows in memory are bounded in number. Letters of different partitions that are
 further apart than that come in the order in which they were read.
 """
 
@@ -21,7 +21,7 @@ _READ_SECONDS: Final = 0.5
 
 
 class LetterSource(Protocol):
-    """What is read here; a `BoundedReader` is one."""
+    """Where letters are read from; a `BoundedReader` is one."""
 
     @property
     def ends(self) -> Mapping[TopicPartition, int]:
@@ -44,7 +44,7 @@ class LetterSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LetterRow:
-    """One letter of a list."""
+    """One letter as `dlq ls` lists it."""
 
     coordinate: Coordinate
     at_ms: int
@@ -115,7 +115,7 @@ COLUMNS: Final = ("letter", "failed", "code", "stage", "fingerprint", "attempts"
 def select_letters(
     source: LetterSource, selection: Selection, now_ms: int, reached: Callable[[int], None]
 ) -> Iterator[DeadLetter]:
-    """Yield the letters that are selected, as they are read; `reached` hears how much is behind."""
+    """Yield the letters that are selected, as they are read; `reached` is told how many offsets are behind."""
     return islice(_selected(source, selection, now_ms, reached), selection.limit)
 
 
@@ -136,14 +136,14 @@ def list_rows(
     now_ms: int,
     reached: Callable[[int], None],
     *,
-    most_held: int = MAX_HELD,
+    max_held: int = MAX_HELD,
 ) -> Iterator[LetterRow]:
-    """Yield the rows of the letters that are selected, the newest last; `reached` hears how much is behind."""
-    return islice(_in_time_order(source, selection, now_ms, reached, most_held), selection.limit)
+    """Yield the rows of the selected letters, the newest last; `reached` is told how many offsets are behind."""
+    return islice(_in_time_order(source, selection, now_ms, reached, max_held), selection.limit)
 
 
 def _in_time_order(
-    source: LetterSource, selection: Selection, now_ms: int, reached: Callable[[int], None], most_held: int
+    source: LetterSource, selection: Selection, now_ms: int, reached: Callable[[int], None], max_held: int
 ) -> Iterator[LetterRow]:
     held: list[tuple[int, Coordinate, LetterRow]] = []
     latest_ms: dict[TopicPartition, int] = {}
@@ -155,9 +155,9 @@ def _in_time_order(
                 heapq.heappush(held, (record.timestamp_ms, record.coordinate, LetterRow.of(letter)))
         reached(source.passed)
         # No partition that is still read has anything older to come, as far as its records are in order.
-        still_read = [place for place, end in source.ends.items() if source.position(place) < end]
-        settled_ms = min((latest_ms.get(place, -1) for place in still_read), default=-1)
-        while held and (held[0][0] <= settled_ms or len(held) > most_held):
+        still_read = [partition for partition, end in source.ends.items() if source.position(partition) < end]
+        settled_ms = min((latest_ms.get(partition, -1) for partition in still_read), default=-1)
+        while held and (held[0][0] <= settled_ms or len(held) > max_held):
             yield heapq.heappop(held)[2]
     while held:
         yield heapq.heappop(held)[2]

@@ -15,7 +15,7 @@ from worker.reporting import plots
 from worker.reporting.formats import moment, percent, whole
 from worker.reporting.render import render, write
 
-_MAX_CLUSTERS: Final = 200
+_MAX_GROUPS: Final = 200
 _MAX_SERIES: Final = 5
 _SECONDS_SHOWN_BELOW: Final = 60
 _HOURS_SHOWN_BELOW: Final = 86400
@@ -23,7 +23,7 @@ _HOURS_SHOWN_BELOW: Final = 86400
 
 @dataclass(frozen=True, slots=True)
 class _GroupRow:
-    cluster: ErrorGroup
+    group: ErrorGroup
     share: float
 
 
@@ -34,19 +34,19 @@ def write_report(statistics: Statistics, topic: str, filters: str, path: Path) -
 
 def page(statistics: Statistics, topic: str, filters: str) -> str:
     """Return the page; `filters` says in words which letters were counted."""
-    clusters = statistics.clusters
+    groups = statistics.groups
     return render(
         "dead_letters",
         kind="dead letters",
         title=f"{whole(statistics.letters)} dead letter{'' if statistics.letters == 1 else 's'} on {topic}",
         lead=_lead(statistics, filters),
         letters=statistics.letters,
-        cluster_count=len(clusters),
-        largest=percent(statistics.share(clusters[0])) if clusters else percent(None),
+        cluster_count=len(groups),
+        largest=percent(statistics.share(groups[0])) if groups else percent(None),
         codes=_codes(statistics),
         plot=_plot(statistics),
-        rows=[_GroupRow(each, statistics.share(each)) for each in clusters[:_MAX_CLUSTERS]],
-        left_out=max(0, len(clusters) - _MAX_CLUSTERS),
+        rows=[_GroupRow(each, statistics.share(each)) for each in groups[:_MAX_GROUPS]],
+        left_out=max(0, len(groups) - _MAX_GROUPS),
     )
 
 
@@ -65,7 +65,7 @@ class _CountBar:
 
 def _codes(statistics: Statistics) -> list[_CountBar]:
     counts: Counter[str] = Counter()
-    for each in statistics.clusters:
+    for each in statistics.groups:
         counts[each.code] += each.count
     most = max(counts.values(), default=1)
     return [_CountBar(code, count / most, whole(count)) for code, count in counts.most_common()]

@@ -1,7 +1,7 @@
-"""One dead letter, told whole.
+"""One dead letter in full, for a terminal and for scripts.
 
-Invariant: what a producer wrote, its key and the values of its headers, is told only on request, since it may be a
-customer's; and nothing foreign reaches a terminal unwritten-out.
+Invariants: the key and the header values of a producer may hold customers' data and are shown only on request. Control
+characters in foreign text are escaped.
 """
 
 import base64
@@ -20,7 +20,7 @@ def format_sections(letter: DeadLetter, *, with_values: bool) -> list[Section]:
     """Return titles with pairs of name and text, safe for a terminal."""
     return [
         ("What went wrong", _clean(_error(letter))),
-        ("Its way", _clean(_way(letter))),
+        ("Its way", _clean(_history(letter))),
         ("Its payload", _clean(_payload(letter))),
         ("From its producer", _clean(_producers(letter, with_values=with_values))),
     ]
@@ -74,7 +74,7 @@ def _error(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     yield "fingerprint", letter.fingerprint
 
 
-def _way(letter: DeadLetter) -> Iterator[tuple[str, str]]:
+def _history(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     derived, cluster = letter.derived, letter.source_cluster
     yield "job", letter.job_id
     if letter.has_origin:
@@ -106,12 +106,12 @@ def _payload(letter: DeadLetter) -> Iterator[tuple[str, str]]:
 
 
 def _producers(letter: DeadLetter, *, with_values: bool) -> Iterator[tuple[str, str]]:
-    yield "key", _told(letter.record.key, with_values=with_values)
+    yield "key", _format_value(letter.record.key, with_values=with_values)
     for name, value in _theirs(letter.record.headers):
-        yield name, _told(value, with_values=with_values)
+        yield name, _format_value(value, with_values=with_values)
 
 
-def _told(value: bytes | None, *, with_values: bool) -> str:
+def _format_value(value: bytes | None, *, with_values: bool) -> str:
     if value is None:
         return "none"
     if not with_values:

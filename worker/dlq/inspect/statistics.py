@@ -1,7 +1,7 @@
 """Dead letters counted: by what went wrong, and over time.
 
-Invariant: memory is bounded whatever the topic holds, and every letter is counted once: what finds no room of its own
-is counted under `OTHER`.
+Invariant: memory is bounded whatever the topic holds, and every letter is counted once: beyond the most groups and
+codes that are kept it is counted under `OTHER`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from worker.domain.records import Coordinate
 
 OTHER: Final = "(other)"
 _MAX_SKEW_MS: Final = 3_600_000
-_MAX_CLUSTERS: Final = 1000
+_MAX_GROUPS: Final = 1000
 _MAX_CODES: Final = 24
 _MAX_NAME_CHARACTERS: Final = 64
 _MAX_MESSAGE_CHARACTERS: Final = 1000
@@ -22,7 +22,7 @@ _MAX_MESSAGE_CHARACTERS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class ErrorOccurrence:
-    """What counting looks at: one letter's error, when it came about (epoch milliseconds), and where the letter is."""
+    """One letter's error as it is counted, when it occurred (epoch milliseconds), and where the letter is."""
 
     code: str
     stage: str
@@ -33,7 +33,7 @@ class ErrorOccurrence:
 
     @classmethod
     def of(cls, letter: DeadLetter) -> "ErrorOccurrence":
-        """Look at a letter. A failure that says it came about long after its record was written is not believed."""
+        """Return a letter's error; a time of failure long after the letter was written is not believed."""
         written_ms, failed_ms = letter.record.timestamp_ms, letter.failed_at_ms
         return cls(
             code=letter.code,
@@ -59,14 +59,14 @@ class ErrorGroup:
     message: str
 
     @classmethod
-    def of(cls, sighting: ErrorOccurrence, name: tuple[str, str, str]) -> "ErrorGroup":
-        """Return the cluster of one letter."""
-        message = sighting.message[:_MAX_MESSAGE_CHARACTERS]
-        return cls(*name, 1, sighting.at_ms, sighting.at_ms, sighting.coordinate, message)
+    def of(cls, occurrence: ErrorOccurrence, name: tuple[str, str, str]) -> "ErrorGroup":
+        """Return the group of one letter."""
+        message = occurrence.message[:_MAX_MESSAGE_CHARACTERS]
+        return cls(*name, 1, occurrence.at_ms, occurrence.at_ms, occurrence.coordinate, message)
 
     def joined(self, other: "ErrorGroup") -> "ErrorGroup":
         """Return both as one, under this one's name."""
-        newest = max(other, self, key=lambda cluster: cluster.last_ms)
+        newest = max(other, self, key=lambda group: group.last_ms)
         return ErrorGroup(
             *(self.code, self.stage, self.fingerprint),
             self.count + other.count,
@@ -80,41 +80,41 @@ class ErrorGroup:
 class Statistics:
     """Takes letters in any order."""
 
-    def __init__(self, most_clusters: int = _MAX_CLUSTERS) -> None:
-        self._most_clusters = most_clusters
-        self._clusters: dict[tuple[str, str, str], ErrorGroup] = {}
+    def __init__(self, max_groups: int = _MAX_GROUPS) -> None:
+        self._max_groups = max_groups
+        self._groups: dict[tuple[str, str, str], ErrorGroup] = {}
         self._codes: set[str] = set()
         self.timeline = Timeline()
         self.letters = 0
 
-    def add(self, sighting: ErrorOccurrence) -> None:
+    def add(self, occurrence: ErrorOccurrence) -> None:
         """Count a letter."""
         self.letters += 1
-        name = _name(sighting)
-        if name not in self._clusters and len(self._clusters) >= self._most_clusters:
+        name = _name(occurrence)
+        if name not in self._groups and len(self._groups) >= self._max_groups:
             name = (OTHER, OTHER, OTHER)
-        found, known = ErrorGroup.of(sighting, name), self._clusters.get(name)
-        self._clusters[name] = found if known is None else known.joined(found)
-        self.timeline.add(sighting.at_ms, self._code(name[0]))
+        found, known = ErrorGroup.of(occurrence, name), self._groups.get(name)
+        self._groups[name] = found if known is None else known.joined(found)
+        self.timeline.add(occurrence.at_ms, self._code(name[0]))
 
     @property
-    def clusters(self) -> Sequence[ErrorGroup]:
-        """The clusters, the largest first."""
-        return sorted(self._clusters.values(), key=lambda each: (-each.count, each.code, each.stage, each.fingerprint))
+    def groups(self) -> Sequence[ErrorGroup]:
+        """The groups, the largest first."""
+        return sorted(self._groups.values(), key=lambda each: (-each.count, each.code, each.stage, each.fingerprint))
 
     @property
     def span_ms(self) -> tuple[int, int] | None:
-        """When the first and the last letter came about; None without letters."""
-        if not self._clusters:
+        """When the first and the last error occurred; None without letters."""
+        if not self._groups:
             return None
         return (
-            min(each.first_ms for each in self._clusters.values()),
-            max(each.last_ms for each in self._clusters.values()),
+            min(each.first_ms for each in self._groups.values()),
+            max(each.last_ms for each in self._groups.values()),
         )
 
-    def share(self, cluster: ErrorGroup) -> float:
-        """Return which part of all letters is in a cluster, 0 to 1."""
-        return cluster.count / self.letters
+    def share(self, group: ErrorGroup) -> float:
+        """Return which part of all letters is in a group, 0 to 1."""
+        return group.count / self.letters
 
     def _code(self, code: str) -> str:
         if len(self._codes) < _MAX_CODES:
@@ -122,10 +122,10 @@ class Statistics:
         return code if code in self._codes else OTHER
 
 
-def _name(sighting: ErrorOccurrence) -> tuple[str, str, str]:
+def _name(occurrence: ErrorOccurrence) -> tuple[str, str, str]:
     # Headers are foreign input: a worker writes short ones.
     code, stage, fingerprint = (
-        text[:_MAX_NAME_CHARACTERS] for text in (sighting.code, sighting.stage, sighting.fingerprint)
+        text[:_MAX_NAME_CHARACTERS] for text in (occurrence.code, occurrence.stage, occurrence.fingerprint)
     )
     return code, stage, fingerprint
 
@@ -150,7 +150,7 @@ def statistics_document(statistics: Statistics, topic: str) -> dict[str, Any]:
                 "example": str(each.example),
                 "message": each.message,
             }
-            for each in statistics.clusters
+            for each in statistics.groups
         ],
         "histogram": {
             "bin_seconds": statistics.timeline.width_seconds,

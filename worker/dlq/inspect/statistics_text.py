@@ -1,6 +1,6 @@
 """Counted dead letters for a terminal.
 
-Invariant: nothing foreign reaches the terminal unwritten-out, and no text is taken for markup.
+Invariant: control characters in foreign text are escaped, and no text is taken for markup.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from worker.dlq.inspect.statistics import ErrorGroup, Statistics
 from worker.dlq.inspect.timeline import TimeBin
 from worker.reporting.formats import moment, printable
 
-_MAX_CLUSTERS: Final = 20
+_MAX_GROUPS: Final = 20
 _MAX_BARS: Final = 30
 _LONGEST_BAR: Final = 48
 _INDENT: Final = " " * 18
@@ -21,7 +21,7 @@ _UNITS: Final = ((7 * 86400, "week"), (86400, "day"), (3600, "hour"), (60, "minu
 
 
 def format_statistics(statistics: Statistics, topic: str) -> Iterator[Text]:
-    """Yield lines with the clusters and bars over time."""
+    """Yield lines with the groups and bars over time."""
     span = statistics.span_ms
     if span is None:
         yield Text(f"No letter on {topic} matches.")
@@ -29,12 +29,12 @@ def format_statistics(statistics: Statistics, topic: str) -> Iterator[Text]:
     plural = "" if statistics.letters == 1 else "s"
     head = f"{statistics.letters} dead letter{plural} on {topic}, {moment(span[0])} to {moment(span[1])}"
     yield Text(head, style="bold")
-    for each in statistics.clusters[:_MAX_CLUSTERS]:
+    for each in statistics.groups[:_MAX_GROUPS]:
         yield Text()
-        yield from _cluster(each, statistics.share(each))
-    left_out = len(statistics.clusters) - _MAX_CLUSTERS
+        yield from _group(each, statistics.share(each))
+    left_out = len(statistics.groups) - _MAX_GROUPS
     if left_out > 0:
-        yield Text(f"\nand {left_out} smaller clusters: --json lists them.")
+        yield Text(f"\nand {left_out} smaller groups: --json lists them.")
     yield Text()
     yield from _bars(statistics)
 
@@ -46,12 +46,12 @@ def format_duration(seconds: int) -> str:
     return f"{count} {unit}s" if count > 1 else f"1 {unit}"
 
 
-def _cluster(cluster: ErrorGroup, share: float) -> Iterator[Text]:
-    code, stage, fingerprint = (printable(name) for name in (cluster.code, cluster.stage, cluster.fingerprint))
-    counted = f"{cluster.count:>8}  {share:>6.1%}  "
+def _group(group: ErrorGroup, share: float) -> Iterator[Text]:
+    code, stage, fingerprint = (printable(name) for name in (group.code, group.stage, group.fingerprint))
+    counted = f"{group.count:>8}  {share:>6.1%}  "
     yield Text.assemble((counted, "bold"), (code, "yellow"), f"  at {stage}  fingerprint {fingerprint}")
-    yield Text(f"{_INDENT}{printable(cluster.message)}")
-    when = f"{_INDENT}{moment(cluster.first_ms)} to {moment(cluster.last_ms)}, newest letter {cluster.example}"
+    yield Text(f"{_INDENT}{printable(group.message)}")
+    when = f"{_INDENT}{moment(group.first_ms)} to {moment(group.last_ms)}, newest letter {group.example}"
     yield Text(when, style="dim")
 
 

@@ -38,8 +38,8 @@ class TimeBin:
 class Timeline:
     """Counts by name in bins of time, aligned to the epoch."""
 
-    def __init__(self, most_bins: int = MAX_BINS) -> None:
-        self._most_bins = most_bins
+    def __init__(self, max_bins: int = MAX_BINS) -> None:
+        self._max_bins = max_bins
         self._width_seconds = _WIDTHS_SECONDS[0]
         self._bins: dict[int, Counter[str]] = {}
 
@@ -50,11 +50,11 @@ class Timeline:
 
     def add(self, at_ms: int, name: str, count: int = 1) -> None:
         """Count something that happened at an epoch time in milliseconds."""
-        place = at_ms // (1000 * self._width_seconds)
-        if place in self._bins:
-            self._bins[place][name] += count
+        index = at_ms // (1000 * self._width_seconds)
+        if index in self._bins:
+            self._bins[index][name] += count
             return
-        self._bins[place] = Counter({name: count})
+        self._bins[index] = Counter({name: count})
         self._fit()
 
     def bins(self) -> list[TimeBin]:
@@ -62,12 +62,12 @@ class Timeline:
         if not self._bins:
             return []
         width_ms = 1000 * self._width_seconds
-        places = range(min(self._bins), max(self._bins) + 1)
-        return [TimeBin(place * width_ms, dict(self._bins.get(place, {}))) for place in places]
+        indices = range(min(self._bins), max(self._bins) + 1)
+        return [TimeBin(index * width_ms, dict(self._bins.get(index, {}))) for index in indices]
 
-    def at_most(self, most_bins: int) -> "Timeline":
+    def at_most(self, max_bins: int) -> "Timeline":
         """Return the same counts in fewer bins."""
-        coarser = Timeline(most_bins)
+        coarser = Timeline(max_bins)
         for each in self.bins():
             for name, count in each.counts.items():
                 coarser.add(each.start_ms, name, count)
@@ -81,13 +81,13 @@ class Timeline:
             self._widen()
 
     def _fit(self) -> None:
-        while max(self._bins) - min(self._bins) >= self._most_bins:
+        while max(self._bins) - min(self._bins) >= self._max_bins:
             self._widen()
 
     def _widen(self) -> None:
         wider = next((width for width in _WIDTHS_SECONDS if width > self._width_seconds), self._width_seconds * _BEYOND)
         ratio = wider // self._width_seconds
         merged: dict[int, Counter[str]] = {}
-        for place, counts in self._bins.items():
-            merged.setdefault(place // ratio, Counter()).update(counts)
+        for index, counts in self._bins.items():
+            merged.setdefault(index // ratio, Counter()).update(counts)
         self._bins, self._width_seconds = merged, wider

@@ -1,7 +1,7 @@
 """Which keys go first, and what is known of how they fared.
 
 Invariant: a key is a canary or it is not, in all its letters, so the order within a key does not depend on the phases.
-Memory is bounded: a cluster keeps no more than `_MAX_KEYS` keys, those of the lowest hashes, whose counts are exact
+Memory is bounded: a group keeps no more than `_MAX_KEYS` keys, those of the lowest hashes, whose counts are exact
 because a key that is among the lowest at the end was so from its first letter on (a bottom-k sketch: Cohen and Kaplan,
 "Summarizing data using bottom-k sketches", PODC 2007).
 """
@@ -26,26 +26,26 @@ def key_hash(run_id: str, letter: DeadLetter) -> str:
 
 
 class CanarySketch:
-    """Takes all letters of a plan and chooses about one in a hundred of each error cluster, as whole keys."""
+    """Takes all letters of a plan and chooses about one in a hundred of each error group, as whole keys."""
 
-    def __init__(self, run_id: str, most_keys: int = _MAX_KEYS) -> None:
+    def __init__(self, run_id: str, max_keys: int = _MAX_KEYS) -> None:
         self._run_id = run_id
-        self._most_keys = most_keys
-        self._clusters: dict[str, _Cluster] = {}
+        self._max_keys = max_keys
+        self._groups: dict[str, _GroupSketch] = {}
 
     def add(self, letter: DeadLetter) -> None:
         """Count a letter."""
-        cluster = self._clusters.setdefault(letter.fingerprint, _Cluster(self._most_keys))
-        cluster.add(key_hash(self._run_id, letter))
+        group = self._groups.setdefault(letter.fingerprint, _GroupSketch(self._max_keys))
+        group.add(key_hash(self._run_id, letter))
 
     def choose(self) -> frozenset[str]:
         """Return the hashes of the keys that go first."""
-        return frozenset(key for cluster in self._clusters.values() for key in cluster.choose())
+        return frozenset(key for group in self._groups.values() for key in group.choose())
 
 
 @dataclass(slots=True)
-class _Cluster:
-    most_keys: int
+class _GroupSketch:
+    max_keys: int
     letters: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     highest: list[int] = field(default_factory=list)  # a heap of negated hashes: the highest is its first
@@ -57,7 +57,7 @@ class _Cluster:
             return
         self.counts[key] = 1
         heapq.heappush(self.highest, -int(key, 16))
-        if len(self.highest) > self.most_keys:
+        if len(self.highest) > self.max_keys:
             del self.counts[f"{-heapq.heappop(self.highest):0{_HASH_DIGITS}x}"]
 
     def choose(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Waiting for what becomes of the canaries.
+"""Waiting for the outcomes of the canaries.
 
 Invariant: only results and dead letters that carry the run's id count, and only those written after the plan was made.
 A topic that was made anew since is read from its beginning.
@@ -15,12 +15,12 @@ from worker.domain.headers import DerivedHeaders
 from worker.domain.records import TopicPartition
 from worker.settings import KafkaSettings
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _LOGGER = logging.getLogger(__name__)
 
 
 class CanaryMonitor:
-    """Looks at the results and the dead letters, again and again."""
+    """Reads the topics of results and dead letters again and again."""
 
     def __init__(self, kafka: KafkaSettings, plan: ReplayPlan, results_topic: str) -> None:
         self._kafka = kafka
@@ -35,24 +35,28 @@ class CanaryMonitor:
     def wait(
         self, replayed: int, limits: CanaryLimits, timing: StoppableClock, report: Callable[[CanaryOutcomes], None]
     ) -> CanaryOutcomes:
-        """Return what is known once all is, or too many failed for sure, or the time is over, or the replay stops."""
+        """Return the outcomes that are known.
+
+        Waits until all are known, or too many failed whatever becomes of the others, or the time is over, or the replay
+        is stopped.
+        """
         outcomes = CanaryOutcomes(replayed)
         deadline = timing.monotonic() + limits.wait_seconds
         while True:
-            self._look(outcomes)
+            self._poll(outcomes)
             report(outcomes)
             if outcomes.complete or outcomes.hopeless(limits.max_failure_ratio):
                 return outcomes
             left_seconds = deadline - timing.monotonic()
-            if left_seconds <= 0 or timing.wait(min(_LOOK_SECONDS, left_seconds)):
+            if left_seconds <= 0 or timing.wait(min(_POLL_SECONDS, left_seconds)):
                 return outcomes
 
-    def _look(self, outcomes: CanaryOutcomes) -> None:
-        """Read what has come since the last look."""
+    def _poll(self, outcomes: CanaryOutcomes) -> None:
+        """Read what has come since the last poll."""
         try:
             self._read(outcomes)
         except TopicRecreatedError as error:
-            _LOGGER.warning("%s The next look begins there.", error)
+            _LOGGER.warning("%s It is read from its beginning.", error)
 
     def _read(self, outcomes: CanaryOutcomes) -> None:
         with BoundedReader(

@@ -1,6 +1,7 @@
-"""Looking over the dead letters before a replay: what it would take, and whether its targets can hold that.
+"""The census of the dead letters before a replay: which ones it would take, and whether its targets can hold them.
 
-Invariant: every letter that the plan takes is counted here once, and nothing is written before `check` has passed.
+Invariant: every letter that the plan takes is counted here once, and nothing is written before `check_targets` has
+passed.
 """
 
 import heapq
@@ -40,7 +41,7 @@ class Census:
     needs: dict[str, TargetNeeds] = field(default_factory=dict)
 
     def add(self, record: Record, sketch: CanarySketch) -> None:
-        """Look at a record of the dead-letter topic."""
+        """Count a record of the dead-letter topic, if the plan takes it."""
         letter = DeadLetter.of(record)
         if not self.plan.claim.covers(letter):
             return
@@ -95,12 +96,12 @@ class Census:
 
 
 def take_census(plan: ReplayPlan, records: Iterable[Record], *, canary: bool) -> tuple[ReplayPlan, Census]:
-    """Look over all records up to the plan's ends, and return the plan complete."""
-    found, sketch = Census(plan), CanarySketch(plan.run_id)
+    """Count all records up to the plan's ends, and return the plan complete, with the census."""
+    census, sketch = Census(plan), CanarySketch(plan.run_id)
     for record in records:
-        found.add(record, sketch)
+        census.add(record, sketch)
     keys = sketch.choose() if canary else frozenset()
-    return replace(plan, canary_keys=keys, counts=dict(found.counts)), found
+    return replace(plan, canary_keys=keys, counts=dict(census.counts)), census
 
 
 def limit_plan(plan: ReplayPlan, records: Iterable[Record], limit: int) -> ReplayPlan:
@@ -125,11 +126,11 @@ def limit_plan(plan: ReplayPlan, records: Iterable[Record], limit: int) -> Repla
     return replace(plan, claim=replace(plan.claim, ends=ends))
 
 
-def check_targets(plan: ReplayPlan, found: Census, cluster: ClusterDescription) -> None:
+def check_targets(plan: ReplayPlan, census: Census, cluster: ClusterDescription) -> None:
     """Raise ReplayError where the plan takes nothing, or a topic cannot hold what it would get."""
-    if not found.letters:
-        raise ReplayError(_nothing_matches(plan, found.taken))
-    for topic, needs in found.needs.items():
+    if not census.letters:
+        raise ReplayError(_nothing_matches(plan, census.taken))
+    for topic, needs in census.needs.items():
         limits = cluster.topics.get(topic)
         if limits is None:
             raise ReplayError(

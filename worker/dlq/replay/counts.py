@@ -1,7 +1,7 @@
-"""What a replay has done, by fate and error code.
+"""What a replay has done, by outcome and error code.
 
-Invariant: a tally travels in the metadata of the positions that it belongs to, so the two are never apart, even where
-the process was killed.
+Invariant: counts are committed in the metadata of the positions that they belong to, so that the two always agree, also
+after a kill.
 """
 
 import json
@@ -20,52 +20,52 @@ _MAX_CHARACTERS = 3500  # the broker takes 4,096 bytes of metadata
 
 @dataclass(slots=True)
 class ReplayCounts:
-    """Counts by fate and code."""
+    """Counts by outcome and code."""
 
-    counts: dict[LetterOutcome, Counter[str]] = field(
-        default_factory=lambda: {fate: Counter() for fate in LetterOutcome}
+    by_outcome: dict[LetterOutcome, Counter[str]] = field(
+        default_factory=lambda: {outcome: Counter() for outcome in LetterOutcome}
     )
 
-    def add(self, fate: LetterOutcome, code: str) -> None:
+    def add(self, outcome: LetterOutcome, code: str) -> None:
         """Count a letter."""
-        self.counts[fate][code] += 1
+        self.by_outcome[outcome][code] += 1
 
-    def total(self, *fates: LetterOutcome) -> int:
-        """Return how many letters had these fates; of all fates where none is named."""
-        return sum(self.counts[fate].total() for fate in fates or LetterOutcome)
+    def total(self, *outcomes: LetterOutcome) -> int:
+        """Return how many letters had these outcomes; of all outcomes where none is named."""
+        return sum(self.by_outcome[outcome].total() for outcome in outcomes or LetterOutcome)
 
     def metadata(self) -> str:
-        """Return it as text; where there are too many codes for that, they are counted as one."""
-        text = _dumped(self.counts)
+        """Return them as text for a commit; where there are too many codes for that, they are counted as one."""
+        text = _dumped(self.by_outcome)
         if len(text) <= _MAX_CHARACTERS:
             return text
-        return _dumped({fate: Counter({OTHER_CODES: counts.total()}) for fate, counts in self.counts.items()})
+        return _dumped({outcome: Counter({OTHER_CODES: counts.total()}) for outcome, counts in self.by_outcome.items()})
 
     @classmethod
     def of(cls, metadata: str) -> "ReplayCounts":
-        """Read it back; metadata that is not ours counts nothing."""
-        tally = cls()
+        """Read them back; metadata that is not ours counts nothing."""
+        read = cls()
         try:
             found = _COUNTS.validate_json(metadata)
         except ValidationError:
-            return tally
-        for fate, counts in found.items():
-            tally.counts[fate].update(counts)
-        return tally
+            return read
+        for outcome, counts in found.items():
+            read.by_outcome[outcome].update(counts)
+        return read
 
     @classmethod
-    def sum(cls, tallies: Iterable["ReplayCounts"]) -> "ReplayCounts":
+    def sum(cls, parts: Iterable["ReplayCounts"]) -> "ReplayCounts":
         """Return all of them as one."""
         whole = cls()
-        for tally in tallies:
-            for fate, counts in tally.counts.items():
-                whole.counts[fate].update(counts)
+        for part in parts:
+            for outcome, counts in part.by_outcome.items():
+                whole.by_outcome[outcome].update(counts)
         return whole
 
-    def figures(self) -> dict[str, dict[str, int]]:
-        """Return it for scripts: fate, then code."""
-        return {fate.value: dict(sorted(counts.items())) for fate, counts in self.counts.items()}
+    def document(self) -> dict[str, dict[str, int]]:
+        """Return them for scripts: outcome, then code."""
+        return {outcome.value: dict(sorted(counts.items())) for outcome, counts in self.by_outcome.items()}
 
 
 def _dumped(counts: Mapping[LetterOutcome, Counter[str]]) -> str:
-    return json.dumps({fate: by_code for fate, by_code in counts.items() if by_code}, separators=(",", ":"))
+    return json.dumps({outcome: by_code for outcome, by_code in counts.items() if by_code}, separators=(",", ":"))

@@ -33,8 +33,8 @@ from worker.settings import Settings
 def carry_out(
     settings: Settings,
     prepared: PreparedReplay,
-    conduct: ReplayParameters,
-    audience: ReplayListener,
+    parameters: ReplayParameters,
+    listener: ReplayListener,
     clock: Clock,
     timing: StoppableClock,
 ) -> ReplayResult:
@@ -43,7 +43,7 @@ def carry_out(
     Raises ReplayError where another process took it over, its positions are gone, or the broker failed.
     """
     run_id = prepared.plan.run_id
-    if prepared.earlier is not None and prepared.earlier.state is RunState.ABORTED and conduct.canary is not None:
+    if prepared.earlier is not None and prepared.earlier.state is RunState.ABORTED and parameters.canary is not None:
         raise ReplayError(
             f"The replay {run_id} was given up because too many canaries failed again. A new replay takes the rest, "
             f"with canaries of its own; to replay the rest all the same: {resume_command(run_id)} --no-canary"
@@ -51,7 +51,7 @@ def carry_out(
     groups = [group_id(run_id, phase) for phase in ReplayPhase]
     try:
         with ReplayWriter(settings.kafka, f"labelwire-replay-{run_id}", groups) as writer:
-            return _Execution(settings, prepared, conduct, audience, clock, timing, writer).run()
+            return _Execution(settings, prepared, parameters, listener, clock, timing, writer).run()
     except FencedError as error:
         raise ReplayError(
             f"Another process took the replay {run_id} over, or this one stood still for too long; what it had under "
@@ -64,31 +64,31 @@ def carry_out(
 
 
 class _Execution:
-    """One process' work on a run."""
+    """What one process does of a run."""
 
     def __init__(
         self,
         settings: Settings,
         prepared: PreparedReplay,
-        conduct: ReplayParameters,
-        audience: ReplayListener,
+        parameters: ReplayParameters,
+        listener: ReplayListener,
         clock: Clock,
         timing: StoppableClock,
         writer: ReplayWriter,
     ) -> None:
         self._settings = settings
         self._prepared = prepared
-        self._conduct = conduct
-        self._audience = audience
+        self._parameters = parameters
+        self._listener = listener
         self._clock = clock
         self._timing = timing
         self._writer = writer
         self._plan = prepared.plan
         self._started_at_ms = clock.epoch_ms()
         self._positions: dict[ReplayPhase, dict[TopicPartition, CommitPoint]] = {}
-        self._tallies: dict[ReplayPhase, dict[TopicPartition, ReplayCounts]] = {}
-        self._origins = 0
-        self._outcome = ReplayResult(prepared.plan, RunState.BEGUN, ReplayCounts())
+        self._counts: dict[ReplayPhase, dict[TopicPartition, ReplayCounts]] = {}
+        self._replayed_jobs = 0
+        self._result = ReplayResult(prepared.plan, RunState.BEGUN, ReplayCounts())
 
     def run(self) -> ReplayResult:
         """Do all phases that are left."""
@@ -96,7 +96,7 @@ class _Execution:
         for phase in self._plan.phases:
             if not self._take(phase):
                 return self._end(RunState.INTERRUPTED, f"Stopped; go on with: {resume_command(self._plan.run_id)}")
-            if phase is ReplayPhase.CANARY and (verdict := self._judged()) is not None:
+            if phase is ReplayPhase.CANARY and (verdict := self._judge_canaries()) is not None:
                 return self._end(*verdict)
         return self._end(RunState.FINISHED)
 
@@ -109,7 +109,7 @@ class _Execution:
             earlier = (
                 ReplayPlanner(self._settings, self._clock).runs(self._plan.cluster_id).resumable(self._plan.run_id)
             )
-            self._plan = self._outcome.plan = earlier.plan
+            self._plan = self._result.plan = earlier.plan
             positions = self._committed()
         if earlier is None:
             starts = {self._partition(p): CommitPoint(start) for p, start in self._plan.claim.starts.items()}
@@ -119,13 +119,13 @@ class _Execution:
             self._check_positions(positions)
             self._started_at_ms = earlier.started_at_ms
         self._positions = positions
-        self._tallies = {
+        self._counts = {
             phase: {partition: ReplayCounts.of(point.metadata) for partition, point in points.items()}
             for phase, points in positions.items()
         }
         if earlier is not None:
             self._record(RunState.BEGUN, "resumed")
-        self._audience.began(self._plan, self._tally().total())
+        self._listener.began(self._plan, self._total().total())
 
     def _committed(self) -> dict[ReplayPhase, dict[TopicPartition, CommitPoint]]:
         partitions = [self._partition(p) for p in self._plan.claim.starts]
@@ -161,15 +161,15 @@ class _Execution:
                 writer=self._writer,
                 fetch=fetcher.fetch,
                 parked_partitions=self._prepared.parked_partitions,
-                pace=RateLimit(self._conduct.rate),
+                rate_limit=RateLimit(self._parameters.rate),
                 timing=self._timing,
-                tallies=self._tallies[phase],
+                counts=self._counts[phase],
                 advance=self._advance,
             )
             ended = replay.run()
-        self._outcome.seconds += self._timing.monotonic() - began
-        self._outcome.notices += replay.notices
-        self._origins = len(replay.replayed_origins)
+        self._result.seconds += self._timing.monotonic() - began
+        self._result.notices += replay.notices
+        self._replayed_jobs = len(replay.replayed_origins)
         return ended
 
     def _check_letters(self, reader: BoundedReader) -> None:
@@ -177,21 +177,21 @@ class _Execution:
             raise LettersGoneError(self._plan.run_id, self._plan.topic)
 
     def _advance(self, letters: int) -> None:
-        self._outcome.written += letters
-        self._audience.advanced(letters)
+        self._result.written += letters
+        self._listener.advanced(letters)
 
-    def _judged(self) -> tuple[RunState, str] | None:
+    def _judge_canaries(self) -> tuple[RunState, str] | None:
         """Wait for the canaries' outcomes, and say how the run ends; None where it goes on."""
-        limits, plan = self._conduct.canary, self._plan
-        done = ReplayCounts.sum(self._tallies[ReplayPhase.CANARY].values()).total(LetterOutcome.REPLAYED)
-        if limits is None or not done or self._has_widened():
+        limits, plan = self._parameters.canary, self._plan
+        done = ReplayCounts.sum(self._counts[ReplayPhase.CANARY].values()).total(LetterOutcome.REPLAYED)
+        if limits is None or not done or self._has_begun_the_rest():
             return None
         # Two letters of one job have one outcome; where an earlier process replayed some, that is not known.
         began_here = not any(point.metadata for point in self._positions[ReplayPhase.CANARY].values())
-        replayed = self._origins if began_here else done
-        watch = CanaryMonitor(self._settings.kafka, plan, self._settings.topics.results)
-        outcomes = watch.wait(replayed, limits, self._timing, self._audience.watched)
-        self._outcome.canaries = outcomes
+        replayed = self._replayed_jobs if began_here else done
+        monitor = CanaryMonitor(self._settings.kafka, plan, self._settings.topics.results)
+        outcomes = monitor.wait(replayed, limits, self._timing, self._listener.watched)
+        self._result.canaries = outcomes
         if outcomes.too_many_failed(limits.max_failure_ratio):
             return RunState.ABORTED, format_aborted(plan.run_id, outcomes, limits)
         if self._timing.is_stopped():
@@ -200,17 +200,17 @@ class _Execution:
             return RunState.INTERRUPTED, format_unheard(plan, outcomes, limits)
         return None
 
-    def _has_widened(self) -> bool:
+    def _has_begun_the_rest(self) -> bool:
         rest = self._positions[ReplayPhase.REST]
         return any(rest[self._partition(p)].offset > start for p, start in self._plan.claim.starts.items())
 
     def _end(self, state: RunState, reason: str = "") -> ReplayResult:
-        outcome = self._outcome
-        outcome.state, outcome.reason, outcome.tally = state, reason, self._tally()
+        result = self._result
+        result.state, result.reason, result.counts = state, reason, self._total()
         if state is RunState.FINISHED:
-            outcome.gone = max(0, self._plan.letters - outcome.tally.total())
+            result.gone = max(0, self._plan.letters - result.counts.total())
         self._record(state, reason)
-        return outcome
+        return result
 
     def _record(
         self,
@@ -223,18 +223,18 @@ class _Execution:
         record = RunRecord(
             plan=self._plan,
             state=state,
-            by=self._conduct.by,
+            by=self._parameters.by,
             started_at_ms=self._started_at_ms,
             at_ms=self._clock.epoch_ms(),
-            counts=self._tally().figures(),
+            counts=self._total().document(),
             reason=reason,
         )
         outgoing = record.outgoing(self._settings.topics.replay_runs_topic)
         by_group = {group_id(run_id, phase): points for phase, points in (positions or {}).items()}
         self._writer.commit([(outgoing, None)], by_group)
 
-    def _tally(self) -> ReplayCounts:
-        return ReplayCounts.sum(tally for tallies in self._tallies.values() for tally in tallies.values())
+    def _total(self) -> ReplayCounts:
+        return ReplayCounts.sum(counts for phase in self._counts.values() for counts in phase.values())
 
     def _partition(self, number: int) -> TopicPartition:
         return TopicPartition(self._plan.topic, number)

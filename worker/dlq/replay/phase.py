@@ -1,7 +1,7 @@
 """One phase of a replay: letters in, records and positions out, in transactions.
 
-Invariant: a letter's fate and the position behind it are committed together, in the order of its partition. So whoever
-goes on from the committed positions, after an end of any kind, takes every letter exactly once.
+Invariant: a letter's record and the position behind it are committed together, in the order of its partition. So a
+process that goes on from the committed positions takes every letter exactly once, however the one before it ended.
 """
 
 from collections import deque
@@ -53,7 +53,7 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoppableClock:
-    """The time, and a way to let it pass that ends early, with True, where the replay is to stop."""
+    """A monotonic clock whose `wait` ends early, with True, as soon as the replay is asked to stop."""
 
     monotonic: Callable[[], float]
     wait: Callable[[float], bool]
@@ -64,15 +64,15 @@ class StoppableClock:
 class _Batch:
     """What goes in one transaction."""
 
-    placed: list[RoutedRecord] = field(default_factory=list)
+    routed: list[RoutedRecord] = field(default_factory=list)
     size_bytes: int = 0
     letters: int = 0
 
-    def add(self, placed: RoutedRecord | None) -> None:
+    def add(self, routed: RoutedRecord | None) -> None:
         self.letters += 1
-        if placed is not None:
-            self.placed.append(placed)
-            self.size_bytes += placed.record.size_bytes
+        if routed is not None:
+            self.routed.append(routed)
+            self.size_bytes += routed.record.size_bytes
 
     @property
     def is_full(self) -> bool:
@@ -82,7 +82,7 @@ class _Batch:
 class PhaseReplay:
     """Takes the letters of one phase.
 
-    `tallies` say what was done before, by partition, and are brought up to date; `replayed_origins` are the origins of
+    `counts` say what was done before, by partition, and are brought up to date; `replayed_origins` are the origins of
     the jobs that this object replayed, `notices` sentences on letters whose payload is gone.
     """
 
@@ -95,9 +95,9 @@ class PhaseReplay:
         writer: Writer,
         fetch: Fetch,
         parked_partitions: int,
-        pace: RateLimit,
+        rate_limit: RateLimit,
         timing: StoppableClock,
-        tallies: dict[TopicPartition, ReplayCounts],
+        counts: dict[TopicPartition, ReplayCounts],
         advance: Callable[[int], None],
     ) -> None:
         self._plan = plan
@@ -106,12 +106,12 @@ class PhaseReplay:
         self._writer = writer
         self._fetch = fetch
         self._parked_partitions = parked_partitions
-        self._pace = pace
+        self._rate_limit = rate_limit
         self._timing = timing
-        self._tallies = tallies
+        self._counts = counts
         self._advance = advance
-        self._pending: deque[DeadLetter] = deque()
-        self._moved: dict[TopicPartition, int] = {}
+        self._unhandled: deque[DeadLetter] = deque()
+        self._reached: dict[TopicPartition, int] = {}
         self.replayed_origins: set[Coordinate] = set()
         self.notices: list[str] = []
 
@@ -123,83 +123,81 @@ class PhaseReplay:
         """
         while not self._timing.is_stopped():
             began = self._timing.monotonic()
-            batch = self._gathered(until=began + _TRANSACTION_SECONDS)
-            ended = self._reader.finished and not self._pending
+            batch = self._gather(until=began + _TRANSACTION_SECONDS)
+            ended = self._reader.finished and not self._unhandled
             if ended:
-                self._moved = {TopicPartition(self._plan.topic, p): end for p, end in self._plan.claim.ends.items()}
+                self._reached = {TopicPartition(self._plan.topic, p): end for p, end in self._plan.claim.ends.items()}
             self._commit(batch)
             if ended:
                 return True
-            self._rest(began, batch)
+            self._keep_rate(began, batch)
         return False
 
-    def _gathered(self, until: float) -> _Batch:
+    def _gather(self, until: float) -> _Batch:
         """Take the letters that may go now."""
         batch = _Batch()
         while not batch.is_full and not self._timing.is_stopped():
             left_seconds = until - self._timing.monotonic()
             if left_seconds <= 0:
                 break
-            if not self._pending:
+            if not self._unhandled:
                 self._read(min(left_seconds, _READ_SECONDS))
-            if not self._pending:
+            if not self._unhandled:
                 if self._reader.finished:
                     break
                 continue
-            letter = self._pending[0]
-            if self._concerns(letter):
-                due = self._pace.due(self._timing.monotonic())
+            letter = self._unhandled[0]
+            if self._is_due_here(letter):
+                due = self._rate_limit.due(self._timing.monotonic())
                 if due is not None and batch.letters >= due:
                     break
-                batch.add(self._taken(letter))
-            self._pending.popleft()
-            self._moved[letter.record.topic_partition] = letter.record.coordinate.offset + 1
+                batch.add(self._written_for(letter))
+            self._unhandled.popleft()
+            self._reached[letter.record.topic_partition] = letter.record.coordinate.offset + 1
         return batch
 
     def _read(self, timeout_seconds: float) -> None:
-        self._pending.extend(DeadLetter.of(record) for record in self._reader.read(_READ_RECORDS, timeout_seconds))
+        self._unhandled.extend(DeadLetter.of(record) for record in self._reader.read(_READ_RECORDS, timeout_seconds))
 
-    def _concerns(self, letter: DeadLetter) -> bool:
+    def _is_due_here(self, letter: DeadLetter) -> bool:
         return self._plan.takes(letter) and self._plan.phase(letter) is self._phase
 
-    def _taken(self, letter: DeadLetter) -> RoutedRecord | None:
+    def _written_for(self, letter: DeadLetter) -> RoutedRecord | None:
         """Return what is to be written for a letter, and count it."""
         plan = self._plan
-        fate, placed = LetterOutcome.REPLAYED, None
+        outcome, routed = LetterOutcome.REPLAYED, None
         if plan.is_parked(letter):
-            fate, placed = (
-                LetterOutcome.PARKED,
-                parked_record(letter, plan.run_id, plan.parked_topic, self._parked_partitions),
-            )
+            outcome = LetterOutcome.PARKED
+            routed = parked_record(letter, plan.run_id, plan.parked_topic, self._parked_partitions)
         else:
             try:
-                placed = replay_record(letter, original_job(letter, self._fetch), plan.run_id, plan.target_of(letter))
+                routed = replay_record(letter, original_job(letter, self._fetch), plan.run_id, plan.target_of(letter))
                 self.replayed_origins.add(letter.derived.origin)
             except PayloadMissingError as error:
-                fate = LetterOutcome.UNAVAILABLE
+                outcome = LetterOutcome.UNAVAILABLE
                 self.notices.extend([str(error)] if len(self.notices) < _MAX_NOTICES else [])
-        self._tallies.setdefault(letter.record.topic_partition, ReplayCounts()).add(fate, letter.code)
-        return placed
+        self._counts.setdefault(letter.record.topic_partition, ReplayCounts()).add(outcome, letter.code)
+        return routed
 
     def _commit(self, batch: _Batch) -> None:
-        if not self._moved:
+        if not self._reached:
             return
         points = {
-            partition: CommitPoint(offset, self._tallies.get(partition, ReplayCounts()).metadata())
-            for partition, offset in self._moved.items()
+            partition: CommitPoint(offset, self._counts.get(partition, ReplayCounts()).metadata())
+            for partition, offset in self._reached.items()
         }
-        records = [(placed.record, placed.partition) for placed in batch.placed]
+        records = [(routed.record, routed.partition) for routed in batch.routed]
         self._reader.check_topics()
         self._writer.commit(records, {group_id(self._plan.run_id, self._phase): points})
-        self._moved = {}
-        self._pace.spend(batch.letters)
+        self._reached = {}
+        self._rate_limit.spend(batch.letters)
         self._advance(batch.letters)
 
-    def _rest(self, began: float, batch: _Batch) -> None:
-        """Wait for the next transaction's turn, where there is a rate to keep."""
+    def _keep_rate(self, began: float, batch: _Batch) -> None:
+        """Wait until the next transaction may begin, where there is a rate to keep."""
         now = self._timing.monotonic()
-        if self._pace.due(now) is not None and self._pending and not batch.is_full:
-            self._timing.wait(max(began + _TRANSACTION_SECONDS - now, self._pace.next_in(now)))
+        if self._rate_limit.due(now) is not None and self._unhandled and not batch.is_full:
+            self._timing.wait(max(began + _TRANSACTION_SECONDS - now, self._rate_limit.next_in(now)))
 
 
 def group_id(run_id: str, phase: ReplayPhase) -> str:

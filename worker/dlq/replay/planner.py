@@ -25,7 +25,7 @@ class PreparedReplay:
     """A plan to carry out. `found` is None where the plan is an earlier one, whose last record is `earlier`."""
 
     plan: ReplayPlan
-    found: Census | None
+    census: Census | None
     earlier: RunRecord | None
     parked_partitions: int
 
@@ -59,10 +59,10 @@ class ReplayPlanner:
         run_id = request.identity(cluster.cluster_id, topic, topic_id, ends, ended, now_ms)
         before = runs.get(run_id)
         if before is not None:
-            return self._taken_up(before, request, cluster)
+            return self._resume_planned(before, request, cluster)
         claim = RunClaim(run_id, request.selection, now_ms, starts, ends, topic_id=topic_id)
         earlier = () if request.again else tuple(run.claim for run in others)
-        return self._surveyed(request, claim, earlier, cluster)
+        return self._counted(request, claim, earlier, cluster)
 
     def resume(self, run_id: str) -> PreparedReplay:
         """Return the plan of an earlier run that is not finished. Raises ReplayError and BrokerError."""
@@ -78,7 +78,7 @@ class ReplayPlanner:
         with self._reader(topic) as reader:
             return RunHistory(reader, cluster_id, self._topics.dead_letters)
 
-    def _taken_up(self, before: RunRecord, request: ReplayRequest, cluster: ClusterDescription) -> PreparedReplay:
+    def _resume_planned(self, before: RunRecord, request: ReplayRequest, cluster: ClusterDescription) -> PreparedReplay:
         run_id = before.plan.run_id
         if before.state is RunState.FINISHED:
             raise ReplayError(f"The replay {run_id} is finished already: nothing was written; name another --run-id.")
@@ -90,7 +90,7 @@ class ReplayPlanner:
         self._check_letters(before.plan)
         return PreparedReplay(before.plan, None, before, _partitions(cluster, self._topics.parked_topic))
 
-    def _surveyed(
+    def _counted(
         self, request: ReplayRequest, claim: RunClaim, earlier: tuple[RunClaim, ...], cluster: ClusterDescription
     ) -> PreparedReplay:
         topics = self._topics
@@ -114,12 +114,12 @@ class ReplayPlanner:
             with self._reader(draft.topic, claim.ends) as reader:
                 draft = limit_plan(draft, reader, limit)
         with self._reader(draft.topic, draft.claim.ends) as reader:
-            plan, found = take_census(draft, reader, canary=request.canary)
+            plan, census = take_census(draft, reader, canary=request.canary)
         self._check_letters(plan)
-        described = self._described(found.needs)
-        check_targets(plan, found, described)
-        self._check_targets(found.needs)
-        return PreparedReplay(plan, found, None, _partitions(described, topics.parked_topic))
+        described = self._described(census.needs)
+        check_targets(plan, census, described)
+        self._check_targets(census.needs)
+        return PreparedReplay(plan, census, None, _partitions(described, topics.parked_topic))
 
     def _check_target(self, target: str | None) -> None:
         if target is not None:

@@ -39,7 +39,7 @@ class ReplayResult:
 
     plan: ReplayPlan
     state: RunState
-    tally: ReplayCounts
+    counts: ReplayCounts
     reason: str = ""
     written: int = 0
     seconds: float = 0.0
@@ -49,7 +49,7 @@ class ReplayResult:
 
     def problem(self) -> str | None:
         """Return what keeps this from being a full success, as sentences."""
-        run_id, unavailable = self.plan.run_id, self.tally.total(LetterOutcome.UNAVAILABLE)
+        run_id, unavailable = self.plan.run_id, self.counts.total(LetterOutcome.UNAVAILABLE)
         problems = []
         if self.state is not RunState.FINISHED:
             problems.append(self.reason)

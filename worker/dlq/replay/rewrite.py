@@ -13,7 +13,7 @@ from worker.domain.records import OutgoingRecord
 
 @dataclass(frozen=True, slots=True)
 class RoutedRecord:
-    """A record to be written to one partition."""
+    """A record and the partition that it is written to."""
 
     record: OutgoingRecord
     partition: int

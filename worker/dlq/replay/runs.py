@@ -1,7 +1,7 @@
-"""The audit records of replays, from which an unfinished one is taken up again.
+"""The records that replays leave on a topic of their own, from which an unfinished one is resumed.
 
-Invariants: each record holds the whole plan, so the last one of a run is enough and the topic may be compacted. What a
-run has taken is told by its plan and its last state alone.
+Invariants: each record holds the whole plan, so the last one of a run is enough and the topic may be compacted. A run's
+plan and its last state say which letters it has taken.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What is on the topic of runs. Times are epoch milliseconds; `counts` is by fate and error code."""
+    """One record of a run. Times are epoch milliseconds; `counts` is by outcome and error code."""
 
     plan: ReplayPlan
     state: RunState
@@ -81,17 +81,17 @@ class RunHistory:
         ]
 
     def resumable(self, run_id: str) -> RunRecord:
-        """Return a run that is to be taken up again. Raises ReplayError where that cannot be."""
+        """Return a run to resume. Raises ReplayError where it cannot be resumed."""
         run = self.get(run_id)
         if run is None:
             known = ", ".join(self._latest) or "none"
             raise ReplayError(f"There is no replay {run_id} of this dead-letter topic to resume; there are: {known}.")
         if run.state is RunState.FINISHED:
             raise ReplayError(f"The replay {run_id} is finished: nothing is left to resume.")
-        heir = next((other for other in self._latest.values() if _took_over(other, run)), None)
-        if heir is not None:
+        successor = next((other for other in self._latest.values() if _took_over(other, run)), None)
+        if successor is not None:
             raise ReplayError(
-                f"The replay {run_id} was given up, and {heir.plan.run_id} took its letters over; resume that one."
+                f"The replay {run_id} was given up, and {successor.plan.run_id} took its letters over; resume that one."
             )
         return run
 

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM as a wish to stop at the next good place.
+"""Stopping a replay with Ctrl-C or SIGTERM.
 
-Invariant: the first signal is only noted, so what is under way comes to its end; the second one ends the process.
+Invariant: the first signal is only noted, so that the transaction under way is ended; the second one ends the process.
 """
 
 import signal
@@ -15,7 +15,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LOOK_SECONDS = 0.05
 
 
-class _Wish:
+class _StopRequest:
     """Notes a signal. A flag alone: a lock could be held by the very code that the signal came upon."""
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class _Wish:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StoppableClock]:
-    """Give the time of a replay that stops at SIGINT or SIGTERM, also where the shell had switched them off."""
-    wish = _Wish()
-    before = [(number, signal.signal(number, wish.note)) for number in _SIGNALS]
+    """Give a clock that stops at SIGINT or SIGTERM, also where the shell had switched them off."""
+    request = _StopRequest()
+    before = [(number, signal.signal(number, request.note)) for number in _SIGNALS]
     try:
-        yield StoppableClock(time.monotonic, wish.wait, wish.is_noted)
+        yield StoppableClock(time.monotonic, request.wait, request.is_noted)
     finally:
         for number, handler in before:
             signal.signal(number, handler)

@@ -1,6 +1,6 @@
-"""A replay's plan and its outcome, for a terminal and for scripts.
+"""A replay's plan and its result, for a terminal and for scripts.
 
-Invariant: nothing foreign reaches the terminal unwritten-out.
+Invariant: control characters in foreign text are escaped.
 """
 
 from collections.abc import Iterator
@@ -19,23 +19,23 @@ from worker.reporting.formats import moment, printable
 
 def format_plan(prepared: PreparedReplay) -> Iterator[Text]:
     """Yield lines: what is there, and what would be done with it."""
-    plan, found = prepared.plan, prepared.found
+    plan, census = prepared.plan, prepared.census
     if prepared.earlier is not None:
         run = prepared.earlier
         yield Text(
             f"Going on with the replay {plan.run_id} of {moment(run.started_at_ms)} ({run.state}):", style="bold"
         )
-    if found is not None:
-        yield from format_statistics(found.statistics, plan.topic)
+    if census is not None:
+        yield from format_statistics(census.statistics, plan.topic)
         yield Text()
-        for run_id, count in sorted(found.taken.items()):
+        for run_id, count in sorted(census.taken.items()):
             yield Text(f"{count} more letters match, and belong to the earlier replay {run_id}: they are left to it.")
     yield Text(_intent(plan))
-    if found is not None and found.parked:
+    if census is not None and census.parked:
         often = f"were replayed {plan.max_replays} times or more"
-        yield Text(f"{found.parked} of them {often} and go to {plan.parked_topic} instead.")
-    if found is not None and found.references:
-        yield Text(f"{found.references} of them are too large for the topic and are fetched back from their source.")
+        yield Text(f"{census.parked} of them {often} and go to {plan.parked_topic} instead.")
+    if census is not None and census.references:
+        yield Text(f"{census.references} of them are too large for the topic and are fetched back from their source.")
     if plan.canary_keys:
         yield Text(f"{len(plan.canary_keys)} keys go first, as canaries; the rest follows if they fare well.")
 
@@ -55,19 +55,19 @@ def format_canaries(outcomes: CanaryOutcomes) -> str:
     return f"{outcomes.replayed} canaries: {done} have a result, {failed} failed again."
 
 
-def format_result(outcome: ReplayResult) -> Iterator[str]:
+def format_result(result: ReplayResult) -> Iterator[str]:
     """Yield lines: what was done."""
-    tally = outcome.tally
-    counts = f"{tally.total(LetterOutcome.REPLAYED)} replayed, {tally.total(LetterOutcome.PARKED)} parked"
-    yield f"Replay {outcome.plan.run_id} {outcome.state}: {counts}, of {outcome.plan.letters} letters."
-    if outcome.seconds:
-        rate = outcome.written / outcome.seconds
-        yield f"{outcome.written} letters in {outcome.seconds:.1f} s, {rate:.1f} letters/s."
+    counts = result.counts
+    summary = f"{counts.total(LetterOutcome.REPLAYED)} replayed, {counts.total(LetterOutcome.PARKED)} parked"
+    yield f"Replay {result.plan.run_id} {result.state}: {summary}, of {result.plan.letters} letters."
+    if result.seconds:
+        rate = result.written / result.seconds
+        yield f"{result.written} letters in {result.seconds:.1f} s, {rate:.1f} letters/s."
 
 
 def plan_document(prepared: PreparedReplay) -> dict[str, Any]:
     """Return the plan for scripts; times are epoch milliseconds."""
-    plan, found = prepared.plan, prepared.found
+    plan, census = prepared.plan, prepared.census
     shown: dict[str, Any] = {
         "run_id": plan.run_id,
         "topic": plan.topic,
@@ -81,24 +81,24 @@ def plan_document(prepared: PreparedReplay) -> dict[str, Any]:
         "max_replays": plan.max_replays,
         "resumed": prepared.earlier is not None,
     }
-    if found is not None:
-        shown |= {"to_park": found.parked, "references": found.references, "left_to_earlier_runs": dict(found.taken)}
-        shown["statistics"] = statistics_document(found.statistics, plan.topic)
+    if census is not None:
+        shown |= {"to_park": census.parked, "references": census.references, "left_to_earlier_runs": dict(census.taken)}
+        shown["statistics"] = statistics_document(census.statistics, plan.topic)
     return shown
 
 
-def result_document(outcome: ReplayResult) -> dict[str, Any]:
-    """Return the outcome for scripts."""
-    canaries = outcome.canaries
+def result_document(result: ReplayResult) -> dict[str, Any]:
+    """Return the result for scripts."""
+    canaries = result.canaries
     return {
-        "state": outcome.state.value,
-        "counts": outcome.tally.figures(),
-        "written": outcome.written,
-        "seconds": round(outcome.seconds, 3),
-        "letters_per_second": round(outcome.written / outcome.seconds, 2) if outcome.seconds else None,
-        "gone": outcome.gone,
+        "state": result.state.value,
+        "counts": result.counts.document(),
+        "written": result.written,
+        "seconds": round(result.seconds, 3),
+        "letters_per_second": round(result.written / result.seconds, 2) if result.seconds else None,
+        "gone": result.gone,
         "canaries": canaries
         and {"replayed": canaries.replayed, "succeeded": len(canaries.succeeded), "failed": len(canaries.failed)},
-        "problem": outcome.problem(),
-        "notices": outcome.notices,
+        "problem": result.problem(),
+        "notices": result.notices,
     }
