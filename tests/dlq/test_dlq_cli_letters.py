@@ -125,7 +125,7 @@ def test_letters_are_exported_and_gone_on_with(kafka: KafkaServer, letters: str,
     rest = run(kafka, "export", str(folder), "--topic", letters, "--resume", "--json")
     nothing = run(kafka, "export", str(tmp_path / "none"), "--topic", letters, "--code", "POISON")
 
-    assert (some.exit_code, some.stdout) == (0, f"3 letters are in {folder}, listed in {MANIFEST}.\n")
+    assert (some.exit_code, some.stdout) == (0, f"Exported 3 letters to {folder}, listed in {MANIFEST}.\n")
     assert "is not empty" in str(refused.exception)
     assert json.loads(rest.stdout)["written"] == 4
     lines = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
@@ -133,7 +133,7 @@ def test_letters_are_exported_and_gone_on_with(kafka: KafkaServer, letters: str,
     payloads = [(folder / line["payload_file"]).read_bytes() for line in lines]
     assert sorted(payloads) == sorted([PNG] * 6 + [b"foreign"])
     assert {each.parent for each in folder.rglob("*")} == {folder}
-    assert f"No letter on {letters} matches" in str(nothing.exception)
+    assert f"No dead letter on {letters} matches" in str(nothing.exception)
     assert not (tmp_path / "none").exists()
 
 
@@ -157,22 +157,22 @@ def test_a_payload_left_at_its_source_comes_back_until_retention_takes_it(
     exported = run(kafka, "export", str(tmp_path / "export"), "--topic", topic)
 
     assert found.exit_code == 0
-    assert "still stands at its source" in found.stdout
+    assert "is still at its source" in found.stdout
     assert saved.read_bytes() == outgoing.value
-    assert "still stands" not in taken.stdout
+    assert "is still at its source" not in taken.stdout
     assert taken.exit_code == 0
-    assert f"stood at {jobs}/0/1 and is there no longer: retention took it" in taken.stdout
-    assert "is there no longer" in str(unsaved.exception)
+    assert f"was at {jobs}/0/1 and is no longer there: retention removed it" in taken.stdout
+    assert "is no longer there" in str(unsaved.exception)
     assert not (tmp_path / "other").exists()
     assert exported.exit_code == 1
-    assert "is there no longer" in exported.stderr
+    assert "is no longer there" in exported.stderr
 
 
 def test_what_is_not_there_is_a_sentence_and_no_success(kafka: KafkaServer, letters: str) -> None:
     for arguments in (["show", "0/99"], ["show", "no such letter"]):
         ended = run(kafka, *arguments, "--topic", letters)
         assert isinstance(ended.exception, LabelwireError)
-        assert "`labelwire dlq ls` lists those there are" in str(ended.exception)
+        assert "`labelwire dlq ls` lists the dead letters" in str(ended.exception)
     assert isinstance(run(kafka, "ls", "--topic", "no-such-topic").exception, BrokerError)
 
     command = [sys.executable, "-m", "worker", "dlq", "ls", "--code", "IMAGE_CORUPT"]

@@ -60,7 +60,7 @@ def test_each_letter_is_its_payload_and_what_is_known_of_it(tmp_path: Path) -> N
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
 
-    with pytest.raises(LabelwireError, match="is not empty: name another, or go on in it with --resume"):
+    with pytest.raises(LabelwireError, match="is not empty; choose another, or continue its export with --resume"):
         written_to(tmp_path, letters(1))
     with pytest.raises(LabelwireError, match="holds no export to resume"):
         written_to(tmp_path, letters(1), resume=True)
@@ -138,7 +138,7 @@ def test_a_payload_left_at_its_source_is_fetched_or_missed_aloud(tmp_path: Path)
     assert (tmp_path / "found" / f"{reference.id}.png").read_bytes() == received.value
     assert found.missing == []
     assert len(missed.missing) == 1
-    assert "retention took it" in missed.missing[0]
+    assert "retention removed it" in missed.missing[0]
     assert manifest_of(tmp_path / "missed")[0]["payload_file"] is None
     assert (again.written, again.present, again.missing) == (0, 1, missed.missing)
 

@@ -61,7 +61,7 @@ def test_a_terminal_gets_nothing_that_it_obeys() -> None:
 
 
 def test_no_letters_are_a_sentence() -> None:
-    assert shown(Statistics()) == [f"No letter on {LETTERS} matches."]
+    assert shown(Statistics()) == [f"No dead letter on {LETTERS} matches."]
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,13 @@ def test_a_letter_tells_what_how_and_where() -> None:
 
     told = text_of(letter_of(replayed), with_values=False)
 
-    assert "What went wrong|message|The picture is damaged: send it again." in told
-    assert "What went wrong|code|IMAGE_CORRUPT (permanent), at decode" in told
-    assert f"Its way|began at|{JOBS}/3/1, 2023-11-14 22:12:20Z" in told
-    assert f"Its way|failed at|{JOBS}/0/8 on cluster cluster" in told
-    assert "Its way|attempts|2, from 2023-11-14 22:13:15Z to 2023-11-14 22:13:20Z" in told
-    assert "Its way|replays|2, the last by run run-7" in told
-    assert f"Its way|ended as|{LETTERS}/0/5" in told
+    assert "Error|message|The picture is damaged: send it again." in told
+    assert "Error|code|IMAGE_CORRUPT (permanent), at decode" in told
+    assert f"History|origin|{JOBS}/3/1, 2023-11-14 22:12:20Z" in told
+    assert f"History|failed at|{JOBS}/0/8 on cluster cluster" in told
+    assert "History|attempts|2, from 2023-11-14 22:13:15Z to 2023-11-14 22:13:20Z" in told
+    assert "History|replays|2, the last by run run-7" in told
+    assert f"History|dead letter|{LETTERS}/0/5" in told
 
 
 def test_what_a_producer_wrote_is_told_on_request_only() -> None:
@@ -76,9 +76,9 @@ def test_what_a_producer_wrote_is_told_on_request_only() -> None:
 
     assert "Jane" not in hushed
     assert "Main Street" not in hushed
-    assert "From its producer|secret|8 B" in hushed
-    assert "From its producer|secret|Jane Doe" in told
-    assert "From its producer|key|Main Street 5" in told
+    assert "Producer|secret|8 B" in hushed
+    assert "Producer|secret|Jane Doe" in told
+    assert "Producer|key|Main Street 5" in told
 
 
 def test_nothing_that_a_terminal_obeys_is_told() -> None:
@@ -87,8 +87,8 @@ def test_nothing_that_a_terminal_obeys_is_told() -> None:
     told = text_of(letter, with_values=True)
 
     assert all(line.isprintable() for line in told.split("\n"))
-    assert "From its producer|tenant|acme \\x1b[31m" in told
-    assert "From its producer|raw|ff 00 1b (bytes)" in told
+    assert "Producer|tenant|acme \\x1b[31m" in told
+    assert "Producer|raw|ff 00 1b (bytes)" in told
 
 
 def test_the_document_keeps_every_byte_of_the_headers() -> None:
@@ -185,7 +185,7 @@ def test_of_a_jobs_letters_the_newest_is_meant() -> None:
 
 
 def test_a_letter_that_is_not_there_is_a_sentence() -> None:
-    with pytest.raises(LabelwireError, match=r"no letter at label-images.dlq/0/3: `labelwire dlq ls`"):
+    with pytest.raises(LabelwireError, match=r"no dead letter at label-images.dlq/0/3; `labelwire dlq ls`"):
         letter_at(Coordinate(LETTERS, 0, 3), lambda _: None)
-    with pytest.raises(LabelwireError, match=r"coordinate \\x1b\[2Jx: `labelwire dlq ls`"):
+    with pytest.raises(LabelwireError, match=r"coordinate \\x1b\[2Jx; `labelwire dlq ls`"):
         newest_named("\x1b[2Jx", LETTERS, [standing(OutgoingRecord(LETTERS, None, b"", ()), 1)])

@@ -132,8 +132,8 @@ def test_a_payload_is_fetched_back_and_one_that_is_gone_is_counted(ward: Ward) -
     replayed = ward.read(ward.target)
     assert [(record.key, record.value) for record in replayed] == [(b"k", big)]
     assert outcome.counts.document()["unavailable"] == {"IMAGE_CORRUPT": 1}
-    assert "1 dead letters" in (outcome.problem() or "")
-    assert "retention took it" in outcome.notices[0]
+    assert "left 1 dead letter on" in (outcome.problem() or "")
+    assert "retention removed it" in outcome.notices[0]
 
 
 def test_a_replay_to_the_origin_goes_to_its_topic_and_partition(ward: Ward) -> None:
@@ -156,7 +156,7 @@ def test_an_older_process_is_fenced_by_one_that_takes_the_run_over(ward: Ward) -
     _, problem = slow.communicate(timeout=30)
 
     assert slow.returncode == 1
-    assert problem.splitlines()[-1].startswith("Another process took the replay f over")
+    assert problem.splitlines()[-1].startswith("Another process took over the replay f,")
     assert outcome.counts.total() == 60
     assert_each_once_in_order(ward.read(ward.target), expected, "f")
 
@@ -171,7 +171,7 @@ def test_a_dry_run_writes_nothing_and_a_script_must_say_yes(ward: Ward) -> None:
     assert "10 dead letters" in dry.said
     assert "█" in dry.said
     assert (unasked.code, unasked.said) == (1, "")
-    assert unasked.problem.startswith("There is no terminal to ask")
+    assert unasked.problem.startswith("There is no terminal to ask for confirmation")
     assert ward.read(ward.target) == ward.read(f"{ward.jobs}.replay-runs") == []
 
 
@@ -216,7 +216,7 @@ def _canaries_first(ward: Ward) -> tuple[PreparedReplay, list[Record]]:
     prepared = ward.prepare(canary=True)
     outcome = ward.carry_out(prepared, canary=CanaryLimits(0.2, 0.5))
     assert outcome.state is RunState.INTERRUPTED
-    assert "look whether workers consume" in outcome.reason
+    assert "Check that workers consume" in outcome.reason
     return ward.resume(prepared.plan.run_id), all_jobs
 
 
@@ -249,5 +249,5 @@ def test_canaries_that_fail_again_end_the_replay_and_a_new_one_takes_the_rest(wa
     successor = ward.prepare()
     assert successor.plan.letters == len(all_jobs)  # the canaries' new dead letters, and those that were left
     ward.carry_out(successor, rate=100, stop_after=1)
-    with pytest.raises(ReplayError, match="took its letters over"):
+    with pytest.raises(ReplayError, match="took over its letters"):
         ward.resume(prepared.plan.run_id)

@@ -1,4 +1,4 @@
-"""From records to the report, whatever they were read from."""
+"""Accounting for every job: from the records of all topics to the report."""
 
 import time
 from collections import Counter
@@ -14,15 +14,15 @@ from worker.domain.records import Coordinate, Record
 from worker.settings import TopicSettings
 
 _NAMED_STATES = {
-    JobState.LOST: "lost: done, and nothing came of it",
-    JobState.UNVERIFIABLE: "unverifiable: what would show its way is gone",
+    JobState.LOST: "lost: the group is done with it, and it has no outcome",
+    JobState.UNVERIFIABLE: "unverifiable: records that would show its outcome were removed",
     JobState.PENDING: "pending",
 }
-_DEDUP = "two identities: its results have different ids"
-_CONTRADICTORY = "contradictory: completed and given up in one replay generation"
-_MISMATCHED = "mismatched: a result of something else than this job holds"
-_CONFLICTING = "conflicting: results of one id differ in what was read"
-_UNREADABLE = "unreadable: not a result"
+_DEDUP = "two identities: its results have different ids, so readers keep both"
+_CONTRADICTORY = "contradictory: both completed and dead-lettered or parked in one replay generation"
+_MISMATCHED = "mismatched: a result of another picture, job id or options"
+_CONFLICTING = "conflicting: results with one id hold different texts"
+_UNREADABLE = "unreadable: a record on the result topic that holds no result"
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Where a live system is cut for the audit: what a group says is done, and ends behind which its outcomes stand.
+"""The cut of a live system that an audit covers: what a group says is done, and ends below which its outcomes are.
 
 Invariant: for every input record that `positions` calls done, whatever the worker wrote before it said so lies below
 `ends` and can be read up to there, unless `gaps` says why not. That holds because of the order of the questions:
@@ -112,7 +112,7 @@ def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, c
     known = {partition.topic for partition in (*job_ends, *ends)}
     missing = [topic for topic in (topics.jobs, topics.results) if topic not in known]
     if missing:
-        raise BrokerError(f"Kafka has no topic {' and no topic '.join(missing)}; look at LABELWIRE_TOPICS__*.")
+        raise BrokerError(f"Kafka has no topic {' and no topic '.join(missing)}; check LABELWIRE_TOPICS__*.")
     stable = _stable(view, ends, clock.monotonic() + settle_seconds, clock)
     reached = {partition: min(end, stable[partition]) for partition, end in ends.items()}
     gaps = tuple(_hidden(partition, at, ends[partition]) for partition, at in reached.items() if at < ends[partition])
@@ -141,8 +141,8 @@ def _stable(
 def _hidden(partition: TopicPartition, stable: int, end: int) -> Gap:
     return Gap(
         partition.topic,
-        f"A transaction is open on {partition} from offset {stable} on and hides what stands up to {end};"
-        " wait until it ends, or end it with kafka-transactions.sh, and audit again.",
+        f"An open transaction on {partition} hides the records from offset {stable} up to {end}; wait until it ends, or"
+        " abort it with kafka-transactions.sh, and audit again.",
     )
 
 
@@ -159,8 +159,8 @@ def _removals(topic: str, lows: Mapping[TopicPartition, int], compacted: Collect
         shown = ", ".join(f"{partition} below offset {low}" for partition, low in moved[:_SHOWN_PARTITIONS])
         more = f" and {len(moved) - _SHOWN_PARTITIONS} more" if len(moved) > _SHOWN_PARTITIONS else ""
         sentence = (
-            f"Records of {topic} were removed by its retention ({shown}{more}): what they would show cannot be proved;"
-            " audit before the retention time is over."
+            f"Retention removed records of {topic} ({shown}{more}), so what they would show cannot be proved; audit"
+            " before the retention time is over."
         )
         gaps.append(Gap(topic, sentence))
     if topic in compacted:

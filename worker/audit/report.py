@@ -71,10 +71,10 @@ class AuditReport:
     def lines(self) -> list[tuple[int, str]]:
         """Return each count with what it counts: jobs first, then what is wrong where anything is, then records."""
         wrong = [
-            (self.conflicting, "result ids under which readings differ"),
-            (self.mismatched, "jobs with a result of something else"),
-            (self.contradictory, "jobs both completed and given up"),
-            (self.duplicates_after_dedup, "results too many after dropping repeats by result id"),
+            (self.conflicting, "result ids with different texts"),
+            (self.mismatched, "jobs with a result of another picture, job id or options"),
+            (self.contradictory, "jobs both completed and dead-lettered or parked"),
+            (self.duplicates_after_dedup, "extra results that readers cannot drop by result id"),
             (self.unreadable, "records on the result topic that hold no result"),
         ]
         return [
@@ -96,9 +96,9 @@ class AuditReport:
         """Return the result in a sentence."""
         read = f"({self.records} records in {self.seconds:.1f} s)"
         if not self.is_sound:
-            return f"Not every job is proved to have exactly one outcome {read}."
+            return f"It is not proved that every job has exactly one outcome {read}."
         if self.pending:
-            return f"Nothing is lost up to this moment; {self.pending} jobs are still pending {read}."
+            return f"No job is lost so far; pending: {self.pending} {read}."
         return f"Every job has exactly one outcome {read}."
 
     def to_dict(self) -> dict[str, Any]:

@@ -90,20 +90,20 @@ def _ignore(_behind: int) -> None:
 
 def _notes(cut: Cut, kafka: KafkaSettings, report: AuditReport) -> tuple[str, ...]:
     notes = [
-        f"What the group {kafka.group_id} has committed for {partition} counts as none, because {reset}: workers begin"
-        " at its beginning."
+        f"The position of the group {kafka.group_id} on {partition} is ignored, because {reset}; workers read it from"
+        " its beginning, too."
         for partition, reset in sorted(cut.former.items())
     ]
     if not cut.positions and not cut.former and report.jobs:
         notes.append(
-            f"The group {kafka.group_id} has committed nothing on these topics: look whether that is its name,"
-            " or whether workers run."
+            f"The group {kafka.group_id} has committed nothing on these topics: check LABELWIRE_KAFKA__GROUP_ID, and"
+            " that workers run."
         )
     if report.strangers:
         notes.append(f"{report.strangers} records on the outcome topics name no job; they are not counted.")
     if report.former:
         notes.append(
-            f"{report.former} records came of jobs on an earlier topic of the same name, in whose places others stand"
-            " now; they are not counted."
+            f"{report.former} records belong to jobs of a topic that was deleted and created again; they are not"
+            " counted."
         )
     return tuple(notes)

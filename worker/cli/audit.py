@@ -19,12 +19,14 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def audit(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    limit: Annotated[int, typer.Option(min=0, help="How many are named for each problem.")] = 20,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to repeat it while jobs are pending.")] = 0.0,
-    complete: Annotated[bool, typer.Option("--complete", help="Fail where jobs are pending.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="Most jobs to name for each problem.")] = 20,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Repeat for up to this many seconds while jobs are pending.")
+    ] = 0.0,
+    complete: Annotated[bool, typer.Option("--complete", help="Fail if jobs are still pending.")] = False,
 ) -> None:
-    """Prove that every job has exactly one outcome, and name those that have not. Looks only; workers may run."""
+    """Prove that every job has exactly one outcome, and name those that do not. Read-only; safe while workers run."""
     chosen = settings.load()
     report = audit_until_settled(chosen.kafka, chosen.topics, wait_seconds=wait, progress=reaching, offenders=limit)
     if as_json:

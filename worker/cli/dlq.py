@@ -52,7 +52,7 @@ def list_letters(
     topic: TopicName = None,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters, one a line, the newest last."""
+    """List dead letters, one per line, newest last."""
     selection = parse_filters(filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit))
     letters = _topic(topic)
     with letters.reader() as reader, listed(_READING, reader.total, letters.name, as_json=as_json) as (show, reached):
@@ -63,16 +63,16 @@ def list_letters(
 @app.command()
 def show(
     letter: Annotated[
-        str, typer.Argument(metavar="LETTER", help="topic/partition/offset, a letter's id, or a job's id.")
+        str, typer.Argument(metavar="LETTER", help="Its coordinate (topic/partition/offset), its id, or its job's id.")
     ],
     *,
-    with_values: Annotated[bool, typer.Option("--headers", help="Tell the producer's key and header values.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Write the payload to this new file, byte for byte.")] = None,
-    draw: Annotated[Path | None, typer.Option(help="Write the decoded picture to this new PNG file.")] = None,
+    with_values: Annotated[bool, typer.Option("--headers", help="Show the producer's key and header values.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Save the payload to this new file, byte for byte.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="Save the decoded picture to this new PNG file.")] = None,
     topic: TopicName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell all of one dead letter, and save or draw its picture."""
+    """Show one dead letter in full, and save its payload or draw its picture."""
     found = _topic(topic).find(letter, with_job=bool(save or draw), progress=partial(reaching, _READING))
     show_found(found, with_values=with_values, as_json=as_json)
     if not (save or draw):
@@ -81,16 +81,16 @@ def show(
         raise LabelwireError(found.missing or "")
     if save:
         save_new(save, found.job.value or b"")
-        print(f"The payload is in {save}.", file=sys.stderr)
+        print(f"The payload is saved in {save}.", file=sys.stderr)
     if draw:
         save_new(draw, draw_picture(found.letter, found.job, bootstrap.image_limits(settings.load())))
-        print(f"The picture is in {draw}.", file=sys.stderr)
+        print(f"The picture is saved in {draw}.", file=sys.stderr)
 
 
 @app.command()
 def stats(  # noqa: PLR0913 - each option is a parameter
     *,
-    html: Annotated[Path | None, typer.Option(help="Write a page with a plot to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write an HTML report with a plot to this file.")] = None,
     codes: Codes = None,
     stages: Stages = None,
     older_than: OlderThan = None,
@@ -115,9 +115,11 @@ def stats(  # noqa: PLR0913 - each option is a parameter
 
 @app.command()
 def export(  # noqa: PLR0913 - as above
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write to: new or empty, unless --resume is given.")
+    ],
     *,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in a folder that holds an export.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the export that this folder holds.")] = False,
     codes: Codes = None,
     stages: Stages = None,
     older_than: OlderThan = None,
@@ -129,7 +131,7 @@ def export(  # noqa: PLR0913 - as above
     topic: TopicName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write dead letters to files: payload, headers and error of each, and a manifest."""
+    """Export dead letters to files: payload, headers and error of each, and a manifest."""
     selection = parse_filters(filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit))
     letters = _topic(topic)
     with letters.reader() as reader, letters.fetcher() as fetcher, reaching("Exporting", reader.total) as reached:

@@ -6,20 +6,30 @@ import typer
 
 from worker.dlq.filters import Filters
 
-Codes = Annotated[list[str] | None, typer.Option("--code", help="Only this error code; may be repeated.")]
-Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage; may be repeated.")]
-OlderThan = Annotated[str | None, typer.Option("--older-than", metavar="AGE", help="Only failures older than 90m, 7d…")]
-NewerThan = Annotated[str | None, typer.Option("--newer-than", metavar="AGE", help="Only failures newer than 90m, 7d…")]
-Keys = Annotated[list[str] | None, typer.Option("--key", help="Only this record key; may be repeated.")]
+Codes = Annotated[list[str] | None, typer.Option("--code", help="Only letters with this error code; repeatable.")]
+Stages = Annotated[
+    list[str] | None, typer.Option("--stage", help="Only letters that failed at this stage; repeatable.")
+]
+OlderThan = Annotated[
+    str | None, typer.Option("--older-than", metavar="AGE", help="Only failures older than this: 90m, 7d, 1d12h.")
+]
+NewerThan = Annotated[
+    str | None, typer.Option("--newer-than", metavar="AGE", help="Only failures newer than this: 90m, 7d, 1d12h.")
+]
+Keys = Annotated[list[str] | None, typer.Option("--key", help="Only letters with this record key; repeatable.")]
 HeaderValues = Annotated[
-    list[str] | None, typer.Option("--header", metavar="NAME=VALUE", help="Only with this header; all must match.")
+    list[str] | None,
+    typer.Option("--header", metavar="NAME=VALUE", help="Only letters with this header; if repeated, all must match."),
 ]
 Fingerprints = Annotated[
-    list[str] | None, typer.Option("--fingerprint", help="Only this fingerprint or its beginning; may be repeated.")
+    list[str] | None,
+    typer.Option("--fingerprint", help="Only letters with this fingerprint, or one that begins so; repeatable."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many letters, the oldest first.")]
-TopicName = Annotated[str | None, typer.Option("--topic", help="The dead-letter topic, else the settings'.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many letters, oldest first.")]
+TopicName = Annotated[
+    str | None, typer.Option("--topic", help="The topic to read; by default the dead-letter topic of the settings.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def filters_of(

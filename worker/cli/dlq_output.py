@@ -18,7 +18,7 @@ from worker.dlq.inspect.statistics import Statistics, statistics_document
 from worker.dlq.inspect.statistics_text import format_statistics
 from worker.dlq.topic import LookupResult
 from worker.domain.errors import LabelwireError
-from worker.reporting.formats import printable
+from worker.reporting.formats import printable, quantity
 from worker.reporting.progress import Reach, reaching
 
 _STYLES: Final = ("", "dim", "yellow", "", "dim", "", "", "", "bold")
@@ -28,7 +28,7 @@ _MAX_SENTENCES: Final = 10
 
 @contextmanager
 def listed(what: str, total: int, topic: str, *, as_json: bool) -> Iterator[tuple[Callable[[LetterRow], None], Reach]]:
-    """Yield what prints a row and what hears how far the reading is: columns on a terminal, tabs elsewhere."""
+    """Yield what prints a row and what shows progress: columns on a terminal, tabs elsewhere."""
     console = Console()
     if as_json or not console.is_terminal:
         with reaching(what, total) as reached:
@@ -75,7 +75,9 @@ def show_found(found: LookupResult, *, with_values: bool, as_json: bool) -> None
         for name, text in pairs:
             console.print(Text.assemble((f"  {name.ljust(widest)}  ", "dim"), text), soft_wrap=True)
     if found.letter.is_reference and found.job is not None:
-        console.print("The payload still stands at its source: --save fetches it.", soft_wrap=True, highlight=False)
+        console.print(
+            "The payload is still at its source; --save fetches it from there.", soft_wrap=True, highlight=False
+        )
     if found.missing is not None:
         console.print(Text(printable(found.missing), style="red"), soft_wrap=True)
 
@@ -106,17 +108,18 @@ def write_page(statistics: Statistics, topic: str, filters: Filters, path: Path)
 
 
 def summarize(exported: ExportResult, folder: Path, topic: str, *, as_json: bool) -> int:
-    """Print what came of an export and return the exit code: 1 if it is not whole."""
+    """Print how many letters were exported and return the exit code: 1 if a payload is missing."""
     if not exported.written and not exported.present:
-        raise LabelwireError(f"No letter on {topic} matches, so nothing was written.")
+        raise LabelwireError(f"No dead letter on {topic} matches, so nothing was written.")
     if as_json:
         summary = {"folder": str(folder), "written": exported.written, "present": exported.present}
         print(json.dumps({**summary, "missing_payloads": exported.missing}, indent=2))
     else:
-        before = f"; {exported.present} were there before" if exported.present else ""
-        print(f"{exported.written} letters are in {folder}, listed in {MANIFEST}{before}.")
+        before = f"; {exported.present} more were there already" if exported.present else ""
+        letters = quantity(exported.written, "letter")
+        print(f"Exported {letters} to {folder}, listed in {MANIFEST}{before}.")
     for sentence in exported.missing[:_MAX_SENTENCES]:
         print(printable(sentence), file=sys.stderr)
     if len(exported.missing) > _MAX_SENTENCES:
-        print(f"{len(exported.missing)} payloads are missing in all.", file=sys.stderr)
+        print(f"{len(exported.missing)} payloads are missing; --json names them all.", file=sys.stderr)
     return 1 if exported.missing else 0

@@ -51,35 +51,46 @@ def replay(  # noqa: PLR0913 - each option is a parameter
     fingerprints: Fingerprints = None,
     limit: Limit = None,
     target: Annotated[
-        str | None, typer.Option(help="Topic to write to; without it the settings' replay topic.")
+        str | None, typer.Option(help="The topic to write to; by default the replay topic of the settings.")
     ] = None,
     to_origin: Annotated[
-        bool, typer.Option("--to-origin", help="Write to the topic where each job came from.")
+        bool, typer.Option("--to-origin", help="Write each job to the topic that it came from.")
     ] = False,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, help="Letters a second; without it as fast as it goes.")
+        float | None, typer.Option(min=0.01, help="Most letters per second; by default there is no limit.")
     ] = None,
     max_replays: Annotated[
-        int | None, typer.Option(min=1, help="Letters replayed so often are parked; 3 without it.")
+        int | None, typer.Option(min=1, help="Park letters that were replayed this often already; 3 by default.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Take letters that earlier replays took, too.")] = False,
-    canary: Annotated[bool, typer.Option(help="Replay 1 % of each error cluster first and see.")] = True,
-    canary_wait: Annotated[float, typer.Option(min=0, help="Longest time to wait for the canaries, in seconds.")] = 120,
-    max_failure_ratio: Annotated[float, typer.Option(min=0, max=1, help="Part of the canaries that may fail.")] = 0.5,
-    run_id: Annotated[str | None, typer.Option(help="Name of the replay; without it one is made.")] = None,
-    resume: Annotated[str | None, typer.Option(metavar="RUN-ID", help="Go on with an unfinished replay.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    by: Annotated[str | None, typer.Option(help="Who replays, for the record; without it user@host.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also replay letters that earlier replays took.")] = False,
+    canary: Annotated[
+        bool, typer.Option(help="Replay about 1 % of each error group first, and the rest if it succeeds.")
+    ] = True,
+    canary_wait: Annotated[
+        float, typer.Option(min=0, help="Longest wait for the outcomes of the canaries, in seconds.")
+    ] = 120,
+    max_failure_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Stop if a larger share of the canaries fails again.")
+    ] = 0.5,
+    run_id: Annotated[str | None, typer.Option(help="Name of the replay; by default it follows from the plan.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN-ID", help="Resume an unfinished replay.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Who replays, for the record of the run; by default user@host.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters back to be read again, each exactly once, however often this is interrupted."""
+    """Send dead letters back as jobs, each exactly once, even if it is interrupted and resumed."""
     chosen = settings.load()
     filters = filters_of(codes, stages, older_than, newer_than, keys, headers, fingerprints, limit)
     planner = ReplayPlanner(chosen, SystemClock())
     if resume is not None:
         if filters != Filters() or to_origin or again or (target, run_id, max_replays) != (None, None, None):
-            raise LabelwireError("--resume goes on with the plan as it was made: leave out filters and what shaped it.")
+            raise LabelwireError(
+                "--resume continues the plan as it was made: leave out filters, --target, --to-origin, --max-replays, "
+                "--again and --run-id."
+            )
         prepared = planner.resume(resume)
     else:
         if to_origin and target is not None:
@@ -109,11 +120,11 @@ def _show_plan(prepared: PreparedReplay, *, as_json: bool) -> None:
 
 def _confirm(prepared: PreparedReplay, *, yes: bool, as_json: bool) -> None:
     if not yes and not sys.stdin.isatty():
-        raise ReplayError("There is no terminal to ask whether to replay; --dry-run shows the plan, --yes goes ahead.")
+        raise ReplayError("There is no terminal to ask for confirmation: --dry-run shows the plan, --yes replays.")
     console = Console(stderr=as_json)
     for line in format_plan(prepared):
         console.print(line, soft_wrap=True)
-    if not yes and not typer.confirm("Replay them?", err=as_json):
+    if not yes and not typer.confirm("Replay these letters?", err=as_json):
         raise ReplayError("Nothing was replayed.")
 
 
@@ -146,7 +157,7 @@ class _ProgressDisplay:
             self._reach(self._done)
 
     def watched(self, outcomes: CanaryOutcomes) -> None:
-        """Say how the canaries fare, where that has changed."""
+        """Print how many canaries have an outcome, when that has changed."""
         said = format_canaries(outcomes)
         if said != self._said:
             self._said = said

@@ -17,11 +17,13 @@ _POLL_SECONDS = 0.5
 @app.command()
 def tail(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print whole results, one a line.")] = False,
-    limit: Annotated[int, typer.Option(min=0, help="End after so many results; 0 goes on until Ctrl-C.")] = 0,
-    topic: Annotated[str | None, typer.Option(help="Topic to read; without it that of the settings.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print whole results as JSON, one per line.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="Stop after this many results; 0 runs until Ctrl-C.")] = 0,
+    topic: Annotated[
+        str | None, typer.Option(help="The topic to read; by default the result topic of the settings.")
+    ] = None,
 ) -> None:
-    """Print results from the beginning of the topic and on, as they come."""
+    """Print all results on the topic, and new ones as they arrive."""
     chosen = settings.load()
     seen = 0
     with TopicReader(

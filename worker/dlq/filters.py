@@ -99,5 +99,7 @@ def _fingerprints(texts: Iterable[str]) -> Iterable[str]:
     for text in texts:
         fingerprint = text.strip().lower()
         if not _FINGERPRINT.fullmatch(fingerprint):
-            raise LabelwireError(f"--fingerprint {text!r} is not one to eight digits of 0-9 and a-f, as in `dlq ls`.")
+            raise LabelwireError(
+                f"--fingerprint {text!r} is not one to eight digits 0-9 and a-f, as `labelwire dlq ls` shows them."
+            )
         yield fingerprint

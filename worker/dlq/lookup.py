@@ -26,7 +26,7 @@ def letter_at(coordinate: Coordinate, fetch: Fetch) -> DeadLetter:
     """Return the letter at a coordinate. Raises LabelwireError if there is none, and what `fetch` raises."""
     record = fetch(coordinate)
     if record is None:
-        raise LabelwireError(f"There is no letter at {coordinate}: `labelwire dlq ls` lists those there are.")
+        raise LabelwireError(f"There is no dead letter at {coordinate}; `labelwire dlq ls` lists the dead letters.")
     return DeadLetter.of(record)
 
 
@@ -44,8 +44,8 @@ def newest_named(name: str, topic: str, records: Iterable[Record]) -> DeadLetter
             newest = letter
     if newest is None:
         raise LabelwireError(
-            f"No letter on {topic} has the id, the job or the coordinate {printable(name)}: "
-            "`labelwire dlq ls` lists those there are."
+            f"No dead letter on {topic} has the id, job id or job's coordinate {printable(name)}; "
+            "`labelwire dlq ls` lists the dead letters."
         )
     return newest
 

@@ -46,8 +46,8 @@ def original_job(letter: DeadLetter, fetch: Fetch) -> OriginalJob:
 def _check_inline(letter: DeadLetter) -> None:
     if letter.payload_sha256 and letter.payload_sha256 != _sha256(letter.record.value):
         raise PayloadMissingError(
-            f"The dead letter {letter.record.coordinate} holds a payload that its sha256 denies: it was changed on its "
-            "way."
+            f"The payload in the dead letter {letter.record.coordinate} does not match its sha256: it was changed on "
+            "the way."
         )
 
 
@@ -60,13 +60,13 @@ def _fetched(letter: DeadLetter, fetch: Fetch) -> Record:
     found = fetch(letter.source)
     if found is None:
         raise PayloadMissingError(
-            f"The payload of the dead letter {at} stood at {letter.source} and is there no longer: "
-            "retention took it, or the topic was made anew. Ask its producer to send it again."
+            f"The payload of the dead letter {at} was at {letter.source} and is no longer there: retention removed it, "
+            "or the topic was deleted and created again. Ask its producer to send it again."
         )
     if _sha256(found.value) != letter.payload_sha256:
         raise PayloadMissingError(
-            f"The payload of the dead letter {at} stood at {letter.source}, where another record stands now "
-            "(sha256 differs): the topic was made anew, or the letter came from another cluster."
+            f"The payload of the dead letter {at} was at {letter.source}, where another record is now (its sha256 "
+            "differs): the topic was deleted and created again, or the letter came from another cluster."
         )
     return found
 

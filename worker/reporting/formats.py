@@ -45,6 +45,11 @@ def whole(value: float | None) -> str:
     return DASH if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def quantity(count: int, noun: str) -> str:
+    """Return a count with its noun, whose plural ends in s: `1 letter`, `2 letters`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def moment(epoch_ms: int | None) -> str:
     """Return a time in UTC, to the second."""
     if epoch_ms is None:

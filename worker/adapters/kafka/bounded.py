@@ -192,7 +192,7 @@ class BoundedReader:
             waiting = ", ".join(f"{p} at {self._positions[p]} of {self.ends[p]}" for p in sorted(self._open)[:3])
             raise BrokerError(
                 f"Kafka at {self._bootstrap_servers} sent nothing for {self._silence_seconds:.0f} s, and not all was "
-                f"read: {waiting}. Look whether its topics were made anew, and try again."
+                f"read: {waiting}. Check whether a topic was deleted and created again, and try again."
             )
 
 

@@ -84,7 +84,9 @@ def _exported_before(folder: Path, *, resume: bool) -> dict[_Identity, str | Non
         if not names:
             return {}
         if not resume:
-            raise LabelwireError(f"The folder {folder} is not empty: name another, or go on in it with --resume.")
+            raise LabelwireError(
+                f"The folder {folder} is not empty; choose another, or continue its export with --resume."
+            )
         if MANIFEST not in names:
             raise LabelwireError(f"The folder {folder} holds no export to resume: it has no {MANIFEST}.")
         return _present(folder / MANIFEST)

@@ -50,7 +50,7 @@ def save_new(path: Path, content: bytes) -> Path:
         with path.open("xb") as file:
             file.write(content)
     except FileExistsError as error:
-        raise LabelwireError(f"{path} exists already: name another file, or remove it.") from error
+        raise LabelwireError(f"{path} exists already; choose another file, or remove it.") from error
     except OSError as error:
         raise unwritable(path, error) from error
     return path

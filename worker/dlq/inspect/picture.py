@@ -28,7 +28,7 @@ def draw_picture(letter: DeadLetter, job: OriginalJob, limits: ImageLimits) -> b
     """
     if letter.code == str(ErrorCode.POISON):
         raise LabelwireError(
-            "The picture ended the workers that decoded it, so it is not decoded here: save its bytes with --save."
+            "The picture crashed the workers that decoded it, so it is not decoded here; save its bytes with --save."
         )
     try:
         encoded = _encoded(letter, job)
@@ -48,5 +48,5 @@ def _encoded(letter: DeadLetter, job: OriginalJob) -> bytes:
         return job.value or b""
     parsed = parse_job(record)
     if parsed.uri is not None:
-        raise LabelwireError(f"The picture of {letter.record.coordinate} lies at {parsed.uri}; fetch it from there.")
+        raise LabelwireError(f"The picture of {letter.record.coordinate} is at {parsed.uri}; fetch it from there.")
     return parsed.picture

@@ -19,10 +19,10 @@ Section = tuple[str, list[tuple[str, str]]]
 def format_sections(letter: DeadLetter, *, with_values: bool) -> list[Section]:
     """Return titles with pairs of name and text, safe for a terminal."""
     return [
-        ("What went wrong", _clean(_error(letter))),
-        ("Its way", _clean(_history(letter))),
-        ("Its payload", _clean(_payload(letter))),
-        ("From its producer", _clean(_producers(letter, with_values=with_values))),
+        ("Error", _clean(_error(letter))),
+        ("History", _clean(_history(letter))),
+        ("Payload", _clean(_payload(letter))),
+        ("Producer", _clean(_producers(letter, with_values=with_values))),
     ]
 
 
@@ -78,7 +78,7 @@ def _history(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     derived, cluster = letter.derived, letter.source_cluster
     yield "job", letter.job_id
     if letter.has_origin:
-        yield "began at", f"{derived.origin}, {moment(derived.origin_timestamp_ms)}"
+        yield "origin", f"{derived.origin}, {moment(derived.origin_timestamp_ms)}"
     if letter.source is not None:
         yield "failed at", f"{letter.source}{f' on cluster {cluster}' if cluster else ''}"
     yield "attempts", _attempts(letter)
@@ -86,7 +86,7 @@ def _history(letter: DeadLetter) -> Iterator[tuple[str, str]]:
         yield "replays", f"{derived.replay_count}, the last by run {derived.replay_run_id or DASH}"
     else:
         yield "replays", "none"
-    yield "ended as", f"{letter.record.coordinate}, {moment(letter.record.timestamp_ms)}, letter id {letter.id}"
+    yield "dead letter", f"{letter.record.coordinate}, {moment(letter.record.timestamp_ms)}, id {letter.id}"
     yield "written by", f"group {letter.group or DASH}, worker {letter.worker_version or DASH}"
     yield "models", letter.model_version or DASH
 
@@ -101,7 +101,7 @@ def _payload(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     yield "type", letter.record.header(CONTENT_TYPE_HEADER) or DASH
     yield "size", f"{letter.payload_size_bytes} bytes"
     yield "sha256", letter.payload_sha256 or DASH
-    where = f"left at its source, {letter.source or 'which is not named'}" if letter.is_reference else "in the letter"
+    where = f"at its source, {letter.source or 'which is not named'}" if letter.is_reference else "in the letter"
     yield "where", where
 
 

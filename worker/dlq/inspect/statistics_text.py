@@ -10,7 +10,7 @@ from rich.text import Text
 
 from worker.dlq.inspect.statistics import ErrorGroup, Statistics
 from worker.dlq.inspect.timeline import TimeBin
-from worker.reporting.formats import moment, printable
+from worker.reporting.formats import moment, printable, quantity
 
 _MAX_GROUPS: Final = 20
 _MAX_BARS: Final = 30
@@ -24,17 +24,16 @@ def format_statistics(statistics: Statistics, topic: str) -> Iterator[Text]:
     """Yield lines with the groups and bars over time."""
     span = statistics.span_ms
     if span is None:
-        yield Text(f"No letter on {topic} matches.")
+        yield Text(f"No dead letter on {topic} matches.")
         return
-    plural = "" if statistics.letters == 1 else "s"
-    head = f"{statistics.letters} dead letter{plural} on {topic}, {moment(span[0])} to {moment(span[1])}"
+    head = f"{quantity(statistics.letters, 'dead letter')} on {topic}, {moment(span[0])} to {moment(span[1])}"
     yield Text(head, style="bold")
     for each in statistics.groups[:_MAX_GROUPS]:
         yield Text()
         yield from _group(each, statistics.share(each))
     left_out = len(statistics.groups) - _MAX_GROUPS
     if left_out > 0:
-        yield Text(f"\nand {left_out} smaller groups: --json lists them.")
+        yield Text(f"\nand {quantity(left_out, 'smaller group')}; --json lists all.")
     yield Text()
     yield from _bars(statistics)
 

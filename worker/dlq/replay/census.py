@@ -81,7 +81,7 @@ class Census:
         if not letter.has_origin:
             raise ReplayError(
                 f"The dead letter {letter.record.coordinate} does not say where its job came from, so it cannot go "
-                "back to its origin; replay it to a topic (without --to-origin), or select others, as with --code."
+                "back there; replay without --to-origin, or leave this letter out with a filter such as --code."
             )
         if letter.derived.origin.topic == self.plan.topic:
             raise ReplayError(
@@ -155,5 +155,5 @@ def _nothing_matches(plan: ReplayPlan, taken: Mapping[str, int]) -> str:
     runs = ", ".join(f"{run_id} ({count})" for run_id, count in sorted(taken.items()))
     return (
         f"All {sum(taken.values())} matching dead letters on {plan.topic} belong to earlier replays: {runs}; "
-        "--resume goes on with an unfinished one, --again replays them once more."
+        "--resume RUN-ID continues an unfinished one, --again replays these letters once more."
     )

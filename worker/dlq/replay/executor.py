@@ -45,8 +45,8 @@ def carry_out(
     run_id = prepared.plan.run_id
     if prepared.earlier is not None and prepared.earlier.state is RunState.ABORTED and parameters.canary is not None:
         raise ReplayError(
-            f"The replay {run_id} was given up because too many canaries failed again. A new replay takes the rest, "
-            f"with canaries of its own; to replay the rest all the same: {resume_command(run_id)} --no-canary"
+            f"The replay {run_id} was stopped because too many canaries failed again. A new replay takes the other "
+            f"letters, with new canaries; to replay them now all the same: {resume_command(run_id)} --no-canary"
         )
     groups = [group_id(run_id, phase) for phase in ReplayPhase]
     try:
@@ -54,13 +54,13 @@ def carry_out(
             return _Execution(settings, prepared, parameters, listener, clock, timing, writer).run()
     except FencedError as error:
         raise ReplayError(
-            f"Another process took the replay {run_id} over, or this one stood still for too long; what it had under "
-            f"way was not written. If no other one works on it: {resume_command(run_id)}"
+            f"Another process took over the replay {run_id}, or this one was paused for too long; its last transaction "
+            f"was not written. If no other process works on it, resume with: {resume_command(run_id)}"
         ) from error
     except TopicRecreatedError as error:
         raise LettersGoneError(run_id, prepared.plan.topic) from error
     except BrokerError as error:
-        raise ReplayError(f"{error} What was written is kept; go on with: {resume_command(run_id)}") from error
+        raise ReplayError(f"{error} What was replayed so far is kept; resume with: {resume_command(run_id)}") from error
 
 
 class _Execution:
@@ -95,7 +95,7 @@ class _Execution:
         self._begin()
         for phase in self._plan.phases:
             if not self._take(phase):
-                return self._end(RunState.INTERRUPTED, f"Stopped; go on with: {resume_command(self._plan.run_id)}")
+                return self._end(RunState.INTERRUPTED, f"Stopped; resume with: {resume_command(self._plan.run_id)}")
             if phase is ReplayPhase.CANARY and (verdict := self._judge_canaries()) is not None:
                 return self._end(*verdict)
         return self._end(RunState.FINISHED)
@@ -138,8 +138,9 @@ class _Execution:
         if any(points.keys() != wanted for points in positions.values()):
             run_id = self._plan.run_id
             raise ReplayError(
-                f"The broker no longer has the positions of the replay {run_id} (offsets.retention.minutes), so it "
-                "cannot be told what was replayed already; the audit tells, and --again with a filter replays the rest."
+                f"The broker no longer has the positions of the replay {run_id} (offsets.retention.minutes), so it is "
+                "not known what was replayed already. `labelwire audit` counts the jobs that are still dead-lettered; "
+                "--again with a filter replays the rest."
             )
 
     def _take(self, phase: ReplayPhase) -> bool:
@@ -195,7 +196,7 @@ class _Execution:
         if outcomes.too_many_failed(limits.max_failure_ratio):
             return RunState.ABORTED, format_aborted(plan.run_id, outcomes, limits)
         if self._timing.is_stopped():
-            return RunState.INTERRUPTED, f"Stopped; go on with: {resume_command(plan.run_id)}"
+            return RunState.INTERRUPTED, f"Stopped; resume with: {resume_command(plan.run_id)}"
         if not outcomes.known:
             return RunState.INTERRUPTED, format_unheard(plan, outcomes, limits)
         return None

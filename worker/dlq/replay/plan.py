@@ -31,7 +31,7 @@ class LettersGoneError(ReplayError):
     def __init__(self, run_id: str, topic: str) -> None:
         super().__init__(
             f"The dead-letter topic {topic} was deleted and created again after the replay {run_id} was planned: its "
-            "letters are gone. For those that stand there now make a new plan, without --resume or this --run-id."
+            "letters are gone. To replay the letters that are there now, leave out --resume and this --run-id."
         )
 
 

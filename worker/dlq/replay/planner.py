@@ -45,7 +45,9 @@ class ReplayPlanner:
         """
         self._check_target(request.target)
         if request.run_id is not None and not _RUN_ID.fullmatch(request.run_id):
-            raise ReplayError(f"--run-id {request.run_id!r} is no name for a replay: use up to 64 of a-z A-Z 0-9 . _ -")
+            raise ReplayError(
+                f"--run-id {request.run_id!r} is not a name: use 1 to 64 of the characters a-z A-Z 0-9 . _ -"
+            )
         topic = self._topics.dead_letters
         cluster = self._described([topic, self._topics.replay_runs_topic, self._topics.parked_topic])
         self._check_exist(cluster, [topic, self._topics.replay_runs_topic])
@@ -81,11 +83,11 @@ class ReplayPlanner:
     def _resume_planned(self, before: RunRecord, request: ReplayRequest, cluster: ClusterDescription) -> PreparedReplay:
         run_id = before.plan.run_id
         if before.state is RunState.FINISHED:
-            raise ReplayError(f"The replay {run_id} is finished already: nothing was written; name another --run-id.")
+            raise ReplayError(f"The replay {run_id} is finished, so nothing was written; choose another --run-id.")
         if not request.is_of(before.plan):
             raise ReplayError(
-                f"There is an unfinished replay {run_id} with another filter or target; name another --run-id, or go "
-                f"on with that one: labelwire dlq replay --resume {run_id}"
+                f"There is an unfinished replay {run_id} with another filter or target; choose another --run-id, or "
+                f"resume that one: labelwire dlq replay --resume {run_id}"
             )
         self._check_letters(before.plan)
         return PreparedReplay(before.plan, None, before, _partitions(cluster, self._topics.parked_topic))
@@ -125,18 +127,22 @@ class ReplayPlanner:
         if target is not None:
             self._check_targets([target])
             if target == self._topics.parked_topic:
-                raise ReplayError(f"The target {target} is the topic of parked letters, which nobody works on.")
+                raise ReplayError(
+                    f"The target {target} is the topic of parked letters, which no worker reads; choose another."
+                )
 
     def _check_targets(self, targets: Collection[str]) -> None:
         topics = self._topics
         if topics.dead_letters in targets:
             raise ReplayError(
-                f"The target is the dead-letter topic {topics.dead_letters} itself, so that the replay would feed on "
-                f"its own letters; name another, as {topics.replay_topic}."
+                f"The target is the dead-letter topic {topics.dead_letters} itself, so the replay would read its own "
+                f"letters; choose another, for instance {topics.replay_topic}."
             )
         for name, what in ((topics.results, "results"), (topics.replay_runs_topic, "replay records")):
             if name in targets:
-                raise ReplayError(f"The target {name} is the topic of {what}; name another, as {topics.replay_topic}.")
+                raise ReplayError(
+                    f"The target {name} is the topic of {what}; choose another, such as {topics.replay_topic}."
+                )
 
     def _check_exist(self, cluster: ClusterDescription, topics: Collection[str]) -> None:
         for topic in topics:

@@ -1,6 +1,6 @@
-"""How a replay is carried out, who is told, and how it ended.
+"""The parameters of a replay, its listener, and its result.
 
-Invariant: whatever keeps a replay from being a full success is said in sentences, with the command that goes on.
+Invariant: a replay that is not a full success says why in sentences, with the command that resumes it.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,12 @@ from worker.dlq.replay.canary import CanaryLimits, CanaryOutcomes
 from worker.dlq.replay.counts import ReplayCounts
 from worker.dlq.replay.plan import LetterOutcome, ReplayPlan
 from worker.dlq.replay.runs import RunState
+from worker.reporting.formats import quantity
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayParameters:
-    """How a plan is carried out, this time. `rate` is in letters a second; `canary` None widens without a look."""
+    """How a plan is carried out this time. `rate` is in letters a second; without `canary` no outcome is waited for."""
 
     rate: float | None
     canary: CanaryLimits | None
@@ -23,7 +24,7 @@ class ReplayParameters:
 
 @dataclass(frozen=True, slots=True)
 class ReplayListener:
-    """Who is told how far a replay is: letters done, and canaries with their outcomes."""
+    """Callbacks on how far a replay is: letters done, and canaries with their outcomes."""
 
     began: Callable[[ReplayPlan, int], None]
     advanced: Callable[[int], None]
@@ -55,36 +56,34 @@ class ReplayResult:
             problems.append(self.reason)
         if unavailable:
             problems.append(
-                f"{unavailable} dead letters of the replay {run_id} could not be replayed, because their payload is "
-                "gone; they stay on the dead-letter topic."
+                f"Because the payload is gone, the replay {run_id} left {quantity(unavailable, 'dead letter')} on the "
+                "dead-letter topic."
             )
         if self.gone:
-            problems.append(
-                f"{self.gone} dead letters of the replay {run_id} were taken by retention before their turn came."
-            )
+            problems.append(f"Retention removed {quantity(self.gone, 'dead letter')} ahead of the replay {run_id}.")
         return " ".join(problems) or None
 
 
 def resume_command(run_id: str) -> str:
-    """Return the command that goes on with a run."""
+    """Return the command that resumes a run."""
     return f"labelwire dlq replay --resume {run_id}"
 
 
 def format_aborted(run_id: str, outcomes: CanaryOutcomes, limits: CanaryLimits) -> str:
-    """Say that too many canaries failed again."""
+    """Return the sentence that too many canaries failed again."""
     return (
-        f"{len(outcomes.failed)} of {outcomes.known} canaries failed again, more than the allowed part of "
-        f"{limits.max_failure_ratio:g}, so the other letters were left; see `labelwire dlq ls --header "
-        f"labelwire.replay.run-id={run_id}`. A new replay takes them with canaries of its own; to replay them all the "
-        f"same: {resume_command(run_id)} --no-canary"
+        f"{len(outcomes.failed)} of {outcomes.known} canaries failed again, more than --max-failure-ratio "
+        f"{limits.max_failure_ratio:g} allows, so the other letters were not replayed. `labelwire dlq ls --header "
+        f"labelwire.replay.run-id={run_id}` lists the failures. A new replay takes the other letters, with new "
+        f"canaries; to replay them now all the same: {resume_command(run_id)} --no-canary"
     )
 
 
 def format_unheard(plan: ReplayPlan, outcomes: CanaryOutcomes, limits: CanaryLimits) -> str:
-    """Say that no canary has an outcome."""
-    target = plan.target or "the topics of their origins"
+    """Return the sentence that no canary has an outcome."""
+    target = plan.target or "the topics that the jobs came from"
     return (
-        f"None of the {outcomes.replayed} canaries has a result or a dead letter after {limits.wait_seconds:g} s; look "
-        f"whether workers consume {target}, then go on (--canary-wait waits longer, --no-canary does not look): "
+        f"None of the {outcomes.replayed} canaries has a result or a dead letter after {limits.wait_seconds:g} s. "
+        f"Check that workers consume {target}, then resume (--canary-wait waits longer, --no-canary does not wait): "
         f"{resume_command(plan.run_id)}"
     )

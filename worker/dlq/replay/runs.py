@@ -85,13 +85,14 @@ class RunHistory:
         run = self.get(run_id)
         if run is None:
             known = ", ".join(self._latest) or "none"
-            raise ReplayError(f"There is no replay {run_id} of this dead-letter topic to resume; there are: {known}.")
+            raise ReplayError(f"There is no replay {run_id} of this dead-letter topic to resume; known are: {known}.")
         if run.state is RunState.FINISHED:
             raise ReplayError(f"The replay {run_id} is finished: nothing is left to resume.")
         successor = next((other for other in self._latest.values() if _took_over(other, run)), None)
         if successor is not None:
             raise ReplayError(
-                f"The replay {run_id} was given up, and {successor.plan.run_id} took its letters over; resume that one."
+                f"The replay {run_id} was stopped after its canaries, and the replay {successor.plan.run_id} took over "
+                f"its letters: resume {successor.plan.run_id}."
             )
         return run
 

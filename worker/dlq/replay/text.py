@@ -14,7 +14,7 @@ from worker.dlq.replay.canary import CanaryOutcomes
 from worker.dlq.replay.plan import LetterOutcome, ReplayPlan
 from worker.dlq.replay.planner import PreparedReplay
 from worker.dlq.replay.result import ReplayResult
-from worker.reporting.formats import moment, printable
+from worker.reporting.formats import moment, printable, quantity
 
 
 def format_plan(prepared: PreparedReplay) -> Iterator[Text]:
@@ -23,46 +23,50 @@ def format_plan(prepared: PreparedReplay) -> Iterator[Text]:
     if prepared.earlier is not None:
         run = prepared.earlier
         yield Text(
-            f"Going on with the replay {plan.run_id} of {moment(run.started_at_ms)} ({run.state}):", style="bold"
+            f"Resuming the replay {plan.run_id} that began {moment(run.started_at_ms)} ({run.state}):", style="bold"
         )
     if census is not None:
         yield from format_statistics(census.statistics, plan.topic)
         yield Text()
         for run_id, count in sorted(census.taken.items()):
-            yield Text(f"{count} more letters match, and belong to the earlier replay {run_id}: they are left to it.")
+            yield Text(
+                f"Skipping {quantity(count, 'letter')} that the earlier replay {run_id} took; --again replays them too."
+            )
     yield Text(_intent(plan))
     if census is not None and census.parked:
-        often = f"were replayed {plan.max_replays} times or more"
-        yield Text(f"{census.parked} of them {often} and go to {plan.parked_topic} instead.")
+        often = f"replayed {quantity(plan.max_replays, 'time')} or more already"
+        yield Text(f"To {plan.parked_topic} instead: {quantity(census.parked, 'letter')} that were {often}.")
     if census is not None and census.references:
-        yield Text(f"{census.references} of them are too large for the topic and are fetched back from their source.")
+        yield Text(f"Payloads to fetch from their source, because they are not in the letter: {census.references}.")
     if plan.canary_keys:
-        yield Text(f"{len(plan.canary_keys)} keys go first, as canaries; the rest follows if they fare well.")
+        keys = quantity(len(plan.canary_keys), "canary key")
+        succeed = "it succeeds" if len(plan.canary_keys) == 1 else "they succeed"
+        yield Text(f"Replaying {keys} first; the rest follows if {succeed}.")
 
 
 def _intent(plan: ReplayPlan) -> str:
-    target = plan.target or "the topics of their origins"
+    target = plan.target or "the topics that they came from"
     ends = sum(end - plan.claim.starts[partition] for partition, end in plan.claim.ends.items())
     return (
-        f"Replay {plan.run_id}: {plan.letters} letters of {ends} offsets on {printable(plan.topic)}, as of "
-        f"{moment(plan.claim.planned_at_ms)}, to {printable(target)}."
+        f"Replay {plan.run_id}: {quantity(plan.letters, 'letter')} from {printable(plan.topic)} ({ends} offsets, as of "
+        f"{moment(plan.claim.planned_at_ms)}) to {printable(target)}."
     )
 
 
 def format_canaries(outcomes: CanaryOutcomes) -> str:
-    """Return how the canaries fare."""
+    """Return how many canaries have an outcome."""
     done, failed = len(outcomes.succeeded), len(outcomes.failed)
-    return f"{outcomes.replayed} canaries: {done} have a result, {failed} failed again."
+    return f"Of {outcomes.replayed} canaries {done} succeeded and {failed} failed again."
 
 
 def format_result(result: ReplayResult) -> Iterator[str]:
     """Yield lines: what was done."""
     counts = result.counts
     summary = f"{counts.total(LetterOutcome.REPLAYED)} replayed, {counts.total(LetterOutcome.PARKED)} parked"
-    yield f"Replay {result.plan.run_id} {result.state}: {summary}, of {result.plan.letters} letters."
+    yield f"Replay {result.plan.run_id} {result.state}: {summary}, of {quantity(result.plan.letters, 'letter')}."
     if result.seconds:
         rate = result.written / result.seconds
-        yield f"{result.written} letters in {result.seconds:.1f} s, {rate:.1f} letters/s."
+        yield f"Wrote {quantity(result.written, 'letter')} in {result.seconds:.1f} s, {rate:.1f} letters/s."
 
 
 def plan_document(prepared: PreparedReplay) -> dict[str, Any]:
