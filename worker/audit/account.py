@@ -27,7 +27,7 @@ _UNREADABLE = "unreadable: a record on the result topic that holds no result"
 
 @dataclass(slots=True)
 class _Offenders:
-    """At most `limit` by name for each problem."""
+    """The offenders to name in the report: at most `limit` for each problem."""
 
     limit: int
     named: dict[str, list[Offender]] = field(default_factory=dict)

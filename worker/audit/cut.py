@@ -61,7 +61,7 @@ class Cut:
 
 
 class GroupView(Protocol):
-    """What is asked of a cluster about one group; each question is answered as of now. All raise BrokerError."""
+    """Questions to a cluster about one group; each answer is of the moment of the question. All raise BrokerError."""
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """Return the partitions of those of the topics that exist."""
@@ -89,17 +89,17 @@ class _Clock(Protocol):
 
 
 def input_topics(topics: TopicSettings) -> tuple[str, ...]:
-    """Return what workers read."""
+    """Return the topics that workers read."""
     return (topics.jobs, *topics.retry_topics, topics.replay_topic)
 
 
 def outcome_topics(topics: TopicSettings) -> tuple[str, ...]:
-    """Return all but the jobs' topic: where what comes of a record may stand."""
+    """Return all topics but that of the jobs: where the outcomes of a record may be."""
     return (*input_topics(topics)[1:], topics.results, topics.dead_letters, topics.parked_topic)
 
 
 def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, clock: _Clock = time) -> Cut:
-    """Cut through the topics of a group; those that do not exist hold nothing.
+    """Return the cut through the topics of a group; topics that do not exist count as empty.
 
     Waits at most `settle_seconds` for open transactions. Raises BrokerError, too where there is no topic of jobs or
     results.
@@ -147,7 +147,7 @@ def _hidden(partition: TopicPartition, stable: int, end: int) -> Gap:
 
 
 def find_removals(view: GroupView, topics: Collection[str]) -> tuple[Gap, ...]:
-    """Say of which topics records were removed, by retention, by hand or by compaction. Raises BrokerError."""
+    """Return a gap for each topic that lost records by retention, by hand or by compaction. Raises BrokerError."""
     lows, compacted = view.lows(view.partitions(topics)), view.compacted(topics)
     return tuple(gap for topic in topics for gap in _removals(topic, lows, compacted))
 

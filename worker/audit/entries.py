@@ -1,4 +1,4 @@
-"""From a record to what the audit keeps of it: coordinates and digests, never text off a label.
+"""What the audit keeps of a record: coordinates and digests, never text off a label.
 
 Invariant: nothing here raises, whatever the bytes. A record that names no job becomes an `UnknownRecord`, and one on
 the topic of results that holds no result an `UnreadableResult`.
@@ -56,7 +56,7 @@ def _kinds(topics: TopicSettings) -> dict[str, RecordKind]:
 
 
 class Classifier:
-    """Knows the topics and the cut."""
+    """Says what each record is, by the topics and the cut."""
 
     def __init__(self, topics: TopicSettings, cut: Cut) -> None:
         self._kinds = _kinds(topics)
@@ -100,7 +100,7 @@ class Classifier:
 
 
 def _origin_timestamp_ms(record: Record, derived: DerivedHeaders) -> int:
-    """Return when the job was written, 0 where neither the record nor its headers tell."""
+    """Return when the job was written; 0 where neither the record nor its headers say so."""
     is_told = derived.origin == record.coordinate or record.header(ORIGIN_TIMESTAMP) == str(derived.origin_timestamp_ms)
     return min(derived.origin_timestamp_ms, _MAX_INTEGER) if is_told else 0
 

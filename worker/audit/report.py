@@ -1,4 +1,4 @@
-"""What an audit found.
+"""The report of an audit.
 
 Invariant: `jobs` is the sum of `completed`, `dead_lettered`, `parked`, `pending`, `lost` and `unverifiable`, so every
 job is counted under exactly one of them.
@@ -12,7 +12,7 @@ from worker.domain.records import Coordinate
 
 @dataclass(frozen=True, slots=True)
 class Offender:
-    """A job that is not as it should be: what is wrong with it, where it first stood, and the records that show it."""
+    """A job with a problem: the problem, the job's origin, and the records that show it."""
 
     problem: str
     origin: Coordinate

@@ -60,7 +60,7 @@ def audit_until_settled(
     progress: Progress | None = None,
     offenders: int = 20,
 ) -> AuditReport:
-    """Audit again and again until no job is pending or the time is over, and return the last report."""
+    """Repeat the audit until no job is pending or the time is over, and return the last report."""
     deadline = time.monotonic() + wait_seconds
     while True:
         report = audit(kafka, topics, progress=progress, offenders=offenders)

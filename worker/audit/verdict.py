@@ -1,4 +1,4 @@
-"""What became of a job: the rules, over what the topics hold of it.
+"""What became of a job: the rules, applied to its records on all topics.
 
 The unit is the origin's coordinate. Of its records only those of the newest replay generation decide, because each
 replay begins the job anew:
@@ -20,9 +20,9 @@ again. The table is whole: a newest generation without result, dead letter and p
 would be no such generation. An origin that is on no audited topic has no record of its own to be seen: any input
 stands for it.
 
-A topic that was deleted and created again has other jobs in the same places. What names an origin of another time than
-that of the record which stands there is of a former job, whose topic is no audited one any more: an input stands for
-it, and what else came of it says nothing of the job that stands there now.
+A topic that was deleted and created again has other jobs at the same coordinates. A record that names another timestamp
+of its origin than the record there has belongs to a former job. The topic of a former job is no longer audited, so any
+input stands for the job itself, and its outcomes say nothing about the job that is there now.
 """
 
 from enum import IntEnum, StrEnum
@@ -132,7 +132,7 @@ class JobHistory:
 
     @property
     def is_contradictory(self) -> bool:
-        """Whether one generation, the newest, both has a result and was given up."""
+        """Whether the newest generation has a result and was also dead-lettered or parked."""
         return RecordKind.RESULT in self._latest and len(self._latest) > 1
 
     @property

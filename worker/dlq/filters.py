@@ -1,4 +1,4 @@
-"""Filters as people write them.
+"""Filters as they are written on the command line.
 
 Invariant: what is misspelt is refused with a sentence, because a filter that silently matches nothing looks like an
 empty topic.
@@ -37,7 +37,7 @@ class Filters:
     limit: int | None = None
 
     def in_words(self) -> str:
-        """Return which letters are meant, for a report."""
+        """Return in words which letters are selected, for a report."""
         kinds = {
             "code": self.codes,
             "stage": self.stages,
@@ -53,7 +53,7 @@ class Filters:
 
 
 def parse_filters(filters: Filters) -> Selection:
-    """Return the selection. Raises LabelwireError with a sentence for what cannot be meant."""
+    """Return the selection. Raises LabelwireError, in a sentence, for a filter that makes no sense."""
     older = None if filters.older_than is None else _age_seconds("--older-than", filters.older_than)
     newer = None if filters.newer_than is None else _age_seconds("--newer-than", filters.newer_than)
     if older is not None and newer is not None and newer <= older:
@@ -80,7 +80,7 @@ def _age_seconds(option: str, text: str) -> float:
 
 
 def _known(option: str, name: str, known: Iterable[str]) -> str:
-    """Let a strange name pass, a later worker may have written it, but not one that is nearly a known one."""
+    """Refuse a name that is nearly a known one; let other unknown names pass, as a later worker may write them."""
     candidates = list(known)
     near = difflib.get_close_matches(name, candidates, n=1, cutoff=_NEARLY)
     if name not in candidates and near:

@@ -62,7 +62,7 @@ class DeadLetter:
 
     @classmethod
     def of(cls, record: Record) -> "DeadLetter":
-        """Read a record of the dead-letter topic."""
+        """Parse a record of the dead-letter topic."""
         derived = DerivedHeaders.of(record)
         code = _matching(_text(record, "error.code"), _CODE, UNKNOWN_CODE)
         stage = _matching(_text(record, "error.stage"), _STAGE, UNKNOWN_STAGE)

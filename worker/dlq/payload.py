@@ -18,7 +18,7 @@ Fetch = Callable[[Coordinate], Record | None]
 
 
 class PayloadMissingError(LabelwireError):
-    """The job of a dead letter cannot be had: neither the letter nor its source holds it."""
+    """The job of a dead letter is missing: neither the letter nor its source holds it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Which dead letters are meant.
+"""Which dead letters a command selects.
 
-Invariant: `matches` looks at one letter and one time alone, so the same letters match when a plan is taken up again.
+Invariant: `matches` depends on the letter and the time alone, so a plan that is resumed matches the same letters.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Selection:
     limit: int | None = None
 
     def matches(self, letter: DeadLetter, now_ms: int) -> bool:
-        """Say whether the letter is meant, at `now_ms` in epoch milliseconds."""
+        """Say whether the letter is selected, at `now_ms` in epoch milliseconds."""
         return (
             (not self.codes or letter.code in self.codes)
             and (not self.stages or letter.stage in self.stages)

@@ -34,7 +34,7 @@ class DeadLetterTopic:
     name: str
 
     def reader(self) -> BoundedReader:
-        """Return a reader of all that stands there now. Raises BrokerError."""
+        """Return a reader of all records that the topic holds now. Raises BrokerError."""
         return BoundedReader(self.kafka.bootstrap_servers, [self.name], self.kafka.client_options())
 
     def fetcher(self) -> RecordFetcher:

@@ -1,7 +1,7 @@
 """Reading topics up to ends that are fixed when the reading begins.
 
-Readers are members of no group and commit nothing. Records of aborted transactions are not seen, and an end is the
-last stable offset, so that nothing that is under way at the start is half seen. Memory is bounded, however long the
+Readers are members of no group and commit nothing. Records of aborted transactions are not seen. An end is the last
+stable offset, so a transaction that is open at the start is not read in part. Memory is bounded, however long the
 topics are. Errors of librdkafka leave this module as BrokerError.
 
 A topic that is deleted and created again while it is read gives records of both: that is an error, said once the end is
@@ -95,7 +95,7 @@ class BoundedReader:
 
     @property
     def passed(self) -> int:
-        """How many of these offsets are behind: `total` at the end."""
+        """How many of these offsets were read: `total` at the end."""
         return sum(position - self.starts[partition] for partition, position in self._positions.items())
 
     @property
@@ -104,7 +104,7 @@ class BoundedReader:
         return not self._open
 
     def position(self, partition: TopicPartition) -> int:
-        """Return the offset that `read` goes on from; the partition's end once that is reached."""
+        """Return the next offset to read; the partition's end once that is reached."""
         return self._positions[partition]
 
     def read(self, max_records: int, timeout_seconds: float) -> list[Record]:
@@ -118,15 +118,15 @@ class BoundedReader:
                 messages += self._consumer.consume(max_records - 1, 0)
         except KafkaException as error:
             raise _broker_error(self._bootstrap_servers, self._client_options, error.args[0]) from error
-        records = [record for message in messages if (record := self._taken(message)) is not None]
-        self._mind_silence(heard=bool(messages))
+        records = [record for message in messages if (record := self._advance(message)) is not None]
+        self._check_silence(heard=bool(messages))
         if self.finished or self._ends_early:
             self._ends_early = False
             self.check_topics()
         return records
 
     def check_topics(self) -> None:
-        """Raise TopicRecreatedError unless all that was read so far stood on the topics of the start."""
+        """Raise TopicRecreatedError unless everything read so far is of the topics that were there at the start."""
         present = self._present_ids()
         for topic, before in self.topic_ids.items():
             if before and present[topic] != before:
@@ -140,7 +140,7 @@ class BoundedReader:
             yield from self.read(_MAX_AT_ONCE, _POLL_SECONDS)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connections."""
         self._consumer.close()
         self._ids.close()
 
@@ -165,7 +165,7 @@ class BoundedReader:
             if is_same_topic((made_for or {}).get(partition.topic, ""), self.topic_ids.get(partition.topic, ""))
         }
 
-    def _taken(self, message: Message) -> Record | None:
+    def _advance(self, message: Message) -> Record | None:
         """Note how far a partition has come, and return the record if it is one before the end."""
         error = message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
@@ -184,7 +184,7 @@ class BoundedReader:
             self._consumer.incremental_unassign([KafkaPartition(*partition)])
         return to_record(message) if error is None and offset < end else None
 
-    def _mind_silence(self, *, heard: bool) -> None:
+    def _check_silence(self, *, heard: bool) -> None:
         now = time.monotonic()
         if heard or not self._open:
             self._heard_at = now

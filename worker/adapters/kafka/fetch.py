@@ -1,7 +1,7 @@
-"""Getting single records back from where they stand.
+"""Fetching single records by their coordinates.
 
-Invariant: a fetcher is a member of no group and commits nothing. What is returned stands at exactly the coordinate that
-was asked for, never beside it. Errors of librdkafka leave this module as BrokerError.
+Invariant: a fetcher is a member of no group and commits nothing. The record that is returned is the one at the
+coordinate that was asked for, never a neighbor. Errors of librdkafka leave this module as BrokerError.
 """
 
 import time
@@ -55,7 +55,7 @@ class RecordFetcher:
         Raises BrokerError if the broker does not say within the timeout.
         """
         try:
-            if not self._stands(coordinate):
+            if not self._exists(coordinate):
                 return None
             self._consumer.assign([TopicPartition(*coordinate)])
             try:
@@ -68,7 +68,7 @@ class RecordFetcher:
             raise BrokerError(f"Kafka at {self._bootstrap_servers}: {error.args[0].str()}.") from error
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._consumer.close()
 
     def __enter__(self) -> Self:
@@ -79,7 +79,7 @@ class RecordFetcher:
     ) -> None:
         self.close()
 
-    def _stands(self, coordinate: Coordinate) -> bool:
+    def _exists(self, coordinate: Coordinate) -> bool:
         """Whether the partition exists and its offsets span the coordinate: to ask for a missing one takes long."""
         listed = self._consumer.list_topics(coordinate.topic, timeout=_METADATA_SECONDS).topics.get(coordinate.topic)
         if listed is not None and listed.error is not None:
@@ -108,7 +108,7 @@ class RecordFetcher:
         )
 
     def _is_passing(self, message: Message) -> bool:
-        """Whether a message is a complaint that passes by itself; raises for one that does not."""
+        """Whether a message is an error that passes by itself; raises KafkaException for one that does not."""
         error = message.error()
         if error is None or error.code() in _NOTHING_THERE:
             return False

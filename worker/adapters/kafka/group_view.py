@@ -1,4 +1,4 @@
-"""Asking where a group and the topics stand, without being its member.
+"""What a group has committed and where its topics begin and end, asked without joining the group.
 
 Errors of librdkafka leave this module as BrokerError; what passes by itself is asked again. Nothing here makes a topic
 by looking at it.
@@ -118,7 +118,7 @@ class KafkaGroupView:
         return compacted
 
     def _answered(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask again where the broker is about to know: a leader or coordinator moves, or a topic is new."""
+        """Ask, and ask again while a leader or the coordinator moves, or a topic is new."""
         with translated(self._settings.bootstrap_servers):
             return retry_transient(
                 ask, timeout_seconds=_ANSWER_SECONDS, pause_seconds=_ASK_AGAIN_SECONDS, passes=_passes

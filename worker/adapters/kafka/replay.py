@@ -67,7 +67,7 @@ class ReplayWriter:
 
     def __enter__(self) -> Self:
         try:
-            self._settled(self._producer.init_transactions, _ANSWER_SECONDS)
+            self._until_answered(self._producer.init_transactions, _ANSWER_SECONDS)
         except KafkaException as error:
             self.close()
             raise self._translated(error) from error
@@ -79,7 +79,7 @@ class ReplayWriter:
         self.close()
 
     def close(self) -> None:
-        """Leave; what was not committed is not written, and readers do not wait for it."""
+        """Close; an open transaction is aborted, so that readers do not wait for it."""
         with contextlib.suppress(KafkaException):  # there is none under way, or the broker ends it in a minute
             self._producer.abort_transaction(_LEAVE_SECONDS)
         for member in self._members.values():
@@ -106,7 +106,7 @@ class ReplayWriter:
             except (KafkaException, SystemError) as error:
                 # The binding may lose a fatal error that comes while it calls back; aborting tells which it was.
                 self._abort()
-                self._mind(error, final=time.monotonic() > deadline)
+                self._raise_if_final(error, final=time.monotonic() > deadline)
                 time.sleep(_AGAIN_SECONDS)
             else:
                 return
@@ -123,12 +123,12 @@ class ReplayWriter:
             offsets = [KafkaPartition(*partition, point.offset, point.metadata) for partition, point in points.items()]
             metadata = self._members[group].consumer_group_metadata()
             self._send_offsets(offsets, metadata)
-        self._settled(self._producer.commit_transaction, _ANSWER_SECONDS)
+        self._until_answered(self._producer.commit_transaction, _ANSWER_SECONDS)
 
     def _send_offsets(self, offsets: list[KafkaPartition], metadata: object) -> None:
         send = self._producer.send_offsets_to_transaction
         try:
-            call_within(_HANGS_SECONDS, self._settled, send, offsets, metadata, _ANSWER_SECONDS)
+            call_within(_HANGS_SECONDS, self._until_answered, send, offsets, metadata, _ANSWER_SECONDS)
         except HangsError as error:
             raise BrokerError(
                 f"Kafka at {self._bootstrap_servers} did not take the replay's positions within {_HANGS_SECONDS:g} s;"
@@ -155,14 +155,14 @@ class ReplayWriter:
             self._refusals.append(error)
 
     def _abort(self) -> None:
-        """End a transaction that failed. Raises FencedError or BrokerError where the producer is past use."""
+        """End a transaction that failed. Raises FencedError or BrokerError where the producer can no longer be used."""
         try:
-            self._settled(self._producer.abort_transaction, _ANSWER_SECONDS)
+            self._until_answered(self._producer.abort_transaction, _ANSWER_SECONDS)
         except KafkaException as error:
             raise self._translated(error) from error
 
-    def _mind(self, error: KafkaException | SystemError, *, final: bool) -> None:
-        """Raise what is to be said of an aborted transaction where it is not to be tried again."""
+    def _raise_if_final(self, error: KafkaException | SystemError, *, final: bool) -> None:
+        """Raise the error of an aborted transaction unless the transaction is to be tried again."""
         if isinstance(error, SystemError):
             if final:
                 raise error
@@ -170,8 +170,8 @@ class ReplayWriter:
             raise self._translated(error) from error
         _LOGGER.warning("Kafka aborted a transaction, which is tried again: %s", error.args[0])
 
-    def _settled(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - whatever it returns
-        """Repeat a call until its answer comes: librdkafka goes on where it stood."""
+    def _until_answered(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - whatever it returns
+        """Repeat a call until the broker answers: librdkafka continues the same operation."""
         return retry_transient(
             partial(call, *arguments), timeout_seconds=_GIVE_UP_SECONDS, pause_seconds=_AGAIN_SECONDS
         )

@@ -1,6 +1,6 @@
 """Writing a batch of records and reading topics from their start, outside any worker.
 
-Readers here are members of no group and commit nothing: looking at a topic changes nothing for those who consume it.
+Readers here are members of no group and commit nothing: reading a topic changes nothing for its consumers.
 Errors of librdkafka leave this module as BrokerError.
 """
 
@@ -76,7 +76,7 @@ def _produce(producer: Producer, record: OutgoingRecord, delivery: "_Delivery") 
 
 
 class _Delivery:
-    """What came of the records that were written."""
+    """Counts the records that the broker acknowledged."""
 
     def __init__(
         self, bootstrap_servers: str, client_options: Mapping[str, str], on_delivered: Callable[[], None] | None
@@ -148,7 +148,7 @@ class TopicReader:
         return to_record(message)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connections."""
         self._consumer.close()
         self._ids.close()
 

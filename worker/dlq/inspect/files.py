@@ -57,7 +57,7 @@ def save_new(path: Path, content: bytes) -> Path:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file whole, in place of what stands there. Raises LabelwireError if it cannot be written."""
+    """Write a complete file, in place of any that is there. Raises LabelwireError if it cannot be written."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         partial.write_bytes(content)

@@ -29,14 +29,14 @@ class LetterSource(Protocol):
 
     @property
     def passed(self) -> int:
-        """How many offsets are behind."""
+        """How many offsets were read."""
 
     @property
     def finished(self) -> bool:
-        """Whether all is read."""
+        """Whether everything was read."""
 
     def position(self, partition: TopicPartition) -> int:
-        """Return the offset that reading goes on from."""
+        """Return the next offset to read."""
 
     def read(self, max_records: int, timeout_seconds: float) -> list[Record]:
         """Return the next records."""
@@ -78,7 +78,7 @@ class LetterRow:
         )
 
     def cells(self) -> tuple[str, ...]:
-        """Return what a person reads of it, safe for a terminal, in the order of `COLUMNS`."""
+        """Return the texts to show, safe for a terminal, in the order of `COLUMNS`."""
         return (
             str(self.coordinate),
             moment(self.at_ms),
@@ -115,7 +115,7 @@ COLUMNS: Final = ("letter", "failed", "code", "stage", "fingerprint", "attempts"
 def select_letters(
     source: LetterSource, selection: Selection, now_ms: int, reached: Callable[[int], None]
 ) -> Iterator[DeadLetter]:
-    """Yield the letters that are selected, as they are read; `reached` is told how many offsets are behind."""
+    """Yield the letters that are selected, as they are read; `reached` is told how many offsets were read."""
     return islice(_selected(source, selection, now_ms, reached), selection.limit)
 
 
@@ -138,7 +138,7 @@ def list_rows(
     *,
     max_held: int = MAX_HELD,
 ) -> Iterator[LetterRow]:
-    """Yield the rows of the selected letters, the newest last; `reached` is told how many offsets are behind."""
+    """Yield the rows of the selected letters, the newest last; `reached` is told how many offsets were read."""
     return islice(_in_time_order(source, selection, now_ms, reached, max_held), selection.limit)
 
 

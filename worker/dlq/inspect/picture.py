@@ -1,7 +1,6 @@
 """The picture of a dead letter, decoded as the worker decodes it.
 
-Invariant: the limits are looked at before any pixel is decoded, and what ended the processes of workers is not decoded
-in this one.
+Invariant: the limits are checked before any pixel is decoded, and a picture that crashed workers is not decoded here.
 """
 
 from typing import Final
@@ -22,7 +21,7 @@ LONG_SIDE_PIXELS: Final = 2000
 
 
 def draw_picture(letter: DeadLetter, job: OriginalJob, limits: ImageLimits) -> bytes:
-    """Return the picture as PNG, upright, brought to a long side of `LONG_SIDE_PIXELS` if it is larger.
+    """Return the picture as PNG, upright, scaled down to a long side of `LONG_SIDE_PIXELS` if it is larger.
 
     Raises LabelwireError where it cannot be decoded, with the decoder's reason.
     """

@@ -1,4 +1,4 @@
-"""What ended on the dead-letter topic, as a page. Needs the extra `evaluation`."""
+"""The HTML report on a dead-letter topic. Needs the extra `evaluation`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Counts over time whose span need not be known.
+"""Counts over a span of time that need not be known before.
 
 Invariant: the bins are as many as asked for at most, all of one width, and their counts add up to what was added; the
 width only grows, from one that divides the next, so that bins are merged and never split.

@@ -1,4 +1,4 @@
-"""Which keys go first, and what is known of how they fared.
+"""Which keys a replay takes first, and the outcomes that are known of them.
 
 Invariant: a key is a canary or it is not, in all its letters, so the order within a key does not depend on the phases.
 Memory is bounded: a group keeps no more than `_MAX_KEYS` keys, those of the lowest hashes, whose counts are exact
@@ -26,7 +26,7 @@ def key_hash(run_id: str, letter: DeadLetter) -> str:
 
 
 class CanarySketch:
-    """Takes all letters of a plan and chooses about one in a hundred of each error group, as whole keys."""
+    """Chooses canaries among all letters of a plan: about 1 % of each error group, as whole keys."""
 
     def __init__(self, run_id: str, max_keys: int = _MAX_KEYS) -> None:
         self._run_id = run_id
@@ -39,7 +39,7 @@ class CanarySketch:
         group.add(key_hash(self._run_id, letter))
 
     def choose(self) -> frozenset[str]:
-        """Return the hashes of the keys that go first."""
+        """Return the hashes of the canary keys."""
         return frozenset(key for group in self._groups.values() for key in group.choose())
 
 
@@ -76,7 +76,7 @@ class _GroupSketch:
 
 @dataclass(frozen=True, slots=True)
 class CanaryLimits:
-    """How long to wait for the canaries' outcomes, and which part of them may fail again."""
+    """How long to wait for the canaries' outcomes, and which share of them may fail again."""
 
     wait_seconds: float
     max_failure_ratio: float
@@ -84,7 +84,7 @@ class CanaryLimits:
 
 @dataclass(slots=True)
 class CanaryOutcomes:
-    """What became of `replayed` canaries; a job that has a result and a dead letter as well has succeeded."""
+    """The outcomes of `replayed` canaries; a job that has both a result and a dead letter has succeeded."""
 
     replayed: int
     succeeded: set[Coordinate] = field(default_factory=set)

@@ -38,7 +38,7 @@ def carry_out(
     clock: Clock,
     timing: StoppableClock,
 ) -> ReplayResult:
-    """Go on with a plan until it ends or is stopped.
+    """Carry out a plan, or resume it, until it ends or is stopped.
 
     Raises ReplayError where another process took it over, its positions are gone, or the broker failed.
     """
@@ -91,7 +91,7 @@ class _Execution:
         self._result = ReplayResult(prepared.plan, RunState.BEGUN, ReplayCounts())
 
     def run(self) -> ReplayResult:
-        """Do all phases that are left."""
+        """Replay all phases that are left."""
         self._begin()
         for phase in self._plan.phases:
             if not self._take(phase):
@@ -101,7 +101,7 @@ class _Execution:
         return self._end(RunState.FINISHED)
 
     def _begin(self) -> None:
-        """Take the run over from whoever had it, and leave a record of that."""
+        """Take over the run from an earlier process, if there was one, and write a record of that."""
         earlier = self._prepared.earlier
         positions = self._committed()
         if earlier is None and any(positions.values()):

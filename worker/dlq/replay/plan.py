@@ -1,7 +1,7 @@
-"""What a replay does, fixed before it begins.
+"""The plan of a replay, fixed before it begins.
 
 Invariants: whether a letter is replayed, parked or passed over, and in which phase, follows from plan and letter
-alone, so a plan that is taken up again goes on as it would have gone. The target is never the dead-letter topic.
+alone, so a plan that is resumed takes the same letters. The target is never the dead-letter topic.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _RUN_ID_DIGITS = 12
 
 
 class ReplayError(LabelwireError):
-    """A replay cannot be done, or has not been done to its end."""
+    """A replay is refused, or did not reach its end."""
 
 
 class LettersGoneError(ReplayError):
@@ -139,7 +139,7 @@ class ReplayPlan:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What is asked for; see `ReplayPlan`. Without a `run_id` the plan's content gives one."""
+    """What a replay is asked for; see `ReplayPlan`. Without a `run_id` one is made from the plan's content."""
 
     selection: Selection
     target: str | None

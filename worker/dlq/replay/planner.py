@@ -1,4 +1,4 @@
-"""From what is asked for to a plan that can be carried out. Nothing is written here.
+"""Making a plan of a request. Nothing is written here.
 
 Invariants: the ends are taken once, before anything is read. Every refusal comes before the first write, as one
 sentence.
@@ -22,7 +22,7 @@ _RUN_ID = re.compile(r"[a-zA-Z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class PreparedReplay:
-    """A plan to carry out. `found` is None where the plan is an earlier one, whose last record is `earlier`."""
+    """A plan to carry out. `census` is None where the plan is an earlier one, whose last record is `earlier`."""
 
     plan: ReplayPlan
     census: Census | None

@@ -37,7 +37,7 @@ def replay_record(letter: DeadLetter, original: OriginalJob, run_id: str, topic:
 
 
 def parked_record(letter: DeadLetter, run_id: str, topic: str, partitions: int) -> RoutedRecord:
-    """Return the letter as it is laid aside: whole, with the run that did so."""
+    """Return the whole letter as it is parked, with the id of the run that parks it."""
     headers = replace(letter.derived, replay_run_id=run_id).onto(letter.record.headers)
     record = OutgoingRecord(topic, letter.record.key, letter.record.value, headers)
     return RoutedRecord(record, letter.derived.origin.partition % partitions)

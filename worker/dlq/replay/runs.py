@@ -40,7 +40,7 @@ class RunRecord:
 
     @property
     def claim(self) -> RunClaim:
-        """What later runs leave to this one."""
+        """The letters that later runs leave to this one."""
         if self.state is RunState.ABORTED:
             return replace(self.plan.claim, only_keys=self.plan.canary_keys)
         return self.plan.claim
@@ -98,7 +98,7 @@ class RunHistory:
 
 
 def _took_over(other: RunRecord, run: RunRecord) -> bool:
-    """Say whether the other run was planned after this one was given up, and left it no more than its canaries."""
+    """Say whether the other run was planned after this one was aborted, and left it no more than its canaries."""
     if run.state is not RunState.ABORTED or other.plan.run_id == run.plan.run_id:
         return False
     left = next((claim for claim in other.plan.earlier if claim.run_id == run.plan.run_id), None)

@@ -18,7 +18,7 @@ from worker.reporting.formats import moment, printable, quantity
 
 
 def format_plan(prepared: PreparedReplay) -> Iterator[Text]:
-    """Yield lines: what is there, and what would be done with it."""
+    """Yield lines: the letters that match, and what the replay would do with them."""
     plan, census = prepared.plan, prepared.census
     if prepared.earlier is not None:
         run = prepared.earlier
@@ -60,7 +60,7 @@ def format_canaries(outcomes: CanaryOutcomes) -> str:
 
 
 def format_result(result: ReplayResult) -> Iterator[str]:
-    """Yield lines: what was done."""
+    """Yield lines: what the replay did."""
     counts = result.counts
     summary = f"{counts.total(LetterOutcome.REPLAYED)} replayed, {counts.total(LetterOutcome.PARKED)} parked"
     yield f"Replay {result.plan.run_id} {result.state}: {summary}, of {quantity(result.plan.letters, 'letter')}."
