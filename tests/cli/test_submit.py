@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worker.adapters.kafka.tools import TopicReader
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.domain.records import Record
 from worker.local.kafka import MockKafka
 

@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient
 from tests.real_kafka import recreate_topic
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import TopicSpec, create_topics
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
-from worker.adapters.kafka.tools import TopicReader
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
 from worker.ports import RecordSink, RecordSource, TransactionalSink

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from tests.dlq.replays import Ward, assert_each_once_in_order, jobs
-from worker.adapters.kafka.bounded import watermarks
+from worker.adapters.kafka.offline.bounded_reader import watermarks
 from worker.domain.records import Record
 
 pytestmark = pytest.mark.real

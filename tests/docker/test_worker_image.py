@@ -20,7 +20,7 @@ from PIL import Image as Picture
 from tests.docker.containers import ROOT, Image, Store, debian_with_python, missing
 from tests.fleet.workers import read_until
 from worker.adapters.kafka.admin import create_topics
-from worker.adapters.kafka.tools import TopicReader
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.lab.evaluation import dataset
 from worker.lab.synth.dataset import write_dataset
 from worker.local.kafka import KafkaServer

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
-from worker.adapters.kafka.bounded import BoundedReader
-from worker.adapters.kafka.group_view import KafkaGroupView
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader
+from worker.adapters.kafka.offline.group_view import KafkaGroupView
 from worker.audit.account import account
 from worker.audit.cut import Cut, find_removals, take_cut
 from worker.audit.report import AuditReport

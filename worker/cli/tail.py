@@ -6,7 +6,7 @@ import typer
 from pydantic import ValidationError
 
 from worker import settings
-from worker.adapters.kafka.tools import TopicReader
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.domain.records import Record
 from worker.domain.result import LabelText
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from worker.adapters.kafka.bounded import BoundedReader
-from worker.adapters.kafka.fetch import RecordFetcher
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader
+from worker.adapters.kafka.offline.record_fetcher import RecordFetcher
 from worker.dlq import lookup
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import OriginalJob, PayloadMissingError, original_job

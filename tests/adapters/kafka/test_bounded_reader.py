@@ -2,7 +2,7 @@ import pytest
 from confluent_kafka import Producer
 
 from worker.adapters.kafka.admin import TopicSpec, create_topics
-from worker.adapters.kafka.bounded import BoundedReader
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader
 from worker.domain.errors import BrokerError
 from worker.domain.records import TopicPartition
 from worker.local.kafka import KafkaServer

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.adapters.kafka.raw_client import commit_raw, produce_raw
-from worker.adapters.kafka.bounded import BoundedReader
-from worker.adapters.kafka.group_view import KafkaGroupView
-from worker.adapters.kafka.tools import TopicReader, submit
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader
+from worker.adapters.kafka.offline.group_view import KafkaGroupView
+from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
 from worker.domain.errors import JobError
 from worker.domain.job import parse_job
 from worker.domain.records import OutgoingRecord, Record, TopicPartition
@@ -21,7 +21,7 @@ SURROGATE = b"\xed\xa0\x80"
 GOOD = "größe".encode()
 READ_IN_A_CHILD = """
 import faulthandler, sys
-from worker.adapters.kafka.bounded import BoundedReader
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader
 
 faulthandler.enable()
 servers, topic = sys.argv[1:]

@@ -8,8 +8,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from tests.real_kafka import create_topic, recreate_topic
-from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError, present_topic_ids
-from worker.adapters.kafka.tools import TopicReader
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader, TopicRecreatedError, present_topic_ids
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.domain.records import TopicPartition
 from worker.local.kafka import KafkaServer
 

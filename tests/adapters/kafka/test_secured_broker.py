@@ -28,11 +28,11 @@ from tests.runtime.parts import PICTURE
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.access import KafkaAccess
 from worker.adapters.kafka.admin import connected, create_topics
-from worker.adapters.kafka.bounded import BoundedReader
-from worker.adapters.kafka.group_view import KafkaGroupView
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader
+from worker.adapters.kafka.offline.group_view import KafkaGroupView
+from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
-from worker.adapters.kafka.tools import TopicReader, submit
 from worker.adapters.kafka.topics import topic_specs
 from worker.bootstrap import Ports, Worker, build, check_cluster
 from worker.domain.errors import BrokerError

@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.adapters.kafka.standalone import standalone_consumer
+from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.transient import retry_transient
 from worker.domain.errors import BrokerError
 

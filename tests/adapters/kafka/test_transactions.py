@@ -14,8 +14,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from tests.contracts.brokers import PARTITIONS, Kafka
 from tests.contracts.members import SILENCE_SECONDS, Listener, member, partition
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.adapters.kafka.source import KafkaSource
-from worker.adapters.kafka.tools import TopicReader
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.records import CommitPoint, OutgoingRecord

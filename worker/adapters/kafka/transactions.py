@@ -20,9 +20,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.commits import kafka_offsets
 from worker.adapters.kafka.hanging import HangsError, call_within
+from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.positions import Questions
 from worker.adapters.kafka.sink import producer_options, too_large
-from worker.adapters.kafka.standalone import standalone_consumer
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, TopicPartition
 from worker.ports import FencedError

@@ -7,7 +7,7 @@ A topic that was made anew since is read from its beginning.
 import logging
 from collections.abc import Callable, Mapping
 
-from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader, TopicRecreatedError
 from worker.dlq.replay.canary import CanaryLimits, CanaryOutcomes
 from worker.dlq.replay.phase import StoppableClock
 from worker.dlq.replay.plan import ReplayPlan

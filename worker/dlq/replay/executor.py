@@ -6,9 +6,9 @@ is one whose positions have expired. At most one process works on a run: opening
 
 from collections.abc import Mapping
 
-from worker.adapters.kafka.bounded import BoundedReader, TopicRecreatedError
-from worker.adapters.kafka.fetch import RecordFetcher
-from worker.adapters.kafka.replay import ReplayWriter
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader, TopicRecreatedError
+from worker.adapters.kafka.offline.record_fetcher import RecordFetcher
+from worker.adapters.kafka.offline.replay_writer import ReplayWriter
 from worker.dlq.replay.canary_monitor import CanaryMonitor
 from worker.dlq.replay.counts import ReplayCounts
 from worker.dlq.replay.phase import PhaseReplay, StoppableClock, group_id

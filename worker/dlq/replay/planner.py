@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from worker.adapters.kafka.admin import describe_cluster
-from worker.adapters.kafka.bounded import BoundedReader, present_topic_ids, watermarks
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader, present_topic_ids, watermarks
 from worker.dlq.replay.census import Census, check_targets, limit_plan, take_census
 from worker.dlq.replay.plan import LettersGoneError, ReplayError, ReplayPlan, ReplayRequest, RunClaim
 from worker.dlq.replay.runs import RunHistory, RunRecord, RunState

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import create_topics
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.adapters.kafka.sink import KafkaSink
-from worker.adapters.kafka.tools import TopicReader
 from worker.adapters.kafka.topics import topic_specs
 from worker.domain.errors import LocalStackError
 from worker.lab import stack

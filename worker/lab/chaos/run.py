@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from worker.adapters.kafka.bounded import BoundedReader
+from worker.adapters.kafka.offline.bounded_reader import BoundedReader
 from worker.audit.report import AuditReport
 from worker.audit.run import audit
 from worker.domain.errors import LabelwireError

@@ -12,7 +12,7 @@ from typing import Final, Self
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from worker.adapters.kafka.messages import to_record
-from worker.adapters.kafka.standalone import standalone_consumer
+from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import Coordinate, Record

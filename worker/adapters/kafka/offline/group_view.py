@@ -17,8 +17,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from worker.adapters.kafka.access import denied
 from worker.adapters.kafka.admin import connected, is_mock, translated
+from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.positions import committed_positions
-from worker.adapters.kafka.standalone import standalone_consumer
 from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.transient import is_transient, retry_transient
 from worker.domain.errors import BrokerError

@@ -17,7 +17,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import connected, translated
 from worker.adapters.kafka.diagnosis import explain, missing_right
 from worker.adapters.kafka.messages import to_record
-from worker.adapters.kafka.standalone import MAX_MESSAGE_BYTES, IsolationLevel, standalone_consumer
+from worker.adapters.kafka.offline.standalone import MAX_MESSAGE_BYTES, IsolationLevel, standalone_consumer
 from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.adapters.kafka.transient import is_transient

@@ -17,9 +17,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.hanging import HangsError, call_within
+from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.positions import committed_positions
 from worker.adapters.kafka.sink import producer_options
-from worker.adapters.kafka.standalone import standalone_consumer
 from worker.adapters.kafka.transient import retry_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, OutgoingRecord, TopicPartition
