@@ -17,7 +17,7 @@ from tests.real_kafka import recreate_topic
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader
-from worker.adapters.kafka.offline.topic_reader import submit
+from worker.adapters.kafka.offline.submit import submit
 from worker.dlq.replay.canary import CanaryLimits
 from worker.dlq.replay.executor import carry_out
 from worker.dlq.replay.phase import StoppableClock

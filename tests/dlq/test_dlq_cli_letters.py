@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 from tests.dlq.letters import NOW_MS, job, written
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.offline.record_fetcher import RecordFetcher
-from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
+from worker.adapters.kafka.offline.submit import submit
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.cli.dlq import app
 from worker.dlq.inspect.export import MANIFEST
 from worker.domain.errors import BrokerError, ErrorCode, LabelwireError

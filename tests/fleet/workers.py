@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.adapters.kafka.admin import create_topics
-from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
+from worker.adapters.kafka.offline.submit import submit
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.adapters.kafka.topics import topic_specs
 from worker.domain.records import OutgoingRecord, Record
 from worker.local.process import free_ports

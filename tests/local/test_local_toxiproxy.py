@@ -8,7 +8,8 @@ import pytest
 
 from tests.go_tools import demand_go_tool
 from worker.adapters.kafka.admin import TopicSpec, create_topics, is_reachable
-from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
+from worker.adapters.kafka.offline.submit import submit
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.domain.errors import LocalStackError
 from worker.domain.records import OutgoingRecord
 from worker.local.kafka import KafkaServer

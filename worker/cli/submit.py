@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from worker import settings
-from worker.adapters.kafka.offline.topic_reader import submit as write
+from worker.adapters.kafka.offline.submit import submit as write
 from worker.domain.content import JSON_TYPE
 from worker.domain.job import MAX_JOB_ID_CHARACTERS
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, OutgoingRecord

@@ -9,7 +9,8 @@ import pytest
 from tests.adapters.kafka.raw_client import commit_raw, produce_raw
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader
 from worker.adapters.kafka.offline.group_view import KafkaGroupView
-from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
+from worker.adapters.kafka.offline.submit import submit
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.domain.errors import JobError
 from worker.domain.job import parse_job
 from worker.domain.records import OutgoingRecord, Record, TopicPartition

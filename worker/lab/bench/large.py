@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
+from worker.adapters.kafka.offline.submit import submit
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.domain.headers import JOB_ID
 from worker.domain.records import Record
 from worker.lab.bench.resources import PeakMemory

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
+from worker.adapters.kafka.offline.submit import submit
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.domain.records import OutgoingRecord
 from worker.lab.evaluation.errors import MeasurementError
 from worker.lab.evaluation.systems import Job, Topics

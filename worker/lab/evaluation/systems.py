@@ -17,7 +17,8 @@ from typing import Protocol, Self
 
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.offline.standalone import MAX_MESSAGE_BYTES
-from worker.adapters.kafka.offline.topic_reader import TopicReader, submit
+from worker.adapters.kafka.offline.submit import submit
+from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.adapters.kafka.topics import topic_specs
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, OutgoingRecord, Record
 from worker.lab.evaluation.answers import Answer, Refusal, of_dead_letter
