@@ -73,14 +73,14 @@ from worker.settings import Settings
 
 _LOGGER = logging.getLogger("labelwire")
 
-# Jobs of the small lane at once for each core: enough to keep Triton busy while other jobs decode and crop.
+# Jobs of the small lane in flight for each core: enough to keep Triton busy while other jobs decode and crop.
 _JOBS_PER_CORE = 4
 _PULSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The worker's doors to the world. With `transactions` outcomes leave through these, and not through `sink`."""
+    """The worker's ports. With `transactions`, outcomes are written through these and not through `sink`."""
 
     source: RecordSource
     sink: RecordSink
@@ -124,7 +124,7 @@ def own_fields(settings: Settings) -> CustomFields:
 
 
 def quality_options(settings: Settings) -> QualityOptions:
-    """Return what becomes of pictures that can hardly be read."""
+    """Return how pictures that can hardly be read are handled."""
     return QualityOptions(settings.quality.mode, settings.quality.floor)
 
 
@@ -140,25 +140,25 @@ def image_limits(settings: Settings) -> ImageLimits:
 
 
 def threads(settings: Settings) -> int:
-    """Return how many threads do pixels."""
+    """Return how many threads decode and crop pictures."""
     return settings.runtime.threads or usable_cores()
 
 
 def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[Pipeline] = Pipeline) -> Worker:
-    """Put a worker together out of settings and ports; only a simulation reads with another `pipeline`."""
+    """Build a worker from settings and ports; only a simulation gives another `pipeline`."""
     limits, runtime = settings.limits, settings.runtime
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
     dead_letter_limit = _dead_letter_limit(settings, ports, health)
     outcome_watch = OutcomeWatch(ports.clock, health)
     guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
-    reader = make_reader(settings, guard, executor, guard.working_time, pipeline)
+    model_client = make_model_client(settings, guard, executor, guard.working_time, pipeline)
     budget = AttemptBudget(runtime.attempt_seconds)
     guard.on_pause(budget.set_paused)
     intake = IntakeLimits(records=2 * _max_jobs(settings), held_bytes=limits.max_inflight_bytes)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
-    processor = JobProcessor(reader, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
+    processor = JobProcessor(model_client, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
     intake_controls = IntakeControls(dead_letter_limit, outcome_watch, topics)
     loop = Loop(
@@ -176,7 +176,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     lifecycle = Lifecycle(
         loop=loop,
         topics=topics,
-        models=ModelMonitor(guard, reader, health),
+        models=ModelMonitor(guard, model_client, health),
         dead_letter_limit=dead_letter_limit,
         outcome_watch=outcome_watch,
         source=ports.source,
@@ -264,14 +264,14 @@ def _outbox(ports: Ports, partitions: Partitions) -> Outbox:
     return TransactionalOutbox(ports.transactions, partitions, ports.clock)
 
 
-def make_reader(
+def make_model_client(
     settings: Settings,
     backend: InferenceBackend,
     executor: Executor,
     clock: Clock,
     pipeline: type[Pipeline] = Pipeline,
 ) -> ModelClient:
-    """Return what reads pictures with the models that the backend serves."""
+    """Return a client that reads pictures with the models that the backend serves."""
 
     def make_pipeline(models: ModelSet) -> Pipeline:
         if settings.triton.device != "any":
@@ -290,29 +290,29 @@ def make_reader(
 
 
 def triton_backend(settings: Settings) -> TritonBackend:
-    """Return the real Triton, for whoever has no worker's guard and events."""
+    """Return a client of the real Triton without a worker's guard and events."""
     return TritonBackend(settings.triton, Fanout(), SystemClock())
 
 
 @contextlib.asynccontextmanager
-async def opened_reader(settings: Settings, served: InferenceBackend | None = None) -> AsyncIterator[ModelClient]:
-    """Give a reader on the real Triton or on what is `served`, for pictures that come from no topic; closes it."""
+async def open_model_client(settings: Settings, served: InferenceBackend | None = None) -> AsyncIterator[ModelClient]:
+    """Give a client of Triton, or of `served`, for pictures that come from no topic; close its connections then."""
     clock = SystemClock()
     backend = served or triton_backend(settings)
     with _pixel_threads(threads(settings)) as executor:
         try:
-            yield make_reader(settings, backend, executor, clock)
+            yield make_model_client(settings, backend, executor, clock)
         finally:
             await backend.close()
 
 
 def check_blob_store(settings: Settings) -> None:
-    """Raise SettingsError where pictures are allowed to come from a bucket that cannot be used here."""
+    """Raise SettingsError if an allowed prefix names a bucket that cannot be used here."""
     UriStore(settings.blob)
 
 
 async def check_cluster(settings: Settings) -> None:
-    """Raise BrokerError, with what a worker would say, where it could not work with Kafka."""
+    """Raise BrokerError, with the worker's own message, if a worker could not work with Kafka."""
     needs = _topic_needs(settings)
     obstacle = await KafkaAccess(settings.kafka).obstacle(needs.reads, needs.writes)
     if obstacle:
@@ -324,19 +324,19 @@ async def check_cluster(settings: Settings) -> None:
 
 
 def make_isolation(settings: Settings, clock: Clock, event_sink: EventSink) -> ChildIsolation:
-    """Return what reads suspects in a child process; the child takes its settings from the same environment."""
+    """Return what reads suspects in a child process, which takes its settings from the same environment."""
     command = (sys.executable, "-P", "-m", "worker.cli.isolated")
     return ChildIsolation(command, attempt_seconds=isolated_seconds(settings), clock=clock, event_sink=event_sink)
 
 
 def isolated_seconds(settings: Settings) -> float:
-    """Return the longest time that reading a job apart can take: its picture is fetched there, too."""
+    """Return the longest time that a child may take for a job: it fetches the job's picture, too."""
     attempt = AttemptBudget(settings.runtime.attempt_seconds).seconds_for(image_limits(settings).max_total_pixels)
     return attempt + (settings.blob.timeout_seconds if settings.blob.allowed_prefixes else 0.0)
 
 
-async def read_apart(settings: Settings) -> None:
-    """Be that child: read the records that come on standard input, until it ends."""
+async def run_isolated_reader(settings: Settings) -> None:
+    """Run as that child: read the records that come on standard input, until it ends."""
     answers = attach()
     choose_first_when_memory_runs_out()
     configure(settings.log.level, settings.log.format)
@@ -344,16 +344,16 @@ async def read_apart(settings: Settings) -> None:
     backend = TritonBackend(settings.triton, Fanout(), clock)
     blobs = UriStore(settings.blob)
     with _pixel_threads(1) as executor:
-        reader = make_reader(settings, backend, executor, clock)
+        model_client = make_model_client(settings, backend, executor, clock)
         limit_memory(settings.limits.isolated_memory_bytes)
         budget = AttemptBudget(settings.runtime.attempt_seconds)
-        await serve(JobProcessor(reader, executor, clock, budget, blobs, fetch_memory(settings)).read, answers)
+        await serve(JobProcessor(model_client, executor, clock, budget, blobs, fetch_memory(settings)).read, answers)
 
 
 async def run(settings: Settings) -> None:
     """Run a worker on the real Kafka and Triton until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once.
 
-    A SIGHUP that whoever started the process has switched off (nohup) stays so.
+    A SIGHUP that is ignored when the process starts (nohup) stays ignored.
     """
     validate_options(settings.kafka)
     configure(settings.log.level, settings.log.format)
@@ -394,10 +394,10 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
     topics, runtime = settings.topics, settings.runtime
     source = KafkaSource(
         settings.kafka,
-        # Also where keys are kept in order and jobs wait in place: an earlier setting may have left some there.
+        # Retry topics also with ordered keys, which retry in place: an earlier setting may have left records there.
         [topics.jobs, *topics.retry_topics, topics.replay_topic],
         delayed_topics=topics.retry_topics,
-        # Its jitter makes a delay a little longer than it is set.
+        # Jitter makes a delay a little longer than its setting.
         max_delay_seconds=2 * max(runtime.retry_delays_seconds),
         drain_seconds=runtime.drain_seconds,
         clock=clock,
@@ -421,7 +421,7 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
 @contextlib.contextmanager
 def _pixel_threads(count: int) -> Iterator[Executor]:
     return_large_blocks()
-    # OpenCV's own threads on top of these would fight over the same cores.
+    # OpenCV's own threads would compete with these for the same cores.
     cv2.setNumThreads(1)
     executor = ThreadPoolExecutor(count, thread_name_prefix="pixels")
     try:

@@ -1,7 +1,6 @@
-"""What the worker needs of the world: each port has at most five methods, a real adapter and a fake in `testing`.
+"""What the worker needs from outside. Each port has at most five methods, a real adapter and a fake in `testing`.
 
-All methods are called on the event loop's thread, and all listeners are called back there; an adapter that has threads
-of its own hides them.
+All methods and all listeners are called on the event loop's thread; an adapter hides threads of its own.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -20,25 +19,25 @@ Tensor = NDArray[np.uint8] | NDArray[np.int32] | NDArray[np.float32]
 
 
 class SourceListener(Protocol):
-    """Who receives what a `RecordSource` brings."""
+    """Receives records and partitions from a `RecordSource`."""
 
     def received(self, records: Sequence[Record]) -> None:
         """Take records, in offset order for each partition."""
 
     async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
-        """Take over partitions, each with what was committed for it, or with where a group begins that has nothing.
+        """Take over partitions, each with its committed position, or with where the group begins if it has none.
 
-        Return what the source shall commit before the first record of them comes, which is after this.
+        Return what the source commits before it delivers the first record of these partitions.
         """
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
-        """Finish or drop what runs on these partitions, and return what the source shall commit for them."""
+        """Finish or cancel the jobs of these partitions, and return what the source commits for them."""
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """Drop these partitions: another member has them already, and a commit would be refused."""
+        """Cancel the jobs of these partitions: another member has them already, and a commit would be refused."""
 
     def failed(self, error: BaseException, /) -> None:
-        """Learn that the source has ended by itself."""
+        """Note that the source has ended with an error."""
 
 
 class RecordSource(Protocol):
@@ -49,23 +48,23 @@ class RecordSource(Protocol):
     """
 
     async def start(self, listener: SourceListener) -> None:
-        """Join the group and begin to deliver. Raises BrokerError if that cannot be tried at all."""
+        """Join the group and begin to deliver. Raises BrokerError if the source cannot even try."""
 
     def allow(self, total_records: int, paused: Collection[TopicPartition]) -> None:
         """Let the source deliver until it has delivered `total_records` since its start, none of them of `paused`."""
 
     def commit(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
-        """Commit soon; a later call may overtake an earlier one, and failures are repeated by later calls."""
+        """Commit soon. A later call may replace an earlier one; a commit that failed is repeated by the next."""
 
     def alive(self) -> bool:
         """Say whether the source still polls its broker as it must to stay in the group."""
 
     async def close(self) -> None:
-        """Hand back all partitions (the listener's `revoked` is asked a last time) and leave the group."""
+        """Give back all partitions, after a last call of the listener's `revoked`, and leave the group."""
 
 
 class RecordSink(Protocol):
-    """A place to write records."""
+    """Writes records."""
 
     async def send(self, record: OutgoingRecord) -> None:
         """Return once the broker has acknowledged the record.
@@ -81,12 +80,12 @@ class RecordSink(Protocol):
 
 
 class ClusterAccess(Protocol):
-    """What the worker's user may do on the cluster, and can do now."""
+    """Whether the worker's user may use its topics and its group, and can use them now."""
 
     async def obstacle(self, reads: Collection[str], writes: Collection[str]) -> str:
-        """Return in a sentence what keeps the worker from these topics or its group; empty if nothing is known.
+        """Return in a sentence why the worker cannot use these topics or its group; empty if no reason is known.
 
-        A topic that does not exist is no obstacle here. Raises BrokerError where the broker does not answer.
+        A topic that does not exist is no reason here. Raises BrokerError where the broker does not answer.
         """
 
 
@@ -95,7 +94,7 @@ class FencedError(Exception):
 
 
 class TransactionalSink(Protocol):
-    """A place to write records together with the group's positions, all or nothing."""
+    """Writes records together with the group's positions, all or nothing."""
 
     async def commit(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
         """Write records and positions in one transaction, and return once it is committed.
@@ -113,7 +112,7 @@ class TransactionalSink(Protocol):
 
 
 class Isolation(Protocol):
-    """A place apart, where a record that may end its process is read."""
+    """Reads records that may crash their process, without harm to the worker."""
 
     async def read(self, record: Record, attempt: int) -> LabelText:
         """Read the job of a record in a child process.
@@ -136,7 +135,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What a server says of one model. `parameters` are the strings of its config."""
+    """A model as its server describes it. `parameters` are the strings of its config."""
 
     name: str
     version: str
@@ -182,13 +181,13 @@ class InferenceBackend(Protocol):
 
 
 class BlobStore(Protocol):
-    """Where pictures lie that jobs name by URI."""
+    """Fetches pictures that jobs name by URI."""
 
-    async def fetch(self, uri: PictureUri, make_room: Callable[[int], Awaitable[None]]) -> bytes:
-        """Return the bytes that lie there.
+    async def fetch(self, uri: PictureUri, reserve_memory: Callable[[int], Awaitable[None]]) -> bytes:
+        """Return the bytes at a URI.
 
-        `make_room` is awaited with the most bytes that may come before any of them is kept, again for each new try;
-        the time that it takes is not the store's. Raises JobError URI_FORBIDDEN (also where nothing is asked),
+        `reserve_memory` is awaited, before any byte is kept, with how many may come; again for each new try. Its time
+        does not count for the store's timeout. Raises JobError URI_FORBIDDEN (also where nothing is asked),
         URI_NOT_FOUND, URI_UNAVAILABLE, IMAGE_TOO_LARGE, or IMAGE_UNSUPPORTED for bytes that come compressed.
         """
 
@@ -197,7 +196,7 @@ class BlobStore(Protocol):
 
 
 class Clock(Protocol):
-    """The only way to the time."""
+    """The only source of the time."""
 
     def epoch_ms(self) -> int:
         """Return the time of day in epoch milliseconds."""
@@ -210,7 +209,7 @@ class Clock(Protocol):
 
 
 class EventSink(Protocol):
-    """Where events become log lines and metrics."""
+    """Turns events into log lines and metrics."""
 
     def emit(self, event: Event) -> None:
         """Take an event; never raises and never blocks."""

@@ -113,7 +113,7 @@ async def main() -> None:
             base = settings.load()
             triton = base.triton.model_copy(update={"url": chosen.url, "request_timeout_seconds": 300.0})
             reader = await stack.enter_async_context(
-                bootstrap.opened_reader(base.model_copy(update={"triton": triton}))
+                bootstrap.open_model_client(base.model_copy(update={"triton": triton}))
             )
 
             async def pages(label: SyntheticLabel) -> PageText:

@@ -12,7 +12,7 @@ MAX_APART = 0.002  # in word F1: profiles are one product
 async def word_f1(dataset: Dataset, backend: InferenceBackend) -> float:
     """Return the word F1 of a set with truth, read by a worker with default settings; closes the backend."""
     chosen = settings.load({})
-    async with bootstrap.opened_reader(chosen, backend) as reader:
+    async with bootstrap.open_model_client(chosen, backend) as reader:
         delivery = await deliver_offline(dataset, reader, lambda: None, 10 * chosen.runtime.attempt_seconds)
     found = reading("labelwire", "Labelwire", dataset, delivery).scores.word_f1
     if found is None:

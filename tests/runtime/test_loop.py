@@ -343,7 +343,7 @@ async def test_a_large_picture_gives_its_place_back_to_small_ones() -> None:
 class EndlessOutbox(DirectOutbox):
     """An outbox whose last transaction's end is never known."""
 
-    async def settle(self) -> None:
+    async def wait_until_idle(self) -> None:
         await asyncio.Event().wait()
 
 

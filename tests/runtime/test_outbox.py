@@ -152,7 +152,7 @@ async def test_to_settle_is_to_know_how_the_transaction_under_way_ends() -> None
     put = desk.put(0)
     await settle()
     put.cancel()
-    settling = asyncio.create_task(desk.outbox.settle())
+    settling = asyncio.create_task(desk.outbox.wait_until_idle())
     await settle()
     assert not settling.done()
     desk.sink.let.set()

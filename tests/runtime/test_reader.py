@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.runtime.parts import LIMITS, PICTURE, Parts, record
-from worker.bootstrap import make_reader
+from worker.bootstrap import make_model_client
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.domain.manifest import ModelManifest, dictionary_digest
 from worker.domain.result import LabelText
@@ -337,7 +337,7 @@ async def test_a_worker_that_was_told_its_tritons_device_refuses_models_for_anot
 ) -> None:
     settings = Settings.model_validate({"triton": {"device": device}})
     with ThreadPoolExecutor(1) as executor:
-        reader = make_reader(settings, parts.backend, executor, parts.clock)
+        reader = make_model_client(settings, parts.backend, executor, parts.clock)
         if fits:
             await reader.refresh()
         else:

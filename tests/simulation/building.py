@@ -20,7 +20,7 @@ from tests.simulation.scenario import Tuning
 from tests.simulation.source import SimulatedSource
 from tests.simulation.trace import Trace
 from tests.simulation.virtual_time import VirtualClock, VirtualTimeLoop
-from worker.bootstrap import Ports, Worker, build, fetch_memory, make_reader
+from worker.bootstrap import Ports, Worker, build, fetch_memory, make_model_client
 from worker.domain.image import ImageHeader, PageText, Pixels, TextLine
 from worker.pipeline.decode.whole import decode
 from worker.pipeline.inference import PageRequests
@@ -91,7 +91,7 @@ def build_worker(doors: Doors, source: SimulatedSource) -> Worker:
 
     pipeline = Pipeline if tuning.whole_pipeline else ShortPipeline
     apart = SimulatedExecutor(doors.name, doors.loop, doors.weather, doors.judge, None)
-    reader = make_reader(settings, backend, apart, clock, pipeline)
+    reader = make_model_client(settings, backend, apart, clock, pipeline)
     blobs = MemoryBlobStore()
     reading = JobProcessor(reader, apart, clock, AttemptBudget(tuning.attempt_seconds), blobs, fetch_memory(settings))
     transactions = MemoryTransactions(doors.broker, source) if tuning.exactly_once else None

@@ -120,7 +120,7 @@ def _server(url: str | None, repository: Path | None, chosen: settings.Settings)
 async def _offline(
     pictures: EvaluationSet, configuration: WorkerConfiguration, chosen: settings.Settings, server: InferenceBackend
 ) -> Evaluation:
-    async with bootstrap.opened_reader(chosen, server) as reader:
+    async with bootstrap.open_model_client(chosen, server) as reader:
         way = "by Triton alone" if isinstance(server, TritonBackend) else "by ONNX Runtime in this process"
         description = describe_served(configuration, await manifests_of(server), way)
 
@@ -146,5 +146,5 @@ async def _read_spoilt(chosen: settings.Settings, url: str, labels_each: int, pa
     }
     samples = list(plan(labels_each))
     with counted("Labels read", len(samples)) as advance:
-        async with bootstrap.opened_reader(chosen.model_copy(update=sections)) as reader:
+        async with bootstrap.open_model_client(chosen.model_copy(update=sections)) as reader:
             return await read_samples(samples, reader, path, advance)

@@ -10,7 +10,7 @@ from worker.domain.errors import LabelwireError
 def main() -> None:
     """Read until the worker ends."""
     try:
-        asyncio.run(bootstrap.read_apart(settings.load()))
+        asyncio.run(bootstrap.run_isolated_reader(settings.load()))
     except LabelwireError as error:
         sys.exit(str(error))
 

@@ -53,7 +53,7 @@ def ocr(
 async def _read(
     chosen: settings.Settings, files: list[Path], options: ReadingOptions, report: Callable[[FileReading], None]
 ) -> bool:
-    async with bootstrap.opened_reader(chosen) as reader:
+    async with bootstrap.open_model_client(chosen) as reader:
         return await read_files(files, reader, report, options)
 
 

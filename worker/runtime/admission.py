@@ -1,7 +1,7 @@
-"""How much is under way at once: jobs and decoded pixels, in two lanes.
+"""How much is decoded at once: jobs and pixels, in two lanes.
 
-Invariants: within a lane jobs are admitted in the order in which they asked; a job over a lane's whole pixel budget is
-admitted when its lane is empty; what runs in the large lane takes nothing from the small one's budget.
+Invariants: within a lane jobs are admitted in the order in which they asked. A job over its lane's whole pixel budget
+is admitted when the lane is empty. The large lane takes nothing from the small lane's budget.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -14,13 +14,13 @@ from worker.runtime.gate import Gate
 
 
 class Lane(StrEnum):
-    """Big pictures have a lane of their own, so that they never delay small ones."""
+    """Large pictures have a lane of their own, so that they never delay small ones."""
 
     SMALL = "small"
     LARGE = "large"
 
 
-# The lane of the job that this task works for.
+# The lane of the current task's job.
 CURRENT_LANE: Final[ContextVar[Lane]] = ContextVar("labelwire_lane", default=Lane.SMALL)
 
 
@@ -39,7 +39,7 @@ class _Budget:
 
 
 class _Budgets(dict[Lane, _Budget]):
-    """The rule of the gate: each lane by its own budget."""
+    """The gate's rule: each lane has its own budget."""
 
     def next_lane(self, heads: Mapping[Lane, int]) -> Lane | None:
         """Return a lane whose first job fits."""
@@ -57,7 +57,7 @@ class _Budgets(dict[Lane, _Budget]):
 
 
 class Admission:
-    """Who may decode now."""
+    """Admits jobs to decoding."""
 
     def __init__(self, *, max_jobs: int, max_pixels: int, large_from_pixels: int, max_large_jobs: int) -> None:
         self._large_from_pixels = large_from_pixels
@@ -72,17 +72,17 @@ class Admission:
 
     @asynccontextmanager
     async def admitted(self, pixels: int) -> AsyncIterator[Lane]:
-        """Wait until a picture of so many pixels is admitted, and hold its share."""
+        """Wait until a picture of so many pixels is admitted; its pixels count during the block."""
         lane = self.lane_of(pixels)
         async with self._gate.entered(lane, pixels):
             yield lane
 
     @property
     def jobs(self) -> int:
-        """Jobs that are admitted."""
+        """Jobs that are admitted now."""
         return sum(budget.jobs for budget in self._budgets.values())
 
     @property
     def pixels(self) -> int:
-        """Pixels that are held."""
+        """Pixels of the admitted jobs."""
         return sum(budget.pixels for budget in self._budgets.values())

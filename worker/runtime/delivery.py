@@ -1,8 +1,8 @@
 """Brings one record to its one outcome.
 
-Invariants: `deliver` returns only once the record's result, retry or dead letter is acknowledged by the broker; no
-systemic error becomes a dead letter or counts as an attempt; nothing but cancellation leaves `deliver` early; no record
-is called too large for its topic by a limit that was read before the refusal.
+Invariants: `deliver` returns only once the record's result, retry or dead letter is acknowledged by the broker, unless
+it is canceled. No systemic error becomes a dead letter or counts as an attempt. Before a record is called too large,
+its topic's limit is read again.
 """
 
 import itertools
@@ -74,8 +74,8 @@ class IntakeControls:
     topics: TopicCheck
 
 
-# A record that is refused for its size though it fits its topic's limit: another of its batch was too large, or the
-# broker that told the limit has not heard of a change. Where that lasts, something else has a limit of its own.
+# How often a record within its topic's limit may be refused for its size: another record of its batch was too large, or
+# the broker that named the limit does not know of a change yet. If that lasts, something else has a lower limit.
 _MAX_SIZE_REFUSALS: Final = 6
 
 _OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = {
@@ -117,7 +117,7 @@ class Delivery:
         self._correlation = FailureCorrelation()
 
     async def deliver(self, job: InflightJob) -> Outcome:
-        """Bring a record to its outcome, however often that takes."""
+        """Bring a record to its outcome, in as many attempts as that takes."""
         begun, history = self._clock.monotonic(), _History.of(job.record)
         outcome: Outcome | None = None
         while outcome is None:
@@ -307,7 +307,7 @@ class Delivery:
         Raises JobError BROKER_UNAVAILABLE where the topics do not fit, and RESULT_TOO_LARGE for a record that is over.
         """
         obstacle = await self._topics.recheck()
-        # A job that its retry topic does not take waits in place, which is no worse than waiting for the topic.
+        # A job that its retry topic does not take is retried in place, which is no worse than waiting for the topic.
         if obstacle and outgoing.topic not in self._destination.retries:
             raise JobError(ErrorCode.BROKER_UNAVAILABLE, obstacle)
         limit = self._destination.limit_of(outgoing.topic)

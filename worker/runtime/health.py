@@ -1,8 +1,8 @@
 """Whether this worker should get jobs, and whether it should be restarted.
 
-Readiness is a set of named conditions, each met or with a sentence that says why not; one that is met may have a
-notice, which a probe shows all the same. Liveness is the pulse of the loops alone: a Triton that is away is no reason
-to restart a worker.
+Readiness is a set of named conditions. Each is met, or has a sentence that says why not; one that is met may have a
+notice, which the probe shows as well. Liveness only says that the loops run: a Triton that is away is no reason to
+restart a worker.
 """
 
 from worker.domain.events import ReadinessChanged
@@ -12,7 +12,7 @@ UNKNOWN = "not checked yet."
 
 
 class Health:
-    """The worker's state as probes see it. Read from other threads; written on the loop's thread."""
+    """The worker's state for probes. Read on any thread, written on the event loop's thread."""
 
     def __init__(self, conditions: tuple[str, ...], clock: Clock, events: EventSink, *, pulse_seconds: float) -> None:
         self._reasons: dict[str, str | None] = dict.fromkeys(conditions, UNKNOWN)
@@ -23,7 +23,7 @@ class Health:
         self._last_beat = clock.monotonic()
 
     def met(self, condition: str, notice: str = "") -> None:
-        """Note that a condition is met, and what a person should know all the same, in a sentence."""
+        """Note that a condition is met, with a sentence that a person should still know."""
         self._notices[condition] = notice
         self._set(condition, None)
 
@@ -54,7 +54,7 @@ class Health:
 
     @property
     def notice(self) -> str:
-        """What a person should know though it makes the worker not unready; empty if nothing."""
+        """What a person should know although the worker is ready; empty if nothing."""
         return " ".join(f"{name}: {notice}" for name, notice in list(self._notices.items()) if notice)
 
     def beat(self) -> None:

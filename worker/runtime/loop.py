@@ -1,8 +1,8 @@
 """The worker's loop: takes records from the source, runs one task a job, commits what is done.
 
-Invariants: a record counts as done only when `Delivery.deliver` has returned; what the source may deliver is bounded by
-records and by bytes, of which a job that only waits for its dead letter counts by its bytes alone; a partition whose
-window is full delivers nothing; while the worker is not fit for work it takes no record.
+Invariants: a record counts as done only when `Delivery.deliver` has returned. What the source may deliver is bounded by
+records and by bytes; a job that only waits for its dead letter counts by its bytes alone. A partition whose window is
+full delivers nothing. While the intake is closed no record is taken.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _IDLE_OUTBOX_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
-    """How much the loop may hold: records that are not idle to be large, and encoded bytes of all."""
+    """How much may be in flight: records that are not known to be large, and encoded bytes of all."""
 
     records: int
     held_bytes: int
@@ -35,7 +35,7 @@ class IntakeLimits:
 
 @dataclass(frozen=True, slots=True)
 class LoopTimes:
-    """How often positions are committed, and how long jobs may go on where partitions leave."""
+    """How often positions are committed, and how long jobs may run on after their partition is revoked."""
 
     commit_interval_seconds: float
     drain_seconds: float
@@ -91,7 +91,7 @@ class Loop:
                 await self._source.close()
 
     def set_intake(self, *, is_open: bool, paused_topics: Collection[str] = ()) -> None:
-        """Take records from now on, but none of the topics that are held back; or take none at all."""
+        """Take records from all topics but the paused ones, or, with the intake closed, none at all."""
         self._intake_is_open = is_open
         self._paused_topics = paused_topics
         self._allow()
@@ -106,12 +106,12 @@ class Loop:
             if tracker is not None:
                 suspect = tracker.is_suspect(record.coordinate.offset)
                 self._begin(
-                    InflightJob(record, tracker, suspect=suspect, on_large=self._allow, on_queued=self._stops_counting)
+                    InflightJob(record, tracker, suspect=suspect, on_large=self._allow, on_queued=self._count_as_queued)
                 )
         self._allow()
 
     async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
-        """Begin to track these partitions, and return the mark of that."""
+        """Begin to track these partitions, and return what to commit first: that this worker has begun."""
         points = self._partitions.assign(partitions)
         self._events.emit(PartitionsChanged("assigned", tuple(partitions)))
         self._note_partitions()
@@ -119,20 +119,20 @@ class Loop:
         return points
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, CommitPoint]:
-        """Stop what has not begun, give the rest the drain time, and return what to commit."""
+        """Cancel jobs that only wait, give the others the drain time, and return what to commit."""
         ended = set(partitions)
         deadline = self._clock.monotonic() + self._times.drain_seconds
-        # A job that fails meanwhile would wait for its next attempt, which is the next owner's.
-        while (running := self._stop_waiting(ended)) and self._clock.monotonic() < deadline:
+        # A job that fails meanwhile only waits for its next attempt, which the next owner makes.
+        while (running := self._cancel_waiting(ended)) and self._clock.monotonic() < deadline:
             await asyncio.wait(running, timeout=_DRAIN_STEP_SECONDS)
         await self._cancel(running)
-        # Where it is not idle what a transaction has committed, nothing may be committed beside it.
+        # While it is not known what a transaction has committed, nothing may be committed beside it.
         points = self._partitions.commit_points(ended, clean_end=True) if await self._outbox_is_idle() else {}
         self._forget("revoked", ended)
         return points
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """Stop all that runs on these partitions: another member does it again."""
+        """Cancel the jobs of these partitions: another member reads them again."""
         for task in self._tasks_of(partitions):
             task.cancel()
         self._forget("lost", partitions)
@@ -146,7 +146,7 @@ class Loop:
     def _begin(self, job: InflightJob) -> None:
         task = self._tasks.create_task(self._deliver(job))
         self._jobs[task] = self._active[task] = job
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._job_ended)
 
     async def _deliver(self, job: InflightJob) -> None:
         if self._key_order is None:
@@ -155,14 +155,14 @@ class Loop:
         async with self._key_order.in_order(job.record):
             await self._delivery.deliver(job)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _job_ended(self, task: asyncio.Task[None]) -> None:
         job = self._jobs.pop(task)
         if self._active.pop(task, None) is None:
             self._queued_bytes -= job.size_bytes
         self._allow()
 
-    def _stops_counting(self) -> None:
-        """Count the job of the present task no longer among those in hand, but its memory."""
+    def _count_as_queued(self) -> None:
+        """Count the memory of the current task's job, but not the job any more."""
         task = asyncio.current_task()
         job = self._active.pop(task) if task else None
         self._queued_bytes += job.size_bytes if job else 0
@@ -171,7 +171,7 @@ class Loop:
     def _tasks_of(self, partitions: Collection[TopicPartition]) -> list[asyncio.Task[None]]:
         return [task for task, job in self._jobs.items() if job.record.topic_partition in partitions]
 
-    def _stop_waiting(self, partitions: Collection[TopicPartition]) -> list[asyncio.Task[None]]:
+    def _cancel_waiting(self, partitions: Collection[TopicPartition]) -> list[asyncio.Task[None]]:
         running = []
         for task in self._tasks_of(partitions):
             if self._jobs[task].working:
@@ -187,8 +187,8 @@ class Loop:
             await asyncio.wait(tasks)
 
     async def _outbox_is_idle(self) -> bool:
-        """Wait for the end of what the outbox has under way, and say whether it is idle."""
-        waiting = asyncio.ensure_future(self._outbox.settle())
+        """Wait a bounded time until the outbox is idle, and say whether it is."""
+        waiting = asyncio.ensure_future(self._outbox.wait_until_idle())
         idle, _ = await asyncio.wait({waiting}, timeout=_IDLE_OUTBOX_SECONDS)
         waiting.cancel()
         return bool(idle)
@@ -219,7 +219,7 @@ class Loop:
         largest_bytes = max(1, *sizes) if sizes else _TYPICAL_RECORD_BYTES
         by_bytes = max(0, free_bytes) // largest_bytes
         by_records = self._limits.records - sum(not job.large for job in self._active.values())
-        # With nothing in hand one record is always taken, or one over the whole budget would never be.
+        # With nothing in flight one record is always taken; otherwise one over the whole budget never would be.
         return max(0 if sizes else 1, min(by_records, by_bytes))
 
     async def _commit_regularly(self) -> None:

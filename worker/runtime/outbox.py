@@ -1,4 +1,4 @@
-"""Where outcomes leave the worker, in one of two ways.
+"""Writes outcomes to Kafka, in one of two ways.
 
 Invariant: a job's offset counts as done only when the broker has acknowledged its outcome; in transactions the outcome
 and the position are written together or not at all.
@@ -22,11 +22,11 @@ _FENCED_PAUSE_SECONDS = 0.2
 
 
 class Outbox(Protocol):
-    """The way out."""
+    """Writes outcomes."""
 
     @property
     def commits_positions(self) -> bool:
-        """Whether positions are written here, so that nobody else may commit them meanwhile."""
+        """Whether the outbox commits positions as well, so that the loop must not."""
 
     async def put(self, job: InflightJob, record: OutgoingRecord) -> None:
         """Write the outcome of a job and count its offset as done; on an error neither has happened.
@@ -34,12 +34,12 @@ class Outbox(Protocol):
         Raises JobError RESULT_TOO_LARGE where the record is over a size limit, and BROKER_UNAVAILABLE else.
         """
 
-    async def settle(self) -> None:
-        """Return once nothing is under way of which the end is not known."""
+    async def wait_until_idle(self) -> None:
+        """Return once no write is under way whose end is not known."""
 
 
 class DirectOutbox:
-    """At least once: first the outcome, later the position."""
+    """At-least-once delivery: first the outcome, later the position."""
 
     commits_positions = False
 
@@ -51,8 +51,8 @@ class DirectOutbox:
         await self._sink.send(record)
         job.complete()
 
-    async def settle(self) -> None:
-        """Return at once: what is under way belongs to jobs, which are waited for."""
+    async def wait_until_idle(self) -> None:
+        """Return at once: the loop waits for the jobs, and they for their writes."""
 
 
 @dataclass(eq=False, slots=True)
@@ -63,7 +63,7 @@ class _QueuedOutcome:
 
 
 class TransactionalOutbox:
-    """Exactly once: outcomes and positions together. What is ready while a transaction runs goes into the next one."""
+    """Exactly-once delivery: outcomes and positions in one transaction, with all that is ready when it begins."""
 
     commits_positions = True
 
@@ -88,7 +88,7 @@ class TransactionalOutbox:
             if queued in self._waiting:
                 self._waiting.remove(queued)
 
-    async def settle(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait for the transaction under way."""
         await self._idle.wait()
 
@@ -108,7 +108,7 @@ class TransactionalOutbox:
         return taken
 
     async def _write(self, batch: list[_QueuedOutcome]) -> None:
-        """Write these; what belongs to others by now, or was cancelled, is left out."""
+        """Write a batch, without outcomes that were canceled or whose partition another worker has by now."""
         current = [
             queued for queued in batch if self._partitions.holds(queued.job.tracker) and not queued.written.done()
         ]
@@ -120,7 +120,7 @@ class TransactionalOutbox:
         try:
             await self._commit(current)
         except FencedError:
-            # Either these partitions are another's by now, or the group has only moved on: the next turn knows.
+            # Another worker has these partitions by now, or the group has only a new generation: try again and see.
             await self._clock.sleep(_FENCED_PAUSE_SECONDS)
             self._waiting[:0] = current
         except JobError as error:
@@ -130,7 +130,7 @@ class TransactionalOutbox:
                 await self._write(current[middle:])
             else:
                 _resolve(current, error)
-        except Exception as error:  # whoever waits must hear of it
+        except Exception as error:  # the jobs that wait must get it
             _resolve(current, error)
             raise
 

@@ -1,4 +1,4 @@
-"""The partitions that this worker holds, and what may be committed for each.
+"""The partitions that are assigned to this worker, and what may be committed for each.
 
 Invariant: a commit point comes from the tracker of the present assignment; trackers of earlier ones are forgotten.
 """
@@ -19,14 +19,14 @@ class Partitions:
         self._committed: dict[TopicPartition, CommitPoint] = {}
 
     def assign(self, partitions: Mapping[TopicPartition, CommitPoint]) -> dict[TopicPartition, CommitPoint]:
-        """Begin anew with these, and return what to commit first: that somebody has begun."""
+        """Track these from their committed points on, and return what to commit first: that this worker has begun."""
         for partition, committed in partitions.items():
             self._trackers[partition] = OffsetTracker(committed, window=self._window, intake=self._intake)
             self._committed.pop(partition, None)
         return self.commit_points(partitions)
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
-        """Forget these."""
+        """Forget these partitions."""
         for partition in partitions:
             self._trackers.pop(partition, None)
             self._committed.pop(partition, None)
@@ -50,7 +50,7 @@ class Partitions:
         return tracker in self._trackers.values()
 
     def points_with(self, done: Mapping[OffsetTracker, Collection[int]]) -> dict[TopicPartition, CommitPoint]:
-        """Return what to commit for the partitions of these trackers, together with offsets that are done by that."""
+        """Return what to commit for the partitions of these trackers if these offsets are done as well."""
         points = {}
         for partition, tracker in self._trackers.items():
             point = tracker.commit_point(also_done=frozenset(done[tracker])) if tracker in done else None
@@ -61,7 +61,7 @@ class Partitions:
     def commit_points(
         self, partitions: Collection[TopicPartition] | None = None, *, clean_end: bool = False
     ) -> dict[TopicPartition, CommitPoint]:
-        """Return what to commit for these partitions (all that are held, if None), less what was returned already."""
+        """Return what to commit for these partitions (None: for all), without what was returned already."""
         points = {}
         for partition in self._trackers if partitions is None else partitions:
             tracker = self._trackers.get(partition)

@@ -35,7 +35,7 @@ class MemoryBlobStore:
         """Let the next fetches end so, in this order."""
         self._failures.extend(errors)
 
-    async def fetch(self, uri: PictureUri, make_room: Callable[[int], Awaitable[None]]) -> bytes:
+    async def fetch(self, uri: PictureUri, reserve_memory: Callable[[int], Awaitable[None]]) -> bytes:
         """Return what lies there. Raises JobError as the port says."""
         self._allowed.check(uri)
         self.fetched.append(uri)
@@ -47,7 +47,7 @@ class MemoryBlobStore:
         if len(picture) > self._max_bytes:
             message = f"The picture at {uri} has {len(picture)} bytes, over the limit of {self._max_bytes} bytes."
             raise JobError(ErrorCode.IMAGE_TOO_LARGE, message, stage=Stage.FETCH)
-        await make_room(len(picture))
+        await reserve_memory(len(picture))
         return picture
 
     async def close(self) -> None:

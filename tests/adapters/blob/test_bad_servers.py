@@ -64,7 +64,7 @@ class Client:
         self.asked_room: list[int] = []
 
     async def fetch(self, uri: str = "") -> bytes:
-        return await self.store.fetch(PictureUri.parse(uri or self.uri), self._make_room)
+        return await self.store.fetch(PictureUri.parse(uri or self.uri), self._reserve_memory)
 
     async def failure(self, uri: str = "") -> ErrorCode:
         with pytest.raises(JobError) as raised:
@@ -76,7 +76,7 @@ class Client:
         assert "AWS4-HMAC" not in shown
         return error.code
 
-    async def _make_room(self, size_bytes: int) -> None:
+    async def _reserve_memory(self, size_bytes: int) -> None:
         self.asked_room.append(size_bytes)
         await asyncio.sleep(0)
 

@@ -10,14 +10,14 @@ from typing import Protocol
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.uri import PictureUri
 
-MakeRoom = Callable[[int], Awaitable[None]]
+ReserveMemory = Callable[[int], Awaitable[None]]
 MAX_BYTES_SETTING = "LABELWIRE_BLOB__MAX_BYTES"
 
 
 class Fetcher(Protocol):
     """Fetches URIs of some schemes; what it may fetch was decided before."""
 
-    async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+    async def fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         """Try once. Raises JobError as a `BlobStore` does, URI_UNAVAILABLE where another try may succeed."""
 
     async def close(self) -> None:
@@ -25,7 +25,12 @@ class Fetcher(Protocol):
 
 
 async def collect(
-    uri: PictureUri, chunks: AsyncIterator[bytes], size_bytes: int | None, *, max_bytes: int, make_room: MakeRoom
+    uri: PictureUri,
+    chunks: AsyncIterator[bytes],
+    size_bytes: int | None,
+    *,
+    max_bytes: int,
+    reserve_memory: ReserveMemory,
 ) -> bytes:
     """Return all chunks as one. `size_bytes` is what the server claims; None where it claims nothing.
 
@@ -34,7 +39,7 @@ async def collect(
     if size_bytes is not None and size_bytes > max_bytes:
         raise too_large(uri, f"has {size_bytes} bytes", max_bytes)
     bound = max_bytes if size_bytes is None else size_bytes
-    await make_room(bound)
+    await reserve_memory(bound)
     kept: list[bytes] = []
     count = 0
     async for chunk in chunks:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from worker.adapters.blob.answers import MakeRoom, collect, forbidden, not_found, unavailable
+from worker.adapters.blob.answers import ReserveMemory, collect, forbidden, not_found, unavailable
 from worker.domain.uri import AllowedPrefixes, PictureUri
 
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -26,12 +26,14 @@ class FileFetcher:
         self._folders = tuple(Path(prefix.file_path).parent for prefix in allowed.of_scheme("file"))
         self._max_bytes = max_bytes
 
-    async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+    async def fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         """Try once. Raises JobError."""
         try:
             with _closed_at_the_end(await self._opened(uri)) as file:
                 size_bytes = os.fstat(file.fileno()).st_size
-                return await collect(uri, _chunks(file), size_bytes, max_bytes=self._max_bytes, make_room=make_room)
+                return await collect(
+                    uri, _chunks(file), size_bytes, max_bytes=self._max_bytes, reserve_memory=reserve_memory
+                )
         except (FileNotFoundError, NotADirectoryError):
             raise not_found(uri) from None
         except OSError as error:

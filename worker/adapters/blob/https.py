@@ -16,7 +16,7 @@ from yarl import URL
 
 from worker import __version__
 from worker.adapters.blob.addresses import AddressRules, Network, PrivateAddressError, PublicResolver
-from worker.adapters.blob.answers import MakeRoom, collect, forbidden, not_found, refuse_encoded, unavailable
+from worker.adapters.blob.answers import ReserveMemory, collect, forbidden, not_found, refuse_encoded, unavailable
 from worker.domain.errors import JobError
 from worker.domain.uri import AllowedPrefixes, PictureUri
 
@@ -48,10 +48,10 @@ class HttpsFetcher:
         self._max_bytes = max_bytes
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+    async def fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         """Try once, following redirects to other allowed URIs. Raises JobError."""
         try:
-            return await self._fetch(uri, make_room)
+            return await self._fetch(uri, reserve_memory)
         except PrivateAddressError:
             why = "its host leads to an address that is not public; see LABELWIRE_BLOB__PRIVATE_NETWORKS"
             raise forbidden(uri, why) from None
@@ -66,14 +66,14 @@ class HttpsFetcher:
             # The transports of TLS end some turns of the loop later.
             await asyncio.sleep(_CLOSING_SECONDS)
 
-    async def _fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+    async def _fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         hop = uri
         for _ in range(_MAX_REDIRECTS + 1):
             self._surroundings.check(hop.host)
             url = URL(f"https://{hop.place}{hop.target}", encoded=True)
             async with self._open_session().get(url, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
-                    return await self._take(uri, response, make_room)
+                    return await self._take(uri, response, reserve_memory)
                 hop = self._next_hop(uri, hop, response.headers.get("Location", ""))
         raise forbidden(uri, f"it redirects more than {_MAX_REDIRECTS} times")
 
@@ -87,7 +87,7 @@ class HttpsFetcher:
             raise forbidden(uri, "it redirects away from https")
         return following
 
-    async def _take(self, uri: PictureUri, response: aiohttp.ClientResponse, make_room: MakeRoom) -> bytes:
+    async def _take(self, uri: PictureUri, response: aiohttp.ClientResponse, reserve_memory: ReserveMemory) -> bytes:
         status = response.status
         if status in _ABSENT:
             raise not_found(uri)
@@ -98,7 +98,7 @@ class HttpsFetcher:
             raise forbidden(uri, f"the server answers {status}; a signature in the URI may be wrong or too old")
         refuse_encoded(uri, response.headers.get("Content-Encoding"))
         return await collect(
-            uri, _chunks(response), response.content_length, max_bytes=self._max_bytes, make_room=make_room
+            uri, _chunks(response), response.content_length, max_bytes=self._max_bytes, reserve_memory=reserve_memory
         )
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -14,7 +14,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
-from worker.adapters.blob.answers import MakeRoom, collect, not_found, refuse_encoded, unavailable
+from worker.adapters.blob.answers import ReserveMemory, collect, not_found, refuse_encoded, unavailable
 from worker.domain.errors import SettingsError
 from worker.domain.uri import PREFIXES_SETTING, AllowedPrefixes, PictureUri
 
@@ -52,14 +52,14 @@ class ObjectFetcher:
         }
         self._max_bytes = max_bytes
 
-    async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+    async def fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         """Try once. Raises JobError."""
         store = self._stores[uri.scheme, uri.place]
         with _translated(uri):
             found = await obstore.get_async(store, uri.key)
             refuse_encoded(uri, found.attributes.get("Content-Encoding"))
             return await collect(
-                uri, _chunks(found), found.meta["size"], max_bytes=self._max_bytes, make_room=make_room
+                uri, _chunks(found), found.meta["size"], max_bytes=self._max_bytes, reserve_memory=reserve_memory
             )
 
     async def close(self) -> None:

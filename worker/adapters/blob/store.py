@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 from typing import Self
 
-from worker.adapters.blob.answers import Fetcher, MakeRoom, unavailable
+from worker.adapters.blob.answers import Fetcher, ReserveMemory, unavailable
 from worker.adapters.blob.files import FileFetcher
 from worker.adapters.blob.https import HttpsFetcher
 from worker.adapters.blob.objects import OBJECT_SCHEMES, ObjectFetcher
@@ -52,13 +52,13 @@ class UriStore:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+    async def fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         """Return the bytes that lie there. Raises JobError as the port says."""
         self._allowed.check(uri)
         seconds = self._settings.timeout_seconds
         try:
             async with asyncio.timeout(seconds) as timer:
-                return await self._fetch(uri, _Pausing(timer, make_room).make_room)
+                return await self._fetch(uri, _Pausing(timer, reserve_memory).reserve_memory)
         except TimeoutError:
             raise unavailable(uri, f"it was not there after {seconds:g} seconds") from None
 
@@ -67,10 +67,10 @@ class UriStore:
         for fetcher in set(self._fetchers.values()):
             await fetcher.close()
 
-    async def _fetch(self, uri: PictureUri, make_room: MakeRoom) -> bytes:
+    async def _fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         for attempt in itertools.count():
             try:
-                return await self._fetchers[uri.scheme].fetch(uri, make_room)
+                return await self._fetchers[uri.scheme].fetch(uri, reserve_memory)
             except JobError as error:
                 if error.code is not ErrorCode.URI_UNAVAILABLE or attempt >= self._settings.retries:
                     raise
@@ -96,15 +96,15 @@ def _trusted(root_certificates: str | None) -> tuple[str, ssl.SSLContext]:
 class _Pausing:
     """Waits for room while a timer stands still."""
 
-    def __init__(self, timer: asyncio.Timeout, make_room: MakeRoom) -> None:
+    def __init__(self, timer: asyncio.Timeout, reserve_memory: ReserveMemory) -> None:
         self._timer = timer
-        self._make_room = make_room
+        self._reserve_memory = reserve_memory
 
-    async def make_room(self, size_bytes: int) -> None:
+    async def reserve_memory(self, size_bytes: int) -> None:
         """Wait for room."""
         loop, due = asyncio.get_running_loop(), self._timer.when()
         self._timer.reschedule(None)
         begun = loop.time()
-        await self._make_room(size_bytes)
+        await self._reserve_memory(size_bytes)
         if due is not None:
             self._timer.reschedule(due + loop.time() - begun)
