@@ -20,7 +20,7 @@ from worker.domain import events
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, SettingsError, Stage
 from worker.domain.records import Coordinate, TopicPartition
-from worker.domain.starts import Reset
+from worker.domain.start_position import ResetReason
 from worker.runtime.health import Health
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
@@ -66,7 +66,7 @@ SAID: list[events.Event] = [
     events.CircuitChanged("text_detector", CircuitState.OPEN),
     events.InflightLimitChanged(24),
     events.ReaderCrashed(AT, "signal SIGSEGV", 1),
-    events.PositionReset(PARTITION, Reset.TRUNCATED, 9, 4),
+    events.PositionReset(PARTITION, ResetReason.TRUNCATED, 9, 4),
     events.PartitionsChanged("assigned", (PARTITION,)),
     events.InflightChanged(2, 1000),
     events.LagObserved(PARTITION, 12),

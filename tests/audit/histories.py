@@ -14,7 +14,7 @@ from worker.domain.content import JSON_TYPE
 from worker.domain.dead_letter import Failure, dead_letter
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import DerivedHeaders
-from worker.domain.job import job_id_of, parse_job
+from worker.domain.job import job_id_in_headers, parse_job
 from worker.domain.offsets import encode_metadata
 from worker.domain.records import (
     CONTENT_TYPE_HEADER,
@@ -59,7 +59,7 @@ class Logs:
         retried = retry_record(
             record,
             self.topics.retry_topics[level - 1],
-            job_id=job_id_of(record),
+            job_id=job_id_in_headers(record),
             attempt=DerivedHeaders.of(record).attempt + 1,
             due_at_ms=self._now_ms,
             first_failed_at_ms=self._now_ms,
@@ -88,7 +88,7 @@ class Logs:
         """Write the dead letter that a worker writes for a record."""
         failure = Failure(
             error=JobError(ErrorCode.INFERENCE_FAILED, "The server failed."),
-            job_id=job_id_of(record),
+            job_id=job_id_in_headers(record),
             attempt=DerivedHeaders.of(record).attempt + 1,
             first_failed_at_ms=self._now_ms,
             failed_at_ms=self._now_ms,

@@ -14,7 +14,7 @@ from worker.audit.cut import Cut, find_removals, input_topics, outcome_topics, t
 from worker.domain.errors import BrokerError
 from worker.domain.offsets import decode_done, encode_metadata
 from worker.domain.records import CommitPoint, Coordinate, Record, TopicPartition
-from worker.domain.starts import Reset
+from worker.domain.start_position import ResetReason
 
 PARTITIONS = [TopicPartition(topic, 0) for topic in (TOPICS.jobs, *outcome_topics(TOPICS))]
 
@@ -240,11 +240,11 @@ def test_without_jobs_or_results_there_is_nothing_to_audit() -> None:
         (CommitPoint(5, encode_metadata(5, {6}, topic_id="a")), None),  # done up to after the jobs' stable end
         (CommitPoint(7, encode_metadata(7, ())), None),
         (CommitPoint(7, "a stranger's"), None),
-        (CommitPoint(2, encode_metadata(2, {3}, topic_id="b")), Reset.RECREATED),
-        (CommitPoint(8), Reset.TRUNCATED),
+        (CommitPoint(2, encode_metadata(2, {3}, topic_id="b")), ResetReason.RECREATED),
+        (CommitPoint(8), ResetReason.TRUNCATED),
     ],
 )
-def test_a_position_on_a_former_topic_counts_as_none(position: CommitPoint, reset: Reset | None) -> None:
+def test_a_position_on_a_former_topic_counts_as_none(position: CommitPoint, reset: ResetReason | None) -> None:
     cut = take_cut(StillView([TOPICS.jobs, TOPICS.results], position=position, topic_id="a"), TOPICS, settle_seconds=0)
     partitions = [TopicPartition(TOPICS.jobs, n) for n in range(5)]
     assert cut.positions == ({} if reset else dict.fromkeys(partitions, position))

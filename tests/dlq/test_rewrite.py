@@ -12,7 +12,7 @@ from worker.dlq.replay.counts import OTHER_CODES, ReplayCounts
 from worker.dlq.replay.plan import LetterOutcome
 from worker.dlq.replay.rewrite import RoutedRecord, parked_record, replay_record
 from worker.domain.headers import ATTEMPT, DEAD_LETTER_PREFIX, DUE_AT, REPLAY_COUNT, REPLAY_RUN_ID, DerivedHeaders
-from worker.domain.job import job_id_of
+from worker.domain.job import job_id_in_headers
 from worker.domain.records import Coordinate, Record
 
 DERIVED = {"labelwire.job-id", ATTEMPT, DUE_AT, REPLAY_COUNT, REPLAY_RUN_ID}
@@ -54,7 +54,7 @@ def test_a_job_keeps_its_id_over_many_replays(headers: tuple[tuple[str, bytes], 
     _, once = _replayed(received(headers=headers))
     _, twice = _replayed(once)
 
-    assert job_id_of(once) == job_id_of(twice)
+    assert job_id_in_headers(once) == job_id_in_headers(twice)
     assert DerivedHeaders.of(twice).replay_count == DerivedHeaders.of(once).replay_count + 1
 
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from tests.domain.records import COORDINATE, any_headers, record, typed
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import JOB_ID, ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC
-from worker.domain.job import MAX_JOB_ID_CHARACTERS, LabelJob, check_deadline, job_id_of, job_id_within, parse_job
+from worker.domain.job import (
+    MAX_JOB_ID_CHARACTERS,
+    LabelJob,
+    check_deadline,
+    job_id_in_headers,
+    job_id_in_value,
+    parse_job,
+)
 from worker.domain.records import Coordinate, Headers, Record
 
 JSON = typed("application/json")
@@ -51,7 +58,7 @@ def outcome(received: Record) -> LabelJob | JobError:
 def test_nothing_but_a_job_or_a_job_error_comes_of_any_bytes(value: bytes | None, headers: Headers) -> None:
     received = Record(COORDINATE, None, value, headers, 0)
     came = outcome(received)
-    assert job_id_of(received)
+    assert job_id_in_headers(received)
     if isinstance(came, JobError):
         assert came.code in {ErrorCode.JOB_INVALID, ErrorCode.URI_FORBIDDEN}
         assert came.message.endswith(".")
@@ -91,10 +98,10 @@ def test_a_json_body_is_a_job_or_a_job_error(value: bytes) -> None:
         (document(image_base64="data:image/png;base64"), [JSON], "data URI without base64"),
         (document(image_base64="a" * 500 + ",cGlj"), [JSON], "not base64"),
         (document(image_base64="b'cGlj'"), [JSON], "not base64"),
-        (gzip.compress(document()), [JSON], "packed"),
-        (gzip.compress(b"x"), [], "packed"),
-        (b"x", [typed("image/png"), ("Content-Encoding", b"GZIP")], "packed"),
-        (b"\x8b\x07", [JSON, ("content-encoding", b"br")], "packed"),
+        (gzip.compress(document()), [JSON], "is compressed"),
+        (gzip.compress(b"x"), [], "is compressed"),
+        (b"x", [typed("image/png"), ("Content-Encoding", b"GZIP")], "is compressed"),
+        (b"\x8b\x07", [JSON, ("content-encoding", b"br")], "is compressed"),
         (document(image_base64="data:;base64,cGljdHVyZQ%3D%3D"), [JSON], "percent-encoded"),
         (document().decode().encode("utf-16"), [JSON], "UTF-16"),
         (document().decode().encode("utf-16-be"), [JSON], "UTF-16"),
@@ -196,7 +203,7 @@ def test_base64_is_read_however_it_is_written_and_is_the_same_job(spelt: str) ->
 def test_a_json_job_is_one_behind_a_mark_or_space_and_where_its_type_says_nothing(named: str, before: bytes) -> None:
     received = record(before + document(job_id="a"), typed(named))
     assert parse_job(received).picture == b"picture"
-    assert job_id_within(received) == "a"
+    assert job_id_in_value(received) == "a"
 
 
 def test_a_value_that_is_not_packed_is_read() -> None:
@@ -246,7 +253,7 @@ def test_the_id_of_the_way_comes_before_the_producers_and_the_origin_last() -> N
     assert job(b"x", image).job_id == "label-images/3/41"
     first = [(ORIGIN_TOPIC, b"t"), (ORIGIN_PARTITION, b"0"), (ORIGIN_OFFSET, b"9")]
     assert job(b"x", image, *first).job_id == "t/0/9"
-    assert job_id_of(record(b"x", *first)) == "t/0/9"
+    assert job_id_in_headers(record(b"x", *first)) == "t/0/9"
 
 
 def test_a_json_job_keeps_its_own_id_and_identity_over_a_retry() -> None:

@@ -1,11 +1,11 @@
 import pytest
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.poison import Trial
+from worker.domain.poison import CrashHistory
 
 
 def test_the_third_crash_convicts_and_says_each_way_once() -> None:
-    trial = Trial()
+    trial = CrashHistory()
     trial.crashed("signal SIGSEGV")
     trial.crashed("signal SIGKILL")
     with pytest.raises(JobError, match=r"three times \(signal SIGSEGV or signal SIGKILL\)") as raised:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from worker.domain.errors import Disposition, ErrorCode, JobError
 from worker.domain.headers import DerivedHeaders
 from worker.domain.records import Coordinate, Record
-from worker.domain.retry import Delay, GiveUp, RetryLater, RetryPolicy, retry_record
+from worker.domain.retry import GiveUp, RetryInPlace, RetryOnTopic, RetryPolicy, retry_record
 
 DELAYS = (5.0, 60.0, 600.0)
 POLICY = RetryPolicy(0.5, 30, DELAYS)
@@ -21,30 +21,30 @@ def test_only_permanent_errors_give_up_at_once_and_systemic_ones_never(code: Err
     decision = POLICY.decide(JobError(code, "so"), attempt, 0.5)
     late = attempt > len(DELAYS) and code.disposition is Disposition.RETRY
     assert isinstance(decision, GiveUp) == (late or code.disposition is Disposition.PERMANENT)
-    assert isinstance(decision, Delay) == (code.disposition is Disposition.SYSTEMIC)
+    assert isinstance(decision, RetryInPlace) == (code.disposition is Disposition.SYSTEMIC)
 
 
 def test_a_job_that_may_be_at_fault_goes_through_one_topic_for_each_delay() -> None:
     decisions = [POLICY.decide(MAYBE_AT_FAULT, attempt, 0.0) for attempt in range(1, 5)]
-    assert decisions == [*(RetryLater(level, seconds) for level, seconds in enumerate(DELAYS, 1)), GiveUp()]
+    assert decisions == [*(RetryOnTopic(level, seconds) for level, seconds in enumerate(DELAYS, 1)), GiveUp()]
 
 
 def test_where_all_jobs_fail_one_is_not_given_up() -> None:
     decisions = {POLICY.decide(MAYBE_AT_FAULT, attempt, 0.0, others_fail=True) for attempt in range(3, 7)}
-    assert decisions == {RetryLater(3, 600.0)}
+    assert decisions == {RetryOnTopic(3, 600.0)}
     assert POLICY.decide(MAYBE_AT_FAULT, 7, 0.0, others_fail=True) == GiveUp(), "not for ever"
 
 
 def test_where_keys_are_in_order_the_delays_are_waited_in_place() -> None:
     policy = RetryPolicy(0.5, 30, DELAYS, in_place=True)
     decisions = [policy.decide(MAYBE_AT_FAULT, attempt, 0.0) for attempt in range(1, 5)]
-    assert decisions == [*(Delay(seconds) for seconds in DELAYS), GiveUp()]
+    assert decisions == [*(RetryInPlace(seconds) for seconds in DELAYS), GiveUp()]
 
 
 @given(st.integers(1, 6), st.floats(0, 1, exclude_max=True))
 def test_a_topic_stays_nearly_in_due_order(attempt: int, draw: float) -> None:
     decision = POLICY.decide(MAYBE_AT_FAULT, attempt, draw, others_fail=True)
-    assert isinstance(decision, RetryLater)
+    assert isinstance(decision, RetryOnTopic)
     delay = DELAYS[decision.level - 1]
     assert delay <= decision.seconds <= 1.1 * delay
 
@@ -52,14 +52,14 @@ def test_a_topic_stays_nearly_in_due_order(attempt: int, draw: float) -> None:
 @given(st.integers(1, 10**18), st.floats(0, 1, exclude_max=True))
 def test_delays_are_never_short_of_half_the_bound_nor_over_it(attempt: int, draw: float) -> None:
     decision = POLICY.decide(JobError(ErrorCode.INFERENCE_UNAVAILABLE, "so"), attempt, draw)
-    assert isinstance(decision, Delay)
+    assert isinstance(decision, RetryInPlace)
     bound = min(30, 0.5 * 2.0 ** min(attempt - 1, 30))
     assert bound / 2 <= decision.seconds < bound or decision.seconds == pytest.approx(bound)
 
 
 def test_delays_double_until_the_longest() -> None:
     decisions = [POLICY.decide(INNOCENT, failures, 0.0) for failures in range(1, 10)]
-    assert decisions == [Delay(seconds) for seconds in (0.25, 0.5, 1, 2, 4, 8, 15, 15, 15)]
+    assert decisions == [RetryInPlace(seconds) for seconds in (0.25, 0.5, 1, 2, 4, 8, 15, 15, 15)]
 
 
 @pytest.mark.parametrize("code", ErrorCode)

@@ -156,7 +156,7 @@ def test_any_text_is_a_uri_that_reads_again_the_same_or_an_error(text: str) -> N
         assert len(came.message) < 600
     else:
         again = PictureUri.parse(came.canonical)
-        assert (again.canonical, again.place) == (came.canonical, came.place)
+        assert (again.canonical, again.authority) == (came.canonical, came.authority)
         assert not {".", ".."} & set(came.path.split("/"))
 
 
@@ -174,11 +174,11 @@ def test_what_is_shown_holds_no_query_and_is_short() -> None:
         ("s3://labels", "must end in '/'"),
         ("https://cdn.example.com/labels?x=/", "must end in '/'"),
         ("https://cdn.example.com", "must end in '/'"),
-        ("s3://", "is none"),
-        ("https:///labels/", "is none"),
+        ("s3://", "cannot be used"),
+        ("https:///labels/", "cannot be used"),
         ("http://cdn.example.com/", "never fetched"),
         ("https://user@cdn.example.com/", "user before its host"),
-        ("s3://labels/../", "is none"),
+        ("s3://labels/../", "cannot be used"),
         ("https://*.example.com/", "no valid host"),
         ("file:///", "every file"),
         ("", "must end in '/'"),

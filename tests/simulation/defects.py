@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulation.jobs import TOPICS
 from tests.simulation.ports import SimulatedSink
-from worker.domain import offsets, starts
+from worker.domain import offsets, start_position
 from worker.domain.offsets import OffsetTracker
 from worker.domain.records import CommitPoint, OutgoingRecord, Record, TopicPartition
 from worker.ports import FencedError
@@ -86,9 +86,9 @@ DEFECTS: Mapping[str, tuple[tuple[type | object, str, object], ...]] = {
     "lose retry records": ((SimulatedSink, "send", _lose_retries),),
     "drop a dead letter that is refused": ((SimulatedSink, "send", _lose_dead_letters_in_bad_weather),),
     "trust any metadata": ((offsets, "_checksum", _trust_any_metadata),),
-    "go on where a former topic was left": ((starts, "is_same_topic", _same_whatever_the_ids),),
+    "go on where a former topic was left": ((start_position, "is_same_topic", _same_whatever_the_ids),),
     "commit without the topic's id": ((offsets, "encode_metadata", _name_no_topic),),
-    "begin the jobs of a key together": ((KeyOrder, "turn", _no_turns),),
+    "begin the jobs of a key together": ((KeyOrder, "in_order", _no_turns),),
     "commit transactions of partitions that are another's": ((MemoryTransactions, "_refusal", _fence_nobody),),
     "let completions of an old assignment count": (
         (Partitions, "drop", _keep_old_trackers),

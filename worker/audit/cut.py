@@ -12,8 +12,9 @@ Invariant: for every input record that `positions` calls done, whatever the work
 4. then wait until the last stable offsets have reached these high watermarks, because readers see no further.
 
 A position that names another topic id than the topic has, or that lies above the topic's end, was committed on a former
-topic of that name: it says nothing of the present records, and workers begin them anew (`domain/starts.py`). The ids
-are asked for first of all; that they are the same at the end is the reader's to see.
+topic of that name: it says nothing of the present records, and workers begin them anew
+(`domain/start_position.py`). The ids are asked for first of all; that they are the same at the end is the reader's to
+see.
 
 What was removed is asked for last of all, once everything was read (`find_removals`).
 """
@@ -25,7 +26,7 @@ from typing import Final, Protocol
 
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, TopicPartition
-from worker.domain.starts import Log, Reset, start
+from worker.domain.start_position import LogBounds, ResetReason, start_position
 from worker.settings import TopicSettings
 
 _ASK_AGAIN_SECONDS: Final = 0.2
@@ -52,7 +53,7 @@ class Cut:
     ends: Mapping[TopicPartition, int]
     gaps: tuple[Gap, ...] = ()
     topic_ids: Mapping[str, str] = field(default_factory=dict)
-    former: Mapping[TopicPartition, Reset] = field(default_factory=dict)
+    former: Mapping[TopicPartition, ResetReason] = field(default_factory=dict)
 
     @property
     def topics(self) -> list[str]:
@@ -117,7 +118,7 @@ def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, c
     reached = {partition: min(end, stable[partition]) for partition, end in ends.items()}
     gaps = tuple(_hidden(partition, at, ends[partition]) for partition, at in reached.items() if at < ends[partition])
     starts = {
-        partition: start(point, Log(0, highs.get(partition, 0), topic_ids.get(partition.topic, "")))
+        partition: start_position(point, LogBounds(0, highs.get(partition, 0), topic_ids.get(partition.topic, "")))
         for partition, point in positions.items()
     }
     valid = {partition: found.point for partition, found in starts.items() if found.reset is None}

@@ -14,7 +14,7 @@ from worker.audit.cut import Cut, find_removals, take_cut
 from worker.audit.report import AuditReport
 from worker.domain.errors import BrokerError
 from worker.domain.records import Record
-from worker.domain.starts import is_same_topic
+from worker.domain.start_position import is_same_topic
 from worker.settings import KafkaSettings, TopicSettings
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from worker.domain.dead_letter import dead_letter_id
 from worker.domain.headers import DEAD_LETTER_PREFIX, DerivedHeaders, without_dead_letter_headers
-from worker.domain.job import job_id_of
+from worker.domain.job import job_id_in_headers
 from worker.domain.records import Coordinate, Headers, Record
 
 UNKNOWN_CODE = "UNKNOWN"
@@ -73,7 +73,7 @@ class DeadLetter:
             record=record,
             derived=derived,
             id=dead_letter_id(record)[:_MAX_TEXT_CHARACTERS],
-            job_id=job_id_of(record, derived),
+            job_id=job_id_in_headers(record, derived),
             code=code,
             stage=stage,
             error_class=_text(record, "error.class"),

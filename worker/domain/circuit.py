@@ -86,7 +86,7 @@ class Circuit:
         self._due_at = min(self._due_at, now)
 
     def begin_probe(self, now: float) -> bool:
-        """Say whether a probe may be sent now; if so it is under way until one of the three calls below."""
+        """Say whether a probe may be sent now; if so it is under way until one of the three methods below is called."""
         if self.is_closed or self._probing or (self._state is CircuitState.OPEN and now < self._due_at):
             return False
         self._state = CircuitState.HALF_OPEN
@@ -107,7 +107,7 @@ class Circuit:
         self._open(now, draw)
 
     def probe_given_up(self) -> None:
-        """Note that the probe has ended without saying anything."""
+        """Note that the probe ended without a result."""
         self._end_probe()
 
     def _end_probe(self) -> None:

@@ -1,7 +1,7 @@
 """What the value of a job is: a picture's bytes, or a JSON document.
 
-Invariant: a header that says what the value is, is believed; where it says no more than that it is bytes, or where
-there is none, the first bytes decide, if they are those of one thing only.
+Invariant: a content-type header that names a type decides. If it only says that the value is bytes, or if there is
+none, the first bytes decide, where they belong to one format only.
 """
 
 from enum import Enum
@@ -13,7 +13,7 @@ JSON_TYPE = "application/json"
 
 _JSON_TYPES: Final = frozenset({JSON_TYPE, "text/json", "application/x-json"})
 _PDF_TYPES: Final = frozenset({"application/pdf", "application/x-pdf"})
-# What stores and proxies write where they were told nothing.
+# What stores and proxies write if they do not know the type.
 _TYPES_OF_ANYTHING: Final = frozenset(
     {"", "*/*", "application/octet-stream", "application/x-binary", "application/unknown", "binary/octet-stream"}
 )
@@ -21,13 +21,13 @@ UTF8_MARK: Final = b"\xef\xbb\xbf"
 _OTHER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{", b"\0\0\xfe\xff", b"\0\0\0{")  # of UTF-16 and UTF-32
 _BLANK: Final = b" \t\r\n"
 _BLANKS_AHEAD: Final = 4096
-# First bytes that no text has. What is known of them but not read is refused by its name when it is looked into.
+# First bytes that no text has. Formats among them that are not supported are refused by name when they are decoded.
 _PICTURE_STARTS: Final = (
     b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF87a", b"GIF89a",
     b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL \r\n\x87\n",
 )  # fmt: skip
 _GZIP_START: Final = b"\x1f\x8b\x08"
-_PACKINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress"})
+_COMPRESSIONS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress"})
 _PDF_START: Final = b"%PDF-"
 _PDF_START_WITHIN: Final = 1024
 
@@ -59,20 +59,20 @@ def content_of(record: Record) -> Content:
     return Content.JSON if _begins_as_json(value) else Content.UNCLEAR
 
 
-def is_packed(record: Record) -> bool:
-    """Say whether a value was packed by its producer: it begins as gzip, or its header says so and it as nothing else.
+def is_compressed(record: Record) -> bool:
+    """Say if the producer compressed a value: by its gzip magic, or by a header that the first bytes do not refute.
 
-    Bridges that unpack a value may leave the header there.
+    Bridges that decompress a value may leave the header there.
     """
     value = record.value or b""
     if value.startswith(_GZIP_START):
         return True
     encoding = (record.header(CONTENT_ENCODING_HEADER) or "").strip().lower()
-    return encoding in _PACKINGS and not (_begins_as_picture(value) or _begins_as_json(value))
+    return encoding in _COMPRESSIONS and not (_begins_as_picture(value) or _begins_as_json(value))
 
 
-def is_of_wide_characters(value: bytes) -> bool:
-    """Say whether a JSON document is in UTF-16 or UTF-32, by its mark or its first bytes."""
+def is_utf16_or_utf32(value: bytes) -> bool:
+    """Say whether a JSON document is in UTF-16 or UTF-32, by its byte order mark or its first bytes."""
     return value.startswith(_OTHER_MARKS)
 
 
@@ -87,4 +87,4 @@ def _begins_as_picture(value: bytes) -> bool:
 
 
 def _begins_as_json(value: bytes) -> bool:
-    return value[:_BLANKS_AHEAD].removeprefix(UTF8_MARK).lstrip(_BLANK).startswith(b"{") or is_of_wide_characters(value)
+    return value[:_BLANKS_AHEAD].removeprefix(UTF8_MARK).lstrip(_BLANK).startswith(b"{") or is_utf16_or_utf32(value)

@@ -18,7 +18,7 @@ MAX_MESSAGE_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a record failed, and who says so. Times are epoch milliseconds."""
+    """How a record failed, and at which worker. Times are epoch milliseconds."""
 
     error: JobError
     job_id: str
@@ -34,10 +34,10 @@ class Failure:
 def dead_letter(record: Record, failure: Failure, topic: str, max_message_bytes: int | None) -> OutgoingRecord:
     """Return the dead letter for `topic`.
 
-    A record that would be over `max_message_bytes` is left where it stands: its value is dropped, and the header
-    `payload.mode` says `reference`. Where that is too large still, key and received headers stay behind as well.
+    A record over `max_message_bytes` is not copied: the value is left out, and the header `payload.mode` says
+    `reference`. If that is still too large, key and received headers are left out as well.
     """
-    derived = replace(DerivedHeaders.of(record).at_rest(), job_id=failure.job_id, attempt=failure.attempt)
+    derived = replace(DerivedHeaders.of(record).without_retry(), job_id=failure.job_id, attempt=failure.attempt)
     received = derived.onto(without_dead_letter_headers(record.headers))
     whole = OutgoingRecord(topic, record.key, record.value, received + _headers(record, failure, derived, "inline"))
     if max_message_bytes is None or whole.size_bytes <= max_message_bytes:
@@ -101,7 +101,7 @@ def stack_hash(error: BaseException) -> str:
 
 
 def release_memory(error: BaseException) -> None:
-    """Let go of what the frames of an error's traceback hold: pictures, pixels. Where it was raised stays known."""
+    """Free what the frames of an error's traceback keep alive, as pictures; where it was raised stays known."""
     found: list[BaseException | None] = [error]
     seen: set[int] = set()
     while found:

@@ -5,10 +5,10 @@ from worker.domain.records import Record
 
 
 def due_at_ms(record: Record, max_delay_seconds: float) -> int:
-    """Return when a record is due, in epoch milliseconds: at once where it does not say.
+    """Return when a record is due, in epoch milliseconds; its own timestamp if no header says.
 
-    Whoever may write to the topic may have written any time, so that none is later than `max_delay_seconds` after the
-    record's own timestamp.
+    Another producer may have written any time into the header, so no record is due later than `max_delay_seconds` after
+    its own timestamp.
     """
     said_ms = DerivedHeaders.of(record).due_at_ms
     if said_ms is None:

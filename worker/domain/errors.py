@@ -13,7 +13,7 @@ from typing import Self
 
 
 class Stage(StrEnum):
-    """A step of a job's way, in the order of the way."""
+    """A step of processing a job, in order."""
 
     CONSUME = "consume"
     FETCH = "fetch"
@@ -35,8 +35,8 @@ class Stage(StrEnum):
 class Disposition(StrEnum):
     """What an error means for its job.
 
-    `permanent`: the job itself is wrong and will be so each time. `retry`: this job may succeed later.
-    `systemic`: the job is innocent; a server it needs is not there.
+    `permanent`: the job itself is wrong, and each attempt would fail. `retry`: this job may succeed later.
+    `systemic`: the job is not at fault; a server that it needs is away.
     """
 
     PERMANENT = "permanent"
@@ -69,9 +69,9 @@ class ErrorCode(Enum):
     BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE", Stage.PUBLISH, Disposition.SYSTEMIC
     ATTEMPT_TIMED_OUT = "ATTEMPT_TIMED_OUT", Stage.READ, Disposition.RETRY
     MEMORY_EXHAUSTED = "MEMORY_EXHAUSTED", Stage.DECODE, Disposition.SYSTEMIC
-    # No descriptors, threads, disk or memory for the process itself, wherever that showed.
+    # The process itself has no descriptors, threads, disk or memory left, wherever that was noticed.
     RESOURCES_EXHAUSTED = "RESOURCES_EXHAUSTED", Stage.ADMIT, Disposition.SYSTEMIC
-    # The picture ended the process that read it, three times, alone in a child process.
+    # The picture crashed the process that read it, three times, alone in a child process.
     POISON = "POISON", Stage.DECODE, Disposition.PERMANENT
     # A defect of ours: the code is deterministic, so trying again would only hold up the partition.
     INTERNAL = "INTERNAL", Stage.ASSEMBLE, Disposition.PERMANENT
@@ -89,7 +89,7 @@ class ErrorCode(Enum):
 
 
 class LabelwireError(Exception):
-    """Something that a person has to know, in one sentence."""
+    """An error whose message is one sentence for a person."""
 
 
 class SettingsError(LabelwireError):

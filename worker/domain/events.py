@@ -1,4 +1,4 @@
-"""One type for each thing that happens. An event yields the log line and the metrics; the stages hold no counters.
+"""One type for each thing that happens. Events become log lines and metrics; the stages hold no counters.
 
 No event carries text read off a label, a record's key or its value.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, Stage
 from worker.domain.records import Coordinate, TopicPartition
-from worker.domain.starts import Reset
+from worker.domain.start_position import ResetReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class JobDeadLettered:
 
 @dataclass(frozen=True, slots=True)
 class JobRetried:
-    """A job failed for a reason that may pass, and will be tried again: in place, or off the topic that is named."""
+    """A job failed for a reason that may pass, and will be tried again: in place, or from the named retry topic."""
 
     job_id: str
     coordinate: Coordinate
@@ -89,7 +89,7 @@ class InferenceRetried:
 
 @dataclass(frozen=True, slots=True)
 class CircuitChanged:
-    """From now on requests to a model pass, or only a probe does, or nothing."""
+    """The state of a model's circuit changed."""
 
     model: str
     state: CircuitState
@@ -97,7 +97,7 @@ class CircuitChanged:
 
 @dataclass(frozen=True, slots=True)
 class InflightLimitChanged:
-    """From now on so many requests to Triton may be under way at once."""
+    """The limit of requests to Triton in flight changed."""
 
     limit: int
 
@@ -136,7 +136,7 @@ class ReadinessChanged:
 
 @dataclass(frozen=True, slots=True)
 class DeadLettersWaiting:
-    """So many jobs wait for their dead letter, which takes so long at the limit; `loud` where a person should hear."""
+    """So many jobs wait for their dead letters, and for how long; `loud` if this is to be logged as a warning."""
 
     waiting: int
     seconds: float
@@ -153,10 +153,10 @@ class CommitFailed:
 
 @dataclass(frozen=True, slots=True)
 class PositionReset:
-    """A partition is not read on from the offset that was committed, and why."""
+    """A partition is read from another offset than the committed one, and why."""
 
     partition: TopicPartition
-    reason: Reset
+    reason: ResetReason
     from_offset: int
     to_offset: int
 

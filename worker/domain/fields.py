@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Check(StrEnum):
-    """Whether a value proves itself: its check digit, or the rules of its kind."""
+    """Whether a value passes its check digit or the rules of its type."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -22,10 +22,10 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value with all that speaks for and against it.
+    """A value with the evidence for and against it.
 
     `type` is one of the built-in kinds, as `ups_1z`, or a name of the deployment's own. `value` is in normal form,
-    `text` as it was read, before any repair. `line_ids` and `barcode_ids` are places in the page's lines and barcodes.
+    `text` as it was read, before any repair. `line_ids` and `barcode_ids` are indices of the page's lines and barcodes.
     `repaired` says that `value` differs from what was read, by evidence; `conflict` that a barcode of the same kind
     says something else.
     """

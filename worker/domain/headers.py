@@ -1,4 +1,4 @@
-"""The headers `labelwire.*` that every record derived from a job carries, so that its way can be followed.
+"""The headers `labelwire.*` of every record that is derived from a job, so that the job can be followed.
 
 Times are epoch milliseconds. Values of unknown shape are ignored: a producer may have written anything.
 """
@@ -26,7 +26,7 @@ _MAX_DIGITS = 19  # of a 64-bit number; int() of very long texts is slow
 
 @dataclass(frozen=True, slots=True)
 class DerivedHeaders:
-    """What a record says of its job's way: its id if it says one, where it first stood, and its replays.
+    """What a record's headers say of its job: its id if it has one, its origin, its attempts and its replays.
 
     `attempt` counts the attempts that were made; `due_at_ms` is when the next one is, and
     `first_failed_at_ms` when the first one failed, on a retry topic alone.
@@ -43,7 +43,7 @@ class DerivedHeaders:
 
     @classmethod
     def of(cls, record: Record) -> "DerivedHeaders":
-        """Read them; a record that has none stands at its own origin, before its first attempt."""
+        """Read a record's headers; one that has none is its own origin, before its first attempt."""
         partition, offset = _number(record, ORIGIN_PARTITION), _number(record, ORIGIN_OFFSET)
         topic, run_id = record.header(ORIGIN_TOPIC), record.header(REPLAY_RUN_ID)
         if topic is not None and not 0 < len(topic) <= _MAX_TOPIC_CHARACTERS:
@@ -60,8 +60,8 @@ class DerivedHeaders:
             first_failed_at_ms=_number(record, FIRST_FAILED_AT),
         )
 
-    def at_rest(self) -> "DerivedHeaders":
-        """Return the same for a record that waits for no further attempt."""
+    def without_retry(self) -> "DerivedHeaders":
+        """Return the same without what only a retry carries, for a record that is not tried again."""
         return replace(self, due_at_ms=None, first_failed_at_ms=None)
 
     def onto(self, received: Headers) -> Headers:

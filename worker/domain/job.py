@@ -19,8 +19,8 @@ from worker.domain.content import (
     Content,
     content_of,
     content_type,
-    is_of_wide_characters,
-    is_packed,
+    is_compressed,
+    is_utf16_or_utf32,
 )
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import DerivedHeaders
@@ -67,7 +67,7 @@ class _JobDocument(BaseModel):
 class LabelJob:
     """A picture to read. `deadline_ms` is epoch milliseconds.
 
-    With a `uri` the picture lies there; `picture` is empty, and `picture_sha256` that of nothing, until it is fetched.
+    With a `uri`, `picture` is empty and `picture_sha256` is that of an empty value until the picture is fetched.
     """
 
     job_id: str
@@ -81,18 +81,18 @@ class LabelJob:
     def result_id(self) -> str:
         """The identity of the job's result: the same for every attempt and replay of the same job.
 
-        A picture by URI counts by the URI as it was given, unread, so that the identity is known without it.
+        For a picture by URI the URI as it was given counts, so that the identity is known before it is fetched.
         """
         content = self.picture_sha256 if self.uri is None else self.uri.original
         identity = f"{self.job_id}\0{content}\0{self.options.canonical()}"
         return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def with_picture(self, picture: bytes) -> "LabelJob":
-        """Return the job with its picture, which was fetched."""
+        """Return the job with its fetched picture."""
         return replace(self, picture=picture, picture_sha256=hashlib.sha256(picture).hexdigest())
 
 
-def job_id_of(record: Record, derived: DerivedHeaders | None = None) -> str:
+def job_id_in_headers(record: Record, derived: DerivedHeaders | None = None) -> str:
     """Return the record's job id without looking into its value: from its headers, or where it first stood.
 
     `derived` are the record's derived headers where they were parsed already.
@@ -101,31 +101,31 @@ def job_id_of(record: Record, derived: DerivedHeaders | None = None) -> str:
     return derived.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
 
 
-def job_id_within(record: Record) -> str:
-    """Return the record's job id as `parse_job` has it, looking into a JSON value, whether or not it is a job."""
+def job_id_in_value(record: Record) -> str:
+    """Return the record's job id as `parse_job` has it: read from a JSON value, even where that is not a valid job."""
     if content_of(record) is Content.JSON:
         with contextlib.suppress(ValidationError):
-            return _document(record.value or b"").job_id or job_id_of(record)
-    return job_id_of(record)
+            return _document(record.value or b"").job_id or job_id_in_headers(record)
+    return job_id_in_headers(record)
 
 
 def parse_job(record: Record) -> LabelJob:
     """Return the job that a record holds.
 
-    Raises JobError JOB_INVALID for a body or header that is not a job, URI_FORBIDDEN for a scheme that nobody fetches.
+    Raises JobError JOB_INVALID for a body or header that is not valid, URI_FORBIDDEN for a scheme that is not fetched.
     """
     if record.unreadable_headers:
         raise JobError(
             ErrorCode.JOB_INVALID,
-            f"The names of {record.unreadable_headers} of the record's {len(record.headers)} headers are not UTF-8; "
-            "the first is kept escaped, others are lost, and their values are kept. Send header names in UTF-8.",
+            f"{record.unreadable_headers} of the record's {len(record.headers)} headers have names that are not UTF-8; "
+            "send header names in UTF-8. The first such name is kept, escaped, the others are lost; values are kept.",
         )
     if not record.value:
         raise JobError(ErrorCode.JOB_INVALID, "The record's value is empty; send the picture's bytes or a JSON job.")
-    if is_packed(record):
+    if is_compressed(record):
         raise JobError(
             ErrorCode.JOB_INVALID,
-            "The record's value is packed (gzip or the like); send it unpacked, Kafka's own compression.type packs it.",
+            "The record's value is compressed (gzip or the like); send it as it is, and let compression.type do that.",
         )
     content = content_of(record)
     if content is Content.PICTURE:
@@ -142,19 +142,19 @@ def parse_job(record: Record) -> LabelJob:
 
 
 def _document(value: bytes) -> _JobDocument:
-    """Return the document, which may begin with the mark of UTF-8. Raises ValidationError."""
+    """Return the document, which may begin with a UTF-8 byte order mark. Raises ValidationError."""
     return _JobDocument.model_validate_json(value.removeprefix(UTF8_MARK))
 
 
 def _parse_document(value: bytes) -> _JobDocument:
-    if is_of_wide_characters(value):
+    if is_utf16_or_utf32(value):
         raise JobError(ErrorCode.JOB_INVALID, "The JSON job is in UTF-16 or UTF-32; send it in UTF-8.")
     try:
         return _document(value)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "the body"
-        raise JobError(ErrorCode.JOB_INVALID, f"The JSON job is wrong at {place[:80]}: {problem['msg']}.") from error
+        location = ".".join(str(part) for part in problem["loc"]) or "the body"
+        raise JobError(ErrorCode.JOB_INVALID, f"The JSON job is wrong at {location[:80]}: {problem['msg']}.") from error
 
 
 def _uri(document: _JobDocument) -> PictureUri | None:
@@ -167,14 +167,14 @@ def _uri(document: _JobDocument) -> PictureUri | None:
 
 def _picture(document: _JobDocument) -> bytes:
     if not document.image_base64:
-        raise JobError(ErrorCode.JOB_INVALID, "The job has no picture; give image_base64 or image_uri.")
+        raise JobError(ErrorCode.JOB_INVALID, "The job has no picture; send image_base64 or image_uri.")
     try:
         return base64.b64decode(document.image_base64, validate=True)
-    except ValueError:  # not as RFC 4648 has it; most of what else there is can be read without doubt
-        return _other_base64(document.image_base64)
+    except ValueError:  # not as in RFC 4648; most other forms can be decoded without doubt
+        return _lenient_base64(document.image_base64)
 
 
-def _other_base64(text: str) -> bytes:
+def _lenient_base64(text: str) -> bytes:
     """Decode base64 in lines, with the letters of URLs, without padding, or as a data URI (RFC 2397).
 
     Raises JobError JOB_INVALID.
@@ -199,10 +199,10 @@ def _unescaped(escaped: re.Match[str]) -> str:
 
 
 def _without_space(text: str) -> str:
-    """Return base64 without line breaks and other space.
+    """Return base64 without line breaks and other white space.
 
-    Decoding a form makes spaces of all plus signs. To drop those would move all bits behind them, so they are made
-    plus signs again where no line break can be meant.
+    Decoding a web form turns plus signs into spaces. Dropping those would shift all bits behind them, so spaces become
+    plus signs again unless they separate lines.
     """
     spaced = text.strip(_SPACES)
     if " " in spaced and "+" not in spaced and not _LINE_BREAKS.search(spaced):
@@ -216,7 +216,7 @@ def _without_space(text: str) -> str:
 
 def _job(record: Record, document: _JobDocument, picture: bytes, uri: PictureUri | None = None) -> LabelJob:
     derived = DerivedHeaders.of(record)
-    # What stands in the value stays its id: derived headers are written without looking into the value.
+    # An id in the value comes first: derived headers may be written without reading the value.
     job_id = document.job_id or derived.job_id or record.header(JOB_ID_HEADER) or str(derived.origin)
     if len(job_id) > MAX_JOB_ID_CHARACTERS:
         raise JobError(

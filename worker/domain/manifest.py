@@ -1,4 +1,4 @@
-"""What a model says of itself.
+"""A model's description of itself.
 
 Every model's Triton config carries two parameters: `manifest`, the JSON of `ModelManifest`, and for a recognizer
 `dictionary`, a JSON array whose index 0 is the CTC blank. The worker reads both over gRPC and guesses nothing: a
@@ -19,7 +19,7 @@ Device = Literal["cpu", "gpu"]
 
 
 class ModelRole(StrEnum):
-    """The place of a model in the way of a page."""
+    """What a model does for a page."""
 
     DETECTOR = "text_detector"
     ORIENTATION = "line_orientation"
@@ -113,7 +113,7 @@ class ModelManifest(_ManifestPart):
 
     @property
     def number(self) -> str:
-        """The version, 1 to 2³¹ - 1, that belongs to this content; the one in the manifest has no part in it."""
+        """The version, 1 to 2³¹ - 1, made from this content; the manifest's own `version` does not count."""
         content = self.model_copy(update={"version": None}).to_json()
         return str(1 + int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]) % (2**31 - 1))
 

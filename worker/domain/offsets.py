@@ -190,7 +190,7 @@ def topic_id_of(committed: CommitPoint) -> str:
     return _fields(committed).found.get(_TOPIC_ID, b"").decode("utf-8", "replace")
 
 
-def within(committed: CommitPoint, low: int, end: int) -> CommitPoint:
+def within_log(committed: CommitPoint, low: int, end: int) -> CommitPoint:
     """Return the same position for a log that holds offsets from `low` up to `end` by now.
 
     What was not done below `low` is gone. What is said to be done from `end` on was truncated, and others will have

@@ -15,7 +15,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """The job stands on a retry topic, to be tried again when it is due."""
+    """The job is on a retry topic, to be tried again when it is due."""
 
     error: JobError
 

@@ -1,8 +1,8 @@
-"""When a record has ended its reader often enough: pure.
+"""When a record that crashes its reader is given up: pure.
 
-Invariant: only ends of a process that read nothing but this record count, and nothing is convicted on fewer than
-`CRASHES_TO_CONVICT` of them. An end from outside looks like one of memory (both are SIGKILL), which is why one is not
-enough, and why a wait stands between such ends.
+Invariant: only crashes of a process that read this record alone count, and `MAX_CRASHES` of them make a record POISON.
+One is not enough: a process that is killed from outside looks like one that ran out of memory (both are SIGKILL). For
+the same reason there is a wait between such crashes.
 """
 
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ from typing import Final
 
 from worker.domain.errors import ErrorCode, JobError
 
-CRASHES_TO_CONVICT: Final = 3
+MAX_CRASHES: Final = 3
 
 
 @dataclass(slots=True)
-class Trial:
-    """One record's reading in processes of its own; `crashes` says how each of them ended, as `signal SIGSEGV`."""
+class CrashHistory:
+    """The crashes of one record's reader; `crashes` says how each of them ended, as `signal SIGSEGV`."""
 
     crashes: list[str] = field(default_factory=list)
 
     def crashed(self, how: str) -> None:
-        """Count one more end. Raises JobError POISON at the last that is needed."""
+        """Count a crash. Raises JobError POISON at the last one."""
         self.crashes.append(how)
-        if len(self.crashes) >= CRASHES_TO_CONVICT:
+        if len(self.crashes) >= MAX_CRASHES:
             ways = " or ".join(dict.fromkeys(self.crashes))
             raise JobError(
                 ErrorCode.POISON,
-                f"The picture ended the process that read it three times ({ways}), alone in a child process;"
-                " save it anew with another program, and report it.",
+                f"The picture crashed the process that read it three times ({ways}), alone in a child process;"
+                " save it again with another program, and report it.",
             )

@@ -10,14 +10,14 @@ _LONGEST_JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
+class RetryInPlace:
     """Try again in place after so many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class RetryLater:
+class RetryOnTopic:
     """Write the record to the retry topic of this level (from 1), due after so many seconds."""
 
     level: int
@@ -29,16 +29,16 @@ class GiveUp:
     """Write the dead letter."""
 
 
-Decision = Delay | RetryLater | GiveUp
+Decision = RetryInPlace | RetryOnTopic | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The three-way classification: a job that is wrong, a job that may be, and a job that is innocent.
+    """Decides by disposition: the job is wrong, the job may be wrong, or a server is away.
 
-    `permanent`: give up. `systemic`: wait in place, without end, `initial_seconds` at first and at most `max_seconds`;
-    such failures count for no attempt. `retry`: one retry topic for each of `delays_seconds`, then give up; or, where
-    the order of keys is kept (`in_place`), the same delays in place.
+    `permanent`: give up. `systemic`: retry in place without end, after `initial_seconds` at first and `max_seconds` at
+    most; such failures do not count as attempts. `retry`: one retry topic for each of `delays_seconds`, then give up;
+    with ordered keys (`in_place`) the same delays in place.
 
     Back-off in place has full jitter (a uniform draw between nothing and the exponential bound spreads the load of many
     workers best: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), with half of the bound as a
@@ -54,9 +54,9 @@ class RetryPolicy:
     def decide(self, error: JobError, attempt: int, draw: float, *, others_fail: bool = False) -> Decision:
         """Say what follows attempt number `attempt` (from 1); `draw` is uniform in [0, 1).
 
-        Where `others_fail` as well, and none succeeds, the cause may be the server's: the last delay is waited again,
-        as often as there are delays. An outage uses no attempts up (the circuits hold them back), but jobs that fail
-        on their own account could otherwise excuse each other for ever.
+        If `others_fail` as well and none succeeds, the cause may be the server: the last delay is then repeated, as
+        often as there are delays. It is not repeated for ever, because jobs that are wrong could then excuse each
+        other without end. (An outage uses up no attempts: the circuits see to that.)
         """
         if error.disposition is Disposition.PERMANENT:
             return GiveUp()
@@ -65,21 +65,21 @@ class RetryPolicy:
         if attempt > (2 if others_fail else 1) * len(self.delays_seconds):
             return GiveUp()
         later = self._later(min(attempt, len(self.delays_seconds)), draw)
-        return Delay(later.seconds) if self.in_place else later
+        return RetryInPlace(later.seconds) if self.in_place else later
 
-    def slowest_retry(self, draw: float) -> RetryLater | None:
+    def slowest_retry(self, draw: float) -> RetryOnTopic | None:
         """Return a retry on the slowest retry topic, for a job that cannot wait here; None if there is none."""
         if self.in_place or not self.delays_seconds:
             return None
         return self._later(len(self.delays_seconds), draw)
 
-    def _later(self, level: int, draw: float) -> RetryLater:
-        return RetryLater(level, self.delays_seconds[level - 1] * (1 + _LONGEST_JITTER * draw))
+    def _later(self, level: int, draw: float) -> RetryOnTopic:
+        return RetryOnTopic(level, self.delays_seconds[level - 1] * (1 + _LONGEST_JITTER * draw))
 
-    def back_off(self, failures: int, draw: float) -> Delay:
+    def back_off(self, failures: int, draw: float) -> RetryInPlace:
         """Return how long to wait in place after so many failures in a row (from 1)."""
         bound = min(self.max_seconds, self.initial_seconds * 2.0 ** min(failures - 1, 30))
-        return Delay(bound * (0.5 + draw / 2))
+        return RetryInPlace(bound * (0.5 + draw / 2))
 
 
 def retry_record(

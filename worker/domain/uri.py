@@ -1,7 +1,7 @@
-"""Where a picture lies outside its job: URIs, and which of them may be asked for.
+"""URIs of pictures that do not come with their job, and which of them may be fetched.
 
-Invariants: what could be read in two ways (a path that climbs, credentials before a host, a host that is not ASCII) is
-refused before it is compared with anything; no sentence holds a query, which may be a signature.
+Invariants: a URI that could be read in two ways (a path with `..`, credentials before a host, a host that is not ASCII)
+is refused before it is compared with anything. No message holds a query, which may be a signature.
 """
 
 import ipaddress
@@ -31,28 +31,28 @@ _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 
 @dataclass(frozen=True, slots=True)
 class PictureUri:
-    """A URI that can be meant in one way only.
+    """A URI that has one meaning only.
 
-    `scheme` is one of `SCHEMES`. `place` is the bucket, the container, or the host in lower case, with its port unless
-    that is 443; empty for files. `path` begins with a slash and is encoded as it was given. `target` is what an
+    `scheme` is one of `SCHEMES`. `authority` is the bucket, the container, or the host in lower case with its port
+    unless that is 443; empty for files. `path` begins with a slash and is encoded as it was given. `target` is what an
     https server is asked for, the query included; `original` is the URI as the job has it.
     """
 
     scheme: str
-    place: str
+    authority: str
     path: str
     target: str = field(repr=False)
     original: str = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a URI. Raises JobError, JOB_INVALID, or URI_FORBIDDEN for a scheme that is never fetched."""
+        """Parse a URI. Raises JobError JOB_INVALID, or URI_FORBIDDEN for a scheme that is never fetched."""
         if len(text) > MAX_URI_CHARACTERS:
             raise _invalid(f"has {len(text)} characters; at most {MAX_URI_CHARACTERS} are allowed")
         form = _FORM.fullmatch(text) if text.isprintable() else None
         if form is None:
             raise _invalid("is no URI; send one like s3://bucket/folder/label.png")
-        scheme, place, path, query, fragment = form.groups(default="")
+        scheme, authority, path, query, fragment = form.groups(default="")
         scheme = scheme.lower()
         if scheme not in SCHEMES:
             raise JobError(
@@ -64,7 +64,7 @@ class PictureUri:
         if query and scheme != "https":
             raise _invalid("has a query, which only https takes; leave '?' and what follows away")
         _check_path(scheme, path)
-        return cls(scheme, _checked_place(scheme, place), path, path + query, text)
+        return cls(scheme, _checked_authority(scheme, authority), path, path + query, text)
 
     @property
     def key(self) -> str:
@@ -94,17 +94,17 @@ class PictureUri:
             path = _ESCAPE.sub(_normal_escape, path.encode()).decode()
         elif self.scheme == "file":
             path = quote(self.file_path)
-        return f"{self.scheme}://{self.place}{path}"
+        return f"{self.scheme}://{self.authority}{path}"
 
     def __str__(self) -> str:
-        """Return what may be shown: never the query."""
-        shown = f"{self.scheme}://{self.place}{self.path}"
+        """Return the URI for messages: without its query."""
+        shown = f"{self.scheme}://{self.authority}{self.path}"
         return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
 
     @property
     def _host_and_port(self) -> tuple[str, int]:
-        bracketed = re.fullmatch(r"\[(.*)\](?::(\d+))?", self.place)
-        host, _, port = self.place.partition(":")
+        bracketed = re.fullmatch(r"\[(.*)\](?::(\d+))?", self.authority)
+        host, _, port = self.authority.partition(":")
         if bracketed:
             host, port = bracketed[1], bracketed[2] or ""
         return host, int(port or _DEFAULT_PORT)
@@ -112,13 +112,13 @@ class PictureUri:
 
 @dataclass(frozen=True, slots=True)
 class AllowedPrefixes:
-    """The only places that are asked for pictures. Each prefix ends in a slash, so that it names whole folders."""
+    """The prefixes that pictures may be fetched from. Each ends in a slash, so that it names whole folders."""
 
     prefixes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """Take prefixes as they are set. Raises ValueError with a sentence for one that allows more than it shows."""
+        """Parse prefixes from settings. Raises ValueError, with a sentence, for one that allows more than it shows."""
         return cls(tuple(_canonical_prefix(text) for text in texts))
 
     def check(self, uri: PictureUri) -> None:
@@ -141,31 +141,31 @@ def _canonical_prefix(text: str) -> str:
     if "?" in text or not text.endswith("/"):
         raise ValueError(f"the prefix {text.partition('?')[0][:80]!r} must end in '/', to name a whole folder")
     try:
-        # A prefix is what stands before a name in its folder.
+        # A folder's canonical form is that of a file in it, without the file's name.
         prefix = PictureUri.parse(f"{text}x").canonical[:-1]
     except JobError as error:
-        raise ValueError(f"the prefix {text[:80]!r} is none: {error}") from error
+        raise ValueError(f"the prefix {text[:80]!r} cannot be used: {error}") from error
     if prefix == "file:///":
         raise ValueError("the prefix 'file:///' would allow every file of the machine; name a folder")
     return prefix
 
 
-def _checked_place(scheme: str, place: str) -> str:
+def _checked_authority(scheme: str, authority: str) -> str:
     if scheme == "https":
-        return _checked_host(place)
+        return _checked_host(authority)
     if scheme == "file":
-        if place not in {"", "localhost"}:
+        if authority not in {"", "localhost"}:
             raise _invalid("names a host; a file URI has three slashes, as file:///folder/label.png")
         return ""
-    if not _BUCKET.fullmatch(place) or ".." in place:
+    if not _BUCKET.fullmatch(authority) or ".." in authority:
         raise _invalid(f"names no valid bucket or container after {scheme}://")
-    return place
+    return authority
 
 
-def _checked_host(place: str) -> str:
-    if "@" in place:
+def _checked_host(authority: str) -> str:
+    if "@" in authority:
         raise _invalid("holds a user before its host; credentials never come with a job")
-    host, port = place.lower(), ""
+    host, port = authority.lower(), ""
     literal = re.fullmatch(r"\[([0-9a-f:.]+)\](?::(.*))?", host)
     if literal:
         host, port = literal[1], literal[2] or ""
@@ -215,7 +215,7 @@ def _check_path(scheme: str, path: str) -> None:
 
 
 def _check_segments(path: bytes) -> None:
-    """Refuse what a server, a proxy or a file system could take for a way up, in whatever encoding."""
+    """Refuse what a server, a proxy or a file system could take for `..`, in whatever encoding."""
     if b"\\" in path or any(byte < 0x20 or byte == 0x7F for byte in path):  # noqa: PLR2004 - the control characters
         raise _invalid("has an encoded backslash or control character in its path")
     # Some servers cut a segment at ';' before they look at it.

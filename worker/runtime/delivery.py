@@ -15,11 +15,11 @@ from worker.domain import events
 from worker.domain.dead_letter import Failure, dead_letter, raised_at, release_memory
 from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
 from worker.domain.headers import DerivedHeaders
-from worker.domain.job import job_id_of, job_id_within
+from worker.domain.job import job_id_in_headers, job_id_in_value
 from worker.domain.outcome import Completed, DeadLettered, Outcome, Retried
 from worker.domain.records import Coordinate, OutgoingRecord, Record
 from worker.domain.result import LabelText
-from worker.domain.retry import Decision, Delay, GiveUp, RetryLater, RetryPolicy, retry_record
+from worker.domain.retry import Decision, GiveUp, RetryInPlace, RetryOnTopic, RetryPolicy, retry_record
 from worker.ports import Clock, EventSink, Isolation
 from worker.runtime.admission import CURRENT_LANE, Admission, Lane
 from worker.runtime.dead_letter_limit import DeadLetterLimit
@@ -175,11 +175,11 @@ class Delivery:
         decision = self._decide(error, history)
         if isinstance(decision, GiveUp):
             return await self._give_up(job, error, history)
-        if isinstance(decision, RetryLater):
+        if isinstance(decision, RetryOnTopic):
             try:
                 return await self._retry_later(job, error, history, decision)
             except JobError:  # the retry topic does not take a record of this size: it waits here
-                decision = Delay(decision.seconds)
+                decision = RetryInPlace(decision.seconds)
         attempt = history.attempt
         history.begin_again(error, self._clock.epoch_ms())
         await self._wait(job, error, attempt, decision.seconds)
@@ -192,10 +192,10 @@ class Delivery:
         return self._policy.decide(error, history.count(error), _draw(), others_fail=others_fail)
 
     async def _retry_later(
-        self, job: InflightJob, error: JobError, history: "_History", decision: RetryLater
+        self, job: InflightJob, error: JobError, history: "_History", decision: RetryOnTopic
     ) -> Outcome:
         job.working = True
-        topic, job_id = self._destination.retries[decision.level - 1], job_id_within(job.record)
+        topic, job_id = self._destination.retries[decision.level - 1], job_id_in_value(job.record)
         again = retry_record(
             job.record,
             topic,
@@ -234,7 +234,7 @@ class Delivery:
         job.working = True
         failure = Failure(
             error=error,
-            job_id=job_id_within(job.record),
+            job_id=job_id_in_value(job.record),
             attempt=history.attempt,
             first_failed_at_ms=history.first_failed_at_ms,
             failed_at_ms=self._clock.epoch_ms(),
@@ -322,7 +322,9 @@ class Delivery:
     async def _wait(self, job: InflightJob, error: JobError, attempt: int, seconds: float) -> None:
         job.working = False
         self._events.emit(
-            events.JobRetried(job_id_of(job.record), job.record.coordinate, error.code, error.message, attempt, seconds)
+            events.JobRetried(
+                job_id_in_headers(job.record), job.record.coordinate, error.code, error.message, attempt, seconds
+            )
         )
         await self._clock.sleep(seconds)
 
@@ -333,7 +335,7 @@ class Delivery:
         age_ms = self._clock.epoch_ms() - record.timestamp_ms if record.timestamp_ms else None
         self._events.emit(
             events.JobFinished(
-                job_id=result.job_id if result else job_id_of(record),
+                job_id=result.job_id if result else job_id_in_headers(record),
                 coordinate=record.coordinate,
                 outcome=_OUTCOME_NAMES[type(outcome)],
                 error_code=None if isinstance(outcome, Completed) else outcome.error.code,

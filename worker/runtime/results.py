@@ -96,7 +96,7 @@ def _quad(points: Points) -> Quad:
 
 def result_record(record: Record, result: LabelText, topic: str) -> OutgoingRecord:
     """Return the record that carries a result: keyed as the job, with the producer's headers."""
-    derived = replace(DerivedHeaders.of(record).at_rest(), job_id=result.job_id, attempt=result.attempt)
+    derived = replace(DerivedHeaders.of(record).without_retry(), job_id=result.job_id, attempt=result.attempt)
     kept = tuple((name, value) for name, value in record.headers if name.lower() != CONTENT_TYPE_HEADER)
     headers = (*derived.onto(kept), (CONTENT_TYPE_HEADER, JSON_TYPE.encode()))
     return OutgoingRecord(topic, record.key, result.to_json(), headers)

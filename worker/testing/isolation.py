@@ -1,13 +1,13 @@
 """A place apart without a process.
 
-Invariant: it judges as the real one does, by the same `Trial`; what would end the child ends nothing here.
+Invariant: it judges as the real one does, by the same `CrashHistory`; what would end the child ends nothing here.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.domain.poison import Trial
+from worker.domain.poison import CrashHistory
 from worker.domain.records import Coordinate, Record
 from worker.domain.result import LabelText
 
@@ -41,7 +41,7 @@ class FakeIsolation:
     async def read(self, record: Record, attempt: int) -> LabelText:
         """Read the job of a record, after those that were asked for before. Raises JobError, POISON after crashes."""
         async with self._turn:
-            trial = Trial()
+            trial = CrashHistory()
             while True:
                 if self.closed:
                     raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, "The place apart is closed.")

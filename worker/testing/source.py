@@ -13,7 +13,7 @@ from typing import Literal
 from worker.domain.due_times import due_at_ms
 from worker.domain.errors import BrokerError
 from worker.domain.records import CommitPoint, Record, TopicPartition
-from worker.domain.starts import Log, start
+from worker.domain.start_position import LogBounds, start_position
 from worker.ports import Clock, SourceListener
 from worker.testing.broker import MemoryBroker
 
@@ -118,7 +118,7 @@ class MemorySource:
                 raise ValueError(f"{partition} has an owner already")
             self._broker.owners[self._group_id, partition] = self
             committed = self._broker.committed.get((self._group_id, partition)) or self._first_position(partition)
-            points[partition] = start(committed, self._log(partition)).point
+            points[partition] = start_position(committed, self._log(partition)).point
         await self._take_over(points)
 
     async def _take_over(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
@@ -168,9 +168,9 @@ class MemorySource:
     def _owner(self, partition: TopicPartition) -> object | None:
         return self._broker.owners.get((self._group_id, partition))
 
-    def _log(self, partition: TopicPartition) -> Log:
+    def _log(self, partition: TopicPartition) -> LogBounds:
         broker = self._broker
-        return Log(broker.low(partition), broker.end(partition), broker.topic_id(partition.topic))
+        return LogBounds(broker.low(partition), broker.end(partition), broker.topic_id(partition.topic))
 
     def _first_position(self, partition: TopicPartition) -> CommitPoint | None:
         """Return where a new group begins that wants only what comes from now on; None where it begins as any other.
@@ -239,7 +239,7 @@ class MemorySource:
         there = [partition for partition in partitions if partition in self._broker.partitions(partition.topic)]
         self._release([partition for partition in partitions if partition not in there])
         if there and self._listener is not None:
-            await self._take_over({partition: start(None, self._log(partition)).point for partition in there})
+            await self._take_over({partition: start_position(None, self._log(partition)).point for partition in there})
 
     def _records(self, room: int) -> list[Record]:
         records: list[Record] = []

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 from tests.adapters.kafka.whole_worker import Deployment, running
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import PositionReset
-from worker.domain.starts import Reset
+from worker.domain.start_position import ResetReason
 from worker.local.kafka import KafkaServer
 
 pytestmark = pytest.mark.real
@@ -44,7 +44,7 @@ async def test_all_jobs_of_a_topic_that_is_made_anew_under_a_worker_are_done(
         await asyncio.to_thread(deployment.recreate, deployment.jobs, partitions)
         new = deployment.write(deployment.jobs, named("new", 120), range(partitions))
         await deployment.until_named(deployment.results, new)
-        assert {event.reason for event in worker.events.of(PositionReset)} == {Reset.RECREATED}
+        assert {event.reason for event in worker.events.of(PositionReset)} == {ResetReason.RECREATED}
     assert deployment.committed(deployment.jobs, partitions) == [120 // partitions] * partitions
     assert deployment.names(deployment.letters) == []
 
@@ -99,7 +99,7 @@ async def test_a_group_that_starts_from_the_latest_skips_what_was_there_and_noth
         removed = {f"later {number}" for number in range(0, 20, 4)}
         done = await deployment.until_named(deployment.results, later - removed)
         assert [(event.partition, event.reason) for event in worker.events.of(PositionReset)] == [
-            ((deployment.jobs, 0), Reset.EXPIRED)
+            ((deployment.jobs, 0), ResetReason.EXPIRED)
         ]
     assert not set(done) & set(named("history", 20))
     assert deployment.committed(deployment.jobs, 4) == [40, 40, 20, 20]
@@ -166,5 +166,5 @@ async def test_a_position_above_the_end_begins_at_the_beginning(kafka: KafkaServ
     deployment.put_positions([TopicPartition(deployment.jobs, number, 1000) for number in BOTH])
     async with running(deployment) as worker:
         await deployment.until_named(deployment.results, jobs)
-        assert {event.reason for event in worker.events.of(PositionReset)} == {Reset.TRUNCATED}
+        assert {event.reason for event in worker.events.of(PositionReset)} == {ResetReason.TRUNCATED}
     assert deployment.committed(deployment.jobs, 2) == [10, 10]

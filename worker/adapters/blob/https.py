@@ -70,7 +70,7 @@ class HttpsFetcher:
         hop = uri
         for _ in range(_MAX_REDIRECTS + 1):
             self._surroundings.check(hop.host)
-            url = URL(f"https://{hop.place}{hop.target}", encoded=True)
+            url = URL(f"https://{hop.authority}{hop.target}", encoded=True)
             async with self._open_session().get(url, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
                     return await self._take(uri, response, reserve_memory)
@@ -79,7 +79,7 @@ class HttpsFetcher:
 
     def _next_hop(self, uri: PictureUri, hop: PictureUri, location: str) -> PictureUri:
         try:
-            following = PictureUri.parse(urljoin(f"https://{hop.place}{hop.target}", location))
+            following = PictureUri.parse(urljoin(f"https://{hop.authority}{hop.target}", location))
             self._allowed.check(following)
         except (JobError, ValueError):
             raise forbidden(uri, "it redirects to where no allowed prefix is") from None

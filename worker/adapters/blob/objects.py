@@ -46,7 +46,7 @@ class ObjectFetcher:
         if root_certificates:
             options["root_certificate"] = root_certificates
         self._stores = {
-            (prefix.scheme, prefix.place): _opened(prefix, options)
+            (prefix.scheme, prefix.authority): _opened(prefix, options)
             for scheme in OBJECT_SCHEMES
             for prefix in allowed.of_scheme(scheme)
         }
@@ -54,7 +54,7 @@ class ObjectFetcher:
 
     async def fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         """Try once. Raises JobError."""
-        store = self._stores[uri.scheme, uri.place]
+        store = self._stores[uri.scheme, uri.authority]
         with _translated(uri):
             found = await obstore.get_async(store, uri.key)
             refuse_encoded(uri, found.attributes.get("Content-Encoding"))
@@ -70,17 +70,17 @@ class ObjectFetcher:
 def _opened(prefix: PictureUri, options: "ClientConfig") -> ObjectStore:
     try:
         if prefix.scheme == "gs":
-            return GCSStore(prefix.place, client_options=options, retry_config=_NO_RETRIES)
+            return GCSStore(prefix.authority, client_options=options, retry_config=_NO_RETRIES)
         # Options that are given here make the clients look past the variable that allows endpoints without TLS.
         vendor = "AWS" if prefix.scheme == "s3" else "AZURE"
         if os.environ.get(f"{vendor}_ALLOW_HTTP", "").lower() in {"1", "true"}:
             options = {**options, "allow_http": True}
         make = S3Store if prefix.scheme == "s3" else AzureStore
-        return make(prefix.place, client_options=options, retry_config=_NO_RETRIES)
+        return make(prefix.authority, client_options=options, retry_config=_NO_RETRIES)
     except (exceptions.BaseError, ValueError) as error:
         why = str(error).partition("\n")[0][:200].rstrip(".")
         raise SettingsError(
-            f"{PREFIXES_SETTING} allows {prefix.scheme}://{prefix.place}/, which cannot be used: {why}; "
+            f"{PREFIXES_SETTING} allows {prefix.scheme}://{prefix.authority}/, which cannot be used: {why}; "
             f"see the store's own variables in the environment."
         ) from None
 

@@ -11,7 +11,7 @@ from typing import Final
 from worker.adapters.isolation.process import Child, CrashError, LostError, unavailable
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import ReaderCrashed
-from worker.domain.poison import Trial
+from worker.domain.poison import CrashHistory
 from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.ports import Clock, EventSink
@@ -70,7 +70,7 @@ class ChildIsolation:
             await self._child.end()
 
     async def _try(self, record: Record, attempt: int) -> LabelText:
-        trial, losses = Trial(), 0
+        trial, losses = CrashHistory(), 0
         while True:
             child = await self._ready_child()
             try:
@@ -82,7 +82,7 @@ class ChildIsolation:
             except CrashError as crash:
                 await self._count(trial, record, crash)
 
-    async def _count(self, trial: Trial, record: Record, crash: CrashError) -> None:
+    async def _count(self, trial: CrashHistory, record: Record, crash: CrashError) -> None:
         if self._closed:
             raise _closed_error() from crash
         how = str(crash)

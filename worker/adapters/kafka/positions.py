@@ -1,7 +1,7 @@
 """Where a group stands on partitions: what it has committed, or where it begins.
 
 Invariant: an answer is the broker's, never a guess; to begin elsewhere would repeat or lose records. What the answers
-mean is decided in `domain/starts.py`.
+mean is decided in `domain/start_position.py`.
 """
 
 import logging
@@ -19,7 +19,7 @@ from worker.domain.errors import BrokerError
 from worker.domain.events import Event, PositionReset
 from worker.domain.offsets import encode_metadata
 from worker.domain.records import CommitPoint, TopicPartition
-from worker.domain.starts import Log, Reset, start
+from worker.domain.start_position import LogBounds, ResetReason, start_position
 
 _LOGGER = logging.getLogger(__name__)
 _ANSWER_SECONDS = 10.0
@@ -112,7 +112,7 @@ class Positions:
         """
         points = self._starts(consumer, dict.fromkeys(partitions))
         for partition, point in (points or {}).items():
-            self._emit(PositionReset(partition, Reset.RECREATED, partitions[partition], point.offset))
+            self._emit(PositionReset(partition, ResetReason.RECREATED, partitions[partition], point.offset))
         return points
 
     def _starts(
@@ -126,18 +126,18 @@ class Positions:
             found = self._questions.until_answered(partial(self._log, consumer, partition, point))
             if found is None:
                 return None
-            begun = start(point, found._replace(topic_id=ids.get(partition.topic, "")))
+            begun = start_position(point, found._replace(topic_id=ids.get(partition.topic, "")))
             points[partition] = begun.point
             if point is not None and begun.reset is not None:
                 self._emit(PositionReset(partition, begun.reset, point.offset, begun.point.offset))
         return points
 
-    def _log(self, consumer: Consumer, partition: TopicPartition, committed: CommitPoint | None) -> Log:
+    def _log(self, consumer: Consumer, partition: TopicPartition, committed: CommitPoint | None) -> LogBounds:
         low, end = _watermarks(consumer, partition)
         if committed is not None and committed.offset > end:
             # Whoever commits by hand may have gone beyond the beginning of a transaction that is open.
             end = max(end, self._topic_ids.high_watermark(partition))
-        return Log(low, end)
+        return LogBounds(low, end)
 
     def _first_positions(self, consumer: Consumer) -> dict[TopicPartition, CommitPoint]:
         """Commit where a new group begins, on all partitions at once; nothing where the group is not new.

@@ -16,7 +16,7 @@ from worker.dlq.letter import DeadLetter
 from worker.dlq.replay.canary import key_hash
 from worker.dlq.selection import Selection
 from worker.domain.errors import LabelwireError
-from worker.domain.starts import is_same_topic
+from worker.domain.start_position import is_same_topic
 
 _RUN_ID_DIGITS = 12
 

@@ -26,7 +26,7 @@ from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.transient import is_transient, retry_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import Record, TopicPartition
-from worker.domain.starts import is_same_topic
+from worker.domain.start_position import is_same_topic
 
 _MAX_QUEUED_KIBIBYTES = 16 * 1024
 _ASK_SECONDS = 15.0

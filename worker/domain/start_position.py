@@ -1,4 +1,4 @@
-"""Where a group begins to read a partition: what it has committed, held against the log as it is now.
+"""Where a group begins to read a partition: its committed position, compared with the log as it is now.
 
 The rules:
 
@@ -19,31 +19,31 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from worker.domain.offsets import topic_id_of, within
+from worker.domain.offsets import topic_id_of, within_log
 from worker.domain.records import CommitPoint
 
 
-class Reset(StrEnum):
-    """Why a group does not go on from what it has committed."""
+class ResetReason(StrEnum):
+    """Why a group does not begin at its committed position."""
 
     RECREATED = "the topic was deleted and created again"
     TRUNCATED = "the committed offset lies above the end of the partition"
     EXPIRED = "retention has removed what was committed as not done"
 
 
-class Log(NamedTuple):
-    """A partition as it is now; `topic_id` is empty where the broker tells none."""
+class LogBounds(NamedTuple):
+    """A partition's log as it is now; `topic_id` is empty where the broker has no ids."""
 
     low: int
     end: int
     topic_id: str = ""
 
 
-class Start(NamedTuple):
-    """Where to begin, and why that is not what was committed."""
+class StartPosition(NamedTuple):
+    """Where to begin, and why that is not the committed position."""
 
     point: CommitPoint
-    reset: Reset | None = None
+    reset: ResetReason | None = None
 
 
 def is_same_topic(made_for: str, topic_id: str) -> bool:
@@ -54,14 +54,14 @@ def is_same_topic(made_for: str, topic_id: str) -> bool:
     return not made_for or not topic_id or made_for == topic_id
 
 
-def start(committed: CommitPoint | None, log: Log) -> Start:
+def start_position(committed: CommitPoint | None, log: LogBounds) -> StartPosition:
     """Return where a group begins; without a commit, at the log's beginning."""
     beginning = CommitPoint(log.low, topic_id=log.topic_id)
     if committed is None:
-        return Start(beginning)
+        return StartPosition(beginning)
     if not is_same_topic(topic_id_of(committed), log.topic_id):
-        return Start(beginning, Reset.RECREATED)
+        return StartPosition(beginning, ResetReason.RECREATED)
     if committed.offset > log.end:
-        return Start(beginning, Reset.TRUNCATED)
-    point = replace(within(committed, log.low, log.end), topic_id=log.topic_id)
-    return Start(point, Reset.EXPIRED if committed.offset < log.low else None)
+        return StartPosition(beginning, ResetReason.TRUNCATED)
+    point = replace(within_log(committed, log.low, log.end), topic_id=log.topic_id)
+    return StartPosition(point, ResetReason.EXPIRED if committed.offset < log.low else None)
