@@ -16,7 +16,7 @@ from worker.adapters.kafka.membership import (
     api_lines,
     consumer_options,
     has_consumer_protocol,
-    tells_of_consumer_protocol,
+    reports_consumer_protocol,
 )
 from worker.adapters.kafka.source import KafkaSource
 from worker.domain.errors import BrokerError
@@ -106,7 +106,7 @@ async def test_an_older_broker_is_spoken_to_in_the_classic_protocol(caplog: pyte
     assert (joins.protocols[-1], joins.received_offsets) == ("classic", [0])
     assert joins.consumers[-1].options["partition.assignment.strategy"] == "cooperative-sticky"
     assert [record.message for record in caplog.records] == [
-        "The broker has no KIP-848 groups; this worker speaks the classic protocol."
+        "The broker has no KIP-848 groups; this worker uses the classic protocol."
     ]
 
 
@@ -148,7 +148,7 @@ async def test_a_static_member_waits_until_its_predecessor_is_gone() -> None:
     ids=["Kafka 4", "Kafka 3.9", "Kafka 2", "nothing said"],
 )
 def test_what_a_broker_speaks_is_seen_in_its_api(lines: list[str], *, has_it: bool) -> None:
-    assert tells_of_consumer_protocol(lines) is has_it
+    assert reports_consumer_protocol(lines) is has_it
 
 
 def test_librdkafka_tells_of_a_brokers_api() -> None:

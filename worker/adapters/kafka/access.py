@@ -1,6 +1,6 @@
-"""Whether a worker may do, and can do, with its topics and its group what it needs, asked before anything is tried.
+"""Checks before any work whether a worker may use its topics and its group, and can use them now.
 
-Invariant: what the broker does not tell (it has no authorizer, or is too old) is no obstacle.
+Invariant: what the broker does not say (it has no authorizer, or is too old) is no obstacle.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class KafkaAccess:
         self._settings = settings
 
     async def obstacle(self, reads: Collection[str], writes: Collection[str]) -> str:
-        """Return in a sentence what keeps the worker from its topics or its group; empty if nothing is known.
+        """Return in a sentence why the worker cannot use its topics or its group; empty if no reason is known.
 
         Raises BrokerError, with the cause, where the broker does not answer.
         """
@@ -46,7 +46,7 @@ class KafkaAccess:
 
 
 def denied(bootstrap_servers: str, client_options: Mapping[str, str] | None, topic: str) -> str:
-    """Return in a sentence that a topic may not be looked at; empty if it may be, or does not exist."""
+    """Return in a sentence that a topic may not be described; empty if it may be, or does not exist."""
     options = client_options or {}
     client = connected(bootstrap_servers, options)
     with translated(bootstrap_servers, options):
@@ -55,7 +55,7 @@ def denied(bootstrap_servers: str, client_options: Mapping[str, str] | None, top
 
 
 def _described(client: AdminClient, names: Collection[str]) -> dict[str, Any]:
-    """Describe topics: None where one does not exist, a KafkaError where it may not be looked at."""
+    """Describe topics: None for one that does not exist, a KafkaError for one that may not be described."""
     asked = client.describe_topics(
         TopicCollection(list(names)), include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
     )
@@ -89,7 +89,7 @@ def _missing_group_right(client: AdminClient, options: Mapping[str, str], group_
     try:
         lacks = _lacks(outcome.result(), "Read")
     except KafkaException as error:
-        # Any other error is the coordinator's, which may be on its way: it is no matter of rights.
+        # Any other error comes from the coordinator, which may be moving; it says nothing about rights.
         lacks = error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
     return missing_right(options, "Read", "group", group_id) if lacks else ""
 
@@ -100,7 +100,7 @@ def _lacks(described: Any, operation: str) -> bool:  # noqa: ANN401 - librdkafka
 
 
 def _no_leaders(topics: Mapping[str, Any]) -> str:
-    """Say which topic can be read nowhere. While some of its partitions have a leader, their jobs go on."""
+    """Say which topic has no leader at all. While some of its partitions have one, their jobs go on."""
     for name, topic in topics.items():
         if not any(_has_leader(partition) for partition in topic.partitions):
             return (
@@ -114,7 +114,7 @@ def _has_leader(partition: Any) -> bool:  # noqa: ANN401 - librdkafka's type has
 
 
 def _too_few_replicas(client: AdminClient, topics: Mapping[str, Any]) -> str:
-    """Say which partition has no leader, or fewer replicas in sync than a record needs (where that may be read)."""
+    """Say which partition has no leader, or fewer replicas in sync than a write needs (if that config may be read)."""
     needed = topic_configs(client, topics, "min.insync.replicas")
     for name, topic in topics.items():
         for partition in topic.partitions:

@@ -1,6 +1,6 @@
-"""Asking and changing a cluster's topics.
+"""Describes and creates topics.
 
-Errors of librdkafka leave this module as BrokerError. Nothing here makes a topic by looking at it.
+Errors of librdkafka leave this module as BrokerError. Describing a topic never creates it.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
-from worker.adapters.kafka.diagnosis import Complaints, explain
+from worker.adapters.kafka.diagnosis import ErrorLog, explain
 from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
 from worker.domain.errors import BrokerError
 from worker.domain.records import ClusterDescription, TopicLimits
@@ -33,7 +33,7 @@ _QUIET = logging.Logger("quiet", logging.CRITICAL + 1)  # noqa: LOG001 - nobody 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it shall be; `configs` are Kafka's topic configs, as `max.message.bytes`."""
+    """A topic to create; `configs` are Kafka's topic configs, as `max.message.bytes`."""
 
     name: str
     partitions: int
@@ -43,7 +43,7 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicDescription:
-    """A topic as it is; `max_message_bytes` is None where the broker does not tell."""
+    """A topic as it is; `max_message_bytes` is None if the broker does not say."""
 
     name: str
     partitions: int
@@ -97,7 +97,9 @@ def _wait_until_known(client: AdminClient, names: set[str]) -> None:
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     while missing := names - client.list_topics(timeout=_TIMEOUT_SECONDS).topics.keys():
         if time.monotonic() > deadline:
-            raise BrokerError(f"The broker took the topics {', '.join(sorted(missing))}, but does not list them.")
+            raise BrokerError(
+                f"The broker created the topics {', '.join(sorted(missing))}, but does not list them; try again."
+            )
         time.sleep(_LISTING_SECONDS)
 
 
@@ -150,17 +152,17 @@ def connected(
     Raises BrokerError that names what is wrong: the address, the user, the certificate.
     """
     options = client_options or {}
-    complaints = Complaints()
-    # The cause is in the sentence; librdkafka's own lines would say it twice a second.
-    client = _admin_client(bootstrap_servers, {**options, "error_cb": complaints}, _QUIET)
+    errors = ErrorLog()
+    # The BrokerError says the cause; librdkafka would log it twice a second.
+    client = _admin_client(bootstrap_servers, {**options, "error_cb": errors}, _QUIET)
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
             client.list_topics(timeout=_SLICE_SECONDS)
         except KafkaException as failure:
-            client.poll(0)  # hands the complaints on
-            error = complaints.cause or failure.args[0]
-            if complaints.is_lasting or time.monotonic() > deadline:
+            client.poll(0)  # hands the errors on
+            error = errors.cause or failure.args[0]
+            if errors.is_lasting or time.monotonic() > deadline:
                 raise BrokerError(explain(error, bootstrap_servers, options)) from failure
             time.sleep(_LISTING_SECONDS)
         else:
@@ -168,7 +170,7 @@ def connected(
 
 
 def admin_client(bootstrap_servers: str, client_options: Mapping[str, str] | None) -> AdminClient:
-    """Return a client to ask with, inside `translated`. Raises BrokerError."""
+    """Return a client; use it inside `translated`. Raises BrokerError."""
     return _admin_client(bootstrap_servers, client_options or {})
 
 
@@ -190,7 +192,7 @@ def _max_message_bytes(client: AdminClient, names: Iterable[str]) -> dict[str, i
 
 
 def topic_configs(client: AdminClient, names: Iterable[str], config: str) -> dict[str, int]:
-    """Read what a config of each topic says; a topic whose config may not be read is left out."""
+    """Return each topic's value of a config; topics whose config may not be read are left out."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}
@@ -215,7 +217,7 @@ def _existing_allowed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def translated(bootstrap_servers: str, client_options: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Let errors of librdkafka leave as BrokerError."""
+    """Turn errors of librdkafka into BrokerError."""
     try:
         yield
     except KafkaException as error:

@@ -1,6 +1,6 @@
-"""What is to be committed, what is on its way, and what was refused.
+"""Commits that are requested, sent, or refused.
 
-Invariant: a refused commit is repeated, but for marks, and never overtakes a newer one of its partition.
+Invariant: a refused commit is repeated, except a mark, and never overtakes a newer one of its partition.
 """
 
 import logging
@@ -31,26 +31,26 @@ EXPECTED_ERRORS = frozenset(
 
 
 class Commits:
-    """The commits of one consumer. All but `wish` is called on the consumer's thread."""
+    """The commits of one consumer. All but `request` is called on the consumer's thread."""
 
     def __init__(self, clock: Clock, emit: Callable[[Event], None]) -> None:
         self._clock = clock
         self._emit = emit
-        self._wished: dict[TopicPartition, CommitPoint] = {}
+        self._requested: dict[TopicPartition, CommitPoint] = {}
         self._lock = threading.Lock()
         self._sent: dict[TopicPartition, CommitPoint] = {}
         self._refused: dict[TopicPartition, CommitPoint] = {}
         self._refused_at = 0.0
 
-    def wish(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
-        """Take what shall be committed soon; on any thread."""
+    def request(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
+        """Note what is to be committed soon; on any thread."""
         with self._lock:
-            self._wished.update(points)
+            self._requested.update(points)
 
     def flush(self, consumer: Consumer, *, asynchronous: bool) -> None:
-        """Send what is wished, and what was refused a while ago."""
+        """Send what is requested, and again what was refused a second ago or earlier."""
         with self._lock:
-            points, self._wished = self._wished, {}
+            points, self._requested = self._requested, {}
         if self._refused and self._clock.monotonic() - self._refused_at >= _REPEAT_SECONDS:
             refused, self._refused = self._refused, {}
             points = {**refused, **points}
@@ -75,14 +75,14 @@ class Commits:
     def mark(self, consumer: Consumer, points: Mapping[TopicPartition, CommitPoint]) -> None:
         """Commit these at once, before anything else of their partitions; never raises.
 
-        A refusal is not made good later: by then a transaction may have committed more, and the next commit says all
-        that a mark does.
+        A refused mark is not repeated: by then a transaction may have committed more, and the next commit says all that
+        a mark does.
         """
         self.send(consumer, points, asynchronous=False)
         self.forget(points)
 
     def reported(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
-        """Take librdkafka's report: what was refused is committed again soon, unless something newer was sent."""
+        """Take librdkafka's report: a refused commit is repeated soon, unless a newer one was sent."""
         problems = [problem for partition in partitions if (problem := error or partition.error)]
         if not problems:
             return
@@ -97,14 +97,16 @@ class Commits:
         self._emit(CommitFailed(problems[0].str()))
 
     def take_out(self, ended: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
-        """Forget partitions that end, and return what waits to be committed for them."""
+        """Return what still waits to be committed for partitions that end, and forget it."""
         with self._lock:
-            wished = {partition: self._wished.pop(partition) for partition in ended if partition in self._wished}
+            requested = {
+                partition: self._requested.pop(partition) for partition in ended if partition in self._requested
+            }
         refused = {partition: self._refused.pop(partition) for partition in ended if partition in self._refused}
-        return {**refused, **wished}
+        return {**refused, **requested}
 
     def forget(self, ended: Collection[TopicPartition]) -> None:
-        """Take no report on these as a reason to commit them again."""
+        """Ignore later reports about these partitions."""
         for partition in ended:
             self._sent.pop(partition, None)
             self._refused.pop(partition, None)

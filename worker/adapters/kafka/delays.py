@@ -1,7 +1,7 @@
 """Which partitions of retry topics wait for a record that is not due.
 
-Invariant: a partition waits at one offset, and what came behind it is dropped and read again, so that waiting takes no
-memory; a record that was waited for is delivered, whatever the time of day says by then.
+Invariant: a partition waits at one offset. Records behind it are dropped and read again, so waiting takes no memory. A
+record that was waited for is delivered, even if the time of day was set back meanwhile.
 """
 
 from collections.abc import Collection, Sequence
@@ -33,27 +33,27 @@ class Delays:
         """The partitions that deliver nothing for now."""
         return self._waits.keys()
 
-    def sift(self, records: Sequence[Record]) -> list[Record]:
-        """Return those that are due; the partition of any other one waits at it from now on."""
+    def take_due(self, records: Sequence[Record]) -> list[Record]:
+        """Return the records that are due; the partition of a record that is not waits at its offset from now on."""
         return [record for record in records if record.coordinate.topic not in self._topics or self._is_due(record)]
 
-    def over(self) -> dict[TopicPartition, int]:
+    def expired(self) -> dict[TopicPartition, int]:
         """Return the partitions whose wait is over, each with the offset to read next."""
         now = self._clock.monotonic()
         return {partition: wait.offset for partition, wait in self._waits.items() if wait.until <= now}
 
-    def end(self, partition: TopicPartition) -> None:
-        """Let a partition deliver what it waited for."""
+    def finish(self, partition: TopicPartition) -> None:
+        """End a partition's wait: the record that it waited for is delivered."""
         self._waited_for[partition] = self._waits.pop(partition).offset
 
     def forget(self, partitions: Collection[TopicPartition]) -> None:
-        """Wait no longer for these: another member does."""
+        """Forget the waits of partitions that another member has now."""
         for partition in partitions:
             self._waits.pop(partition, None)
             self._waited_for.pop(partition, None)
 
     def position(self, partition: TopicPartition, consumed: int) -> int:
-        """Return where a partition really stands, of which librdkafka has handed on all below `consumed`."""
+        """Return a partition's position; `consumed` is librdkafka's, which is too high while the partition waits."""
         wait = self._waits.get(partition)
         return wait.offset if wait else consumed
 

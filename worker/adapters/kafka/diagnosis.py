@@ -17,21 +17,21 @@ from worker.settings import PREFIX
 _CLIENT: Final = f"{PREFIX}KAFKA__CLIENT__"
 _SERVERS: Final = f"{PREFIX}KAFKA__BOOTSTRAP_SERVERS"
 _PROBE_SECONDS: Final = 3.0
-# The first that was complained of in this order is the cause; what follows it is the consequence.
-_TELLING: Final = (
+# The most precise first: the first one of these that was reported is the cause, the others are its consequences.
+_BY_PRECISION: Final = (
     KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own names, here and below
     KafkaError._SSL,  # noqa: SLF001
     KafkaError._RESOLVE,  # noqa: SLF001
     KafkaError._TRANSPORT,  # noqa: SLF001
 )
-_LASTING: Final = _TELLING[:2]
-_NO_RIGHT: Final = {
+_LASTING: Final = _BY_PRECISION[:2]
+_AUTHORIZATION_ERRORS: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "the topics",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the group",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the cluster",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the transactional id",
 }
-_ADDRESS: Final = re.compile(r"^\w+://(?P<address>[^/]+:\d+)/\w+: (?P<said>.*?)(?: \(after \d+ms in state \w+.*\))?$")
+_ADDRESS: Final = re.compile(r"^\w+://(?P<address>[^/]+:\d+)/\w+: (?P<detail>.*?)(?: \(after \d+ms in state \w+.*\))?$")
 _AUTHORITIES: Final = ("ssl.ca.location", "ssl.ca.pem")
 _CERTIFICATES: Final = ("ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location")
 _HOSTNAME_MISMATCH: Final = 62
@@ -43,65 +43,65 @@ _CLIENT_REFUSED: Final = re.compile(
     r"alert (?:bad certificate|unsupported certificate|unknown ca|access denied"
     r"|certificate (?:revoked|expired|unknown|required))\b"
 )
-_UNUSABLE_OPTION: Final = re.compile(r"\b(?P<name>ssl\.[\w.]+) failed: (?P<said>.*)")
+_UNUSABLE_OPTION: Final = re.compile(r"\b(?P<name>ssl\.[\w.]+) failed: (?P<detail>.*)")
 
 
-class Complaints:
-    """What librdkafka complains of to one client: its `error_cb`."""
+class ErrorLog:
+    """A client's `error_cb`: keeps the errors that librdkafka reports."""
 
     def __init__(self) -> None:
-        self._heard: dict[int, KafkaError] = {}
+        self._errors: dict[int, KafkaError] = {}
 
     def __call__(self, error: KafkaError) -> None:
-        """Keep the last complaint of each kind."""
-        self._heard[error.code()] = error
+        """Keep the last error of each code."""
+        self._errors[error.code()] = error
 
     @property
     def cause(self) -> KafkaError | None:
-        """The most telling one; None if there was none."""
-        return next((self._heard[code] for code in _TELLING if code in self._heard), None)
+        """The most precise error; None if there was none."""
+        return next((self._errors[code] for code in _BY_PRECISION if code in self._errors), None)
 
     @property
     def is_lasting(self) -> bool:
-        """Whether waiting is of no use: a person has to do something."""
-        return any(code in self._heard for code in _LASTING)
+        """Whether waiting does not help, because a person has to change something."""
+        return any(code in self._errors for code in _LASTING)
 
 
 def explain(error: KafkaError, bootstrap_servers: str, options: Mapping[str, Any]) -> str:
-    """Return a sentence for an error that librdkafka returned or complained of."""
+    """Return a sentence for an error that librdkafka returned or reported."""
     found = _ADDRESS.match(error.str())
-    address, said = (found["address"], found["said"]) if found else (bootstrap_servers, error.str().rstrip("."))
+    address, detail = (found["address"], found["detail"]) if found else (bootstrap_servers, error.str().rstrip("."))
     code = error.code()
-    if code in _NO_RIGHT:
-        return _no_right(error, bootstrap_servers, options)
-    if told := _by_words(address, said, options):
-        return told
+    if code in _AUTHORIZATION_ERRORS:
+        return _unauthorized(error, bootstrap_servers, options)
+    if sentence := _from_message(address, detail, options):
+        return sentence
     if code in (KafkaError._AUTHENTICATION, KafkaError._SSL):  # noqa: SLF001
         refused = code == KafkaError._AUTHENTICATION  # noqa: SLF001
-        return (_refused_user if refused else _bad_tls)(address, said, options)
+        return (_refused_user if refused else _bad_tls)(address, detail, options)
     if code == KafkaError._RESOLVE:  # noqa: SLF001
         return (
-            f"Kafka's address in {_SERVERS}={bootstrap_servers!r} cannot be resolved ({said}): check it, and the"
+            f"Kafka's address in {_SERVERS}={bootstrap_servers!r} cannot be resolved ({detail}): check it, and the"
             " broker's advertised.listeners."
         )
     if code in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):  # noqa: SLF001
         return (
-            f"Kafka at {address} does not answer ({said}): check that it runs, and {_SERVERS} and"
+            f"Kafka at {address} does not answer ({detail}): check that it runs, and {_SERVERS} and"
             f" {_CLIENT}SECURITY_PROTOCOL."
         )
-    return f"Kafka at {bootstrap_servers}: {said}."
+    return f"Kafka at {bootstrap_servers}: {detail}."
 
 
-def _by_words(address: str, said: str, options: Mapping[str, Any]) -> str:
-    """Return a sentence where librdkafka's words tell more than its code; empty if they do not."""
-    if unusable := _UNUSABLE_OPTION.search(said):
+def _from_message(address: str, detail: str, options: Mapping[str, Any]) -> str:
+    """Return a sentence if librdkafka's message says more than its code; empty if not."""
+    if unusable := _UNUSABLE_OPTION.search(detail):
         value = _shown(options, unusable["name"])
-        return f"{value} cannot be used ({unusable['said']}): check that it is there, whole, and may be read."
-    if _CLIENT_REFUSED.search(said):
-        return _refused_certificate(address, said, options)
-    if "listener?" in said:  # librdkafka's guess that one side speaks TLS and the other does not
+        return f"{value} cannot be used ({unusable['detail']}): check that it is there, whole, and may be read."
+    if _CLIENT_REFUSED.search(detail):
+        return _refused_certificate(address, detail, options)
+    if "listener?" in detail:  # librdkafka's guess that one side speaks TLS and the other does not
         protocol = options.get("security.protocol", "plaintext")
-        return f"Kafka at {address} ended the connection ({said}): check {_CLIENT}SECURITY_PROTOCOL={protocol!r}."
+        return f"Kafka at {address} ended the connection ({detail}): check {_CLIENT}SECURITY_PROTOCOL={protocol!r}."
     return ""
 
 
@@ -109,43 +109,44 @@ def missing_right(options: Mapping[str, Any], operation: str, kind: str, name: s
     """Return the sentence for an operation (as `Write`) that is not allowed on a topic, group or other resource."""
     option = {"topic": "--topic", "group": "--group", "transactional id": "--transactional-id"}[kind]
     return (
-        f"Kafka does not let {_who(options)} {operation} {kind} {name}: grant it with `kafka-acls --add"
+        f"Kafka does not let {_client_name(options)} {operation} {kind} {name}: grant it with `kafka-acls --add"
         f" --allow-principal User:{options.get('sasl.username', 'NAME')} --operation {operation} {option} {name}`."
     )
 
 
-def _no_right(error: KafkaError, bootstrap_servers: str, options: Mapping[str, Any]) -> str:
-    what = _NO_RIGHT[error.code()]
-    said = error.str().rstrip(".")
-    return f"Kafka at {bootstrap_servers} refuses {_who(options)} ({said}): grant it the rights on {what} with an ACL."
+def _unauthorized(error: KafkaError, bootstrap_servers: str, options: Mapping[str, Any]) -> str:
+    what = _AUTHORIZATION_ERRORS[error.code()]
+    detail = error.str().rstrip(".")
+    name = _client_name(options)
+    return f"Kafka at {bootstrap_servers} refuses {name} ({detail}): grant it the rights on {what} with an ACL."
 
 
-def _who(options: Mapping[str, Any]) -> str:
+def _client_name(options: Mapping[str, Any]) -> str:
     user = options.get("sasl.username")
     return f"user {user!r}" if user else "this client"
 
 
-def _refused_user(address: str, said: str, options: Mapping[str, Any]) -> str:
-    said = said.removeprefix("SASL authentication error: ")
-    if "mechanism" in said:
+def _refused_user(address: str, detail: str, options: Mapping[str, Any]) -> str:
+    detail = detail.removeprefix("SASL authentication error: ")
+    if "mechanism" in detail:
         mechanism = options.get("sasl.mechanisms", options.get("sasl.mechanism", "GSSAPI"))
-        return f"Kafka at {address} has no SASL mechanism {mechanism!r} ({said}): check {_CLIENT}SASL_MECHANISMS."
+        return f"Kafka at {address} has no SASL mechanism {mechanism!r} ({detail}): check {_CLIENT}SASL_MECHANISMS."
     return (
-        f"Kafka refuses {_who(options)} at {address} (SASL: {said}): check {_CLIENT}SASL_USERNAME and"
+        f"Kafka refuses {_client_name(options)} at {address} (SASL: {detail}): check {_CLIENT}SASL_USERNAME and"
         f" {_CLIENT}SASL_PASSWORD."
     )
 
 
-def _refused_certificate(address: str, said: str, options: Mapping[str, Any]) -> str:
-    held = next((name for name in _CERTIFICATES if options.get(name)), None)
-    if held is None:
+def _refused_certificate(address: str, detail: str, options: Mapping[str, Any]) -> str:
+    certificate = next((name for name in _CERTIFICATES if options.get(name)), None)
+    if certificate is None:
         return (
-            f"Kafka at {address} wants a certificate of its clients, and this one has none ({said}): set"
+            f"Kafka at {address} wants a certificate of its clients, and this one has none ({detail}): set"
             f" {_CLIENT}SSL_CERTIFICATE_LOCATION and {_CLIENT}SSL_KEY_LOCATION."
         )
     return (
-        f"Kafka at {address} refuses this client's certificate, {_shown(options, held)} ({said}): check that it has not"
-        " expired, and that the broker trusts the authority which signed it."
+        f"Kafka at {address} refuses this client's certificate, {_shown(options, certificate)} ({detail}): check that"
+        " it has not expired, and that the broker trusts the authority which signed it."
     )
 
 
@@ -155,9 +156,9 @@ def _shown(options: Mapping[str, Any], name: str) -> str:
     return f"{setting}={options.get(name)!r}" if name.endswith(".location") else setting
 
 
-def _bad_tls(address: str, said: str, options: Mapping[str, Any]) -> str:
-    if "verify failed" not in said:
-        return f"TLS with Kafka at {address} fails ({said}): check {_CLIENT}SSL_*."
+def _bad_tls(address: str, detail: str, options: Mapping[str, Any]) -> str:
+    if "verify failed" not in detail:
+        return f"TLS with Kafka at {address} fails ({detail}): check {_CLIENT}SSL_*."
     authority = next((name for name in _AUTHORITIES if options.get(name)), None)
     trusted = _shown(options, authority) if authority else f"{_CLIENT}SSL_CA_LOCATION, which is not set"
     code = _verify_code(address, options)

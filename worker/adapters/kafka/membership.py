@@ -1,8 +1,8 @@
 """How a worker is a member of its group: the protocol that it speaks, and librdkafka's options for it.
 
-KIP-848 groups (`consumer`) came with Kafka 4.0; librdkafka waits for ever on an older broker, and ends on one that has
-them switched off. Neither says so in a way made for programs: the first is seen in what librdkafka logs of the broker's
-API, the second in the words of its fatal error.
+KIP-848 groups (`consumer`) came with Kafka 4.0. On an older broker librdkafka waits for ever; on one that has them
+switched off it fails. Programs get neither in a documented way: the first shows in what librdkafka logs of the broker's
+API, the second in the message of its fatal error.
 """
 
 import logging
@@ -16,8 +16,8 @@ from worker.settings import KafkaSettings
 
 _LOGGER = logging.getLogger(__name__)
 _QUEUED_KIBIBYTES = 16 * 1024
-# Deals out each topic for itself. The broker's default, `uniform`, deals out all partitions of all topics in one row:
-# of two workers one then has all the jobs, and the other the retry topics, where there is nothing to do.
+# Assigns each topic's partitions by themselves. The broker's default, `uniform`, assigns those of all topics in one
+# sequence: of two workers one may then get all jobs, and the other the retry topics, where there is nothing to do.
 _ASSIGNOR = "range"
 _PROBE_SECONDS = 5.0
 _ANY_API = "  ApiKey "
@@ -30,14 +30,14 @@ _UNSUPPORTED = frozenset(
     }
 )
 
-# Ends the membership, but not for good: a person may grant the right again.
+# These end the membership, but not for good: a person may grant the right again.
 _DENIED = frozenset({KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
 GroupProtocol = Literal["consumer", "classic"]
 
 
 class Membership:
-    """The present way in which a worker is a member."""
+    """The group protocol that a worker uses now."""
 
     def __init__(self, settings: KafkaSettings, probe: Callable[[KafkaSettings], bool | None]) -> None:
         self._settings = settings
@@ -49,8 +49,8 @@ class Membership:
         """Return librdkafka's options."""
         return consumer_options(self._settings, self._protocol)
 
-    def settle(self, wait: Callable[[], bool]) -> bool:
-        """Ask the broker which protocol it has, where the settings leave that open, and say whether `options` changed.
+    def choose_protocol(self, wait: Callable[[], bool]) -> bool:
+        """Ask the broker which protocol it has, if the settings leave that open, and say whether `options` changed.
 
         `wait` is called while the broker does not answer; it says whether to ask again.
         """
@@ -58,22 +58,24 @@ class Membership:
             return False
         while (has_it := self._probe(self._settings)) is None and wait():
             pass
-        return has_it is False and self._falls_back()
+        return has_it is False and self._fall_back()
 
-    def begins_anew_after(self, error: KafkaError) -> bool:
+    def should_rejoin_after(self, error: KafkaError) -> bool:
         """Say whether a fatal error, before any partition was assigned, is a reason to join again with `options`."""
         if self._settings.group_protocol == "auto" and self._protocol == "consumer" and _is(error, _UNSUPPORTED):
-            return self._falls_back()
+            return self._fall_back()
         if not _is(error, {KafkaError.UNRELEASED_INSTANCE_ID}):
             return False
         if not self._instance_taken:
             identity = self._settings.group_instance_id
-            _LOGGER.warning("Another process is the group's member %s; this one joins when that has ended", identity)
+            _LOGGER.warning(
+                "Another process has the group.instance.id %s; this worker joins once that process has ended", identity
+            )
         self._instance_taken = True
         return True
 
-    def _falls_back(self) -> bool:
-        _LOGGER.info("The broker has no KIP-848 groups; this worker speaks the classic protocol.")
+    def _fall_back(self) -> bool:
+        _LOGGER.info("The broker has no KIP-848 groups; this worker uses the classic protocol.")
         self._protocol = "classic"
         return True
 
@@ -89,7 +91,7 @@ def is_denied(error: KafkaError) -> bool:
 
 
 def _is(error: KafkaError, codes: frozenset[int] | set[int]) -> bool:
-    # A consumer's fatal error has a code that says only that; which one it is stands in its words.
+    # A consumer's fatal error has the code _FATAL; the code behind it is only in its message.
     said = error.str()
     return error.code() in codes or any(said.startswith(f"Fatal error: {KafkaError(code).str()}") for code in codes)
 
@@ -97,34 +99,34 @@ def _is(error: KafkaError, codes: frozenset[int] | set[int]) -> bool:
 def has_consumer_protocol(settings: KafkaSettings) -> bool | None:
     """Say whether the broker has KIP-848 groups in the version that librdkafka speaks; None if none answers."""
     lines = api_lines(settings)
-    return None if lines is None else tells_of_consumer_protocol(lines)
+    return None if lines is None else reports_consumer_protocol(lines)
 
 
 def api_lines(settings: KafkaSettings) -> list[str] | None:
-    """Return what librdkafka logs of the API of a broker; None if none answers."""
-    heard = _Heard()
+    """Return what librdkafka logs of a broker's API; None if no broker answers."""
+    collector = _LogCollector()
     logger = logging.Logger("probe")  # noqa: LOG001 - nobody else shall hear of it
-    logger.addHandler(heard)
+    logger.addHandler(collector)
     options = {**settings.client_options(), "bootstrap.servers": settings.bootstrap_servers}
     client = Producer({**options, "debug": "feature", "logger": logger})
     try:
         client.cluster_id(_PROBE_SECONDS)
     except KafkaException as error:
-        _LOGGER.warning("Kafka does not tell what it speaks, asked again: %s", error.args[0].str())
+        _LOGGER.warning("Kafka did not say which group protocols it has and is asked again: %s", error.args[0].str())
         return None
     client.poll(0)  # hands the log on
-    return heard.lines
+    return collector.lines
 
 
-def tells_of_consumer_protocol(lines: Collection[str]) -> bool:
-    """Say whether these lines tell of KIP-848 groups; also where they tell of no API at all, which proves nothing."""
+def reports_consumer_protocol(lines: Collection[str]) -> bool:
+    """Say whether these lines name KIP-848 groups; True also if they name no API at all, which proves nothing."""
     found = [int(match.group(1)) for line in lines if (match := _HEARTBEAT_API.search(line))]
     if not any(_ANY_API in line for line in lines):
         return True
     return max(found, default=-1) >= _MIN_HEARTBEAT_VERSION
 
 
-class _Heard(logging.Handler):
+class _LogCollector(logging.Handler):
     """Keeps what is logged."""
 
     def __init__(self) -> None:
@@ -142,7 +144,7 @@ def group_protocols(settings: KafkaSettings) -> tuple[GroupProtocol, ...]:
 
 
 def consumer_options(settings: KafkaSettings, protocol: GroupProtocol = "consumer") -> dict[str, Any]:
-    """Return the options of librdkafka for a member of the group; what is passed through comes first."""
+    """Return librdkafka's options for a member of the group; those that the worker depends on override the settings."""
     options: dict[str, Any] = {
         "client.id": "labelwire",
         "queued.max.messages.kbytes": _QUEUED_KIBIBYTES,

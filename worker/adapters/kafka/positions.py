@@ -1,6 +1,6 @@
-"""Where a group stands on partitions: what it has committed, or where it begins.
+"""A group's positions on partitions: what it has committed, or where it begins.
 
-Invariant: an answer is the broker's, never a guess; to begin elsewhere would repeat or lose records. What the answers
+Invariant: a position is the broker's answer, never a guess; a wrong one would repeat or lose records. What the answers
 mean is decided in `domain/start_position.py`.
 """
 
@@ -23,14 +23,14 @@ from worker.domain.start_position import LogBounds, ResetReason, start_position
 
 _LOGGER = logging.getLogger(__name__)
 _ANSWER_SECONDS = 10.0
-_ID_QUESTIONS = 3
+_MAX_ID_QUERIES = 3
 _Answer = TypeVar("_Answer")
 
 
-class Questions:
-    """Asks the broker until it answers.
+class RetryingQueries:
+    """Repeats queries until the broker answers.
 
-    `wait` is called between two questions and says whether to ask again: False where the worker ends.
+    `wait` is called between two queries and says whether to ask again: False if the worker ends.
     """
 
     def __init__(self, wait: Callable[[], bool]) -> None:
@@ -39,35 +39,37 @@ class Questions:
     def committed(
         self, consumer: Consumer, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, CommitPoint] | None:
-        """Return what the group has committed, as it stands there; None if the worker ends meanwhile.
+        """Return what the group has committed, unchanged; None if the worker ends meanwhile.
 
         Raises BrokerError on a fatal error.
         """
-        return self.until_answered(partial(committed_positions, consumer, partitions))
+        return self.query(partial(committed_positions, consumer, partitions))
 
-    def until_answered(self, ask: Callable[[], _Answer], *, most: int | None = None) -> _Answer | None:
-        """Return an answer; None if the worker ends meanwhile, or after so many questions.
+    def query(self, ask: Callable[[], _Answer], *, max_attempts: int | None = None) -> _Answer | None:
+        """Return an answer; None if the worker ends meanwhile, or after so many attempts.
 
         Raises BrokerError on a fatal error.
         """
-        asked = 0
+        attempts = 0
         while True:
             try:
                 return ask()
             except KafkaException as failure:
                 error = failure.args[0]
                 if error.fatal():
-                    raise BrokerError(f"Kafka does not tell where the group stands: {error.str()}") from failure
-                _LOGGER.warning("Kafka does not tell where the group stands, asked again: %s", error.str())
-            asked += 1
-            if asked == most or not self._wait():
+                    raise BrokerError(
+                        f"Kafka did not answer for the group's positions: {error.str()}; the worker ends."
+                    ) from failure
+                _LOGGER.warning("Kafka did not answer for the group's positions and is asked again: %s", error.str())
+            attempts += 1
+            if attempts == max_attempts or not self._wait():
                 return None
 
 
 class Positions:
     """Where a member of the group begins on the partitions that it is given.
 
-    `topics` are all that the group reads, `emit` takes an event for each position that is not gone on from.
+    `topics` are all that the group reads. `emit` takes an event for each committed position that is not used.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Positions:
         self._start_from = start_from
         self._topics = tuple(topics)
         self._topic_ids = topic_ids
-        self._questions = Questions(wait)
+        self._queries = RetryingQueries(wait)
         self._emit = emit
 
     def of(
@@ -93,11 +95,11 @@ class Positions:
         """
         if not partitions:
             return {}
-        committed = self._questions.committed(consumer, partitions)
+        committed = self._queries.committed(consumer, partitions)
         if committed is None:
             return None
         if self._start_from == "latest" and any(partition not in committed for partition in partitions):
-            first = self._questions.until_answered(partial(self._first_positions, consumer))
+            first = self._queries.query(partial(self._first_positions, consumer))
             if first is None:
                 return None
             committed |= {partition: point for partition, point in first.items() if partition not in committed}
@@ -119,17 +121,17 @@ class Positions:
         self, consumer: Consumer, committed: Mapping[TopicPartition, CommitPoint | None]
     ) -> dict[TopicPartition, CommitPoint] | None:
         topics = {partition.topic for partition in committed}
-        # A broker that takes part in everything but does not tell ids must not stop the work.
-        ids = self._questions.until_answered(partial(self._topic_ids.of, topics), most=_ID_QUESTIONS) or {}
+        # A broker that answers everything but this must not stop the worker.
+        ids = self._queries.query(partial(self._topic_ids.of, topics), max_attempts=_MAX_ID_QUERIES) or {}
         points = {}
         for partition, point in committed.items():
-            found = self._questions.until_answered(partial(self._log, consumer, partition, point))
-            if found is None:
+            log = self._queries.query(partial(self._log, consumer, partition, point))
+            if log is None:
                 return None
-            begun = start_position(point, found._replace(topic_id=ids.get(partition.topic, "")))
-            points[partition] = begun.point
-            if point is not None and begun.reset is not None:
-                self._emit(PositionReset(partition, begun.reset, point.offset, begun.point.offset))
+            start = start_position(point, log._replace(topic_id=ids.get(partition.topic, "")))
+            points[partition] = start.point
+            if point is not None and start.reset is not None:
+                self._emit(PositionReset(partition, start.reset, point.offset, start.point.offset))
         return points
 
     def _log(self, consumer: Consumer, partition: TopicPartition, committed: CommitPoint | None) -> LogBounds:

@@ -55,7 +55,7 @@ class KafkaSink:
 
         def report(error: KafkaError | None, _message: Message) -> None:
             refusal = None if error is None else _job_error(error, record.topic, self._settings)
-            loop.call_soon_threadsafe(_settle, acknowledged, refusal)
+            loop.call_soon_threadsafe(_resolve, acknowledged, refusal)
 
         while not self._produced(record, report):  # noqa: ASYNC110 - librdkafka does not say when its queue has room
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
@@ -92,18 +92,18 @@ class KafkaSink:
             except KafkaException as error:  # librdkafka's way to say that a producer has failed for good
                 self._note(self._producer, error.args[0])
             except SystemError:  # the same, where the binding was calling back and lost the error
-                _LOGGER.warning("The producer has failed and is made anew")
+                _LOGGER.warning("The producer has failed and is replaced")
                 self._failed = self._producer
             if self._failed is self._producer:
                 self._replace(self._producer)
 
     def _note(self, producer: Producer, error: KafkaError) -> None:
         if is_fatal(error):
-            _LOGGER.warning("The producer has failed and is made anew: %s", error.str())
+            _LOGGER.warning("The producer has failed and is replaced: %s", error.str())
             self._failed = producer
 
     def _replace(self, failed: Producer) -> None:
-        """Make the producer anew, then let all fail that was under way with the old one; its senders send again."""
+        """Make a new producer, then fail what was under way with the old one; the senders send it again."""
         self._producer = self._make_producer(producer_options(self._settings))
         failed.purge()
         # Each report may bring the failure up again, instead of what it reports.
@@ -114,7 +114,7 @@ class KafkaSink:
 
 
 def producer_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return the options of librdkafka for the producer; what is passed through comes first."""
+    """Return librdkafka's options for the producer; those that the worker depends on override the settings."""
     return {
         "client.id": "labelwire",
         "linger.ms": 5,
@@ -132,7 +132,7 @@ def producer_options(settings: KafkaSettings) -> dict[str, Any]:
     }
 
 
-def _settle(acknowledged: asyncio.Future[None], error: JobError | None) -> None:
+def _resolve(acknowledged: asyncio.Future[None], error: JobError | None) -> None:
     if acknowledged.done():  # whoever waited was cancelled
         return
     if error is None:
@@ -148,10 +148,10 @@ def too_large(error: KafkaError) -> bool:
 
 def _job_error(error: KafkaError, topic: str, settings: KafkaSettings) -> JobError:
     if too_large(error):
-        message = f"The record is larger than topic {topic} takes; raise its max.message.bytes."
+        message = f"The record is over the size limit of topic {topic}; raise its max.message.bytes."
         return JobError(ErrorCode.RESULT_TOO_LARGE, message)
     if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         message = f"{missing_right(settings.client_options(), 'Write', 'topic', topic)} The record is sent again."
     else:
-        message = f"Kafka did not take a record for {topic}: {error.str()}; it is sent again."
+        message = f"Kafka did not take a record for topic {topic}: {error.str()}; it is sent again."
     return JobError(ErrorCode.BROKER_UNAVAILABLE, message, stage=Stage.PUBLISH)

@@ -1,7 +1,7 @@
 """A consumer group's member as a `RecordSource`.
 
 One thread alone touches the consumer: in librdkafka's Python binding every call on a consumer waits for a running
-`poll`, so polls are short and wishes (commits, pauses, the end) wait in fields that the thread looks at between polls.
+`poll`, so polls are short and demand (commits, pauses, the end) wait in fields that the thread looks at between polls.
 
 Invariants: the listener is called on the event loop's thread only, in the order of what happened; no record of a
 partition is handed over before its `assigned` has returned, nor after its `revoked` was asked.
@@ -38,17 +38,17 @@ from worker.settings import KafkaSettings
 
 _LOGGER = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
-_HOLD_SECONDS = 1.0
-_HOLD_STEP_SECONDS = 0.05
-_ASK_AGAIN_SECONDS = 0.5
+_PAUSE_AFTER_SECONDS = 1.0
+_WAIT_STEP_SECONDS = 0.05
+_RETRY_SECONDS = 0.5
 _LAG_INTERVAL_SECONDS = 5.0
 _MAX_AT_ONCE = 500
 _MAX_DELAY_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Wishes:
-    """What the loop wants of the thread. Replaced whole, so that no lock is needed."""
+class _Demand:
+    """What the event loop wants of the thread. It is replaced as a whole, so no lock is needed."""
 
     allowed_total: int = 0
     paused: frozenset[TopicPartition] = frozenset()
@@ -83,14 +83,14 @@ class KafkaSource:
         self._make_consumer = make_consumer
         self._membership = Membership(settings, probe)
         self._group_metadata: object | None = None
-        self._wishes = _Wishes()
+        self._demand = _Demand()
         self._woken = threading.Event()
         self._closing = threading.Event()
         self._commits = Commits(clock, self._emit)
         self._delays = Delays(delayed_topics, max_delay_seconds, clock)
         self._topic_ids = topic_ids(settings)
         self._positions = Positions(
-            settings.start_from, self._topics, self._topic_ids, self._wait_to_ask_again, self._emit
+            settings.start_from, self._topics, self._topic_ids, self._wait_before_retry, self._emit
         )
         self._watch = TopicWatch(self._topic_ids, clock)
         self._to_seek: dict[TopicPartition, int] = {}
@@ -98,7 +98,7 @@ class KafkaSource:
         self._paused: set[TopicPartition] = set()
         self._assigned: set[TopicPartition] = set()
         self._ended_meanwhile: set[TopicPartition] = set()
-        self._held_since: float | None = None
+        self._blocked_since: float | None = None
         self._polled_at: float | None = None
         self._lag_observed_at = clock.monotonic()
 
@@ -108,19 +108,19 @@ class KafkaSource:
         """Join the group. Raises BrokerError if librdkafka refuses the options."""
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._consumer = self._made_consumer()
+        self._consumer = self._new_consumer()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._polled_at = self._clock.monotonic()
         threading.Thread(target=self._run, name="kafka", daemon=True).start()
 
     def allow(self, total_records: int, paused: Collection[TopicPartition]) -> None:
         """Let the source deliver up to `total_records` since its start, none of them of `paused`."""
-        self._wishes = _Wishes(total_records, frozenset(paused))
+        self._demand = _Demand(total_records, frozenset(paused))
         self._woken.set()
 
     def commit(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
         """Commit soon."""
-        self._commits.wish(points)
+        self._commits.request(points)
         self._woken.set()
 
     def alive(self) -> bool:
@@ -134,7 +134,7 @@ class KafkaSource:
     def group_metadata(self) -> object | None:
         """What librdkafka's transactions need of the membership; None before there is one.
 
-        It changes on the loop's thread, in the order of what the listener is told: so a listener that has not heard
+        It changes on the loop's thread, in the order of what the listener is told: so a listener that has not collector
         yet of the loss of its partitions has the metadata of the membership in which it had them.
         """
         return self._group_metadata
@@ -151,26 +151,28 @@ class KafkaSource:
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            if self._membership.settle(self._wait_to_ask_again):
-                self._begin_anew()
+            if self._membership.choose_protocol(self._wait_before_retry):
+                self._remake_consumer()
             self._subscribe()
             while not self._closing.is_set():
-                self._turn()
+                self._poll_once()
         except BaseException as error:  # noqa: BLE001 - handed to the loop, which raises it in close()
             failure = error
         finally:
             failure = self._leave() or failure
             self._loop.call_soon_threadsafe(self._end, failure)
 
-    def _made_consumer(self) -> Consumer:
+    def _new_consumer(self) -> Consumer:
         try:
             return self._make_consumer({**self._membership.options(), "on_commit": self._commits.reported})
         except (KafkaException, ValueError) as error:
-            raise BrokerError(f"librdkafka refuses the consumer's options: {error}") from error
+            raise BrokerError(
+                f"librdkafka refuses the consumer's options: {error}; check LABELWIRE_KAFKA__CLIENT__*."
+            ) from error
 
-    def _begin_anew(self) -> None:
+    def _remake_consumer(self) -> None:
         self._consumer.close()  # tells of what it has lost
-        self._consumer = self._made_consumer()
+        self._consumer = self._new_consumer()
 
     def _subscribe(self) -> None:
         self._consumer.subscribe(
@@ -194,51 +196,51 @@ class KafkaSource:
             self._ended.set_exception(failure)
             self._listener.failed(failure)
 
-    def _turn(self) -> None:
+    def _poll_once(self) -> None:
         self._polled_at = self._clock.monotonic()
-        self._begin_recreated_anew()
+        self._restart_recreated()
         self._commits.flush(self._consumer, asynchronous=True)
-        wishes = self._wishes
-        room = wishes.allowed_total - self._delivered
-        if room > 0:
-            self._held_since = None
-            self._end_waits(wishes.paused)
-            self._reconcile_pauses(wishes.paused.union(self._delays.waiting))
-            self._take(self._consumer.poll(_POLL_SECONDS), room)
-        elif self._hold():
-            self._woken.wait(_HOLD_STEP_SECONDS)
+        demand = self._demand
+        free = demand.allowed_total - self._delivered
+        if free > 0:
+            self._blocked_since = None
+            self._end_waits(demand.paused)
+            self._reconcile_pauses(demand.paused.union(self._delays.waiting))
+            self._take_messages(self._consumer.poll(_POLL_SECONDS), free)
+        elif self._waits_before_pausing():
+            self._woken.wait(_WAIT_STEP_SECONDS)
             self._woken.clear()
         else:
             self._reconcile_pauses(frozenset(self._assigned))
             # What librdkafka had already handed on is taken all the same: a few records over the allowance.
-            self._take(self._consumer.poll(_POLL_SECONDS), 1)
-        self._tell_membership()
+            self._take_messages(self._consumer.poll(_POLL_SECONDS), 1)
+        self._publish_membership()
         self._observe_lag()
 
-    def _tell_membership(self) -> None:
+    def _publish_membership(self) -> None:
         # With the metadata of no member the broker would take any position.
         member = self._consumer.memberid() if self._assigned else ""
         if member:
             metadata = self._consumer.consumer_group_metadata()
             if self._consumer.memberid() == member:
-                self._loop.call_soon_threadsafe(self._note_membership, metadata)
+                self._loop.call_soon_threadsafe(self._set_membership, metadata)
 
-    def _note_membership(self, metadata: object) -> None:
+    def _set_membership(self, metadata: object) -> None:
         self._group_metadata = metadata
 
-    def _hold(self) -> bool:
-        """Say whether to wait without a pause still; polls, and so rebalances, wait with it."""
+    def _waits_before_pausing(self) -> bool:
+        """Say whether to wait before partitions are paused; meanwhile nothing is polled, and no rebalance runs."""
         now = self._clock.monotonic()
-        if self._held_since is None:
-            self._held_since = now
-        return now - self._held_since < _HOLD_SECONDS
+        if self._blocked_since is None:
+            self._blocked_since = now
+        return now - self._blocked_since < _PAUSE_AFTER_SECONDS
 
-    def _take(self, first: Message | None, room: int) -> None:
+    def _take_messages(self, first: Message | None, free: int) -> None:
         if first is None:
             return
         # consume() waits its whole time for a full batch, so it only collects what is there. It may rebalance, too.
         self._ended_meanwhile.clear()
-        rest = self._consumer.consume(min(room, _MAX_AT_ONCE) - 1, 0) if room > 1 else []
+        rest = self._consumer.consume(min(free, _MAX_AT_ONCE) - 1, 0) if free > 1 else []
         came_too_late = TopicPartition(first.topic() or "", first.partition() or 0) in self._ended_meanwhile
         records = []
         for message in rest if came_too_late else (first, *rest):
@@ -247,65 +249,65 @@ class KafkaSource:
                 if TopicPartition(message.topic() or "", message.partition() or 0) not in self._to_seek:
                     records.append(to_record(message))
             else:
-                self._take_error(error)
-        due = self._delays.sift(records)
+                self._handle_error(error)
+        due = self._delays.take_due(records)
         if due:
             self._delivered += len(due)
             self._loop.call_soon_threadsafe(self._listener.received, due)
 
-    def _take_error(self, error: KafkaError) -> None:
+    def _handle_error(self, error: KafkaError) -> None:
         if not is_fatal(error):
             _LOGGER.warning("Kafka: %s", error.str())
         elif is_denied(error):
-            _LOGGER.warning("Kafka ended this worker's membership, which begins anew: %s", error.str())
-            self._wait_to_ask_again()
-            self._begin_anew()
+            _LOGGER.warning("Kafka ended this worker's membership; it joins the group again: %s", error.str())
+            self._wait_before_retry()
+            self._remake_consumer()
             self._subscribe()
-        elif not self._assigned and self._membership.begins_anew_after(error):
-            self._wait_to_ask_again()
-            self._begin_anew()
+        elif not self._assigned and self._membership.should_rejoin_after(error):
+            self._wait_before_retry()
+            self._remake_consumer()
             self._subscribe()
         else:
-            raise BrokerError(f"Kafka ended this worker's membership: {error.str()}")
+            raise BrokerError(f"Kafka ended this worker's membership of its group: {error.str()}; it ends.")
 
     def _end_waits(self, paused: Collection[TopicPartition]) -> None:
-        for partition, offset in self._delays.over().items():
+        for partition, offset in self._delays.expired().items():
             if partition in paused:
                 continue
-            if self._seeks(partition, offset):
-                self._delays.end(partition)
+            if self._try_seek(partition, offset):
+                self._delays.finish(partition)
 
     # Topics that were deleted and created again.
 
-    def _begin_recreated_anew(self) -> None:
+    def _restart_recreated(self) -> None:
         recreated = self._watch.recreated()
         if recreated:
             self._drop(recreated)
             there = [partition for partition, is_there in recreated.items() if is_there]
-            points = self._positions.anew(self._consumer, self._stood_at(there))
+            points = self._positions.anew(self._consumer, self._former_positions(there))
             if points is None:  # the worker ends
                 return
-            self._mark(self._consumer, points, self._ask(self._listener.assigned(points)))
+            self._mark(self._consumer, points, self._call_listener(self._listener.assigned(points)))
             self._to_seek |= {partition: point.offset for partition, point in points.items()}
         for partition, offset in list(self._to_seek.items()):
-            if self._seeks(partition, offset):
+            if self._try_seek(partition, offset):
                 del self._to_seek[partition]
 
     def _drop(self, partitions: Collection[TopicPartition]) -> None:
-        """Let what runs on them end; nothing of that is committed, because it would be for the new topic."""
-        self._ask(self._listener.revoked(partitions))
+        """End the jobs of these partitions; nothing of them is committed, because it would count for the new topic."""
+        self._call_listener(self._listener.revoked(partitions))
         self._commits.take_out(partitions)
         self._forget(self._consumer, set(partitions))
 
-    def _stood_at(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    def _former_positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         positions = self._consumer.position(_kafka_partitions(partitions))
         return {_partition(position): max(0, position.offset) for position in positions}
 
-    def _seeks(self, partition: TopicPartition, offset: int) -> bool:
+    def _try_seek(self, partition: TopicPartition, offset: int) -> bool:
         try:
             self._consumer.seek(KafkaPartition(*partition, offset))
         except KafkaException as error:
-            _LOGGER.warning("Kafka does not go to the wanted offset, asked again: %s", error.args[0].str())
+            _LOGGER.warning("Seeking to an offset failed and is tried again: %s", error.args[0].str())
             return False
         return True
 
@@ -319,10 +321,10 @@ class KafkaSource:
         self._watch.hold(points)
         self._commits.mark(consumer, marks)
 
-    def _reconcile_pauses(self, wished: frozenset[TopicPartition]) -> None:
-        to_pause = (wished & self._assigned) - self._paused
+    def _reconcile_pauses(self, requested: frozenset[TopicPartition]) -> None:
+        to_pause = (requested & self._assigned) - self._paused
         # Never resume what is not paused: librdkafka would go back to where the last pause or assignment was.
-        to_resume = self._paused - wished
+        to_resume = self._paused - requested
         if to_pause:
             self._consumer.pause(_kafka_partitions(to_pause))
         if to_resume:
@@ -335,16 +337,16 @@ class KafkaSource:
         points = self._positions.of(consumer, [_partition(partition) for partition in partitions])
         if points is None:  # the worker ends: librdkafka assigns them itself, and close() hands them back
             return
-        self._mark(consumer, points, self._ask(self._listener.assigned(points)))
+        self._mark(consumer, points, self._call_listener(self._listener.assigned(points)))
         consumer.incremental_assign([KafkaPartition(*partition, point.offset) for partition, point in points.items()])
 
-    def _wait_to_ask_again(self) -> bool:
+    def _wait_before_retry(self) -> bool:
         self._polled_at = self._clock.monotonic()
-        return not self._closing.wait(_ASK_AGAIN_SECONDS)
+        return not self._closing.wait(_RETRY_SECONDS)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         ended = {_partition(p) for p in partitions}
-        points = self._ask(self._listener.revoked(ended))
+        points = self._call_listener(self._listener.revoked(ended))
         self._commits.send(consumer, {**self._commits.take_out(ended), **points}, asynchronous=False)
         self._forget(consumer, ended)
         consumer.incremental_unassign(partitions)
@@ -368,13 +370,13 @@ class KafkaSource:
         self._ended_meanwhile |= partitions
         self._commits.forget(partitions)
 
-    def _ask(self, answering: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the listener returns
+    def _call_listener(self, answering: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the listener returns
         # The margin is for the loop to answer; the listener bounds its own drain.
         answer = asyncio.run_coroutine_threadsafe(answering, self._loop)
         try:
             return answer.result(self._drain_seconds + 10)
         except (FutureTimeoutError, FutureCancelledError) as error:
-            raise BrokerError("The event loop did not answer a rebalance in time; the worker ends.") from error
+            raise BrokerError("The worker ends, because its event loop did not answer a rebalance in time.") from error
 
     def _observe_lag(self) -> None:
         now = self._clock.monotonic()

@@ -67,5 +67,5 @@ class TopicWatch:
         try:
             return self._topic_ids.answer() or {}
         except KafkaException as error:
-            _LOGGER.warning("Kafka does not tell the ids of topics, asked again: %s", error.args[0].str())
+            _LOGGER.warning("Kafka did not answer for the topics' ids and is asked again: %s", error.args[0].str())
             return {}

@@ -21,7 +21,7 @@ from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.commits import kafka_offsets
 from worker.adapters.kafka.hanging import HangsError, call_within
 from worker.adapters.kafka.offline.standalone import standalone_consumer
-from worker.adapters.kafka.positions import Questions
+from worker.adapters.kafka.positions import RetryingQueries
 from worker.adapters.kafka.sink import producer_options, too_large
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, TopicPartition
@@ -31,7 +31,7 @@ from worker.settings import KafkaSettings
 _LOGGER = logging.getLogger(__name__)
 _ANSWER_SECONDS = 5.0
 _HANGS_SECONDS = 1.5 * _ANSWER_SECONDS
-_ASK_AGAIN_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 _FULL_QUEUE_SECONDS = 0.05
 
 # What the group's coordinator says to a member that is none any more, or that the group has moved on without.
@@ -116,7 +116,7 @@ class KafkaTransactions:
         except (HangsError, SystemError) as error:
             # The binding loses a fatal error that comes while it calls back, and raises SystemError in its place.
             # The successor, which has the producer's name, fences it and ends what it has left open.
-            _LOGGER.warning("The transactional producer hangs or has failed, and is made anew")
+            _LOGGER.warning("The transactional producer hangs or has failed and is replaced")
             self._producer = None
             raise _unavailable("the producer did not answer, or failed for good") from error
         except _EndUnknownError as error:
@@ -141,7 +141,9 @@ class KafkaTransactions:
             try:
                 self._ready()
             except KafkaException as error:
-                _LOGGER.warning("Kafka makes no transactional producer, asked again: %s", error.args[0].str())
+                _LOGGER.warning(
+                    "Kafka did not accept a new transactional producer and is asked again: %s", error.args[0].str()
+                )
                 if not self._wait():
                     return False
             else:
@@ -174,7 +176,9 @@ class KafkaTransactions:
                     raise
                 if not error.retriable() or self._closing.is_set():
                     raise _EndUnknownError(error.str()) from failure
-                _LOGGER.warning("Kafka does not acknowledge a transaction's end, asked again: %s", error.str())
+                _LOGGER.warning(
+                    "Kafka did not acknowledge the end of a transaction and is asked again: %s", error.str()
+                )
             except SystemError as failure:
                 raise _EndUnknownError(str(failure)) from failure
             else:
@@ -184,7 +188,7 @@ class KafkaTransactions:
         """Leave no transaction open, now or before the next one."""
         if self._producer is None:
             return
-        # What was refused for its size leaves a hole in the numbers, over which the next transaction would stumble.
+        # A record that was refused for its size leaves a gap in the sequence numbers, at which the next would fail.
         is_worn = too_large(error)
         if self._must_abort and not error.fatal():
             try:
@@ -193,7 +197,7 @@ class KafkaTransactions:
             except KafkaException as failure:
                 error = failure.args[0]
         if error.fatal():
-            _LOGGER.warning("The transactional producer has failed and is made anew: %s", error.str())
+            _LOGGER.warning("The transactional producer has failed and is replaced: %s", error.str())
         if error.fatal() or is_worn:
             self._producer = None
             self._must_abort = False
@@ -206,13 +210,13 @@ class KafkaTransactions:
         kafka = self._settings
         consumer = standalone_consumer(kafka.bootstrap_servers, kafka.client_options(), group_id=kafka.group_id)
         try:
-            found = Questions(self._wait).committed(consumer, points)
+            found = RetryingQueries(self._wait).committed(consumer, points)
         finally:
             consumer.close()
         return found == points
 
     def _wait(self) -> bool:
-        return not self._closing.wait(_ASK_AGAIN_SECONDS)
+        return not self._closing.wait(_RETRY_SECONDS)
 
 
 def transaction_options(settings: KafkaSettings, transactional_id: str) -> dict[str, Any]:
@@ -239,7 +243,7 @@ def _produced(producer: Producer, record: OutgoingRecord, report: Callable[[Kafk
 
 def _translated(error: KafkaError) -> Exception:
     if error.code() in _FENCED:
-        return FencedError(f"Another member of the group has taken over: {error.str()}")
+        return FencedError(f"Another member of the group has these partitions now: {error.str()}")
     if too_large(error):
         message = "A record of the transaction is larger than its topic takes; raise max.message.bytes."
         return JobError(ErrorCode.RESULT_TOO_LARGE, message)
@@ -247,5 +251,5 @@ def _translated(error: KafkaError) -> Exception:
 
 
 def _unavailable(reason: str) -> JobError:
-    message = f"Kafka did not take a transaction: {reason}; it is tried again."
+    message = f"Kafka did not commit a transaction: {reason}; it is tried again."
     return JobError(ErrorCode.BROKER_UNAVAILABLE, message, stage=Stage.PUBLISH)
