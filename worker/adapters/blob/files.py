@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from worker.adapters.blob.answers import ReserveMemory, collect, forbidden, not_found, unavailable
+from worker.adapters.blob.fetcher import ReserveMemory, collect, forbidden, not_found, unavailable
 from worker.domain.uri import AllowedPrefixes, PictureUri
 
 _CHUNK_BYTES: Final = 1024 * 1024

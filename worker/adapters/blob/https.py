@@ -16,7 +16,7 @@ from yarl import URL
 
 from worker import __version__
 from worker.adapters.blob.addresses import AddressRules, Network, PrivateAddressError, PublicResolver
-from worker.adapters.blob.answers import ReserveMemory, collect, forbidden, not_found, refuse_encoded, unavailable
+from worker.adapters.blob.fetcher import ReserveMemory, collect, forbidden, not_found, refuse_encoded, unavailable
 from worker.domain.errors import JobError
 from worker.domain.uri import AllowedPrefixes, PictureUri
 

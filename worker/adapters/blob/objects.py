@@ -14,7 +14,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
-from worker.adapters.blob.answers import ReserveMemory, collect, not_found, refuse_encoded, unavailable
+from worker.adapters.blob.fetcher import ReserveMemory, collect, not_found, refuse_encoded, unavailable
 from worker.domain.errors import SettingsError
 from worker.domain.uri import PREFIXES_SETTING, AllowedPrefixes, PictureUri
 

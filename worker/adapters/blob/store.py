@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 from typing import Self
 
-from worker.adapters.blob.answers import Fetcher, ReserveMemory, unavailable
+from worker.adapters.blob.fetcher import Fetcher, ReserveMemory, unavailable
 from worker.adapters.blob.files import FileFetcher
 from worker.adapters.blob.https import HttpsFetcher
 from worker.adapters.blob.objects import OBJECT_SCHEMES, ObjectFetcher
