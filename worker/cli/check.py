@@ -40,7 +40,7 @@ def check(
     table = Table(box=None)
     table.add_column("Setting", no_wrap=True)
     table.add_column("Value", overflow="fold")
-    table.add_column("What it is", overflow="fold")
+    table.add_column("Meaning", overflow="fold")
     for name, value in effective.items():
         table.add_row(name, value, descriptions.get(name, "passed through to librdkafka"))
     console = Console()

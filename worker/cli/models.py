@@ -29,10 +29,10 @@ def build(
         int, typer.Option(help="Candidates that the recognizer returns for each character, best first.")
     ] = DEFAULT_ALTERNATIVES,
     device: Annotated[str | None, typer.Option(help="cpu (default) or gpu; for the onnx profile.")] = None,
-    cores: Annotated[int | None, typer.Option(help=f"CPU cores of the server [default: {DEFAULT_CORES}].")] = None,
+    cores: Annotated[int | None, typer.Option(help=f"CPU cores of the server; {DEFAULT_CORES} if not given.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or int8; for the embedded profile.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write [default: build/model_repository/PROFILE].")
+        Path | None, typer.Option(help="Folder to write; build/model_repository/PROFILE if not given.")
     ] = None,
     detector: _OnnxFile = None,
     recognizer: _OnnxFile = None,

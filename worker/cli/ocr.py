@@ -99,7 +99,7 @@ def _print_table(path: Path, result: LabelText) -> None:
         size = f"{page.width} x {page.height} pixels, {len(page.lines)} lines, {seconds:.2f} s"
         table = Table(box=None, header_style="dim", pad_edge=False)
         table.add_column("", justify="right", style="dim")
-        table.add_column("sure", justify="right")
+        table.add_column("confidence", justify="right")
         table.add_column("text", overflow="fold")
         for line in page.lines:
             style = _STYLES[confidence_kind(line.confidence)]

@@ -40,17 +40,17 @@ def _settings() -> str:
     defaults = effective(Settings.model_construct())
     rows = [(f"`{name}`", f"`{defaults[name]}`", text) for name, text in known_names().items()]
     passed = (
-        f"\nAny option of librdkafka passes through as `{PREFIX}KAFKA__CLIENT__<OPTION>`, with `_` for each dot:"
-        f" `{PREFIX}KAFKA__CLIENT__SECURITY_PROTOCOL=SASL_SSL`. Their values are never shown. A name that starts with"
-        f" `{PREFIX}` and is not listed is refused.\n"
+        f"\nTo set an option of librdkafka, use `{PREFIX}KAFKA__CLIENT__<OPTION>`, with `_` for each dot:"
+        f" `{PREFIX}KAFKA__CLIENT__SECURITY_PROTOCOL=SASL_SSL`. The values of these options are never shown. Any other"
+        f" name that starts with `{PREFIX}` is refused.\n"
     )
-    return f"# Settings\n\n{_NOTE}\n" + _table(("Variable", "Default", "What it is"), rows) + passed
+    return f"# Settings\n\n{_NOTE}\n" + _table(("Variable", "Default", "Meaning"), rows) + passed
 
 
 def _metrics() -> str:
     registry = CollectorRegistry()
     Metrics(registry)
-    return f"# Metrics\n\n{_NOTE}\n" + _table(("Metric", "Type", "What it is"), _families(registry))
+    return f"# Metrics\n\n{_NOTE}\n" + _table(("Metric", "Type", "Meaning"), _families(registry))
 
 
 def _families(registry: CollectorRegistry) -> Iterator[tuple[str, str, str]]:
@@ -62,8 +62,9 @@ def _families(registry: CollectorRegistry) -> Iterator[tuple[str, str, str]]:
 def _errors() -> str:
     rows = [(f"`{code}`", str(code.stage), str(code.disposition)) for code in ErrorCode]
     meaning = (
-        "\nA `permanent` error ends on the dead-letter topic. After a `retry` error the job goes through the retry "
-        "topics, and ends there only when these are used up. A `systemic` one is tried again in place, without end.\n"
+        "\nA `permanent` error sends the job to the dead-letter topic. A `retry` error sends it through the retry"
+        " topics, and to the dead-letter topic only after the last of them. After a `systemic` error the job is tried"
+        " again in place, without a limit.\n"
     )
     return f"# Error codes\n\n{_NOTE}\n" + _table(("Code", "Stage", "Disposition"), rows) + meaning
 
