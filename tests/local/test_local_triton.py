@@ -1,5 +1,6 @@
 import http.client
 import json
+import shutil
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,22 @@ def test_a_model_that_does_not_load_is_named_and_nothing_runs_on(tmp_path: Path)
     repository = write_echo_model(tmp_path / "models", "bad", "raise RuntimeError('this model is broken')\n")
     server = TritonServer(repository, run_dir=tmp_path / "run")
     with pytest.raises(LocalStackError, match="this model is broken"):
+        server.start()
+    with pytest.raises(LocalStackError, match="not running"):
+        _ = server.pid
+
+
+@pytest.mark.parametrize("spaced", ["repository", "run folder"])
+def test_a_space_in_its_path_is_refused_where_its_python_backend_would_wait_in_vain(
+    echo_repository: Path, tmp_path: Path, spaced: str
+) -> None:
+    repository, run_dir = echo_repository, tmp_path / "run"
+    if spaced == "repository":
+        repository = shutil.copytree(echo_repository, tmp_path / "my models")
+    else:
+        run_dir = tmp_path / "my run"
+    server = TritonServer(repository, run_dir=run_dir)
+    with pytest.raises(LocalStackError, match=f"{tmp_path}/my .* has a space in its path.*folder without one"):
         server.start()
     with pytest.raises(LocalStackError, match="not running"):
         _ = server.pid

@@ -78,6 +78,7 @@ class TritonServer(LocalServer):
         python_environment("triton")
 
     def _command(self) -> Command:
+        self._check_spaces()
         environment = python_environment("triton")
         prefix = f"labelwire-triton-{self._ports[0]}-{os.getpid()}-"
         backends = _link_backend(environment, self._folder.path / "backends")
@@ -109,6 +110,15 @@ class TritonServer(LocalServer):
             shared_memory_prefix=prefix,
             scratch=self._folder.temporary,
         )
+
+    def _check_spaces(self) -> None:
+        """Refuse folders that Triton's python backend, which starts its models by a shell, would wait for in vain."""
+        for what, path in (("model repository", self._model_repository), ("run folder", self._folder.path)):
+            if any(character.isspace() for character in str(path.absolute())):
+                raise LocalStackError(
+                    f"the {what} {path.absolute()} has a space in its path, which its python backend does not take: "
+                    "work in a folder without one"
+                )
 
     def _last_words(self) -> str:
         """Return what the log says went wrong, its tables left out; else its last lines."""
