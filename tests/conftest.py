@@ -1,5 +1,6 @@
 """The real broker and the real Triton that the tests of the third ring share, one of each a session."""
 
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,16 @@ def triton(model_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A real Triton over the embedded profile. A test that stops or kills it starts it again."""
     with TritonServer(model_repository, run_dir=tmp_path_factory.mktemp("triton")) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _living_triton(request: pytest.FixtureRequest) -> None:
+    """Start the shared Triton again if it ended under an earlier test: that test fails, and not all that follow."""
+    if "triton" in request.fixturenames:
+        server: TritonServer = request.getfixturevalue("triton")
+        if not server.is_ready():
+            sys.stderr.write(f"Triton had ended before this test; its log is {server.log_path}\n")
+            server.restart()
 
 
 @pytest.fixture
