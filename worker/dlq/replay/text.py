@@ -35,9 +35,11 @@ def format_plan(prepared: PreparedReplay) -> Iterator[Text]:
     yield Text(_intent(plan))
     if census is not None and census.parked:
         often = f"replayed {quantity(plan.max_replays, 'time')} or more already"
-        yield Text(f"To {plan.parked_topic} instead: {quantity(census.parked, 'letter')} that were {often}.")
+        yield Text(f"To park on {plan.parked_topic}, because they were {often}: {quantity(census.parked, 'letter')}.")
     if census is not None and census.references:
-        yield Text(f"Payloads to fetch from their source, because they are not in the letter: {census.references}.")
+        yield Text(
+            f"Payloads to fetch from their source, because they were too large for the letter: {census.references}."
+        )
     if plan.canary_keys:
         keys = quantity(len(plan.canary_keys), "canary key")
         succeed = "it succeeds" if len(plan.canary_keys) == 1 else "they succeed"
@@ -66,7 +68,7 @@ def format_result(result: ReplayResult) -> Iterator[str]:
     yield f"Replay {result.plan.run_id} {result.state}: {summary}, of {quantity(result.plan.letters, 'letter')}."
     if result.seconds:
         rate = result.written / result.seconds
-        yield f"Wrote {quantity(result.written, 'letter')} in {result.seconds:.1f} s, {rate:.1f} letters/s."
+        yield f"{quantity(result.written, 'letter')} in {result.seconds:.1f} s, {rate:.1f} letters/s."
 
 
 def plan_document(prepared: PreparedReplay) -> dict[str, Any]:
