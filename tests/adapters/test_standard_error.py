@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from worker.adapters.telemetry.standard_error import UnhurriedStream
+from worker.adapters.telemetry.standard_error import NonBlockingStream
 
 LOG = """
 import logging, sys, time
@@ -88,7 +88,7 @@ def test_a_reader_that_is_there_gets_everything_also_the_traceback_of_the_end() 
 def test_a_pipe_that_others_have_made_unblocking_loses_nothing() -> None:
     with pipe() as (reading, writing):
         os.set_blocking(writing, False)
-        stream = UnhurriedStream(writing)
+        stream = NonBlockingStream(writing)
         for number in range(100):
             stream.write(f"{number} {'x' * 1000}\n")
         said = b""
@@ -102,7 +102,7 @@ def test_a_reader_that_is_gone_costs_lines_and_nothing_else(caplog: pytest.LogCa
     reading, writing = os.pipe()
     with closing(open(os.devnull, "wb")) as nowhere, caplog.at_level(logging.WARNING):  # noqa: PTH123
         os.close(reading)
-        stream = UnhurriedStream(writing)
+        stream = NonBlockingStream(writing)
         stream.write("a line\n")
         assert stream.drain(5)
         os.dup2(nowhere.fileno(), writing)  # it is read again
@@ -112,14 +112,14 @@ def test_a_reader_that_is_gone_costs_lines_and_nothing_else(caplog: pytest.LogCa
         while not caplog.records and time.monotonic() < deadline:
             time.sleep(0.01)
     assert [record.getMessage() for record in caplog.records] == [
-        "1 log lines were dropped, because nobody read them in time"
+        "1 log lines were dropped, because standard error was not read in time"
     ]
     os.close(writing)
 
 
 def test_what_has_no_utf8_is_escaped() -> None:
     with pipe() as (reading, writing):
-        stream = UnhurriedStream(writing)
+        stream = NonBlockingStream(writing)
         assert stream.write("gr\u00fcn \udcff\n") == 7
         assert stream.drain(5)
         assert os.read(reading, 100) == "grün \\udcff\n".encode()

@@ -85,6 +85,6 @@ async def test_a_file_that_grows_while_there_is_no_room_is_not_taken(folder: Pat
             file.write(bytes(1000))
 
     async with UriStore(settings((f"file://{folder}/",), None, retries=0)) as store:
-        with pytest.raises(JobError, match="claimed") as raised:
+        with pytest.raises(JobError, match="the server sent more or fewer than the 1 bytes") as raised:
             await store.fetch(PictureUri.parse(f"file://{folder}/a.png"), grow)
     assert raised.value.code is ErrorCode.URI_UNAVAILABLE

@@ -1,6 +1,6 @@
-"""Which addresses https may reach: public ones, and those networks that the settings name.
+"""Which addresses https may reach: public ones, and the networks that the settings name.
 
-Invariant: an address is judged by what it leads to, so that one of IPv4 is judged the same inside one of IPv6.
+Invariant: an IPv4 address inside an IPv6 address is checked as that IPv4 address.
 """
 
 import ipaddress
@@ -32,7 +32,7 @@ _SPECIAL: Final = tuple(
 
 
 class PrivateAddressError(Exception):
-    """A host leads to an address that is not public. No OSError: nobody shall try the host's next address."""
+    """A host has an address that is not public. Not an OSError, or aiohttp would try the host's next address."""
 
 
 class AddressRules:
@@ -57,13 +57,13 @@ class AddressRules:
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves a name, and refuses it whole if one of its addresses may not be reached.
+    """Resolves a name, and refuses it if any of its addresses may not be reached.
 
-    What is judged here is what is connected to: nothing resolves the name a second time.
+    The addresses checked here are those connected to: nothing resolves the name a second time.
     """
 
-    def __init__(self, surroundings: AddressRules) -> None:
-        self._surroundings = surroundings
+    def __init__(self, rules: AddressRules) -> None:
+        self._address_rules = rules
         self._resolver = ThreadedResolver()
 
     async def resolve(
@@ -72,7 +72,7 @@ class PublicResolver(AbstractResolver):
         """Return the addresses. Raises OSError, PrivateAddressError."""
         results = await self._resolver.resolve(host, port, family)
         for result in results:
-            self._surroundings.check(result["host"])
+            self._address_rules.check(result["host"])
         return results
 
     async def close(self) -> None:
@@ -81,7 +81,7 @@ class PublicResolver(AbstractResolver):
 
 
 def _target(address: Address) -> Address:
-    """Return the address of IPv4 that one of IPv6 stands for."""
+    """Return the IPv4 address that an IPv6 address embeds, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     embedded = address.ipv4_mapped or address.sixtofour

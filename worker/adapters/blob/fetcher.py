@@ -1,7 +1,7 @@
-"""What a fetch may end in, and the one place where bytes are taken in.
+"""What all fetchers share: how bytes are collected, and the errors of a fetch.
 
-Invariants: nothing is kept before there is room for it, and never more than the limit, whatever a server says of its
-size; a sentence names a URI without its query, and says nothing in a server's words.
+Invariants: no byte is kept before memory for it is reserved, and never more than the limit, whatever size a server
+claims. A message names a URI without its query and quotes no server.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +15,7 @@ MAX_BYTES_SETTING = "LABELWIRE_BLOB__MAX_BYTES"
 
 
 class Fetcher(Protocol):
-    """Fetches URIs of some schemes; what it may fetch was decided before."""
+    """Fetches URIs of some schemes, after the allowed prefixes were checked."""
 
     async def fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         """Try once. Raises JobError as a `BlobStore` does, URI_UNAVAILABLE where another try may succeed."""
@@ -50,16 +50,16 @@ async def collect(
     if count > max_bytes:
         raise too_large(uri, "does not end", max_bytes)
     if size_bytes is not None and count != size_bytes:
-        raise unavailable(uri, f"it gave other than the {size_bytes} bytes that it claimed")
+        raise unavailable(uri, f"the server sent more or fewer than the {size_bytes} bytes that it announced")
     return b"".join(kept)
 
 
 def refuse_encoded(uri: PictureUri, content_encoding: str | None) -> None:
-    """Raise JobError IMAGE_UNSUPPORTED for bytes that are meant to be decompressed first: that has no limit."""
+    """Raise JobError IMAGE_UNSUPPORTED for compressed bytes: they could grow without limit."""
     if (content_encoding or "identity").strip().lower() != "identity":
         raise JobError(
             ErrorCode.IMAGE_UNSUPPORTED,
-            f"The picture at {uri} comes with a Content-Encoding; have it served as it is.",
+            f"The picture at {uri} comes with a Content-Encoding; serve it without one.",
             stage=Stage.FETCH,
         )
 
@@ -71,8 +71,8 @@ def too_large(uri: PictureUri, what: str, max_bytes: int) -> JobError:
 
 
 def not_found(uri: PictureUri) -> JobError:
-    """Return the error of a place where nothing lies."""
-    return JobError(ErrorCode.URI_NOT_FOUND, f"There is no picture at {uri}; send the job once it is there.")
+    """Return the error of a URI that names nothing."""
+    return JobError(ErrorCode.URI_NOT_FOUND, f"There is no picture at {uri}; send the job after the picture is stored.")
 
 
 def unavailable(uri: PictureUri, why: str) -> JobError:
@@ -81,5 +81,5 @@ def unavailable(uri: PictureUri, why: str) -> JobError:
 
 
 def forbidden(uri: PictureUri, why: str) -> JobError:
-    """Return the error of a fetch that will be refused each time."""
+    """Return the error of a fetch that would be refused each time."""
     return JobError(ErrorCode.URI_FORBIDDEN, f"The picture at {uri} is not fetched: {why}.", stage=Stage.FETCH)

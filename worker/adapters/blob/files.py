@@ -40,14 +40,14 @@ class FileFetcher:
             raise unavailable(uri, f"reading it failed ({os.strerror(error.errno or 0)})") from error
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open."""
 
     async def _opened(self, uri: PictureUri) -> BinaryIO:
         opening = asyncio.ensure_future(asyncio.to_thread(self._open, uri))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # The thread goes on, and nobody else would close what it opens.
+            # The thread runs on, and nobody else would close the file.
             opening.add_done_callback(_close_unclaimed)
             raise
 
@@ -57,7 +57,7 @@ class FileFetcher:
             root = Path(os.path.realpath(folder))
             if resolved.is_relative_to(root):
                 return _open_below(uri, root, resolved.relative_to(root).parts)
-        raise forbidden(uri, "its links lead out of the allowed folders")
+        raise forbidden(uri, "its symbolic links lead out of the allowed folders")
 
 
 def _open_below(uri: PictureUri, root: Path, parts: tuple[str, ...]) -> BinaryIO:
@@ -69,7 +69,7 @@ def _open_below(uri: PictureUri, root: Path, parts: tuple[str, ...]) -> BinaryIO
         for step in folders:
             folder = os.open(step, _READ_ONLY | os.O_DIRECTORY, dir_fd=folder)
             opened.callback(os.close, folder)
-        # Opening some devices does something: look first.
+        # Opening a device can have effects, so check first.
         _check_regular(uri, os.stat(name, dir_fd=folder, follow_symlinks=False))
         file = os.fdopen(os.open(name, _READ_ONLY, dir_fd=folder), "rb")
     try:
@@ -101,7 +101,7 @@ def _close_unclaimed(opening: "asyncio.Future[BinaryIO]") -> None:
 
 def _check_regular(uri: PictureUri, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise forbidden(uri, "it is no regular file")
+        raise forbidden(uri, "it is not a regular file")
 
 
 async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:

@@ -42,7 +42,7 @@ class HttpsFetcher:
         max_bytes: int,
     ) -> None:
         self._allowed = allowed
-        self._surroundings = AddressRules(private_networks)
+        self._address_rules = AddressRules(private_networks)
         self._trusted = trusted
         self._connect_timeout_seconds = connect_timeout_seconds
         self._max_bytes = max_bytes
@@ -56,20 +56,20 @@ class HttpsFetcher:
             why = "its host leads to an address that is not public; see LABELWIRE_BLOB__PRIVATE_NETWORKS"
             raise forbidden(uri, why) from None
         except (aiohttp.ClientError, OSError) as error:
-            # Not in the client's words: they may hold the query.
+            # Not the client's own message: it may hold the query.
             raise unavailable(uri, f"the connection failed ({type(error).__name__})") from None
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
-            # The transports of TLS end some turns of the loop later.
+            # TLS transports close a few iterations of the loop later.
             await asyncio.sleep(_CLOSING_SECONDS)
 
     async def _fetch(self, uri: PictureUri, reserve_memory: ReserveMemory) -> bytes:
         hop = uri
         for _ in range(_MAX_REDIRECTS + 1):
-            self._surroundings.check(hop.host)
+            self._address_rules.check(hop.host)
             url = URL(f"https://{hop.authority}{hop.target}", encoded=True)
             async with self._open_session().get(url, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
@@ -82,7 +82,7 @@ class HttpsFetcher:
             following = PictureUri.parse(urljoin(f"https://{hop.authority}{hop.target}", location))
             self._allowed.check(following)
         except (JobError, ValueError):
-            raise forbidden(uri, "it redirects to where no allowed prefix is") from None
+            raise forbidden(uri, "it redirects to a URI under no allowed prefix") from None
         if following.scheme != "https":
             raise forbidden(uri, "it redirects away from https")
         return following
@@ -105,12 +105,12 @@ class HttpsFetcher:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    ssl=self._trusted, resolver=PublicResolver(self._surroundings), use_dns_cache=False
+                    ssl=self._trusted, resolver=PublicResolver(self._address_rules), use_dns_cache=False
                 ),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={**_HEADERS, "User-Agent": f"labelwire/{__version__}"},
-                # The whole is timed by who calls.
+                # The caller bounds the whole fetch.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_seconds),
                 trust_env=False,
             )

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 OBJECT_SCHEMES: Final = ("s3", "gs", "az")
 _CHUNK_BYTES: Final = 256 * 1024
-# Who calls times the whole, without the wait for room, which the client would count.
-_ANY_TIME: Final = timedelta(hours=1)
+# The caller bounds the whole fetch; a timeout here would also count the wait for memory.
+_NO_TIMEOUT: Final = timedelta(hours=1)
 _NO_RETRIES: "Final[RetryConfig]" = {"max_retries": 0}
 
 
@@ -41,7 +41,7 @@ class ObjectFetcher:
     ) -> None:
         options: ClientConfig = {
             "connect_timeout": timedelta(seconds=connect_timeout_seconds),
-            "timeout": _ANY_TIME,
+            "timeout": _NO_TIMEOUT,
         }
         if root_certificates:
             options["root_certificate"] = root_certificates
@@ -87,7 +87,7 @@ def _opened(prefix: PictureUri, options: "ClientConfig") -> ObjectStore:
 
 @contextmanager
 def _translated(uri: PictureUri) -> Iterator[None]:
-    """Give each failure its code; not in the client's words, which repeat signed requests."""
+    """Turn each failure into a JobError, without the client's message, which may hold a signed request."""
     try:
         yield
     except FileNotFoundError:

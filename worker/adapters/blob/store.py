@@ -1,7 +1,7 @@
-"""The door through which pictures come that jobs name by URI.
+"""Fetches pictures that jobs name by URI.
 
-Invariants: nothing is asked for that no allowed prefix names; a fetch, its retries included, ends within its time,
-which does not run while it waits for room.
+Invariants: only URIs under an allowed prefix are requested. A fetch ends within its timeout, retries included; the
+timeout is paused while the fetch waits for memory.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from worker.picture_settings import BlobSettings
 class UriStore:
     """A `BlobStore` over whatever lies under the allowed prefixes.
 
-    Raises SettingsError for a bucket that cannot be used as the environment is, and for certificates that are none.
+    Raises SettingsError for a bucket that cannot be used in this environment, and for a file without certificates.
     """
 
     def __init__(self, settings: BlobSettings) -> None:
@@ -58,9 +58,9 @@ class UriStore:
         seconds = self._settings.timeout_seconds
         try:
             async with asyncio.timeout(seconds) as timer:
-                return await self._fetch(uri, _Pausing(timer, reserve_memory).reserve_memory)
+                return await self._fetch(uri, _PausedWhileReserving(timer, reserve_memory).reserve_memory)
         except TimeoutError:
-            raise unavailable(uri, f"it was not there after {seconds:g} seconds") from None
+            raise unavailable(uri, f"it did not arrive within {seconds:g} seconds") from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -93,15 +93,15 @@ def _trusted(root_certificates: str | None) -> tuple[str, ssl.SSLContext]:
     return pem, context
 
 
-class _Pausing:
-    """Waits for room while a timer stands still."""
+class _PausedWhileReserving:
+    """Pauses a timer while memory is reserved."""
 
     def __init__(self, timer: asyncio.Timeout, reserve_memory: ReserveMemory) -> None:
         self._timer = timer
         self._reserve_memory = reserve_memory
 
     async def reserve_memory(self, size_bytes: int) -> None:
-        """Wait for room."""
+        """Wait for memory."""
         loop, due = asyncio.get_running_loop(), self._timer.when()
         self._timer.reschedule(None)
         begun = loop.time()

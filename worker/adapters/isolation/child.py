@@ -1,7 +1,7 @@
-"""The child's side: reads one record at a time and says what became of it.
+"""The child's side: reads one record at a time and answers with its text or its error.
 
-Invariant: it never outlives its worker (the end of its standard input ends it, and the kernel does where it hangs),
-and a signal that is meant for the worker does not end it: the worker does.
+Invariant: the child never outlives its worker: it ends with its standard input, and if it hangs the kernel kills it. A
+signal that is meant for the worker does not end it; the worker ends it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ Read = Callable[[Record, int], Awaitable[LabelText]]
 
 
 def attach() -> BinaryIO:
-    """Tie this process to its worker, and return the stream of its answers; what prints goes to standard error."""
+    """Let this process end with its worker, and return the stream for answers; prints go to standard error instead."""
     parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -35,7 +35,7 @@ def attach() -> BinaryIO:
         signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    faulthandler.enable()  # which codec it was
+    faulthandler.enable()  # so that a crash's traceback names the codec
     if os.getppid() != parent:
         os._exit(0)
     return answers
@@ -46,11 +46,11 @@ async def serve(read: Read, answers: BinaryIO) -> None:
     requests: asyncio.Queue[frames.Frame] = asyncio.Queue(1)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_receive(requests))
-        _say(answers, frames.pack(frames.READY))
+        _send(answers, frames.pack(frames.READY))
         while True:
             record, attempt = frames.unpack_record(await requests.get())
-            _say(answers, frames.pack(frames.TAKEN))
-            _say(answers, frames.pack_answer(await _outcome(read, record, attempt)))
+            _send(answers, frames.pack(frames.TAKEN))
+            _send(answers, frames.pack_answer(await _outcome(read, record, attempt)))
 
 
 async def _receive(requests: "asyncio.Queue[frames.Frame]") -> None:
@@ -74,6 +74,6 @@ async def _outcome(read: Read, record: Record, attempt: int) -> LabelText | JobE
         os._exit(OUT_OF_MEMORY)
 
 
-def _say(answers: BinaryIO, frame: bytes) -> None:
+def _send(answers: BinaryIO, frame: bytes) -> None:
     answers.write(frame)
     answers.flush()

@@ -1,4 +1,4 @@
-"""What worker and child say to each other: frames of a JSON head and raw bytes, each led by its length.
+"""The messages between worker and child: frames of a JSON head and raw bytes, each preceded by its length.
 
 The worker sends one record after another; the child sends `READY` once, and for each record `TAKEN` as soon as it
 holds it, then its text or its error. Invariant: what is packed here is unpacked equal, byte for byte.
@@ -15,8 +15,8 @@ from worker.domain.result import LabelText
 
 Frame = tuple[dict[str, Any], bytes]
 
-READY: Final[dict[str, Any]] = {"said": "ready"}
-TAKEN: Final[dict[str, Any]] = {"said": "taken"}
+READY: Final[dict[str, Any]] = {"type": "ready"}
+TAKEN: Final[dict[str, Any]] = {"type": "taken"}
 _LENGTHS: Final = struct.Struct(">IQ")
 
 
@@ -70,13 +70,13 @@ def unpack_record(frame: Frame) -> tuple[Record, int]:
 def pack_answer(answer: LabelText | JobError) -> bytes:
     """Return the frame that says what became of a record."""
     if isinstance(answer, JobError):
-        return pack({"said": "error", "code": answer.code.name, "stage": answer.stage.value, "message": answer.message})
-    return pack({"said": "text"}, answer.to_json())
+        return pack({"type": "error", "code": answer.code.name, "stage": answer.stage.value, "message": answer.message})
+    return pack({"type": "text"}, answer.to_json())
 
 
 def unpack_answer(frame: Frame) -> LabelText:
     """Return the text. Raises the JobError that the child raised."""
     head, body = frame
-    if head["said"] == "error":
+    if head["type"] == "error":
         raise JobError(ErrorCode[head["code"]], head["message"], stage=Stage(head["stage"]))
     return LabelText.model_validate_json(body)

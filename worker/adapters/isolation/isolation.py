@@ -1,7 +1,7 @@
 """The `Isolation` of production: one child process, which reads one record at a time.
 
-Invariant: a record is convicted by ends of a child that was reading it and nothing else; a child that ends at start or
-while it rests, a cancelled reading and a closed worker convict nobody.
+Invariant: only the end of a child that was reading the record, and nothing else, counts against it. A child that ends
+at its start or while it is idle, a canceled reading and a worker that closes count against no record.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from worker.domain.records import Record
 from worker.domain.result import LabelText
 from worker.ports import Clock, EventSink
 
-# What ends a child from outside (memory that somebody else takes) passes; a defect of a codec does not.
+# What kills a child from outside (another process takes the memory) passes; a defect of a codec does not.
 _FROM_OUTSIDE: Final = frozenset({"signal SIGKILL", "out of memory"})
 
 
@@ -43,9 +43,9 @@ class ChildIsolation:
         self._pause_seconds = pause_seconds
         self._clock = clock
         self._events = event_sink
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._child: Child | None = None
-        self._rest: asyncio.Task[None] | None = None
+        self._idle_timer: asyncio.Task[None] | None = None
         self._closed = False
 
     async def read(self, record: Record, attempt: int) -> LabelText:
@@ -54,42 +54,42 @@ class ChildIsolation:
         Raises JobError: what reading it here would raise, POISON where the child ended three times while it read it,
         INFERENCE_UNAVAILABLE where no child can be had.
         """
-        async with self._turn:
-            self._stop_rest()
+        async with self._lock:
+            self._stop_idle_timer()
             try:
                 return await self._try(record, attempt)
             finally:
                 if self._child is not None and self._child.idle and not self._closed:
-                    self._rest = asyncio.create_task(self._end_after_rest(self._child))
+                    self._idle_timer = asyncio.create_task(self._end_when_idle(self._child))
 
     async def close(self) -> None:
         """End the child, if there is one; a reading under way ends as INFERENCE_UNAVAILABLE."""
         self._closed = True
-        self._stop_rest()
+        self._stop_idle_timer()
         if self._child is not None:
             await self._child.end()
 
     async def _try(self, record: Record, attempt: int) -> LabelText:
-        trial, losses = CrashHistory(), 0
+        history, losses = CrashHistory(), 0
         while True:
             child = await self._ready_child()
             try:
                 return await child.ask(record, attempt, self._longest_seconds)
-            except LostError as loss:  # it may have ended while it rested, a moment ago
+            except LostError as loss:  # it may have ended a moment ago, while it was idle
                 losses += 1
                 if losses > 1 or self._closed:
                     raise unavailable(f"ended before it had the record ({loss})") from loss
             except CrashError as crash:
-                await self._count(trial, record, crash)
+                await self._count(history, record, crash)
 
-    async def _count(self, trial: CrashHistory, record: Record, crash: CrashError) -> None:
+    async def _count(self, history: CrashHistory, record: Record, crash: CrashError) -> None:
         if self._closed:
             raise _closed_error() from crash
         how = str(crash)
-        self._events.emit(ReaderCrashed(record.coordinate, how, len(trial.crashes) + 1))
-        trial.crashed(how)
+        self._events.emit(ReaderCrashed(record.coordinate, how, len(history.crashes) + 1))
+        history.crashed(how)
         if how in _FROM_OUTSIDE:
-            await self._clock.sleep(self._pause_seconds * 2 ** len(trial.crashes))
+            await self._clock.sleep(self._pause_seconds * 2 ** len(history.crashes))
 
     async def _ready_child(self) -> Child:
         if self._child is None or not self._child.idle:
@@ -103,16 +103,16 @@ class ChildIsolation:
             raise _closed_error()
         return self._child
 
-    def _stop_rest(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
+    def _stop_idle_timer(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
-    async def _end_after_rest(self, child: Child) -> None:
+    async def _end_when_idle(self, child: Child) -> None:
         await self._clock.sleep(self._idle_seconds)
-        async with self._turn:
+        async with self._lock:
             await child.end()
 
 
 def _closed_error() -> JobError:
-    return JobError(ErrorCode.INFERENCE_UNAVAILABLE, "The worker ends, and with it the child that reads records apart.")
+    return JobError(ErrorCode.INFERENCE_UNAVAILABLE, "The worker ends, and its child process with it.")

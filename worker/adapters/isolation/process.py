@@ -46,7 +46,7 @@ class Child:
                 env=environment,
                 process_group=0,  # Ctrl-C is the worker's
             )
-        except (OSError, RuntimeError) as error:  # the second is Python's word where there is no thread to be had
+        except (OSError, RuntimeError) as error:  # Python raises RuntimeError if no thread can be started
             raise unavailable(f"could not be started ({error})") from error
         child = cls(process)
         try:
@@ -61,7 +61,7 @@ class Child:
 
     @property
     def idle(self) -> bool:
-        """Whether it can be asked."""
+        """Whether it can read a record now."""
         return self._idle and self._process.returncode is None
 
     async def ask(self, record: Record, attempt: int, timeout_seconds: float) -> LabelText:
@@ -72,7 +72,7 @@ class Child:
         """
         self._idle = False
         try:
-            await self._hand_over(record, attempt)
+            await self._send_record(record, attempt)
             answer = await self._answer(timeout_seconds)
         except BaseException:
             await self.end()
@@ -84,12 +84,12 @@ class Child:
         """End the child at once, and say how it ended."""
         self._idle = False
         if self._process.returncode is None:
-            # Not `self._process.kill()`: where the child has ended by itself that takes its status from asyncio.
+            # Not `self._process.kill()`: if the child has ended by itself, asyncio would lose its exit status.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
-        return _how(await self._gone())
+        return _describe_end(await self._exited())
 
-    async def _hand_over(self, record: Record, attempt: int) -> None:
+    async def _send_record(self, record: Record, attempt: int) -> None:
         if self._process.stdin is None:
             raise TypeError
         try:
@@ -97,7 +97,7 @@ class Child:
             await self._process.stdin.drain()
             await self._frame()
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise LostError(_how(await self._gone())) from error
+            raise LostError(_describe_end(await self._exited())) from error
 
     async def _answer(self, timeout_seconds: float) -> frames.Frame:
         try:
@@ -107,29 +107,29 @@ class Child:
             message = f"The child process gave no answer within {timeout_seconds:g} seconds; the attempt is made again."
             raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, message) from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise CrashError(_how(await self._gone())) from error
+            raise CrashError(_describe_end(await self._exited())) from error
 
     async def _frame(self) -> frames.Frame:
         if self._process.stdout is None:
             raise TypeError
         return await frames.unpack(self._process.stdout.readexactly)
 
-    async def _gone(self) -> int:
-        """Wait for the end of a child that has closed its streams or was killed, and close ours."""
+    async def _exited(self) -> int:
+        """Close the child's input, wait for its end, and return its status."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         return await self._process.wait()
 
 
-def _how(status: int) -> str:
+def _describe_end(status: int) -> str:
     if status < 0:
         return f"signal {signal.Signals(-status).name}"
     return "out of memory" if status == OUT_OF_MEMORY else f"exit status {status}"
 
 
 def unavailable(what: str) -> JobError:
-    """Return the error of a worker that has no child to ask."""
+    """Return the error of a worker whose child cannot be used."""
     return JobError(
         ErrorCode.INFERENCE_UNAVAILABLE,
-        f"The child process that reads records apart {what}; it is started again, and the worker's log may say more.",
+        f"The child process that reads suspect records {what}; it is started again, and the worker's log may say why.",
     )

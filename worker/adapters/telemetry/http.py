@@ -1,9 +1,9 @@
-"""The worker's endpoints: /livez, /readyz and /metrics, on a thread of their own: they answer while work is done.
+"""The worker's endpoints /livez, /readyz and /metrics, on a thread of their own, so that they answer during work.
 
-/livez and /readyz say 200 or 503, with the reason as text.
+/livez and /readyz answer 200 or 503, with the reason as text.
 
-Invariant: clients take no more than a fixed number of descriptors, and none for longer than a few seconds. A new client
-is always heard: where there are too many, the one goes that has kept the server waiting for longest.
+Invariant: clients take no more than a fixed number of descriptors, and each for a few seconds at most. A new client is
+always accepted: if there are too many, the oldest connection is closed.
 """
 
 import asyncio
@@ -95,23 +95,23 @@ class HealthServer:
 
     async def _accept(self) -> None:
         # Not asyncio's own server: without descriptors it logs some thousand lines a second.
-        complained = False
+        warned = False
         while True:
             try:
                 client, _ = await self._loop.sock_accept(self._socket)
-            except OSError as error:  # it has left already, or this process has no descriptor for it
+            except OSError as error:  # the client has left already, or this process has no descriptor for it
                 if error.errno in _NO_DESCRIPTOR:
-                    if not complained:
+                    if not warned:
                         _LOGGER.warning("The health port takes no connection for now: %s", error.strerror)
-                    complained = True
+                    warned = True
                     await asyncio.sleep(_AGAIN_SECONDS)
                 continue
-            complained = False
+            warned = False
             if len(self._connections) >= self._max_connections:
                 oldest = next(iter(self._connections))
                 del self._connections[oldest]
                 oldest.cancel()
-            task = asyncio.create_task(self._connected(client))
+            task = asyncio.create_task(self._serve_client(client))
             self._connections[task] = None
             task.add_done_callback(partial(self._ended, client))
 
@@ -120,7 +120,7 @@ class HealthServer:
         client.close()
         self._connections.pop(task, None)
 
-    async def _connected(self, client: socket.socket) -> None:
+    async def _serve_client(self, client: socket.socket) -> None:
         try:
             async with asyncio.timeout(self._connection_seconds):
                 await self._exchange(client)
@@ -136,23 +136,23 @@ class HealthServer:
                 return
             head += more
         if _END_OF_HEAD in head:
-            answer = self._answered(head.partition(_END_OF_HEAD)[0].decode("latin-1"))
+            answer = self._safe_answer(head.partition(_END_OF_HEAD)[0].decode("latin-1"))
         else:
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            answer = _answer_of(f"{status.value} {status.phrase}", (), b"")
+            answer = _response(f"{status.value} {status.phrase}", (), b"")
         await self._loop.sock_sendall(client, answer)
         client.shutdown(socket.SHUT_WR)
         # Until the client has taken it: to close at once could cost the answer's last bytes.
         while await self._loop.sock_recv(client, _MAX_REQUEST_BYTES):
             pass
 
-    def _answered(self, head: str) -> bytes:
+    def _safe_answer(self, head: str) -> bytes:
         try:
             return self._answer(head)
         except Exception as error:  # noqa: BLE001 - of the metrics' library, which takes no odd Accept header
             _LOGGER.warning("The health port could not answer %r: %r", head.partition("\r\n")[0], error)
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            return _answer_of(f"{status.value} {status.phrase}", (), b"")
+            return _response(f"{status.value} {status.phrase}", (), b"")
 
     def _answer(self, head: str) -> bytes:
         line, *fields = head.split("\r\n")
@@ -160,17 +160,17 @@ class HealthServer:
         target, _, version = rest.partition(" ")
         if not version.startswith("HTTP/1."):
             status = HTTPStatus.BAD_REQUEST
-            return _answer_of(f"{status.value} {status.phrase}", (), b"")
+            return _response(f"{status.value} {status.phrase}", (), b"")
         if method not in {"GET", "HEAD"}:
             status = HTTPStatus.METHOD_NOT_ALLOWED
-            return _answer_of(f"{status.value} {status.phrase}", (("Allow", "GET, HEAD"),), b"")
+            return _response(f"{status.value} {status.phrase}", (("Allow", "GET, HEAD"),), b"")
         path, _, query = target.partition("?")
-        said: list[tuple[str, list[tuple[str, str]]]] = []
+        started: list[tuple[str, list[tuple[str, str]]]] = []
         body = b"".join(
-            self._respond(_environ(path, query, fields), lambda status, headers: said.append((status, headers)))
+            self._respond(_environ(path, query, fields), lambda status, headers: started.append((status, headers)))
         )
-        ((status_line, headers),) = said
-        return _answer_of(status_line, headers, body, with_body=method == "GET")
+        ((status_line, headers),) = started
+        return _response(status_line, headers, body, with_body=method == "GET")
 
     def _respond(self, environ: Mapping[str, str], start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/metrics":
@@ -183,7 +183,11 @@ class HealthServer:
     def _probe(self, path: str) -> tuple[HTTPStatus, str]:
         if path == "/livez":
             alive = self._health.alive
-            return (HTTPStatus.OK, "alive") if alive else (HTTPStatus.SERVICE_UNAVAILABLE, "the loops stand still")
+            return (
+                (HTTPStatus.OK, "alive")
+                if alive
+                else (HTTPStatus.SERVICE_UNAVAILABLE, "the event loop or the source hangs")
+            )
         if path == "/readyz":
             reason, notice = self._health.reason, self._health.notice
             if reason:
@@ -215,7 +219,7 @@ def _environ(path: str, query: str, fields: Iterable[str]) -> dict[str, str]:
     return environ
 
 
-def _answer_of(status: str, headers: Iterable[tuple[str, str]], body: bytes, *, with_body: bool = True) -> bytes:
+def _response(status: str, headers: Iterable[tuple[str, str]], body: bytes, *, with_body: bool = True) -> bytes:
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     return "\r\n".join(lines).encode("latin-1") + (body if with_body else b"")

@@ -12,7 +12,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
-from worker.adapters.telemetry.standard_error import unhurried
+from worker.adapters.telemetry.standard_error import use_nonblocking_stderr
 from worker.domain import events
 
 _MAX_MESSAGES = 1000
@@ -60,8 +60,8 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-class _Unrepeated(logging.Filter):
-    """Lets a message pass once in a while: librdkafka repeats itself twice a second while a broker is away."""
+class _RepeatFilter(logging.Filter):
+    """Drops repeated messages: librdkafka logs twice a second while a broker is away."""
 
     def __init__(self, interval_seconds: float = 30.0) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class _Unrepeated(logging.Filter):
         self._last: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether to let it pass; messages that differ in digits only are the same."""
+        """Say whether to log a message; messages that differ in digits only are the same."""
         if not record.name.startswith("worker.adapters.kafka"):
             return True
         message = re.sub(r"\d+", "#", record.getMessage())
@@ -82,8 +82,8 @@ class _Unrepeated(logging.Filter):
 
 
 def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
-    """Set up logging for the whole process, on standard error, which nobody has to wait for any more."""
-    stream = unhurried()
+    """Set up logging for the whole process, on a standard error that never blocks."""
+    stream = use_nonblocking_stderr()
     pretty = style == "console" or (style == "auto" and stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -107,7 +107,7 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
-    handler.addFilter(_Unrepeated())
+    handler.addFilter(_RepeatFilter())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level.upper())
     structlog.configure(

@@ -141,7 +141,7 @@ class Metrics:
     @_count.register
     def _inference_finished(self, event: events.InferenceFinished) -> None:
         self.triton_duration.labels(event.model, event.version, event.grpc_code).observe(event.duration_seconds)
-        self.circuit_state.labels(event.model)  # from the first request on, closed until something is said
+        self.circuit_state.labels(event.model)  # from the first request on, closed until a circuit changes
 
     @_count.register
     def _inference_retried(self, event: events.InferenceRetried) -> None:

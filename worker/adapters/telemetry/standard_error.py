@@ -1,10 +1,10 @@
-"""A standard error that nobody has to wait for.
+"""A standard error that never blocks its writers.
 
-A pipe that nobody reads, a terminal that was stopped and a slow disk hold up whoever writes to them: the event loop and
-the Kafka thread, which would lose the partitions. So lines wait in a bounded queue for a thread of their own.
+A pipe that nobody reads, a stopped terminal or a slow disk would block the event loop and the Kafka thread, and the
+worker would lose its partitions. So lines wait in a bounded queue for a thread of its own.
 
-Invariant: `write` never waits. What finds the queue full, or cannot be written, is dropped and counted; as soon as
-lines flow again, the count is logged.
+Invariant: `write` never waits. Lines that find the queue full, or cannot be written, are dropped and counted; the count
+is logged as soon as lines are written again.
 """
 
 import atexit
@@ -27,7 +27,7 @@ _PAUSE_SECONDS: Final = 0.5
 _LOGGER = logging.getLogger(__name__)
 
 
-class UnhurriedStream(io.TextIOBase):
+class NonBlockingStream(io.TextIOBase):
     """A text stream onto a file descriptor, written by a thread."""
 
     def __init__(self, descriptor: int, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
@@ -51,7 +51,7 @@ class UnhurriedStream(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor, for those who must write themselves."""
+        """Return the descriptor, for writers that bypass the queue."""
         return self._descriptor
 
     def isatty(self) -> bool:
@@ -87,11 +87,11 @@ class UnhurriedStream(io.TextIOBase):
                 self._dropped += data[written:].count(b"\n")
                 dropped = self._dropped
                 if written < len(data):
-                    dropped = 0  # said when lines flow again
+                    dropped = 0  # logged when lines are written again
                 self._dropped -= dropped
                 self._changed.notify_all()
             if dropped:
-                _LOGGER.warning("%d log lines were dropped, because nobody read them in time", dropped)
+                _LOGGER.warning("%d log lines were dropped, because standard error was not read in time", dropped)
 
     def _written(self, data: bytes) -> int:
         """Write, however long that takes, and return how much was taken before the descriptor failed for good."""
@@ -108,12 +108,12 @@ class UnhurriedStream(io.TextIOBase):
         return at
 
 
-def unhurried() -> UnhurriedStream:
-    """Let this process's standard error be such a stream from now on, tracebacks included, and return it."""
+def use_nonblocking_stderr() -> NonBlockingStream:
+    """Replace this process's standard error by such a stream, tracebacks included, and return it."""
     before = sys.stderr
-    if isinstance(before, UnhurriedStream):
+    if isinstance(before, NonBlockingStream):
         return before
-    stream = UnhurriedStream(before.fileno())
+    stream = NonBlockingStream(before.fileno())
     before.flush()
     sys.stderr = stream
     atexit.register(stream.drain)
@@ -121,6 +121,6 @@ def unhurried() -> UnhurriedStream:
 
 
 def drain() -> None:
-    """Give what is waiting a moment to be written, where the process ends without its usual way out."""
-    if isinstance(sys.stderr, UnhurriedStream):
+    """Wait a moment for queued lines to be written, before the process exits without cleaning up."""
+    if isinstance(sys.stderr, NonBlockingStream):
         sys.stderr.drain()

@@ -37,7 +37,7 @@ from worker.settings import TritonSettings
 _READY_SECONDS: Final = 2.0
 _DESCRIBE_SECONDS: Final = 10.0
 _MAX_MISMATCHES: Final = 8
-# A server that hangs must leave time to ask another one.
+# If the first server hangs, time is left to ask another one.
 _FIRST_SHARE: Final = 2 / 3
 # Triton must be the one to say that a request waited too long: that is overload, and a late answer is a failure.
 _QUEUE_SHARE: Final = 1 / 2
@@ -99,9 +99,9 @@ class TritonBackend:
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, failure.message) from error
 
     async def _description(self, model: str) -> ModelDescription:
-        """Ask two questions that one version answers: behind one name, another server may answer the second one.
+        """Ask for metadata and config of one version: behind one name, another server may answer the second question.
 
-        What is put together of two models would have texts of the one spelt with the dictionary of the other.
+        With metadata of one model and config of another, texts would be spelled with the wrong dictionary.
         """
         connection, request = self._connection(), service_pb2.ModelMetadataRequest(name=model)
         mismatches = 0
@@ -199,5 +199,5 @@ class TritonBackend:
 
     def _closed_error(self) -> JobError:
         return JobError(
-            ErrorCode.INFERENCE_UNAVAILABLE, f"The connection to Triton at {self._settings.url} has been closed here."
+            ErrorCode.INFERENCE_UNAVAILABLE, f"This worker has closed its connection to Triton at {self._settings.url}."
         )

@@ -1,4 +1,4 @@
-"""What Triton counted: requests, executions and their batch sizes, by model."""
+"""Triton's own counts: requests, executions and their batch sizes, by model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

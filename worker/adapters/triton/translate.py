@@ -1,4 +1,4 @@
-"""The one door through which gRPC's errors pass: status → fault → action → `JobError`.
+"""Translates all gRPC errors: status → fault → action → `JobError`.
 
 All of it is values. `classify` says what a status means, `decide` what to do about it, `job_error` what the caller gets
 when nothing more is to be done here.

@@ -58,21 +58,21 @@ def parse(answer: bytes) -> Any:  # noqa: ANN401 - protobuf's class is untyped
 
 def decode(response: Any, outputs: Sequence[str]) -> Mapping[str, Tensor]:  # noqa: ANN401 - protobuf's class is untyped
     """Return the asked outputs of a ModelInferResponse as read-only arrays. Raises AnswerError."""
-    places = {described.name: place for place, described in enumerate(response.outputs)}
-    return {name: _array(response, places.get(name), name) for name in outputs}
+    indices = {described.name: index for index, described in enumerate(response.outputs)}
+    return {name: _array(response, indices.get(name), name) for name in outputs}
 
 
-def _array(response: Any, place: int | None, name: str) -> Tensor:  # noqa: ANN401
-    if place is None:
+def _array(response: Any, index: int | None, name: str) -> Tensor:  # noqa: ANN401
+    if index is None:
         raise AnswerError(f"it lacks the output {name}")
-    if place >= len(response.raw_output_contents):
+    if index >= len(response.raw_output_contents):
         raise AnswerError(f"it has no raw contents for the output {name}")
-    described = response.outputs[place]
+    described = response.outputs[index]
     dtype = _DTYPES.get(described.datatype)
     if dtype is None:
         raise AnswerError(f"its output {name} is of type {described.datatype}")
     try:
-        flat: Tensor = np.frombuffer(response.raw_output_contents[place], dtype=dtype)
+        flat: Tensor = np.frombuffer(response.raw_output_contents[index], dtype=dtype)
         return flat.reshape(tuple(described.shape))
     except ValueError as error:
         raise AnswerError(f"its output {name} is not {list(described.shape)} of {described.datatype}") from error
