@@ -6,7 +6,7 @@ import pytest
 
 from tests.go_tools import demand_go_tool
 from tests.real_kafka import demand_real_kafka
-from worker.lab.chaos.embedded import torment
+from worker.lab.chaos.embedded import run_embedded_chaos
 from worker.lab.chaos.report import figures, page
 from worker.lab.chaos.run import ChaosPlan
 from worker.lab.chaos.schedule import FaultKind
@@ -33,7 +33,7 @@ def test_nothing_is_lost_wrong_or_repeated_while_everything_fails(model_reposito
     _provisioned()
     said: list[str] = []
 
-    run = torment(PLAN, tmp_path / "chaos", said.append, model_repository)
+    run = run_embedded_chaos(PLAN, tmp_path / "chaos", said.append, model_repository)
 
     report = figures(run)
     assert run.shortcomings == [], report["problems"]

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from tests.chaos.test_load import BAD, GOOD
-from worker.lab.chaos.faults import World, inject
+from worker.lab.chaos.faults import FaultTargets, inject
 from worker.lab.chaos.fleet import Fleet
 from worker.lab.chaos.load import Load
 from worker.lab.chaos.pictures import Picture
@@ -100,8 +100,8 @@ def link(log: Log) -> RecordedLink:
 
 
 @pytest.fixture
-def world(log: Log, link: RecordedLink) -> World:
-    return World(
+def world(log: Log, link: RecordedLink) -> FaultTargets:
+    return FaultTargets(
         workers=cast("Fleet", RecordedFleet(log)),
         triton=RecordedServer("triton", log),
         broker=RecordedServer("broker", log),
@@ -133,12 +133,12 @@ def _fault(kind: FaultKind, pick: int = 0, lasts_seconds: float = 0.01) -> Sched
         (FaultKind.DEAD_LETTER_LIMIT, ["noise"] * 3),
     ],
 )
-def test_a_fault_does_what_its_kind_says(world: World, log: Log, kind: FaultKind, done: list[str]) -> None:
+def test_a_fault_does_what_its_kind_says(world: FaultTargets, log: Log, kind: FaultKind, done: list[str]) -> None:
     assert inject(world, _fault(kind))
     assert log == done
 
 
-def test_connections_are_dropped_in_three_ways_and_slowed_in_three(world: World, log: Log) -> None:
+def test_connections_are_dropped_in_three_ways_and_slowed_in_three(world: FaultTargets, log: Log) -> None:
     for pick in range(3):
         inject(world, _fault(FaultKind.KAFKA_CONNECTIONS_DROPPED, pick))
         inject(world, _fault(FaultKind.TRITON_SLOW, pick))
@@ -148,7 +148,7 @@ def test_connections_are_dropped_in_three_ways_and_slowed_in_three(world: World,
 @pytest.mark.parametrize("kind", sorted(NETWORK_KINDS))
 @pytest.mark.parametrize("pick", range(3))
 def test_a_network_is_whole_again_at_once_where_the_run_is_broken_off(
-    world: World, link: RecordedLink, kind: FaultKind, pick: int
+    world: FaultTargets, link: RecordedLink, kind: FaultKind, pick: int
 ) -> None:
     world.ending.set()
     inject(world, _fault(kind, pick, lasts_seconds=3600))
@@ -156,11 +156,11 @@ def test_a_network_is_whole_again_at_once_where_the_run_is_broken_off(
     assert link.toxics == set()
 
 
-def test_a_restart_is_noted(world: World) -> None:
+def test_a_restart_is_noted(world: FaultTargets) -> None:
     inject(world, _fault(FaultKind.TRITON_SIGKILL))
     assert [restart.server for restart in world.restarts] == ["triton"]
 
 
-def test_a_server_that_is_gone_cannot_be_stalled(world: World) -> None:
+def test_a_server_that_is_gone_cannot_be_stalled(world: FaultTargets) -> None:
     with pytest.raises(ProcessLookupError):
         inject(world, _fault(FaultKind.TRITON_STALL))

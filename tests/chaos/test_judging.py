@@ -6,11 +6,11 @@ from worker.audit.report import AuditReport
 from worker.lab.chaos.answers import WorkerAnswer
 from worker.lab.chaos.errors import ChaosError
 from worker.lab.chaos.judging import Expectations, Verdict, expect, judge
-from worker.lab.chaos.pictures import Nature, Picture
+from worker.lab.chaos.pictures import Picture, PictureFate
 
-LABEL = Picture("label", b"", "image/jpeg", Nature.GOOD)
-NOISE = Picture("noise", b"", "image/jpeg", Nature.UNDECODABLE)
-POISON = Picture("poison", b"", "image/jpeg", Nature.POISON)
+LABEL = Picture("label", b"", "image/jpeg", PictureFate.GOOD)
+NOISE = Picture("noise", b"", "image/jpeg", PictureFate.UNDECODABLE)
+POISON = Picture("poison", b"", "image/jpeg", PictureFate.POISON)
 SUBMITTED = {"a": LABEL, "b": NOISE, "c": POISON}
 EXPECTED = Expectations({"label": ("SHIP TO",)}, {"noise": "IMAGE_UNSUPPORTED"})
 RIGHT = (

@@ -8,10 +8,10 @@ import pytest
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.records import ClusterDescription, OutgoingRecord
 from worker.lab.chaos.load import Load
-from worker.lab.chaos.pictures import Nature, Picture
+from worker.lab.chaos.pictures import Picture, PictureFate
 
-GOOD = Picture("label", b"pixels", "image/jpeg", Nature.GOOD)
-BAD = Picture("noise", b"noise", "image/jpeg", Nature.UNDECODABLE)
+GOOD = Picture("label", b"pixels", "image/jpeg", PictureFate.GOOD)
+BAD = Picture("noise", b"noise", "image/jpeg", PictureFate.UNDECODABLE)
 
 
 class Broker:
@@ -88,7 +88,7 @@ def test_the_load_is_steady_and_ends_with_pause(loaded: Callable[[Broker], Load]
     load.pause()
     count = len(load.submitted)
     assert 20 < count <= 110
-    assert Nature.GOOD in {picture.nature for picture in load.submitted.values()}
+    assert PictureFate.GOOD in {picture.fate for picture in load.submitted.values()}
     time.sleep(0.1)
     assert len(load.submitted) == count
 

@@ -41,7 +41,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture
 def around(kafka: KafkaServer, triton: TritonServer) -> Endpoints:
-    return stack.surroundings(kafka, triton)
+    return stack.endpoints(kafka, triton)
 
 
 def nothing() -> None:
@@ -62,7 +62,7 @@ def test_every_label_of_the_demo_has_its_text(labels: Dataset, around: Endpoints
 @pytest.mark.timeout(240)
 def test_the_demo_goes_on_with_the_mock_cluster(labels: Dataset, triton: TritonServer, tmp_path: Path) -> None:
     with MockKafka(run_dir=tmp_path / "kafka") as mock:
-        delivery = read_all(labels, stack.surroundings(mock, triton), stack.launch, tmp_path)
+        delivery = read_all(labels, stack.endpoints(mock, triton), stack.launch, tmp_path)
     assert DemoRun(labels, delivery, stack.broker_words(mock), "Triton").succeeded
 
 

@@ -17,7 +17,7 @@ from worker.models.promises import (
     GraphTensors,
     check_bytes,
     check_ensemble,
-    check_fits_graph,
+    check_matches_graph,
     check_warm_up,
     graph_tensors,
 )
@@ -57,7 +57,7 @@ def test_every_config_fits_its_graph_as_the_backend_compares_them(built: str, re
     for path in graphs:
         config, graph = read_config(path.parents[1] / "config.pbtxt"), graph_tensors(path)
         assert config.backend == "onnxruntime"
-        check_fits_graph(config, graph)
+        check_matches_graph(config, graph)
         assert {tensor.name: (-1, *tensor.dims) for tensor in config.output} == {
             name: tensor.dims for name, tensor in graph.outputs.items()
         }, "output dims are compared exactly"
@@ -124,7 +124,7 @@ def test_a_planted_difference_is_refused(onnx_on_gpu: Path, plant: Callable[[Mod
     plant(config)
 
     with pytest.raises(ConfigError, match=words):
-        check_fits_graph(config, graph)
+        check_matches_graph(config, graph)
 
 
 def _warm_another_width(config: ModelConfig) -> None:
@@ -229,21 +229,21 @@ def test_inputs_may_be_narrower_than_the_graph_and_batches_need_a_free_dim(onnx_
     config = read_config(onnx_on_gpu / "line_orientation" / "config.pbtxt")
     config.input[0].dims[1] = 320
     free = {"upside_down": GraphTensor("TYPE_FP32", (-1, 1))}
-    check_fits_graph(config, GraphTensors({"line": GraphTensor("TYPE_UINT8", (-1, 48, -1, 3))}, free))
+    check_matches_graph(config, GraphTensors({"line": GraphTensor("TYPE_UINT8", (-1, 48, -1, 3))}, free))
 
     with pytest.raises(ConfigError, match=r"batches, but line is \[1, 48, -1, 3\] in its graph"):
-        check_fits_graph(config, GraphTensors({"line": GraphTensor("TYPE_UINT8", (1, 48, -1, 3))}, free))
+        check_matches_graph(config, GraphTensors({"line": GraphTensor("TYPE_UINT8", (1, 48, -1, 3))}, free))
 
 
 def test_a_scalar_of_the_graph_is_one_in_the_config(onnx_on_gpu: Path) -> None:
     config = read_config(onnx_on_gpu / "line_orientation" / "config.pbtxt")
     graph = graph_tensors(_graph(onnx_on_gpu, "line_orientation"))
     scalar = GraphTensors(graph.inputs, {"upside_down": GraphTensor("TYPE_FP32", ())})
-    check_fits_graph(config, scalar)
+    check_matches_graph(config, scalar)
     config.output[0].dims[0] = 2
 
     with pytest.raises(ConfigError, match="is a scalar in its graph"):
-        check_fits_graph(config, scalar)
+        check_matches_graph(config, scalar)
 
 
 @pytest.mark.parametrize("built", ["onnx_on_gpu", "on_cpu", "own_alphabet", "model_repository"])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from worker.lab.chaos.embedded import torment
+from worker.lab.chaos.embedded import run_embedded_chaos
 from worker.lab.chaos.report import figures, sentences, write_report
 from worker.lab.chaos.run import ChaosPlan
 from worker.lab.chaos.schedule import FaultKind
@@ -43,7 +43,7 @@ def chaos(
         jobs_per_second=rate,
     )
     typer.echo(f"Seed {plan.seed}; again: {plan.command}", err=True)
-    run = torment(plan, output / "chaos", _say)
+    run = run_embedded_chaos(plan, output / "chaos", _say)
     page = write_report(run, output)
     if as_json:
         typer.echo(json.dumps(figures(run), indent=2))

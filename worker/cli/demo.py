@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from worker.lab.demo.embedded import demonstrate
+from worker.lab.demo.embedded import run_embedded_demo
 from worker.lab.demo.report import figures, write_report
 
 app = typer.Typer(add_completion=False)
@@ -23,7 +23,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures of the report as JSON.")] = False,
 ) -> None:
     """Start Kafka, Triton and a worker, read labels, and write a report with pictures and text."""
-    run = demonstrate(data, count, output)
+    run = run_embedded_demo(data, count, output)
     page = write_report(run, output)
     typer.echo(json.dumps(figures(run), indent=2) if as_json else f"The report is {page}")
     raise typer.Exit(0 if run.succeeded else 1)

@@ -77,8 +77,8 @@ def triton(configuration: WorkerConfiguration, folder: Path) -> Iterator[TritonS
         server.stop()
 
 
-def surroundings(kafka: Broker, server: TritonServer) -> Endpoints:
-    """Return what a worker finds."""
+def endpoints(kafka: Broker, server: TritonServer) -> Endpoints:
+    """Return the addresses that a system under measurement uses."""
     return Endpoints(kafka.bootstrap_servers, server.grpc_url, server.pid, free_ports(1)[0])
 
 

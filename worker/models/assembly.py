@@ -22,7 +22,7 @@ from worker.models.promises import (
     ONNXRUNTIME,
     check_bytes,
     check_ensemble,
-    check_fits_graph,
+    check_matches_graph,
     check_warm_up,
     graph_tensors,
 )
@@ -177,14 +177,14 @@ class Assembly:
             check_bytes(graph, config.name)
             onnx.save(graph, files / _GRAPH_FILE)
             if config.backend == ONNXRUNTIME:
-                check_fits_graph(config, graph_tensors(files / _GRAPH_FILE))
+                check_matches_graph(config, graph_tensors(files / _GRAPH_FILE))
         check_warm_up(config)
         if config.HasField("ensemble_scheduling"):
             check_ensemble(config, self._written)
         # The version is made from all that the model is, so that whoever asks for it by number is answered by no other.
         manifest = manifest.model_copy(update={"content_sha256": configs.content_digest(config, files)})
         manifest = manifest.model_copy(update={"version": manifest.number})
-        configs.describe_itself(config, manifest, dictionary)
+        configs.add_manifest(config, manifest, dictionary)
         configs.serve_version(config, int(manifest.number))
         self._written[config.name] = config
         files.rename(files.with_name(manifest.number))

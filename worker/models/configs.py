@@ -43,8 +43,8 @@ def set_parameter(config: ModelConfig, name: str, value: str) -> None:
     config.parameters[name].string_value = value
 
 
-def describe_itself(config: ModelConfig, manifest: ModelManifest, dictionary: Sequence[str] | None) -> None:
-    """Add the manifest and, for a recognizer, the dictionary to the parameters."""
+def add_manifest(config: ModelConfig, manifest: ModelManifest, dictionary: Sequence[str] | None) -> None:
+    """Add the manifest and, for a recognizer, the dictionary to a configuration's parameters."""
     set_parameter(config, "manifest", manifest.to_json())
     if dictionary is not None:
         set_parameter(config, "dictionary", json.dumps(list(dictionary), ensure_ascii=False, separators=(",", ":")))

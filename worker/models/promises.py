@@ -57,7 +57,7 @@ def graph_tensors(path: Path) -> GraphTensors:
     return GraphTensors(_tensors(session.get_inputs()), _tensors(session.get_outputs()))
 
 
-def check_fits_graph(config: ModelConfig, graph: GraphTensors) -> None:
+def check_matches_graph(config: ModelConfig, graph: GraphTensors) -> None:
     """Raise ConfigError if the onnxruntime backend would refuse the config beside the graph.
 
     Every input of the graph must be named. The first of a graph's dims must be free where the model batches, and a

@@ -135,7 +135,7 @@ class BareContestant:
         self,
         name: str,
         title: str,
-        around: Endpoints,
+        endpoints: Endpoints,
         requests: Sequence[RecordedRequest],
         *,
         repeat: int = 1,
@@ -143,8 +143,8 @@ class BareContestant:
         self.name = name
         self.title = title
         self.images = repeat * len({request.picture for request in requests})
-        self._triton_url = around.triton_url
-        self._triton_pid = around.triton_pid
+        self._triton_url = endpoints.triton_url
+        self._triton_pid = endpoints.triton_pid
         self._requests = requests
         self._repeat = repeat
 

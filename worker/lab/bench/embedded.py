@@ -86,10 +86,10 @@ def _side(opened: ExitStack, kafka: Broker, plan: BenchPlan, folder: Path) -> _S
     server = opened.enter_context(stack.triton(configuration, folder / "run" / configuration.alphabet))
     with counted(f"Recording requests, {configuration.alphabet} alphabet", len(dataset.samples)) as advance:
         recording = record_from(server.grpc_url, dataset, configuration.pipeline_options(), advance)
-    around = stack.surroundings(kafka, server)
-    running = _running(opened, kafka, labelwire_system(name, TITLES[name], configuration, around), folder)
+    endpoints = stack.endpoints(kafka, server)
+    running = _running(opened, kafka, labelwire_system(name, TITLES[name], configuration, endpoints), folder)
     worker = SystemContestant(running, dataset, server.grpc_url, repeat=plan.repeat)
-    models = BareContestant(bare, TITLES[bare], around, recording.requests, repeat=plan.repeat)
+    models = BareContestant(bare, TITLES[bare], endpoints, recording.requests, repeat=plan.repeat)
     return _Side((worker, models), recording.models, stack.triton_words(server, configuration))
 
 

@@ -40,7 +40,7 @@ def measure(plan: LargePlan, data: Path | None, folder: Path) -> LargeRun:
     large = _drawn(plan, source, folder)
     configuration = plan.configuration
     with stack.broker(folder / "run") as kafka, stack.triton(configuration, folder / "run") as server:
-        system = labelwire_system("labelwire", "Labelwire", configuration, stack.surroundings(kafka, server))
+        system = labelwire_system("labelwire", "Labelwire", configuration, stack.endpoints(kafka, server))
         with RunningSystem(system, kafka.bootstrap_servers, stack.launch, folder / "labelwire.log") as running:
             running.wait_until_ready()
             reader = OneByOne(kafka.bootstrap_servers, system.topics, running.pid)

@@ -37,8 +37,8 @@ def measure(plan: OpenLoopPlan, folder: Path) -> OpenLoopRun:
     configuration = plan.configuration
     shown = _pictures(stack.pictures(None, 48, folder))
     with stack.broker(folder / "run") as kafka, stack.triton(configuration, folder / "run") as server:
-        around = stack.surroundings(kafka, server)
-        system = labelwire_system("labelwire", "Labelwire", configuration, around)
+        endpoints = stack.endpoints(kafka, server)
+        system = labelwire_system("labelwire", "Labelwire", configuration, endpoints)
         with RunningSystem(system, kafka.bootstrap_servers, stack.launch, folder / "labelwire.log") as running:
             running.wait_until_ready()
             capacity = _capacity(running, shown)

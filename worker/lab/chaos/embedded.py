@@ -18,12 +18,12 @@ from worker.adapters.kafka.topics import topic_specs
 from worker.domain.errors import LocalStackError
 from worker.lab import stack
 from worker.lab.chaos.answers import Watch
-from worker.lab.chaos.faults import World
+from worker.lab.chaos.faults import FaultTargets
 from worker.lab.chaos.fleet import Fleet
 from worker.lab.chaos.load import Load
 from worker.lab.chaos.pictures import good_pictures, poison_pictures, undecodable_pictures
 from worker.lab.chaos.poison import POISON_PATH
-from worker.lab.chaos.run import Arena, ChaosPlan, ChaosRun, Say, run_chaos
+from worker.lab.chaos.run import ChaosEnvironment, ChaosPlan, ChaosRun, Say, run_chaos
 from worker.lab.chaos.schedule import NETWORK_KINDS
 from worker.lab.evaluation.configuration import WorkerConfiguration
 from worker.lab.evaluation.machine import describe_machine
@@ -54,7 +54,7 @@ class _Addresses:
     links: Mapping[str, Proxy]
 
 
-def torment(plan: ChaosPlan, folder: Path, say: Say, model_repository: Path | None = None) -> ChaosRun:
+def run_embedded_chaos(plan: ChaosPlan, folder: Path, say: Say, model_repository: Path | None = None) -> ChaosRun:
     """Start everything, do what the plan says, and stop everything. Raises LabelwireError.
 
     Without Go there is no Toxiproxy: the faults of the network are left out then, and that is said.
@@ -79,7 +79,7 @@ def torment(plan: ChaosPlan, folder: Path, say: Say, model_repository: Path | No
         addresses = _addresses(proxied, kafka_address, broker, triton)
         topics = TopicSettings()
         create_topics(broker.bootstrap_servers, topic_specs(topics, _PARTITIONS, _MAX_MESSAGE_BYTES))
-        arena = _arena(opened, plan, folder, (broker, triton), addresses)
+        environment = _chaos_environment(opened, plan, folder, (broker, triton), addresses)
         description = {
             "broker": stack.broker_words(broker),
             "triton": stack.triton_words(triton, configuration),
@@ -87,7 +87,7 @@ def torment(plan: ChaosPlan, folder: Path, say: Say, model_repository: Path | No
             "machine": _machine_words(),
         }
         opened.enter_context(_clients_logged(folder / "clients.log"))
-        return run_chaos(plan, arena, say, description)
+        return run_chaos(plan, environment, say, description)
 
 
 @contextmanager
@@ -130,13 +130,13 @@ def _addresses(
     return _Addresses(kafka_address, triton_address, links)
 
 
-def _arena(
+def _chaos_environment(
     opened: ExitStack,
     plan: ChaosPlan,
     folder: Path,
     servers: tuple[KafkaServer, TritonServer],
     addresses: _Addresses,
-) -> Arena:
+) -> ChaosEnvironment:
     broker, triton = servers
     clock, topics = SystemClock(), TopicSettings()
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group_id=_GROUP)
@@ -155,7 +155,7 @@ def _arena(
     opened.callback(fleet.stop)
     reader = TopicReader(broker.bootstrap_servers, [topics.results, topics.dead_letters])
     watch = opened.enter_context(Watch(reader, topics.results))
-    world = World(
+    targets = FaultTargets(
         workers=fleet,
         triton=triton,
         broker=broker,
@@ -167,7 +167,7 @@ def _arena(
         clock=clock,
         ending=threading.Event(),
     )
-    return Arena(world, watch, good, kafka, topics)
+    return ChaosEnvironment(targets, watch, good, kafka, topics)
 
 
 def _environment(plan: ChaosPlan, addresses: _Addresses) -> dict[str, str]:

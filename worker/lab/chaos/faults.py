@@ -60,7 +60,7 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class FaultTargets:
     """All that faults can be done to.
 
     `links` are those to `triton` and `kafka`, none where the network cannot be disturbed. `ending` is set when the run
@@ -89,90 +89,90 @@ class World:
         self.ending.wait(seconds)
 
 
-def inject(world: World, fault: ScheduledFault) -> str:
-    """Do one fault, all of it, and say in words what was done. Raises LabelwireError where it cannot be done."""
-    return _FAULTS[fault.kind](world, fault)
+def inject(targets: FaultTargets, fault: ScheduledFault) -> str:
+    """Inject one fault to its end, and return in words what was done. Raises LabelwireError if that is not possible."""
+    return _FAULTS[fault.kind](targets, fault)
 
 
-def _worker_sigkill(world: World, fault: ScheduledFault) -> str:
-    return world.workers.kill(fault.pick)
+def _worker_sigkill(targets: FaultTargets, fault: ScheduledFault) -> str:
+    return targets.workers.kill(fault.pick)
 
 
-def _worker_sigterm(world: World, fault: ScheduledFault) -> str:
-    return world.workers.terminate(fault.pick)
+def _worker_sigterm(targets: FaultTargets, fault: ScheduledFault) -> str:
+    return targets.workers.terminate(fault.pick)
 
 
-def _worker_stall(world: World, fault: ScheduledFault) -> str:
-    return world.workers.stall(fault.pick, world.sleeping(fault))
+def _worker_stall(targets: FaultTargets, fault: ScheduledFault) -> str:
+    return targets.workers.stall(fault.pick, targets.sleeping(fault))
 
 
-def _rebalance(world: World, fault: ScheduledFault) -> str:
-    return world.workers.join(world.sleeping(fault))
+def _rebalance(targets: FaultTargets, fault: ScheduledFault) -> str:
+    return targets.workers.join(targets.sleeping(fault))
 
 
-def _triton_sigkill(world: World, _fault: ScheduledFault) -> str:
-    with world.triton_lock:
-        return _kill_and_start(world, world.triton, "triton")
+def _triton_sigkill(targets: FaultTargets, _fault: ScheduledFault) -> str:
+    with targets.triton_lock:
+        return _kill_and_start(targets, targets.triton, "triton")
 
 
-def _broker_sigkill(world: World, _fault: ScheduledFault) -> str:
-    with world.broker_lock:
-        return _kill_and_start(world, world.broker, "broker")
+def _broker_sigkill(targets: FaultTargets, _fault: ScheduledFault) -> str:
+    with targets.broker_lock:
+        return _kill_and_start(targets, targets.broker, "broker")
 
 
-def _kill_and_start(world: World, server: Server, name: str) -> str:
-    killed_at_ms = world.clock.epoch_ms()
+def _kill_and_start(targets: FaultTargets, server: Server, name: str) -> str:
+    killed_at_ms = targets.clock.epoch_ms()
     server.kill()
     server.start()
-    restart = Restart(name, killed_at_ms, world.clock.epoch_ms())
-    world.restarts.append(restart)
+    restart = Restart(name, killed_at_ms, targets.clock.epoch_ms())
+    targets.restarts.append(restart)
     return f"back after {(restart.ready_at_ms - killed_at_ms) / 1000:.1f} s"
 
 
-def _triton_stall(world: World, fault: ScheduledFault) -> str:
-    with world.triton_lock:
-        os.kill(world.triton.pid, signal.SIGSTOP)
+def _triton_stall(targets: FaultTargets, fault: ScheduledFault) -> str:
+    with targets.triton_lock:
+        os.kill(targets.triton.pid, signal.SIGSTOP)
         try:
-            world.sleeping(fault)()
+            targets.sleeping(fault)()
         finally:
-            os.kill(world.triton.pid, signal.SIGCONT)
+            os.kill(targets.triton.pid, signal.SIGCONT)
     return "SIGSTOP"
 
 
-def _connections_dropped(server: str, world: World, fault: ScheduledFault) -> str:
+def _connections_dropped(server: str, targets: FaultTargets, fault: ScheduledFault) -> str:
     """Refuse, reset or swallow: a network fails in all three ways."""
-    link = world.links[server]
+    link = targets.links[server]
     way = ("refused", "reset", "swallowed")[fault.pick % 3]
     with _disabled(link) if way == "refused" else _toxic(link, "reset_peer" if way == "reset" else "timeout"):
-        world.sleeping(fault)()
+        targets.sleeping(fault)()
     return way
 
 
-def _slow(server: str, world: World, fault: ScheduledFault) -> str:
+def _slow(server: str, targets: FaultTargets, fault: ScheduledFault) -> str:
     kind, attributes = _SLOW[fault.pick % len(_SLOW)]
-    with _toxic(world.links[server], kind, stream=("downstream", "upstream")[fault.pick // 8 % 2], **attributes):
-        world.sleeping(fault)()
+    with _toxic(targets.links[server], kind, stream=("downstream", "upstream")[fault.pick // 8 % 2], **attributes):
+        targets.sleeping(fault)()
     return f"{kind} {', '.join(f'{name} {value}' for name, value in attributes.items())}"
 
 
-def _poison_pictures(world: World, _fault: ScheduledFault) -> str:
-    world.load.submit(world.poison)
-    return ", ".join(picture.name for picture in world.poison)
+def _poison_pictures(targets: FaultTargets, _fault: ScheduledFault) -> str:
+    targets.load.submit(targets.poison)
+    return ", ".join(picture.name for picture in targets.poison)
 
 
-def _dead_letter_limit(world: World, fault: ScheduledFault) -> str:
-    count = world.burst_jobs
-    world.load.submit([world.undecodable[(fault.pick + n) % len(world.undecodable)] for n in range(count)])
-    full = _workers_over_their_limit(world)
+def _dead_letter_limit(targets: FaultTargets, fault: ScheduledFault) -> str:
+    count = targets.burst_jobs
+    targets.load.submit([targets.undecodable[(fault.pick + n) % len(targets.undecodable)] for n in range(count)])
+    full = _workers_over_their_limit(targets)
     said = f"on worker {full[0]} some wait for the limit" if full else "no worker wrote too many within a minute"
     return f"{count} jobs that cannot be read, at once: {said}"
 
 
-def _workers_over_their_limit(world: World) -> list[int]:
+def _workers_over_their_limit(targets: FaultTargets) -> list[int]:
     """Wait until a worker says that bad jobs wait for its limit; none if that does not come about."""
-    deadline = world.clock.monotonic() + _LIMIT_SECONDS
-    while not (full := world.workers.unready_for("dead_letters:")) and world.clock.monotonic() < deadline:
-        if world.ending.wait(_LOOK_SECONDS):
+    deadline = targets.clock.monotonic() + _LIMIT_SECONDS
+    while not (full := targets.workers.unready_for("dead_letters:")) and targets.clock.monotonic() < deadline:
+        if targets.ending.wait(_LOOK_SECONDS):
             break
     return full
 
@@ -202,7 +202,7 @@ _SLOW: Final[Sequence[tuple[str, Mapping[str, int]]]] = (
     ("bandwidth", {"rate": 256}),
     ("slicer", {"average_size": 2048, "size_variation": 512, "delay": 1000}),
 )
-_FAULTS: Final[Mapping[FaultKind, Callable[[World, ScheduledFault], str]]] = {
+_FAULTS: Final[Mapping[FaultKind, Callable[[FaultTargets, ScheduledFault], str]]] = {
     FaultKind.WORKER_SIGKILL: _worker_sigkill,
     FaultKind.WORKER_SIGTERM: _worker_sigterm,
     FaultKind.WORKER_STALL: _worker_stall,

@@ -11,7 +11,7 @@ from worker.audit.report import AuditReport
 from worker.domain.errors import ErrorCode
 from worker.lab.chaos.answers import Reading, WorkerAnswer, by_job
 from worker.lab.chaos.errors import ChaosError
-from worker.lab.chaos.pictures import Nature, Picture
+from worker.lab.chaos.pictures import Picture, PictureFate
 
 _SHOWN = 20
 
@@ -51,15 +51,13 @@ def expect(submitted: Mapping[str, Picture], answers: Sequence[WorkerAnswer]) ->
     codes: dict[str, str] = {}
     for answer in answers:
         picture = submitted[answer.job_id]
-        if answer.reading is not None and picture.nature is Nature.GOOD:
+        if answer.reading is not None and picture.fate is PictureFate.GOOD:
             if readings.setdefault(picture.name, answer.reading) != answer.reading:
                 raise ChaosError(f"{picture.name} was read in two ways without any fault; see {answer.job_id}.")
-        elif answer.code is not None and picture.nature is Nature.UNDECODABLE:
+        elif answer.code is not None and picture.fate is PictureFate.UNDECODABLE:
             codes[picture.name] = answer.code
         else:
-            raise ChaosError(
-                f"{picture.name} ({picture.nature}) ended as {answer.code or 'a result'} without any fault."
-            )
+            raise ChaosError(f"{picture.name} ({picture.fate}) ended as {answer.code or 'a result'} without any fault.")
     return Expectations(readings, codes)
 
 
@@ -109,4 +107,4 @@ def _wrong_answers(
 
 
 def _right_code(picture: Picture, expected: Expectations) -> str | None:
-    return str(ErrorCode.POISON) if picture.nature is Nature.POISON else expected.codes.get(picture.name)
+    return str(ErrorCode.POISON) if picture.fate is PictureFate.POISON else expected.codes.get(picture.name)

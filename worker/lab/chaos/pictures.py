@@ -23,8 +23,8 @@ _QUALITY: Final = 92
 _NOISE_BYTES: Final = 4096
 
 
-class Nature(StrEnum):
-    """What has to become of a picture."""
+class PictureFate(StrEnum):
+    """How the job of a picture has to end."""
 
     GOOD = "good"
     UNDECODABLE = "undecodable"
@@ -38,7 +38,7 @@ class Picture:
     name: str
     content: bytes
     content_type: str
-    nature: Nature
+    fate: PictureFate
 
     def job(self, topic: str, job_id: str) -> OutgoingRecord:
         """Return the job of reading it."""
@@ -49,20 +49,22 @@ class Picture:
 def good_pictures(seed: int, count: int) -> list[Picture]:
     """Draw labels. Raises LabelwireError if a font package is missing."""
     drawn = [generate(seed, index, degradation=Degradation.NONE).image for index in range(count)]
-    return [Picture(f"label-{n:02d}", _upper_part(one), "image/jpeg", Nature.GOOD) for n, one in enumerate(drawn)]
+    return [Picture(f"label-{n:02d}", _upper_part(one), "image/jpeg", PictureFate.GOOD) for n, one in enumerate(drawn)]
 
 
 def undecodable_pictures(seed: int) -> list[Picture]:
     """Return jobs that end as dead letters each time: noise, an empty value, a job that is no JSON object."""
     noise = random.Random(seed).randbytes(_NOISE_BYTES)  # noqa: S311 - noise, no secret
     contents = {"noise": ("image/jpeg", noise), "empty": ("image/png", b""), "words": ("application/json", b"[1, 2]")}
-    return [Picture(name, content, kind, Nature.UNDECODABLE) for name, (kind, content) in contents.items()]
+    return [Picture(name, content, kind, PictureFate.UNDECODABLE) for name, (kind, content) in contents.items()]
 
 
 def poison_pictures(good: Sequence[Picture]) -> list[Picture]:
     """Return one picture for each way to kill its reader."""
     return [
-        Picture(f"poison-{kind.name.lower()}", poisonous(picture.content, kind), picture.content_type, Nature.POISON)
+        Picture(
+            f"poison-{kind.name.lower()}", poisonous(picture.content, kind), picture.content_type, PictureFate.POISON
+        )
         for kind, picture in zip(PoisonKind, good, strict=False)
     ]
 

@@ -12,7 +12,7 @@ from worker.audit.run import audit
 from worker.domain.errors import LabelwireError
 from worker.lab.chaos.answers import Watch, WorkerAnswer, answer_of
 from worker.lab.chaos.errors import ChaosError
-from worker.lab.chaos.faults import Restart, World, inject
+from worker.lab.chaos.faults import FaultTargets, Restart, inject
 from worker.lab.chaos.fleet import WorkerExit
 from worker.lab.chaos.judging import Expectations, Verdict, expect, judge
 from worker.lab.chaos.pictures import Picture
@@ -74,10 +74,10 @@ class InjectedFault:
 
 
 @dataclass(frozen=True, slots=True)
-class Arena:
-    """The place of a run. `kafka` leads past the disturbed network."""
+class ChaosEnvironment:
+    """What a run works on. `kafka` is reached without the disturbed network."""
 
-    world: World
+    targets: FaultTargets
     watch: Watch
     good: Sequence[Picture]
     kafka: KafkaSettings
@@ -124,24 +124,24 @@ class ChaosRun:
         return [f"{count} {what}" for what, count in found.items() if count]
 
 
-def run_chaos(plan: ChaosPlan, arena: Arena, say: Say, description: Mapping[str, str]) -> ChaosRun:
+def run_chaos(plan: ChaosPlan, environment: ChaosEnvironment, say: Say, description: Mapping[str, str]) -> ChaosRun:
     """Carry out a plan, and judge it. Raises LabelwireError where that cannot be done at all."""
-    world, clock = arena.world, arena.world.clock
-    world.load.start()
-    world.workers.start()
-    expected = _read_calmly(arena, say)
-    jobs_per_second = plan.jobs_per_second or _half_of_the_rate(arena.watch.answers)
+    targets, clock = environment.targets, environment.targets.clock
+    targets.load.start()
+    targets.workers.start()
+    expected = _read_calmly(environment, say)
+    jobs_per_second = plan.jobs_per_second or _half_of_the_rate(environment.watch.answers)
     began_at_ms = clock.epoch_ms()
     say(f"Faults: {len(plan.schedule)} in {plan.duration_seconds:.0f} s, {jobs_per_second:.1f} jobs a second")
-    world.load.run_steadily(arena.good, world.undecodable, jobs_per_second)
-    faults, ended_at_ms = _inject_all(plan, arena, say)
-    _drain(arena, plan.drain_seconds, say)
+    targets.load.run_steadily(environment.good, targets.undecodable, jobs_per_second)
+    faults, ended_at_ms = _inject_all(plan, environment, say)
+    _drain(environment, plan.drain_seconds, say)
     drained_at_ms = clock.epoch_ms()
-    world.workers.stop()
+    targets.workers.stop()
     say("The audit")
-    audited = audit(arena.kafka, arena.topics)
-    answers = _all_answers(arena)
-    verdict = judge(world.load.submitted, world.load.doubtful, expected, answers, audited)
+    audited = audit(environment.kafka, environment.topics)
+    answers = _all_answers(environment)
+    verdict = judge(targets.load.submitted, targets.load.doubtful, expected, answers, audited)
     return ChaosRun(
         plan,
         jobs_per_second,
@@ -149,25 +149,25 @@ def run_chaos(plan: ChaosPlan, arena: Arena, say: Say, description: Mapping[str,
         ended_at_ms,
         drained_at_ms,
         faults,
-        tuple(world.restarts),
-        tuple(world.workers.exits),
+        tuple(targets.restarts),
+        tuple(targets.workers.exits),
         answers,
-        dict(world.load.submitted),
+        dict(targets.load.submitted),
         verdict,
         audited,
         description,
     )
 
 
-def _read_calmly(arena: Arena, say: Say) -> Expectations:
+def _read_calmly(environment: ChaosEnvironment, say: Say) -> Expectations:
     """Have every picture read before any fault, in different company, and take that as what is right."""
-    load = arena.world.load
-    load.submit([*list(arena.good) * _CALM_READINGS, *arena.world.undecodable])
+    load = environment.targets.load
+    load.submit([*list(environment.good) * _CALM_READINGS, *environment.targets.undecodable])
     load.pause()
-    missing = arena.watch.wait_for(lambda: load.submitted, _CALM_SECONDS, _Teller(arena, say))
+    missing = environment.watch.wait_for(lambda: load.submitted, _CALM_SECONDS, _ProgressReporter(environment, say))
     if missing:
         raise ChaosError(f"{missing} pictures were not read within {_CALM_SECONDS:.0f} s without any fault.")
-    return expect(load.submitted, arena.watch.answers)
+    return expect(load.submitted, environment.watch.answers)
 
 
 def _half_of_the_rate(answers: Sequence[WorkerAnswer]) -> float:
@@ -177,58 +177,58 @@ def _half_of_the_rate(answers: Sequence[WorkerAnswer]) -> float:
     return min(_MAX_JOBS_PER_SECOND, max(_MIN_JOBS_PER_SECOND, round(rate / 2, 1)))
 
 
-def _inject_all(plan: ChaosPlan, arena: Arena, say: Say) -> tuple[tuple[InjectedFault, ...], int]:
+def _inject_all(plan: ChaosPlan, environment: ChaosEnvironment, say: Say) -> tuple[tuple[InjectedFault, ...], int]:
     """Do all faults while the load runs, and return them, and when the load ended."""
-    world = arena.world
-    begun = world.clock.monotonic()
+    targets = environment.targets
+    begun = targets.clock.monotonic()
     with ThreadPoolExecutor(_MAX_FAULTS_AT_ONCE, thread_name_prefix="fault") as pool:
         try:
             running = []
             for fault in plan.schedule:
-                time.sleep(max(0.0, begun + fault.at_seconds - world.clock.monotonic()))
+                time.sleep(max(0.0, begun + fault.at_seconds - targets.clock.monotonic()))
                 say(f"{fault.at_seconds:6.1f} s  {fault.kind}")
-                running.append(pool.submit(_inject_one, world, fault, say))
-            time.sleep(max(0.0, begun + plan.duration_seconds - world.clock.monotonic()))
-            world.load.pause()
-            ended_at_ms = world.clock.epoch_ms()
+                running.append(pool.submit(_inject_one, targets, fault, say))
+            time.sleep(max(0.0, begun + plan.duration_seconds - targets.clock.monotonic()))
+            targets.load.pause()
+            ended_at_ms = targets.clock.epoch_ms()
             say("The load has ended; the workers finish what is left")
             return tuple(one.result() for one in running), ended_at_ms
         except BaseException:
-            world.ending.set()
+            targets.ending.set()
             raise
 
 
-def _inject_one(world: World, fault: ScheduledFault, say: Say) -> InjectedFault:
-    began_at_ms = world.clock.epoch_ms()
+def _inject_one(targets: FaultTargets, fault: ScheduledFault, say: Say) -> InjectedFault:
+    began_at_ms = targets.clock.epoch_ms()
     try:
-        words, failure = inject(world, fault), ""
+        words, failure = inject(targets, fault), ""
     except (LabelwireError, OSError) as error:
         words, failure = "", str(error)
         say(f"{fault.kind} could not be done: {failure}")
-    return InjectedFault(fault.kind, began_at_ms, world.clock.epoch_ms(), words, failure)
+    return InjectedFault(fault.kind, began_at_ms, targets.clock.epoch_ms(), words, failure)
 
 
-def _drain(arena: Arena, seconds: float, say: Say) -> None:
+def _drain(environment: ChaosEnvironment, seconds: float, say: Say) -> None:
     """Wait until every job has an answer and nothing is on its way, or the time is over."""
-    load, clock = arena.world.load, arena.world.clock
+    load, clock = environment.targets.load, environment.targets.clock
     deadline = clock.monotonic() + seconds
-    arena.watch.wait_for(lambda: load.submitted, seconds, _Teller(arena, say))
-    while clock.monotonic() < deadline and audit(arena.kafka, arena.topics).pending:
+    environment.watch.wait_for(lambda: load.submitted, seconds, _ProgressReporter(environment, say))
+    while clock.monotonic() < deadline and audit(environment.kafka, environment.topics).pending:
         time.sleep(_ASK_AGAIN_SECONDS)
 
 
-def _all_answers(arena: Arena) -> tuple[WorkerAnswer, ...]:
-    topics = arena.topics
+def _all_answers(environment: ChaosEnvironment) -> tuple[WorkerAnswer, ...]:
+    topics = environment.topics
     read = [topics.results, topics.dead_letters]
-    with BoundedReader(arena.kafka.bootstrap_servers, read) as reader:
+    with BoundedReader(environment.kafka.bootstrap_servers, read) as reader:
         return tuple(answer_of(record, topics.results) for record in reader)
 
 
-class _Teller:
-    """Says now and then how many answers are missing."""
+class _ProgressReporter:
+    """Reports now and then how many answers are missing."""
 
-    def __init__(self, arena: Arena, say: Say) -> None:
-        self._clock = arena.world.clock
+    def __init__(self, environment: ChaosEnvironment, say: Say) -> None:
+        self._clock = environment.targets.clock
         self._say = say
         self._said_at = self._clock.monotonic()
 

@@ -51,7 +51,7 @@ class ScheduledFault:
 
 
 @dataclass(frozen=True, slots=True)
-class _Habit:
+class _FaultRate:
     """How often a kind occurs in a round of some five minutes, how long it lasts, and the time until the next fault."""
 
     times: int
@@ -59,23 +59,23 @@ class _Habit:
     lasts_seconds: tuple[float, float] = (0.0, 0.0)
 
 
-_HABITS: Final[Mapping[FaultKind, _Habit]] = {
-    FaultKind.WORKER_SIGKILL: _Habit(4, 4.5),
-    FaultKind.WORKER_SIGTERM: _Habit(4, 4.5),
-    FaultKind.WORKER_STALL: _Habit(4, 4.5, (1, 4)),
+_FAULT_RATES: Final[Mapping[FaultKind, _FaultRate]] = {
+    FaultKind.WORKER_SIGKILL: _FaultRate(4, 4.5),
+    FaultKind.WORKER_SIGTERM: _FaultRate(4, 4.5),
+    FaultKind.WORKER_STALL: _FaultRate(4, 4.5, (1, 4)),
     # The group's session ends after 6 seconds here, so the partitions go to others while it sleeps.
-    FaultKind.WORKER_ZOMBIE: _Habit(2, 12, (8, 10)),
+    FaultKind.WORKER_ZOMBIE: _FaultRate(2, 12, (8, 10)),
     # Triton's own start takes some ten seconds, and what follows it is measured.
-    FaultKind.TRITON_SIGKILL: _Habit(3, 20),
-    FaultKind.TRITON_STALL: _Habit(3, 5, (2, 5)),
-    FaultKind.TRITON_CONNECTIONS_DROPPED: _Habit(4, 4, (0.2, 2)),
-    FaultKind.TRITON_SLOW: _Habit(4, 3.5, (3, 6)),
-    FaultKind.BROKER_SIGKILL: _Habit(3, 8),
-    FaultKind.KAFKA_CONNECTIONS_DROPPED: _Habit(4, 4.5, (0.2, 2)),
-    FaultKind.KAFKA_SLOW: _Habit(4, 3.5, (3, 6)),
-    FaultKind.REBALANCE: _Habit(3, 5, (5, 8)),
-    FaultKind.POISON_PICTURES: _Habit(2, 8),
-    FaultKind.DEAD_LETTER_LIMIT: _Habit(1, 8),
+    FaultKind.TRITON_SIGKILL: _FaultRate(3, 20),
+    FaultKind.TRITON_STALL: _FaultRate(3, 5, (2, 5)),
+    FaultKind.TRITON_CONNECTIONS_DROPPED: _FaultRate(4, 4, (0.2, 2)),
+    FaultKind.TRITON_SLOW: _FaultRate(4, 3.5, (3, 6)),
+    FaultKind.BROKER_SIGKILL: _FaultRate(3, 8),
+    FaultKind.KAFKA_CONNECTIONS_DROPPED: _FaultRate(4, 4.5, (0.2, 2)),
+    FaultKind.KAFKA_SLOW: _FaultRate(4, 3.5, (3, 6)),
+    FaultKind.REBALANCE: _FaultRate(3, 5, (5, 8)),
+    FaultKind.POISON_PICTURES: _FaultRate(2, 8),
+    FaultKind.DEAD_LETTER_LIMIT: _FaultRate(1, 8),
 }
 # The intake stands for up to a minute after this one, so it comes once, at the end.
 _LAST: Final = FaultKind.DEAD_LETTER_LIMIT
@@ -89,15 +89,15 @@ def draw_schedule(
 ) -> tuple[ScheduledFault, ...]:
     """Return the faults of a run in their order, at least one even if the time is short."""
     chance = random.Random(seed)  # noqa: S311 - a schedule, no secret
-    room = duration_seconds - _CALM_SECONDS - (_HABITS[_LAST].pause_seconds if _LAST in kinds else 0.0)
+    room = duration_seconds - _CALM_SECONDS - (_FAULT_RATES[_LAST].pause_seconds if _LAST in kinds else 0.0)
     drawn: list[tuple[FaultKind, float]] = []
     for kind in _rounds(chance, set(kinds) - {_LAST}):
-        pause = _HABITS[kind].pause_seconds * chance.uniform(1 - _SWAY, 1 + _SWAY)
+        pause = _FAULT_RATES[kind].pause_seconds * chance.uniform(1 - _SWAY, 1 + _SWAY)
         if drawn and sum(taken for _, taken in drawn) + pause > room:
             break
         drawn.append((kind, pause))
     if _LAST in kinds:
-        drawn.append((_LAST, _HABITS[_LAST].pause_seconds))
+        drawn.append((_LAST, _FAULT_RATES[_LAST].pause_seconds))
     return tuple(_placed(chance, drawn, duration_seconds))
 
 
@@ -106,7 +106,7 @@ def _rounds(chance: random.Random, kinds: Collection[FaultKind]) -> Iterator[Fau
     ordered = sorted(kinds)
     while ordered:
         once = chance.sample(ordered, len(ordered))
-        again = [kind for kind in ordered for _ in range(_HABITS[kind].times - 1)]
+        again = [kind for kind in ordered for _ in range(_FAULT_RATES[kind].times - 1)]
         yield from once
         yield from chance.sample(again, len(again))
 
@@ -118,6 +118,6 @@ def _placed(
     stretch = max(1.0, (duration_seconds - _CALM_SECONDS) / sum(pause for _, pause in drawn))
     at_seconds = _CALM_SECONDS
     for kind, pause in drawn:
-        lasts = chance.uniform(*_HABITS[kind].lasts_seconds)
+        lasts = chance.uniform(*_FAULT_RATES[kind].lasts_seconds)
         yield ScheduledFault(round(at_seconds, 2), kind, round(lasts, 2), chance.randrange(_PICKS))
         at_seconds += pause * stretch

@@ -28,11 +28,11 @@ class DemoRun:
         return bool(self.delivery.submitted) and len(self.delivery.answers) == len(self.delivery.submitted)
 
 
-def read_all(dataset: Dataset, around: Endpoints, launch: Launch, folder: Path) -> SystemRun:
+def read_all(dataset: Dataset, endpoints: Endpoints, launch: Launch, folder: Path) -> SystemRun:
     """Have a worker read all pictures, and return what came back. Raises MeasurementError if the worker ends early."""
-    system = labelwire_system(_NAME, "The worker", WorkerConfiguration(), around, topics=TOPICS)
+    system = labelwire_system(_NAME, "The worker", WorkerConfiguration(), endpoints, topics=TOPICS)
     jobs = [Job.of(sample) for sample in dataset.samples]
-    with RunningSystem(system, around.bootstrap_servers, launch, folder / "worker.log") as running:
+    with RunningSystem(system, endpoints.bootstrap_servers, launch, folder / "worker.log") as running:
         running.wait_until_ready()
         with counted("Reading the labels", len(jobs)) as advance:
             delivery = running.answer_all(jobs, advance, stall_seconds=_STALL_SECONDS)

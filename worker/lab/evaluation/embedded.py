@@ -82,7 +82,7 @@ def evaluate(
     description = configuration.describe()
     python = stack.rapidocr_python() if baseline else None
     with stack.broker(folder / "run") as kafka, stack.triton(configuration, folder / "run") as server:
-        worker = labelwire_system("labelwire", "Labelwire", configuration, stack.surroundings(kafka, server))
+        worker = labelwire_system("labelwire", "Labelwire", configuration, stack.endpoints(kafka, server))
         delivery = deliver(worker, pictures.all, kafka.bootstrap_servers, stack.launch, folder)
         other = None
         if python:

@@ -82,7 +82,7 @@ def _calibration(told: Calibration) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class PartTables:
     """The same for the page: groups with their plots."""
 
     degradations: Sequence[PictureGroup]
@@ -92,7 +92,7 @@ class Parts:
     plots: Mapping[str, Markup]
 
 
-def part_tables(dataset: Dataset, read: SystemReading) -> Parts:
+def part_tables(dataset: Dataset, read: SystemReading) -> PartTables:
     """Return the groups of a set and their plots; empty ones without truth."""
     kinds, layouts = by_degradation(dataset, read), by_layout(dataset, read)
     told = calibration(dataset, read)
@@ -101,7 +101,7 @@ def part_tables(dataset: Dataset, read: SystemReading) -> Parts:
         "fields exact": [group.scores.field_exact for group in kinds],
         "admitted": [group.admitted for group in kinds],
     }
-    return Parts(
+    return PartTables(
         degradations=kinds,
         layouts=layouts,
         types=by_type(read),
