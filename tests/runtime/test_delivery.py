@@ -349,7 +349,7 @@ async def test_a_defect_of_ours_is_one_dead_letter_and_leaks_nothing(parts: Part
 async def test_a_result_over_the_limit_is_a_dead_letter(parts: Parts, *, told: bool) -> None:
     parts.broker.create_topic(RESULTS, 1, 1200)
     parts.destination.max_result_bytes = 1200 if told else None
-    parts.sink.tells_limits = told
+    parts.sink.shows_limits = told
     await parts.deliver(record())
     assert parts.results() == []
     letter = parts.letter()
@@ -369,7 +369,7 @@ async def test_a_dead_letter_over_the_limit_leaves_its_payload_where_it_stands(
 ) -> None:
     for topic, partitions in ((JOBS, 2), (LETTERS, 1)):
         parts.broker.create_topic(topic, partitions, 5000)
-    parts.sink.tells_limits = told
+    parts.sink.shows_limits = told
     parts.destination.max_dead_letter_bytes = 5000 if told else None
     await parts.deliver(record(value, *headers))
     letter = parts.letter()

@@ -180,7 +180,7 @@ async def test_while_the_topics_do_not_fit_the_worker_says_so_and_takes_nothing_
 
 
 async def test_limits_that_the_broker_does_not_tell_are_no_obstacle(life: Life) -> None:
-    life.parts.sink.tells_limits = False
+    life.parts.sink.shows_limits = False
     life.submit()
     async with living(life):
         await life.turn_until(lambda: len(life.results()) == 1)

@@ -85,7 +85,7 @@ def build_worker(doors: Doors, source: SimulatedSource) -> Worker:
     settings, tuning = doors.settings, doors.tuning
     clock = VirtualClock(doors.loop)
     memory = MemorySink(doors.broker)
-    memory.tells_limits = tuning.limits_told
+    memory.shows_limits = tuning.limits_told
     executor = SimulatedExecutor(doors.name, doors.loop, doors.weather, doors.judge, doors.crash)
     backend = SimulatedBackend(doors.name, doors.triton, doors.weather, doors.trace)
 

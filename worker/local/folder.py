@@ -20,7 +20,7 @@ class RunFolder:
         """The folder, absolute; raises LocalStackError before `open`."""
         folder = self._given or self._temporary
         if folder is None:
-            raise LocalStackError(f"{self._name} has not been started, so it has no folder yet")
+            raise LocalStackError(f"{self._name} has no folder yet, because it was not started; start it first")
         return folder.absolute()
 
     @property

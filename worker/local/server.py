@@ -1,4 +1,4 @@
-"""A server of the local stack: one process on the loopback interface, its folder, its ports and its life.
+"""A server of the local stack: one process on the loopback interface, with its folder and its ports.
 
 Invariant: a server keeps its ports for life; one that does not get ready is stopped and leaves nothing behind.
 """

@@ -1,10 +1,10 @@
-"""Rights without a broker."""
+"""Access checks without a broker."""
 
 from collections.abc import Collection
 
 
 class MemoryAccess:
-    """A `ClusterAccess`: `obstacles` maps a topic to the sentence that says what keeps the worker from it."""
+    """A `ClusterAccess`: `obstacles` maps a topic to the sentence that says why the worker cannot use it."""
 
     def __init__(self) -> None:
         self.obstacles: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A server of models without models: it reads block script, and fails when it is told to.
+"""A server of models without models: it reads block script, and fails when a test wants it to.
 
 Invariant: it has the same names, types, limits and manifests as a real one, so a worker cannot tell it apart by asking.
 """

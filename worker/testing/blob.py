@@ -1,6 +1,6 @@
 """A store of pictures in memory.
 
-Invariant: it refuses and limits as the real one does; what lies in it comes only by `put`.
+Invariant: it refuses and limits as the real one does; its pictures come from `put` alone.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,8 +15,7 @@ _NOWHERE: Final = AllowedPrefixes()
 class MemoryBlobStore:
     """A `BlobStore` over a dictionary.
 
-    `fail` lets the next fetches end in an error. `fetched` lists what was asked for, each time; nothing that is not
-    allowed is.
+    `fail` lets the next fetches end in an error. `fetched` lists every URI that was requested, only allowed ones.
     """
 
     def __init__(self, allowed: AllowedPrefixes = _NOWHERE, *, max_bytes: int = 1024 * 1024) -> None:
@@ -28,22 +27,24 @@ class MemoryBlobStore:
         self._failures: list[JobError] = []
 
     def put(self, uri: str, picture: bytes) -> None:
-        """Lay a picture there."""
+        """Store a picture under a URI."""
         self._pictures[PictureUri.parse(uri).canonical] = picture
 
     def fail(self, *errors: JobError) -> None:
-        """Let the next fetches end so, in this order."""
+        """Let the next fetches raise these errors, in this order."""
         self._failures.extend(errors)
 
     async def fetch(self, uri: PictureUri, reserve_memory: Callable[[int], Awaitable[None]]) -> bytes:
-        """Return what lies there. Raises JobError as the port says."""
+        """Return the bytes at a URI. Raises JobError as the port says."""
         self._allowed.check(uri)
         self.fetched.append(uri)
         if self._failures:
             raise self._failures.pop(0)
         picture = self._pictures.get(uri.canonical)
         if picture is None:
-            raise JobError(ErrorCode.URI_NOT_FOUND, f"There is no picture at {uri}; send the job once it is there.")
+            raise JobError(
+                ErrorCode.URI_NOT_FOUND, f"There is no picture at {uri}; send the job after the picture is stored."
+            )
         if len(picture) > self._max_bytes:
             message = f"The picture at {uri} has {len(picture)} bytes, over the limit of {self._max_bytes} bytes."
             raise JobError(ErrorCode.IMAGE_TOO_LARGE, message, stage=Stage.FETCH)
@@ -51,5 +52,5 @@ class MemoryBlobStore:
         return picture
 
     async def close(self) -> None:
-        """Note it."""
+        """Remember that it was closed."""
         self.closed = True

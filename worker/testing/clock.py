@@ -1,7 +1,7 @@
-"""A clock that moves only when it is told to.
+"""A clock that moves only when a test moves it.
 
-Invariant: time passes by `advance` alone, which a `sleep` calls itself where `sleeps_pass`; sleepers wake in the order
-of their times, and never early.
+Invariant: only `advance` moves the time; with `sleeps_pass`, `sleep` calls it. Sleepers wake in the order of their
+times and never early.
 """
 
 import asyncio

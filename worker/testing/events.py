@@ -1,10 +1,10 @@
-"""Events kept for whoever asks what happened."""
+"""Events that are kept for tests."""
 
 from typing import TypeVar
 
 from worker.domain.events import Event
 
-_Kind = TypeVar("_Kind")
+_EventT = TypeVar("_EventT")
 
 
 class RecordedEvents:
@@ -17,6 +17,6 @@ class RecordedEvents:
         """Keep an event."""
         self.all.append(event)
 
-    def of(self, kind: type[_Kind]) -> list[_Kind]:
-        """Return the events of one kind."""
-        return [event for event in self.all if isinstance(event, kind)]
+    def of(self, event_type: type[_EventT]) -> list[_EventT]:
+        """Return the events of one type."""
+        return [event for event in self.all if isinstance(event, event_type)]

@@ -1,6 +1,7 @@
-"""A place apart without a process.
+"""An isolation without a child process.
 
-Invariant: it judges as the real one does, by the same `CrashHistory`; what would end the child ends nothing here.
+Invariant: it counts crashes as the real one does, by the same `CrashHistory`; what would crash the child crashes
+nothing here.
 """
 
 import asyncio
@@ -19,8 +20,8 @@ def _harmless(_: Record) -> bool:
 class FakeIsolation:
     """An `Isolation` over a function that reads.
 
-    `deadly` says which records end their reader each time; `crash` lets the next tries end in a crash, whatever the
-    record. `tried` lists where the records stand that were tried, each try; `crashes` those that ended in a crash.
+    `deadly` says which records crash their reader each time; `crash` lets the next tries crash, whatever the record.
+    `tried` lists the coordinate of each try, `crashes` those of the tries that crashed.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class FakeIsolation:
         self.closed = False
         self._read = read
         self._deadly = deadly
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._to_crash = 0
 
     def crash(self, times: int) -> None:
@@ -40,20 +41,20 @@ class FakeIsolation:
 
     async def read(self, record: Record, attempt: int) -> LabelText:
         """Read the job of a record, after those that were asked for before. Raises JobError, POISON after crashes."""
-        async with self._turn:
-            trial = CrashHistory()
+        async with self._lock:
+            history = CrashHistory()
             while True:
                 if self.closed:
-                    raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, "The place apart is closed.")
+                    raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, "The isolation is closed.")
                 self.tried.append(record.coordinate)
                 await asyncio.sleep(0)
                 if not self._crashes(record):
                     return await self._read(record, attempt)
                 self.crashes.append(record.coordinate)
-                trial.crashed("signal SIGSEGV")
+                history.crashed("signal SIGSEGV")
 
     async def close(self) -> None:
-        """Refuse what comes from now on."""
+        """Refuse records from now on."""
         self.closed = True
 
     def _crashes(self, record: Record) -> bool:

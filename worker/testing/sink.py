@@ -17,13 +17,13 @@ class MemorySink:
 
     `refuse` scripts the next sends one by one; while `broken` holds an error each send raises it. `hold` keeps
     acknowledgements back until `release`; `waiting` counts the sends that wait, `descriptions` the calls of `describe`.
-    `tells_limits` set to False hides the topics' size limits from `describe`, as brokers do whose configs may not be
+    `shows_limits` set to False hides the topics' size limits from `describe`, as brokers do whose configs may not be
     read.
     """
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.broken: JobError | None = None
-        self.tells_limits = True
+        self.shows_limits = True
         self.closed = False
         self.attempts = 0
         self.waiting = 0
@@ -38,11 +38,11 @@ class MemorySink:
         self._script.extend(errors)
 
     def hold(self) -> None:
-        """Keep acknowledgements back."""
+        """Withhold acknowledgements."""
         self._released.clear()
 
     def release(self) -> None:
-        """Let them come."""
+        """Send the withheld acknowledgements."""
         self._released.set()
 
     async def send(self, record: OutgoingRecord) -> None:
@@ -64,7 +64,7 @@ class MemorySink:
         self.descriptions += 1
         if not self._broker.reachable:
             raise BrokerError("The memory broker does not answer.")
-        return self._broker.describe(topics, limits_hidden=not self.tells_limits)
+        return self._broker.describe(topics, limits_hidden=not self.shows_limits)
 
     async def close(self) -> None:
         """Remember that it was closed."""
@@ -78,6 +78,6 @@ def refusal(broker: MemoryBroker, record: OutgoingRecord) -> JobError | None:
         message = f"The memory broker did not take a record for {record.topic}."
         return JobError(ErrorCode.BROKER_UNAVAILABLE, message, stage=Stage.PUBLISH)
     if limits.max_message_bytes is not None and record.size_bytes > limits.max_message_bytes:
-        message = f"The record is larger than topic {record.topic} takes; raise its max.message.bytes."
+        message = f"The record is over the size limit of topic {record.topic}; raise its max.message.bytes."
         return JobError(ErrorCode.RESULT_TOO_LARGE, message)
     return None

@@ -19,7 +19,7 @@ from worker.testing.broker import MemoryBroker
 
 
 class MemorySource:
-    """A `RecordSource` over a `MemoryBroker`, which a test can make to suffer.
+    """A `RecordSource` over a `MemoryBroker`, with methods that let a test cause faults.
 
     `start` takes all partitions that no other member of the group owns, unless `takes_at_start` is False; `assign`,
     `revoke` and `lose` are what a group's coordinator does; `crash` ends the member without a word; `fail` ends it
@@ -84,7 +84,7 @@ class MemorySource:
         self._wake()
 
     def commit(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
-        """Commit at the next turn of the loop."""
+        """Commit in the event loop's next iteration."""
         self._pending.update(points)
         self._wake()
 
@@ -144,7 +144,7 @@ class MemorySource:
         self._told.lost(ended)
 
     def crash(self) -> None:
-        """End without a word and without a commit; others may own the partitions from now on."""
+        """End without a commit and without telling the listener; others may own the partitions from now on."""
         for task in self._beginning_anew:
             task.cancel()
         self._release([partition for (_, partition), owner in self._broker.owners.items() if owner is self])
@@ -213,7 +213,7 @@ class MemorySource:
         self._turn_is_due = False
         if self._listener is None:
             return
-        self._begin_recreated_anew()
+        self._restart_recreated()
         self._commit_pending()
         records = self._records(self.allowed_total - self.delivered)
         if records and self._failure is None:
@@ -222,7 +222,7 @@ class MemorySource:
             self.delivered += len(records)
             self._listener.received(records)
 
-    def _begin_recreated_anew(self) -> None:
+    def _restart_recreated(self) -> None:
         """Hand back what is held of topics that were deleted and created again, and begin them at their beginning."""
         ids = {partition: self._broker.topic_id(partition.topic) for partition in self._positions}
         recreated = [partition for partition, now in ids.items() if now and now != self._topic_ids[partition]]

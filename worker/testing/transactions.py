@@ -40,11 +40,11 @@ class MemoryTransactions:
         self._script.extend(errors)
 
     def hold(self) -> None:
-        """Keep commits back."""
+        """Withhold commits."""
         self._released.clear()
 
     def release(self) -> None:
-        """Let them happen."""
+        """Carry out the withheld commits."""
         self._released.set()
 
     async def commit(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
