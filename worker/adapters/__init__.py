@@ -1,1 +1,1 @@
-"""The outside world: each folder alone imports its SDK and translates its errors at one door."""
+"""Adapters to Kafka, Triton, blob stores and so on: each folder alone imports its SDK and translates its errors."""

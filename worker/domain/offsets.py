@@ -7,11 +7,11 @@ The rules, for one partition during one assignment:
 2. `base` is the lowest offset that is not done. It never passes an offset that was delivered and is not done.
 3. A commit is `base`, with a map of what is done above it in its metadata, so that a successor skips that.
 4. A map that is corrupt, foreign or made for another base is ignored: the offsets above `base` are then read again.
-5. Every commit says how far its member had got, and a last one that it ended in an orderly way. Where that last word is
-   missing the member may have been killed by a record that it had in hand: what was not done up to that place, and as
-   much further as a member takes between two commits, is suspect. So is what an earlier member left as suspect.
-6. Every commit names the topic that its offsets belong to, where the broker tells ids: a topic that was deleted and
-   created again has the same name and the same offsets, and other records.
+5. Every commit says how far its member had read, and the last one that it ended in an orderly way. If that last commit
+   is missing, a record in flight may have killed the member. Then all that was not done up to that offset is suspect,
+   and as many offsets beyond it as a member takes between two commits. So is what an earlier member left as suspect.
+6. Every commit names the id of its topic, if the broker has ids: a topic that was deleted and created again has the
+   same name and the same offsets, but other records.
 
 A tracker lives as long as its assignment. A job completes the tracker it was delivered under; after a rebalance that
 tracker is no longer asked, so completions of an old assignment have no effect.
@@ -74,11 +74,11 @@ class OffsetTracker:
 
     @property
     def topic_id(self) -> str:
-        """Which topic of its name the offsets belong to; empty where the broker tells no ids."""
+        """The id of the topic that the offsets belong to; empty if the broker has no ids."""
         return self._topic_id
 
     def is_suspect(self, offset: int) -> bool:
-        """Say whether this offset may have ended the process that had it in hand."""
+        """Say whether this offset may have crashed the worker that had it in flight."""
         return offset < self._suspects_end
 
     def complete(self, offset: int) -> None:

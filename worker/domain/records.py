@@ -23,7 +23,7 @@ class TopicPartition(NamedTuple):
 
 
 class Coordinate(NamedTuple):
-    """Where a record stands: topic, partition and offset."""
+    """A record's topic, partition and offset."""
 
     topic: str
     partition: int
@@ -106,8 +106,8 @@ class ClusterDescription:
 class CommitPoint:
     """A position to commit: the lowest offset that is not done, and what to keep beside it.
 
-    Where a group begins on a partition, `topic_id` tells which topic of that name the offset belongs to; empty where
-    the broker tells no ids. It is not compared: what a commit says of its topic stands in the metadata.
+    For a position where a group begins, `topic_id` is the id of the topic that the offset belongs to; empty if the
+    broker has no ids. It is not compared: a commit has its topic's id in the metadata.
     """
 
     offset: int

@@ -49,7 +49,7 @@ class StartPosition(NamedTuple):
 def is_same_topic(made_for: str, topic_id: str) -> bool:
     """Say whether offsets that were made for one topic belong to the present one of its name.
 
-    Both are ids, empty where a broker told none: then they are taken for the same.
+    Both are ids; an empty one, where the broker had none, counts as the same.
     """
     return not made_for or not topic_id or made_for == topic_id
 

@@ -1,4 +1,4 @@
-"""A local stack that goes on without its terminal: `labelwire local up`, `down` and `status`.
+"""A local stack that outlives its terminal: `labelwire local up`, `down` and `status`.
 
 One background process owns the stack (background.py). The state file names it by pid and start time, so a process that
 came to the same pid later is never taken for it. Without that process nothing of the stack lives.
@@ -78,7 +78,7 @@ class StackState(BaseModel):
 
 
 class Status(BaseModel):
-    """What `labelwire local status` tells; `down` where nothing runs."""
+    """What `labelwire local status` reports; `down` if nothing runs."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -172,8 +172,8 @@ class MockKafka(Broker):
     @property
     def bootstrap_servers(self) -> str:
         """Host and port."""
-        said = self.log_path.read_text().splitlines()
-        address = next((line for line in said if line.startswith("127.0.0.1:")), None)
+        output = self.log_path.read_text().splitlines()
+        address = next((line for line in output if line.startswith("127.0.0.1:")), None)
         if address is None:
             raise LocalStackError("the mock cluster has no address yet")
         return address

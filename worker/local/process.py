@@ -129,7 +129,7 @@ def last_lines(path: Path, count: int) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface on which nobody listens now, all different."""
+    """Return distinct loopback ports that are free now. Raises LocalStackError if there are too few."""
     ports: list[int] = []
     for port in random.sample(_PORT_RANGE, len(_PORT_RANGE)):
         if len(ports) == count:

@@ -13,7 +13,7 @@ Report = Callable[[str], None]
 
 
 class _PlainReport:
-    """Prints what goes on, at most one line in ten seconds."""
+    """Prints progress, at most one line in ten seconds."""
 
     def __init__(self, console: Console, what: str, started: float) -> None:
         self._console = console

@@ -77,10 +77,10 @@ class LocalServer(ABC):
         while not self.is_ready():
             exited = self._process is None or self._process.exit_status is not None
             if exited or time.monotonic() > deadline:
-                said = self._last_words()
+                output = self._last_words()
                 self.stop()
                 reason = "ended" if exited else f"was not ready in {self._ready_timeout_seconds:.0f} s"
-                raise LocalStackError(f"{self.title} {reason}; its last words:\n{said}")
+                raise LocalStackError(f"{self.title} {reason}; its last words:\n{output}")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:

@@ -49,14 +49,14 @@ class Toxiproxy(LocalServer):
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
-            said = response.read().decode("utf-8", "replace")
+            output = response.read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
             raise LocalStackError(f"Toxiproxy at 127.0.0.1:{self._port()} does not answer: {error}") from error
         finally:
             connection.close()
         if response.status >= http.HTTPStatus.BAD_REQUEST:
-            raise LocalStackError(f"Toxiproxy refused {method} {path}: {said.strip()}")
-        return json.loads(said) if said.strip() else None
+            raise LocalStackError(f"Toxiproxy refused {method} {path}: {output.strip()}")
+        return json.loads(output) if output.strip() else None
 
     def _provision(self) -> None:
         TOXIPROXY.provide()

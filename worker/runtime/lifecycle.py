@@ -1,6 +1,6 @@
 """The life of a worker: wait until Triton and the topics fit, work, and stop in time.
 
-Invariant: no record is taken while a condition that the work needs is unmet, and the worker goes on by itself when all
+Invariant: no record is taken while a condition that the work needs is unmet; the worker continues by itself when all
 are met again.
 """
 

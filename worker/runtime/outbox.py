@@ -150,7 +150,7 @@ class TransactionalOutbox:
 
 def _resolve(batch: Collection[_QueuedOutcome], error: Exception | None) -> None:
     for queued in batch:
-        if queued.written.done():  # whoever waited was cancelled
+        if queued.written.done():  # the job that waited was canceled
             continue
         if error is None:
             queued.written.set_result(None)

@@ -85,7 +85,7 @@ def _closed_at_the_end(file: BinaryIO) -> Iterator[BinaryIO]:
     try:
         yield file
     except asyncio.CancelledError:
-        # A thread may be reading, which goes on; to close the file waits for it, and the loop must not.
+        # A thread may still be reading; closing the file waits for it, which the event loop must not.
         asyncio.get_running_loop().run_in_executor(None, file.close)
         raise
     except BaseException:

@@ -16,9 +16,9 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
 _STATUS: Final = Path("/proc/self/status")
 _KIBIBYTE: Final = 1024
-# Of what is free: the worker's own jobs go on meanwhile.
+# Of the free memory: the worker's own jobs need the rest.
 _SHARE: Final = 0.75
-# A good picture must find room, even where that is more than is free: gRPC's threads alone reserve 100 MB.
+# Enough for a good picture, even if less is free: gRPC's threads alone reserve 100 MB.
 _MIN_BYTES: Final = 256 * _KIBIBYTE**2
 
 
@@ -41,7 +41,7 @@ def limit_memory(beyond_now_bytes: int | None) -> None:
 
 
 def _warm_up() -> None:
-    """Have OpenBLAS take its buffers now: where it finds no room later, it ends the process by itself."""
+    """Let OpenBLAS allocate its buffers now: if that failed later, it would end the process."""
     square = np.eye(64)
     square @ square
 

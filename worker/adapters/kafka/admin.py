@@ -28,7 +28,7 @@ _TIMEOUT_SECONDS = 5.0
 _PROBE_SECONDS = 2.0
 _LISTING_SECONDS = 0.05
 _SLICE_SECONDS = 0.5
-_QUIET = logging.Logger("quiet", logging.CRITICAL + 1)  # noqa: LOG001 - nobody shall hear of it
+_QUIET = logging.Logger("quiet", logging.CRITICAL + 1)  # noqa: LOG001 - what it logs is dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def create_topics(
 ) -> None:
     """Create the topics that do not exist; those that do are left as they are.
 
-    librdkafka's mock cluster cannot be told to create a topic; there each comes with four partitions.
+    librdkafka's mock cluster cannot create topics on request; each has four partitions there.
     Raises BrokerError.
     """
     client = admin_client(bootstrap_servers, client_options)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class HangsError(Exception):
-    """A call did not return in time, or could not be made. It may return yet, on a thread that nobody waits for."""
+    """A call did not return in time, or could not be made. It may return later, on a thread that is left alone."""
 
 
 def call_within(seconds: float, call: Callable[..., object], *arguments: object) -> None:
@@ -38,5 +38,5 @@ class _Call:
         """Make it, and keep what it raises."""
         try:
             self._call(*self._arguments)
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised again by `call_within`
             self.failure = error

@@ -92,8 +92,8 @@ def is_denied(error: KafkaError) -> bool:
 
 def _is(error: KafkaError, codes: frozenset[int] | set[int]) -> bool:
     # A consumer's fatal error has the code _FATAL; the code behind it is only in its message.
-    said = error.str()
-    return error.code() in codes or any(said.startswith(f"Fatal error: {KafkaError(code).str()}") for code in codes)
+    message = error.str()
+    return error.code() in codes or any(message.startswith(f"Fatal error: {KafkaError(code).str()}") for code in codes)
 
 
 def has_consumer_protocol(settings: KafkaSettings) -> bool | None:
@@ -105,7 +105,7 @@ def has_consumer_protocol(settings: KafkaSettings) -> bool | None:
 def api_lines(settings: KafkaSettings) -> list[str] | None:
     """Return what librdkafka logs of a broker's API; None if no broker answers."""
     collector = _LogCollector()
-    logger = logging.Logger("probe")  # noqa: LOG001 - nobody else shall hear of it
+    logger = logging.Logger("probe")  # noqa: LOG001 - only the collector gets its lines
     logger.addHandler(collector)
     options = {**settings.client_options(), "bootstrap.servers": settings.bootstrap_servers}
     client = Producer({**options, "debug": "feature", "logger": logger})
@@ -152,8 +152,8 @@ def consumer_options(settings: KafkaSettings, protocol: GroupProtocol = "consume
         "bootstrap.servers": settings.bootstrap_servers,
         "group.id": settings.group_id,
         "group.protocol": protocol,
-        # Where to begin is always said when a partition is assigned. Only a position that the log has lost meanwhile
-        # is left to this, and no record may be skipped for that.
+        # Partitions are always assigned with a position. Only one that the log has lost meanwhile
+        # falls under this setting, and no record may be skipped then.
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

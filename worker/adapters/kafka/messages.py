@@ -3,12 +3,12 @@
 Kafka keeps any bytes as a header's name, and some brokers keep any as a commit's metadata. The binding (confluent-kafka
 2.16) takes both for UTF-8:
 
-- `Message.headers()` goes on after a name that is not, and returns a list whose tuples lack their first item, with the
-  exception still set. Called by the interpreter's specialized instruction, which does not check that, the list comes
-  back, and whoever touches the missing item ends the process. Called through C, the call raises SystemError.
+- `Message.headers()` continues after a name that is not, and returns a list whose tuples lack their first item, with
+  the exception still set. Called by the interpreter's specialized instruction, which does not check that, the list
+  comes back, and touching the missing item crashes the process. Called through C, the call raises SystemError.
 - `TopicPartition.metadata` raises UnicodeDecodeError.
 
-Invariant: nobody else asks for these two.
+Invariant: no other module uses these two.
 """
 
 import gc
@@ -70,7 +70,7 @@ def _salvaged(message: Message, failure: BaseException) -> tuple[Headers, int]:
             unreadable += 1
             name, unread_name = unread_name or _LOST_NAME, None
         headers.append((name, value))
-    message.set_headers([*headers])  # so that the list with holes is gone, and nobody meets it
+    message.set_headers([*headers])  # replaces the list with missing items
     return tuple(headers), unreadable
 
 

@@ -9,7 +9,7 @@ import sys
 
 from confluent_kafka import Producer
 
-# How the cluster id of every mock cluster begins; nothing else tells it from a real one.
+# The prefix of every mock cluster's id; nothing else distinguishes it from a real one.
 MOCK_CLUSTER_PREFIX = "mockCluster"
 _TIMEOUT_SECONDS = 10.0
 

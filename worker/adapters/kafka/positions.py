@@ -105,7 +105,7 @@ class Positions:
             committed |= {partition: point for partition, point in first.items() if partition not in committed}
         return self._starts(consumer, {partition: committed.get(partition) for partition in partitions})
 
-    def anew(
+    def beginnings(
         self, consumer: Consumer, partitions: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, CommitPoint] | None:
         """Return the beginnings of partitions of topics that were created again, whatever is committed for them.

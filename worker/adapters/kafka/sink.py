@@ -133,7 +133,7 @@ def producer_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def _resolve(acknowledged: asyncio.Future[None], error: JobError | None) -> None:
-    if acknowledged.done():  # whoever waited was cancelled
+    if acknowledged.done():  # the sender was canceled
         return
     if error is None:
         acknowledged.set_result(None)

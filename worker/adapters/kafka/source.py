@@ -134,8 +134,8 @@ class KafkaSource:
     def group_metadata(self) -> object | None:
         """What librdkafka's transactions need of the membership; None before there is one.
 
-        It changes on the loop's thread, in the order of what the listener is told: so a listener that has not collector
-        yet of the loss of its partitions has the metadata of the membership in which it had them.
+        It changes on the event loop's thread, in order with the listener's calls: until the listener is told of the
+        loss of its partitions, this is the metadata of the membership in which it had them.
         """
         return self._group_metadata
 
@@ -171,7 +171,7 @@ class KafkaSource:
             ) from error
 
     def _remake_consumer(self) -> None:
-        self._consumer.close()  # tells of what it has lost
+        self._consumer.close()  # calls on_lost for its partitions
         self._consumer = self._new_consumer()
 
     def _subscribe(self) -> None:
@@ -284,7 +284,7 @@ class KafkaSource:
         if recreated:
             self._drop(recreated)
             there = [partition for partition, is_there in recreated.items() if is_there]
-            points = self._positions.anew(self._consumer, self._former_positions(there))
+            points = self._positions.beginnings(self._consumer, self._former_positions(there))
             if points is None:  # the worker ends
                 return
             self._mark(self._consumer, points, self._call_listener(self._listener.assigned(points)))

@@ -2,8 +2,8 @@
 
 A topic that was deleted and created again has the same name and another id.
 
-librdkafka's mock cluster and brokers before Kafka 2.8 tell none; there every id is empty. Errors of librdkafka leave
-this module as they are: whoever asks here speaks librdkafka anyway.
+librdkafka's mock cluster and brokers before Kafka 2.8 have no ids; there every id is empty. Errors of librdkafka leave
+this module untranslated: its callers use librdkafka themselves.
 """
 
 import logging
@@ -36,7 +36,7 @@ _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 class TopicFound(NamedTuple):
-    """A topic that exists: its id, empty if the broker tells none, and its number of partitions."""
+    """A topic that exists: its id, empty if the broker has none, and its number of partitions."""
 
     topic_id: str
     partitions: int
@@ -52,7 +52,7 @@ class TopicIds:
         self._asked: Mapping[str, Future[Any]] = {}
 
     def of(self, topics: Collection[str]) -> dict[str, str]:
-        """Return the id of each topic; empty where there is none to tell. Raises KafkaException."""
+        """Return the id of each topic; empty for one without. Raises KafkaException."""
         if self._tells is None:
             cluster_id = self._client.list_topics(timeout=_ANSWER_SECONDS).cluster_id or ""
             self._tells = not cluster_id.startswith(MOCK_CLUSTER_PREFIX)
@@ -74,8 +74,8 @@ class TopicIds:
         ]
 
     def ask(self, topics: Collection[str]) -> None:
-        """Ask without waiting; what was asked before is forgotten. Nothing is asked where no ids are told."""
-        # Also where `of` had no answer, so that it is not known whether ids are told.
+        """Ask without waiting, and forget an earlier question. Nothing is asked if the broker has no ids."""
+        # Also where `of` had no answer, so that it is not known whether the broker has ids.
         self._asked = {} if self._tells is False or not topics else self._describe(topics)
 
     @property
@@ -95,7 +95,7 @@ class TopicIds:
         return {topic: each for topic, each in found.items() if each is not None}
 
     def forget(self) -> None:
-        """Take no answer to what was asked."""
+        """Ignore the answer to the last question."""
         self._asked = {}
 
     def close(self) -> None:
@@ -137,5 +137,5 @@ def _found(future: "Future[Any]") -> TopicFound | None:
         if error.args[0].code() in _NOT_TOLD:
             return None
         raise
-    told = str(described.topic_id)
-    return TopicFound("" if told == _NO_ID else told, len(described.partitions))
+    topic_id = str(described.topic_id)
+    return TopicFound("" if topic_id == _NO_ID else topic_id, len(described.partitions))

@@ -1,10 +1,10 @@
 """Notices that a topic was deleted and created again while its partitions are held.
 
-A consumer keeps its positions then, and goes on with them on the new topic; nothing that it is told says so. So the ids
+A consumer then keeps its positions and uses them on the new topic, and nothing reports the change. So the topics' ids
 are asked for once a second, without waiting for the answer.
 
-Invariant: an id that was replaced once is never believed again, because a broker that lags behind may still tell it.
-A partition whose id the broker did not tell when it was assigned is held under the first one that it tells.
+Invariant: an id that was replaced is never believed again, because a broker that lags behind may still report it. A
+partition that was assigned without an id gets the first id that the broker reports.
 """
 
 import logging
@@ -50,7 +50,7 @@ class TopicWatch:
         if self._held and not self._topic_ids.is_asked and self._clock.monotonic() >= self._ask_at:
             self._ask_at = self._clock.monotonic() + _INTERVAL_SECONDS
             self._topic_ids.ask({partition.topic for partition in self._held})
-        changed, told = {}, {}
+        changed, first_ids = {}, {}
         for partition, held_as in self._held.items():
             topic = found.get(partition.topic)
             if topic is None or topic.topic_id in {"", held_as} or topic.topic_id in self._former:
@@ -58,8 +58,8 @@ class TopicWatch:
             if held_as:
                 changed[partition] = partition.partition < topic.partitions
             else:
-                told[partition] = topic.topic_id
-        self._held |= told
+                first_ids[partition] = topic.topic_id
+        self._held |= first_ids
         self._former.update(self._held[partition] for partition in changed)
         return changed
 

@@ -8,7 +8,7 @@ from worker.adapters.kafka.admin import TopicSpec
 from worker.picture_settings import MEBIBYTE
 from worker.settings import TopicSettings
 
-# Headers of a step, with room to spare: a dead letter's longest is a message of 1,000 characters.
+# Ample for the headers that one step adds: a dead letter's longest is a message of 1,000 characters.
 _HEADERS_BYTES = 64 * 1024
 _MAX_RESULT_BYTES = 16 * MEBIBYTE
 _FOR_EVER = {"retention.ms": "-1"}

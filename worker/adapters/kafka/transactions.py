@@ -1,7 +1,7 @@
 """Records and the group's positions in Kafka transactions.
 
 Invariants: one thread alone touches the producer, and one transaction is under way at a time; `commit` returns or
-raises only once the transaction's end is known. Where a broken connection hides it, the broker is asked until it tells.
+raises only once the transaction's end is known. If a connection breaks, the broker is asked until it answers.
 
 The group's metadata are taken when `commit` is called, on the event loop: a member that has lost its partitions since
 is then refused by the broker, as it must be.
@@ -51,9 +51,9 @@ class _EndUnknownError(Exception):
 
 
 class KafkaTransactions:
-    """A transactional producer, made anew when it fails for good.
+    """A transactional producer, which is replaced when it fails for good.
 
-    `group_metadata` tells what the consumer knows of its membership, None before it is a member.
+    `group_metadata` returns the consumer's group metadata, None before it is a member.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class KafkaTransactions:
         return self._producer
 
     def _is_ready_again(self) -> bool:
-        """Make the producer anew, which ends what the last one has left open; False if the worker ends before."""
+        """Make a new producer, which ends what the last one left open; False if the worker ends before."""
         while True:
             try:
                 self._ready()
@@ -203,7 +203,7 @@ class KafkaTransactions:
             self._must_abort = False
 
     def _was_committed(self, points: Mapping[TopicPartition, CommitPoint]) -> bool:
-        """Ask the group where it stands, which waits for the end of open transactions.
+        """Say whether the group has these positions; the broker answers once open transactions have ended.
 
         The points of each transaction differ from those before: at least one more offset is done.
         """

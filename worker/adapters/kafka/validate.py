@@ -18,11 +18,11 @@ def validate_options(settings: KafkaSettings) -> None:
             Consumer(consumer_options(settings, protocol)).close()
     except (KafkaException, ValueError, TypeError) as error:
         reason = error.args[0]
-        said = reason.str() if hasattr(reason, "str") else reason
-        # Its default is the one that its wheels lack, and it advises to compile it anew.
+        message = reason.str() if hasattr(reason, "str") else reason
+        # librdkafka's default mechanism is missing from its wheels, and its message advises to compile it.
         advice = (
             f" Set {PREFIX}KAFKA__CLIENT__SASL_MECHANISM to one of these."
-            if "No provider for SASL mechanism" in str(said)
+            if "No provider for SASL mechanism" in str(message)
             else ""
         )
-        raise SettingsError(f"{PREFIX}KAFKA__CLIENT__*: librdkafka refuses an option: {said}.{advice}") from error
+        raise SettingsError(f"{PREFIX}KAFKA__CLIENT__*: librdkafka refuses an option: {message}.{advice}") from error

@@ -99,7 +99,7 @@ class NonBlockingStream(io.TextIOBase):
         while at < len(data):
             try:
                 at += os.write(self._descriptor, data[at : at + _WRITE_BYTES])
-            except BlockingIOError:  # whoever shares it has made it so
+            except BlockingIOError:  # another process that shares the descriptor has made it non-blocking
                 select.select([], [self._descriptor], [], _PAUSE_SECONDS)
             except OSError as error:
                 if error.errno != errno.EINTR:

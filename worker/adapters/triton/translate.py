@@ -68,7 +68,7 @@ _BY_STATUS: Final = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: OVERLOADED,
 }
 
-# One status means several things; Triton tells them apart by its text alone (as 2.51 writes it).
+# One status can mean several things; only Triton's text distinguishes them (as of 2.51).
 _BY_TEXT: Final = (
     (grpc.StatusCode.UNAVAILABLE, "exceeds maximum queue size", OVERLOADED),
     (grpc.StatusCode.UNAVAILABLE, "request timeout expired", OVERLOADED),
