@@ -134,7 +134,9 @@ class Delivery:
             result = (
                 await self._read_isolated(job, attempt) if job.suspect else await self._read_in_process(job, attempt)
             )
-            await self._publish(job, result)
+            begun = self._clock.monotonic()
+            await self._send(job, result_record(job.record, result, self._destination.results))
+            self._events.emit(events.StageFinished(Stage.PUBLISH, self._clock.monotonic() - begun))
         except MemoryError as error:
             # The picture is too large, or the other jobs are. In a child process it harms none of them.
             job.suspect = True
@@ -162,11 +164,6 @@ class Delivery:
         for stage, milliseconds in result.timing_ms.items():
             self._events.emit(events.StageFinished(Stage(stage), milliseconds / 1000))
         return result
-
-    async def _publish(self, job: InflightJob, result: LabelText) -> None:
-        begun = self._clock.monotonic()
-        await self._send(job, result_record(job.record, result, self._destination.results))
-        self._events.emit(events.StageFinished(Stage.PUBLISH, self._clock.monotonic() - begun))
 
     # After a failure.
 

@@ -67,13 +67,9 @@ def _start_shortage(error: BaseException) -> str | None:
 def _shortage_of(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return _BY_NUMBER.get(error.errno or 0)
-    if _is_library_error(error):
+    if type(error).__module__.partition(".")[0] in _LIBRARIES:
         return next((shortage for text, shortage in _BY_TEXT.items() if text in str(error)), None)
     return None
-
-
-def _is_library_error(error: BaseException) -> bool:
-    return type(error).__module__.partition(".")[0] in _LIBRARIES
 
 
 def _descriptor_shortage() -> str | None:

@@ -33,17 +33,13 @@ def limit_memory(beyond_now_bytes: int | None) -> None:
 
     Outside of a container with a limit None changes nothing.
     """
-    _warm_up()
+    # Let OpenBLAS allocate its buffers now: if that failed later, it would end the process.
+    square = np.eye(64)
+    square @ square
     more = free_share_bytes() if beyond_now_bytes is None else beyond_now_bytes
     taken = _data_bytes()
     if more is not None and taken is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (taken + more, taken + more))
-
-
-def _warm_up() -> None:
-    """Let OpenBLAS allocate its buffers now: if that failed later, it would end the process."""
-    square = np.eye(64)
-    square @ square
 
 
 def free_share_bytes(root: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | None:

@@ -136,7 +136,7 @@ def _describe(
     with translated(bootstrap_servers, client_options):
         metadata = client.list_topics(timeout=timeout_seconds)
         found = {name: metadata.topics[name] for name in names if name in metadata.topics}
-        sizes = {} if is_mock(metadata.cluster_id) else _max_message_bytes(client, found)
+        sizes = {} if is_mock(metadata.cluster_id) else topic_configs(client, found, "max.message.bytes")
     topics = {name: TopicDescription(name, len(topic.partitions), sizes.get(name)) for name, topic in found.items()}
     return metadata.cluster_id or "", topics
 
@@ -185,10 +185,6 @@ def _admin_client(
 def is_mock(cluster_id: str | None) -> bool:
     """Whether this is librdkafka's mock cluster, which knows no configs."""
     return (cluster_id or "").startswith(MOCK_CLUSTER_PREFIX)
-
-
-def _max_message_bytes(client: AdminClient, names: Iterable[str]) -> dict[str, int]:
-    return topic_configs(client, names, "max.message.bytes")
 
 
 def topic_configs(client: AdminClient, names: Iterable[str], config: str) -> dict[str, int]:

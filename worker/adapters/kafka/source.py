@@ -282,7 +282,10 @@ class KafkaSource:
     def _restart_recreated(self) -> None:
         recreated = self._watch.recreated()
         if recreated:
-            self._drop(recreated)
+            # What runs on the former topics ends; nothing of it is committed, because it would count for the new ones.
+            self._call_listener(self._listener.revoked(recreated))
+            self._commits.take_out(recreated)
+            self._forget(self._consumer, set(recreated))
             there = [partition for partition, is_there in recreated.items() if is_there]
             points = self._positions.beginnings(self._consumer, self._former_positions(there))
             if points is None:  # the worker ends
@@ -292,12 +295,6 @@ class KafkaSource:
         for partition, offset in list(self._to_seek.items()):
             if self._try_seek(partition, offset):
                 del self._to_seek[partition]
-
-    def _drop(self, partitions: Collection[TopicPartition]) -> None:
-        """End the jobs of these partitions; nothing of them is committed, because it would count for the new topic."""
-        self._call_listener(self._listener.revoked(partitions))
-        self._commits.take_out(partitions)
-        self._forget(self._consumer, set(partitions))
 
     def _former_positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         positions = self._consumer.position(_kafka_partitions(partitions))
