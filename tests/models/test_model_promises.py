@@ -12,7 +12,8 @@ from worker.models.build import build_repository
 from worker.models.configs import ConfigError, ModelConfig, read_config
 from worker.models.orientation import rewrite_orientation
 from worker.models.profiles import select_profile
-from worker.models.promises import (
+from worker.models.rewriting import GraphError, load_graph
+from worker.models.serving_checks import (
     GraphTensor,
     GraphTensors,
     check_bytes,
@@ -21,7 +22,6 @@ from worker.models.promises import (
     check_warm_up,
     graph_tensors,
 )
-from worker.models.rewriting import GraphError, load_graph
 from worker.models.source import ModelSource
 
 

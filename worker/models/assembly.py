@@ -18,7 +18,10 @@ from worker.models.detector import rewrite_detector
 from worker.models.orientation import rewrite_orientation
 from worker.models.precision import Precisions
 from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
-from worker.models.promises import (
+from worker.models.quantization import quantize_recognizer
+from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
+from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
+from worker.models.serving_checks import (
     ONNXRUNTIME,
     check_bytes,
     check_ensemble,
@@ -26,9 +29,6 @@ from worker.models.promises import (
     check_warm_up,
     graph_tensors,
 )
-from worker.models.quantization import quantize_recognizer
-from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
 from worker.models.source import ModelSource
 from worker.models.templates import backend_code_path, config_path
 

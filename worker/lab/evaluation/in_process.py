@@ -19,7 +19,7 @@ from tritonclient.grpc import model_config_pb2
 
 from worker.domain.errors import ErrorCode, JobError, SettingsError
 from worker.models.configs import ModelConfig, read_config
-from worker.models.promises import ONNXRUNTIME
+from worker.models.serving_checks import ONNXRUNTIME
 from worker.ports import InferenceRequest, ModelDescription, Tensor, TensorSpec
 
 _FREE: Final = -1

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from worker.lab.synth import check_digits
 from worker.lab.synth.chance import Chance
-from worker.lab.synth.places import DIRECTORY, AddressBook
+from worker.lab.synth.countries import DIRECTORY, AddressBook
 
 _FIRST_DAY = date(2025, 1, 6)
 _DAYS = 500

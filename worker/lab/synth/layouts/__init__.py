@@ -6,10 +6,10 @@ from typing import Final
 
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.content import Consignment
+from worker.lab.synth.countries import DIRECTORY, AddressBook
 from worker.lab.synth.draw import Sheet
 from worker.lab.synth.fonts import Family
 from worker.lab.synth.layouts import air_waybill, carton, pallet, parcel, postal
-from worker.lab.synth.places import DIRECTORY, AddressBook
 from worker.lab.synth.theme import FAMILIES, Theme
 
 

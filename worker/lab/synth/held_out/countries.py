@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.lab.synth.places import AddressBook, Country
+from worker.lab.synth.countries import AddressBook, Country
 
 _IT: Final = Country(
     code="IT",
