@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.lab.synth import fonts
-from worker.lab.synth.camera import CONDITIONS, Degradation, Homography, photograph, place
+from worker.lab.synth.camera import CONDITIONS, Degradation, Homography, photograph, place_sheet
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.draw import Sheet, Style
 
@@ -16,7 +16,7 @@ degradations = st.sampled_from([Degradation.MILD, Degradation.STRONG])
 @given(seeds, degradations, st.integers(200, 2000), st.integers(200, 2000))
 @settings(deadline=None)
 def test_there_and_back(seed: int, degradation: Degradation, width: int, height: int) -> None:
-    placement = place(width, height, CONDITIONS[degradation], Chance(seed))
+    placement = place_sheet(width, height, CONDITIONS[degradation], Chance(seed))
     points = Chance(seed, 1).generator.uniform(0, 1, (12, 2)) * (width, height)
     there = placement.homography.apply(points)
     back = Homography(np.asarray(np.linalg.inv(placement.homography.matrix), dtype=np.float64))
@@ -36,7 +36,7 @@ def test_a_map_between_corners_meets_them() -> None:
 def test_truth_moves_with_the_ink(seed: int, degradation: Degradation) -> None:
     sheet = Sheet(600, 400, 1.0)
     sheet.text(60, 220, "QLMU 305438 3", Style(fonts.ROBOTO.bold, 60))
-    placement = place(600, 400, CONDITIONS[degradation], Chance(seed))
+    placement = place_sheet(600, 400, CONDITIONS[degradation], Chance(seed))
     matrix = placement.homography.between_pixel_centers()
     ink = cv2.warpPerspective(255 - sheet.pixels[..., 0], matrix, (placement.width, placement.height)) > 128
     corners = placement.homography.apply(np.array(sheet.lines[0].polygon))
@@ -54,7 +54,7 @@ def test_a_photograph_keeps_dark_ink_on_light_paper(degradation: Degradation) ->
     sheet = Sheet(400, 300, 1.0)
     sheet.fill(100, 100, 300, 200)
     conditions = CONDITIONS[degradation]
-    placement = place(400, 300, conditions, Chance(4))
+    placement = place_sheet(400, 300, conditions, Chance(4))
     picture = photograph(sheet.pixels, placement, conditions, Chance(5))
     assert picture.shape == (placement.height, placement.width, 3)
     inked, bare = placement.homography.apply(np.array([[200.0, 150.0], [200.0, 50.0]])).astype(int)

@@ -29,7 +29,7 @@ def test_a_line_is_the_box_of_its_ink(
     text: str, scale: float, family: fonts.Family, align: Align, size: float, stretch: float
 ) -> None:
     sheet = Sheet(1400, 300, scale)
-    sheet.text(700, 150, text, Style(family.bold, size, stretch), align=align, room=600)
+    sheet.text(700, 150, text, Style(family.bold, size, stretch), align=align, max_width=600)
     left, top, right, bottom = _ink_box(sheet)
     [line] = sheet.lines
     assert line.text == text
@@ -59,7 +59,7 @@ def test_a_quarter_turn_runs_downwards() -> None:
 def test_text_too_long_for_its_room_is_narrowed_then_set_smaller() -> None:
     sheet = Sheet(1000, 400, 1.0)
     style = Style(fonts.ROBOTO.bold, 60)
-    ends = [sheet.text(10, 100, "CONTAINER", style, room=room) for room in (None, 290, 120)]
+    ends = [sheet.text(10, 100, "CONTAINER", style, max_width=max_width) for max_width in (None, 290, 120)]
     heights = [line.polygon[2][1] - line.polygon[0][1] for line in sheet.lines]
     assert ends[0] > ends[1] > ends[2]
     assert heights[0] == heights[1] > heights[2]

@@ -161,7 +161,7 @@ def _write_listing(pen: ImageDraw.ImageDraw, entries: Sequence[_BoxedItem], list
     font = _font(_TEXT_PIXELS)
     if not entries:
         pen.text((left + _MARGIN, _MARGIN), "no text found", font=font, fill=_FAINT)
-    room = listing.column_width - _text_offset() - _MARGIN
+    max_width = listing.column_width - _text_offset() - _MARGIN
     for place, entry in enumerate(entries):
         column, row = divmod(place, listing.rows)
         x = left + _MARGIN + column * listing.column_width
@@ -169,14 +169,14 @@ def _write_listing(pen: ImageDraw.ImageDraw, entries: Sequence[_BoxedItem], list
         offset = _text_offset()
         pen.text((x + offset * 0.38, y), entry.tag, font=font, fill=entry.color, anchor="rm")
         pen.text((x + offset * 0.86, y), entry.note, font=font, fill=_FAINT, anchor="rm")
-        pen.text((x + offset, y), _shortened(entry.text, font, room), font=font, fill=_INK, anchor="lm")
+        pen.text((x + offset, y), _shortened(entry.text, font, max_width), font=font, fill=_INK, anchor="lm")
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, room_pixels: float) -> str:
-    if font.getlength(text) <= room_pixels:
+def _shortened(text: str, font: ImageFont.FreeTypeFont, max_width: float) -> str:
+    if font.getlength(text) <= max_width:
         return text
     lengths = range(len(text))
-    too_long = bisect_right(lengths, room_pixels, key=lambda length: font.getlength(text[:length] + "…"))
+    too_long = bisect_right(lengths, max_width, key=lambda length: font.getlength(text[:length] + "…"))
     return text[: max(0, too_long - 1)] + "…"
 
 

@@ -122,7 +122,7 @@ class MemorySource:
         await self._take_over(points)
 
     async def _take_over(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
-        marks = await self._told.assigned(points)
+        marks = await self._current_listener.assigned(points)
         kept = {partition: point for partition, point in points.items() if self._owner(partition) is self}
         # A mark that comes late could undo what a transaction has committed meanwhile: it comes now or never.
         self._store({partition: mark for partition, mark in marks.items() if partition in kept})
@@ -133,7 +133,7 @@ class MemorySource:
     async def revoke(self, partitions: Collection[TopicPartition]) -> None:
         """Take partitions away in an orderly way, and commit what the listener returns."""
         ended = self._stop(partitions)
-        points = await self._told.revoked(ended)
+        points = await self._current_listener.revoked(ended)
         self._store({p: point for p, point in self._pending.items() if p in ended} | dict(points))
         self._release(ended)
 
@@ -141,7 +141,7 @@ class MemorySource:
         """Take partitions away without asking: what waits to be committed is dropped."""
         ended = self._stop(partitions)
         self._release(ended)
-        self._told.lost(ended)
+        self._current_listener.lost(ended)
 
     def crash(self) -> None:
         """End without a commit and without telling the listener; others may own the partitions from now on."""
@@ -155,12 +155,12 @@ class MemorySource:
     def fail(self, error: BaseException) -> None:
         """End by itself with an error that `close` raises."""
         self._failure = error
-        self._told.failed(error)
+        self._current_listener.failed(error)
 
     # Turns of the event loop.
 
     @property
-    def _told(self) -> SourceListener:
+    def _current_listener(self) -> SourceListener:
         if self._listener is None:
             raise RuntimeError("the source has not been started, or has ended")
         return self._listener
@@ -233,7 +233,7 @@ class MemorySource:
             task.add_done_callback(self._beginning_anew.discard)
 
     async def _begin_anew(self, partitions: Collection[TopicPartition]) -> None:
-        await self._told.revoked(partitions)  # what it wants committed belongs to the former topic
+        await self._current_listener.revoked(partitions)  # what it wants committed belongs to the former topic
         for partition in partitions:
             self._pending.pop(partition, None)
         there = [partition for partition in partitions if partition in self._broker.partitions(partition.topic)]

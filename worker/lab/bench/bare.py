@@ -31,7 +31,7 @@ _PICTURE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """One request as the pipeline sent it; `picture` is the place of its picture in the set."""
+    """One request as the pipeline sent it; `picture` is its picture's index in the set."""
 
     picture: int
     request: InferenceRequest
@@ -105,12 +105,12 @@ def repeated(requests: Sequence[RecordedRequest], times: int) -> list[RecordedRe
 
 async def replay(backend: InferenceBackend, requests: Sequence[RecordedRequest], concurrency: int) -> ReplayTimes:
     """Send all requests, in their order, `concurrency` of them at once."""
-    places = asyncio.Semaphore(concurrency)
+    slots = asyncio.Semaphore(concurrency)
     begun: dict[int, float] = {}
     ended: dict[int, float] = {}
 
     async def send(recorded: RecordedRequest) -> None:
-        async with places:
+        async with slots:
             begun.setdefault(recorded.picture, time.monotonic())
             await backend.infer(recorded.request, timeout_seconds=_REQUEST_SECONDS)
             ended[recorded.picture] = time.monotonic()

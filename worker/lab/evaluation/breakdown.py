@@ -106,16 +106,16 @@ def _judged_lines(dataset: Dataset, read: SystemReading, number: int) -> Iterato
         return
     overlaps = overlap_matrix([line.polygon for line in truth.lines], [line.polygon for line in lines])
     partner = {column: row for row, column in pairs(overlaps)}
-    for place, line in enumerate(lines):
-        same = place in partner and normalized(truth.lines[partner[place]].text) == normalized(line.text)
+    for index, line in enumerate(lines):
+        same = index in partner and normalized(truth.lines[partner[index]].text) == normalized(line.text)
         yield line.confidence, same
 
 
 def _binned(confidences: NDArray[np.float64], right: NDArray[np.float64]) -> Calibration:
-    places = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
-    filled = [place for place in range(_BINS) if np.any(places == place)]
+    bin_indices = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
+    filled = [bin_index for bin_index in range(_BINS) if np.any(bin_indices == bin_index)]
     return Calibration(
-        confidence=tuple(float(confidences[places == place].mean()) for place in filled),
-        right=tuple(float(right[places == place].mean()) for place in filled),
-        lines=tuple(int((places == place).sum()) for place in filled),
+        confidence=tuple(float(confidences[bin_indices == bin_index].mean()) for bin_index in filled),
+        right=tuple(float(right[bin_indices == bin_index].mean()) for bin_index in filled),
+        lines=tuple(int((bin_indices == bin_index).sum()) for bin_index in filled),
     )

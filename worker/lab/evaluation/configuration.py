@@ -78,7 +78,7 @@ def labelwire_system(
     """Return the worker in a configuration, on topics of its own unless some are given."""
     topics = topics or Topics.named(name)
     inherited = {key: value for key, value in os.environ.items() if not key.upper().startswith(PREFIX)}
-    places = {
+    addresses = {
         "KAFKA__BOOTSTRAP_SERVERS": around.bootstrap_servers,
         "KAFKA__GROUP_ID": name,
         "TOPICS__JOBS": topics.jobs,
@@ -92,7 +92,11 @@ def labelwire_system(
         name=name,
         title=title,
         argv=[sys.executable, "-m", "worker", "run"],
-        environment={**inherited, **{PREFIX + key: value for key, value in places.items()}, **configuration.overrides},
+        environment={
+            **inherited,
+            **{PREFIX + key: value for key, value in addresses.items()},
+            **configuration.overrides,
+        },
         topics=topics,
         read_answer=answers.of_worker,
         server_pids=(around.triton_pid,),

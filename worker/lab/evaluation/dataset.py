@@ -148,8 +148,8 @@ def _sample(directory: Path, truth: Path, number: int, row: str) -> Sample:
         record = _TruthRecord.model_validate_json(row)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "the line"
-        raise DatasetError(f"{truth}, line {number}: {place}: {problem['msg']}.") from error
+        location = ".".join(str(part) for part in problem["loc"]) or "the line"
+        raise DatasetError(f"{truth}, line {number}: {location}: {problem['msg']}.") from error
     path = directory / record.image
     if not path.is_file():
         raise DatasetError(f"{truth}, line {number}: the picture {record.image} is not in {directory}.")

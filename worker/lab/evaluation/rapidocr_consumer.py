@@ -90,7 +90,7 @@ def consume(reader: RapidOCR, options: argparse.Namespace) -> None:
         if message.error():
             sys.stderr.write(f"{message.error()}\n")
             continue
-        answer = {"job_id": job_id(message), **read(reader, message.value() or b""), **about(options.engine)}
+        answer = {"job_id": job_id(message), **read(reader, message.value() or b""), **describe(options.engine)}
         producer.produce(options.results, json.dumps(answer).encode(), message.key())
         producer.flush(_FLUSH_SECONDS)
         consumer.commit(message=message, asynchronous=False)
@@ -98,7 +98,7 @@ def consume(reader: RapidOCR, options: argparse.Namespace) -> None:
     consumer.close()
 
 
-def about(engine: str) -> dict[str, str]:
+def describe(engine: str) -> dict[str, str]:
     """Say what read the picture."""
     return {"engine": engine, "version": importlib.metadata.version("rapidocr")}
 
@@ -106,7 +106,7 @@ def about(engine: str) -> dict[str, str]:
 def read_files(reader: RapidOCR, options: argparse.Namespace) -> None:
     """Print one JSON line for each file."""
     for path in options.files:
-        answer = {"job_id": str(path), **read(reader, path.read_bytes()), **about(options.engine)}
+        answer = {"job_id": str(path), **read(reader, path.read_bytes()), **describe(options.engine)}
         sys.stdout.write(json.dumps(answer) + "\n")
 
 

@@ -128,7 +128,7 @@ class Placement:
     height: int
 
 
-def place(width: int, height: int, conditions: Conditions, chance: Chance) -> Placement:
+def place_sheet(width: int, height: int, conditions: Conditions, chance: Chance) -> Placement:
     """Turn and tilt a sheet of that many pixels, and frame it with a margin; every corner stays in the picture."""
     flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
     angle = np.deg2rad(chance.between(-conditions.angle_degrees, conditions.angle_degrees))

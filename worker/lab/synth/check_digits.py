@@ -13,7 +13,7 @@ _S10_WEIGHTS = (8, 6, 4, 2, 3, 5, 9, 7)
 
 def gs1(digits: str) -> int:
     """Return the digit of a GTIN, SSCC or USPS IMpb number: weights 3 and 1 from the right, modulo 10."""
-    weighted = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits)))
+    weighted = sum(int(digit) * (3 if index % 2 == 0 else 1) for index, digit in enumerate(reversed(digits)))
     return -weighted % 10
 
 
@@ -26,7 +26,7 @@ def s10(digits: str) -> int:
 def ups_1z(payload: str) -> int:
     """Return the digit of the 15 characters after `1Z`: letters from A = 2 upwards modulo 10, weights 1 and 2."""
     values = (int(mark) if mark.isdigit() else (ord(mark) - ord("A") + 2) % 10 for mark in payload)
-    return -sum(value * (1 + place % 2) for place, value in enumerate(values)) % 10
+    return -sum(value * (1 + index % 2) for index, value in enumerate(values)) % 10
 
 
 def air_waybill(serial: str) -> int:
@@ -39,7 +39,7 @@ def iso6346(owner_and_serial: str) -> int:
 
     Letters count from A = 10 and skip the multiples of 11; weights are powers of two; modulo 11, then modulo 10.
     """
-    total = sum(_container_value(mark) << place for place, mark in enumerate(owner_and_serial))
+    total = sum(_container_value(mark) << index for index, mark in enumerate(owner_and_serial))
     return total % 11 % 10
 
 
@@ -52,7 +52,7 @@ def _container_value(mark: str) -> int:
 
 def fedex(digits: str) -> int:
     """Return the twelfth digit of a FedEx Express number: weights 3, 1, 7 from the left, modulo 11; 10 is 0."""
-    return sum(int(digit) * (3, 1, 7)[place % 3] for place, digit in enumerate(digits)) % 11 % 10
+    return sum(int(digit) * (3, 1, 7)[index % 3] for index, digit in enumerate(digits)) % 11 % 10
 
 
 def dhl_express(digits: str) -> int:

@@ -106,11 +106,11 @@ def _party(chance: Chance, directory: AddressBook) -> Party:
     annex = (
         (chance.filled(chance.pick(("Dock %", "Unit %@", "Building %#", "Suite %#0"))),) if chance.likely(0.4) else ()
     )
-    place = country.town_form.format(town=town, region=region, postcode=postcode)
+    town_line = country.town_form.format(town=town, region=region, postcode=postcode)
     return Party(
         name=firm,
         contact=contact,
-        lines=(firm, street, *annex, place, country.name),
+        lines=(firm, street, *annex, town_line, country.name),
         town=town,
         postcode=postcode,
         region=region,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from worker.domain.errors import LabelwireError
 from worker.lab.synth import content
-from worker.lab.synth.camera import CONDITIONS, Degradation, Homography, photograph, place
+from worker.lab.synth.camera import CONDITIONS, Degradation, Homography, photograph, place_sheet
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.draw import Sheet
 from worker.lab.synth.factors import SINGLE_FACTORS, spoilt
@@ -129,7 +129,7 @@ def _pictured(sheet: Sheet, degradation: Degradation, scene: Chance) -> tuple[ND
         return spoilt(sheet.pixels, degradation, sheet.scale, scene)
     conditions = CONDITIONS[degradation]
     height, width = sheet.pixels.shape[:2]
-    placement = place(width, height, conditions, scene)
+    placement = place_sheet(width, height, conditions, scene)
     pixels = photograph(sheet.pixels, placement, conditions, scene)
     return pixels, placement.homography, round(scene.between(*conditions.jpeg_quality))
 

@@ -64,23 +64,23 @@ class Sheet:
         style: Style,
         *,
         align: Align = Align.LEFT,
-        room: float | None = None,
+        max_width: float | None = None,
     ) -> float:
         """Draw a run of text and return where its ink ends, in dots.
 
-        `room` is the width it may take: it is narrowed, then set smaller, until it fits.
+        `max_width` is the width it may take: it is narrowed, then set smaller, until it fits.
         """
-        mask, rise = _fitted(text, style, self.scale, None if room is None else room * self.scale)
+        mask, rise = _fitted(text, style, self.scale, None if max_width is None else max_width * self.scale)
         left = round(x * self.scale - align.value * mask.shape[1])
         top = round(baseline * self.scale) - rise
         self._stamp(left, top, mask, style.ink)
         self.lines.append(LabelLine(_corners(left, top, mask.shape[1], mask.shape[0]), text))
         return float(left + mask.shape[1]) / self.scale
 
-    def block(self, x: float, baseline: float, texts: Sequence[str], style: Style, *, room: float) -> float:
+    def block(self, x: float, baseline: float, texts: Sequence[str], style: Style, *, max_width: float) -> float:
         """Draw lines of text below one another and return the baseline of the next."""
         for text in texts:
-            self.text(x, baseline, text, style, room=room)
+            self.text(x, baseline, text, style, max_width=max_width)
             baseline += 1.24 * style.size
         return baseline
 
@@ -136,13 +136,13 @@ class Sheet:
         under[:] = np.rint(under * (1 - share) + np.array(ink, dtype=np.float32) * share).astype(np.uint8)
 
 
-def _fitted(text: str, style: Style, scale: float, room: float | None) -> tuple[NDArray[np.uint8], int]:
+def _fitted(text: str, style: Style, scale: float, max_width: float | None) -> tuple[NDArray[np.uint8], int]:
     """Return the text's ink, cut to its box, and how far the box rises over the baseline, in pixels."""
     size, stretch = round(style.size * scale), style.stretch
     natural = fonts.load(style.face, size).getlength(text)
-    if room is not None and natural * stretch > room:
-        stretch = max(room / natural, min(stretch, _NARROWEST))
-        size = min(size, int(size * room / (natural * stretch) + 1e-6))
+    if max_width is not None and natural * stretch > max_width:
+        stretch = max(max_width / natural, min(stretch, _NARROWEST))
+        size = min(size, int(size * max_width / (natural * stretch) + 1e-6))
     return _ink(text, fonts.load(style.face, size), stretch)
 
 

@@ -76,11 +76,13 @@ def address(theme: Theme, party: content.Party) -> tuple[str, ...]:
     return tuple(theme.case(line) for line in party.lines)
 
 
-def cell(sheet: Sheet, x: float, top: float, texts: tuple[str, str], styles: tuple[Style, Style], room: float) -> None:
+def cell(
+    sheet: Sheet, x: float, top: float, texts: tuple[str, str], styles: tuple[Style, Style], max_width: float
+) -> None:
     """Draw a caption and, below it, its value. `texts` and `styles` are (caption, value)."""
     caption, value = styles
-    sheet.text(x, top + 1.05 * caption.size, texts[0], caption, room=room)
-    sheet.text(x, top + 1.2 * caption.size + value.size, texts[1], value, room=room)
+    sheet.text(x, top + 1.05 * caption.size, texts[0], caption, max_width=max_width)
+    sheet.text(x, top + 1.2 * caption.size + value.size, texts[1], value, max_width=max_width)
 
 
 def note_parties(sheet: Sheet, consignment: content.Consignment) -> None:

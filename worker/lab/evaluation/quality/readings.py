@@ -49,11 +49,11 @@ async def read_samples(
 ) -> list[SampleReading]:
     """Read the samples that the file lacks, and return all of them. Raises JobError."""
     known = {reading.sample: reading for reading in load_readings(path)}
-    places = asyncio.Semaphore(_AT_ONCE)
+    slots = asyncio.Semaphore(_AT_ONCE)
     await reader.refresh()
 
     async def read(sample: CalibrationSample) -> SampleReading:
-        async with places:
+        async with slots:
             found = known.get(sample) or await _read(sample, reader)
         if sample not in known:
             keep(found, path)

@@ -6,8 +6,7 @@ Whoever works on reading, fields or the quality gate looks neither at these layo
 from typing import Final
 
 from worker.lab.synth.fonts import Face, Family
-from worker.lab.synth.held_out import cargo, customs, express, marks, overnight, packing, priority, returns
-from worker.lab.synth.held_out import countries as places
+from worker.lab.synth.held_out import cargo, countries, customs, express, marks, overnight, packing, priority, returns
 from worker.lab.synth.layouts import LabelLayout
 
 _DEJAVU: Final = "mpl-data/fonts/ttf"
@@ -19,12 +18,12 @@ _FAMILIES: Final = (
 )
 
 HELD_OUT: Final = (
-    LabelLayout("customs", customs.WIDTH, customs.HEIGHT, 0.92, customs.draw, places.WORLD, _FAMILIES),
-    LabelLayout("returns", returns.WIDTH, returns.HEIGHT, 0.92, returns.draw, places.EUROPE, _FAMILIES),
-    LabelLayout("overnight", overnight.WIDTH, overnight.HEIGHT, 0.92, overnight.draw, places.AMERICA, _FAMILIES),
-    LabelLayout("express", express.WIDTH, express.HEIGHT, 0.92, express.draw, places.WORLD, _FAMILIES),
-    LabelLayout("packing", packing.WIDTH, packing.HEIGHT, 0.92, packing.draw, places.EUROPE, _FAMILIES),
-    LabelLayout("marks", marks.WIDTH, marks.HEIGHT, 0.92, marks.draw, places.WORLD, _FAMILIES),
-    LabelLayout("cargo", cargo.WIDTH, cargo.HEIGHT, 0.92, cargo.draw, places.WORLD, _FAMILIES),
-    LabelLayout("priority", priority.WIDTH, priority.HEIGHT, 0.92, priority.draw, places.AMERICA, _FAMILIES),
+    LabelLayout("customs", customs.WIDTH, customs.HEIGHT, 0.92, customs.draw, countries.WORLD, _FAMILIES),
+    LabelLayout("returns", returns.WIDTH, returns.HEIGHT, 0.92, returns.draw, countries.EUROPE, _FAMILIES),
+    LabelLayout("overnight", overnight.WIDTH, overnight.HEIGHT, 0.92, overnight.draw, countries.AMERICA, _FAMILIES),
+    LabelLayout("express", express.WIDTH, express.HEIGHT, 0.92, express.draw, countries.WORLD, _FAMILIES),
+    LabelLayout("packing", packing.WIDTH, packing.HEIGHT, 0.92, packing.draw, countries.EUROPE, _FAMILIES),
+    LabelLayout("marks", marks.WIDTH, marks.HEIGHT, 0.92, marks.draw, countries.WORLD, _FAMILIES),
+    LabelLayout("cargo", cargo.WIDTH, cargo.HEIGHT, 0.92, cargo.draw, countries.WORLD, _FAMILIES),
+    LabelLayout("priority", priority.WIDTH, priority.HEIGHT, 0.92, priority.draw, countries.AMERICA, _FAMILIES),
 )

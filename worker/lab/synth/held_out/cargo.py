@@ -20,15 +20,15 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
     number = consignment.air_waybill
     printed = chance.pick((f"{number[:3]}-{number[3:]}", f"{number[:3]} {number[3:7]} {number[7:]}"))
     sheet.text(_LEFT, 52, "MASTER AWB", theme.plain(30))
-    sheet.text(_LEFT, 140, printed, theme.bold(88), room=800)
+    sheet.text(_LEFT, 140, printed, theme.bold(88), max_width=800)
     sheet.fill(880, 0, WIDTH, 164, theme.band)
-    sheet.text(990, 112, consignment.receiver.airport, theme.bold(84, WHITE), align=Align.MIDDLE, room=200)
+    sheet.text(990, 112, consignment.receiver.airport, theme.bold(84, WHITE), align=Align.MIDDLE, max_width=200)
     sheet.note(FieldType.AIR_WAYBILL, number)
     sheet.rule(164, 0, WIDTH, 4)
     _rows(sheet, consignment, theme, chance)
     sheet.symbol(10, 540, 700, 690, Symbol(LabelSymbology.CODE_128, f"{number}{consignment.piece:05d}"))
-    sheet.text(_RIGHT, 620, f"{consignment.carrier} CARGO", theme.bold(38), align=Align.RIGHT, room=360)
-    sheet.text(_RIGHT, 672, "CARGO AIRCRAFT ONLY", theme.plain(30), align=Align.RIGHT, room=360)
+    sheet.text(_RIGHT, 620, f"{consignment.carrier} CARGO", theme.bold(38), align=Align.RIGHT, max_width=360)
+    sheet.text(_RIGHT, 672, "CARGO AIRCRAFT ONLY", theme.plain(30), align=Align.RIGHT, max_width=360)
 
 
 def _rows(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
@@ -41,12 +41,12 @@ def _rows(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) 
         ("HAWB", chance.filled("@@@%######"), "PIECE", f"{consignment.piece} OF {consignment.pieces}"),
         ("NATURE", consignment.goods.upper(), "HANDLING", chance.pick(("COL", "PER", "VAL", "EAT", "GEN"))),
     )
-    for place, (caption, value, other_caption, other) in enumerate(rows):
-        baseline = 220 + 68 * place
-        sheet.text(_LEFT, baseline, caption, theme.plain(28), room=160)
-        sheet.text(210, baseline, value, theme.bold(42), room=330)
-        sheet.text(570, baseline, other_caption, theme.plain(28), room=210)
-        sheet.text(_RIGHT, baseline, other, theme.bold(42), align=Align.RIGHT, room=270)
+    for index, (caption, value, other_caption, other) in enumerate(rows):
+        baseline = 220 + 68 * index
+        sheet.text(_LEFT, baseline, caption, theme.plain(28), max_width=160)
+        sheet.text(210, baseline, value, theme.bold(42), max_width=330)
+        sheet.text(570, baseline, other_caption, theme.plain(28), max_width=210)
+        sheet.text(_RIGHT, baseline, other, theme.bold(42), align=Align.RIGHT, max_width=270)
         sheet.rule(baseline + 20, 0, WIDTH, 2)
     sheet.note(FieldType.WEIGHT, f"{weight} kg")
     sheet.note(FieldType.DATE, consignment.day.isoformat())

@@ -18,7 +18,7 @@ _RIGHT: Final = WIDTH - 30
 
 def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
     """Draw the label."""
-    sheet.text(_LEFT, 70, "EXPRESS WORLDWIDE", theme.bold(54), room=620)
+    sheet.text(_LEFT, 70, "EXPRESS WORLDWIDE", theme.bold(54), max_width=620)
     sheet.fill(900, 10, 1060, 96)
     sheet.text(980, 74, "WPX", theme.bold(56, WHITE), align=Align.MIDDLE)
     sheet.text(_RIGHT, 72, "DHL", theme.bold(56), align=Align.RIGHT)
@@ -40,9 +40,9 @@ def _party(sheet: Sheet, baseline: float, party: tuple[str, Party], theme: Theme
     caption, whom = party
     sheet.text(_LEFT, baseline, caption, theme.plain(30))
     lines = (theme.case(whom.contact), *address(theme, whom))
-    sheet.block(150, baseline, lines, style, room=640)
+    sheet.block(150, baseline, lines, style, max_width=640)
     sheet.text(_RIGHT, baseline, "Phone:", theme.plain(28), align=Align.RIGHT)
-    sheet.text(_RIGHT, baseline + 44, whom.phone, theme.plain(32), align=Align.RIGHT, room=380)
+    sheet.text(_RIGHT, baseline + 44, whom.phone, theme.plain(32), align=Align.RIGHT, max_width=380)
     note_phone(sheet, whom)
     sheet.text(_RIGHT, baseline + 150, f"{whom.country}-{whom.airport}", theme.bold(60), align=Align.RIGHT)
 
@@ -50,7 +50,7 @@ def _party(sheet: Sheet, baseline: float, party: tuple[str, Party], theme: Theme
 def _facts(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
     number = values.dhl_express(chance)
     sheet.symbol(10, 654, 640, 800, Symbol(LabelSymbology.CODE_128, number))
-    sheet.text(_LEFT, 858, f"WAYBILL {grouped(number, 2, 4)}", theme.bold(46), room=600)
+    sheet.text(_LEFT, 858, f"WAYBILL {grouped(number, 2, 4)}", theme.bold(46), max_width=600)
     sheet.note(FieldType.DHL_EXPRESS, number)
     rows = (
         ("Shpt Weight", f"{consignment.weight_kg} kg"),
@@ -59,9 +59,9 @@ def _facts(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance)
         ("Ref", consignment.reference),
         ("Contents", consignment.goods),
     )
-    for place, (caption, value) in enumerate(rows):
-        baseline = 688 + 46 * place
-        sheet.text(670, baseline, caption, theme.plain(28), room=180)
-        sheet.text(870, baseline, value, theme.bold(33), room=330)
+    for index, (caption, value) in enumerate(rows):
+        baseline = 688 + 46 * index
+        sheet.text(670, baseline, caption, theme.plain(28), max_width=180)
+        sheet.text(870, baseline, value, theme.bold(33), max_width=330)
     sheet.note(FieldType.WEIGHT, f"{consignment.weight_kg} kg")
     sheet.note(FieldType.DATE, consignment.day.isoformat())

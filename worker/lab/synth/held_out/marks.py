@@ -35,19 +35,19 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
     note_parties(sheet, consignment)
 
 
-def _above(sheet: Sheet, x: float, baseline: float, texts: tuple[str, str], style: Style, room: float) -> None:
+def _above(sheet: Sheet, x: float, baseline: float, texts: tuple[str, str], style: Style, max_width: float) -> None:
     """Draw a value and, beneath it, its caption. `texts` is (value, caption)."""
-    sheet.text(x, baseline, texts[0], style, room=room)
-    sheet.text(x, baseline + 38, texts[1], Style(style.face, 26, style.stretch), room=room)
+    sheet.text(x, baseline, texts[0], style, max_width=max_width)
+    sheet.text(x, baseline + 38, texts[1], Style(style.face, 26, style.stretch), max_width=max_width)
 
 
 def _parties(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     blocks = [address(theme, party) for party in (consignment.sender, consignment.receiver)]
     sheet.text(_LEFT, 318, "SHIPPER", theme.bold(28))
-    sheet.block(_LEFT, 360, blocks[0], theme.plain(32), room=500)
+    sheet.block(_LEFT, 360, blocks[0], theme.plain(32), max_width=500)
     sheet.text(_MIDDLE, 318, "CONSIGNEE", theme.bold(28))
-    end = sheet.block(_MIDDLE, 360, blocks[1], theme.plain(32), room=510)
-    sheet.text(_MIDDLE, end + 8, f"PH: {consignment.receiver.phone}", theme.plain(30), room=510)
+    end = sheet.block(_MIDDLE, 360, blocks[1], theme.plain(32), max_width=510)
+    sheet.text(_MIDDLE, end + 8, f"PH: {consignment.receiver.phone}", theme.plain(30), max_width=510)
     note_phone(sheet, consignment.receiver)
     note_addresses(sheet, *blocks)
     sheet.rule(620, 6, WIDTH - 6)
@@ -75,6 +75,6 @@ def _voyage(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance
     _above(sheet, _LEFT, 930, (vessel, "VESSEL / VOYAGE"), theme.bold(44), 480)
     _above(sheet, _MIDDLE, 930, (consignment.receiver.airport, "PORT OF DISCHARGE"), theme.bold(44), 480)
     sheet.rule(984, 6, WIDTH - 6)
-    sheet.text(_LEFT, 1046, f"C/NO. {consignment.piece}-{consignment.pieces + 40}", theme.bold(44), room=480)
+    sheet.text(_LEFT, 1046, f"C/NO. {consignment.piece}-{consignment.pieces + 40}", theme.bold(44), max_width=480)
     made = f"MADE IN {consignment.sender.country}"
-    sheet.text(_MIDDLE, 1046, made, theme.bold(44), room=480)
+    sheet.text(_MIDDLE, 1046, made, theme.bold(44), max_width=480)

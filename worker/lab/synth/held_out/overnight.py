@@ -32,9 +32,9 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
 
 def _head(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
     sender = consignment.sender
-    sheet.text(_LEFT, 40, f"ORIGIN ID:{sender.airport}A  {values.american(sender)}", theme.plain(27), room=425)
+    sheet.text(_LEFT, 40, f"ORIGIN ID:{sender.airport}A  {values.american(sender)}", theme.plain(27), max_width=425)
     lines = (sender.contact.upper(), *(line.upper() for line in address(theme, sender)))
-    sheet.block(_LEFT, 76, lines, theme.plain(27), room=425)
+    sheet.block(_LEFT, 76, lines, theme.plain(27), max_width=425)
     weight = f"{pounds(consignment.weight_kg):.2f}"
     sides = "x".join(str(round(side / 2.54)) for side in consignment.sides_cm)
     facts = (
@@ -44,7 +44,7 @@ def _head(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) 
         f"DIMS: {sides} IN",
         "BILL SENDER",
     )
-    sheet.block(496, 40, facts, theme.plain(27), room=300)
+    sheet.block(496, 40, facts, theme.plain(27), max_width=300)
     sheet.note(FieldType.PHONE, sender.phone.replace(" ", ""))
     sheet.note(FieldType.DATE, consignment.day.isoformat())
     sheet.note(FieldType.WEIGHT, f"{weight} lb")
@@ -58,11 +58,11 @@ def _receiver(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chan
     receiver = consignment.receiver
     sheet.text(_LEFT, 350, "TO", theme.plain(34))
     lines = (receiver.contact.upper(), *(line.upper() for line in address(theme, receiver)))
-    sheet.block(90, 346, lines, theme.bold(38), room=690)
+    sheet.block(90, 346, lines, theme.bold(38), max_width=690)
     facts = f"{values.american(receiver)}", f"REF: {consignment.reference}"
-    sheet.text(_LEFT, 626, facts[0], theme.plain(27), room=300)
-    sheet.text(320, 626, facts[1], theme.plain(27), room=230)
-    sheet.text(610, 626, f"DEPT: {chance.whole(10, 99)}", theme.plain(27), room=180)
+    sheet.text(_LEFT, 626, facts[0], theme.plain(27), max_width=300)
+    sheet.text(320, 626, facts[1], theme.plain(27), max_width=230)
+    sheet.text(610, 626, f"DEPT: {chance.whole(10, 99)}", theme.plain(27), max_width=180)
     sheet.note(FieldType.PHONE, receiver.phone.replace(" ", ""))
     sheet.rule(638, 0, WIDTH)
 
@@ -71,12 +71,12 @@ def _tracking(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chan
     number = values.fedex(chance)
     sheet.rule(834, 0, WIDTH, 4)
     day = f"{_DAYS[consignment.day.weekday()]} - 10:30A"
-    sheet.text(_RIGHT, 890, day, theme.bold(42), align=Align.RIGHT, room=380)
-    sheet.text(_RIGHT, 938, chance.pick(_SERVICES), theme.bold(36), align=Align.RIGHT, room=420)
+    sheet.text(_RIGHT, 890, day, theme.bold(42), align=Align.RIGHT, max_width=380)
+    sheet.text(_RIGHT, 938, chance.pick(_SERVICES), theme.bold(36), align=Align.RIGHT, max_width=420)
     sheet.text(_LEFT, 884, "TRK#", theme.plain(28))
-    sheet.text(_LEFT, 940, grouped(number, 4, 4), theme.bold(44), room=330)
-    sheet.text(_LEFT, 1010, f"{chance.letters(2)} {consignment.receiver.airport}A", theme.bold(62), room=420)
-    place = f"{consignment.receiver.region}-US"
-    sheet.text(_RIGHT, 1010, place, theme.bold(50), align=Align.RIGHT, room=300)
+    sheet.text(_LEFT, 940, grouped(number, 4, 4), theme.bold(44), max_width=330)
+    sheet.text(_LEFT, 1010, f"{chance.letters(2)} {consignment.receiver.airport}A", theme.bold(62), max_width=420)
+    routing = f"{consignment.receiver.region}-US"
+    sheet.text(_RIGHT, 1010, routing, theme.bold(50), align=Align.RIGHT, max_width=300)
     sheet.symbol(0, 1036, WIDTH, 1224, Symbol(LabelSymbology.CODE_128, number))
     sheet.note(FieldType.FEDEX, number)

@@ -18,7 +18,7 @@ _HANDLING: Final = ("KEEP DRY", "THIS WAY UP", "FRAGILE", "DO NOT STACK", "PERIS
 def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
     """Draw the label."""
     sheet.fill(0, 0, WIDTH, 104, theme.band)
-    sheet.text(_LEFT, 76, f"{consignment.carrier} AIR CARGO", theme.bold(64, WHITE), room=740)
+    sheet.text(_LEFT, 76, f"{consignment.carrier} AIR CARGO", theme.bold(64, WHITE), max_width=740)
     _waybill(sheet, consignment, theme)
     _journey(sheet, consignment, theme)
     _house(sheet, consignment, theme, chance)
@@ -57,7 +57,7 @@ def _house(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance)
     sheet.symbol(370, 774, WIDTH - 10, 862, Symbol(LabelSymbology.CODE_128, house))
     sheet.rule(878, 0, WIDTH)
     sheet.text(_LEFT, 912, "Handling Information", theme.plain(28))
-    sheet.text(_LEFT, 972, chance.pick(_HANDLING), theme.bold(50), room=520)
+    sheet.text(_LEFT, 972, chance.pick(_HANDLING), theme.bold(50), max_width=520)
     piece = f"Piece {consignment.piece} of {consignment.pieces}"
     sheet.text(WIDTH - _LEFT, 912, piece, theme.plain(28), align=Align.RIGHT)
     sheet.text(WIDTH - _LEFT, 972, theme.day(consignment.day), theme.plain(34), align=Align.RIGHT)

@@ -27,10 +27,10 @@ def draw(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -
 
 def _parties(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     sheet.text(_LEFT, 44, "SHIP FROM", theme.bold(26))
-    sheet.block(_LEFT, 82, address(theme, consignment.sender), theme.plain(29), room=450)
+    sheet.block(_LEFT, 82, address(theme, consignment.sender), theme.plain(29), max_width=450)
     sheet.post(_MIDDLE - 12, 0, 262)
     sheet.text(_MIDDLE + 12, 44, "SHIP TO", theme.bold(26))
-    sheet.block(_MIDDLE + 12, 84, address(theme, consignment.receiver), theme.bold(34), room=470)
+    sheet.block(_MIDDLE + 12, 84, address(theme, consignment.receiver), theme.bold(34), max_width=470)
     sheet.rule(262, 0, WIDTH)
 
 
@@ -50,7 +50,7 @@ def _order(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance)
     sheet.rule(550, 0, WIDTH, 8)
     sheet.fill(760, 454, WIDTH, 552, theme.band)
     carton = f"{consignment.piece} / {consignment.pieces}"
-    sheet.text(888, 522, carton, theme.bold(58, WHITE), align=Align.MIDDLE, room=230)
+    sheet.text(888, 522, carton, theme.bold(58, WHITE), align=Align.MIDDLE, max_width=230)
     sheet.note(FieldType.ISO6346, consignment.container)
 
 
@@ -61,11 +61,11 @@ def _symbols(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     sheet.rule(734, 150, WIDTH - 150, 10)
     gtin = consignment.gtin
     printed = f"{gtin[0]} {gtin[1:3]} {gtin[3:8]} {gtin[8:13]} {gtin[13]}"
-    sheet.text(WIDTH / 2, 786, printed, theme.plain(38), align=Align.MIDDLE, room=600)
+    sheet.text(WIDTH / 2, 786, printed, theme.plain(38), align=Align.MIDDLE, max_width=600)
     sheet.rule(806, 0, WIDTH)
     whole = f"{consignment.order}|{gtin}|{consignment.container}|{consignment.receiver.name}|{consignment.route}"
     sheet.symbol(0, 816, 640, 1000, Symbol(LabelSymbology.PDF417, whole, options={"columns": 6}))
-    sheet.text(WIDTH - _LEFT, 868, consignment.carrier, theme.bold(42), align=Align.RIGHT, room=340)
-    sheet.text(WIDTH - _LEFT, 920, consignment.route, theme.plain(34), align=Align.RIGHT, room=340)
-    sheet.text(WIDTH - _LEFT, 972, f"REF {consignment.reference}", theme.plain(30), align=Align.RIGHT, room=340)
+    sheet.text(WIDTH - _LEFT, 868, consignment.carrier, theme.bold(42), align=Align.RIGHT, max_width=340)
+    sheet.text(WIDTH - _LEFT, 920, consignment.route, theme.plain(34), align=Align.RIGHT, max_width=340)
+    sheet.text(WIDTH - _LEFT, 972, f"REF {consignment.reference}", theme.plain(30), align=Align.RIGHT, max_width=340)
     sheet.note(FieldType.GTIN, gtin)

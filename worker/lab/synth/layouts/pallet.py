@@ -32,12 +32,12 @@ def _weight_kg(consignment: Consignment) -> float:
 
 def _parties(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     sheet.text(_LEFT, 52, "FROM", theme.bold(32))
-    sheet.block(_LEFT, 96, address(theme, consignment.sender), theme.plain(38), room=700)
-    sheet.text(_LEFT, 340, f"TEL {consignment.sender.phone}", theme.plain(34), room=700)
+    sheet.block(_LEFT, 96, address(theme, consignment.sender), theme.plain(38), max_width=700)
+    sheet.text(_LEFT, 340, f"TEL {consignment.sender.phone}", theme.plain(34), max_width=700)
     note_phone(sheet, consignment.sender)
     sheet.post(_MIDDLE, 0, 364, 4)
     sheet.text(_MIDDLE + _LEFT, 52, "SHIP TO", theme.bold(32))
-    sheet.block(_MIDDLE + _LEFT, 104, address(theme, consignment.receiver), theme.bold(48), room=730)
+    sheet.block(_MIDDLE + _LEFT, 104, address(theme, consignment.receiver), theme.bold(48), max_width=730)
     sheet.rule(364, 0, WIDTH, 4)
 
 
@@ -46,7 +46,7 @@ def _contents(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chan
     lot, count = chance.filled("@####"), str(chance.whole(12, 96))
     styles = theme.plain(30), theme.bold(50)
     sheet.text(_LEFT, 412, "SSCC", theme.plain(30))
-    sheet.text(_LEFT, 484, consignment.sscc, theme.bold(72), room=900)
+    sheet.text(_LEFT, 484, consignment.sscc, theme.bold(72), max_width=900)
     right = _MIDDLE + 240
     cell(sheet, right, 378, ("CARRIER", consignment.carrier), styles, 250)
     cell(sheet, right + 310, 378, ("ROUTE", consignment.route), styles, 230)
@@ -71,4 +71,4 @@ def _contents(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chan
 
 def _symbol(sheet: Sheet, top: float, content: str, theme: Theme) -> None:
     sheet.symbol(60, top, WIDTH - 60, top + 130, Symbol(LabelSymbology.CODE_128, content, gs1=True))
-    sheet.text(_MIDDLE, top + 166, content, theme.plain(34), align=Align.MIDDLE, room=1200)
+    sheet.text(_MIDDLE, top + 166, content, theme.plain(34), align=Align.MIDDLE, max_width=1200)

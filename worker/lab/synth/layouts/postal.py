@@ -42,29 +42,29 @@ def _lines(theme: Theme, party: Party) -> tuple[str, ...]:
 
 
 def _head(sheet: Sheet, consignment: Consignment, theme: Theme, chance: Chance) -> None:
-    sheet.text(_LEFT, 84, f"{consignment.carrier} POST", theme.bold(60), room=480)
-    sheet.text(_LEFT, 130, _SERVICES[consignment.s10[:2]], theme.plain(36), room=480)
+    sheet.text(_LEFT, 84, f"{consignment.carrier} POST", theme.bold(60), max_width=480)
+    sheet.text(_LEFT, 130, _SERVICES[consignment.s10[:2]], theme.plain(36), max_width=480)
     content = f"{consignment.s10} {consignment.receiver.postcode} {consignment.day:%Y%m%d}"
     sheet.symbol(
         _MIDDLE, 22, _MIDDLE + 140, 162, Symbol(LabelSymbology.DATA_MATRIX, content, options={"force_square": True})
     )
     sheet.frame(880, 26, 1180, 158, 3)
-    sheet.text(1030, 68, "POSTAGE PAID", theme.bold(32), align=Align.MIDDLE, room=270)
-    sheet.text(1030, 106, theme.case(consignment.sender.town), theme.plain(28), align=Align.MIDDLE, room=270)
+    sheet.text(1030, 68, "POSTAGE PAID", theme.bold(32), align=Align.MIDDLE, max_width=270)
+    sheet.text(1030, 106, theme.case(consignment.sender.town), theme.plain(28), align=Align.MIDDLE, max_width=270)
     permit = f"PERMIT {chance.whole(100, 9899)}"
-    sheet.text(1030, 142, permit, theme.plain(28), align=Align.MIDDLE, room=270)
+    sheet.text(1030, 142, permit, theme.plain(28), align=Align.MIDDLE, max_width=270)
     sheet.rule(172, 8, WIDTH - 8)
 
 
 def _parties(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     sender, receiver = consignment.sender, consignment.receiver
     sheet.text(_LEFT, 212, "From:", theme.bold(28))
-    sheet.block(_LEFT, 252, _lines(theme, sender), theme.plain(30), room=490)
-    sheet.text(_LEFT, 500, f"Tel: {sender.phone}", theme.plain(28), room=490)
+    sheet.block(_LEFT, 252, _lines(theme, sender), theme.plain(30), max_width=490)
+    sheet.text(_LEFT, 500, f"Tel: {sender.phone}", theme.plain(28), max_width=490)
     note_phone(sheet, sender)
     sheet.post(_MIDDLE - 20, 172, 516)
     sheet.text(_MIDDLE + 10, 212, "To:", theme.bold(28))
-    sheet.block(_MIDDLE + 10, 258, _lines(theme, receiver), theme.bold(38), room=580)
+    sheet.block(_MIDDLE + 10, 258, _lines(theme, receiver), theme.bold(38), max_width=580)
     sheet.rule(516, 8, WIDTH - 8)
 
 
@@ -73,13 +73,13 @@ def _item(sheet: Sheet, consignment: Consignment, theme: Theme) -> None:
     sheet.frame(_LEFT, 540, _LEFT + 130, 690, 6)
     sheet.text(_LEFT + 65, 662, number[0], theme.bold(130), align=Align.MIDDLE)
     sheet.symbol(180, 536, 900, 686, Symbol(LabelSymbology.CODE_128, number))
-    sheet.text(540, 742, grouped(number, 2, 3, 3, 3), theme.bold(46), align=Align.MIDDLE, room=680)
+    sheet.text(540, 742, grouped(number, 2, 3, 3, 3), theme.bold(46), align=Align.MIDDLE, max_width=680)
     details = (
         theme.weight(consignment.weight_kg),
         theme.day(consignment.day),
         f"No. {consignment.reference}",
     )
-    sheet.block(920, 576, details, theme.plain(34), room=270)
-    sheet.text(920, 742, consignment.goods, theme.plain(30), room=270)
-    sheet.text(_LEFT, 786, _SMALL_PRINT, theme.plain(25), room=1140)
+    sheet.block(920, 576, details, theme.plain(34), max_width=270)
+    sheet.text(920, 742, consignment.goods, theme.plain(30), max_width=270)
+    sheet.text(_LEFT, 786, _SMALL_PRINT, theme.plain(25), max_width=1140)
     sheet.note(FieldType.S10, number)
