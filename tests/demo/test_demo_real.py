@@ -63,7 +63,7 @@ def test_every_label_of_the_demo_has_its_text(labels: Dataset, around: Endpoints
 def test_the_demo_goes_on_with_the_mock_cluster(labels: Dataset, triton: TritonServer, tmp_path: Path) -> None:
     with MockKafka(run_dir=tmp_path / "kafka") as mock:
         delivery = read_all(labels, stack.endpoints(mock, triton), stack.launch, tmp_path)
-    assert DemoRun(labels, delivery, stack.broker_words(mock), "Triton").succeeded
+    assert DemoRun(labels, delivery, stack.describe_broker(mock), "Triton").succeeded
 
 
 @pytest.mark.timeout(400)

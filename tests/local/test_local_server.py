@@ -71,8 +71,12 @@ def test_it_keeps_its_port_and_its_folder_through_a_kill() -> None:
 @pytest.mark.parametrize(
     ("script", "seconds", "said"),
     [
-        ("print('no disk'); raise SystemExit(3)", 20.0, r"The script ended; its last words:\nno disk"),
-        ("import time; print('slow', flush=True); time.sleep(60)", 1.0, r"was not ready in 1 s; its last words:\nslow"),
+        ("print('no disk'); raise SystemExit(3)", 20.0, r"The script ended; its log ends with:\nno disk"),
+        (
+            "import time; print('slow', flush=True); time.sleep(60)",
+            1.0,
+            r"was not ready in 1 s; its log ends with:\nslow",
+        ),
     ],
 )
 def test_one_that_does_not_get_ready_is_stopped_and_quoted(

@@ -10,7 +10,7 @@ from worker.lab.synth import fonts
 from worker.lab.synth.camera import CONDITIONS, Degradation
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.draw import Sheet, Style
-from worker.lab.synth.factors import SINGLE_FACTORS, spoilt
+from worker.lab.synth.factors import SINGLE_FACTORS, degraded
 
 KINDS = sorted(SINGLE_FACTORS, key=lambda kind: kind.value)
 # What may hide or empty the one word of the sheet, or draw marks as dark as ink.
@@ -29,7 +29,7 @@ def test_every_kind_is_made_somehow() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_chance_gives_the_same_picture(kind: Degradation) -> None:
-    first, again, *others = (spoilt(sheet().pixels, kind, 1.0, Chance(seed)) for seed in (3, 3, 4, 5, 6))
+    first, again, *others = (degraded(sheet().pixels, kind, 1.0, Chance(seed)) for seed in (3, 3, 4, 5, 6))
 
     assert first[0].dtype == np.uint8
     np.testing.assert_array_equal(first[0], again[0])
@@ -42,7 +42,7 @@ def test_the_same_chance_gives_the_same_picture(kind: Degradation) -> None:
 @settings(max_examples=8, deadline=None)
 def test_the_ink_is_where_the_truth_says(kind: Degradation, seed: int) -> None:
     drawn = sheet()
-    pixels, homography, _ = spoilt(drawn.pixels, kind, 1.0, Chance(seed))
+    pixels, homography, _ = degraded(drawn.pixels, kind, 1.0, Chance(seed))
     corners = homography.apply(np.array(drawn.lines[0].polygon))
     assert corners.min() >= 0
     assert (corners <= (pixels.shape[1], pixels.shape[0])).all()
@@ -58,7 +58,7 @@ def test_turned_pictures_keep_their_corners(quarters: int) -> None:
     pixels = np.zeros((3, 5, 3), np.uint8)
     pixels[0, 0] = 255
     for seed in range(40):
-        turned, homography, _ = spoilt(pixels, Degradation.TURNED, 1.0, Chance(seed))
+        turned, homography, _ = degraded(pixels, Degradation.TURNED, 1.0, Chance(seed))
         if np.array_equal(turned, np.rot90(pixels, -quarters)):
             x, y = np.floor(homography.apply(np.array([0.5, 0.5]))).astype(int)
             assert turned[y, x, 0] == 255
@@ -71,6 +71,6 @@ def test_occlusion_and_glare_leave_most_of_the_label_alone() -> None:
     pixels[::8] = 0
     for kind in HIDING:
         for seed in range(6):
-            changed, _, _ = spoilt(pixels, kind, 1.0, Chance(seed))
+            changed, _, _ = degraded(pixels, kind, 1.0, Chance(seed))
             lines_left = (changed[4::8].mean(axis=2) - changed[::8].mean(axis=2)) > 60
             assert lines_left.mean() > 0.5, (kind, seed)

@@ -1,6 +1,6 @@
-"""What demo, eval and bench stand on: pictures, a broker, Triton servers and processes.
+"""Runs what demo, eval and bench need: pictures, a broker, Triton servers and processes.
 
-The rooms below know none of the embedded stack; they get addresses and a way to start processes.
+The commands themselves know nothing of the embedded stack; they get addresses and a way to start processes.
 """
 
 import shutil
@@ -92,23 +92,23 @@ def rapidocr_python() -> Path:
     return python_environment("rapidocr").python
 
 
-def broker_words(kafka: Broker) -> str:
-    """Say what the broker is."""
+def describe_broker(kafka: Broker) -> str:
+    """Return in words what the broker is."""
     if kafka.kind == "kafka":
         return f"Apache Kafka {KAFKA_VERSION} (KRaft, one broker)"
     return "librdkafka mock cluster"
 
 
-def triton_words(server: TritonServer, configuration: WorkerConfiguration) -> str:
-    """Say what the inference server is."""
+def describe_triton(server: TritonServer, configuration: WorkerConfiguration) -> str:
+    """Return in words what the inference server is."""
     version = server_version(server.grpc_url)
     return f"Triton {version}, profile {configuration.profile}, {configuration.alphabet} alphabet"
 
 
-def parts(kafka: Broker, server: TritonServer, configuration: WorkerConfiguration) -> dict[str, str]:
-    """Return what a report says about the parts that ran."""
+def describe_parts(kafka: Broker, server: TritonServer, configuration: WorkerConfiguration) -> dict[str, str]:
+    """Return what a report says about the describe_parts that ran."""
     return {
-        "broker": broker_words(kafka),
-        "triton": triton_words(server, configuration),
+        "broker": describe_broker(kafka),
+        "triton": describe_triton(server, configuration),
         "rapidocr": RAPIDOCR_WORDS,
     }

@@ -1,6 +1,6 @@
 """The process behind `labelwire local up`: `python -m worker.local.background FOLDER MODEL_REPOSITORY`.
 
-It forks, leaves the terminal's session, owns the stack until SIGTERM, and keeps the folder's state file true.
+It forks, leaves the terminal's session, owns the stack until SIGTERM, and keeps the folder's state file up to date.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Things that are fetched once and kept outside the project's tree.
+"""The cache of what is fetched once and kept outside the project's tree.
 
 An entry is complete or absent: it is built in a folder beside its place and renamed when done, under a file lock
 that the kernel drops if the builder dies. Its name carries a hash of what it was built from.
@@ -22,7 +22,7 @@ def cache_root() -> Path:
 
 
 def content_key(*parts: str) -> str:
-    """Name a content shortly: 16 hexadecimal digits of SHA-256."""
+    """Return a short name for contents: 16 hexadecimal digits of their SHA-256."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

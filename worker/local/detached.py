@@ -1,7 +1,7 @@
 """A local stack that outlives its terminal: `labelwire local up`, `down` and `status`.
 
-One background process owns the stack (background.py). The state file names it by pid and start time, so a process that
-came to the same pid later is never taken for it. Without that process nothing of the stack lives.
+One background process owns the stack (background.py). The state file names it by pid and start time, so a later process
+with the same pid is never mistaken for it. When that process ends, the whole stack ends.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _SHOWN_LINES = 8
 
 
 class Addresses(BaseModel):
-    """Where a running stack is found."""
+    """The addresses of a running stack."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +43,7 @@ class Addresses(BaseModel):
 
     @classmethod
     def of(cls, stack: LocalStack) -> Self:
-        """Take them from a stack that has been started."""
+        """Return the addresses of a stack that was started."""
         return cls(
             kafka_kind=stack.kafka_kind,
             bootstrap_servers=stack.bootstrap_servers,
@@ -53,7 +53,7 @@ class Addresses(BaseModel):
         )
 
     def exports(self) -> list[str]:
-        """Give the lines that point a worker of this shell to the stack."""
+        """Return the shell lines that make a worker use the stack."""
         return [
             f"export LABELWIRE_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers}",
             f"export LABELWIRE_TRITON__URL={self.triton_grpc_url}",

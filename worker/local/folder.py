@@ -1,4 +1,4 @@
-"""The folder a server runs in: one that was given and stays, or a temporary one that goes with the server."""
+"""The folder that a server runs in: a given one, which stays, or a temporary one, which is removed with the server."""
 
 import shutil
 import tempfile

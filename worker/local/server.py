@@ -65,22 +65,22 @@ class LocalServer(ABC):
         self.wait_until_ready()
 
     def launch(self) -> None:
-        """Start without waiting. Raises LocalStackError for what is missing here to run it."""
+        """Start without waiting. Raises LocalStackError if something that it needs is missing."""
         self._provision()
         self._ports = self._ports or free_ports(self.port_count)
         self._folder.open()
         self._process = start(self._command())
 
     def wait_until_ready(self) -> None:
-        """Wait until it is ready; if it does not get so, stop it and raise LocalStackError."""
+        """Wait until it is ready; if it does not become ready, stop it and raise LocalStackError."""
         deadline = time.monotonic() + self._ready_timeout_seconds
         while not self.is_ready():
             exited = self._process is None or self._process.exit_status is not None
             if exited or time.monotonic() > deadline:
-                output = self._last_words()
+                output = self._log_tail()
                 self.stop()
                 reason = "ended" if exited else f"was not ready in {self._ready_timeout_seconds:.0f} s"
-                raise LocalStackError(f"{self.title} {reason}; its last words:\n{output}")
+                raise LocalStackError(f"{self.title} {reason}; its log ends with:\n{output}")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
@@ -104,7 +104,7 @@ class LocalServer(ABC):
 
     @abstractmethod
     def _provision(self) -> None:
-        """Fetch what it is made of, before anything is written. Raises LocalStackError."""
+        """Fetch what the server needs, before anything is written. Raises LocalStackError."""
 
     @abstractmethod
     def _command(self) -> Command:
@@ -112,9 +112,9 @@ class LocalServer(ABC):
 
     def _port(self, index: int = 0) -> int:
         if not self._ports:
-            raise LocalStackError(f"{self.title} has not been started, so it has no address yet")
+            raise LocalStackError(f"{self.title} has no address, because it was not started")
         return self._ports[index]
 
-    def _last_words(self) -> str:
-        """Return what the log says of a failure."""
+    def _log_tail(self) -> str:
+        """Return the end of the log, for an error message."""
         return last_lines(self.log_path, _SHOWN_LINES)

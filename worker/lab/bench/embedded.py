@@ -64,7 +64,7 @@ def measure(plan: BenchPlan, folder: Path) -> BenchRun:
         ]
         turns = run_rounds([*full.contestants, *latin.contestants, *rivals], plan.rounds, len(dataset.samples))
         description |= {
-            "broker": stack.broker_words(kafka),
+            "broker": stack.describe_broker(kafka),
             "triton": full.triton,
             "latin_triton": latin.triton,
             "rapidocr": stack.RAPIDOCR_WORDS,
@@ -90,7 +90,7 @@ def _side(opened: ExitStack, kafka: Broker, plan: BenchPlan, folder: Path) -> _S
     running = _running(opened, kafka, labelwire_system(name, TITLES[name], configuration, endpoints), folder)
     worker = SystemContestant(running, dataset, server.grpc_url, repeat=plan.repeat)
     models = BareContestant(bare, TITLES[bare], endpoints, recording.requests, repeat=plan.repeat)
-    return _Side((worker, models), recording.models, stack.triton_words(server, configuration))
+    return _Side((worker, models), recording.models, stack.describe_triton(server, configuration))
 
 
 def _running(opened: ExitStack, kafka: Broker, system: System, folder: Path) -> RunningSystem:

@@ -51,7 +51,7 @@ def measure(plan: LargePlan, data: Path | None, folder: Path) -> LargeRun:
                     with counted(f"{picture.title}, {name}", 1 + len(picture.pieces)) as advance:
                         turn = reader.turn(picture, f"round-{number}", advance)
                     turns += [turn] if number >= 0 else []
-        description = configuration.describe() | stack.parts(kafka, server, configuration)
+        description = configuration.describe() | stack.describe_parts(kafka, server, configuration)
     return LargeRun(large, turns, description | {"machine": describe_machine()})
 
 

@@ -51,8 +51,8 @@ def measure(plan: OpenLoopPlan, folder: Path) -> OpenLoopRun:
                     with counted(f"Open loop {name}", len(jobs)) as advance:
                         turns.append(loop.run(name, jobs, advance))
         description = configuration.describe() | {
-            "broker": stack.broker_words(kafka),
-            "triton": stack.triton_words(server, configuration),
+            "broker": stack.describe_broker(kafka),
+            "triton": stack.describe_triton(server, configuration),
             "large_pixels": LARGE_PIXELS,
             "seconds": plan.seconds,
             "machine": describe_machine(),

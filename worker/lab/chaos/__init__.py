@@ -1,1 +1,1 @@
-"""Chaos: load through real parts, faults from one seed, and the audit as judge."""
+"""Chaos runs: load on real parts, faults drawn from one seed, and a final check by the audit."""

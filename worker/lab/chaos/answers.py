@@ -1,4 +1,4 @@
-"""What the workers answered, and a look at it while it comes."""
+"""Reads what the workers answer, while they answer."""
 
 import threading
 from collections import defaultdict

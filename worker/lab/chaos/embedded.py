@@ -81,8 +81,8 @@ def run_embedded_chaos(plan: ChaosPlan, folder: Path, say: Say, model_repository
         create_topics(broker.bootstrap_servers, topic_specs(topics, _PARTITIONS, _MAX_MESSAGE_BYTES))
         environment = _chaos_environment(opened, plan, folder, (broker, triton), addresses)
         description = {
-            "broker": stack.broker_words(broker),
-            "triton": stack.triton_words(triton, configuration),
+            "broker": stack.describe_broker(broker),
+            "triton": stack.describe_triton(triton, configuration),
             "network": "Toxiproxy" if proxied else "undisturbed: Go, which builds Toxiproxy, is not installed",
             "machine": _machine_words(),
         }

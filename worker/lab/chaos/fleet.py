@@ -113,19 +113,19 @@ class Fleet:
 
     def kill(self, pick: int) -> str:
         """End a worker by SIGKILL."""
-        slot = self._picked(pick)
+        slot = self._pick_worker(pick)
         self._signal(slot, signal.SIGKILL, asked="killed")
         return f"worker {slot.number}"
 
     def terminate(self, pick: int) -> str:
         """Ask a worker to end, as a rolling restart does."""
-        slot = self._picked(pick)
+        slot = self._pick_worker(pick)
         self._signal(slot, signal.SIGTERM, asked="terminated")
         return f"worker {slot.number}"
 
     def stall(self, pick: int, sleep: Callable[[], None]) -> str:
         """Stop a worker's clock by SIGSTOP while `sleep` lasts."""
-        slot = self._picked(pick)
+        slot = self._pick_worker(pick)
         self._signal(slot, signal.SIGSTOP)
         try:
             sleep()
@@ -143,7 +143,7 @@ class Fleet:
             self._signal(slot, signal.SIGTERM, asked="terminated")
         return f"worker {slot.number} came and left"
 
-    def _picked(self, pick: int) -> _Slot:
+    def _pick_worker(self, pick: int) -> _Slot:
         """Return a worker that runs; waits where all are just being started again."""
         deadline = self._clock.monotonic() + _READY_SECONDS
         while not (running := [slot for slot in self._slots[: self._size] if slot.process is not None]):

@@ -1,7 +1,7 @@
 """Whether anything was lost, repeated or read wrongly: what was submitted against what came out.
 
-Invariant: the verdict counts what either of two looks has found: the audit, which knows records and origins, and the
-readings here, which know what each picture says.
+Invariant: the verdict counts what either of two checks has found: the audit, which knows records and origins, and the
+comparison here, which knows what each picture says.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ class Verdict:
     """The counts, and the first of the problems in sentences.
 
     `duplicates` are results and dead letters beyond the first of their job, `duplicates_after_dedup` those of them
-    that a reader cannot tell as copies.
+    that a reader cannot recognize as copies.
     """
 
     jobs: int
@@ -43,9 +43,9 @@ class Verdict:
 
 
 def expect(submitted: Mapping[str, Picture], answers: Sequence[WorkerAnswer]) -> Expectations:
-    """Take what calm workers answered as what is right.
+    """Return what workers answered without faults, which counts as right.
 
-    Raises ChaosError where they did not agree with themselves, or where a picture ended as it must not.
+    Raises ChaosError if one picture was read in two ways, or if a picture ended as it must not.
     """
     readings: dict[str, Reading] = {}
     codes: dict[str, str] = {}

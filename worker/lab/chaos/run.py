@@ -21,7 +21,7 @@ from worker.settings import KafkaSettings, TopicSettings
 
 _MIN_JOBS_PER_SECOND, _MAX_JOBS_PER_SECOND = 0.5, 4.0
 _CALM_SECONDS = 240.0
-_CALM_READINGS = 2
+_FAULTLESS_READINGS = 2
 _TELL_SECONDS = 10.0
 _ASK_AGAIN_SECONDS = 3.0
 _MAX_FAULTS_AT_ONCE = 8
@@ -129,7 +129,7 @@ def run_chaos(plan: ChaosPlan, environment: ChaosEnvironment, say: Say, descript
     targets, clock = environment.targets, environment.targets.clock
     targets.load.start()
     targets.workers.start()
-    expected = _read_calmly(environment, say)
+    expected = _read_without_faults(environment, say)
     jobs_per_second = plan.jobs_per_second or _half_of_the_rate(environment.watch.answers)
     began_at_ms = clock.epoch_ms()
     say(f"Faults: {len(plan.schedule)} in {plan.duration_seconds:.0f} s, {jobs_per_second:.1f} jobs a second")
@@ -159,10 +159,10 @@ def run_chaos(plan: ChaosPlan, environment: ChaosEnvironment, say: Say, descript
     )
 
 
-def _read_calmly(environment: ChaosEnvironment, say: Say) -> Expectations:
+def _read_without_faults(environment: ChaosEnvironment, say: Say) -> Expectations:
     """Have every picture read before any fault, in different company, and take that as what is right."""
     load = environment.targets.load
-    load.submit([*list(environment.good) * _CALM_READINGS, *environment.targets.undecodable])
+    load.submit([*list(environment.good) * _FAULTLESS_READINGS, *environment.targets.undecodable])
     load.pause()
     missing = environment.watch.wait_for(lambda: load.submitted, _CALM_SECONDS, _ProgressReporter(environment, say))
     if missing:

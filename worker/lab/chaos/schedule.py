@@ -98,7 +98,7 @@ def draw_schedule(
         drawn.append((kind, pause))
     if _LAST in kinds:
         drawn.append((_LAST, _FAULT_RATES[_LAST].pause_seconds))
-    return tuple(_placed(chance, drawn, duration_seconds))
+    return tuple(_spread(chance, drawn, duration_seconds))
 
 
 def _rounds(chance: random.Random, kinds: Collection[FaultKind]) -> Iterator[FaultKind]:
@@ -111,7 +111,7 @@ def _rounds(chance: random.Random, kinds: Collection[FaultKind]) -> Iterator[Fau
         yield from chance.sample(again, len(again))
 
 
-def _placed(
+def _spread(
     chance: random.Random, drawn: list[tuple[FaultKind, float]], duration_seconds: float
 ) -> Iterator[ScheduledFault]:
     """Spread the faults over the whole time, each with its share."""

@@ -1,1 +1,1 @@
-"""A first look: labels in, text out, on real parts, and a page that shows it."""
+"""The demo: labels in, text out, on real parts, and a page that shows it."""

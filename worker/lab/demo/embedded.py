@@ -12,4 +12,4 @@ def run_embedded_demo(data: Path | None, count: int | None, folder: Path) -> Dem
     dataset, configuration = stack.pictures(data, count, folder), WorkerConfiguration()
     with stack.broker(folder / "run") as kafka, stack.triton(configuration, folder / "run") as server:
         delivery = read_all(dataset, stack.endpoints(kafka, server), stack.launch, folder)
-        return DemoRun(dataset, delivery, stack.broker_words(kafka), stack.triton_words(server, configuration))
+        return DemoRun(dataset, delivery, stack.describe_broker(kafka), stack.describe_triton(server, configuration))

@@ -1,1 +1,1 @@
-"""How well a system reads: truth, scores, comparison, and the systems that are compared."""
+"""Measures how well a system reads: truth, scores, comparison, and the systems that are compared."""

@@ -88,7 +88,7 @@ def evaluate(
         if python:
             anchor = rapidocr_system(RAPIDOCR, python, kafka.bootstrap_servers)
             other = read_set(anchor, pictures.dataset, kafka.bootstrap_servers, stack.launch, folder)
-        description |= stack.parts(kafka, server, configuration)
+        description |= stack.describe_parts(kafka, server, configuration)
     return _evaluation(pictures, delivery, other, description)
 
 

@@ -21,7 +21,7 @@ from worker.lab.synth import content
 from worker.lab.synth.camera import CONDITIONS, Degradation, Homography, photograph, place_sheet
 from worker.lab.synth.chance import Chance
 from worker.lab.synth.draw import Sheet
-from worker.lab.synth.factors import SINGLE_FACTORS, spoilt
+from worker.lab.synth.factors import SINGLE_FACTORS, degraded
 from worker.lab.synth.layouts import LAYOUTS, LabelLayout
 from worker.lab.synth.theme import Theme
 from worker.lab.synth.truth import Polygon, SyntheticLabel
@@ -126,7 +126,7 @@ def _pictured(sheet: Sheet, degradation: Degradation, scene: Chance) -> tuple[ND
     if degradation is Degradation.NONE:
         return sheet.pixels, Homography(np.eye(3)), _CLEAN_QUALITY
     if degradation in SINGLE_FACTORS:
-        return spoilt(sheet.pixels, degradation, sheet.scale, scene)
+        return degraded(sheet.pixels, degradation, sheet.scale, scene)
     conditions = CONDITIONS[degradation]
     height, width = sheet.pixels.shape[:2]
     placement = place_sheet(width, height, conditions, scene)

@@ -21,8 +21,8 @@ _QUALITY: Final = 92
 _PAPER: Final = 255.0
 
 
-def spoilt(pixels: Pixels, kind: Degradation, scale: float, chance: Chance) -> tuple[Pixels, Homography, int]:
-    """Return the spoilt picture, the map from the sheet to it, and the JPEG quality to keep it with.
+def degraded(pixels: Pixels, kind: Degradation, scale: float, chance: Chance) -> tuple[Pixels, Homography, int]:
+    """Return the degraded picture, the map from the sheet to it, and the JPEG quality to keep it with.
 
     `pixels` is uint8 RGB [H, W, 3], `scale` the pixels of a dot. Raises KeyError for a kind that is not of
     `SINGLE_FACTORS`.

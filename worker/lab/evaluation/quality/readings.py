@@ -72,10 +72,10 @@ def load_readings(path: Path) -> list[SampleReading]:
 
 async def _read(sample: CalibrationSample, reader: ModelClient) -> SampleReading:
     image, label = await asyncio.to_thread(picture, sample)
-    return _judged(sample, label, await _patiently(image, reader))
+    return _judged(sample, label, await _read_with_retries(image, reader))
 
 
-async def _patiently(image: bytes, reader: ModelClient) -> PictureReading:
+async def _read_with_retries(image: bytes, reader: ModelClient) -> PictureReading:
     """Read a picture, and wait where the server has too much to do."""
     header = reader.header(image)
     for pause_seconds in _PAUSES_SECONDS:
