@@ -1,4 +1,4 @@
-"""The stage data of a page on its way from bytes to text. All of it is frozen, and each piece knows its place.
+"""The data that the stages of reading a page pass on, all of it frozen; tiles and crops have their map to the page.
 
 `PageImage` → `Tile` → `ProbabilityMap` → `TextRegion` → `LineCrop` → `TextLine` → `PageText`.
 """
@@ -36,7 +36,7 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 @dataclass(frozen=True, slots=True)
 class PageHeader:
-    """What one page of a picture claims to be, read without decoding it.
+    """The header of one page of a picture, read without decoding it.
 
     `width` and `height` are the stored pixels, before EXIF turns them; `orientation` is the EXIF value, 1 to 8.
     `streams` says that its rows can be decoded a few at a time, so that it need not fit into memory. `stretch` is by
@@ -74,7 +74,7 @@ class PageHeader:
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a picture claims to be, read without decoding it: its real format and its pages, of which it has one."""
+    """The header of a picture, read without decoding it: its real format and its pages, at least one."""
 
     format: ImageFormat
     pages: tuple[PageHeader, ...]

@@ -17,7 +17,7 @@ class AttemptBudget:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._paused = False
-        self._left_seconds: dict[asyncio.Timeout, float] = {}  # of each attempt under way, while paused
+        self._left_seconds: dict[asyncio.Timeout, float] = {}  # by attempt, while paused
 
     def seconds_for(self, pixels: int) -> float:
         """Return the time for one attempt at a picture."""

@@ -1,4 +1,4 @@
-"""How many cores this process may really use."""
+"""How many CPU cores this process may use: its affinity, and its cgroup's quota."""
 
 import os
 from math import ceil

@@ -81,7 +81,7 @@ class ModelClient:
         self._invalidations += 1
 
     def header(self, picture: bytes) -> ImageHeader:
-        """Read what the picture claims to be. Raises JobError."""
+        """Read the picture's header. Raises JobError."""
         return self._read_header(picture)
 
     async def refresh(self) -> None:

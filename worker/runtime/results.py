@@ -1,4 +1,4 @@
-"""From a reading to the result record."""
+"""Turns what was read into the result record."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,1 +1,1 @@
-"""Reading records that may end their reader, in a child process."""
+"""Reads records that may crash their reader in a child process."""

@@ -1,4 +1,4 @@
-"""One sink for several."""
+"""An event sink that passes events to several others."""
 
 from worker.domain.events import Event
 from worker.ports import EventSink
