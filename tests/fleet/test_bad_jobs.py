@@ -4,7 +4,7 @@ import json
 import signal
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -95,7 +95,16 @@ def in_topic(record: Record, ending: str) -> bool:
     return record.coordinate.topic.endswith(ending)
 
 
+@pytest.fixture
+def _hangup_counts() -> Iterator[None]:
+    """Let a worker get SIGHUP also where this suite runs under nohup, which a worker would respect."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.real
+@pytest.mark.usefixtures("_hangup_counts")
 def test_a_worker_waits_for_its_servers_and_says_for_what(
     make_fleet: Callable[[str], Fleet], triton: TritonServer
 ) -> None:

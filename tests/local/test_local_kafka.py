@@ -94,5 +94,5 @@ def test_a_killed_broker_comes_back_with_its_address_and_records(tmp_path: Path,
 
 
 def test_a_broker_that_was_not_started_has_no_address() -> None:
-    with pytest.raises(LocalStackError, match="not been started"):
+    with pytest.raises(LocalStackError, match="has no address, because it was not started"):
         _ = KafkaServer().bootstrap_servers
