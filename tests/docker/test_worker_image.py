@@ -51,7 +51,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 def test_it_tells_its_commands_and_settings(image: Image) -> None:
     shown = image.run("--help")
     assert shown.returncode == 0, shown.stderr
-    assert "Read shipping labels off a Kafka topic" in shown.stdout
+    assert "Read shipping labels from a Kafka topic" in shown.stdout
     assert "installed worker leaves out" in shown.stdout  # of the commands of the lab
     checked = image.run("check")
     assert "LABELWIRE_TRITON__URL" in checked.stdout + checked.stderr
