@@ -16,7 +16,6 @@ import cv2
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from worker import __version__
-from worker.adapters.allocator import return_large_blocks
 from worker.adapters.blob.store import UriStore
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
@@ -28,6 +27,7 @@ from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.adapters.kafka.validate import validate_options
+from worker.adapters.malloc import return_large_blocks
 from worker.adapters.telemetry.fanout import Fanout
 from worker.adapters.telemetry.http import HealthServer
 from worker.adapters.telemetry.logs import EventLog, configure
@@ -59,7 +59,6 @@ from worker.runtime.cores import usable_cores
 from worker.runtime.dead_letter_limit import DeadLetterLimit, WaitingBounds
 from worker.runtime.delivery import Delivery, Destination, IntakeControls, WorkerIdentity
 from worker.runtime.fetch_memory import FetchMemory
-from worker.runtime.guard import Guard
 from worker.runtime.health import Health
 from worker.runtime.job_processor import JobProcessor
 from worker.runtime.lifecycle import CONDITIONS, Lifecycle, ModelMonitor, TopicMonitor, TopicNeeds
@@ -67,8 +66,9 @@ from worker.runtime.loop import IntakeLimits, Loop, LoopTimes
 from worker.runtime.model_client import ModelClient
 from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
-from worker.runtime.outcome_watch import OutcomeWatch
+from worker.runtime.outcome_health import OutcomeHealth
 from worker.runtime.partitions import Partitions
+from worker.runtime.triton_guard import TritonGuard
 from worker.settings import Settings
 
 _LOGGER = logging.getLogger("labelwire")
@@ -99,7 +99,7 @@ class Worker:
 
     lifecycle: Lifecycle
     health: Health
-    guard: Guard
+    guard: TritonGuard
 
 
 def pipeline_options(settings: Settings) -> PipelineOptions:
@@ -149,8 +149,8 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     limits, runtime = settings.limits, settings.runtime
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
     dead_letter_limit = _dead_letter_limit(settings, ports, health)
-    outcome_watch = OutcomeWatch(ports.clock, health)
-    guard = Guard(ports.backend, settings.triton, ports.clock, ports.events)
+    outcome_health = OutcomeHealth(ports.clock, health)
+    guard = TritonGuard(ports.backend, settings.triton, ports.clock, ports.events)
     model_client = make_model_client(settings, guard, executor, guard.working_time, pipeline)
     budget = AttemptBudget(runtime.attempt_seconds)
     guard.on_pause(budget.set_paused)
@@ -160,7 +160,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
     processor = JobProcessor(model_client, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
-    intake_controls = IntakeControls(dead_letter_limit, outcome_watch, topics)
+    intake_controls = IntakeControls(dead_letter_limit, outcome_health, topics)
     loop = Loop(
         source=ports.source,
         delivery=_delivery(settings, ports, processor, outbox, intake_controls, destination),
@@ -178,7 +178,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
         topics=topics,
         models=ModelMonitor(guard, model_client, health),
         dead_letter_limit=dead_letter_limit,
-        outcome_watch=outcome_watch,
+        outcome_health=outcome_health,
         source=ports.source,
         health=health,
         clock=ports.clock,

@@ -13,7 +13,7 @@ from tests.real_kafka import recreate_topic
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.commits import kafka_offsets
-from worker.audit.cut import input_topics, outcome_topics
+from worker.audit.consistent_cut import input_topics, outcome_topics
 from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.settings import KafkaSettings, TopicSettings
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 from worker.audit.account import account
-from worker.audit.cut import Cut, Gap, input_topics, outcome_topics
+from worker.audit.consistent_cut import ConsistentCut, Gap, input_topics, outcome_topics
 from worker.audit.report import AuditReport
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import original_job
@@ -129,10 +129,10 @@ class Logs:
         """Put another value in a record's place."""
         self.records[record.coordinate] = replace(record, value=value)
 
-    def cut(self, *gaps: Gap) -> Cut:
+    def cut(self, *gaps: Gap) -> ConsistentCut:
         """Return the cut after everything was written."""
         ends = {TopicPartition(topic, 0): end for topic, end in self._ends.items()}
-        return Cut(self.positions(), ends, gaps)
+        return ConsistentCut(self.positions(), ends, gaps)
 
     def audit(self, *gaps: Gap, offenders: int = 1000) -> AuditReport:
         """Audit everything."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.audit.histories import TOPICS, Logs
 from worker.audit.account import account
-from worker.audit.cut import Cut
+from worker.audit.consistent_cut import ConsistentCut
 from worker.audit.ledger import Ledger
 from worker.audit.verdict import AuditEntry, RecordKind
 from worker.domain.headers import ORIGIN_OFFSET
@@ -32,8 +32,8 @@ def _many(jobs: int, lost: set[int]) -> Iterator[Record]:
             yield replace(result, coordinate=result.coordinate._replace(offset=offset), headers=headers)
 
 
-def _cut(jobs: int) -> Cut:
-    return Cut(
+def _cut(jobs: int) -> ConsistentCut:
+    return ConsistentCut(
         {TopicPartition(TOPICS.jobs, 0): CommitPoint(jobs)},
         {TopicPartition(TOPICS.jobs, 0): jobs, TopicPartition(TOPICS.results, 0): jobs},
     )

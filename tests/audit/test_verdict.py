@@ -6,7 +6,7 @@ import pytest
 
 from tests.audit.histories import TOPICS, Logs
 from worker.audit.account import account
-from worker.audit.cut import Cut, Gap, input_topics
+from worker.audit.consistent_cut import ConsistentCut, Gap, input_topics
 from worker.audit.report import AuditReport
 from worker.domain.headers import ORIGIN_TIMESTAMP
 from worker.domain.records import Coordinate
@@ -212,7 +212,7 @@ def test_jobs_after_the_cut_are_not_counted_with_their_outcomes() -> None:
     logs.result(logs.job())
     cut = logs.cut()
     logs.result(logs.job())
-    later = account(logs.records.values(), Cut(cut.positions, cut.ends), TOPICS)
+    later = account(logs.records.values(), ConsistentCut(cut.positions, cut.ends), TOPICS)
     assert (later.jobs, later.result_records, later.records) == (1, 1, 4)
 
 

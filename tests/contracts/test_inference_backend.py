@@ -15,7 +15,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import Event
 from worker.lab.evaluation.in_process import InProcessBackend
 from worker.ports import InferenceBackend, InferenceRequest, Tensor
-from worker.runtime.guard import Guard
+from worker.runtime.triton_guard import TritonGuard
 from worker.settings import TritonSettings
 from worker.testing.backend import FakeBackend
 
@@ -50,7 +50,7 @@ async def fake(_: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
 @asynccontextmanager
 async def guarded(_: pytest.FixtureRequest) -> AsyncIterator[InferenceBackend]:
     clock = SystemClock()
-    yield Guard(FakeBackend(clock=clock, latency_seconds=0.01), TritonSettings(), clock, _Deaf())
+    yield TritonGuard(FakeBackend(clock=clock, latency_seconds=0.01), TritonSettings(), clock, _Deaf())
 
 
 @asynccontextmanager

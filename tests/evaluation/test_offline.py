@@ -24,7 +24,7 @@ from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
 from worker.runtime.model_client import ModelClient
 from worker.testing.backend import FakeBackend
-from worker.testing.block_script import BlockLine, draw_blocks, encode_png
+from worker.testing.block_font import BlockLine, draw_blocks, encode_png
 
 LIMITS = ImageLimits()
 TEXTS = ("PARCEL 1", "PARCEL 2")

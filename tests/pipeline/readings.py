@@ -10,7 +10,7 @@ from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.testing.backend import FakeBackend
-from worker.testing.block_script import encode_png
+from worker.testing.block_font import encode_png
 from worker.testing.clock import ManualClock
 
 

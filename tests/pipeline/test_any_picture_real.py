@@ -28,7 +28,7 @@ from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
-from worker.runtime.guard import Guard
+from worker.runtime.triton_guard import TritonGuard
 from worker.settings import TritonSettings
 from worker.testing.events import RecordedEvents
 
@@ -94,7 +94,7 @@ def read_f1(
         clock, events = SystemClock(), RecordedEvents()
         settings = TritonSettings(url=triton.grpc_url)
         backend = TritonBackend(settings, events, clock)
-        guard = Guard(backend, settings, clock, events)
+        guard = TritonGuard(backend, settings, clock, events)
         with ThreadPoolExecutor(2) as executor:
             pipeline = Pipeline(guard, await load_models(guard), executor, clock, options)
             free = asyncio.Semaphore(4)

@@ -9,11 +9,11 @@ from tests.pipeline.pictures import save
 from tests.pipeline.test_damaged_jpeg import label
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import Pixels
-from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.whole import decode
 from worker.pipeline.header.heif import check_coded
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
+from worker.pipeline.page_claim import DamagedHeaderError
 
 
 def read(data: bytes) -> Pixels:

@@ -16,7 +16,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import Pixels
 from worker.pipeline.options import PipelineOptions
 from worker.testing.backend import FakeBackend
-from worker.testing.block_script import BlockLine, draw_blocks
+from worker.testing.block_font import BlockLine, draw_blocks
 
 WIDTH, HEIGHT = 1800, 3000
 HELD = PipelineOptions(tiled_from_pixels=1, tile_side=512, tile_overlap=96, barcode_formats=(), tile_scale=0.75)

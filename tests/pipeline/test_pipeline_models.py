@@ -12,7 +12,7 @@ from worker.domain.manifest import dictionary_digest
 from worker.pipeline.models import check_device, load_models, with_line_widths
 from worker.ports import ModelDescription, TensorSpec
 from worker.testing.backend import DEFAULT_BUCKETS, FakeBackend, fake_models
-from worker.testing.block_script import DICTIONARY
+from worker.testing.block_font import DICTIONARY
 
 Models = dict[str, ModelDescription]
 

@@ -19,7 +19,7 @@ from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.read import LineReader, ReadLine, cut_to_chunks
 from worker.ports import InferenceRequest, Tensor
 from worker.testing.backend import FakeBackend
-from worker.testing.block_script import BlockLine, draw_blocks
+from worker.testing.block_font import BlockLine, draw_blocks
 from worker.testing.clock import ManualClock
 
 

@@ -20,7 +20,7 @@ from worker.pipeline.models import load_models
 from worker.pipeline.options import ImageLimits, PipelineOptions
 from worker.pipeline.pipeline import Pipeline
 from worker.testing.backend import FakeBackend
-from worker.testing.block_script import BlockLine, draw_blocks, encode_png
+from worker.testing.block_font import BlockLine, draw_blocks, encode_png
 from worker.testing.clock import ManualClock
 
 TEXTS = ["FIRST LINE", "SECOND", "THE THIRD ONE", "4"]

@@ -18,7 +18,7 @@ from worker.pipeline.recognize.ctc import Spelling, spell
 from worker.pipeline.recognize.join import LinePiece, join_pieces
 from worker.pipeline.recognize.read import LineReader, ReadLine
 from worker.testing.backend import FakeBackend
-from worker.testing.block_script import CHARACTERS, BlockLine, draw_blocks
+from worker.testing.block_font import CHARACTERS, BlockLine, draw_blocks
 from worker.testing.clock import ManualClock
 
 SHAPE = LineShape(height=48, pad_value=127, stride=8, bucket_widths=(96, 320, 640))

@@ -18,15 +18,15 @@ from tests.pipeline.pictures import HEIGHT, WIDTH, png, png_chunk, save, scene, 
 from tests.pipeline.readings import read, texts
 from worker.domain.barcode import Barcode
 from worker.domain.image import PageHeader, PageImage, PageText, Pixels, TextLine
-from worker.pipeline.claim import SQUARE
 from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.decode.square_pixels import PixelStretch, squared, squared_strips
 from worker.pipeline.explanation import PageSearch
 from worker.pipeline.header.density import Density
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits, PipelineOptions
+from worker.pipeline.page_claim import SQUARE
 from worker.testing.backend import FakeBackend
-from worker.testing.block_script import BlockLine, draw_blocks
+from worker.testing.block_font import BlockLine, draw_blocks
 
 LIMITS = ImageLimits()
 FAX = (204, 98)

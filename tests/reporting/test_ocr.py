@@ -17,7 +17,7 @@ from worker.pipeline.pipeline import Pipeline
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
 from worker.runtime.model_client import ModelClient
 from worker.testing.backend import FakeBackend
-from worker.testing.block_script import BlockLine, draw_blocks, encode_png
+from worker.testing.block_font import BlockLine, draw_blocks, encode_png
 
 
 @pytest.fixture

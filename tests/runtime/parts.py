@@ -26,10 +26,10 @@ from worker.runtime.job_processor import JobProcessor
 from worker.runtime.lifecycle import TOPICS, TopicMonitor, TopicNeeds
 from worker.runtime.model_client import ModelClient
 from worker.runtime.outbox import DirectOutbox
-from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
+from worker.runtime.outcome_health import OUTCOMES, OutcomeHealth
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
-from worker.testing.block_script import BlockLine, draw_blocks, encode_png
+from worker.testing.block_font import BlockLine, draw_blocks, encode_png
 from worker.testing.broker import MemoryBroker
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
@@ -127,7 +127,7 @@ class Parts:
                 DeadLetterLimit(
                     self.dead_letters_per_minute, self.clock, self.health, self.events, self.waiting_bounds
                 ),
-                OutcomeWatch(self.clock, self.health),
+                OutcomeHealth(self.clock, self.health),
                 self.topics,
             ),
             destination=self.destination,

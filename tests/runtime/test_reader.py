@@ -21,7 +21,7 @@ from worker.ports import ModelDescription, Tensor
 from worker.runtime.model_client import ModelClient
 from worker.settings import Settings
 from worker.testing.backend import FakeBackend, fake_models
-from worker.testing.block_script import DICTIONARY
+from worker.testing.block_font import DICTIONARY
 
 REJECTED = JobError(ErrorCode.INFERENCE_REJECTED, "Triton refuses the request.")
 UNAVAILABLE = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")

@@ -11,7 +11,7 @@ import cv2
 from worker.domain.errors import ErrorCode
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Headers, Record
 from worker.settings import TopicSettings
-from worker.testing.block_script import BlockLine, draw_blocks, encode_png
+from worker.testing.block_font import BlockLine, draw_blocks, encode_png
 
 TOPICS = TopicSettings(min_result_bytes=1024)
 EPOCH_MS = 1_700_000_000_000

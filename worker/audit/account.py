@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from worker.audit.cut import Cut, Gap, outcome_topics
+from worker.audit.consistent_cut import ConsistentCut, Gap, outcome_topics
 from worker.audit.entries import AfterCut, Classifier, UnknownRecord, UnreadableResult
 from worker.audit.ledger import Ledger
 from worker.audit.report import AuditReport, Offender
@@ -43,7 +43,7 @@ class _Offenders:
 
 def account(
     records: Iterable[Record],
-    cut: Cut,
+    cut: ConsistentCut,
     topics: TopicSettings,
     *,
     find_gaps: Callable[[], Iterable[Gap]] = tuple,

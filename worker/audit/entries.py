@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
-from worker.audit.cut import Cut
+from worker.audit.consistent_cut import ConsistentCut
 from worker.audit.verdict import AuditEntry, RecordKind
 from worker.domain.dead_letter import dead_letter_id
 from worker.domain.errors import JobError
@@ -58,7 +58,7 @@ def _kinds(topics: TopicSettings) -> dict[str, RecordKind]:
 class Classifier:
     """Says what each record is, by the topics and the cut."""
 
-    def __init__(self, topics: TopicSettings, cut: Cut) -> None:
+    def __init__(self, topics: TopicSettings, cut: ConsistentCut) -> None:
         self._kinds = _kinds(topics)
         self._ends = cut.ends
         self._bases = {partition: point.offset for partition, point in cut.positions.items()}

@@ -10,7 +10,7 @@ from functools import partial
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader
 from worker.adapters.kafka.offline.group_view import KafkaGroupView
 from worker.audit.account import account
-from worker.audit.cut import Cut, find_removals, take_cut
+from worker.audit.consistent_cut import ConsistentCut, find_removals, take_cut
 from worker.audit.report import AuditReport
 from worker.domain.errors import BrokerError
 from worker.domain.records import Record
@@ -78,7 +78,7 @@ def _shown(reader: BoundedReader, progress: Progress | None) -> Iterator[Record]
             show(reader.passed)
 
 
-def _check_topics(cut: Cut, read: Mapping[str, str]) -> None:
+def _check_topics(cut: ConsistentCut, read: Mapping[str, str]) -> None:
     for topic, topic_id in read.items():
         if not is_same_topic(cut.topic_ids.get(topic, ""), topic_id):
             raise BrokerError(f"The topic {topic} was deleted and created again during the audit; audit again.")
@@ -88,7 +88,7 @@ def _ignore(_behind: int) -> None:
     pass
 
 
-def _notes(cut: Cut, kafka: KafkaSettings, report: AuditReport) -> tuple[str, ...]:
+def _notes(cut: ConsistentCut, kafka: KafkaSettings, report: AuditReport) -> tuple[str, ...]:
     notes = [
         f"The position of the group {kafka.group_id} on {partition} is ignored, because {reset}; workers read it from"
         " its beginning, too."

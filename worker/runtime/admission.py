@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 from typing import Final
 
-from worker.runtime.gate import Gate
+from worker.runtime.weighted_gate import WeightedGate
 
 
 class Lane(StrEnum):
@@ -64,7 +64,7 @@ class Admission:
         self._budgets = _Budgets(
             {Lane.SMALL: _Budget(max_jobs, max_pixels), Lane.LARGE: _Budget(max_large_jobs, max_pixels)}
         )
-        self._gate = Gate(self._budgets, Lane)
+        self._gate = WeightedGate(self._budgets, Lane)
 
     def lane_of(self, pixels: int) -> Lane:
         """Return the lane for a picture of so many pixels."""

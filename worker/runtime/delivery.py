@@ -27,7 +27,7 @@ from worker.runtime.failure_correlation import FailureCorrelation
 from worker.runtime.job import InflightJob
 from worker.runtime.job_processor import JobProcessor
 from worker.runtime.outbox import Outbox
-from worker.runtime.outcome_watch import OutcomeWatch, PendingOutcome
+from worker.runtime.outcome_health import OutcomeHealth, PendingOutcome
 from worker.runtime.results import result_record
 
 
@@ -70,7 +70,7 @@ class IntakeControls:
     """What stops the intake when outcomes cannot be written."""
 
     dead_letter_limit: DeadLetterLimit
-    outcome_watch: OutcomeWatch
+    outcome_health: OutcomeHealth
     topics: TopicCheck
 
 
@@ -108,7 +108,7 @@ class Delivery:
         self._admission = admission
         self._policy = policy
         self._dead_letter_limit = intake_controls.dead_letter_limit
-        self._outcome_watch = intake_controls.outcome_watch
+        self._outcome_watch = intake_controls.outcome_health
         self._topics = intake_controls.topics
         self._destination = destination
         self._identity = identity

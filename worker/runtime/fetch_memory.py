@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from worker.runtime.gate import Gate
+from worker.runtime.weighted_gate import WeightedGate
 
 _ALL: Final = "all"
 
@@ -42,7 +42,7 @@ class FetchMemory:
     def __init__(self, max_bytes: int, max_fetches: int) -> None:
         self.fetch_slots = asyncio.Semaphore(max_fetches)
         self._memory = _Memory(max_bytes)
-        self._gate = Gate(self._memory, (_ALL,))
+        self._gate = WeightedGate(self._memory, (_ALL,))
 
     @property
     def held_bytes(self) -> int:

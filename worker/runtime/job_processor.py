@@ -21,8 +21,8 @@ from worker.ports import BlobStore, Clock
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.model_client import ModelClient
+from worker.runtime.resource_shortage import with_shortage_named
 from worker.runtime.results import label_text
-from worker.runtime.shortage import with_shortage_named
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from worker.domain.records import ClusterDescription, TopicLimits
 from worker.ports import Clock, ClusterAccess, RecordSink, RecordSource
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
 from worker.runtime.delivery import Destination
-from worker.runtime.guard import Guard
 from worker.runtime.health import Health
 from worker.runtime.loop import PARTITIONS, Loop
 from worker.runtime.model_client import ModelClient
-from worker.runtime.outcome_watch import OUTCOMES, OutcomeWatch
+from worker.runtime.outcome_health import OUTCOMES, OutcomeHealth
+from worker.runtime.triton_guard import TritonGuard
 
 TRITON = "triton"
 TOPICS = "topics"
@@ -154,7 +154,7 @@ def _limit(cluster: ClusterDescription, topic: str) -> int | None:
 class ModelMonitor:
     """Checks whether Triton serves the models that the worker needs."""
 
-    def __init__(self, guard: Guard, model_client: ModelClient, health: Health) -> None:
+    def __init__(self, guard: TritonGuard, model_client: ModelClient, health: Health) -> None:
         self._guard = guard
         self._models = model_client
         self._health = health
@@ -194,7 +194,7 @@ class Lifecycle:
         topics: TopicMonitor,
         models: ModelMonitor,
         dead_letter_limit: DeadLetterLimit,
-        outcome_watch: OutcomeWatch,
+        outcome_health: OutcomeHealth,
         source: RecordSource,
         health: Health,
         clock: Clock,
@@ -204,13 +204,13 @@ class Lifecycle:
         self._topics = topics
         self._models = models
         self._dead_letter_limit = dead_letter_limit
-        self._outcome_watch = outcome_watch
+        self._outcome_watch = outcome_health
         self._source = source
         self._health = health
         self._clock = clock
         self._interval_seconds = interval_seconds
         dead_letter_limit.on_change(self._update_intake)
-        outcome_watch.on_change(self._update_intake)
+        outcome_health.on_change(self._update_intake)
 
     def circuits_changed(self, *, is_open: bool) -> None:
         """Take no jobs while a circuit is open."""

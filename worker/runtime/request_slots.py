@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from worker.domain.inflight import InflightLimit
 from worker.ports import Clock
 from worker.runtime.admission import Lane
-from worker.runtime.gate import Gate
+from worker.runtime.weighted_gate import WeightedGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RequestSlots:
         self._limit = limit
         self._clock = clock
         self._shares = shares
-        self._gate = Gate(self, Lane)
+        self._gate = WeightedGate(self, Lane)
         self._in_flight = dict.fromkeys(Lane, 0)
         self._small_seen_at = float("-inf")
         self._small_since_large = 0

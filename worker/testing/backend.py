@@ -20,7 +20,7 @@ from worker.domain.manifest import (
     dictionary_digest,
 )
 from worker.ports import Clock, InferenceRequest, ModelDescription, Tensor, TensorSpec
-from worker.testing.block_script import DICTIONARY, STRIDE_PIXELS, find_blocks, is_upside_down, read_blocks
+from worker.testing.block_font import DICTIONARY, STRIDE_PIXELS, find_blocks, is_upside_down, read_blocks
 
 LINE_HEIGHT_PIXELS: Final = 48
 DEFAULT_BUCKETS: Final = (96, 192, 320, 640, 1280)

@@ -30,7 +30,7 @@ from worker.domain.result import LabelText
 from worker.settings import KafkaSettings, RuntimeSettings, Settings, TopicSettings
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
-from worker.testing.block_script import BlockLine, draw_blocks, encode_png
+from worker.testing.block_font import BlockLine, draw_blocks, encode_png
 from worker.testing.events import RecordedEvents
 from worker.testing.isolation import FakeIsolation
 

@@ -12,7 +12,7 @@ from worker.adapters.triton import TritonBackend
 from worker.domain.errors import ErrorCode, JobError, SettingsError
 from worker.domain.events import Event, InferenceFinished, InferenceRetried
 from worker.ports import Clock, InferenceBackend, InferenceRequest, TensorSpec
-from worker.runtime.guard import Guard
+from worker.runtime.triton_guard import TritonGuard
 from worker.settings import TritonSettings
 from worker.testing.clock import ManualClock
 
@@ -239,7 +239,7 @@ async def test_one_of_two_servers_dies_and_nothing_fails(server: ScriptedTriton,
     second = ScriptedTriton()
     await second.start()
     settings = TritonSettings(url=f"ipv4:{server.address},{second.address}")
-    guard = Guard(TritonBackend(settings, heard, SystemClock()), settings, SystemClock(), heard)
+    guard = TritonGuard(TritonBackend(settings, heard, SystemClock()), settings, SystemClock(), heard)
     server.pause_seconds = second.pause_seconds = 0.005
     readings = [asyncio.create_task(read(guard)) for _ in range(100)]
     await second.arrived.wait()

@@ -18,8 +18,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from worker.adapters.kafka.admin import describe_cluster
+from worker.adapters.kafka.call_timeout import CallTimeoutError, call_within
 from worker.adapters.kafka.commits import kafka_offsets
-from worker.adapters.kafka.hanging import HangsError, call_within
 from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.positions import RetryingQueries
 from worker.adapters.kafka.sink import producer_options, too_large
@@ -113,7 +113,7 @@ class KafkaTransactions:
         except KafkaException as error:
             self._failed(error.args[0])
             raise _translated(error.args[0]) from error
-        except (HangsError, SystemError) as error:
+        except (CallTimeoutError, SystemError) as error:
             # The binding loses a fatal error that comes while it calls back, and raises SystemError in its place.
             # The successor, which has the producer's name, fences it and ends what it has left open.
             _LOGGER.warning("The transactional producer hangs or has failed and is replaced")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.domain.image import ImageHeader, Pixels
-from worker.pipeline.decode.ground import Borders
+from worker.pipeline.decode.background import BorderLevels
 from worker.pipeline.decode.levels import HAVE_ALPHA, count_borders, opencv_layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header import bmp
@@ -22,22 +22,22 @@ _GRAY_DIMENSIONS: Final = 2
 _ROWS_AT_ONCE: Final = 64
 
 
-def read_bitmap(data: bytes, header: ImageHeader, ground: int, top: int, rows: int) -> Pixels:
-    """Return rows [top, top + rows) as uint8 [rows, width, 3] BGR, transparent ones on a ground.
+def read_bitmap(data: bytes, header: ImageHeader, background: int, top: int, rows: int) -> Pixels:
+    """Return rows [top, top + rows) as uint8 [rows, width, 3] BGR, transparent ones on a background.
 
     Raises JobError IMAGE_CORRUPT.
     """
-    return bitmap_to_bgr(_stored(data, header, top, rows), bmp.layout(data), ground)
+    return bitmap_to_bgr(_stored(data, header, top, rows), bmp.layout(data), background)
 
 
 def bitmap_ground(data: bytes, header: ImageHeader) -> int:
     """Return what transparent pixels are to be laid on, having read all rows. Raises JobError IMAGE_CORRUPT."""
-    bitmap, borders = bmp.layout(data), Borders()
+    bitmap, borders = bmp.layout(data), BorderLevels()
     for top in range(0, 0 if bitmap.opaque else bitmap.height, _ROWS_AT_ONCE):
         stored = _stored(data, header, top, min(_ROWS_AT_ONCE, bitmap.height - top))
         if opencv_layout(stored) in HAVE_ALPHA:
             count_borders(borders, stored, opencv_layout(stored))
-    return borders.ground()
+    return borders.background()
 
 
 def _stored(data: bytes, header: ImageHeader, top: int, rows: int) -> NDArray[Any]:
@@ -56,8 +56,8 @@ def _stored(data: bytes, header: ImageHeader, top: int, rows: int) -> NDArray[An
     return stored
 
 
-def bitmap_to_bgr(stored: NDArray[Any], bitmap: bmp.Bitmap, ground: int | None = None) -> Pixels:
+def bitmap_to_bgr(stored: NDArray[Any], bitmap: bmp.Bitmap, background: int | None = None) -> Pixels:
     """Return uint8 BGR of what OpenCV decoded, which takes bytes of the pixels for a mask where there is none."""
     if bitmap.opaque:
         stored = np.ascontiguousarray(stored[:, :, :3]) if stored.ndim > _GRAY_DIMENSIONS else stored
-    return to_bgr(stored, opencv_layout(stored), ground)
+    return to_bgr(stored, opencv_layout(stored), background)

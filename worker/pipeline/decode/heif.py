@@ -9,10 +9,10 @@ import numpy as np
 import pi_heif
 
 from worker.domain.image import ImageHeader, Pixels
-from worker.pipeline.claim import DamagedHeaderError, unsupported
 from worker.pipeline.decode.levels import SampleLayout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header.heif import check_coded
+from worker.pipeline.page_claim import DamagedHeaderError, unsupported
 
 _LAYOUTS: Final = {
     "L": SampleLayout.GRAY,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import Pixels
-from worker.pipeline.decode.ground import Borders
+from worker.pipeline.decode.background import BorderLevels
 
 _OPAQUE: Final = 255
 _BAND_ROWS: Final = 64  # what is mixed at once stays in the cache, and needs no memory for a page
@@ -40,22 +40,22 @@ _TO_BGR: Final = {
 HAVE_ALPHA: Final = frozenset({SampleLayout.GRAY_ALPHA, SampleLayout.RGBA, SampleLayout.BGRA})
 
 
-def to_bgr(samples: NDArray[Any], layout: SampleLayout, ground: int | None = None) -> Pixels:
+def to_bgr(samples: NDArray[Any], layout: SampleLayout, background: int | None = None) -> Pixels:
     """Return uint8 [height, width, 3] BGR of `samples`, [height, width] or [height, width, channels].
 
-    Transparent pixels become `ground`, a level of gray, or one that contrasts with what borders on them; 16-bit levels
-    are scaled to 8, inks are mixed without a profile. Raises JobError IMAGE_UNSUPPORTED for sample types other than 8
+    Transparent pixels become `background`, a level of gray, or one that contrasts with what borders on them. 16-bit
+    levels are scaled to 8, inks are mixed without a profile. Raises JobError IMAGE_UNSUPPORTED for sample types other than 8
     and 16 bits.
     """
     if layout in HAVE_ALPHA:
         levels = _to_bgra(samples, layout)
         if int(levels[:, :, 3].min()) == _OPAQUE:
             return np.asarray(cv2.cvtColor(levels, cv2.COLOR_BGRA2BGR), dtype=np.uint8)
-        if ground is None:
-            borders = Borders()
+        if background is None:
+            borders = BorderLevels()
             borders.add(levels)
-            ground = borders.ground()
-        return _on_ground(levels, ground)
+            background = borders.background()
+        return _on_background(levels, background)
     levels = _to_bytes(samples)
     if layout is SampleLayout.BGR:
         return levels
@@ -64,7 +64,7 @@ def to_bgr(samples: NDArray[Any], layout: SampleLayout, ground: int | None = Non
     return np.asarray(cv2.cvtColor(levels, _TO_BGR[layout]), dtype=np.uint8)
 
 
-def count_borders(borders: Borders, samples: NDArray[Any], layout: SampleLayout) -> None:
+def count_borders(borders: BorderLevels, samples: NDArray[Any], layout: SampleLayout) -> None:
     """Count the pixels of samples with alpha that border on transparent ones. Raises as `to_bgr` does."""
     borders.add(_to_bgra(samples, layout))
 
@@ -96,14 +96,14 @@ def _to_bytes(samples: NDArray[Any]) -> Pixels:
     )
 
 
-def _on_ground(levels: Pixels, ground: int) -> Pixels:
+def _on_background(levels: Pixels, background: int) -> Pixels:
     """Lay BGRA on paper of a level of gray."""
     mixed = np.empty((*levels.shape[:2], 3), np.uint8)
     for top in range(0, len(levels), _BAND_ROWS):
         band = levels[top : top + _BAND_ROWS].astype(np.uint16)
         weight = band[:, :, 3:]
         mixed[top : top + _BAND_ROWS] = (
-            band[:, :, :3] * weight + (ground * (_OPAQUE - weight) + _OPAQUE // 2)
+            band[:, :, :3] * weight + (background * (_OPAQUE - weight) + _OPAQUE // 2)
         ) // _OPAQUE
     return mixed
 

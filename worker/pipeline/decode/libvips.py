@@ -13,13 +13,13 @@ import pyvips
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
-from worker.pipeline.claim import DamagedHeaderError
-from worker.pipeline.decode.ground import WHITE, Borders
+from worker.pipeline.decode.background import WHITE, BorderLevels
 from worker.pipeline.decode.jpeg import streamed_jpeg
 from worker.pipeline.decode.levels import HAVE_ALPHA, SampleLayout, count_borders, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.tiff import check_pieces, plain_page
 from worker.pipeline.header import png, tiff
+from worker.pipeline.page_claim import DamagedHeaderError
 
 _ROWS_AT_ONCE: Final = 16
 _ROWS_OF_BORDERS: Final = 64
@@ -45,7 +45,7 @@ class RowReader:
     image: Any
     layout: SampleLayout
     reopen: Callable[[], Any]
-    ground: int = WHITE
+    background: int = WHITE
 
     def read(self, top: int, rows: int) -> Pixels:
         """Return uint8 [rows, width, 3] BGR. Raises JobError IMAGE_CORRUPT; rows passed over cannot be read later."""
@@ -55,19 +55,19 @@ class RowReader:
             for done in range(0, rows, _ROWS_AT_ONCE):
                 count = min(_ROWS_AT_ONCE, rows - done)
                 fetched = region.fetch(0, top + done, self.image.width, count)
-                strip[done : done + count] = to_bgr(self._samples(fetched, count), self.layout, self.ground)
+                strip[done : done + count] = to_bgr(self._samples(fetched, count), self.layout, self.background)
         except pyvips.Error as error:
             raise corrupt(self.header, self.number, _said(error)) from error
         return strip
 
     def on_its_ground(self) -> "RowReader":
-        """Return a reader of the same rows that lays transparent pixels on a ground that contrasts with the print.
+        """Return a reader of the same rows that lays transparent pixels on a background that contrasts with the print.
 
         It takes a pass over all rows where there is alpha. Raises JobError IMAGE_CORRUPT.
         """
         if self.layout not in HAVE_ALPHA:
             return self
-        borders = Borders()
+        borders = BorderLevels()
         try:
             region = pyvips.Region.new(self.image)
             for top in range(0, self.image.height, _ROWS_OF_BORDERS):
@@ -76,7 +76,7 @@ class RowReader:
             again = self.reopen()
         except pyvips.Error as error:
             raise corrupt(self.header, self.number, _said(error)) from error
-        return replace(self, ground=borders.ground(), image=again)
+        return replace(self, background=borders.background(), image=again)
 
     def _samples(self, fetched: Any, rows: int) -> Any:  # noqa: ANN401 - cffi's buffer; an array of either depth
         return np.frombuffer(fetched, _SAMPLES[self.image.format]).reshape(rows, self.image.width, self.image.bands)

@@ -20,9 +20,9 @@ import pyvips
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader
-from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.jpeg import sound_jpeg
 from worker.pipeline.header import jpeg
+from worker.pipeline.page_claim import DamagedHeaderError
 
 _OBJECT: Final = re.compile(rb"(?<!\d)(\d{1,10})[\0\t\n\f\r ]+(\d{1,5})[\0\t\n\f\r ]+obj\b")
 # What ends a dictionary that has a stream, what ends an object, and where another one begins.

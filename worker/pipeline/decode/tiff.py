@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from worker.domain.image import ImageHeader
-from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.jpeg import is_sound
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.header.ifd import DirectoryReader, TagEntry, open_directories
 from worker.pipeline.header.tiff import TiffPage
+from worker.pipeline.page_claim import DamagedHeaderError
 
 _OFFSETS, _LENGTHS, _TILE_OFFSETS, _TILE_LENGTHS, _JPEG_TABLES = 273, 279, 324, 325, 347
 _TAGS: Final = frozenset({

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
-from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.jpeg import sound_jpeg
@@ -21,6 +20,7 @@ from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
+from worker.pipeline.page_claim import DamagedHeaderError
 from worker.pipeline.pdf.pages import render
 
 _MAX_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
@@ -32,9 +32,9 @@ _LINE_FEEDS: Final = 8  # of which by chance all have a carriage return before t
 def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
     """Decode page `number` of an encoded picture to uint8 [height, width, 3] BGR, as EXIF says it stands.
 
-    Transparent pixels become white, or a ground that contrasts with the print, 16-bit levels are scaled to 8. Raises
-    JobError IMAGE_CORRUPT for a damaged or truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and 16
-    bits; MemoryError.
+    Transparent pixels become white, or a background that contrasts with the print; 16-bit levels are scaled to 8.
+    Raises JobError IMAGE_CORRUPT for a damaged or truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and
+    16 bits; MemoryError.
     """
     page = header.pages[number]
     with telling_lack_of_memory(page.width * page.height * _MAX_BYTES_OF_A_PIXEL):

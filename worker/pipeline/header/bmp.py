@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import BEYOND_ITS_BYTES, SQUARE, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density
+from worker.pipeline.page_claim import BEYOND_ITS_BYTES, SQUARE, DamagedHeaderError, PageClaim, unsupported
 
 _FILE_HEADER: Final = 14
 _OLD_HEADER: Final = 12

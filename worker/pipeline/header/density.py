@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from worker.pipeline.claim import SQUARE
+from worker.pipeline.page_claim import SQUARE
 
 _CENTIMETERS_PER_INCH: Final = 2.54
 _METERS_PER_INCH: Final = 0.0254

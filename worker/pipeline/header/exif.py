@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from worker.pipeline.claim import DamagedHeaderError
 from worker.pipeline.header.density import Density
 from worker.pipeline.header.ifd import TagDirectory, open_directories
+from worker.pipeline.page_claim import DamagedHeaderError
 
 ORIENTATION_TAG: Final = 0x0112
 _ACROSS_TAG, _DOWN_TAG, _UNIT_TAG = 0x011A, 0x011B, 0x0128

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density
+from worker.pipeline.page_claim import DamagedHeaderError, PageClaim, unsupported
 
 _MAX_BOXES: Final = 4000
 _MAX_ITEMS: Final = 4000

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from worker.pipeline.claim import DamagedHeaderError
+from worker.pipeline.page_claim import DamagedHeaderError
 
 _BIG: Final = 43
 _CLASSIC: Final = 42

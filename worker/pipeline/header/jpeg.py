@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import BEYOND_ITS_BYTES, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import EXIF_START, UPRIGHT, densities, orientation
+from worker.pipeline.page_claim import BEYOND_ITS_BYTES, DamagedHeaderError, PageClaim, unsupported
 
 _MAX_SEGMENTS: Final = 2000
 _MAX_SCANS: Final = 100  # each goes over the whole page; files as they are made have about ten

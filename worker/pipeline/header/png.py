@@ -7,9 +7,9 @@ import struct
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import BEYOND_ITS_BYTES, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import UPRIGHT, densities, orientation
+from worker.pipeline.page_claim import BEYOND_ITS_BYTES, DamagedHeaderError, PageClaim, unsupported
 
 START: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER: Final = struct.Struct(">I4s2I5B")

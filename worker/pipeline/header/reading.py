@@ -10,9 +10,9 @@ from typing import Final
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, PageHeader
-from worker.pipeline.claim import ACCEPTED, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header import bmp, heif, jpeg, png, tiff, webp
 from worker.pipeline.options import ImageLimits
+from worker.pipeline.page_claim import ACCEPTED, DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.pdf.pages import claims as pdf_claims
 
 _STARTS: Final = {

@@ -10,9 +10,9 @@ from itertools import count, islice
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.exif import DENSITY_TAGS, ORIENTATION_TAG, UPRIGHT, density, known
 from worker.pipeline.header.ifd import TagDirectory, open_directories
+from worker.pipeline.page_claim import DamagedHeaderError, PageClaim, unsupported
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS = 254, 256, 257, 258
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT = 259, 262, 277, 339

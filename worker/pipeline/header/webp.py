@@ -4,9 +4,9 @@ import struct
 from typing import Final
 
 from worker.domain.image import PageHeader
-from worker.pipeline.claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.header.density import Density, stretch_of
 from worker.pipeline.header.exif import UPRIGHT, densities, orientation
+from worker.pipeline.page_claim import DamagedHeaderError, PageClaim, unsupported
 
 _ANIMATED: Final = 0x02
 _CANVAS_BYTES: Final = 10

@@ -12,8 +12,8 @@ import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import PageHeader, Pixels
-from worker.pipeline.claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.options import ImageLimits
+from worker.pipeline.page_claim import DamagedHeaderError, PageClaim, unsupported
 from worker.pipeline.pdf.child import SIZE, PdfAnswer, PdfRequest
 from worker.pipeline.pdf.process import PdfProcess
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from worker.adapters.kafka.hanging import HangsError, call_within
+from worker.adapters.kafka.call_timeout import CallTimeoutError, call_within
 from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.positions import committed_positions
 from worker.adapters.kafka.sink import producer_options
@@ -129,7 +129,7 @@ class ReplayWriter:
         send = self._producer.send_offsets_to_transaction
         try:
             call_within(_HANGS_SECONDS, self._until_answered, send, offsets, metadata, _ANSWER_SECONDS)
-        except HangsError as error:
+        except CallTimeoutError as error:
             raise BrokerError(
                 f"Kafka at {self._bootstrap_servers} did not take the replay's positions within {_HANGS_SECONDS:g} s;"
                 " nothing of this step was written, so resume the run."

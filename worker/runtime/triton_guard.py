@@ -49,7 +49,7 @@ class PauseListener(Protocol):
         """Learn whether the working time is paused."""
 
 
-class Guard:
+class TritonGuard:
     """An `InferenceBackend` before another one.
 
     `working_time` is a clock that is paused while the server is away or overloaded. Budgets are measured with it.

@@ -14,7 +14,7 @@ import pytest
 import pyvips
 
 from worker.domain.errors import ErrorCode, JobError
-from worker.runtime.shortage import with_shortage_named
+from worker.runtime.resource_shortage import with_shortage_named
 
 
 def corrupt() -> JobError:

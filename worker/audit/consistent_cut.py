@@ -42,7 +42,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ConsistentCut:
     """What a group says is done, and the end of each partition that belongs to the cut.
 
     `topic_ids` tells which topics of their names these are. `former` names the partitions on which the group's position
@@ -99,7 +99,7 @@ def outcome_topics(topics: TopicSettings) -> tuple[str, ...]:
     return (*input_topics(topics)[1:], topics.results, topics.dead_letters, topics.parked_topic)
 
 
-def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, clock: _Clock = time) -> Cut:
+def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, clock: _Clock = time) -> ConsistentCut:
     """Return the cut through the topics of a group; topics that do not exist count as empty.
 
     Waits at most `settle_seconds` for open transactions. Raises BrokerError, too where there is no topic of jobs or
@@ -123,7 +123,7 @@ def take_cut(view: GroupView, topics: TopicSettings, *, settle_seconds: float, c
     }
     valid = {partition: found.point for partition, found in starts.items() if found.reset is None}
     former = {partition: found.reset for partition, found in starts.items() if found.reset is not None}
-    return Cut(valid, {**job_ends, **reached}, gaps, topic_ids, former)
+    return ConsistentCut(valid, {**job_ends, **reached}, gaps, topic_ids, former)
 
 
 def _stable(

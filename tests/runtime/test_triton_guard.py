@@ -13,7 +13,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import CircuitChanged, InflightLimitChanged
 from worker.ports import InferenceRequest, Tensor
 from worker.runtime.admission import CURRENT_LANE, Lane
-from worker.runtime.guard import Guard
+from worker.runtime.triton_guard import TritonGuard
 from worker.settings import TritonSettings
 from worker.testing.backend import FakeBackend
 from worker.testing.clock import ManualClock
@@ -34,7 +34,7 @@ class Rig:
         self.backend = FakeBackend(clock=self.clock, latency_seconds=0.01)
         self.events = RecordedEvents()
         chance = random.Random(3)  # noqa: S311
-        self.guard = Guard(self.backend, TritonSettings(**settings), self.clock, self.events, chance=chance)
+        self.guard = TritonGuard(self.backend, TritonSettings(**settings), self.clock, self.events, chance=chance)
         self.opened: list[bool] = []
         self.paused: list[bool] = []
         self.guard.on_open(self._note_open)

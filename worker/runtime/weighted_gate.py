@@ -27,7 +27,7 @@ class GateRule(Protocol[LaneT]):
         """Give the weight back."""
 
 
-class Gate(Generic[LaneT]):
+class WeightedGate(Generic[LaneT]):
     """Admits waiting tasks as the rule says."""
 
     def __init__(self, rule: GateRule[LaneT], lanes: Iterable[LaneT]) -> None:

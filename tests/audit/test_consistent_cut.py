@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.audit.histories import TOPICS, Logs
 from worker.audit.account import account
-from worker.audit.cut import Cut, find_removals, input_topics, outcome_topics, take_cut
+from worker.audit.consistent_cut import ConsistentCut, find_removals, input_topics, outcome_topics, take_cut
 from worker.domain.errors import BrokerError
 from worker.domain.offsets import decode_done, encode_metadata
 from worker.domain.records import CommitPoint, Coordinate, Record, TopicPartition
@@ -160,7 +160,7 @@ class World:
         taken, self.in_hand = self.in_hand[:most], self.in_hand[most:]
         return taken
 
-    def readable(self, cut: Cut) -> Iterable[Record]:
+    def readable(self, cut: ConsistentCut) -> Iterable[Record]:
         """Return what a reader of committed records gets up to the ends."""
         for at, record in self.logs.records.items():
             if at not in self.aborted and at.offset < cut.ends[TopicPartition(at.topic, at.partition)]:

@@ -30,7 +30,7 @@ class PendingOutcome:
     size_refusals: int = 0
 
 
-class OutcomeWatch:
+class OutcomeHealth:
     """Watches the outcomes that are not acknowledged yet."""
 
     def __init__(self, clock: Clock, health: Health) -> None:

@@ -1,4 +1,4 @@
-"""Transparent pixels become a ground that the print shows on, in every format, whole and in strips."""
+"""Transparent pixels become a background that the print shows on, in every format, whole and in strips."""
 
 import struct
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tests.pipeline.pictures import encode, save
-from worker.pipeline.decode.ground import WHITE
+from worker.pipeline.decode.background import WHITE
 from worker.pipeline.decode.strips import decode_strips
 from worker.pipeline.decode.whole import decode
 from worker.pipeline.header.reading import read_header

@@ -8,22 +8,22 @@ import threading
 from collections.abc import Callable
 
 
-class HangsError(Exception):
+class CallTimeoutError(Exception):
     """A call did not return in time, or could not be made. It may return later, on a thread that is left alone."""
 
 
 def call_within(seconds: float, call: Callable[..., object], *arguments: object) -> None:
-    """Make a call on a thread of its own, and return when it does. Raises what it raises, and HangsError."""
+    """Make a call on a thread of its own, and return when it does. Raises what it raises, and CallTimeoutError."""
     made = _Call(call, arguments)
     # A daemon, so that a call that never returns does not keep the process.
     thread = threading.Thread(target=made.make, name="kafka-call", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:  # there is no thread to be had; later there may be
-        raise HangsError from error
+        raise CallTimeoutError from error
     thread.join(seconds)
     if thread.is_alive():
-        raise HangsError
+        raise CallTimeoutError
     if made.failure is not None:
         raise made.failure
 

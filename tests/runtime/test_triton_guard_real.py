@@ -11,7 +11,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.triton import TritonBackend
 from worker.local.triton import TritonServer
 from worker.ports import InferenceRequest
-from worker.runtime.guard import Guard
+from worker.runtime.triton_guard import TritonGuard
 from worker.settings import TritonSettings
 from worker.testing.events import RecordedEvents
 
@@ -23,7 +23,7 @@ IMAGE = np.random.default_rng(2).integers(0, 256, (1, 320, 320, 3), dtype=np.uin
 class Load:
     """Requests without end, some at once, until `enough` is set; `errors` is what any of them raised."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: TritonGuard) -> None:
         self.answers: set[bytes] = set()
         self.answered_at: list[float] = []
         self.errors: list[Exception] = []
@@ -63,7 +63,7 @@ async def test_an_outage_under_load_fails_nothing_and_ends_with_the_servers_star
 ) -> None:
     events = RecordedEvents()
     settings = TritonSettings(url=triton.grpc_url)
-    guard = Guard(TritonBackend(settings, events, SystemClock()), settings, SystemClock(), events)
+    guard = TritonGuard(TritonBackend(settings, events, SystemClock()), settings, SystemClock(), events)
     load = Load(guard)
     running = asyncio.create_task(load.run())
     await asyncio.sleep(1)
