@@ -11,8 +11,8 @@ import pytest
 from worker.domain.geometry import Transform
 from worker.domain.image import PageImage, PageText, Pixels, TextRegion, Tile
 from worker.domain.manifest import ModelRole, TileShapes
-from worker.pipeline.detect.deskew import tile_straight, turn_degrees
 from worker.pipeline.detect.detect import detect
+from worker.pipeline.detect.second_look import tile_straight, turn_degrees
 from worker.pipeline.detect.text_direction import orient_quads
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.inference import PageRequests

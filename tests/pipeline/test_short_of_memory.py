@@ -10,7 +10,7 @@ import pyvips
 
 from tests.pipeline.short_of_memory import KINDS, STEPS
 from worker.domain.errors import ErrorCode, JobError
-from worker.pipeline.decode.memory import is_out_of_memory, telling_lack_of_memory
+from worker.pipeline.decode.refusals import is_out_of_memory, telling_lack_of_memory
 
 
 def test_a_picture_without_memory_is_not_damaged() -> None:

@@ -15,11 +15,9 @@ from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.decode.exif_turn import ExifTurn
 from worker.pipeline.decode.page_rows import HeldRows, PageRows, StreamedRows
 from worker.pipeline.decode.square_pixels import PixelStretch
-from worker.pipeline.detect.content_box import within_margins
-from worker.pipeline.detect.deskew import tile_straight, turn_degrees
 from worker.pipeline.detect.detect import detect
 from worker.pipeline.detect.regions import find_regions, page_map
-from worker.pipeline.detect.scale import finer_long_side
+from worker.pipeline.detect.second_look import tile_again
 from worker.pipeline.detect.text_direction import is_sideways
 from worker.pipeline.detect.tile import TiledPage, tile_page
 from worker.pipeline.explanation import PageSearch, rectangle, tiles_on_page
@@ -164,16 +162,8 @@ class Pipeline:
     def _tile_again(
         self, page: PageImage, tiled: TiledPage, regions: list[TextRegion], stages: Stages
     ) -> TiledPage | None:
-        """Return what a second look is shown, if the first one found text that lies askew or is small; else None."""
         with stages.timed(Stage.TILE):
-            shapes, options = self._models.tile_shapes, self._options
-            long_side = finer_long_side(tiled, page, regions, shapes, options)
-            if long_side is not None:
-                options = replace(options, detection_long_side=long_side)
-            degrees = turn_degrees(regions)
-            if degrees:
-                return tile_straight(page, regions, degrees, shapes, options)
-            return None if long_side is None else tile_page(page, shapes, options, within_margins(page, regions))
+            return tile_again(page, tiled, regions, self._models.tile_shapes, self._options)
 
     async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> Pixels:
         with stages.timed(Stage.DETECT):

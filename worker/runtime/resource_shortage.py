@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from worker.domain.errors import Disposition, ErrorCode, JobError
-from worker.pipeline.decode.memory import is_out_of_memory
+from worker.pipeline.decode.refusals import is_out_of_memory
 
 _FILES = "it cannot open more files or connections; raise its limit (ulimit -n), or find what keeps them open"
 _SYSTEM_FILES = "the machine cannot open more files or connections; raise fs.file-max, or find what keeps them open"

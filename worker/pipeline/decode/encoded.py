@@ -50,7 +50,8 @@ class EncodedPage:
 
     def decode_squared(self) -> PageImage:
         """Decode it whole and upright, with square pixels. Raises JobError, MemoryError."""
-        return squared(self.decode(), self.page)
+        page = self.decode()
+        return page if self.page.is_square else squared(page, self.page)
 
     def squared_strips(self, *, mirrored: bool) -> Iterator[Pixels]:
         """Decode it as `strips` does, with square pixels. Raises JobError."""

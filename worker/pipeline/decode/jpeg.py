@@ -15,8 +15,7 @@ from typing import Final
 import pyvips
 
 from worker.domain.image import ImageHeader
-from worker.pipeline.decode.memory import is_out_of_memory
-from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.decode.refusals import corrupt, is_out_of_memory
 
 _START: Final = b"\xff\xd8"
 _END: Final = b"\xff\xd9"

@@ -44,8 +44,8 @@ def to_bgr(samples: NDArray[Any], layout: SampleLayout, background: int | None =
     """Return uint8 [height, width, 3] BGR of `samples`, [height, width] or [height, width, channels].
 
     Transparent pixels become `background`, a level of gray, or one that contrasts with what borders on them. 16-bit
-    levels are scaled to 8, inks are mixed without a profile. Raises JobError IMAGE_UNSUPPORTED for sample types other than 8
-    and 16 bits.
+    levels are scaled to 8, inks are mixed without a profile. Raises JobError IMAGE_UNSUPPORTED for sample types other
+    than 8 and 16 bits.
     """
     if layout in HAVE_ALPHA:
         levels = _to_bgra(samples, layout)

@@ -27,9 +27,7 @@ _ROWS_AT_ONCE: Final = 64  # in floating point
 
 
 def squared(page: PageImage, header: PageHeader) -> PageImage:
-    """Return an upright page with square pixels: itself where its pixels are square."""
-    if header.is_square:
-        return page
+    """Stretch an upright page of oblong pixels to square ones."""
     size = header.squared.upright_size
     return PageImage(np.asarray(cv2.resize(page.pixels, size, interpolation=_INTERPOLATION), dtype=np.uint8))
 

@@ -10,7 +10,7 @@ from typing import Final
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.decode.bitmap import bitmap_ground, read_bitmap
 from worker.pipeline.decode.libvips import open_rows
-from worker.pipeline.decode.memory import telling_lack_of_memory
+from worker.pipeline.decode.refusals import telling_lack_of_memory
 from worker.pipeline.decode.whole import check_complete
 
 _MAX_BYTES_OF_A_PIXEL: Final = 18

@@ -15,9 +15,8 @@ from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.jpeg import sound_jpeg
 from worker.pipeline.decode.levels import opencv_layout, to_bgr
 from worker.pipeline.decode.libvips import open_rows
-from worker.pipeline.decode.memory import telling_lack_of_memory
 from worker.pipeline.decode.pdf_streams import check_streams
-from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.decode.refusals import corrupt, telling_lack_of_memory
 from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
 from worker.pipeline.page_claim import DamagedHeaderError
@@ -33,8 +32,8 @@ def decode(data: bytes, header: ImageHeader, number: int = 0) -> PageImage:
     """Decode page `number` of an encoded picture to uint8 [height, width, 3] BGR, as EXIF says it stands.
 
     Transparent pixels become white, or a background that contrasts with the print; 16-bit levels are scaled to 8.
-    Raises JobError IMAGE_CORRUPT for a damaged or truncated picture, IMAGE_UNSUPPORTED for sample types other than 8 and
-    16 bits; MemoryError.
+    Raises JobError IMAGE_CORRUPT for a damaged or truncated picture, IMAGE_UNSUPPORTED for sample types other than 8
+    and 16 bits; MemoryError.
     """
     page = header.pages[number]
     with telling_lack_of_memory(page.width * page.height * _MAX_BYTES_OF_A_PIXEL):

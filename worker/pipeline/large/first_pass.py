@@ -4,7 +4,9 @@ Invariant: it costs a few small detections, whatever the page's size.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from worker.domain.errors import Stage
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.pipeline.detect.detect import detect
 from worker.pipeline.detect.regions import find_regions, page_map
-from worker.pipeline.detect.scale import choose_scale, whole_regions
+from worker.pipeline.detect.second_look import choose_scale
 from worker.pipeline.detect.text_direction import is_sideways
 from worker.pipeline.detect.tile import tile_page
 from worker.pipeline.inference import PageRequests
@@ -20,6 +22,8 @@ from worker.pipeline.large.survey import Survey, Window
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.stages import Stages
+
+_EDGE_PIXELS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class FirstPass:
         found = await self._search(window.pixels, sideways=sideways)
         height, width = window.pixels.shape[:2]
         corner = (window.left, window.top)
-        return [replace(region, quad=region.quad + corner) for region in whole_regions(found, width, height)]
+        return [replace(region, quad=region.quad + corner) for region in _whole_regions(found, width, height)]
 
     async def _search(self, pixels: Pixels, *, sideways: bool) -> list[TextRegion]:
         """Return the regions of text on a small piece, in its pixels."""
@@ -78,3 +82,12 @@ class FirstPass:
         tiled = await self._stages.on_cpu(tile_page, PageImage(pixels), self._models.tile_shapes, options)
         [found] = await detect([tiled.tile], self._models, self._requests, sideways=sideways)
         return await self._stages.on_cpu(find_regions, page_map(tiled, found), self._models.thresholds)
+
+
+def _whole_regions(regions: Iterable[TextRegion], width: int, height: int) -> list[TextRegion]:
+    """Return the regions that no edge of their window of `width` x `height` pixels cuts."""
+    return [
+        region
+        for region in regions
+        if (region.quad > _EDGE_PIXELS).all() and (region.quad < (width - _EDGE_PIXELS, height - _EDGE_PIXELS)).all()
+    ]
