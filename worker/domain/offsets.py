@@ -145,8 +145,8 @@ def encode_metadata(
 
     The checksum covers `base`, so that a map is never applied to another offset. `done` are offsets above `base`, of
     which those within `MAX_WINDOW` are kept; 8,192 of them take 1,024 bytes, 1,280 characters. What is not done below
-    `reached` may have been in hand; nothing is said of it where it is not above `base`. Readers pass over fields that
-    they do not know.
+    `reached` may have been in progress; nothing is said of it where it is not above `base`. Readers pass over fields
+    that they do not know.
     """
     fields = b""
     near = [offset - base for offset in done if 0 < offset - base < MAX_WINDOW]

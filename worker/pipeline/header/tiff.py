@@ -100,7 +100,7 @@ def _directories(data: bytes) -> Iterator[tuple[int, int, TagDirectory]]:
     offset, seen, pages_so_far = directories.first_offset, set[int](), 0
     for number in count():
         if offset in seen:
-            raise DamagedHeaderError("its directories go round in a circle")
+            raise DamagedHeaderError("its directories form a loop")
         seen.add(offset)
         directory = directories.read(offset, _TAGS)
         if number == 0 or not directory.one(_SUBFILE, 0) & _REDUCED_OR_MASK:
