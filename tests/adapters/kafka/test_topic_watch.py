@@ -25,6 +25,7 @@ class ScriptedAdmin:
     def __init__(self) -> None:
         self.told: tuple[Uuid, int] | KafkaError = (IDS[0], 2)
         self.answers = True
+        self.is_hung = False
 
     def list_topics(self, **_: object) -> object:
         if not self.answers:
@@ -34,6 +35,8 @@ class ScriptedAdmin:
     def describe_topics(self, topics: Any, **_: object) -> dict[str, Future[object]]:  # noqa: ANN401
         assert topics is not None
         future: Future[object] = Future()
+        if self.is_hung:
+            return {JOBS: future}
         if isinstance(self.told, KafkaError):
             future.set_exception(KafkaException(self.told))
         else:
@@ -116,3 +119,13 @@ def test_a_topic_that_is_gone_or_is_not_described_is_no_other_one(watched: Watch
         assert watched.seen() == {}
     watched.admin.told = (Uuid(0, 0), 2)  # a broker that tells no ids
     assert watched.seen() == {}
+
+
+def test_a_question_that_is_never_answered_is_asked_again(watched: Watched) -> None:
+    watched.hold([FIRST, SECOND], str(IDS[0]))
+    watched.admin.is_hung = True
+    assert watched.seen() == {}
+    watched.admin.is_hung, watched.admin.told = False, (IDS[1], 2)
+    assert watched.seen() == {}
+    watched.clock.advance(15)
+    assert watched.seen() == {FIRST: True, SECOND: True}

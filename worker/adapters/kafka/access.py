@@ -11,10 +11,12 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from worker.adapters.kafka.admin import connected, is_mock, topic_configs, translated
+from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.diagnosis import missing_right
 from worker.settings import KafkaSettings
 
 _ANSWER_SECONDS = 5.0
+_DONE_SECONDS = 2 * _ANSWER_SECONDS
 
 
 class KafkaAccess:
@@ -60,7 +62,7 @@ def _described(client: AdminClient, names: Collection[str]) -> dict[str, Any]:
         TopicCollection(list(names)), include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
     )
     found: dict[str, Any] = {}
-    for name, outcome in asked.items():
+    for name, outcome in all_done(_DONE_SECONDS, asked).items():
         try:
             found[name] = outcome.result()
         except KafkaException as error:
@@ -83,9 +85,10 @@ def _missing_topic_right(
 
 
 def _missing_group_right(client: AdminClient, options: Mapping[str, str], group_id: str) -> str:
-    (outcome,) = client.describe_consumer_groups(
+    asked = client.describe_consumer_groups(
         [group_id], include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
-    ).values()
+    )
+    (outcome,) = all_done(_DONE_SECONDS, asked).values()
     try:
         lacks = _lacks(outcome.result(), "Read")
     except KafkaException as error:

@@ -18,6 +18,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
+from worker.adapters.kafka.admin_lifetime import kept
+from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.diagnosis import ErrorLog, explain
 from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
 from worker.domain.errors import BrokerError
@@ -25,6 +27,7 @@ from worker.domain.records import ClusterDescription, TopicLimits
 
 _LOGGER = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 5.0
+_DONE_SECONDS = 2 * _TIMEOUT_SECONDS
 _PROBE_SECONDS = 2.0
 _LISTING_SECONDS = 0.05
 _SLICE_SECONDS = 0.5
@@ -86,7 +89,7 @@ def create_topics(
         if not requests:
             return
         outcomes = client.create_topics(requests, operation_timeout=_TIMEOUT_SECONDS, request_timeout=_TIMEOUT_SECONDS)
-        for outcome in outcomes.values():
+        for outcome in all_done(_DONE_SECONDS, outcomes).values():
             with _existing_allowed():
                 outcome.result()
         _wait_until_known(client, {topic.name for topic in wanted})
@@ -179,7 +182,7 @@ def _admin_client(
 ) -> AdminClient:
     options: dict[str, Any] = {**client_options, "bootstrap.servers": bootstrap_servers}
     with translated(bootstrap_servers, client_options):
-        return AdminClient(options, logger=logger)
+        return kept(AdminClient(options, logger=logger))
 
 
 def is_mock(cluster_id: str | None) -> bool:
@@ -193,7 +196,8 @@ def topic_configs(client: AdminClient, names: Iterable[str], config: str) -> dic
     if not resources:
         return {}
     sizes = {}
-    for resource, outcome in client.describe_configs(resources, request_timeout=_TIMEOUT_SECONDS).items():
+    asked = client.describe_configs(resources, request_timeout=_TIMEOUT_SECONDS)
+    for resource, outcome in all_done(_DONE_SECONDS, asked).items():
         try:
             sizes[resource.name] = int(outcome.result()[config].value)
         except KafkaException as error:

@@ -1,11 +1,18 @@
-"""Calls of librdkafka that may never return.
+"""Calls of librdkafka that may never return, whatever timeout they are given.
 
-`send_offsets_to_transaction` does not look at its timeout while the group's coordinator cannot be reached
-(librdkafka issue 5456, seen with 2.16): where a connection is reset at the wrong moment it waits for ever.
+- `send_offsets_to_transaction` does not look at its timeout while the group's coordinator cannot be reached (librdkafka
+  issue 5456, seen with 2.16): where a connection is reset at the wrong moment it waits for ever.
+- A future of the admin client is never done where its thread hangs (`admin_lifetime`).
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+_AskedT = TypeVar("_AskedT")
 
 
 class CallTimeoutError(Exception):
@@ -26,6 +33,18 @@ def call_within(seconds: float, call: Callable[..., object], *arguments: object)
         raise CallTimeoutError
     if made.failure is not None:
         raise made.failure
+
+
+def all_done(seconds: float, asked: "Mapping[_AskedT, Future[Any]]") -> "Mapping[_AskedT, Future[Any]]":
+    """Wait until an admin client's futures are done, and return them.
+
+    Raises KafkaException (timed out) if one is not.
+    """
+    open_ones = wait(asked.values(), seconds).not_done
+    if open_ones:
+        reason = f"{len(open_ones)} of {len(asked)} admin requests had no answer within {seconds:g} s"
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, reason))  # noqa: SLF001 - librdkafka's own name
+    return asked
 
 
 class _Call:

@@ -9,19 +9,21 @@ this module untranslated: its callers use librdkafka themselves.
 import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from functools import partial
 from typing import Any, NamedTuple
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, Uuid
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
 
+from worker.adapters.kafka.admin_lifetime import kept
+from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
 from worker.domain.records import TopicPartition
 from worker.settings import KafkaSettings
 
 _LOGGER = logging.getLogger(__name__)
 _ANSWER_SECONDS = 5.0
+_DONE_SECONDS = 2 * _ANSWER_SECONDS
 _NO_ID = str(Uuid(0, 0))
 _NOT_TOLD = frozenset(
     {
@@ -59,7 +61,7 @@ class TopicIds:
         if not self._tells or not topics:
             return dict.fromkeys(topics, "")
         described = self._describe(topics)
-        found = {topic: _found(future) for topic, future in described.items()}
+        found = {topic: _found(future) for topic, future in all_done(_DONE_SECONDS, described).items()}
         return {topic: each.topic_id if each else "" for topic, each in found.items()}
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
@@ -108,7 +110,7 @@ class TopicIds:
         answers = self._client.list_offsets(
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_SECONDS
         )
-        (answer,) = answers.values()
+        (answer,) = all_done(_DONE_SECONDS, answers).values()
         return int(answer.result().offset)
 
     def _describe(self, topics: Collection[str]) -> Mapping[str, Future[Any]]:
@@ -127,7 +129,7 @@ class TopicIds:
 def topic_ids_of(settings: KafkaSettings) -> TopicIds:
     """Return what asks the settings' cluster."""
     options: dict[str, Any] = {**settings.client_options(), "bootstrap.servers": settings.bootstrap_servers}
-    return TopicIds(partial(AdminClient, options, logger=_LOGGER))
+    return TopicIds(lambda: kept(AdminClient(options, logger=_LOGGER)))
 
 
 def _found(future: "Future[Any]") -> TopicFound | None:

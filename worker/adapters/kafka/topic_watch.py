@@ -19,6 +19,7 @@ from worker.ports import Clock
 
 _LOGGER = logging.getLogger(__name__)
 _INTERVAL_SECONDS = 1.0
+_ANSWER_SECONDS = 10.0  # the request has a timeout of its own; that its future is done is not certain
 
 
 class TopicWatch:
@@ -47,6 +48,8 @@ class TopicWatch:
         Never waits.
         """
         found = self._answer()
+        if self._topic_ids.is_asked and self._clock.monotonic() >= self._ask_at + _ANSWER_SECONDS:
+            self._topic_ids.forget()
         if self._held and not self._topic_ids.is_asked and self._clock.monotonic() >= self._ask_at:
             self._ask_at = self._clock.monotonic() + _INTERVAL_SECONDS
             self._topic_ids.ask({partition.topic for partition in self._held})

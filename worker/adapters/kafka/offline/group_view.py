@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from worker.adapters.kafka.access import denied
 from worker.adapters.kafka.admin import connected, is_mock, translated
+from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.positions import committed_positions
 from worker.adapters.kafka.topic_ids import TopicIds
@@ -28,6 +29,7 @@ from worker.settings import KafkaSettings
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _ANSWER_SECONDS: Final = 15.0
+_DONE_SECONDS: Final = 2 * _ANSWER_SECONDS
 _ASK_AGAIN_SECONDS: Final = 0.2
 _NOT_ALLOWED: Final = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 _Answer = TypeVar("_Answer")
@@ -84,7 +86,7 @@ class KafkaGroupView:
         answers = self._client.list_offsets(asked, isolation_level=isolation, request_timeout=_ANSWER_SECONDS)
         return {
             TopicPartition(partition.topic, partition.partition): answer.result().offset
-            for partition, answer in answers.items()
+            for partition, answer in all_done(_DONE_SECONDS, answers).items()
         }
 
     def _committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
@@ -106,7 +108,8 @@ class KafkaGroupView:
         if is_mock(listed.cluster_id) or not resources:
             return set()
         compacted = set()
-        for resource, answer in self._client.describe_configs(resources, request_timeout=_ANSWER_SECONDS).items():
+        asked = self._client.describe_configs(resources, request_timeout=_ANSWER_SECONDS)
+        for resource, answer in all_done(_DONE_SECONDS, asked).items():
             try:
                 policy = answer.result()["cleanup.policy"].value
             except KafkaException as error:
