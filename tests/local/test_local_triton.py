@@ -1,14 +1,19 @@
 import http.client
 import json
+import os
 import shutil
+import signal
+import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.local.surroundings import write_echo_model
 from worker.domain.errors import LocalStackError
+from worker.local.python_backend import with_patient_health_checks
 from worker.local.triton import TritonServer, answers_ready
 
 pytestmark = pytest.mark.real
@@ -40,6 +45,31 @@ def test_it_answers_and_comes_back_at_the_same_address(
     assert not run_dir.exists()
     assert not shared_memory()
     assert not answers_ready(addresses[0])
+
+
+def test_every_request_gets_its_own_answer_though_the_models_stood_still(echo_repository: Path, tmp_path: Path) -> None:
+    values = [[number, number + 1] for number in range(40)]
+    with TritonServer(echo_repository, run_dir=tmp_path / "run") as server, ThreadPoolExecutor(8) as clients:
+        children = Path(f"/proc/{server.pid}/task").glob("*/children")
+        stubs = [int(pid) for listing in children for pid in listing.read_text().split()]
+        assert stubs
+        for pid in stubs:
+            os.kill(pid, signal.SIGSTOP)
+        asked = [clients.submit(_echo, server, value) for value in values]
+        time.sleep(2.5)
+        for pid in stubs:
+            os.kill(pid, signal.SIGCONT)
+        assert [answer.result() for answer in asked] == values
+        assert [_echo(server, value) for value in values] == values
+
+
+def test_a_library_with_other_waits_than_those_that_are_known_is_refused() -> None:
+    waits = b"\x48\x05\x40\x42\x0f\x00" * 8 + bytes.fromhex("40c2667cc2d912fd") * 2
+    patient = with_patient_health_checks(waits)
+    assert len(patient) == len(waits)
+    assert with_patient_health_checks(b"\x90" + waits) == b"\x90" + patient
+    with pytest.raises(LocalStackError, match="9 waits of a second where 10 are known"):
+        with_patient_health_checks(waits[:-8])
 
 
 def test_metrics_are_served(triton: TritonServer) -> None:

@@ -5,19 +5,13 @@ A server keeps its ports for life: stopped or killed and started again, it is fo
 
 import http.client
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from worker.domain.errors import LocalStackError
 from worker.local.process import Command, last_lines
-from worker.local.provision import (
-    PythonEnvironment,
-    check_triton_platform,
-    python_environment,
-    python_library_folders,
-    python_version,
-)
+from worker.local.provision import PythonEnvironment, check_triton_platform, python_environment, python_library_folders
+from worker.local.python_backend import link_python_backend
 from worker.local.server import LocalServer
 
 _ANSWER_SECONDS = 2.0
@@ -81,7 +75,7 @@ class TritonServer(LocalServer):
         self._check_spaces()
         environment = python_environment("triton")
         prefix = f"labelwire-triton-{self._ports[0]}-{os.getpid()}-"
-        backends = _link_backend(environment, self._folder.path / "backends")
+        backends = link_python_backend(environment, self._folder.path / "backends")
         http_port, grpc_port, metrics_port = self._ports
         argv = [
             str(environment.site_packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
@@ -137,18 +131,6 @@ def answers_ready(http_url: str) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _link_backend(environment: PythonEnvironment, folder: Path) -> Path:
-    """Lay out the Python backend as the server wants it; links, because the stub finds its libraries by them."""
-    server = environment.site_packages / "pytriton" / "tritonserver"
-    stub = server / "python_backend_stubs" / python_version() / "triton_python_backend_stub"
-    target = folder / "python"
-    shutil.rmtree(folder, ignore_errors=True)
-    target.mkdir(parents=True)
-    for source in (*(server / "backends" / "python").iterdir(), stub):
-        (target / source.name).symlink_to(source)
-    return folder
 
 
 def _server_environment(environment: PythonEnvironment) -> dict[str, str]:
