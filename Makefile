@@ -72,7 +72,7 @@ image-test: $(SETUP)  ## build the worker image and read labels in it (minutes; 
 	$(BIN)/pytest -m image tests/docker
 
 docs: $(SETUP)  ## write the generated pages of docs/
-	$(BIN)/python -m worker.reporting.reference docs
+	$(BIN)/python -m worker.reporting.generated_docs docs
 
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
@@ -89,7 +89,7 @@ lock:  ## update and pin all dependencies, with hashes (needs uv and Maven; UPGR
 	$(LOCK) $(UPGRADE) --no-deps worker/local/locks/triton.in -o worker/local/locks/triton.txt
 	$(MAKE) setup
 	$(BIN)/python -m tests.setup
-	$(BIN)/python -m worker.local.pins
+	$(BIN)/python -m worker.local.pin_kafka
 
 clean:  ## remove build and .venv (keeps the download cache)
 	rm -rf build .venv

@@ -21,8 +21,8 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.isolation import ChildIsolation
 from worker.adapters.isolation.memory import choose_first_when_memory_runs_out, limit_memory
-from worker.adapters.kafka.access import KafkaAccess
 from worker.adapters.kafka.admin import describe_topics
+from worker.adapters.kafka.permissions import KafkaAccess
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.reporting.reference import pages
+from worker.reporting.generated_docs import pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from worker.domain.fields import Check
 from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.resolve_overlaps import resolve_overlaps
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 
 def candidate(

@@ -8,7 +8,7 @@ import pytest
 
 from worker.domain.image import PageText, TextLine
 from worker.pipeline.extract.neighbors import CaptionSide, Neighbors
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 Box = tuple[str, float, float, float, float]  # text, left, top, width, height
 

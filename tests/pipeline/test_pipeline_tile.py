@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from worker.domain.image import PageImage
 from worker.domain.manifest import TileShapes
-from worker.pipeline.detect.spans import spans
 from worker.pipeline.detect.tile import scaled, tile_page
+from worker.pipeline.detect.tile_spans import spans
 from worker.pipeline.options import PipelineOptions
 
 ANY_SHAPE = TileShapes()

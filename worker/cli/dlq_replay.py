@@ -30,8 +30,8 @@ from worker.dlq.replay.executor import carry_out
 from worker.dlq.replay.plan import ReplayError, ReplayPlan, ReplayRequest
 from worker.dlq.replay.planner import PreparedReplay, ReplayPlanner
 from worker.dlq.replay.result import ReplayListener, ReplayParameters, ReplayResult
+from worker.dlq.replay.result_text import format_canaries, format_plan, format_result, plan_document, result_document
 from worker.dlq.replay.signals import stop_on_signals
-from worker.dlq.replay.text import format_canaries, format_plan, format_result, plan_document, result_document
 from worker.domain.errors import LabelwireError
 from worker.reporting.formats import printable
 from worker.reporting.progress import Reach, reaching

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.adapters.isolation import frames
+from worker.adapters.isolation import child_messages as frames
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import Coordinate, Record
 

@@ -26,12 +26,12 @@ from tests.adapters.kafka.secured_broker import PASSWORD, USER, SecuredKafka
 from tests.real_kafka import demand_real_kafka
 from tests.runtime.parts import PICTURE
 from worker.adapters.clock import SystemClock
-from worker.adapters.kafka.access import KafkaAccess
 from worker.adapters.kafka.admin import connected, create_topics
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader
 from worker.adapters.kafka.offline.group_view import KafkaGroupView
 from worker.adapters.kafka.offline.submit import submit
 from worker.adapters.kafka.offline.topic_reader import TopicReader
+from worker.adapters.kafka.permissions import KafkaAccess
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.topics import topic_specs

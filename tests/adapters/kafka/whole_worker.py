@@ -20,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from tests.real_kafka import create_topic, recreate_topic
 from worker.adapters.clock import SystemClock
-from worker.adapters.kafka.access import KafkaAccess
+from worker.adapters.kafka.permissions import KafkaAccess
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import BinaryIO, Final
 
-from worker.adapters.isolation import frames
+from worker.adapters.isolation import child_messages as frames
 from worker.domain.errors import JobError
 from worker.domain.records import Record
 from worker.domain.result import LabelText

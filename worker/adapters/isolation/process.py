@@ -11,7 +11,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from worker.adapters.isolation import frames
+from worker.adapters.isolation import child_messages as frames
 from worker.adapters.isolation.child import OUT_OF_MEMORY
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.records import Record

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader, TopicRecreatedError
 from worker.adapters.kafka.offline.record_fetcher import RecordFetcher
 from worker.adapters.kafka.offline.replay_writer import ReplayWriter
-from worker.dlq.replay.canary_monitor import CanaryMonitor
+from worker.dlq.replay.canary_outcomes import CanaryMonitor
 from worker.dlq.replay.counts import ReplayCounts
 from worker.dlq.replay.phase import PhaseReplay, StoppableClock, group_id
 from worker.dlq.replay.plan import LetterOutcome, LettersGoneError, ReplayError, ReplayPhase

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from worker.domain.image import ImageHeader, Pixels
 from worker.pipeline.decode.background import BorderLevels
-from worker.pipeline.decode.levels import HAVE_ALPHA, count_borders, opencv_layout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.decode.to_bgr import HAVE_ALPHA, count_borders, opencv_layout, to_bgr
 from worker.pipeline.header import bmp
 
 _OLD_HEADER: Final = 12

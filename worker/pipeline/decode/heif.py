@@ -9,8 +9,8 @@ import numpy as np
 import pi_heif
 
 from worker.domain.image import ImageHeader, Pixels
-from worker.pipeline.decode.levels import SampleLayout, to_bgr
 from worker.pipeline.decode.refusals import corrupt
+from worker.pipeline.decode.to_bgr import SampleLayout, to_bgr
 from worker.pipeline.header.heif import check_coded
 from worker.pipeline.page_claim import DamagedHeaderError, unsupported
 

@@ -15,9 +15,9 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.decode.background import WHITE, BorderLevels
 from worker.pipeline.decode.jpeg import streamed_jpeg
-from worker.pipeline.decode.levels import HAVE_ALPHA, SampleLayout, count_borders, to_bgr
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.tiff import check_pieces, plain_page
+from worker.pipeline.decode.to_bgr import HAVE_ALPHA, SampleLayout, count_borders, to_bgr
 from worker.pipeline.header import png, tiff
 from worker.pipeline.page_claim import DamagedHeaderError
 

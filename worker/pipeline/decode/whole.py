@@ -13,10 +13,10 @@ from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
 from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.jpeg import sound_jpeg
-from worker.pipeline.decode.levels import opencv_layout, to_bgr
 from worker.pipeline.decode.libvips import open_rows
 from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt, telling_lack_of_memory
+from worker.pipeline.decode.to_bgr import opencv_layout, to_bgr
 from worker.pipeline.decode.webp import sound_webp
 from worker.pipeline.header import bmp, png
 from worker.pipeline.page_claim import DamagedHeaderError

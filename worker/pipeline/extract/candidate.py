@@ -7,7 +7,7 @@ from typing import Protocol
 from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.neighbors import Neighbors
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from worker.domain.image import PageText
 from worker.pipeline.extract.folding import fold
 from worker.pipeline.extract.line_index import LineIndex, PlacedLine, Point, Side
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 # Distances in heights: across the text of the taller of two lines, along it of the line that is asked about.
 _ABOVE_REACH: Final = 1.6  # from a caption's foot to the head of what it names

@@ -9,7 +9,7 @@ from itertools import chain
 
 from worker.domain.fields import Check
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 
 def resolve_overlaps(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -21,8 +21,8 @@ from worker.pipeline.barcodes.find import (
     without_codes,
 )
 from worker.pipeline.decode.page_rows import STRIP_ROWS, PageRows
-from worker.pipeline.detect.spans import spans
 from worker.pipeline.detect.tile import padded, scaled
+from worker.pipeline.detect.tile_spans import spans
 from worker.pipeline.large.large_symbols import SEEN_WHOLE_PIXELS
 from worker.pipeline.large.scan_plan import Band, ScanPlan, TilePlacement
 from worker.pipeline.large.strip_map import StripMap, stitch

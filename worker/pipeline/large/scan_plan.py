@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from worker.domain.manifest import TileShapes
 from worker.pipeline.detect.detail_grid import CELL_PIXELS
-from worker.pipeline.detect.spans import TileSpan, fitted_side, spans
 from worker.pipeline.detect.tile import largest_side
+from worker.pipeline.detect.tile_spans import TileSpan, fitted_side, spans
 from worker.pipeline.large.survey import Survey
 from worker.pipeline.options import PipelineOptions
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from worker.domain.geometry import Points, Transform, lengths_and_heights
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
-from worker.pipeline.detect.spans import TileSpan, spans
+from worker.pipeline.detect.tile_spans import TileSpan, spans
 from worker.pipeline.models import LineShape
 from worker.pipeline.warp import warped
 

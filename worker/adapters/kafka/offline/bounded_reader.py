@@ -17,11 +17,11 @@ from typing import Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from worker.adapters.kafka.access import denied
 from worker.adapters.kafka.admin import connected
 from worker.adapters.kafka.diagnosis import explain
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.offline.standalone import standalone_consumer
+from worker.adapters.kafka.permissions import denied
 from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.transient import is_transient, retry_transient
 from worker.domain.errors import BrokerError

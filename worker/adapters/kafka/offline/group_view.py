@@ -15,10 +15,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
-from worker.adapters.kafka.access import denied
 from worker.adapters.kafka.admin import connected, is_mock, translated
 from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.offline.standalone import standalone_consumer
+from worker.adapters.kafka.permissions import denied
 from worker.adapters.kafka.positions import committed_positions
 from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.transient import is_transient, retry_transient

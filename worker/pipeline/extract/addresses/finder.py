@@ -15,7 +15,7 @@ from worker.pipeline.extract.addresses.countries import country_at_end, country_
 from worker.pipeline.extract.addresses.postcodes import FoundPostcode, postcode_in
 from worker.pipeline.extract.folding import phrases, skeleton
 from worker.pipeline.extract.neighbors import Neighbors
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 TO: Final = "address_to"
 FROM: Final = "address_from"

@@ -29,7 +29,7 @@ from worker.pipeline.extract.context.vat import FoundVat, names_trader, names_va
 from worker.pipeline.extract.context.weights import NumberStyle, is_unit, names_weight, unit_in, weighs, weights_in
 from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.repair import SURE_ENOUGH
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 _POSTCODE_CAPTIONED: Final = 0.9
 _POSTCODE: Final = 0.8

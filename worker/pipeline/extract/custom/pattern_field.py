@@ -19,7 +19,7 @@ from worker.pipeline.extract.candidate import Candidate
 from worker.pipeline.extract.folding import phrases, skeleton
 from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.checks import gs1, s10
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 _MAX_CHARACTERS: Final = 1000  # of a line
 _PATTERN_MEMORY_BYTES: Final = 1024 * 1024

@@ -14,7 +14,7 @@ from typing import Final
 from worker.domain.image import PageText
 from worker.pipeline.extract.folding import phrases, skeleton
 from worker.pipeline.extract.neighbors import CaptionSide, Neighbors
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 
 class Topic(StrEnum):

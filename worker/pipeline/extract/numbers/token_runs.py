@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from worker.domain.image import PageText
 from worker.pipeline.extract.neighbors import Neighbors
 from worker.pipeline.extract.numbers.captions import CarrierNames, topics_of
-from worker.pipeline.extract.span import Span
+from worker.pipeline.extract.text_span import Span
 
 _GROUP: Final = re.compile(r"[0-9A-Z]+")
 _JOINT: Final = re.compile(r" {0,3}[-.]? {0,3}")

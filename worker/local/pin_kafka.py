@@ -1,4 +1,4 @@
-"""Pins Kafka's jars again, after a change of the version: `python -m worker.local.pins` (part of `make lock`).
+"""Pins Kafka's jars again, after a change of the version: `python -m worker.local.pin_kafka` (part of `make lock`).
 
 What Maven brings is believed once, here, and held to its sums from then on.
 """

@@ -1,6 +1,6 @@
 """The pages of `docs/` that are generated: settings, metrics, error codes and the result's JSON Schema.
 
-`python -m worker.reporting.reference docs` writes them; a test compares them with what stands in `docs/`.
+`python -m worker.reporting.generated_docs docs` writes them; a test compares them with what stands in `docs/`.
 """
 
 import json
