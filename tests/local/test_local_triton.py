@@ -68,8 +68,10 @@ def test_a_library_with_other_waits_than_those_that_are_known_is_refused() -> No
     patient = with_patient_health_checks(waits)
     assert len(patient) == len(waits)
     assert with_patient_health_checks(b"\x90" + waits) == b"\x90" + patient
-    with pytest.raises(LocalStackError, match="9 waits of a second where 10 are known"):
+    with pytest.raises(LocalStackError, match="8 and 1 waits of a second where 8 and 2 are known"):
         with_patient_health_checks(waits[:-8])
+    with pytest.raises(LocalStackError, match="9 and 1 waits"):
+        with_patient_health_checks(waits[:6] + waits[:-8])
 
 
 def test_metrics_are_served(triton: TritonServer) -> None:

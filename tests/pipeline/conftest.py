@@ -1,4 +1,4 @@
-"""What reading a page takes beside the page: a server that reads block script, and threads."""
+"""What reading a page takes beside the page: a server that reads a block font, and threads."""
 
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Large pages, in memory and streamed, on a server that reads block script."""
+"""Large pages, in memory and streamed, on a server that reads a block font."""
 
 import io
 from concurrent.futures import Executor

@@ -1,4 +1,4 @@
-"""A page from bytes to text, on a server that reads block script."""
+"""A page from bytes to text, on a server that reads a block font."""
 
 import asyncio
 from concurrent.futures import Executor

@@ -33,7 +33,7 @@ def test_chunks_are_never_empty_nor_too_large(count: int, largest: int) -> None:
 
 
 def crop_of(text: str, *, upside_down: bool = False, runs_down: bool = False, top: float = 0.0) -> LineCrop:
-    """A line of block script as the crop stage would cut it."""
+    """A line in the block font as the crop stage would cut it."""
     content = 48 * len(text)
     bucket = next(width for width in (96, 192, 320, 640, 1280) if width >= content)
     line: Pixels = draw_blocks([BlockLine(text, 0, 0, 48)], width=content, height=48)

@@ -110,7 +110,7 @@ def build_worker(doors: Doors, source: SimulatedSource) -> Worker:
 
 
 class ShortPipeline(Pipeline):
-    """Reads a picture that is one line of block script, with the requests of the whole pipeline and little else."""
+    """Reads a picture that is one line in the block font, with the requests of the whole pipeline and little else."""
 
     async def process(
         self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str = ""

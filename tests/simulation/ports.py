@@ -205,7 +205,7 @@ class SimulatedBackend:
         return await self._triton.describe(model)
 
     async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
-        """Read block script, in the weather of the moment."""
+        """Read the block font, in the weather of the moment."""
         needed_seconds = self._weather.draw(self._weather.inference_seconds)
         await asyncio.sleep(min(needed_seconds, timeout_seconds))
         if needed_seconds > timeout_seconds:

@@ -108,7 +108,7 @@ class Delivery:
         self._admission = admission
         self._policy = policy
         self._dead_letter_limit = intake_controls.dead_letter_limit
-        self._outcome_watch = intake_controls.outcome_health
+        self._outcome_health = intake_controls.outcome_health
         self._topics = intake_controls.topics
         self._destination = destination
         self._identity = identity
@@ -265,14 +265,14 @@ class Delivery:
 
     async def _send(self, job: InflightJob, outgoing: OutgoingRecord) -> None:
         """Return once the record is acknowledged. Raises JobError RESULT_TOO_LARGE by the topic's present limit."""
-        with self._outcome_watch.writing(outgoing.topic) as writing:
+        with self._outcome_health.writing(outgoing.topic) as writing:
             for failures in itertools.count(1):
                 try:
                     await self._put(job, outgoing, writing)
                 except JobError as error:
                     if error.disposition is Disposition.PERMANENT:
                         raise
-                    self._outcome_watch.refused(writing, error)
+                    self._outcome_health.refused(writing, error)
                     await self._wait(job, error, failures, self._policy.back_off(failures, _draw()).seconds)
                     job.working = True
                 else:

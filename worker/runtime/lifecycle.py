@@ -204,7 +204,7 @@ class Lifecycle:
         self._topics = topics
         self._models = models
         self._dead_letter_limit = dead_letter_limit
-        self._outcome_watch = outcome_health
+        self._outcome_health = outcome_health
         self._source = source
         self._health = health
         self._clock = clock
@@ -242,7 +242,7 @@ class Lifecycle:
         while True:
             await self._models.check()
             self._dead_letter_limit.update()
-            self._outcome_watch.update()
+            self._outcome_health.update()
             self._update_intake()
             if self._source.alive():
                 self._health.beat()

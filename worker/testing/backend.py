@@ -1,4 +1,4 @@
-"""A server of models without models: it reads block script, and fails when a test wants it to.
+"""A server of models without models: it reads a block font, and fails when a test wants it to.
 
 Invariant: it has the same names, types, limits and manifests as a real one, so a worker cannot tell it apart by asking.
 """
@@ -43,7 +43,7 @@ class InferenceCall:
 
 
 class FakeBackend:
-    """An `InferenceBackend` that reads block script.
+    """An `InferenceBackend` that reads a block font.
 
     `models` is what it serves, and may be changed. `calls` lists the requests. While `broken` holds an error every
     request and description raises it, and the server is not ready; `fail` scripts the next requests one by one. With a
@@ -89,7 +89,7 @@ class FakeBackend:
         return self.models.get(model)
 
     async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
-        """Read block script, or raise what the script or `broken` says."""
+        """Read the block font, or raise what the script or `broken` says."""
         shapes = {name: tensor.shape for name, tensor in request.inputs.items()}
         outputs = tuple(request.outputs)
         self.calls.append(InferenceCall(request.model, shapes, outputs, timeout_seconds, request.request_id))
@@ -158,7 +158,7 @@ def _manifest(role: ModelRole, max_batch_size: int, buckets: Sequence[int]) -> M
     reads = role in {ModelRole.RECOGNIZER, ModelRole.READER}
     return ModelManifest(
         role=role,
-        source="block script",
+        source="block font",
         license="Apache-2.0",
         source_sha256=_NO_DIGEST,
         precision="fp32",

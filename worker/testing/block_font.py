@@ -1,4 +1,4 @@
-"""A script that a few lines of arithmetic can read: each character is a block whose blue level says which one it is.
+"""A font that a few lines of arithmetic can read: each character is a block whose blue level says which one it is.
 
 Blocks have no red, paper has full red; the lower half of a block has a little green, so that a line that stands on its
 head is known. It survives scaling and turning, not lossy compression.

@@ -50,8 +50,13 @@ class Watched:
 
     def __init__(self) -> None:
         self.admin, self.clock = ScriptedAdmin(), ManualClock()
-        self.ids = TopicIds(lambda: self.admin)  # type: ignore[arg-type,return-value]
+        self.made = 0
+        self.ids = TopicIds(self._make)  # type: ignore[arg-type]
         self.watch = TopicWatch(self.ids, self.clock)
+
+    def _make(self) -> ScriptedAdmin:
+        self.made += 1
+        return self.admin
 
     def hold(self, partitions: Collection[TopicPartition], topic_id: str) -> None:
         self.watch.hold({partition: CommitPoint(5, topic_id=topic_id) for partition in partitions})
@@ -121,11 +126,13 @@ def test_a_topic_that_is_gone_or_is_not_described_is_no_other_one(watched: Watch
     assert watched.seen() == {}
 
 
-def test_a_question_that_is_never_answered_is_asked_again(watched: Watched) -> None:
+def test_a_question_that_is_never_answered_is_asked_again_by_another_client(watched: Watched) -> None:
     watched.hold([FIRST, SECOND], str(IDS[0]))
     watched.admin.is_hung = True
     assert watched.seen() == {}
     watched.admin.is_hung, watched.admin.told = False, (IDS[1], 2)
     assert watched.seen() == {}
+    assert watched.made == 1
     watched.clock.advance(15)
     assert watched.seen() == {FIRST: True, SECOND: True}
+    assert watched.made == 2

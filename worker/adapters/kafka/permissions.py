@@ -1,4 +1,4 @@
-"""Checks before any work whether a worker may use its topics and its group, and can use them now.
+"""Whether a worker may use its topics and its group, and can use them now; asked before any work and during it.
 
 Invariant: what the broker does not say (it has no authorizer, or is too old) is no obstacle.
 """

@@ -187,8 +187,8 @@ def committed_positions(
 ) -> dict[TopicPartition, CommitPoint]:
     """Return what the consumer's group has committed on partitions, those left out on which it has committed nothing.
 
-    These are the offsets and metadata as they stand there: `domain/starts.py` says what they mean for the log and the
-    topic as they are now. Raises KafkaException.
+    These are the offsets and metadata as they stand there: `domain/start_position.py` says what they mean for the log
+    and the topic as they are now. Raises KafkaException.
     """
     if not partitions:
         return {}

@@ -9,7 +9,7 @@ this module untranslated: its callers use librdkafka themselves.
 import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, Uuid
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -22,6 +22,7 @@ from worker.domain.records import TopicPartition
 from worker.settings import KafkaSettings
 
 _LOGGER = logging.getLogger(__name__)
+_AskedT = TypeVar("_AskedT")
 _ANSWER_SECONDS = 5.0
 _DONE_SECONDS = 2 * _ANSWER_SECONDS
 _NO_ID = str(Uuid(0, 0))
@@ -61,7 +62,7 @@ class TopicIds:
         if not self._tells or not topics:
             return dict.fromkeys(topics, "")
         described = self._describe(topics)
-        found = {topic: _found(future) for topic, future in all_done(_DONE_SECONDS, described).items()}
+        found = {topic: _found(future) for topic, future in self._done(described).items()}
         return {topic: each.topic_id if each else "" for topic, each in found.items()}
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
@@ -101,7 +102,7 @@ class TopicIds:
         self._asked = {}
 
     def close(self) -> None:
-        """End the connection, if there is one."""
+        """Let go of the client, if there is one; the next question makes another."""
         self._asked, self._made = {}, None
 
     def high_watermark(self, partition: TopicPartition) -> int:
@@ -110,8 +111,16 @@ class TopicIds:
         answers = self._client.list_offsets(
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_SECONDS
         )
-        (answer,) = all_done(_DONE_SECONDS, answers).values()
+        (answer,) = self._done(answers).values()
         return int(answer.result().offset)
+
+    def _done(self, asked: Mapping[_AskedT, Future[Any]]) -> Mapping[_AskedT, Future[Any]]:
+        """Wait for answers. A client that gives none is not asked again: another takes its place."""
+        try:
+            return all_done(_DONE_SECONDS, asked)
+        except KafkaException:
+            self.close()
+            raise
 
     def _describe(self, topics: Collection[str]) -> Mapping[str, Future[Any]]:
         described: Mapping[str, Future[Any]] = self._client.describe_topics(

@@ -30,7 +30,7 @@ class TopicWatch:
         self._clock = clock
         self._held: dict[TopicPartition, str] = {}
         self._former: set[str] = set()
-        self._ask_at = clock.monotonic()
+        self._asked_at = self._ask_at = clock.monotonic()
 
     def hold(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
         """Watch the topics of these partitions, which are read as the points say."""
@@ -48,10 +48,12 @@ class TopicWatch:
         Never waits.
         """
         found = self._answer()
-        if self._topic_ids.is_asked and self._clock.monotonic() >= self._ask_at + _ANSWER_SECONDS:
-            self._topic_ids.forget()
+        if self._topic_ids.is_asked and self._clock.monotonic() >= self._asked_at + _ANSWER_SECONDS:
+            _LOGGER.warning("Kafka's client gave no answer for the topics' ids in %g s; another asks.", _ANSWER_SECONDS)
+            self._topic_ids.close()
         if self._held and not self._topic_ids.is_asked and self._clock.monotonic() >= self._ask_at:
-            self._ask_at = self._clock.monotonic() + _INTERVAL_SECONDS
+            self._asked_at = self._clock.monotonic()
+            self._ask_at = self._asked_at + _INTERVAL_SECONDS
             self._topic_ids.ask({partition.topic for partition in self._held})
         changed, first_ids = {}, {}
         for partition, held_as in self._held.items():

@@ -1,4 +1,4 @@
-"""Carrying out a plan: canaries, their outcomes, the rest, and the record of it all.
+"""Carrying out a plan: canaries, the stop if too many of them fail, the rest, and the record of it all.
 
 Invariants: a run's first transaction holds its plan and the positions that it begins from, so a plan without positions
 is one whose positions have expired. At most one process works on a run: opening its writer fences the one before.

@@ -30,7 +30,7 @@ def read_bitmap(data: bytes, header: ImageHeader, background: int, top: int, row
     return bitmap_to_bgr(_stored(data, header, top, rows), bmp.layout(data), background)
 
 
-def bitmap_ground(data: bytes, header: ImageHeader) -> int:
+def bitmap_background(data: bytes, header: ImageHeader) -> int:
     """Return what transparent pixels are to be laid on, having read all rows. Raises JobError IMAGE_CORRUPT."""
     bitmap, borders = bmp.layout(data), BorderLevels()
     for top in range(0, 0 if bitmap.opaque else bitmap.height, _ROWS_AT_ONCE):

@@ -60,7 +60,7 @@ class RowReader:
             raise corrupt(self.header, self.number, _said(error)) from error
         return strip
 
-    def on_its_ground(self) -> "RowReader":
+    def on_its_background(self) -> "RowReader":
         """Return a reader of the same rows that lays transparent pixels on a background that contrasts with the print.
 
         It takes a pass over all rows where there is alpha. Raises JobError IMAGE_CORRUPT.
@@ -98,7 +98,7 @@ def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:
         raise corrupt(header, number, f"its directory cannot be read, {error}") from error
     if (image.width, image.height) != (page.width, page.height):
         raise corrupt(header, number, f"it decodes to {image.width} x {image.height} pixels")
-    return RowReader(header, number, image, _layout(image), reopen).on_its_ground()
+    return RowReader(header, number, image, _layout(image), reopen).on_its_background()
 
 
 def _opener(data: bytes, header: ImageHeader, number: int) -> Callable[[], Any]:

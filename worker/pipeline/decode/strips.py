@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
-from worker.pipeline.decode.bitmap import bitmap_ground, read_bitmap
+from worker.pipeline.decode.bitmap import bitmap_background, read_bitmap
 from worker.pipeline.decode.libvips import open_rows
 from worker.pipeline.decode.refusals import telling_lack_of_memory
 from worker.pipeline.decode.whole import check_complete
@@ -28,7 +28,7 @@ def decode_strips(data: bytes, header: ImageHeader, rows: int, number: int = 0) 
     with telling_lack_of_memory(needed_bytes):
         check_complete(data, header)
         if header.format is ImageFormat.BMP:
-            read: Callable[[int, int], Pixels] = partial(read_bitmap, data, header, bitmap_ground(data, header))
+            read: Callable[[int, int], Pixels] = partial(read_bitmap, data, header, bitmap_background(data, header))
         else:
             read = open_rows(data, header, number).read
     for top in range(0, page.height, rows):
