@@ -10,7 +10,7 @@ from worker.domain.errors import SettingsError
 from worker.domain.fields import Check
 from worker.domain.image import PageText
 from worker.pipeline.extract.candidate import Candidate
-from worker.pipeline.extract.custom.fields_file import CustomFields, built_in_types, load_custom_fields
+from worker.pipeline.extract.custom.fields_file import CustomFields, load_custom_fields
 from worker.pipeline.extract.custom.pattern_field import PatternField, known_checks
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.neighbors import Neighbors
@@ -152,11 +152,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_every_built_in_type_is_kept_for_itself() -> None:
-    assert {"ups_1z", "sscc", "iso6346", "phone", "postcode", "date", "weight", "vat", "address"} <= built_in_types()
+    assert {
+        "ups_1z",
+        "sscc",
+        "iso6346",
+        "phone",
+        "postcode",
+        "date",
+        "weight",
+        "vat",
+        "address",
+    } <= CustomFields().types
 
 
 def test_the_page_on_fields_names_every_check_and_every_type() -> None:
     page = (EXAMPLE.parent / "fields.md").read_text(encoding="utf-8")
     missing = {check for check in known_checks() if f"`{check.removeprefix('stdnum:')}`" not in page}
-    missing |= {kind for kind in built_in_types() if f"`{kind}`" not in page}
+    missing |= {kind for kind in CustomFields().types if f"`{kind}`" not in page}
     assert missing == set()

@@ -9,7 +9,7 @@ from tests.extract.pages import page
 from worker.bootstrap import field_options
 from worker.domain.errors import SettingsError
 from worker.picture_settings import FieldSettings
-from worker.pipeline.extract.custom.fields_file import built_in_types
+from worker.pipeline.extract.custom.fields_file import CustomFields
 from worker.pipeline.extract.extract import extract
 from worker.pipeline.extract.numbers.catalog import NUMBER_TYPES
 from worker.settings import Settings
@@ -41,4 +41,4 @@ def types_told(heading: str) -> set[str]:
 
 def test_the_tables_of_the_docs_tell_every_type_and_no_other() -> None:
     assert types_told("Numbers") == set(NUMBER_TYPES)
-    assert types_told("Values without a check digit") == built_in_types() - NUMBER_TYPES
+    assert types_told("Values without a check digit") == CustomFields().types - NUMBER_TYPES

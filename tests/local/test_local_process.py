@@ -6,6 +6,7 @@ import threading
 import uuid
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.local.surroundings import Marked, eventually
@@ -84,7 +85,7 @@ def test_ctrl_c_leaves_nothing(family: Family, marked: Marked) -> None:
 
 def test_a_killed_supervisor_takes_its_command_along(tmp_path: Path, marked: Marked) -> None:
     process = start(Command(["sleep", "300"], tmp_path / "log", marked.environment))
-    os.kill(process.supervisor_pid, signal.SIGKILL)
+    os.kill(psutil.Process(process.pid).ppid(), signal.SIGKILL)
     process.wait(5)
     assert eventually(lambda: not marked.pids())
 

@@ -45,7 +45,7 @@ class Circuit:
         self._failures = 0
         self._successes = 0
         self._cooldown_seconds = policy.cooldown_seconds
-        self._due_at = 0.0
+        self.due_at = 0.0  # when the cooldown is over; without meaning while the circuit is closed
         self._probing = False
 
     @property
@@ -57,11 +57,6 @@ class Circuit:
     def is_closed(self) -> bool:
         """Whether every request passes."""
         return self._state is CircuitState.CLOSED
-
-    @property
-    def due_at(self) -> float:
-        """When the cooldown is over; without meaning while the circuit is closed."""
-        return self._due_at
 
     def succeeded(self) -> None:
         """Note that a request was answered."""
@@ -83,11 +78,11 @@ class Circuit:
 
     def probe_now(self, now: float) -> None:
         """End the cooldown: there is a sign that the server is back."""
-        self._due_at = min(self._due_at, now)
+        self.due_at = min(self.due_at, now)
 
     def begin_probe(self, now: float) -> bool:
         """Say whether a probe may be sent now; if so it is under way until one of the three methods below is called."""
-        if self.is_closed or self._probing or (self._state is CircuitState.OPEN and now < self._due_at):
+        if self.is_closed or self._probing or (self._state is CircuitState.OPEN and now < self.due_at):
             return False
         self._state = CircuitState.HALF_OPEN
         self._probing = True
@@ -119,5 +114,5 @@ class Circuit:
         self._state = CircuitState.OPEN
         self._failures = self._successes = 0
         # Half of the cooldown is kept as a floor, so that no probe follows at once.
-        self._due_at = now + self._cooldown_seconds * (0.5 + draw / 2)
+        self.due_at = now + self._cooldown_seconds * (0.5 + draw / 2)
         self._cooldown_seconds = min(2 * self._cooldown_seconds, self._policy.max_cooldown_seconds)

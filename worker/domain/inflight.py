@@ -24,7 +24,7 @@ class InflightLimit:
     def __init__(self, ceiling: int) -> None:
         self._ceiling = ceiling
         self._limit = ceiling
-        self._in_flight = 0
+        self.in_flight = 0  # more than the limit just after a decrease
         self._successes = 0
         self._decreased_at = float("-inf")
 
@@ -34,14 +34,9 @@ class InflightLimit:
         return self._limit
 
     @property
-    def in_flight(self) -> int:
-        """How many are under way; more than the limit just after a decrease."""
-        return self._in_flight
-
-    @property
     def has_free_slot(self) -> bool:
         """Whether one more may be sent."""
-        return self._in_flight < self._limit
+        return self.in_flight < self._limit
 
     @property
     def at_floor(self) -> bool:
@@ -51,14 +46,14 @@ class InflightLimit:
     def enter(self) -> None:
         """Take a slot. Raises RuntimeError if none is free."""
         if not self.has_free_slot:
-            raise RuntimeError(f"{self._in_flight} are under way, {self._limit} may be")
-        self._in_flight += 1
+            raise RuntimeError(f"{self.in_flight} are under way, {self._limit} may be")
+        self.in_flight += 1
 
     def leave(self) -> None:
         """Give a slot back. Raises RuntimeError if none is taken."""
-        if not self._in_flight:
+        if not self.in_flight:
             raise RuntimeError("nothing is under way")
-        self._in_flight -= 1
+        self.in_flight -= 1
 
     def succeeded(self, sent_at: float) -> None:
         """Note that a request that still holds its slot was answered."""

@@ -54,11 +54,6 @@ class SupervisedProcess:
         self.pid = pid
 
     @property
-    def supervisor_pid(self) -> int:
-        """The process above the command; all that belongs to the command descends from it."""
-        return self._supervisor.pid
-
-    @property
     def exit_status(self) -> int | None:
         """None while it runs, else its exit status (128 + n for signal n)."""
         return self._supervisor.poll()

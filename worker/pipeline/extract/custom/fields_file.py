@@ -45,11 +45,6 @@ class CustomFields:
         return CONTEXT_TYPES | self.catalog.types | {field.name for field in self.patterns}
 
 
-def built_in_types() -> frozenset[str]:
-    """Return the types of fields without a file."""
-    return CONTEXT_TYPES | NUMBER_TYPES
-
-
 def load_custom_fields(path: Path) -> CustomFields:
     """Read the file. Raises SettingsError."""
     try:
