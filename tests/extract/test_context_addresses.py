@@ -86,6 +86,13 @@ def test_the_pieces_of_one_row_are_one_line_of_an_address() -> None:
     assert next(candidate.value for candidate in told if candidate.type == "postcode") == "97211"
 
 
+def test_a_letter_above_an_address_is_no_caption_without_a_colon() -> None:
+    block = stack("99 SPEED MART|LOT P.T. 2811, JALAN ANGSA|TAMAN BERKELEY|41150 KLANG, SELANGOR", 0, 40, 20)
+    for scrap, kind in (("a", "address"), ("A", "address"), ("A:", "address_to")):
+        told = values(sheet([(scrap, 0, 0, 20), *block]))
+        assert [name for name in told if name.startswith("address")] == [kind]
+
+
 def test_an_address_without_caption_is_the_other_party_or_nobody_in_particular() -> None:
     bare = stack("Acme Inc|9 Old Ferry Pkwy|Reno NV 89501", 0, 0, 16)
     named = stack("SHIP TO|Jane Smith|14 Harrow Mill Rd|Portland OR 97211", 0, 200, 24)
@@ -110,6 +117,7 @@ def test_an_address_without_caption_is_the_other_party_or_nobody_in_particular()
         ("Odbiorca", "Nadawca"),
         ("Mottagare", "Avsändare"),
         ("An:", "Von:"),
+        ("A:", "De:"),
         ("To:", "From:"),
         ("SHIP TO / DESTINATAIRE", "SHIP FROM / EXPÉDITEUR"),
     ],

@@ -53,10 +53,10 @@ _RETURN_NAMES: Final = (
     "rucksendung an", "zuruck an",
 )  # fmt: skip
 # Other lines begin with these words too: they are captions only before a colon or alone in their line.
-_SHORT_TO: Final = ("to", "an", "a", "aan", "per", "para", "til", "till", "do", "dest", "consig", "cnee", "delivery")
+_SHORT_TO: Final = ("to", "an", "aan", "per", "para", "til", "till", "do", "dest", "consig", "cnee", "delivery")
 _SHORT_FROM: Final = ("from", "von", "de", "van", "da", "fra", "fran", "od", "exp", "origin address")
 # A caption in several languages: SHIP TO / DESTINATAIRE (EMPFANGER).
-_ALL_NAMES: Final = phrases((*_TO_NAMES, *_FROM_NAMES, *_OTHER_NAMES, *_RETURN_NAMES, *_SHORT_TO, *_SHORT_FROM))
+_ALL_NAMES: Final = phrases((*_TO_NAMES, *_FROM_NAMES, *_OTHER_NAMES, *_RETURN_NAMES, *_SHORT_TO, "a", *_SHORT_FROM))
 _AGAIN: Final = rf"(?:\s*[/(\-]\s*(?:{_ALL_NAMES})(?![A-Z])\)?)*"
 # What a form asks for: SHIPPER'S NAME AND ADDRESS, ABSENDER (NAME, ANSCHRIFT, LAND). Forms number their boxes.
 _ASKED: Final = phrases(
@@ -73,7 +73,9 @@ _CAPTION: Final = re.compile(
     rf"(?:(?![A-Z])|(?=S\W)){_AGAIN}{_FORM}(?P<end>\W*)"
 )
 _SHORT_CAPTION: Final = re.compile(
-    rf"\W*(?:(?P<to>{phrases(_SHORT_TO)})|(?P<from>{phrases(_SHORT_FROM)})){_AGAIN}(?P<end>\s*[:;]\s*|\W*$)"
+    # A letter alone in its line may be a scrap of a logo: A is a caption only before a colon.
+    rf"\W*(?:(?P<to>{phrases(_SHORT_TO)}|A(?=\s*[:;]))|(?P<from>{phrases(_SHORT_FROM)})){_AGAIN}"
+    r"(?P<end>\s*[:;]\s*|\W*$)"
 )
 # Without a colon these words are a caption only if what follows is certainly an address.
 _DOUBTFUL_CAPTION: Final = re.compile(r"\W*(?:(?P<to>TO)|(?P<from>FROM))\s+(?=[A-Z])")

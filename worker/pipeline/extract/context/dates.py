@@ -171,6 +171,10 @@ _YEAR_FIRST_RANGE: Final = re.compile(
     rf"(?:{_TO}|\s*/\s*)"
     rf"(?:(?P<year2>20[0-9]{{2}})(?P=mark))?(?P<month2>[01]?[0-9])(?P=mark)(?P<day2>[0-3]?[0-9]){_BEHIND}"
 )
+# REG #19 - 18/01/2018: no range begins with what is the number of something.
+_NUMBERED: Final = re.compile(
+    r"(?:(?:[#\u2116]|(?<![A-Z])(?:N[OR]S?[.:]?|NUM(?:BER|MER|ERO)?[.:]?|N[.\u00b0\u00ba]))\s?|[A-Z])$"
+)
 _LATE_MONTHS: Final = range(10, 13)
 _EARLY_MONTHS: Final = range(1, 4)
 _COMPACT: Final = re.compile(r"(?<![0-9A-Z])(20[0-9]{2})([01][0-9])([0-3][0-9])(?![0-9A-Z])")
@@ -226,6 +230,9 @@ def _ranges(folded: str, country: str | None) -> Iterator[_Stretch]:
         if not found:
             return
         match = min(found, key=lambda match: (match.start(), -match.end()))
+        if _NUMBERED.search(folded, 0, match.start()):
+            stop = match.start() + 1
+            continue
         days = _numeric_range_days(match, country) if match.re in _NUMERIC_RANGES else _range_days(match)
         if days is not None:
             yield match.start(), match.end(), days
