@@ -84,7 +84,8 @@ def test_a_plan_is_built_of_each_graph_at_each_shape_for_each_gpu(
 
 
 def test_each_graph_of_the_onnx_profile_is_among_them(repositories: Mapping[str, Path]) -> None:
-    built = {_graph(repositories[case.device], case.model).read_bytes() for case in all_cases()}
+    models = {(case.device, case.model) for case in all_cases()}
+    built = {_graph(repositories[device], model).read_bytes() for device, model in models}
 
     there = {path.read_bytes() for folder in repositories.values() for path in folder.glob("*/*/model.onnx")}
     assert there == built
