@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 UPGRADE ?= --upgrade
 
-.PHONY: help setup install demo test setup-test image-test check eval parity bench simulation fuzz chaos docs lock clean
+.PHONY: help setup install demo test setup-test image-test tensorrt-test check eval parity bench simulation fuzz chaos docs lock clean
 
 help:
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 # Locks are complete: nothing is resolved, so what is released later changes nothing. PKG_CONFIG=false keeps pyvips from
 # being built against a libvips of this machine; the worker brings its own.
@@ -71,6 +71,9 @@ setup-test: $(SETUP)  ## test make setup with each supported Python found here, 
 image-test: $(SETUP)  ## build the worker image and read labels in it (minutes; needs root, buildah and debootstrap)
 	$(BIN)/pytest -m image tests/docker
 
+tensorrt-test: $(SETUP)  ## build plans of all ONNX graphs with TensorRT for RTX, which it fetches (minutes; needs no GPU)
+	$(BIN)/pytest -m tensorrt tests/models
+
 docs: $(SETUP)  ## write the generated pages of docs/
 	$(BIN)/python -m worker.reporting.generated_docs docs
 
@@ -86,7 +89,8 @@ lock:  ## update and pin all dependencies, with hashes (needs uv and Maven; UPGR
 	$(LOCK) docker/build.in -c build/constraints.txt -o docker/build.lock.txt
 	for name in java rapidocr; do \
 	  $(LOCK) $(UPGRADE) worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
-	$(LOCK) $(UPGRADE) --no-deps worker/local/locks/triton.in -o worker/local/locks/triton.txt
+	for name in triton tensorrt; do \
+	  $(LOCK) $(UPGRADE) --no-deps worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
 	$(MAKE) setup
 	$(BIN)/python -m tests.setup
 	$(BIN)/python -m worker.local.pin_kafka

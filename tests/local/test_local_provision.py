@@ -6,7 +6,14 @@ import pytest
 
 import worker.local
 from worker.domain.errors import LocalStackError
-from worker.local.provision import check_triton_platform, java, python_library_folders, verify_jars
+from worker.local.cache import CACHE_VARIABLE
+from worker.local.provision import (
+    check_triton_platform,
+    find_python_environment,
+    java,
+    python_library_folders,
+    verify_jars,
+)
 
 _LOCKS = sorted(Path(worker.local.__file__).parent.joinpath("locks").glob("*.txt"))
 
@@ -29,6 +36,13 @@ def test_a_jar_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "good.jar").write_bytes(b"bad")
     with pytest.raises(LocalStackError, match=r"good\.jar"):
         verify_jars(tmp_path, sums)
+
+
+def test_to_look_for_an_environment_fetches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+
+    assert find_python_environment("tensorrt") is None
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.real

@@ -43,7 +43,7 @@ def test_the_locks_are_these() -> None:
         "docker/build.lock.txt",
         "docker/source.lock.txt",
         "docker/worker.lock.txt",
-        *(f"worker/local/locks/{name}.txt" for name in ("java", "rapidocr", "triton")),
+        *(f"worker/local/locks/{name}.txt" for name in ("java", "rapidocr", "tensorrt", "triton")),
     }
 
 
@@ -85,6 +85,11 @@ def test_the_development_lock_is_complete(python: tuple[int, int]) -> None:
 @on_each_python
 def test_the_locks_of_the_worker_are_complete(python: tuple[int, int]) -> None:
     assert list(unmet(project()["project"]["dependencies"], lines_for(python, WORKER, SOURCE), python)) == []
+
+
+def test_tensorrt_which_is_proprietary_is_in_a_lock_of_its_own() -> None:
+    holding = {named(lock) for lock in LOCKS for line in read(lock) if "tensorrt" in line.name}
+    assert holding == {"worker/local/locks/tensorrt.txt"}
 
 
 @on_each_python

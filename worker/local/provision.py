@@ -79,7 +79,6 @@ def python_environment(lock: str) -> PythonEnvironment:
     Its interpreter is the one that runs now. Raises LocalStackError if a package cannot be had.
     """
     lock_path = _LOCKS / f"{lock}.txt"
-    key = content_key(lock_path.read_text(), sys.version, sys.base_prefix)
 
     def build(folder: Path) -> None:
         with progress(f"Setting up the {lock} environment (once)") as report:
@@ -92,7 +91,17 @@ def python_environment(lock: str) -> PythonEnvironment:
             if lock not in _PARTIAL_LOCKS:
                 run_tool([*pip, "check"], log_path, report)
 
-    return PythonEnvironment(provide(lock, key, build))
+    return PythonEnvironment(provide(lock, _environment_key(lock), build))
+
+
+def find_python_environment(lock: str) -> PythonEnvironment | None:
+    """Return the environment of `locks/<lock>.txt` if it was made before; nothing is fetched."""
+    folder = entry_path(lock, _environment_key(lock))
+    return PythonEnvironment(folder) if folder.exists() else None
+
+
+def _environment_key(lock: str) -> str:
+    return content_key((_LOCKS / f"{lock}.txt").read_text(), sys.version, sys.base_prefix)
 
 
 def kafka_jars() -> Path:
