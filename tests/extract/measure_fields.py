@@ -42,7 +42,7 @@ def page_of_truth(label: SyntheticLabel, *, with_barcodes: bool = True) -> PageT
         dx, dy = quad[1] - quad[0]
         lines.append(TextLine(line.text, 1.0, quad, math.degrees(math.atan2(dy, dx)) % 360))
     codes = tuple(
-        barcode.Barcode(
+        barcode.DecodedBarcode(
             code.format.removeprefix("GS1-"),
             code.value,
             np.array(code.polygon),

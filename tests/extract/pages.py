@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worker.domain.barcode import Barcode, Element
+from worker.domain.barcode import DecodedBarcode, GS1Element
 from worker.domain.fields import Field
 from worker.domain.image import Character, PageText, TextLine
 from worker.pipeline.extract.extract import extract
@@ -21,7 +21,7 @@ def line_at(text: str, left: float, top: float, confidence: float = 0.9) -> Text
     return TextLine(text, confidence, np.array(corners, dtype=np.float64), 0.0)
 
 
-def page(*rows: str | Sequence[str], barcodes: Sequence[Barcode] = ()) -> PageText:
+def page(*rows: str | Sequence[str], barcodes: Sequence[DecodedBarcode] = ()) -> PageText:
     """Return a page of rows, each far enough from the next to be no caption of it; a row may have several lines."""
     lines = []
     for number, row in enumerate(rows):
@@ -48,9 +48,9 @@ def with_alternatives(
     return TextLine(line.text, line.confidence, line.polygon, line.rotation_degrees, characters)
 
 
-def code(kind: str, text: str, *elements: tuple[str, str] | tuple[str, str, bool]) -> Barcode:
+def code(kind: str, text: str, *elements: tuple[str, str] | tuple[str, str, bool]) -> DecodedBarcode:
     polygon = np.array([(0, 1500), (300, 1500), (300, 1560), (0, 1560)], dtype=np.float64)
-    return Barcode(kind, text, polygon, tuple(Element(*element) for element in elements))
+    return DecodedBarcode(kind, text, polygon, tuple(GS1Element(*element) for element in elements))
 
 
 def fields(of: PageText, *types: str) -> list[Field]:

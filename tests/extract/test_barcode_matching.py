@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
 from tests.extract.pages import code, fields, found, page
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.fields import Check, Source
 from worker.pipeline.extract.numbers.distance import is_within
 
@@ -15,7 +15,7 @@ OTHER_SSCC = "376104250021234569"
 UPS = "1Z5R89390357567127"
 
 
-def gs1_sscc(value: str = SSCC) -> Barcode:
+def gs1_sscc(value: str = SSCC) -> DecodedBarcode:
     return code("Code128", f"(00){value}", ("00", value))
 
 
@@ -64,7 +64,7 @@ def test_text_and_symbol_agree() -> None:
         (code("Code128", UPS, ("", UPS, False)), "ups_1z", UPS),
     ],
 )
-def test_what_only_a_symbol_holds_is_a_field(symbol: Barcode, kind: str, value: str) -> None:
+def test_what_only_a_symbol_holds_is_a_field(symbol: DecodedBarcode, kind: str, value: str) -> None:
     [field] = fields(page("SOME TEXT", barcodes=[symbol]), kind)
     assert (field.value, field.check, field.source, field.line_ids) == (value, Check.PASSED, Source.BARCODE, ())
 

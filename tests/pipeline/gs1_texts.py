@@ -5,13 +5,13 @@ Which identifiers need no separator is written down here once more, after the Ge
 
 from collections.abc import Iterable
 
-from worker.domain.barcode import Element
+from worker.domain.barcode import GS1Element
 from worker.pipeline.barcodes import gs1
 
 PREDEFINED = frozenset({*(f"{number:02}" for number in (*range(5), *range(11, 21), *range(31, 37), 41))})
 
 
-def composed(elements: Iterable[Element]) -> str:
+def composed(elements: Iterable[GS1Element]) -> str:
     """What a scanner sends."""
     message = ""
     for element in elements:
@@ -21,12 +21,12 @@ def composed(elements: Iterable[Element]) -> str:
     return message.removesuffix(gs1.GROUP_SEPARATOR)
 
 
-def printed(elements: Iterable[Element]) -> str:
+def printed(elements: Iterable[GS1Element]) -> str:
     """What a label prints."""
     return "".join(f"({element.identifier}){element.value}" for element in elements)
 
 
-def parsed(text: str) -> tuple[Element, ...] | None:
+def parsed(text: str) -> tuple[GS1Element, ...] | None:
     """What a text is taken for, sent or printed with spaces anywhere; None if not all of it is sound GS1 data."""
     packed = text.replace(" ", "")
     found = gs1.read_unmarked(packed) if packed.startswith("(") else gs1.read_elements(text)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import zxingcpp
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels
 from worker.pipeline.barcodes.find import find_codes, luminance, merge_barcodes
@@ -97,9 +97,9 @@ def test_a_short_number_is_believed_only_of_tall_bars() -> None:
     assert product(low) == set()
 
 
-def itf(text: str, left: float, width: float, height: float) -> Barcode:
+def itf(text: str, left: float, width: float, height: float) -> DecodedBarcode:
     corners = [[left, 0], [left + width, 0], [left + width, height], [left, height]]
-    return Barcode("ITF", text, np.array(corners, dtype=np.float64))
+    return DecodedBarcode("ITF", text, np.array(corners, dtype=np.float64))
 
 
 def test_of_a_number_and_a_part_of_it_the_part_is_false_however_large() -> None:

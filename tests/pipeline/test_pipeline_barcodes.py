@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import zxingcpp
 
-from worker.domain.barcode import Barcode, Element, Symbology
+from worker.domain.barcode import DecodedBarcode, GS1Element, Symbology
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels, TextRegion
 from worker.lab.synth.camera import Degradation
@@ -91,7 +91,7 @@ def test_gs1_data_is_given_apart(name: str) -> None:
     content = "(00)106141411234567897(10)AB-1"
     (code,) = find_codes(page_with(drawn(name, content, gs1=True)), OPTIONS).barcodes
     assert code.text == content
-    assert code.elements == (Element("00", "106141411234567897"), Element("10", "AB-1"))
+    assert code.elements == (GS1Element("00", "106141411234567897"), GS1Element("10", "AB-1"))
 
 
 def test_only_the_formats_asked_for_are_read() -> None:
@@ -127,8 +127,8 @@ def test_bars_out_of_line_and_in_shadow_are_read_whole() -> None:
     np.testing.assert_allclose(code.polygon, place, atol=5)
 
 
-def code(text: str, left: float, top: float, *, size: float = 100, name: str = "QRCode") -> Barcode:
-    return Barcode(name, text, box(left, top, size, size))
+def code(text: str, left: float, top: float, *, size: float = 100, name: str = "QRCode") -> DecodedBarcode:
+    return DecodedBarcode(name, text, box(left, top, size, size))
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])

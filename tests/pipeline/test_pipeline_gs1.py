@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pipeline.gs1_texts import composed, parsed, printed
-from worker.domain.barcode import Element
+from worker.domain.barcode import GS1Element
 from worker.domain.fields import Check
 from worker.pipeline.barcodes import gs1
 
@@ -18,8 +18,8 @@ DIGITS = "0123456789"
 CHARACTERS = "!\"%&'*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 
 
-def elements(**values: str) -> tuple[Element, ...]:
-    return tuple(Element(name.removeprefix("ai"), value) for name, value in values.items())
+def elements(**values: str) -> tuple[GS1Element, ...]:
+    return tuple(GS1Element(name.removeprefix("ai"), value) for name, value in values.items())
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def elements(**values: str) -> tuple[Element, ...]:
         ("(02)64012345720848(37)37(10)Y5758", elements(ai02="64012345720848", ai37="37", ai10="Y5758")),
     ],
 )
-def test_element_strings_are_parsed(text: str, expected: tuple[Element, ...]) -> None:
+def test_element_strings_are_parsed(text: str, expected: tuple[GS1Element, ...]) -> None:
     assert parsed(text) == expected
 
 
@@ -79,17 +79,17 @@ def test_what_is_no_gs1_data_from_end_to_end_is_not_taken(text: str) -> None:
     ],
 )
 def test_check_digits_are_told_and_never_corrected(identifier: str, value: str, expected: Check) -> None:
-    element = Element(identifier, value)
+    element = GS1Element(identifier, value)
     assert gs1.check(element) is expected
     assert parsed(composed([element])) == (element,)
 
 
 def test_decimals_follow_the_identifier() -> None:
-    assert gs1.amount(Element("3103", "001750")) == Decimal("1.750")
-    assert gs1.amount(Element("3100", "000012")) == Decimal(12)
-    assert gs1.amount(Element("3922", "1299")) == Decimal("12.99")
-    assert gs1.amount(Element("3932", "97812345")) == Decimal("123.45")
-    assert gs1.amount(Element("10", "12")) is None
+    assert gs1.amount(GS1Element("3103", "001750")) == Decimal("1.750")
+    assert gs1.amount(GS1Element("3100", "000012")) == Decimal(12)
+    assert gs1.amount(GS1Element("3922", "1299")) == Decimal("12.99")
+    assert gs1.amount(GS1Element("3932", "97812345")) == Decimal("123.45")
+    assert gs1.amount(GS1Element("10", "12")) is None
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_decimals_follow_the_identifier() -> None:
     ],
 )
 def test_dates_may_name_no_day(digits: str, expected: date | None) -> None:
-    assert gs1.day(Element("17", digits), date(2026, 6, 1)) == expected
+    assert gs1.day(GS1Element("17", digits), date(2026, 6, 1)) == expected
 
 
 def test_only_dates_are_dates() -> None:
-    assert gs1.day(Element("37", "250131"), date(2026, 6, 1)) is None
-    assert gs1.day(Element("4324", "2501311200"), date(2026, 6, 1)) == date(2025, 1, 31)
+    assert gs1.day(GS1Element("37", "250131"), date(2026, 6, 1)) is None
+    assert gs1.day(GS1Element("4324", "2501311200"), date(2026, 6, 1)) == date(2025, 1, 31)
 
 
 def _text(most: int) -> st.SearchStrategy[str]:
@@ -122,19 +122,19 @@ def _digits(count: int) -> st.SearchStrategy[str]:
 
 
 ELEMENT = st.one_of(
-    st.builds(Element, st.just("00"), _digits(18)),
-    st.builds(Element, st.sampled_from(["01", "02"]), _digits(14)),
-    st.builds(Element, st.sampled_from(["11", "17", "3102", "3370"]), _digits(6)),
-    st.builds(Element, st.sampled_from(["410", "417"]), _digits(13)),
-    st.builds(Element, st.sampled_from(["10", "21", "420"]), _text(20)),
-    st.builds(Element, st.sampled_from(["400", "403"]), _text(30)),
-    st.builds(Element, st.just("37"), st.text(DIGITS, min_size=1, max_size=8)),
-    st.builds(Element, st.just("99"), _text(90)),
+    st.builds(GS1Element, st.just("00"), _digits(18)),
+    st.builds(GS1Element, st.sampled_from(["01", "02"]), _digits(14)),
+    st.builds(GS1Element, st.sampled_from(["11", "17", "3102", "3370"]), _digits(6)),
+    st.builds(GS1Element, st.sampled_from(["410", "417"]), _digits(13)),
+    st.builds(GS1Element, st.sampled_from(["10", "21", "420"]), _text(20)),
+    st.builds(GS1Element, st.sampled_from(["400", "403"]), _text(30)),
+    st.builds(GS1Element, st.just("37"), st.text(DIGITS, min_size=1, max_size=8)),
+    st.builds(GS1Element, st.just("99"), _text(90)),
 )
 
 
 @given(st.lists(ELEMENT, min_size=1, max_size=8).map(tuple))
-def test_what_is_composed_or_printed_is_parsed_again(given_elements: tuple[Element, ...]) -> None:
+def test_what_is_composed_or_printed_is_parsed_again(given_elements: tuple[GS1Element, ...]) -> None:
     assert parsed(composed(given_elements)) == given_elements
     assert parsed(printed(given_elements)) == given_elements
 
@@ -145,8 +145,8 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     assert found is None or parsed(composed(found)) == found
 
 
-def bad(identifier: str, value: str) -> Element:
-    return Element(identifier, value, valid=False)
+def bad(identifier: str, value: str) -> GS1Element:
+    return GS1Element(identifier, value, valid=False)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def bad(identifier: str, value: str) -> Element:
         ("", ()),
     ],
 )
-def test_sound_elements_are_told_apart_from_bad_ones(message: str, expected: tuple[Element, ...]) -> None:
+def test_sound_elements_are_told_apart_from_bad_ones(message: str, expected: tuple[GS1Element, ...]) -> None:
     assert gs1.read_elements(message) == expected
 
 
@@ -204,7 +204,7 @@ def test_of_any_message_nothing_is_lost(message: str) -> None:
         ("0034012345000000001710AB", ()),
     ],
 )
-def test_gs1_data_that_does_not_say_so_is_taken_on_proof(message: str, expected: tuple[Element, ...]) -> None:
+def test_gs1_data_that_does_not_say_so_is_taken_on_proof(message: str, expected: tuple[GS1Element, ...]) -> None:
     assert gs1.read_unmarked(message) == expected
 
 
@@ -220,7 +220,7 @@ def test_gs1_data_that_does_not_say_so_is_taken_on_proof(message: str, expected:
     ],
 )
 def test_a_symbol_that_says_it_holds_gs1_data_may_hold_it_in_another_form(
-    message: str, expected: tuple[Element, ...]
+    message: str, expected: tuple[GS1Element, ...]
 ) -> None:
     assert gs1.read_message(message, is_marked=True) == expected
     assert gs1.read_message("NAME", is_marked=False) == ()
@@ -263,7 +263,7 @@ GTIN = elements(ai01="09520123456788")
         ("https://brand.example", None),
     ],
 )
-def test_digital_links_are_parsed(uri: str, expected: tuple[Element, ...] | None) -> None:
+def test_digital_links_are_parsed(uri: str, expected: tuple[GS1Element, ...] | None) -> None:
     assert gs1.parse_digital_link(uri) == expected
 
 

@@ -9,7 +9,7 @@ import pytest
 import zxingcpp
 
 from tests.pipeline.readings import read, read_pixels, texts
-from worker.domain.barcode import Element
+from worker.domain.barcode import GS1Element
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.image import Pixels
 from worker.pipeline.header.reading import read_header
@@ -81,7 +81,7 @@ def with_symbol(pixels: Pixels) -> Pixels:
 async def test_symbols_are_read_and_never_taken_for_text(backend: FakeBackend, executor: Executor) -> None:
     page = (await read_pixels(backend, executor, with_symbol(label()))).pages[0]
     (symbol,) = page.barcodes
-    assert (symbol.format, symbol.elements) == ("QRCode", (Element("00", "106141411234567897"),))
+    assert (symbol.format, symbol.elements) == ("QRCode", (GS1Element("00", "106141411234567897"),))
     np.testing.assert_allclose(symbol.polygon[0], [620, 250], atol=2)
     assert texts(page) == TEXTS
 

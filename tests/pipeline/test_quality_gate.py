@@ -4,7 +4,7 @@ import pytest
 
 from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
 from worker.domain.image import PageImage, Pixels, TextRegion
-from worker.domain.quality import Quality
+from worker.domain.quality import PageQuality
 from worker.pipeline.options import QualityMode, QualityOptions
 from worker.pipeline.quality.gate import (
     QualityGate,
@@ -57,7 +57,7 @@ def bars() -> Pixels:
     return pixels
 
 
-def judged(pixels: Pixels) -> Quality:
+def judged(pixels: Pixels) -> PageQuality:
     return judge(measure(PageImage(pixels)), [], SIZE, QualityOptions())
 
 
@@ -117,7 +117,7 @@ def test_a_blurred_picture_without_text_is_flagged_by_its_blur() -> None:
 @pytest.mark.parametrize("mode", [QualityMode.FLAG, QualityMode.OFF])
 def test_nothing_is_refused_unless_asked_for(mode: QualityMode) -> None:
     options = QualityOptions(mode, floor=1.0)
-    refuse_if_poor(Quality(0.0, {BLUR_SHARE: 9.0}, (BLUR_SHARE,)), options)
+    refuse_if_poor(PageQuality(0.0, {BLUR_SHARE: 9.0}, (BLUR_SHARE,)), options)
     refuse_if_hopeless(measure(PageImage(noisy((bars() * 0.03).astype(np.uint8), 1.0))), options)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.pipeline.pictures import HEIGHT, WIDTH, png, png_chunk, save, scene, tiled_tiff
 from tests.pipeline.readings import read, texts
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.image import PageHeader, PageImage, PageText, Pixels, TextLine
 from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.decode.square_pixels import PixelStretch, squared, squared_strips
@@ -165,7 +165,7 @@ def test_what_was_read_is_brought_back_to_the_stored_pixels(orientation: int, fa
     page = PageHeader(1728, 980, orientation, stretch=(1.0, 204 / 98))
     wide, high = page.squared.upright_size
     corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], dtype=np.float64)
-    text = PageText(wide, high, (TextLine("A", 1.0, corners, 90.0),), (Barcode("QRCode", "B", corners),))
+    text = PageText(wide, high, (TextLine("A", 1.0, corners, 90.0),), (DecodedBarcode("QRCode", "B", corners),))
     came = PixelStretch.of(page).to_stored_text(text)
     size = page.upright_size
     assert (came.width, came.height) == size

@@ -27,7 +27,7 @@ class Symbology(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
+class GS1Element:
     """One element string of GS1 data: an application identifier, as `00` or `3103`, and its value without it.
 
     The value of one that is not `valid` has not the form of its identifier, or there is none that GS1 knows.
@@ -39,7 +39,7 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True)
-class Barcode:
+class DecodedBarcode:
     """A symbol and what it holds.
 
     `format` is zxing-cpp's name of the symbology, as `Code128`. `text` is what it says (GS1 data has its application
@@ -50,4 +50,4 @@ class Barcode:
     format: str
     text: str
     polygon: Points
-    elements: tuple[Element, ...] = ()
+    elements: tuple[GS1Element, ...] = ()

@@ -10,10 +10,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.fields import Field
 from worker.domain.geometry import Points, Transform
-from worker.domain.quality import Quality
+from worker.domain.quality import PageQuality
 
 Pixels = NDArray[np.uint8]
 
@@ -201,6 +201,6 @@ class PageText:
     width: int
     height: int
     lines: tuple[TextLine, ...] = ()
-    barcodes: tuple[Barcode, ...] = ()
+    barcodes: tuple[DecodedBarcode, ...] = ()
     fields: tuple[Field, ...] = ()
-    quality: Quality | None = None
+    quality: PageQuality | None = None

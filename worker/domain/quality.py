@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class PageQuality:
     """What was measured of a page, and what it means for reading it.
 
     `score` is the expected share of text that reads right, from 0 to 1, as calibrated on degraded labels.

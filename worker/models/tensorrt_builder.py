@@ -45,7 +45,7 @@ def build_plan(graph: Path, profiles: Sequence[OptimizationProfile], *, compute_
     `tensorrt` knows no other. Raises PlanError.
     """
     library = _import_library()
-    log = _error_log(library)
+    log = _builder_log(library)
     builder = _builder(library, log)
     # A bit mask. TensorRT 10 types a network weakly without it.
     flags = 1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -84,10 +84,10 @@ def _import_library() -> _Library:
     return tensorrt_rtx_bindings
 
 
-def _error_log(library: _Library) -> Any:  # noqa: ANN401  made of a class that is known at run time only
+def _builder_log(library: _Library) -> Any:  # noqa: ANN401  made of a class that is known at run time only
     """Return a logger that keeps errors, in `errors`, and drops the rest."""
 
-    class ErrorLog(library.ILogger):  # type: ignore[misc]  # the library ships no types
+    class BuilderLog(library.ILogger):  # type: ignore[misc]  # the library ships no types
         def __init__(self) -> None:
             library.ILogger.__init__(self)  # the bindings refuse super()
             self.errors: list[str] = []
@@ -96,7 +96,7 @@ def _error_log(library: _Library) -> Any:  # noqa: ANN401  made of a class that 
             if severity in {library.ILogger.Severity.INTERNAL_ERROR, library.ILogger.Severity.ERROR}:
                 self.errors.append(message)
 
-    return ErrorLog()
+    return BuilderLog()
 
 
 def _builder(library: _Library, log: Any) -> Any:  # noqa: ANN401  see above

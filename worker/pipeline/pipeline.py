@@ -6,10 +6,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.errors import Stage
 from worker.domain.image import ImageHeader, LineCrop, PageImage, PageText, Pixels, TextLine, TextRegion
-from worker.domain.quality import Quality
+from worker.domain.quality import PageQuality
 from worker.pipeline.barcodes.find import Codes, find_codes, without_codes
 from worker.pipeline.decode.encoded import EncodedPage
 from worker.pipeline.decode.exif_turn import ExifTurn
@@ -181,7 +181,7 @@ class Pipeline:
 
     def _judge_and_crop(
         self, page: PageImage, measures: PixelMeasures | None, regions: list[TextRegion], stages: Stages
-    ) -> tuple[list[LineCrop], list[tuple[Column, LineCrop]], Quality | None]:
+    ) -> tuple[list[LineCrop], list[tuple[Column, LineCrop]], PageQuality | None]:
         with stages.timed(Stage.CHECK):
             quality = self._gate.judge(measures, regions, (page.width, page.height))
         columns = self._crop_columns(page, regions, stages)
@@ -196,7 +196,7 @@ class Pipeline:
             return [(column, crop) for column, crop in columns if crop is not None]
 
     def _finish(
-        self, size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...], stages: Stages
+        self, size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[DecodedBarcode, ...], stages: Stages
     ) -> PageText:
         with stages.timed(Stage.ASSEMBLE):
             text = assemble(size, lines, barcodes)

@@ -77,14 +77,14 @@ def _field(field: fields.Field) -> LabelField:
     return LabelField(**values | {"confidence": round(field.confidence, 4)})
 
 
-def _barcode(number: int, code: barcode.Barcode) -> Barcode:
+def _barcode(number: int, code: barcode.DecodedBarcode) -> Barcode:
     elements = tuple(
         Element(identifier=element.identifier, value=element.value, valid=element.valid) for element in code.elements
     )
     return Barcode(id=number, format=code.format, text=code.text, polygon=_quad(code.polygon), elements=elements)
 
 
-def _quality(quality: quality.Quality) -> Quality:
+def _quality(quality: quality.PageQuality) -> Quality:
     measures = {name: round(value, 4) for name, value in quality.measures.items()}
     return Quality(score=round(quality.score, 4), measures=measures, problems=quality.problems)
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from worker.lab.synth import fonts
 from worker.lab.synth.barcodes import Symbol, bars
-from worker.lab.synth.truth import FieldType, LabelBarcode, LabelField, LabelLine, Polygon
+from worker.lab.synth.truth import FieldType, LabelBarcode, LabelLine, Polygon, PrintedField
 
 Ink = tuple[int, int, int]
 BLACK: Final[Ink] = (0, 0, 0)
@@ -53,7 +53,7 @@ class Sheet:
         self.height = height_dots
         self.pixels = np.full((round(height_dots * scale), round(width_dots * scale), 3), 255, dtype=np.uint8)
         self.lines: list[LabelLine] = []
-        self.fields: list[LabelField] = []
+        self.fields: list[PrintedField] = []
         self.barcodes: list[LabelBarcode] = []
 
     def text(
@@ -125,7 +125,7 @@ class Sheet:
 
     def note(self, field_type: FieldType, value: str) -> None:
         """Write down a value that the label carries."""
-        self.fields.append(LabelField(field_type, value))
+        self.fields.append(PrintedField(field_type, value))
 
     def _stamp(self, left: int, top: int, mask: NDArray[np.uint8], ink: Ink) -> None:
         height, width = mask.shape

@@ -42,7 +42,7 @@ class LabelLine:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelField:
+class PrintedField:
     """A value that stands on the label, in its normal form.
 
     Numbers of consignments and goods without spaces or punctuation, telephone numbers as E.164, dates as ISO 8601,
@@ -76,5 +76,5 @@ class SyntheticLabel:
     layout: str
     degradation: str
     lines: tuple[LabelLine, ...]
-    fields: tuple[LabelField, ...]
+    fields: tuple[PrintedField, ...]
     barcodes: tuple[LabelBarcode, ...]

@@ -16,7 +16,7 @@ import numpy as np
 import zxingcpp
 from cv2.typing import MatLike
 
-from worker.domain.barcode import Barcode, Element, Symbology
+from worker.domain.barcode import DecodedBarcode, GS1Element, Symbology
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels, TextRegion
 from worker.pipeline.barcodes.gs1 import read_message
@@ -82,14 +82,14 @@ class _Mark:
     """A symbol's place, and what it says if it decodes."""
 
     polygon: Points
-    barcode: Barcode | None
+    barcode: DecodedBarcode | None
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
     """What a page holds in bars and matrices: the symbols that were read, and all the areas that hold no text."""
 
-    barcodes: tuple[Barcode, ...] = ()
+    barcodes: tuple[DecodedBarcode, ...] = ()
     areas: tuple[Points, ...] = ()
 
     def shifted(self, right: float, down: float) -> "Codes":
@@ -223,14 +223,14 @@ def _is_tall(polygon: Points) -> bool:
     return math.hypot(*down) >= _MIN_BARS_SHARE * math.hypot(*along)
 
 
-def _at_half_size(gray: Pixels, formats: frozenset[Symbology]) -> list[Barcode]:
+def _at_half_size(gray: Pixels, formats: frozenset[Symbology]) -> list[DecodedBarcode]:
     """Look at half the size, which hides noise and gaps between modules; zxing-cpp itself tries a third."""
     half = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     doubled = Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)
     return [_barcode(symbol, doubled) for symbol in _decoded(half, formats, plain=True)]
 
 
-def _in_bars(gray: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
+def _in_bars(gray: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[DecodedBarcode]:
     straight, to_picture = straighten(gray, area)
     if not area.even_rows:
         return _stacked(straight, to_picture, formats & {Symbology.PDF417})
@@ -242,14 +242,14 @@ def _in_bars(gray: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list
     return _in_place(gray, area, formats & _STRAIGHTENED)
 
 
-def _stacked(straight: Pixels, to_picture: Transform, formats: frozenset[Symbology]) -> list[Barcode]:
+def _stacked(straight: Pixels, to_picture: Transform, formats: frozenset[Symbology]) -> list[DecodedBarcode]:
     for level in (evenly_lit(straight), straight):
         if symbols := _decoded(level, formats):
             return [_barcode(symbol, to_picture) for symbol in symbols]
     return []
 
 
-def _in_place(gray: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[Barcode]:
+def _in_place(gray: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[DecodedBarcode]:
     """Look at bars as they stand: in a part of a page zxing-cpp tries more of the rows than in all of it."""
     low = np.maximum(area.quad.min(axis=0) - _ROOM_PIXELS, 0).astype(int)
     high = (area.quad.max(axis=0) + _ROOM_PIXELS).astype(int)
@@ -263,7 +263,7 @@ def _is_long(symbol: zxingcpp.Barcode) -> bool:
     return len(symbol.text) >= _MIN_CHARACTERS.get(symbol.format.name, 1)
 
 
-def _ground(code: Barcode) -> Points:
+def _ground(code: DecodedBarcode) -> Points:
     """Return the area of a symbol; of stacked bars zxing-cpp names little more than a part."""
     if not code.format.endswith(_STACKED):
         return code.polygon
@@ -272,14 +272,14 @@ def _ground(code: Barcode) -> Points:
     return np.array([low, (high[0], low[1]), high, (low[0], high[1])])
 
 
-def _is_whole(code: Barcode, area: BarArea) -> bool:
+def _is_whole(code: DecodedBarcode, area: BarArea) -> bool:
     """Whether a symbol was read along all of an area of bars."""
     read = float(np.linalg.norm(code.polygon[1] - code.polygon[0]))
     inside = cv2.pointPolygonTest(_hull(area.quad), code.polygon.mean(axis=0).tolist(), measureDist=False) >= 0
     return inside and read >= _WHOLE_SHARE * area.length - _WHOLE_PIXELS
 
 
-def _reaching(gray: Pixels, code: Barcode) -> Barcode:
+def _reaching(gray: Pixels, code: DecodedBarcode) -> DecodedBarcode:
     """Return a linear code with the whole height of its bars: it was read along a few rows of them."""
     return replace(code, polygon=whole_bars(gray, code.polygon)) if code.format in _LINEAR_NAMES else code
 
@@ -294,14 +294,14 @@ def _marked(region: TextRegion) -> Points:
     return np.array([middle + right * halves[0] + below * halves[1] for right, below in signs], dtype=np.float64)
 
 
-def merge_barcodes(found: Iterable[Barcode]) -> list[Barcode]:
+def merge_barcodes(found: Iterable[DecodedBarcode]) -> list[DecodedBarcode]:
     """Return symbols once each, in the page's order, where overlapping parts of it may have shown some twice.
 
     Two are the same if they say the same in the same format and their polygons overlap, or if others that do join them,
     as pieces of tall bars; the largest one is kept. What a cut left of an ITF number counts as the same: of bars that
     read as a number and as a part of it, the part is false.
     """
-    kept: list[list[Barcode]] = []  # of each symbol all that was seen, the largest first
+    kept: list[list[DecodedBarcode]] = []  # of each symbol all that was seen, the largest first
     for code in sorted(found, key=lambda code: (len(code.text), _area(code.polygon)), reverse=True):
         same = [pieces for pieces in kept if any(_is_same(code, other) for other in pieces)]
         joined = [pieces for pieces in same if pieces[0].text == code.text]
@@ -313,7 +313,7 @@ def merge_barcodes(found: Iterable[Barcode]) -> list[Barcode]:
     return _in_order([pieces[0] for pieces in kept])
 
 
-def _is_same(one: Barcode, other: Barcode) -> bool:
+def _is_same(one: DecodedBarcode, other: DecodedBarcode) -> bool:
     says_the_same = one.text == other.text or (one.format == Symbology.ITF and one.text in other.text)
     if one.format != other.format or not says_the_same:
         return False
@@ -321,9 +321,9 @@ def _is_same(one: Barcode, other: Barcode) -> bool:
     return shared > 0
 
 
-def _in_order(codes: Sequence[Barcode]) -> list[Barcode]:
+def _in_order(codes: Sequence[DecodedBarcode]) -> list[DecodedBarcode]:
     """Sort by rows: a symbol joins the row whose first one's height holds its middle."""
-    rows: list[list[Barcode]] = []
+    rows: list[list[DecodedBarcode]] = []
     for code in sorted(codes, key=lambda code: float(code.polygon[:, 1].mean())):
         first = rows[-1][0].polygon[:, 1] if rows else None
         if first is not None and code.polygon[:, 1].mean() <= first.max():
@@ -338,7 +338,7 @@ def _maxicode(gray: Pixels, eye: Bullseye) -> _Mark:
         [symbol] = zxingcpp.read_barcodes(drawn, formats=_wanted(frozenset({Symbology.MAXICODE})), is_pure=True)
         if symbol.valid:
             polygon = outline(gray, grid)
-            return _Mark(polygon, Barcode(symbol.format.name, symbol.text, polygon, _elements(symbol)))
+            return _Mark(polygon, DecodedBarcode(symbol.format.name, symbol.text, polygon, _elements(symbol)))
     return _Mark(eye.surroundings, None)
 
 
@@ -347,13 +347,13 @@ def _seen(symbol: zxingcpp.Barcode) -> _Mark:
     return _Mark(barcode.polygon, barcode if symbol.valid else None)
 
 
-def _barcode(symbol: zxingcpp.Barcode, to_page: Transform | None = None) -> Barcode:
+def _barcode(symbol: zxingcpp.Barcode, to_page: Transform | None = None) -> DecodedBarcode:
     name = symbol.format.name
     polygon = _polygon(symbol.position, is_linear=name in _LINEAR_NAMES)
-    return Barcode(name, symbol.text, polygon if to_page is None else to_page.apply(polygon), _elements(symbol))
+    return DecodedBarcode(name, symbol.text, polygon if to_page is None else to_page.apply(polygon), _elements(symbol))
 
 
-def _elements(symbol: zxingcpp.Barcode) -> tuple[Element, ...]:
+def _elements(symbol: zxingcpp.Barcode) -> tuple[GS1Element, ...]:
     message = symbol.bytes.decode("latin-1")
     return read_message(message, is_marked=symbol.content_type is zxingcpp.ContentType.GS1)
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from stdnum import ean, numdb
 
-from worker.domain.barcode import Element
+from worker.domain.barcode import GS1Element
 from worker.domain.fields import Check
 
 GROUP_SEPARATOR: Final = "\x1d"
@@ -92,7 +92,7 @@ _DATE_DIGITS: Final = 6
 _DECEMBER: Final = 12
 
 
-def read_message(message: str, *, is_marked: bool) -> tuple[Element, ...]:
+def read_message(message: str, *, is_marked: bool) -> tuple[GS1Element, ...]:
     """Return the element strings of what a symbol holds, however they are written in it; nothing if there are none.
 
     `is_marked` says that the symbol says it holds GS1 data: FNC1 stands first. Some printers put it before a link or
@@ -104,7 +104,7 @@ def read_message(message: str, *, is_marked: bool) -> tuple[Element, ...]:
     return parse_digital_link(message) or read_unmarked(message.removeprefix(GROUP_SEPARATOR)) or elements
 
 
-def read_elements(message: str) -> tuple[Element, ...]:
+def read_elements(message: str) -> tuple[GS1Element, ...]:
     """Return the element strings of a symbol that says it holds GS1 data, as a scanner sends them.
 
     One that has not its identifier's form is not `valid`, and takes all up to the next separator: where it ends is not
@@ -113,14 +113,14 @@ def read_elements(message: str) -> tuple[Element, ...]:
     return tuple(_elements(message.removeprefix(GROUP_SEPARATOR)))
 
 
-def read_unmarked(message: str) -> tuple[Element, ...]:
+def read_unmarked(message: str) -> tuple[GS1Element, ...]:
     """Return the element strings of a symbol that does not say that it holds GS1 data; nothing if it does not.
 
     Some printers encode the parentheses of what is printed, and its spaces, or separators without the mark at the
     beginning, or what a scanner puts before the data to name the symbology. A check digit that is right must speak for
     it; else all of it must be in form.
     """
-    elements: tuple[Element, ...] = ()
+    elements: tuple[GS1Element, ...] = ()
     plain = _SYMBOLOGY_MARK.sub("", message)
     if plain.startswith("("):
         pieces = _BRACKETED.split(plain)
@@ -133,7 +133,7 @@ def read_unmarked(message: str) -> tuple[Element, ...]:
     return elements if elements and elements[0].valid and check(elements[0]) is Check.PASSED else ()
 
 
-def parse_digital_link(text: str) -> tuple[Element, ...] | None:
+def parse_digital_link(text: str) -> tuple[GS1Element, ...] | None:
     """Return the element strings of a GS1 Digital Link URI, or None of any other text.
 
     Any domain may serve one, behind any path of its own. A key counts if its check digit, where it has one, is right;
@@ -153,17 +153,17 @@ def parse_digital_link(text: str) -> tuple[Element, ...] | None:
     found = next((elements for start in starts if (elements := _linked(steps[start:]))), None)
     if found is None:
         return None
-    query = (Element(_identifier(name), value) for name, value in parse_qsl(link.query.replace(";", "&")))
+    query = (GS1Element(_identifier(name), value) for name, value in parse_qsl(link.query.replace(";", "&")))
     named = {element.identifier for element in found}
     return *found, *(element for element in query if _is_valid(element) and element.identifier not in named)
 
 
-def _linked(steps: Sequence[str]) -> tuple[Element, ...]:
+def _linked(steps: Sequence[str]) -> tuple[GS1Element, ...]:
     """Return the key and its qualifiers out of pairs of steps of a path; nothing if it is none."""
-    pairs = [Element(_identifier(name), unquote(value)) for name, value in zip(steps[::2], steps[1::2], strict=True)]
+    pairs = [GS1Element(_identifier(name), unquote(value)) for name, value in zip(steps[::2], steps[1::2], strict=True)]
     key, qualifiers = pairs[0], [pair.identifier for pair in pairs[1:]]
     if key.identifier == _GTIN and len(key.value) in _GTIN_LENGTHS:
-        key = Element(_GTIN, key.value.zfill(_GTIN_DIGITS))
+        key = GS1Element(_GTIN, key.value.zfill(_GTIN_DIGITS))
     allowed = _LINK_KEYS.get(key.identifier)
     if allowed is None or qualifiers != [each for each in allowed if each in qualifiers]:
         return ()
@@ -178,7 +178,7 @@ def _identifier(name: str) -> str:
     return _LINK_WORDS.get(name, name)
 
 
-def check(element: Element) -> Check:
+def check(element: GS1Element) -> Check:
     """Say whether the check digit of an element string is right; NONE where its kind has none."""
     digits = element.value[: _CHECKED_DIGITS.get(element.identifier, 0)]
     if not digits:
@@ -187,7 +187,7 @@ def check(element: Element) -> Check:
     return Check.PASSED if right and ean.calc_check_digit(digits[:-1]) == digits[-1] else Check.FAILED
 
 
-def amount(element: Element) -> Decimal | None:
+def amount(element: GS1Element) -> Decimal | None:
     """Return the number of a measure or price (310n to 369n, 390n to 395n), its decimal point set; None for others."""
     if _kind(element.identifier) != "decimal":
         return None
@@ -196,7 +196,7 @@ def amount(element: Element) -> Decimal | None:
     return Decimal(int(digits)).scaleb(-int(element.identifier[-1])) if digits.isdecimal() else None
 
 
-def day(element: Element, today: date) -> date | None:
+def day(element: GS1Element, today: date) -> date | None:
     """Return the date of an element string that begins with YYMMDD; day 00 is the month's last. None for others.
 
     The century is the one that brings the year nearest to `today` (General Specifications, 7.12).
@@ -221,12 +221,12 @@ def _last_of_month(year: int, month: int) -> date:
     return date.fromordinal(after.toordinal() - 1)
 
 
-def _scanned(message: str) -> tuple[Element, ...] | None:
+def _scanned(message: str) -> tuple[GS1Element, ...] | None:
     elements = tuple(_elements(message))
     return elements if all(element.valid for element in elements) else None
 
 
-def _elements(message: str) -> Iterator[Element]:
+def _elements(message: str) -> Iterator[GS1Element]:
     while message:
         identifier = _leading_identifier(message) or ""
         rest = message[len(identifier) :]
@@ -239,18 +239,18 @@ def _elements(message: str) -> Iterator[Element]:
         message = rest[within:].removeprefix(GROUP_SEPARATOR)
 
 
-def _element(identifier: str, value: str) -> Element:
-    element = Element(identifier, value)
+def _element(identifier: str, value: str) -> GS1Element:
+    element = GS1Element(identifier, value)
     return element if _is_valid(element) else replace(element, valid=False)
 
 
-def _printed_element(identifier: str, printed_value: str) -> Element:
+def _printed_element(identifier: str, printed_value: str) -> GS1Element:
     """Return an element as it is printed: spaces around it, and those between groups of digits, are no part of it."""
     value, packed = printed_value.strip(" "), printed_value.replace(" ", "")
     return _element(identifier, packed if packed.isdecimal() else value)
 
 
-def _is_valid(element: Element) -> bool:
+def _is_valid(element: GS1Element) -> bool:
     shape = _format(element.identifier)
     return shape is not None and _pattern(shape).fullmatch(element.value) is not None
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.geometry import Transform
 from worker.domain.image import PageHeader, TextLine
 
@@ -48,6 +48,6 @@ class ExifTurn:
         rotation = (line.rotation_degrees + self.clockwise_degrees) % _FULL_TURN_DEGREES
         return replace(line, polygon=self.to_upright.apply(line.polygon), rotation_degrees=rotation)
 
-    def barcode(self, code: Barcode) -> Barcode:
+    def barcode(self, code: DecodedBarcode) -> DecodedBarcode:
         """Return a symbol where it is on the upright page."""
         return replace(code, polygon=self.to_upright.apply(code.polygon))

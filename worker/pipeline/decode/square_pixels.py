@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.geometry import Transform
 from worker.domain.image import PageHeader, PageImage, PageText, Pixels, TextLine
 from worker.pipeline.explanation import PageSearch, rectangle
@@ -128,5 +128,5 @@ class PixelStretch:
         polygon = self._transform.apply(line.polygon)
         return replace(line, polygon=polygon, rotation_degrees=round(rotation, 9) % _FULL_TURN_DEGREES)
 
-    def _barcode(self, code: Barcode) -> Barcode:
+    def _barcode(self, code: DecodedBarcode) -> DecodedBarcode:
         return replace(code, polygon=self._transform.apply(code.polygon))

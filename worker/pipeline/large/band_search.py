@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.errors import Stage
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion, Tile
@@ -80,7 +80,7 @@ class BandSearch:
         A page that lies in memory goes to zxing-cpp whole, with its first band: no cut goes through a large symbol.
         """
         with self._stages.timed(Stage.BARCODES):
-            barcodes: list[Barcode] = []
+            barcodes: list[DecodedBarcode] = []
             areas: list[Points] = []
             options = self._options.barcodes
             if self._plain is None and (whole := self._rows.whole()) is not None:

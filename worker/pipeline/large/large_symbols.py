@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.geometry import Points, Transform
 from worker.domain.image import Pixels
 from worker.pipeline.barcodes.find import Codes, find_codes, luminance
@@ -72,7 +72,7 @@ class _Level:
         self._top = 0
         self._used = 0
         self._fresh = 0  # rows that were not looked at yet
-        self._barcodes: list[Barcode] = []
+        self._barcodes: list[DecodedBarcode] = []
         self._areas: list[Points] = []
 
     def add(self, gray: Pixels) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.errors import Stage
 from worker.domain.geometry import Points
 from worker.domain.image import LineCrop, Pixels, TextLine, TextRegion, Tile
-from worker.domain.quality import Quality
+from worker.domain.quality import PageQuality
 from worker.pipeline.barcodes.find import merge_barcodes
 from worker.pipeline.decode.page_rows import PageRows
 from worker.pipeline.detect.detect import detect
@@ -41,8 +41,8 @@ class LargePageReading:
     """The lines of a page in no order, its symbols and quality, and how it was searched."""
 
     lines: list[TextLine]
-    barcodes: list[Barcode]
-    quality: Quality | None
+    barcodes: list[DecodedBarcode]
+    quality: PageQuality | None
     plan: ScanPlan
     sideways: bool
 
@@ -67,7 +67,7 @@ class LargePage:
         self._gate = gate
         self._stages = stages
         self._lines: list[TextLine] = []
-        self._barcodes: list[Barcode] = []
+        self._barcodes: list[DecodedBarcode] = []
         self._areas: list[Points] = []
 
     async def read(self) -> LargePageReading:
@@ -92,7 +92,9 @@ class LargePage:
             corners = [(window.left, window.top) for window in survey.windows]
             return self._gate.measure_windows([window.pixels for window in survey.windows], corners)
 
-    def _judge(self, measures: PixelMeasures | None, regions: Sequence[TextRegion], survey: Survey) -> Quality | None:
+    def _judge(
+        self, measures: PixelMeasures | None, regions: Sequence[TextRegion], survey: Survey
+    ) -> PageQuality | None:
         with self._stages.timed(Stage.CHECK):
             return self._gate.judge(measures, regions, (survey.width, survey.height))
 

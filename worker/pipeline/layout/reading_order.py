@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.domain.barcode import Barcode
+from worker.domain.barcode import DecodedBarcode
 from worker.domain.geometry import Points, lengths_and_heights, weighted_quantile
 from worker.domain.image import Character, PageText, TextLine
 from worker.pipeline.layout.stacked import join_stacked
@@ -27,7 +27,7 @@ _TINY = 1e-9
 _MARGIN_OF_GROWTH = 0.4
 
 
-def assemble(size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[Barcode, ...] = ()) -> PageText:
+def assemble(size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[DecodedBarcode, ...] = ()) -> PageText:
     """Return the text of a page of `size` (width, height): stacked characters joined, and lines in reading order."""
     return PageText(*size, tuple(reading_order(join_stacked(lines))), barcodes)
 

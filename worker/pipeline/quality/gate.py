@@ -12,7 +12,7 @@ import numpy as np
 
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import PageImage, Pixels, TextRegion
-from worker.domain.quality import Quality
+from worker.domain.quality import PageQuality
 from worker.pipeline.options import QualityMode, QualityOptions
 from worker.pipeline.quality.blocks import Corner, PixelMeasures, measure, measure_windows
 from worker.pipeline.quality.score import limit, scored
@@ -52,7 +52,7 @@ _BUSY_SHARE: Final = 0.1
 
 def judge(
     pixels: PixelMeasures, regions: Sequence[TextRegion], page_size: PageSize, options: QualityOptions
-) -> Quality:
+) -> PageQuality:
     """Return the quality of a page of (width, height) pixels with these regions of text.
 
     A page on which no text was found is good, unless it is too dark to tell or all that is on it is blurred.
@@ -61,7 +61,7 @@ def judge(
     if regions:
         return scored(figures, options.floor)
     if _is_dark(pixels):
-        return Quality(0.0, figures, (PAPER,))
+        return PageQuality(0.0, figures, (PAPER,))
     # That little stands out says nothing of a page without text; blurred print does, of the usual size.
     blur = {BLUR_SHARE: figures[BLUR] / _USUAL_TEXT_HEIGHT_PIXELS} if _is_busy(pixels) else {}
     return replace(scored(blur, options.floor), measures=figures | blur)
@@ -87,7 +87,7 @@ def refuse_if_hopeless(pixels: PixelMeasures, options: QualityOptions) -> None:
         )
 
 
-def refuse_if_poor(quality: Quality, options: QualityOptions) -> None:
+def refuse_if_poor(quality: PageQuality, options: QualityOptions) -> None:
     """Refuse a page whose score is under the floor, naming the measure that costs most.
 
     Raises JobError IMAGE_QUALITY_POOR, in the mode `refuse` alone.
@@ -114,7 +114,9 @@ class QualityGate:
         wanted = self.options.mode is not QualityMode.OFF and windows
         return self._checked(measure_windows(windows, corners)) if wanted else None
 
-    def judge(self, pixels: PixelMeasures | None, regions: Sequence[TextRegion], page_size: PageSize) -> Quality | None:
+    def judge(
+        self, pixels: PixelMeasures | None, regions: Sequence[TextRegion], page_size: PageSize
+    ) -> PageQuality | None:
         """Judge a page that was searched for text. Raises JobError IMAGE_QUALITY_POOR if it is under the floor."""
         if pixels is None:
             return None

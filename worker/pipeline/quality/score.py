@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from worker.domain.quality import Quality
+from worker.domain.quality import PageQuality
 from worker.pipeline.quality.text import (
     BLUR_SHARE,
     CONTRAST,
@@ -79,7 +79,7 @@ CURVES: Final[Mapping[str, Curve]] = {
 }
 
 
-def scored(figures: Mapping[str, float], floor: float) -> Quality:
+def scored(figures: Mapping[str, float], floor: float) -> PageQuality:
     """Return the quality that figures mean; under the floor the measure that costs most is a problem in any case."""
     shares = {name: curve.share(figures[name]) for name, curve in CURVES.items() if name in figures}
     score = math.prod(shares.values())
@@ -87,7 +87,7 @@ def scored(figures: Mapping[str, float], floor: float) -> Quality:
     problems = [name for name in ranked if shares[name] < FLAGGED_SHARE]
     if score < floor and not problems:
         problems = ranked[:1]
-    return Quality(score, dict(figures), tuple(_with_exposure(problems, figures)))
+    return PageQuality(score, dict(figures), tuple(_with_exposure(problems, figures)))
 
 
 def _with_exposure(problems: list[str], figures: Mapping[str, float]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from worker.domain.barcode import Barcode, Element
+from worker.domain.barcode import DecodedBarcode, GS1Element
 from worker.domain.fields import Check
 from worker.pipeline.extract.numbers import checks
 from worker.pipeline.extract.numbers.catalog import NumberCatalog
@@ -65,7 +65,7 @@ class BarcodeNumbers:
     catalog: NumberCatalog
 
     @classmethod
-    def of(cls, barcodes: Sequence[Barcode], catalog: NumberCatalog) -> "BarcodeNumbers":
+    def of(cls, barcodes: Sequence[DecodedBarcode], catalog: NumberCatalog) -> "BarcodeNumbers":
         """Read the numbers out of the barcodes of a page."""
         typed = dict.fromkeys(
             found for number, code in enumerate(barcodes) for found in _numbers_in(number, code, catalog)
@@ -123,7 +123,7 @@ def number_key(kind: str, value: str) -> str:
     return value.zfill(_GTIN_DIGITS) if kind == "gtin" else value
 
 
-def _numbers_in(number: int, code: Barcode, catalog: NumberCatalog) -> Iterator[BarcodeNumber]:
+def _numbers_in(number: int, code: DecodedBarcode, catalog: NumberCatalog) -> Iterator[BarcodeNumber]:
     sound = [element for element in code.elements if element.valid]
     if sound:
         yield from _in_elements(number, sound, catalog)
@@ -142,7 +142,7 @@ def _numbers_in(number: int, code: Barcode, catalog: NumberCatalog) -> Iterator[
         yield from _of_shape(number, f"{prefix}{shipper}{service}{parcel}", catalog)
 
 
-def _in_elements(number: int, sound: Sequence[Element], catalog: NumberCatalog) -> Iterator[BarcodeNumber]:
+def _in_elements(number: int, sound: Sequence[GS1Element], catalog: NumberCatalog) -> Iterator[BarcodeNumber]:
     for element in sound:
         if kind := _ELEMENT_TYPES.get(element.identifier):
             yield BarcodeNumber(kind, element.value, _checked(element.value), number)
@@ -152,13 +152,13 @@ def _in_elements(number: int, sound: Sequence[Element], catalog: NumberCatalog) 
     yield from _of_shape(number, "".join(f"{element.identifier}{element.value}" for element in sound), catalog)
 
 
-def _trade_item(code: Barcode) -> str:
+def _trade_item(code: DecodedBarcode) -> str:
     """Return the number as it is printed: UPC-A, and UPC-E with its zeros, are read as an EAN-13 that begins with 0."""
     is_upc = code.format in _UPC_SYMBOLS and _is_number(code.text) and len(code.text.lstrip("0")) <= _UPC_A_DIGITS
     return code.text[-_UPC_A_DIGITS:] if is_upc else code.text
 
 
-def _is_trade_item(code: Barcode, digits: str) -> bool:
+def _is_trade_item(code: DecodedBarcode, digits: str) -> bool:
     """Whether the symbology is one for goods. ITF carries Deutsche Post's codes too, of other weights."""
     if not (_is_number(digits) and checks.gs1(digits)):
         return False
@@ -177,7 +177,7 @@ def _checked(digits: str) -> Check:
     return Check.PASSED if _is_number(digits) and checks.gs1(digits) else Check.FAILED
 
 
-def _words(code: Barcode) -> Iterable[str]:
+def _words(code: DecodedBarcode) -> Iterable[str]:
     return _WORD.findall(code.text.upper())
 
 
