@@ -33,11 +33,10 @@ def link_python_backend(environment: PythonEnvironment, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     target.mkdir(parents=True)
     for source in (*(server / "backends" / "python").iterdir(), stub):
-        (target / source.name).symlink_to(source)
-    library = target / _LIBRARY
-    patient = with_patient_health_checks(library.read_bytes())
-    library.unlink()
-    library.write_bytes(patient)
+        if source.name == _LIBRARY:
+            (target / _LIBRARY).write_bytes(with_patient_health_checks(source.read_bytes()))
+        else:
+            (target / source.name).symlink_to(source)
     return folder
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.adapters.isolation import child_messages as frames
+from worker.adapters.isolation import child_messages
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import Coordinate, Record
 
@@ -23,23 +23,23 @@ RECORDS = st.builds(
 )
 
 
-def through_the_pipe(frame: bytes) -> Coroutine[Any, Any, frames.Frame]:
+def through_the_pipe(frame: bytes) -> Coroutine[Any, Any, child_messages.Frame]:
     stream = asyncio.StreamReader()
     stream.feed_data(frame)
-    return frames.unpack(stream.readexactly)
+    return child_messages.unpack(stream.readexactly)
 
 
 @given(RECORDS, st.integers(1, 10**6))
 def test_a_record_arrives_as_it_was(record: Record, attempt: int) -> None:
-    async def arrived() -> frames.Frame:
-        return await through_the_pipe(frames.pack_record(record, attempt))
+    async def arrived() -> child_messages.Frame:
+        return await through_the_pipe(child_messages.pack_record(record, attempt))
 
-    assert frames.unpack_record(asyncio.run(arrived())) == (record, attempt)
+    assert child_messages.unpack_record(asyncio.run(arrived())) == (record, attempt)
 
 
 @pytest.mark.parametrize("code", list(ErrorCode))
 async def test_an_error_arrives_with_its_code_stage_and_sentence(code: ErrorCode) -> None:
-    frame = await through_the_pipe(frames.pack_answer(JobError(code, "It is “broken”.", stage=Stage.CROP)))
+    frame = await through_the_pipe(child_messages.pack_answer(JobError(code, "It is “broken”.", stage=Stage.CROP)))
     with pytest.raises(JobError) as raised:
-        frames.unpack_answer(frame)
+        child_messages.unpack_answer(frame)
     assert (raised.value.code, raised.value.stage, raised.value.message) == (code, Stage.CROP, "It is “broken”.")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import BinaryIO, Final
 
-from worker.adapters.isolation import child_messages as frames
+from worker.adapters.isolation import child_messages
 from worker.domain.errors import JobError
 from worker.domain.records import Record
 from worker.domain.result import LabelText
@@ -43,23 +43,23 @@ def attach() -> BinaryIO:
 
 async def serve(read: Read, answers: BinaryIO) -> None:
     """Read records until the worker closes its end, which ends the process at once."""
-    requests: asyncio.Queue[frames.Frame] = asyncio.Queue(1)
+    requests: asyncio.Queue[child_messages.Frame] = asyncio.Queue(1)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_receive(requests))
-        _send(answers, frames.pack(frames.READY))
+        _send(answers, child_messages.pack(child_messages.READY))
         while True:
-            record, attempt = frames.unpack_record(await requests.get())
-            _send(answers, frames.pack(frames.TAKEN))
-            _send(answers, frames.pack_answer(await _outcome(read, record, attempt)))
+            record, attempt = child_messages.unpack_record(await requests.get())
+            _send(answers, child_messages.pack(child_messages.TAKEN))
+            _send(answers, child_messages.pack_answer(await _outcome(read, record, attempt)))
 
 
-async def _receive(requests: "asyncio.Queue[frames.Frame]") -> None:
+async def _receive(requests: "asyncio.Queue[child_messages.Frame]") -> None:
     """Pass on the worker's frames, and notice its end even while a record is read."""
     stream = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), sys.stdin.buffer)
     while True:
         try:
-            frame = await frames.unpack(stream.readexactly)
+            frame = await child_messages.unpack(stream.readexactly)
         except asyncio.IncompleteReadError:
             os._exit(0)
         await requests.put(frame)

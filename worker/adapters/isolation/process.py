@@ -11,7 +11,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from worker.adapters.isolation import child_messages as frames
+from worker.adapters.isolation import child_messages
 from worker.adapters.isolation.child import OUT_OF_MEMORY
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.records import Record
@@ -78,7 +78,7 @@ class Child:
             await self.end()
             raise
         self._idle = True
-        return frames.unpack_answer(answer)
+        return child_messages.unpack_answer(answer)
 
     async def end(self) -> str:
         """End the child at once, and say how it ended."""
@@ -93,13 +93,13 @@ class Child:
         if self._process.stdin is None:
             raise TypeError
         try:
-            self._process.stdin.write(frames.pack_record(record, attempt))
+            self._process.stdin.write(child_messages.pack_record(record, attempt))
             await self._process.stdin.drain()
             await self._frame()
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise LostError(_describe_end(await self._exited())) from error
 
-    async def _answer(self, timeout_seconds: float) -> frames.Frame:
+    async def _answer(self, timeout_seconds: float) -> child_messages.Frame:
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._frame()
@@ -109,10 +109,10 @@ class Child:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise CrashError(_describe_end(await self._exited())) from error
 
-    async def _frame(self) -> frames.Frame:
+    async def _frame(self) -> child_messages.Frame:
         if self._process.stdout is None:
             raise TypeError
-        return await frames.unpack(self._process.stdout.readexactly)
+        return await child_messages.unpack(self._process.stdout.readexactly)
 
     async def _exited(self) -> int:
         """Close the child's input, wait for its end, and return its status."""
