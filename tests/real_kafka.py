@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without saying so
 
 from worker.domain.errors import LocalStackError
@@ -39,7 +40,13 @@ def create_topic(
     deadline = time.monotonic() + _ANSWER_SECONDS
     _wait_until(admin, topic, listed=False, deadline=deadline)
     new = NewTopic(topic, partitions, config=dict(configs or {}), **(placement or {"replication_factor": 1}))
-    admin.create_topics([new])[topic].result(_ANSWER_SECONDS)
+    try:
+        admin.create_topics([new])[topic].result(_ANSWER_SECONDS)
+    except KafkaException as error:
+        # A new client may drop its first connection while it learns the broker's address.
+        if error.args[0].code() != KafkaError._DESTROY_BROKER:  # noqa: SLF001 - librdkafka's own name
+            raise
+        admin.create_topics([new])[topic].result(_ANSWER_SECONDS)
     _wait_until(admin, topic, listed=True, deadline=deadline)
 
 

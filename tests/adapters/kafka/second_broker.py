@@ -9,6 +9,7 @@ class SecondBroker(KafkaServer):
     """Joins the cluster of a first broker that runs, and is no controller."""
 
     name = "second-kafka"
+    node_id = 2
 
     def __init__(self, first: KafkaServer, run_dir: Path) -> None:
         super().__init__(run_dir=run_dir)
@@ -20,7 +21,7 @@ class SecondBroker(KafkaServer):
         quorum = next(line for line in first.read_text().splitlines() if line.startswith("controller.quorum.voters="))
         own = {
             "process.roles": "process.roles=broker",
-            "node.id": "node.id=2",
+            "node.id": f"node.id={self.node_id}",
             "controller.quorum.voters": quorum,
             "listeners": f"listeners=PLAINTEXT://{self.bootstrap_servers}",
         }

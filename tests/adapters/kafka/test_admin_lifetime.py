@@ -1,9 +1,13 @@
-"""An admin client whose last holder is an answered request is not destroyed on the thread of librdkafka."""
+"""What would end the process in librdkafka's admin client: where it is destroyed, and what it is asked."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import worker
 
 PROGRAM = """
 import sys
@@ -49,3 +53,11 @@ def test_a_client_is_destroyed_though_its_last_holder_is_an_answered_request(whi
         [sys.executable, "-c", PROGRAM, which], capture_output=True, text=True, timeout=90, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_no_admin_client_asks_a_groups_coordinator() -> None:
+    """librdkafka's issue 3663: the process ends where the coordinator comes back after such a request has timed out."""
+    asks_coordinator = re.compile(r"\.(?:(?:describe|delete)_consumer_groups|(?:list|alter)_consumer_group_offsets)\b")
+    sources = list(Path(worker.__file__).parent.rglob("*.py"))
+    assert len(sources) > 100
+    assert [str(source) for source in sources if asks_coordinator.search(source.read_text())] == []

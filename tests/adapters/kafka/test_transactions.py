@@ -37,6 +37,7 @@ class ScriptedProducer(Producer):
 
     def commit_transaction(self, timeout: float = 0) -> None:
         self.script.happen("before the end")
+        self._hear()
         super().commit_transaction(timeout)
         self.script.happen("after the end")
 
@@ -46,7 +47,16 @@ class ScriptedProducer(Producer):
             self.script.released.wait(60)
         super().send_offsets_to_transaction(*arguments)
 
+    def abort_transaction(self, timeout: float = 0) -> None:
+        self._hear()
+        super().abort_transaction(timeout)
+
+    def _hear(self) -> None:
+        if self.is_deaf:
+            raise KafkaException(KafkaError(TIMED_OUT, retriable=True))
+
     script: "Script"
+    is_deaf = False
 
 
 class Script:
@@ -55,6 +65,7 @@ class Script:
     def __init__(self) -> None:
         self.failures: dict[str, KafkaError] = {}
         self.made: list[dict[str, Any]] = []
+        self.last: ScriptedProducer | None = None
         self.hangs = threading.Event()
         self.released = threading.Event()
 
@@ -67,6 +78,7 @@ class Script:
         self.made.append(options)
         producer = ScriptedProducer(options)
         producer.script = self
+        self.last = producer
         return producer
 
 
@@ -115,6 +127,25 @@ async def test_an_end_that_is_not_acknowledged_in_time_is_asked_for_again(
         await committed(sink, broker, topic, 2)
     assert await values(broker, topic, 2) == [b"1", b"2"]
     assert len(script.made) == 1
+
+
+@pytest.mark.parametrize("must_abort", [False, True], ids=["at the end", "at the abort"])
+async def test_a_producer_that_gets_no_answer_any_more_is_made_anew(
+    broker: Kafka, script: Script, topic: str, *, must_abort: bool
+) -> None:
+    async with writer(broker, script) as sink:
+        await committed(sink, broker, topic, 1)
+        assert script.last is not None
+        script.last.is_deaf = True
+        if must_abort:
+            script.failures["before the end"] = KafkaError(TIMED_OUT, txn_requires_abort=True)
+        with pytest.raises(JobError) as raised:
+            await committed(sink, broker, topic, 2)
+        assert raised.value.code is ErrorCode.BROKER_UNAVAILABLE
+        assert await broker.committed(0) == CommitPoint(1, "map")
+        await committed(sink, broker, topic, 3)
+        assert await values(broker, topic, 2) == [b"1", b"3"]
+    assert len(script.made) == 2
 
 
 async def test_a_transaction_that_was_committed_unheard_is_found_to_be_and_not_written_twice(

@@ -179,9 +179,10 @@ class RunningWorker:
         self.events = events
 
     async def until_ready(self) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not self.worker.health.ready:  # noqa: ASYNC110 - it does not say
-                await asyncio.sleep(0.05)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.worker.health.ready:
+            assert time.monotonic() < deadline, f"it says {self.worker.health.reason!r}"
+            await asyncio.sleep(0.05)
 
     async def until_unready(self, why: str) -> None:
         """Wait until it is not ready, and says this of it."""

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
@@ -31,7 +31,7 @@ _DONE_SECONDS = 2 * _TIMEOUT_SECONDS
 _PROBE_SECONDS = 2.0
 _LISTING_SECONDS = 0.05
 _SLICE_SECONDS = 0.5
-_QUIET = logging.Logger("quiet", logging.CRITICAL + 1)  # noqa: LOG001 - what it logs is dropped
+QUIET: Final = logging.Logger("quiet", logging.CRITICAL + 1)  # noqa: LOG001 - what it logs is dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,21 @@ def create_topics(
         ]
         if not requests:
             return
-        outcomes = client.create_topics(requests, operation_timeout=_TIMEOUT_SECONDS, request_timeout=_TIMEOUT_SECONDS)
-        for outcome in all_done(_DONE_SECONDS, outcomes).values():
-            with _existing_allowed():
-                outcome.result()
+        try:
+            _create(client, requests)
+        except KafkaException as error:
+            # librdkafka gave up the connection to a bootstrap address for one to the broker that it found behind it.
+            if _code(error) != KafkaError._DESTROY_BROKER:  # noqa: SLF001 - librdkafka's own name
+                raise
+            _create(client, requests)
         _wait_until_known(client, {topic.name for topic in wanted})
+
+
+def _create(client: AdminClient, requests: list[NewTopic]) -> None:
+    outcomes = client.create_topics(requests, operation_timeout=_TIMEOUT_SECONDS, request_timeout=_TIMEOUT_SECONDS)
+    for outcome in all_done(_DONE_SECONDS, outcomes).values():
+        with _existing_allowed():
+            outcome.result()
 
 
 def _wait_until_known(client: AdminClient, names: set[str]) -> None:
@@ -157,7 +167,7 @@ def connected(
     options = client_options or {}
     errors = ErrorLog()
     # The BrokerError says the cause; librdkafka would log it twice a second.
-    client = _admin_client(bootstrap_servers, {**options, "error_cb": errors}, _QUIET)
+    client = _admin_client(bootstrap_servers, {**options, "error_cb": errors}, QUIET)
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:

@@ -27,10 +27,10 @@ def call_within(seconds: float, call: Callable[..., object], *arguments: object)
     try:
         thread.start()
     except RuntimeError as error:  # there is no thread to be had; later there may be
-        raise CallTimeoutError from error
+        raise CallTimeoutError("there is no thread for a call of librdkafka") from error
     thread.join(seconds)
     if thread.is_alive():
-        raise CallTimeoutError
+        raise CallTimeoutError(f"a call of librdkafka did not return within {seconds:g} s")
     if made.failure is not None:
         raise made.failure
 

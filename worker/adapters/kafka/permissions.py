@@ -4,19 +4,23 @@ Invariant: what the broker does not say (it has no authorizer, or is too old) is
 """
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from worker.adapters.kafka.admin import connected, is_mock, topic_configs, translated
+from worker.adapters.kafka.admin import QUIET, connected, is_mock, topic_configs, translated
 from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.diagnosis import missing_right
+from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.settings import KafkaSettings
 
 _ANSWER_SECONDS = 5.0
 _DONE_SECONDS = 2 * _ANSWER_SECONDS
+_SLICE_SECONDS = 0.5
+_PAUSE_SECONDS = 0.05
 
 
 class KafkaAccess:
@@ -41,7 +45,7 @@ class KafkaAccess:
             found = _described(client, {*reads, *writes})
             return (
                 _missing_topic_right(options, found, reads, writes)
-                or _missing_group_right(client, options, self._settings.group_id)
+                or _missing_group_right(self._settings, next(iter(reads)))
                 or _no_leaders({name: found[name] for name in reads if found[name] is not None})
                 or _too_few_replicas(client, {name: found[name] for name in writes if found[name] is not None})
             )
@@ -84,17 +88,43 @@ def _missing_topic_right(
     return ""
 
 
-def _missing_group_right(client: AdminClient, options: Mapping[str, str], group_id: str) -> str:
-    asked = client.describe_consumer_groups(
-        [group_id], include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
+def _missing_group_right(settings: KafkaSettings, topic: str) -> str:
+    """Ask for a committed position, as a member does, because the admin client must not be asked about groups.
+
+    librdkafka ends the process where a group's coordinator comes back after an admin request to it has timed out (its
+    issue 3663, seen with 2.16).
+    """
+    options = settings.client_options()
+    consumer = standalone_consumer(
+        settings.bootstrap_servers,
+        options,
+        group_id=settings.group_id,
+        isolation_level="read_uncommitted",
+        logger=QUIET,
     )
-    (outcome,) = all_done(_DONE_SECONDS, asked).values()
     try:
-        lacks = _lacks(outcome.result(), "Read")
-    except KafkaException as error:
-        # Any other error comes from the coordinator, which may be moving; it says nothing about rights.
-        lacks = error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
-    return missing_right(options, "Read", "group", group_id) if lacks else ""
+        lacks = _is_refused(consumer, TopicPartition(topic, 0))
+    finally:
+        consumer.close()
+    return missing_right(options, "Read", "group", settings.group_id) if lacks else ""
+
+
+def _is_refused(consumer: Consumer, partition: TopicPartition) -> bool:
+    """Say whether the broker refuses to tell the group's position; False if it tells it, or nobody answers in time."""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            consumer.committed([partition], timeout=_SLICE_SECONDS)
+        except KafkaException as failure:
+            # That the coordinator may not be asked for is told to who polls; who asks for a position only waits.
+            message = consumer.poll(0)
+            reported = [failure.args[0], message.error() if message else None]
+            if any(error and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for error in reported):
+                return True
+            time.sleep(_PAUSE_SECONDS)  # any other error comes from the coordinator, which may be moving
+        else:
+            return False
+    return False
 
 
 def _lacks(described: Any, operation: str) -> bool:  # noqa: ANN401 - librdkafka's descriptions have no common type

@@ -61,8 +61,7 @@ class TopicIds:
             self._tells = not cluster_id.startswith(MOCK_CLUSTER_PREFIX)
         if not self._tells or not topics:
             return dict.fromkeys(topics, "")
-        described = self._describe(topics)
-        found = {topic: _found(future) for topic, future in self._done(described).items()}
+        found = self._results(self._done(self._describe(topics)))
         return {topic: each.topic_id if each else "" for topic, each in found.items()}
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
@@ -94,7 +93,7 @@ class TopicIds:
         if not self._asked or not all(future.done() for future in self._asked.values()):
             return None
         asked, self._asked = self._asked, {}
-        found = {topic: _found(future) for topic, future in asked.items()}
+        found = self._results(asked)
         return {topic: each for topic, each in found.items() if each is not None}
 
     def forget(self) -> None:
@@ -113,6 +112,17 @@ class TopicIds:
         )
         (answer,) = self._done(answers).values()
         return int(answer.result().offset)
+
+    def _results(self, asked: "Mapping[str, Future[Any]]") -> dict[str, TopicFound | None]:
+        """Return what was found. A client that found nothing out is replaced.
+
+        It may wait for a broker that it takes for the controller long after that broker is gone, at the cost of a core.
+        """
+        try:
+            return {topic: _found(future) for topic, future in asked.items()}
+        except KafkaException:
+            self.close()
+            raise
 
     def _done(self, asked: Mapping[_AskedT, Future[Any]]) -> Mapping[_AskedT, Future[Any]]:
         """Wait for answers. A client that gives none is not asked again: another takes its place."""

@@ -1,6 +1,6 @@
 """Records and the group's positions in Kafka transactions.
 
-Invariants: one thread alone touches the producer, and one transaction is under way at a time; `commit` returns or
+Invariants: one call at a time touches the producer, and one transaction is under way at a time; `commit` returns or
 raises only once the transaction's end is known. If a connection breaks, the broker is asked until it answers.
 
 The group's metadata are taken when `commit` is called, on the event loop: a member that has lost its partitions since
@@ -33,6 +33,7 @@ _ANSWER_SECONDS = 5.0
 _HANGS_SECONDS = 1.5 * _ANSWER_SECONDS
 _RETRY_SECONDS = 0.5
 _FULL_QUEUE_SECONDS = 0.05
+_MAX_END_QUERIES = 3
 
 # What the group's coordinator says to a member that is none any more, or that the group has moved on without.
 _FENCED = frozenset(
@@ -44,6 +45,10 @@ _FENCED = frozenset(
         KafkaError.FENCED_MEMBER_EPOCH,
     }
 )
+
+
+# The binding loses a fatal error that comes while it calls back, and raises SystemError in its place.
+_FAILURES = (KafkaException, CallTimeoutError, SystemError)
 
 
 class _EndUnknownError(Exception):
@@ -69,7 +74,6 @@ class KafkaTransactions:
         # anew ends what the one before it has left open.
         self._options = transaction_options(settings, f"{settings.group_id}-{uuid.uuid4()}")
         self._producer: Producer | None = None
-        self._must_abort = False
         self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-transactions")
 
@@ -104,46 +108,46 @@ class KafkaTransactions:
         try:
             producer = self._ready()
             producer.begin_transaction()
-            self._must_abort = True
             self._write(producer, records)
             offsets = kafka_offsets(points)
             call_within(_HANGS_SECONDS, producer.send_offsets_to_transaction, offsets, metadata, _ANSWER_SECONDS)
             self._end(producer)
-            self._must_abort = False
         except KafkaException as error:
             self._failed(error.args[0])
             raise _translated(error.args[0]) from error
         except (CallTimeoutError, SystemError) as error:
-            # The binding loses a fatal error that comes while it calls back, and raises SystemError in its place.
-            # The successor, which has the producer's name, fences it and ends what it has left open.
-            _LOGGER.warning("The transactional producer hangs or has failed and is replaced")
-            self._producer = None
+            self._replace(str(error))
             raise _unavailable("the producer did not answer, or failed for good") from error
         except _EndUnknownError as error:
-            self._producer = None
+            self._replace(str(error))
             if not self._is_ready_again() or not self._was_committed(points):
                 raise _unavailable("the transaction's end was not acknowledged") from error
+        except Exception as error:
+            self._replace(str(error))
+            raise
 
     def _ready(self) -> Producer:
         """Return a producer with no transaction under way."""
-        if self._producer is not None and self._must_abort:
-            self._producer.abort_transaction(_ANSWER_SECONDS)
         if self._producer is None:
             producer = self._make_producer(self._options)
-            producer.init_transactions(_ANSWER_SECONDS)  # waits for the end of what an earlier one has left
+            # Waits for the end of what an earlier one has left.
+            call_within(_HANGS_SECONDS, producer.init_transactions, _ANSWER_SECONDS)
             self._producer = producer
-        self._must_abort = False
         return self._producer
+
+    def _replace(self, reason: str) -> None:
+        """Let go of the producer. Its successor, which has its name, fences it and ends what it has left open."""
+        if self._producer is not None:
+            _LOGGER.warning("The transactional producer is replaced: %s", reason)
+        self._producer = None
 
     def _is_ready_again(self) -> bool:
         """Make a new producer, which ends what the last one left open; False if the worker ends before."""
         while True:
             try:
                 self._ready()
-            except KafkaException as error:
-                _LOGGER.warning(
-                    "Kafka did not accept a new transactional producer and is asked again: %s", error.args[0].str()
-                )
+            except _FAILURES as error:
+                _LOGGER.warning("Kafka did not accept a new transactional producer and is asked again: %s", error)
                 if not self._wait():
                     return False
             else:
@@ -166,10 +170,10 @@ class KafkaTransactions:
             raise KafkaException(refusals[0] if refusals else KafkaError(KafkaError.REQUEST_TIMED_OUT))
 
     def _end(self, producer: Producer) -> None:
-        """Commit, and ask again until the coordinator says how that ended."""
-        while True:
+        """Commit, and ask again a few times until the coordinator says how that ended."""
+        for _ in range(_MAX_END_QUERIES):
             try:
-                producer.commit_transaction(_ANSWER_SECONDS)
+                call_within(_HANGS_SECONDS, producer.commit_transaction, _ANSWER_SECONDS)
             except KafkaException as failure:
                 error = failure.args[0]
                 if error.txn_requires_abort():
@@ -179,28 +183,26 @@ class KafkaTransactions:
                 _LOGGER.warning(
                     "Kafka did not acknowledge the end of a transaction and is asked again: %s", error.str()
                 )
-            except SystemError as failure:
+            except (CallTimeoutError, SystemError) as failure:
                 raise _EndUnknownError(str(failure)) from failure
             else:
                 return
+        # The same producer may get no answer ever again, although the coordinator is back and answers others.
+        raise _EndUnknownError("the coordinator did not answer")
 
     def _failed(self, error: KafkaError) -> None:
-        """Leave no transaction open, now or before the next one."""
+        """Leave no transaction open."""
         if self._producer is None:
             return
-        # A record that was refused for its size leaves a gap in the sequence numbers, at which the next would fail.
-        is_worn = too_large(error)
-        if self._must_abort and not error.fatal():
-            try:
-                self._producer.abort_transaction(_ANSWER_SECONDS)
-                self._must_abort = False
-            except KafkaException as failure:
-                error = failure.args[0]
         if error.fatal():
-            _LOGGER.warning("The transactional producer has failed and is replaced: %s", error.str())
-        if error.fatal() or is_worn:
-            self._producer = None
-            self._must_abort = False
+            self._replace(error.str())
+            return
+        try:
+            call_within(_HANGS_SECONDS, self._producer.abort_transaction, _ANSWER_SECONDS)
+        except _FAILURES as failure:
+            self._replace(str(failure))
+        if too_large(error):
+            self._replace("a refused record leaves a gap in the sequence numbers, at which the next would fail")
 
     def _was_committed(self, points: Mapping[TopicPartition, CommitPoint]) -> bool:
         """Say whether the group has these positions; the broker answers once open transactions have ended.

@@ -33,6 +33,7 @@ def standalone_consumer(
     max_fetch_bytes: int = MAX_MESSAGE_BYTES,
     max_queued_kibibytes: int | None = None,
     min_queued_messages: int | None = None,
+    logger: logging.Logger = _LOGGER,
 ) -> Consumer:
     """Return a consumer that is a member of no group. Raises BrokerError where librdkafka refuses an option.
 
@@ -52,7 +53,7 @@ def standalone_consumer(
         "auto.offset.reset": lost_offset,
         "enable.partition.eof": tells_ends,
         "fetch.message.max.bytes": max_fetch_bytes,
-        "logger": _LOGGER,
+        "logger": logger,
     }
     if max_queued_kibibytes is not None:
         options["queued.max.messages.kbytes"] = max_queued_kibibytes
