@@ -1,22 +1,30 @@
-"""Which plans a test builds: each graph of the onnx profile at each shape that it is served at, for each target."""
+"""Which plans a test builds, and plan makers that need no GPU.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+The cases are each graph of the onnx profile at each shape that it is served at, for each target.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import onnx
 from onnx import TensorProto, helper
 
-from worker.domain.manifest import Device, ModelRole
+from tests.models.reference import onnxruntime_session
+from worker.domain.manifest import Device, ModelRole, PlanTarget
 from worker.models.configs import read_config
+from worker.models.plan_gate import Tensors
 from worker.models.profiles import select_profile
 from worker.models.rewriting import LINE_HEIGHT_PIXELS
-from worker.models.tensorrt_builder import OptimizationProfile, ShapeRange
+from worker.models.serving_checks import graph_tensors
+from worker.models.shape_ranges import OptimizationProfile, ShapeRange
+from worker.models.tensorrt_builder import Plan, build_plan
 
 TURING: Final = "7.5"
 COMPUTE_CAPABILITIES: Final = (TURING, "8.0", "8.6", "8.9", "12.0")
+L4: Final = PlanTarget(gpu="NVIDIA L4", compute_capability="8.9", driver="550.54.15", tensorrt="10.5.0.18")
 _USUAL_BATCH: Final = 16
 _GPU, _CPU = (select_profile("onnx", device=device) for device in ("gpu", "cpu"))
 
@@ -52,6 +60,42 @@ class Case:
         if self.model.startswith(ModelRole.RECOGNIZER):
             ranges["upside_down"] = ShapeRange(*((batch, 1) for batch in batches))
         return ranges
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPlanMaker:
+    """Its plans are the graphs themselves, run by ONNX Runtime; `spoil` changes what they answer."""
+
+    target: PlanTarget = L4
+    spoil: Callable[[Tensors], Tensors] = dict
+
+    def build(self, graph: Path, profile: OptimizationProfile) -> Plan:
+        del profile
+        return Plan(graph.read_bytes(), graph_tensors(graph))
+
+    def run(self, plan: Plan, inputs: Tensors) -> Tensors:
+        return self.spoil(_run(onnxruntime_session(plan.content), inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class RtxPlanMaker:
+    """Its plans are built by TensorRT for RTX for a GPU that is not there; their graphs answer for them."""
+
+    target: PlanTarget = L4
+    _sessions: dict[bytes, Any] = field(default_factory=dict)
+
+    def build(self, graph: Path, profile: OptimizationProfile) -> Plan:
+        plan = build_plan(graph, [profile], compute_capability=self.target.compute_capability)
+        self._sessions[plan.content] = onnxruntime_session(graph.read_bytes())
+        return plan
+
+    def run(self, plan: Plan, inputs: Tensors) -> Tensors:
+        return _run(self._sessions[plan.content], inputs)
+
+
+def _run(session: Any, inputs: Tensors) -> Tensors:  # noqa: ANN401
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
 def all_cases() -> list[Case]:

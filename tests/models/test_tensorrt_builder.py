@@ -7,6 +7,7 @@ where the library was fetched before.
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,17 @@ import pytest
 from onnx import helper
 
 from tests.models.drawing import Pixels
-from tests.models.plans import TURING, Case, all_cases, few_cases, with_fp16_products
+from tests.models.plans import TURING, Case, RtxPlanMaker, all_cases, few_cases, with_fp16_products
 from tests.models.reference import onnxruntime_session
 from worker.local.provision import find_python_environment, python_environment
-from worker.models.tensorrt_builder import OptimizationProfile, PlanError, ShapeRange, build_plan
+from worker.models.build import build_repository
+from worker.models.configs import read_config
+from worker.models.plan_runner import run_plan
+from worker.models.profiles import TILE_SHAPES, select_profile
+from worker.models.serving_checks import GraphTensor, check_matches_plan
+from worker.models.shape_ranges import OptimizationProfile, ShapeRange, shape_ranges
+from worker.models.templates import templates_directory
+from worker.models.tensorrt_builder import PlanError, build_plan
 
 pytestmark = pytest.mark.tensorrt
 
@@ -80,7 +88,7 @@ def test_a_plan_is_built_of_each_graph_at_each_shape_for_each_gpu(
 
     plan = build_plan(graph, [case.profile(repository)], compute_capability=case.compute_capability)
 
-    assert MIN_PLAN_BYTES < len(plan) < MAX_PLAN_BYTES
+    assert MIN_PLAN_BYTES < len(plan.content) < MAX_PLAN_BYTES
 
 
 def test_each_graph_of_the_onnx_profile_is_among_them(repositories: Mapping[str, Path]) -> None:
@@ -122,7 +130,7 @@ def test_a_plan_takes_several_profiles(repositories: Mapping[str, Path]) -> None
     graph = _graph(repositories["cpu"], "text_recognizer")
     profiles = [{"line": _lines(width, 1, 4, 4), "upside_down": _sides(1, 4, 4)} for width in (64, 320)]
 
-    assert len(build_plan(graph, profiles, compute_capability="8.9")) > MIN_PLAN_BYTES
+    assert len(build_plan(graph, profiles, compute_capability="8.9").content) > MIN_PLAN_BYTES
 
 
 @pytest.mark.usefixtures("tensorrt")
@@ -208,9 +216,82 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
 
     with pytest.raises(PlanError, match=r"refuses .*broken\.onnx \(.*Failed to parse the ONNX model"):
-        build_plan(tmp_path / "broken.onnx", [])
+        build_plan(tmp_path / "broken.onnx", [], compute_capability="8.9")
     with pytest.raises(PlanError, match=r"absent\.onnx cannot be read \(No such file or directory\)"):
-        build_plan(tmp_path / "absent.onnx", [])
+        build_plan(tmp_path / "absent.onnx", [], compute_capability="8.9")
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_a_plan_says_what_its_network_takes_and_returns(repositories: Mapping[str, Path]) -> None:
+    profile = {"line": _lines(96, 1, 16, 64), "upside_down": _sides(1, 16, 64)}
+
+    plan = build_plan(_graph(repositories["gpu"], W96), [profile], compute_capability="8.9")
+
+    assert plan.tensors.inputs == {
+        "line": GraphTensor("TYPE_UINT8", (-1, 48, 96, 3)),
+        "upside_down": GraphTensor("TYPE_FP32", (-1, 1)),
+    }
+    assert {name: tensor.data_type for name, tensor in plan.tensors.outputs.items()} == {
+        "token": "TYPE_INT32",
+        "confidence": "TYPE_FP32",
+    }
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_one_plan_of_the_detector_takes_every_multiple_of_32(onnx_on_gpu: Path) -> None:
+    config = read_config(templates_directory() / "text_detector" / "configs" / "tensorrt.pbtxt")
+    config.cc_model_filenames["8.9"] = "sm89.plan"
+    profile = shape_ranges(config, TILE_SHAPES)
+
+    plan = build_plan(_graph(onnx_on_gpu, "text_detector"), [profile], compute_capability="8.9")
+
+    assert profile["image"] == ShapeRange((1, 32, 32, 3), (4, 1056, 1056, 3), (4, 2048, 2048, 3))
+    assert MIN_PLAN_BYTES < len(plan.content) < MAX_PLAN_BYTES
+    check_matches_plan(config, plan.tensors, profile)
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_the_tensorrt_profile_is_built_by_the_builder_that_production_calls(tmp_path: Path) -> None:
+    """All of it but the engine's target and its run on a GPU, which ONNX Runtime stands in for."""
+    profile = replace(select_profile("tensorrt"), buckets=(96, 320), warmup_widths=(96, 320))
+
+    repository = build_repository(profile, tmp_path / "tensorrt", alphabet="latin", plans=RtxPlanMaker())
+
+    plans = {path.parent.parent.name: path for path in repository.glob("*/*/sm89.plan")}
+    assert set(plans) == {"text_detector", "text_recognizer_w96", "text_recognizer"}
+    assert all(MIN_PLAN_BYTES < path.stat().st_size < MAX_PLAN_BYTES for path in plans.values())
+
+
+@pytest.mark.usefixtures("tensorrt")
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+def test_a_plan_is_not_run_without_a_driver(repositories: Mapping[str, Path]) -> None:
+    import tensorrt_rtx_bindings  # noqa: PLC0415
+
+    graph = _graph(repositories["gpu"], "line_orientation")
+    plan = build_plan(graph, [{"line": _lines(96, 1, 1, 1)}], compute_capability="8.9")
+
+    with pytest.raises(PlanError, match=r"the NVIDIA driver's libcuda\.so\.1 does not load"):
+        run_plan(plan.content, {"line": np.zeros((1, 48, 96, 3), dtype=np.uint8)}, library=tensorrt_rtx_bindings)
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_only_a_named_compute_capability_takes_tensorrt_for_rtx(repositories: Mapping[str, Path]) -> None:
+    """TensorRT for RTX can be imported here, but its plans would not be served."""
+    with pytest.raises(PlanError, match="the Python module tensorrt cannot be imported"):
+        build_plan(_graph(repositories["gpu"], W96), [])
+
+
+def test_without_tensorrt_for_rtx_no_gpu_can_be_named() -> None:
+    code = (
+        "from pathlib import Path; from worker.models.tensorrt_builder import build_plan; "
+        "build_plan(Path(), [], compute_capability='8.9')"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert "PlanError: TensorRT for RTX, which alone builds for a named compute capability, is not installed" in (
+        ended.stderr
+    )
 
 
 def test_without_the_library_it_is_said_which_module_is_missing() -> None:
@@ -218,4 +299,4 @@ def test_without_the_library_it_is_said_which_module_is_missing() -> None:
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert "PlanError: the Python module tensorrt is not installed" in ended.stderr
+    assert "PlanError: the Python module tensorrt cannot be imported (No module named 'tensorrt')" in ended.stderr

@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
+from worker.models.choice import print_choice
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True, add_completion=False)
@@ -21,14 +22,17 @@ def _models() -> None:
 
 
 @app.command()
-def build(
+def build(  # noqa: PLR0913  one for each option
     *,
-    profile: Annotated[str, typer.Option(help="embedded or onnx.")] = "embedded",
+    profile: Annotated[str, typer.Option(help="embedded, onnx or tensorrt.")] = "embedded",
     alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep.")] = "full",
     alternatives: Annotated[
         int, typer.Option(help="Candidates that the recognizer returns for each character, best first.")
     ] = DEFAULT_ALTERNATIVES,
     device: Annotated[str | None, typer.Option(help="cpu (default) or gpu; for the onnx profile.")] = None,
+    accelerator: Annotated[
+        str | None, typer.Option(help="tensorrt: the onnx profile on a GPU builds engines when Triton starts.")
+    ] = None,
     cores: Annotated[int | None, typer.Option(help=f"CPU cores of the server; {DEFAULT_CORES} if not given.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or int8; for the embedded profile.")] = None,
     output: Annotated[
@@ -38,8 +42,11 @@ def build(
     recognizer: _OnnxFile = None,
     orientation: _OnnxFile = None,
 ) -> None:
-    """Write a complete model repository, in which each model describes itself."""
-    chosen = select_profile(profile, device=device, precision=precision, cores=cores)
+    """Write a complete model repository, in which each model describes itself.
+
+    The profile tensorrt has to be built on the GPU host that serves, where the Python module tensorrt is installed.
+    """
+    chosen = select_profile(profile, device=device, precision=precision, cores=cores, accelerator=accelerator)
     given = {
         ModelRole.DETECTOR: detector,
         ModelRole.RECOGNIZER: recognizer,
@@ -57,3 +64,13 @@ def build(
             progress=lambda what, part: bar.update(task, description=what, completed=part),
         )
     typer.echo(repository)
+
+
+@app.command()
+def choose(
+    repositories: Annotated[list[Path], typer.Argument(help="Built repositories, the preferred one first.")],
+) -> None:
+    """Print the first repository that this host can serve, and say why those before it are not served."""
+    status = print_choice(repositories)
+    if status != 0:
+        raise typer.Exit(status)

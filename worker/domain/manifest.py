@@ -57,11 +57,21 @@ class DetectionThresholds(_ManifestPart):
     min_side_pixels: int = Field(default=3, ge=1)
 
 
+class PlanTarget(_ManifestPart):
+    """The GPU, its driver and the TensorRT that built a plan; it loads in that TensorRT on such a GPU only."""
+
+    gpu: str
+    compute_capability: str = Field(pattern=r"^[0-9]+\.[0-9]+$")
+    driver: str
+    tensorrt: str
+
+
 class ModelManifest(_ManifestPart):
     """The self-description of one model, of whichever role.
 
     `line_height` and `stride` (pixels of line width for each CTC step) are pixels; `pad_value` is the uint8 gray that
-    stands for nothing after normalization; `buckets` maps a line width in pixels to the model that takes it.
+    stands for nothing after normalization; `buckets` maps a line width in pixels to the model that takes it. `plan` is
+    what a TensorRT plan was built for.
     `content_sha256` is the digest of the model's files and configuration. `version` is the number under which the
     model is to be served, made from all the rest of the manifest: a worker asks for the model by this number, so that
     no other one under the same name can answer.
@@ -86,6 +96,7 @@ class ModelManifest(_ManifestPart):
     dictionary_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     alphabet: str | None = None
     accuracy: dict[str, float] | None = None
+    plan: PlanTarget | None = None
     content_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     version: str | None = Field(default=None, pattern=r"^[1-9][0-9]*$")
 

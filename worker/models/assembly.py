@@ -1,9 +1,11 @@
 """The folders of a repository: each model's graph, code and configuration put together.
 
 Invariant: every model describes itself by the manifest in its configuration, and a recognizer and a reader by the
-dictionary too; no config is written that its backend would refuse beside its graph.
+dictionary too; no config is written that its backend would refuse beside its graph or plan, and no plan that does not
+read as its graph.
 """
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +15,12 @@ import onnx
 
 from worker.domain.manifest import ModelManifest, ModelRole, dictionary_digest
 from worker.models import configs
+from worker.models.accelerator import accelerate, check_accelerators
 from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
 from worker.models.orientation import rewrite_orientation
+from worker.models.plan_gate import Tensors, check_agreement, golden_lines, golden_tiles
+from worker.models.plans import PlanMaker
 from worker.models.precision import Precisions
 from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
 from worker.models.quantization import quantize_recognizer
@@ -23,16 +28,21 @@ from worker.models.recognizer import fix_width, recognizer_characters, rewrite_r
 from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
 from worker.models.serving_checks import (
     ONNXRUNTIME,
+    TENSORRT_BACKEND,
     check_bytes,
     check_ensemble,
     check_matches_graph,
+    check_matches_plan,
     check_warm_up,
     graph_tensors,
 )
+from worker.models.shape_ranges import USUAL_BATCH, OptimizationProfile, shape_ranges
 from worker.models.source import ModelSource
 from worker.models.templates import backend_code_path, config_path
 
 _GRAPH_FILE = "model.onnx"
+# An engine that knows its shapes beforehand keeps the memory of the largest batch of the largest tiles.
+_ACCELERATED_TILES = 4
 _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -46,8 +56,16 @@ class _Recognizer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Shapes:
+    """The profile that an engine is built for, and the golden requests that a plan must answer as its graph does."""
+
+    profile: OptimizationProfile
+    golden: Sequence[Tensors]
+
+
+@dataclass(frozen=True, slots=True)
 class Assembly:
-    """One repository in the making, in the empty folder `folder`."""
+    """One repository in the making, in the empty folder `folder`; `plans` makes those of the tensorrt profile."""
 
     profile: Profile
     alphabet: str
@@ -55,6 +73,7 @@ class Assembly:
     sources: Mapping[ModelRole, ModelSource]
     precisions: Precisions
     folder: Path
+    plans: PlanMaker | None = None
     _written: dict[str, configs.ModelConfig] = field(default_factory=dict)
 
     def write(self, report: Callable[[str, float], None]) -> None:
@@ -69,12 +88,15 @@ class Assembly:
     def _write_detector(self) -> None:
         role = ModelRole.DETECTOR
         config = configs.read_config(config_path(role, self.profile.config_name))
+        if self.profile.accelerator is not None:
+            config.max_batch_size = min(config.max_batch_size, _ACCELERATED_TILES)
         # Every shape once; the largest also in the largest batch, for its memory.
         configs.warm_up_tiles(config, self.profile.warmup_tiles, (1,))
         configs.warm_up_tiles(config, self.profile.warmup_tiles[-1:], self._warm_batches(config)[1:])
         manifest = self._manifest(config, role, tile_shapes=TILE_SHAPES, detection=DETECTION)
         graph = rewrite_detector(load_graph(self.sources[role].path))
-        self._write_model(config, manifest, graph=graph)
+        shapes = _Shapes(shape_ranges(config, TILE_SHAPES), golden_tiles(config.max_batch_size))
+        self._write_model(config, manifest, graph=graph, shapes=shapes)
 
     def _write_orientation(self) -> None:
         role = ModelRole.ORIENTATION
@@ -98,7 +120,10 @@ class Assembly:
         recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
         readers = self.profile.bucket_models(ModelRole.READER)
         # A model that takes any width appears once, under its widest bucket.
-        for name, width in {name: width for width, name in recognizers.items()}.items():
+        by_name = {name: width for width, name in recognizers.items()}
+        for index, (name, width) in enumerate(by_name.items()):
+            if self.plans is not None:
+                report(f"building the plan of {name}", 0.4 + 0.6 * index / len(by_name))
             self._write_recognizer(name, width, recognizer)
             self._write_reader(readers[width], width, name, recognizer)
 
@@ -107,8 +132,12 @@ class Assembly:
         widths = self.profile.warmup_widths if self.profile.takes_any_width else (width,)
         configs.warm_up_lines(config, widths, self._warm_batches(config))
         manifest = self._line_manifest(config, ModelRole.RECOGNIZER, recognizer)
-        graph = recognizer.graph if self.profile.takes_any_width else fix_width(recognizer.graph, width)
-        self._write_model(config, manifest, recognizer.dictionary, graph)
+        if self.profile.takes_any_width:
+            self._write_model(config, manifest, recognizer.dictionary, recognizer.graph)
+            return
+        golden = golden_lines(width, min(USUAL_BATCH, config.max_batch_size))
+        shapes = _Shapes(shape_ranges(config), golden)
+        self._write_model(config, manifest, recognizer.dictionary, fix_width(recognizer.graph, width), shapes)
 
     def _write_reader(self, name: str, width: int, member: str, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.READER, name, width)
@@ -162,6 +191,7 @@ class Assembly:
         manifest: ModelManifest,
         dictionary: Sequence[str] | None = None,
         graph: onnx.ModelProto | None = None,
+        shapes: _Shapes | None = None,
     ) -> None:
         if self.profile.device == "cpu":
             for group in config.instance_group:
@@ -177,7 +207,12 @@ class Assembly:
             check_bytes(graph, config.name)
             onnx.save(graph, files / _GRAPH_FILE)
             if config.backend == ONNXRUNTIME:
+                if self.profile.accelerator is not None and shapes is not None:
+                    accelerate(config, shapes.profile, _sha256(files / _GRAPH_FILE))
                 check_matches_graph(config, graph_tensors(files / _GRAPH_FILE))
+                check_accelerators(config)
+            if config.backend == TENSORRT_BACKEND:
+                manifest = self._replace_by_plan(config, manifest, files / _GRAPH_FILE, shapes)
         check_warm_up(config)
         if config.HasField("ensemble_scheduling"):
             check_ensemble(config, self._written)
@@ -189,3 +224,25 @@ class Assembly:
         self._written[config.name] = config
         files.rename(files.with_name(manifest.number))
         configs.write_config(config, files.with_name("config.pbtxt"))
+
+    def _replace_by_plan(
+        self, config: configs.ModelConfig, manifest: ModelManifest, graph: Path, shapes: _Shapes | None
+    ) -> ModelManifest:
+        """Put its plan in the place of a graph, and return the manifest with the plan's target and agreement."""
+        if self.plans is None or shapes is None:
+            raise AssertionError("the tensorrt profile gives detector and recognizers shapes and a plan maker")
+        plans, target = self.plans, self.plans.target
+        plan = plans.build(graph, shapes.profile)
+        name = f"sm{target.compute_capability.replace('.', '')}.plan"
+        config.cc_model_filenames[target.compute_capability] = name
+        check_matches_plan(config, plan.tensors, shapes.profile)
+        agreement = check_agreement(config.name, graph, shapes.golden, lambda request: plans.run(plan, request))
+        graph.with_name(name).write_bytes(plan.content)
+        graph.unlink()
+        accuracy = {**(manifest.accuracy or {}), "golden_as_in_onnxruntime": round(agreement, 4)}
+        return manifest.model_copy(update={"plan": target, "accuracy": accuracy})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

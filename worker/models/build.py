@@ -18,6 +18,8 @@ from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.models.alphabet import FULL, LATIN
 from worker.models.assembly import Assembly
+from worker.models.choice import STAMP_FILE
+from worker.models.plans import PlanMaker, host_plan_maker
 from worker.models.precision import Precisions, resolve_precision
 from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
 from worker.models.source import ModelSource, find_sources
@@ -25,8 +27,6 @@ from worker.models.templates import templates_directory
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the part that is done, 0 to 1."""
-
-_STAMP = "labelwire.json"
 
 
 class BuildError(LabelwireError):
@@ -40,6 +40,7 @@ class _Order:
     alternatives: int
     sources: Mapping[ModelRole, ModelSource]
     precisions: Precisions
+    plans: PlanMaker | None
 
 
 def build_repository(
@@ -49,22 +50,27 @@ def build_repository(
     alphabet: str = FULL,
     alternatives: int = DEFAULT_ALTERNATIVES,
     sources: Mapping[ModelRole, Path] | None = None,
+    plans: PlanMaker | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
 
-    `profile` is `embedded` or `onnx`; `alphabet` is `full`, `latin` or a file of characters; `alternatives` is how many
-    classes the recognizer returns for each step; `sources` are ONNX files to take instead of the pinned ones.
+    `profile` is `embedded`, `onnx` or `tensorrt`; `alphabet` is `full`, `latin` or a file of characters; `alternatives`
+    is how many classes the recognizer returns for each step; `sources` are ONNX files to take instead of the pinned
+    ones; `plans` makes the plans of the tensorrt profile, by the TensorRT and the GPU of this host if none is given.
     A repository of the same inputs that is there already is left as it is. Raises ModelSourceError, AlphabetError,
-    ProfileError, GraphError,
-    QuantizationError, ConfigError or BuildError.
+    ProfileError, GraphError, QuantizationError, ConfigError, PlanError or BuildError.
     """
     report = progress or (lambda _what, _part: None)
     chosen = select_profile(profile) if isinstance(profile, str) else profile
     if not 1 <= alternatives <= 16:  # noqa: PLR2004  more would be no alternatives but noise
         raise BuildError(f"{alternatives} alternatives cannot be given: ask for 1 to 16")
+    if chosen.name != "tensorrt":
+        plans = None
+    elif plans is None:
+        plans = host_plan_maker()  # before anything is fetched: without a GPU there is nothing to do
     report("fetching the ONNX files", 0.0)
-    order = _Order(chosen, alphabet, alternatives, find_sources(sources), resolve_precision(chosen.precision))
+    order = _Order(chosen, alphabet, alternatives, find_sources(sources), resolve_precision(chosen.precision), plans)
     digest = _digest(order)
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -80,8 +86,9 @@ def _digest(order: _Order) -> str:
     alphabet = order.alphabet
     if alphabet not in {FULL, LATIN} and Path(alphabet).is_file():
         alphabet = Path(alphabet).read_text(encoding="utf-8")
+    target = order.plans.target.model_dump() if order.plans is not None else None
     state = hashlib.sha256(
-        json.dumps([asdict(order.profile), asdict(order.precisions), alphabet, order.alternatives]).encode()
+        json.dumps([asdict(order.profile), asdict(order.precisions), alphabet, order.alternatives, target]).encode()
         + "".join(f"{role}{source.sha256}" for role, source in sorted(order.sources.items())).encode()
     )
     files = [
@@ -103,7 +110,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _stamped_digest(repository: Path) -> str | None:
-    stamp = repository / _STAMP
+    stamp = repository / STAMP_FILE
     if not stamp.is_file():
         return None
     digest = json.loads(stamp.read_text(encoding="utf-8")).get("digest")
@@ -117,12 +124,25 @@ def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) 
     try:
         new, old = work / "new", work / "old"
         new.mkdir()
-        assembly = Assembly(order.profile, order.alphabet, order.alternatives, order.sources, order.precisions, new)
+        assembly = Assembly(
+            order.profile, order.alphabet, order.alternatives, order.sources, order.precisions, new, order.plans
+        )
         assembly.write(report)
-        stamp = {"digest": digest, "profile": order.profile.name, "alphabet": order.alphabet}
-        (new / _STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
+        stamp: dict[str, object] = {"digest": digest, "profile": order.profile.name, "alphabet": order.alphabet}
+        stamp["device"] = order.profile.device
+        if order.plans is not None:
+            stamp["plans"] = {"target": order.plans.target.model_dump(), "files": _plan_digests(new)}
+        (new / STAMP_FILE).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
         if output.exists():
             output.replace(old)
         new.replace(output)
     finally:
         shutil.rmtree(work)
+
+
+def _plan_digests(repository: Path) -> dict[str, str]:
+    """Return the hex SHA-256 of each plan by its path in the repository."""
+    return {
+        str(path.relative_to(repository)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(repository.glob("*/*/*.plan"))
+    }

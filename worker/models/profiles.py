@@ -24,13 +24,13 @@ _GPU_WIDTHS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 76
 # What a GPU has seen before the server is ready: a page is searched at a long side of 1056 pixels; 960 is the tile of
 # what is larger. They are not the only shapes, for the detector pools over its whole tile and padding costs lines: word
 # F1 is 0.9535 with nine fixed shapes, 0.9552 with these and 0.9576 with every multiple of 32.
-_LONG_SIDE = 1056
-_SHORT_SIDES = tuple(range(192, _LONG_SIDE, 32))
+LONG_SIDE_PIXELS = 1056
+_SHORT_SIDES = tuple(range(192, LONG_SIDE_PIXELS, 32))
 _GPU_TILES = (
     (544, 544),
-    *((_LONG_SIDE, side) for side in _SHORT_SIDES),
-    *((side, _LONG_SIDE) for side in _SHORT_SIDES),
-    *((960, 960), (_LONG_SIDE, _LONG_SIDE)),
+    *((LONG_SIDE_PIXELS, side) for side in _SHORT_SIDES),
+    *((side, LONG_SIDE_PIXELS) for side in _SHORT_SIDES),
+    *((960, 960), (LONG_SIDE_PIXELS, LONG_SIDE_PIXELS)),
 )
 _ALL_WIDTHS = tuple(range(32, 1281, 32))
 
@@ -43,7 +43,8 @@ class Profile:
     each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels, `warmup_widths` those of lines. Of
     `precisions` the first is taken, the others can be asked for; `auto` is decided by the CPU that builds. On a CPU
     each model has an instance of one thread for each of `cores`; a build cannot know the cores that will serve.
-    `config_name` is that of the committed configurations.
+    `config_name` is that of the committed configurations. With `accelerator` the onnxruntime backend runs the detector
+    and the recognizers by TensorRT.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Profile:
     warmup_widths: tuple[int, ...]
     precisions: tuple[Precision, ...]
     cores: int = DEFAULT_CORES
+    accelerator: Literal["tensorrt"] | None = None
 
     @property
     def precision(self) -> Precision:
@@ -102,9 +104,21 @@ _ONNX_CPU = Profile(
     warmup_widths=_ALL_WIDTHS[-1:],
     precisions=("fp32",),
 )
+# The widths of the onnx profile on a GPU. A plan's kernels are chosen when it is built, so a new tile shape costs no
+# search, and the warm-up only has the memory touched.
+_TENSORRT = Profile(
+    name="tensorrt",
+    config_name="tensorrt",
+    device="gpu",
+    buckets=_GPU_WIDTHS,
+    takes_any_width=False,
+    warmup_tiles=((LONG_SIDE_PIXELS, LONG_SIDE_PIXELS),),
+    warmup_widths=_GPU_WIDTHS,
+    precisions=("fp32",),
+)
 # By name; the first is taken where no device is asked for. That of onnx is what the chart and compose.yaml serve unless
 # they are told otherwise, and it loads on every host.
-_PROFILES = {"embedded": (_EMBEDDED,), "onnx": (_ONNX_CPU, _ONNX_GPU)}
+_PROFILES = {"embedded": (_EMBEDDED,), "onnx": (_ONNX_CPU, _ONNX_GPU), "tensorrt": (_TENSORRT,)}
 
 
 class ProfileError(LabelwireError):
@@ -112,7 +126,12 @@ class ProfileError(LabelwireError):
 
 
 def select_profile(
-    name: str, *, device: str | None = None, precision: str | None = None, cores: int | None = None
+    name: str,
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+    cores: int | None = None,
+    accelerator: str | None = None,
 ) -> Profile:
     """Return the profile of a name, varied. Raises ProfileError, which names what there is."""
     if name not in _PROFILES:
@@ -136,4 +155,11 @@ def select_profile(
                 "only for a CPU"
             )
         profile = replace(profile, cores=cores)
+    if accelerator is not None:
+        if accelerator != "tensorrt" or (profile.name, profile.device) != ("onnx", "gpu"):
+            raise ProfileError(
+                f"the profile {name} on a {profile.device} has no accelerator {accelerator!r}: give tensorrt, and only "
+                "with --profile onnx --device gpu"
+            )
+        profile = replace(profile, accelerator="tensorrt")
     return profile

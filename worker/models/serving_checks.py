@@ -1,7 +1,9 @@
 """What a server checks before it serves a model, checked when the repository is built.
 
 Invariant: a repository whose build ends well loads. The rules are those of Triton's onnxruntime backend (r24.10 to
-26.06: `ValidateInputs`, `ValidateOutputs` and `CompareDimsSupported`) and of TensorRT's ONNX parser.
+26.06: `ValidateInputs`, `ValidateOutputs` and `CompareDimsSupported`), of its tensorrt backend (the same releases:
+`ValidateIO`, `InitializeExecuteInputBinding`, `CompareDimsSupported`, `ConfigureInputDimensions`) and of TensorRT's
+ONNX parser.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +18,10 @@ from tritonclient.grpc import model_config_pb2
 
 from worker.models.configs import ConfigError, ModelConfig
 from worker.models.rewriting import GraphError
+from worker.models.shape_ranges import OptimizationProfile
 
 ONNXRUNTIME: Final = "onnxruntime"
+TENSORRT_BACKEND: Final = "tensorrt"
 _FREE: Final = -1
 _TYPES: Final = {
     "tensor(bool)": "TYPE_BOOL",
@@ -34,7 +38,7 @@ _ConfigTensor = Any
 
 @dataclass(frozen=True, slots=True)
 class GraphTensor:
-    """An input or output as ONNX Runtime reports it: a config's data type, and dims with -1 where a size is free."""
+    """An input or output as an engine reports it: a config's data type, and dims with -1 where a size is free."""
 
     data_type: str
     dims: tuple[int, ...]
@@ -75,6 +79,30 @@ def check_matches_graph(config: ModelConfig, graph: GraphTensors) -> None:
         _check_tensor(config, tensor, graph.inputs, exactly=False)
     for tensor in config.output:
         _check_tensor(config, tensor, graph.outputs, exactly=True)
+
+
+def check_matches_plan(config: ModelConfig, plan: GraphTensors, profile: OptimizationProfile) -> None:
+    """Raise ConfigError if the tensorrt backend would refuse the config beside a plan of one profile, or its requests.
+
+    Names and types must be the plan's; dims may differ where either's are free. Every input must be named, for one
+    without an address ends each request. Fixed sizes must lie within the profile, and the largest batch must be its
+    largest: the backend loads a config with a larger one, and then refuses what it let in. Only GPUs are served.
+    """
+    for group in config.instance_group:
+        if group.kind != model_config_pb2.ModelInstanceGroup.KIND_GPU:
+            raise ConfigError(f"{config.name} is not of KIND_GPU: the tensorrt backend serves on GPUs only")
+    if not config.cc_model_filenames:
+        raise ConfigError(f"{config.name} names no plan in cc_model_filenames: each GPU has to load its own")
+    named = {tensor.name for tensor in config.input}
+    if named != set(plan.inputs):
+        raise ConfigError(f"{config.name} names the inputs {sorted(named)}, but its plan has {sorted(plan.inputs)}")
+    for tensor in config.input:
+        if tensor.allow_ragged_batch:
+            raise ConfigError(f"{config.name} allows ragged batches of {tensor.name}: its plan takes them of one shape")
+        _check_plan_tensor(config, tensor, plan.inputs)
+        _check_profile(config, tensor, profile)
+    for tensor in config.output:
+        _check_plan_tensor(config, tensor, plan.outputs)
 
 
 def check_warm_up(config: ModelConfig) -> None:
@@ -181,6 +209,34 @@ def _check_tensor(
         dims.insert(0, _FREE)
     if not _same(found.dims, dims, exactly=exactly):
         raise ConfigError(f"{config.name} has {tensor.name} as {dims}, but its graph as {list(found.dims)}")
+
+
+def _check_plan_tensor(config: ModelConfig, tensor: _ConfigTensor, plan: Mapping[str, GraphTensor]) -> None:
+    if tensor.name not in plan:
+        raise ConfigError(f"{config.name} names {tensor.name}, but its plan has {sorted(plan)}")
+    found = plan[tensor.name]
+    if _type(tensor) != found.data_type:
+        raise ConfigError(f"{config.name} has {tensor.name} as {_type(tensor)}, but its plan as {found.data_type}")
+    dims = (_FREE, *tensor.dims)
+    if len(dims) != len(found.dims) or any(
+        _FREE not in (have, want) and have != want for have, want in zip(found.dims, dims, strict=True)
+    ):
+        raise ConfigError(f"{config.name} has {tensor.name} as {list(dims)}, but its plan as {list(found.dims)}")
+
+
+def _check_profile(config: ModelConfig, tensor: _ConfigTensor, profile: OptimizationProfile) -> None:
+    shapes = profile[tensor.name]
+    if (shapes.minimum[0], shapes.maximum[0]) != (1, config.max_batch_size):
+        raise ConfigError(
+            f"{config.name} takes batches of 1 to {config.max_batch_size}, but its plan takes {tensor.name} in "
+            f"batches of {shapes.minimum[0]} to {shapes.maximum[0]}"
+        )
+    sizes = zip(tensor.dims, shapes.minimum[1:], shapes.maximum[1:], strict=True)
+    if any(size != _FREE and not low <= size <= high for size, low, high in sizes):
+        raise ConfigError(
+            f"{config.name} takes {tensor.name} as {list(tensor.dims)}, but the profile of its plan from "
+            f"{list(shapes.minimum[1:])} to {list(shapes.maximum[1:])}"
+        )
 
 
 def _check_agreed(config: ModelConfig, made: _ConfigTensor, taken: _ConfigTensor) -> None:
