@@ -8,6 +8,8 @@ FROM ${TRITON_IMAGE}
 LABEL org.opencontainers.image.title="labelwire-triton" \
       org.opencontainers.image.description="NVIDIA Triton with Labelwire's models."
 COPY build/model_repository/onnx/ /models/
+# Serves the first of several repositories that fits the host: docs/models.md.
+COPY worker/models/choice.py /opt/labelwire/choice.py
 # triton-server in NVIDIA's image; the models belong to root and cannot be changed by the server.
 USER 1000:1000
 EXPOSE 8000 8001 8002

@@ -205,6 +205,24 @@ def test_gpus_are_asked_for_only_when_wanted(chart: Chart, gpu_count: int) -> No
     assert _flag(rendered, "allow-gpu-metrics") == ("true" if gpu_count else "false")
 
 
+def test_one_repository_is_served_as_it_is(chart: Chart) -> None:
+    arguments = chart.render(MINIMAL).container("triton")["args"]
+
+    assert arguments[:2] == ["tritonserver", "--model-repository=/models"]
+
+
+def test_of_several_repositories_the_first_that_fits_is_served(chart: Chart) -> None:
+    repositories = ["/plans/tensorrt", "/models"]
+
+    arguments = chart.render(MINIMAL, {"triton.repositories": repositories}).container("triton")["args"]
+
+    script = "/opt/labelwire/choice.py"
+    assert arguments[:6] == ["python3", script, *repositories, "--", "tritonserver"]
+    assert arguments[6] == "--model-repository={}"
+    dockerfile = (CHART.parents[1] / "docker" / "triton.Dockerfile").read_text(encoding="utf-8")
+    assert f"COPY worker/models/choice.py {script}\n" in dockerfile
+
+
 def test_credentials_are_referred_to_and_never_written(chart: Chart) -> None:
     rendered = chart.render(PRODUCTION)
 

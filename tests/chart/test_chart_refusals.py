@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(1200)
         ({"topics.jobs": "label images"}, "'/topics/jobs'"),
         ({"topics.jobsPartitions": 0}, "'/topics/jobsPartitions': minimum"),
         ({"triton.gpuCount": 0.5}, "'/triton/gpuCount'"),
+        ({"triton.repositories": ["plans"]}, "'/triton/repositories/0'"),
         ({"triton.shmSize": "lots"}, "'/triton/shmSize'"),
         ({"triton.url": "http://triton:8000"}, "'/triton/url'"),
         ({"triton.strategy.type": "BlueGreen"}, "'/triton/strategy/type'"),

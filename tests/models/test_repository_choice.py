@@ -172,3 +172,34 @@ def test_it_runs_as_a_file_alone_and_as_a_command(
     )
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "is not served, because nvidia-smi is not on the PATH" in failed.stderr
+
+
+def test_it_becomes_the_server_of_what_it_chose(
+    repositories: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = tmp_path / "tritonserver"
+    server.write_text('#!/bin/sh\necho "$$ $@"\n', encoding="utf-8")
+    server.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = [sys.executable, "-I", "-S", str(SCRIPT), *map(str, repositories), "--"]
+
+    with subprocess.Popen(
+        [*command, "tritonserver", "--model-repository={}", "--http-port=8000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        out, err = started.communicate(timeout=60)
+
+    assert out == f"{started.pid} --model-repository={repositories[2]} --http-port=8000\n", "it is the same process"
+    assert len(err.splitlines()) == 2
+
+
+def test_no_server_is_started_if_nothing_fits(repositories: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    command = [sys.executable, "-I", "-S", str(SCRIPT), str(repositories[0]), "--", "tritonserver"]
+
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert ended.stderr.count("is not served, because") == 1

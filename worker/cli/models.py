@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
-from worker.models.choice import print_choice
+from worker.models.choice import serve_choice
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True, add_completion=False)
@@ -71,6 +71,6 @@ def choose(
     repositories: Annotated[list[Path], typer.Argument(help="Built repositories, the preferred one first.")],
 ) -> None:
     """Print the first repository that this host can serve, and say why those before it are not served."""
-    status = print_choice(repositories)
+    status = serve_choice(repositories)
     if status != 0:
         raise typer.Exit(status)

@@ -1,6 +1,10 @@
 """Which of several built repositories this host can serve: the first that fits its GPU and its TensorRT.
 
-Invariant: the standard library alone and nothing of this package, so that Triton's image can run this file by its path.
+Invariant: the standard library of Python 3.10 alone and nothing of this package, so that Triton's image can run this
+file by its path, in front of the server:
+
+    python3 choice.py /models/tensorrt /models/onnx -- tritonserver --model-repository={}
+
 A repository that is passed over is named with the reason; files are never changed.
 """
 
@@ -8,6 +12,7 @@ import argparse
 import ctypes
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -136,10 +141,17 @@ def _unfit_plans(repository: Path, plans: dict[str, Any], gpu: Gpu, tensorrt: st
         path = repository / name
         if not path.is_file():
             return f"the plan {name} is missing"
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                return f"the plan {name} is not the one that was built"
+        if _sha256(path) != sha256:
+            return f"the plan {name} is not the one that was built"
     return None
+
+
+def _sha256(path: Path) -> str:
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            state.update(part)
+    return state.hexdigest()
 
 
 def _stamp(repository: Path) -> dict[str, Any] | None:
@@ -157,10 +169,10 @@ def _gpu(line: str) -> Gpu:
     return Gpu(*parts)
 
 
-def print_choice(repositories: Sequence[Path]) -> int:
-    """Print the repository that this host is to serve, and on standard error what is not served and why.
+def serve_choice(repositories: Sequence[Path], command: Sequence[str] = ()) -> int:
+    """Become `command` with the repository that this host is to serve in the place of {}, or print it without one.
 
-    Return the exit status: 0, or 1 if none can be served.
+    What is not served, and why, goes to standard error. Return the exit status: 0, or 1 if none can be served.
     """
     try:
         choice = choose(repositories, this_host())
@@ -169,15 +181,25 @@ def print_choice(repositories: Sequence[Path]) -> int:
         return 1
     for sentence in choice.passed_over:
         sys.stderr.write(f"{sentence}; {choice.repository} is served instead\n")
+    sys.stderr.flush()
+    if command:
+        filled = [argument.replace("{}", str(choice.repository)) for argument in command]
+        # The process becomes the command, so that signals reach the server.
+        os.execvp(filled[0], filled)  # noqa: S606  a shell would stand between
     sys.stdout.write(f"{choice.repository}\n")
     return 0
 
 
 def main() -> int:
-    """Print the choice among the repositories that the command line names."""
-    parser = argparse.ArgumentParser(description="Print the first model repository that this host can serve.")
+    """Choose among the repositories of the command line, for the command after `--` if there is one."""
+    parser = argparse.ArgumentParser(
+        description="Print the first model repository that this host can serve, or serve it by the command after --.",
+        usage="%(prog)s REPOSITORY [REPOSITORY ...] [-- COMMAND [ARGUMENT ...]], with {} where the repository belongs",
+    )
     parser.add_argument("repositories", nargs="+", type=Path)
-    return print_choice(parser.parse_args().repositories)
+    arguments = sys.argv[1:]
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return serve_choice(parser.parse_args(arguments[:at]).repositories, arguments[at + 1 :])
 
 
 if __name__ == "__main__":
