@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from tests.models.plans import L4, GraphPlanMaker
+from tests.models.reference import onnxruntime_session
 from worker.domain.manifest import ModelManifest, TileShapes
 from worker.models.build import build_repository
 from worker.models.choice import Gpu, Host, choose
 from worker.models.configs import ConfigError, read_config
-from worker.models.plan_gate import Tensors
+from worker.models.plan_gate import Tensors, check_agreement, golden_lines, golden_tiles
 from worker.models.plans import PlanMaker, host_plan_maker
 from worker.models.profiles import TILE_SHAPES, Profile, ProfileError, select_profile
 from worker.models.serving_checks import GraphTensor, GraphTensors, check_matches_plan
@@ -106,13 +107,15 @@ def _short(found: Tensors) -> Tensors:
     return {name: tensor[:, 1:] if name == "token" else tensor for name, tensor in found.items()}
 
 
+def _without_confidence(found: Tensors) -> Tensors:
+    return {name: tensor for name, tensor in found.items() if name != "confidence"}
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
         (_other_tokens, r"the plan of text_recognizer_w96 agrees with ONNX Runtime at 0\.0% of a golden picture"),
-        (_not_a_number, r"the plan of text_recognizer_w96 agrees with ONNX Runtime at 0\.0%"),
         (_blank, r"the plan of text_detector agrees with ONNX Runtime at \d+\.\d% of a golden picture"),
-        (_short, r"the plan of text_recognizer_w96 answers .* but its graph"),
     ],
 )
 def test_a_plan_that_reads_otherwise_is_never_published(
@@ -122,6 +125,52 @@ def test_a_plan_that_reads_otherwise_is_never_published(
         build(tmp_path / "tensorrt", GraphPlanMaker(spoil=spoil))
 
     assert {path.name for path in tmp_path.iterdir()} == {".tensorrt.lock"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_not_a_number, r"the plan of it agrees with ONNX Runtime at 0\.0%"),
+        (_short, r"the plan of it answers .* but its graph"),
+        (_without_confidence, r"the plan of it answers .*'confidence': None"),
+    ],
+)
+def test_an_answer_of_another_shape_or_without_numbers_is_no_answer(
+    onnx_on_gpu: Path, spoil: Callable[[Tensors], Tensors], words: str
+) -> None:
+    (graph,) = (onnx_on_gpu / "text_recognizer_w96").glob("*/model.onnx")
+    plans = GraphPlanMaker(spoil=spoil)
+    plan = plans.build(graph, {})
+
+    with pytest.raises(PlanError, match=words):
+        check_agreement("it", graph, golden_lines(96, 4), lambda request: plans.run(plan, request))
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_golden_lines_show_whether_a_plan_turns_what_stands_upside_down(onnx_on_gpu: Path, batch: int) -> None:
+    (graph,) = (onnx_on_gpu / "text_recognizer_w320").glob("*/model.onnx")
+    session = onnxruntime_session(graph)
+
+    def without_turning(request: Tensors) -> Tensors:
+        upright = {**request, "upside_down": np.zeros_like(request["upside_down"])}
+        return dict(zip(("token", "confidence"), session.run(["token", "confidence"], upright), strict=True))
+
+    requests = golden_lines(320, 16)
+    assert [len(request["line"]) for request in requests] == [1, 16]
+    if batch == 1:  # the first line stands upright
+        assert check_agreement("it", graph, requests[:1], without_turning) == 1.0
+    else:
+        with pytest.raises(PlanError, match="the plan of it agrees with ONNX Runtime at"):
+            check_agreement("it", graph, requests, without_turning)
+
+
+def test_golden_pages_hold_text(onnx_on_gpu: Path) -> None:
+    (graph,) = (onnx_on_gpu / "text_detector").glob("*/model.onnx")
+    session = onnxruntime_session(graph)
+
+    for request in golden_tiles(1):
+        (probability,) = session.run(None, dict(request))
+        assert 0.02 < float(np.mean(probability >= 77)) < 0.9
 
 
 def test_what_served_before_stays_if_a_build_fails(planned: Path, tmp_path: Path) -> None:

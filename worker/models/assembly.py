@@ -95,7 +95,8 @@ class Assembly:
         configs.warm_up_tiles(config, self.profile.warmup_tiles[-1:], self._warm_batches(config)[1:])
         manifest = self._manifest(config, role, tile_shapes=TILE_SHAPES, detection=DETECTION)
         graph = rewrite_detector(load_graph(self.sources[role].path))
-        shapes = _Shapes(shape_ranges(config, TILE_SHAPES), golden_tiles(config.max_batch_size))
+        golden = golden_tiles(config.max_batch_size) if self.plans is not None else ()
+        shapes = _Shapes(shape_ranges(config, TILE_SHAPES), golden)
         self._write_model(config, manifest, graph=graph, shapes=shapes)
 
     def _write_orientation(self) -> None:
@@ -135,7 +136,7 @@ class Assembly:
         if self.profile.takes_any_width:
             self._write_model(config, manifest, recognizer.dictionary, recognizer.graph)
             return
-        golden = golden_lines(width, min(USUAL_BATCH, config.max_batch_size))
+        golden = golden_lines(width, min(USUAL_BATCH, config.max_batch_size)) if self.plans is not None else ()
         shapes = _Shapes(shape_ranges(config), golden)
         self._write_model(config, manifest, recognizer.dictionary, fix_width(recognizer.graph, width), shapes)
 

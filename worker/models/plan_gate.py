@@ -65,7 +65,7 @@ def check_agreement(name: str, graph: Path, requests: Sequence[Tensors], run: Ca
             wanted = {output: tensor.shape for output, tensor in expected.items()}
             raise PlanError(f"the plan of {name} answers {shapes}, but its graph {wanted}: the plan is not used")
         part = _agreement(expected, found)
-        if not part >= _MIN_AGREEMENT:
+        if part < _MIN_AGREEMENT:
             raise PlanError(
                 f"the plan of {name} agrees with ONNX Runtime at {part:.1%} of a golden picture, but "
                 f"{_MIN_AGREEMENT:.0%} are needed: the plan is not used; serve the onnx profile on this GPU"
