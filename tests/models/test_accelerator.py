@@ -1,6 +1,7 @@
 """TensorRT inside the onnxruntime backend: only options that it knows, shapes pinned, no engine for two graphs."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.models.test_tensorrt_profile import two_widths
+from worker.domain.errors import LocalStackError
+from worker.local.triton import TritonServer
 from worker.models.accelerator import KNOWN_OPTIONS, check_accelerators
 from worker.models.build import build_repository
 from worker.models.configs import ConfigError, read_config
@@ -101,6 +104,16 @@ def test_no_two_models_share_an_engine(accelerated: Path) -> None:
 def test_the_classifier_and_the_readers_stay_as_they_are(accelerated: Path) -> None:
     for model in ("line_orientation", "text_reader"):
         assert not read_config(accelerated / model / "config.pbtxt").HasField("optimization")
+
+
+@pytest.mark.real
+def test_the_real_triton_reads_an_accelerated_configuration_and_lacks_the_backend_only(
+    accelerated: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(accelerated / "text_recognizer", tmp_path / "models" / "text_recognizer")
+
+    with pytest.raises(LocalStackError, match="unable to find backend library for backend 'onnxruntime'"):
+        TritonServer(tmp_path / "models", run_dir=tmp_path / "run").start()
 
 
 @pytest.mark.parametrize(

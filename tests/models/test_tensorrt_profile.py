@@ -15,7 +15,9 @@ import pytest
 
 from tests.models.plans import L4, GraphPlanMaker
 from tests.models.reference import onnxruntime_session
+from worker.domain.errors import LocalStackError
 from worker.domain.manifest import ModelManifest, TileShapes
+from worker.local.triton import TritonServer
 from worker.models.build import build_repository
 from worker.models.choice import Gpu, Host, choose
 from worker.models.configs import ConfigError, read_config
@@ -231,6 +233,16 @@ def test_the_target_is_what_the_driver_and_the_library_say(monkeypatch: pytest.M
 
     assert plans.target == L4
     assert plans.timing_cache == tmp_path / "cache" / "tensorrt" / "10.5.0.18-NVIDIA_L4-8.9.timing"
+
+
+@pytest.mark.real
+def test_the_real_triton_reads_the_configuration_of_a_plan_and_lacks_the_backend_only(
+    planned: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(planned / "text_recognizer", tmp_path / "models" / "text_recognizer")
+
+    with pytest.raises(LocalStackError, match="unable to find backend library for backend 'tensorrt'"):
+        TritonServer(tmp_path / "models", run_dir=tmp_path / "run").start()
 
 
 def test_the_profile_cannot_be_varied_into_what_it_is_not() -> None:
