@@ -145,6 +145,28 @@ async def test_a_server_without_the_readers_fits_for_the_worker_never_calls_them
     assert await load_models(backend) == whole
 
 
+async def test_readers_are_described_only_where_the_recognizer_is_to_be_called_through_them() -> None:
+    assert (await load_models(FakeBackend())).readers == {}
+    backend = FakeBackend(reads_by_ensemble=True)
+    models = await load_models(backend)
+    assert {width: model.name for width, model in models.readers.items()} == {
+        width: model.name.replace("text_recognizer", "text_reader") for width, model in models.recognizers.items()
+    }
+    del backend.models["text_reader_w320"]
+    with pytest.raises(ServerMismatchError, match="no model text_reader_w320"):
+        await load_models(backend)
+    backend = FakeBackend(reads_by_ensemble=True)
+    backend.models |= {
+        name: described
+        for name, described in fake_models(buckets=(96, 1280), reads_by_ensemble=True).items()
+        if name.startswith("text_reader")
+    }
+    with pytest.raises(
+        ServerMismatchError, match="text_reader takes lines of 96, 1280 pixels, but text_recognizer of 96, 192,"
+    ):
+        await load_models(backend)
+
+
 MISMATCHES: dict[str, tuple[Callable[[Models], object], str]] = {
     "no detector": (lambda m: m.pop("text_detector"), "no model text_detector"),
     "no bucket": (lambda m: m.pop("text_recognizer_w320"), "no model text_recognizer_w320"),

@@ -125,6 +125,47 @@ async def test_a_lone_line_may_stand_as_no_other_does() -> None:
     assert [line.upside_down for line in lines] == [row == 3 for row in range(12)]
 
 
+class _Rounds(FakeBackend):
+    """Remembers how many requests were answered before each one was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(reads_by_ensemble=True)
+        self.answered_before: list[int] = []
+        self._answered = 0
+
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        self.answered_before.append(self._answered)
+        await asyncio.sleep(0.001)
+        answer = await super().infer(request, timeout_seconds=timeout_seconds)
+        self._answered += 1
+        return answer
+
+
+async def test_an_upright_page_is_read_by_readers_in_one_round_trip() -> None:
+    backend = _Rounds()
+    texts = ["A", "LONGER LINE 1", "LONGER LINE 2", "B", "CC", "LONGER LINE 3"] * 8
+    lines = await read(backend, [crop_of(text, top=60.0 * row) for row, text in enumerate(texts)])
+    assert [line.text for line in lines] == texts
+    assert set(backend.answered_before) == {0}
+    assert (sum(backend.lines_sent(ModelRole.READER)), recognized(backend)) == (8, len(texts) - 8)
+    assert classified(backend) == 0
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [(False,), (True,), (True, False), (False, False, True, True), (True, False, True, False, True)],
+    ids=lambda sides: "".join("v" if side else "^" for side in sides),
+)
+async def test_readers_give_what_classifier_and_recognizer_give(sides: tuple[bool, ...]) -> None:
+    crops = mixed_page(sides)
+    crops[3] = crop_of("STRAY", upside_down=not sides[0], top=60.0 * 3)
+    apart, together = FakeBackend(), FakeBackend(reads_by_ensemble=True)
+    assert await read(together, crops) == await read(apart, crops)
+    assert recognized(together) + sum(together.lines_sent(ModelRole.READER)) >= recognized(apart)
+    again = recognized(together) + sum(together.lines_sent(ModelRole.READER)) - len(crops)
+    assert again <= 10 * sum(sides) + 8 + 1, "only what does not stand upright is read again"
+
+
 class _Recording(FakeBackend):
     """Remembers what the recognizer was sent."""
 

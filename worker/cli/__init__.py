@@ -22,6 +22,7 @@ _COMMANDS: Final = (
     "demo",
     "run",
     "check",
+    "doctor",
     "ocr",
     "submit",
     "tail",

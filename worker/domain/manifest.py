@@ -71,10 +71,11 @@ class ModelManifest(_ManifestPart):
 
     `line_height` and `stride` (pixels of line width for each CTC step) are pixels; `pad_value` is the uint8 gray that
     stands for nothing after normalization; `buckets` maps a line width in pixels to the model that takes it. `plan` is
-    what a TensorRT plan was built for.
-    `content_sha256` is the digest of the model's files and configuration. `version` is the number under which the
-    model is to be served, made from all the rest of the manifest: a worker asks for the model by this number, so that
-    no other one under the same name can answer.
+    what a TensorRT plan was built for. With
+    `reading`, a worker calls the readers where a line is to be classified as well; without it, it asks classifier and
+    recognizer in turn. `content_sha256` is the digest of the model's files and configuration. `version` is the number
+    under which the model is to be served, made from all the rest of the manifest: a worker asks for the model by this
+    number, so that no other one under the same name can answer.
     """
 
     schema_: Literal["labelwire.manifest/1"] = Field(default=MANIFEST_SCHEMA, alias="schema")
@@ -94,6 +95,7 @@ class ModelManifest(_ManifestPart):
     buckets: dict[int, str] | None = None
     alternatives: int | None = Field(default=None, ge=1)
     dictionary_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    reading: Literal["ensemble"] | None = None
     alphabet: str | None = None
     accuracy: dict[str, float] | None = None
     plan: PlanTarget | None = None

@@ -163,6 +163,7 @@ class Assembly:
             stride=STRIDE_PIXELS,
             buckets=self.profile.bucket_models(role),
             alternatives=self.alternatives,
+            reading="ensemble" if self.profile.reads_by_ensemble and role is ModelRole.RECOGNIZER else None,
             dictionary_sha256=dictionary_digest(recognizer.dictionary),
             alphabet=self.alphabet if self.alphabet in {FULL, LATIN} else Path(self.alphabet).stem,
             accuracy=recognizer.accuracy,

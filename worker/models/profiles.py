@@ -41,7 +41,8 @@ class Profile:
 
     `buckets` are the widths in pixels to which lines are padded. If `takes_any_width`, one model takes them all, else
     each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels, `warmup_widths` those of lines. Of
-    `precisions` the first is taken, the others can be asked for; `auto` is decided by the CPU that builds. On a CPU
+    `precisions` the first is taken, the others can be asked for; `auto` is decided by the CPU that builds. With
+    `reads_by_ensemble` workers classify and read a page's first lines in one request. On a CPU
     each model has an instance of one thread for each of `cores`; a build cannot know the cores that will serve.
     `config_name` is that of the committed configurations. With `accelerator` the onnxruntime backend runs the detector
     and the recognizers by TensorRT.
@@ -55,6 +56,7 @@ class Profile:
     warmup_tiles: tuple[tuple[int, int], ...]
     warmup_widths: tuple[int, ...]
     precisions: tuple[Precision, ...]
+    reads_by_ensemble: bool = False
     cores: int = DEFAULT_CORES
     accelerator: Literal["tensorrt"] | None = None
 
@@ -91,6 +93,7 @@ _ONNX_GPU = Profile(
     warmup_tiles=_GPU_TILES,
     warmup_widths=_GPU_WIDTHS,
     precisions=("fp32",),
+    reads_by_ensemble=True,
 )
 # On a CPU a new shape costs nothing and a batch gains nothing: every width, so that the least is padded, and one model,
 # so that weights and memory are there once for each core.
@@ -115,6 +118,7 @@ _TENSORRT = Profile(
     warmup_tiles=((LONG_SIDE_PIXELS, LONG_SIDE_PIXELS),),
     warmup_widths=_GPU_WIDTHS,
     precisions=("fp32",),
+    reads_by_ensemble=True,
 )
 # By name; the first is taken where no device is asked for. That of onnx is what the chart and compose.yaml serve unless
 # they are told otherwise, and it loads on every host.

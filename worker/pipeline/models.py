@@ -65,9 +65,10 @@ class LineShape:
 class ModelSet:
     """The models of one server that fit together.
 
-    `recognizers` maps each bucket's width in pixels to its model. `used` tells a result's reader what was
-    at work, by role. Index 0 of `dictionary` is the CTC blank. `identified` says that each model's version was made
-    from its content, so that an answer of that version can come from no other model. `devices` are those that the
+    `recognizers` maps each bucket's width in pixels to its model, and `readers` to the ensemble that classifies and
+    reads in one request; there are none unless the repository is to be read that way. `used` tells a result's reader
+    what was at work, by role. Index 0 of `dictionary` is the CTC blank. `identified` says that each model's version was
+    made from its content, so that an answer of that version can come from no other model. `devices` are those that the
     models were built for. `descriptions` are what all of this was made from.
     """
 
@@ -77,6 +78,7 @@ class ModelSet:
     line: LineShape
     orientation: ServedModel
     recognizers: Mapping[int, ServedModel]
+    readers: Mapping[int, ServedModel]
     dictionary: tuple[str, ...]
     used: Mapping[str, ModelUsed]
     identified: bool
@@ -112,7 +114,7 @@ class _Described:
 
 
 async def load_models(backend: InferenceBackend, former: ModelSet | None = None) -> ModelSet:
-    """Ask the server for its models and return those that a page needs; others, `text_reader` too, may be absent.
+    """Ask the server for its models and return those that a page needs; others may be absent.
 
     Where every model says of itself what it said when `former` was loaded, that is returned: manifests and dictionaries
     are parsed and checked only where they changed.
@@ -126,9 +128,15 @@ async def load_models(backend: InferenceBackend, former: ModelSet | None = None)
     orientation = await _describe(backend, ModelRole.ORIENTATION.value, ModelRole.ORIENTATION)
     recognizers = await _describe_buckets(backend, ModelRole.RECOGNIZER)
     main = recognizers[max(recognizers)]
-    _check_lines_agree(main, [orientation, *recognizers.values()])
+    readers = await _describe_buckets(backend, ModelRole.READER) if main.manifest.reading == "ensemble" else {}
+    if readers and readers.keys() != recognizers.keys():
+        raise ServerMismatchError(
+            f"{ModelRole.READER} takes lines of {', '.join(map(str, sorted(readers)))} pixels, but "
+            f"{ModelRole.RECOGNIZER} of {', '.join(map(str, sorted(recognizers)))}: {_REBUILD}."
+        )
+    _check_lines_agree(main, [orientation, *recognizers.values(), *readers.values()])
     used = {part.manifest.role.value: part.used for part in (detector, orientation, main)}
-    every = (detector, orientation, *recognizers.values())
+    every = (detector, orientation, *recognizers.values(), *readers.values())
     return ModelSet(
         detector=detector.served,
         tile_shapes=_present(detector.manifest.tile_shapes),
@@ -136,6 +144,7 @@ async def load_models(backend: InferenceBackend, former: ModelSet | None = None)
         line=_line_shape(main.manifest, tuple(sorted(recognizers))),
         orientation=orientation.served,
         recognizers=MappingProxyType({width: model.served for width, model in recognizers.items()}),
+        readers=MappingProxyType({width: model.served for width, model in readers.items()}),
         dictionary=_dictionary(main),
         used=MappingProxyType(used),
         identified=all(part.identified for part in every),
@@ -234,6 +243,7 @@ def _check_signature(model: _Described) -> None:
         ),
         ModelRole.ORIENTATION: ((line,), (upside_down,)),
         ModelRole.RECOGNIZER: ((line, upside_down), steps),
+        ModelRole.READER: ((line,), (*steps, upside_down)),
     }[model.manifest.role]
     _check_tensors(model.description.name, "input", inputs, model.description.inputs)
     _check_tensors(model.description.name, "output", outputs, model.description.outputs)

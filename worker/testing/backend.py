@@ -57,8 +57,11 @@ class FakeBackend:
         latency_seconds: float = 0.0,
         max_batch_size: int = 8,
         buckets: Sequence[int] = DEFAULT_BUCKETS,
+        reads_by_ensemble: bool = False,
     ) -> None:
-        self.models: dict[str, ModelDescription] = fake_models(max_batch_size, buckets)
+        self.models: dict[str, ModelDescription] = fake_models(
+            max_batch_size, buckets, reads_by_ensemble=reads_by_ensemble
+        )
         self.calls: list[InferenceCall] = []
         self.broken: JobError | None = None
         self.latency_seconds = latency_seconds
@@ -134,7 +137,9 @@ class FakeBackend:
             raise _rejected(f"{model} was sent a batch of {batch}, its limit is {description.max_batch_size}")
 
 
-def fake_models(max_batch_size: int = 8, buckets: Sequence[int] = DEFAULT_BUCKETS) -> dict[str, ModelDescription]:
+def fake_models(
+    max_batch_size: int = 8, buckets: Sequence[int] = DEFAULT_BUCKETS, *, reads_by_ensemble: bool = False
+) -> dict[str, ModelDescription]:
     """Return descriptions of all models that a worker needs, each bucket a model of its own."""
     image = TensorSpec("image", "UINT8", (-1, -1, 3))
     probability = TensorSpec("probability", "UINT8", (-1, -1))
@@ -145,6 +150,8 @@ def fake_models(max_batch_size: int = 8, buckets: Sequence[int] = DEFAULT_BUCKET
         _description(orientation, "line_orientation", (_LINE,), (_UPSIDE_DOWN,)),
     ]
     recognizer = _manifest(ModelRole.RECOGNIZER, max_batch_size, buckets)
+    if reads_by_ensemble:
+        recognizer = recognizer.model_copy(update={"reading": "ensemble"})
     reader = _manifest(ModelRole.READER, max_batch_size, buckets)
     for width in buckets:
         name = _bucket_models(ModelRole.RECOGNIZER, buckets)[width]

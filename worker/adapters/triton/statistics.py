@@ -11,6 +11,7 @@ from worker.adapters.triton.channel import target
 from worker.domain.errors import ErrorCode, JobError
 
 _TIMEOUT_SECONDS: Final = 10.0
+_NANOSECONDS: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,46 @@ class ModelStatistics:
             executions=self.executions + other.executions,
             batches={size: self.batches.get(size, 0) + other.batches.get(size, 0) for size in sizes},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTimes:
+    """Where a model's requests spent their time since its server started, in seconds, all versions together.
+
+    `items` were computed in `executions`; a request waits (`queue`), its tensors are copied (`transfer`) and computed.
+    """
+
+    items: int = 0
+    executions: int = 0
+    queue: float = 0.0
+    transfer: float = 0.0
+    compute: float = 0.0
+
+    def since(self, earlier: "ModelTimes") -> "ModelTimes":
+        """Return what was spent after `earlier`."""
+        return ModelTimes(
+            items=self.items - earlier.items,
+            executions=self.executions - earlier.executions,
+            queue=self.queue - earlier.queue,
+            transfer=self.transfer - earlier.transfer,
+            compute=self.compute - earlier.compute,
+        )
+
+
+def read_times(url: str) -> dict[str, ModelTimes]:
+    """Return where the requests of every model spent their time. Raises JobError if the server does not answer."""
+    answer = _ask(url, "ModelStatistics", service_pb2.ModelStatisticsRequest())
+    found: dict[str, ModelTimes] = {}
+    for model in answer.model_stats:
+        before, spent = found.get(model.name, ModelTimes()), model.inference_stats
+        found[model.name] = ModelTimes(
+            items=before.items + int(model.inference_count),
+            executions=before.executions + int(model.execution_count),
+            queue=before.queue + spent.queue.ns / _NANOSECONDS,
+            transfer=before.transfer + (spent.compute_input.ns + spent.compute_output.ns) / _NANOSECONDS,
+            compute=before.compute + spent.compute_infer.ns / _NANOSECONDS,
+        )
+    return found
 
 
 def server_version(url: str) -> str:

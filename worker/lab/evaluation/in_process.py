@@ -70,7 +70,7 @@ class InProcessBackend:
         if self._closed:
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has been closed here.")
         config = self._configs.get(request.model)
-        if config is None or config.backend != ONNXRUNTIME:
+        if config is None or not (config.backend == ONNXRUNTIME or config.HasField("ensemble_scheduling")):
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, f"{self._repository} has no graph of {request.model}.")
         if request.version not in {"", _version(config)}:
             raise JobError(
@@ -91,7 +91,22 @@ class InProcessBackend:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
     def _run(self, request: InferenceRequest) -> list[Tensor]:
-        answer: list[Tensor] = self._session(request.model).run(list(request.outputs), dict(request.inputs))
+        config = self._configs[request.model]
+        if config.HasField("ensemble_scheduling"):
+            return self._run_steps(config, request)
+        return self._run_graph(request.model, request.outputs, request.inputs)
+
+    def _run_steps(self, config: ModelConfig, request: InferenceRequest) -> list[Tensor]:
+        """Run the members of an ensemble one after another, in the order in which its config names them."""
+        tensors = dict(request.inputs)
+        for step in config.ensemble_scheduling.step:
+            inputs = {name: tensors[tensor] for name, tensor in step.input_map.items()}
+            answer = self._run_graph(step.model_name, list(step.output_map), inputs)
+            tensors |= zip(step.output_map.values(), answer, strict=True)
+        return [tensors[name] for name in request.outputs]
+
+    def _run_graph(self, model: str, outputs: Sequence[str], inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        answer: list[Tensor] = self._session(model).run(list(outputs), dict(inputs))
         return answer
 
     def _session(self, model: str) -> Any:  # noqa: ANN401  onnxruntime ships no types
@@ -129,6 +144,8 @@ def _check(config: ModelConfig, inputs: Mapping[str, Tensor], outputs: Sequence[
     unknown = set(outputs) - {tensor.name for tensor in config.output}
     if unknown:
         raise _rejected(config, f"has no output {sorted(unknown)}")
+    if config.HasField("ensemble_scheduling") and set(outputs) != {tensor.name for tensor in config.output}:
+        raise _rejected(config, "would not answer: at least one output is not asked for")
     for name, tensor in inputs.items():
         spec = expected[name]
         if tensor.dtype != _DTYPES[spec.datatype]:

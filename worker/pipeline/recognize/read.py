@@ -29,6 +29,7 @@ _CLASSIFIED_AT_ONCE: Final = 8
 _DOUBTFUL_BELOW: Final = 0.8  # read so, a line of some length may stand upside down: 98 % of those do, 1 % of others
 _TEXT_FROM: Final = 0.7
 _PROBED_LINES: Final = 4
+_TURNED_ABOVE: Final = 0.5  # by a recognizer's graph
 _EVEN: Final = 0.5  # a confidence that speaks neither for a reading nor against it
 
 
@@ -56,6 +57,14 @@ class _PageLines:
         return [axis for axis in (~self.positions.runs_down, self.positions.runs_down) if axis.any()]
 
 
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """What crops read as, and the probability that each stands upside down: 0 where no classifier was asked."""
+
+    spellings: list[Spelling]
+    sides: list[float]
+
+
 class LineReader:
     """Reads the lines of one page."""
 
@@ -69,23 +78,29 @@ class LineReader:
 
         A few lines from all over the page are classified. If they agree, all lines are read as they say, else more are
         classified, and each line is decided by its neighborhood. Lines that then read badly are tried upside down.
+        Where the server has readers, the first lines are read as they are classified, and the others with them.
         """
         lines = _lines_of(crops)
         if not lines:
             return []
         page = _PageLines(lines, LinePositions.of([pieces[0].region.quad for pieces in lines]))
-        upside_down = await self._vote(page)
-        read = dict(enumerate(await self._read(page, range(len(lines)), upside_down)))
+        sampled = sample(page.positions, self._options.vote_lines)
+        if self._models.readers:
+            sides, read = await self._classify_and_read(page, sampled)
+        else:
+            sides, read = await self._classify(page, sampled), dict[int, ReadLine]()
+        upside_down = await self._vote(page, dict(zip(sampled, log_odds(sides), strict=True)))
+        left = [index for index in range(len(lines)) if index not in read or upside_down[index]]
+        read.update(zip(left, await self._read(page, left, upside_down[left]), strict=True))
         await self._try_doubtful(page, read)
         return [read[index] for index in range(len(lines))]
 
-    async def _vote(self, page: _PageLines) -> Flags:
-        """Return which lines stand upside down by the classifier."""
-        asked = sample(page.positions, self._options.vote_lines)
+    async def _vote(self, page: _PageLines, sampled: Mapping[int, float]) -> Flags:
+        """Return which lines stand upside down by the classifier; `sampled` are the first lines' log-odds."""
         evidence = np.zeros(len(page.pieces))
-        evidence[asked] = log_odds(await self._classify(page, asked))
+        evidence[list(sampled)] = list(sampled.values())
         doubted = [axis & page.positions.telling for axis in page.axes if not certain(evidence[axis])]
-        more = [int(index) for axis in doubted for index in np.flatnonzero(axis) if index not in asked]
+        more = [int(index) for axis in doubted for index in np.flatnonzero(axis) if index not in sampled]
         if more:
             evidence[more] = log_odds(await self._classify(page, more))
         upside_down = decide(page.positions, evidence)
@@ -131,6 +146,32 @@ class LineReader:
         )
         return [float(side) for answer in answers for side in answer[UPSIDE_DOWN][:, 0]]
 
+    async def _classify_and_read(
+        self, page: _PageLines, sampled: Sequence[int]
+    ) -> tuple[list[float], dict[int, ReadLine]]:
+        """Return the probability that each sampled line stands upside down, and what the lines of the page read as.
+
+        All in one round trip: the others are read as if they stood upright. A sampled line that the server turned is
+        left out, because it was padded on the left then.
+        """
+        first_crops = [page.pieces[index][0] for index in sampled]
+        is_sampled = set(sampled)
+        others = [piece for index, pieces in enumerate(page.pieces) for piece in pieces[index in is_sampled :]]
+        of_first, of_others = await gather_results(
+            [self._spell(first_crops, self._models.readers), self._spell(others, self._models.recognizers)]
+        )
+        spellings = dict(zip(sampled, of_first.spellings, strict=True))
+        rest = iter(of_others.spellings)
+        read = {}
+        for index, pieces in enumerate(page.pieces):
+            first = [spellings[index]] if index in spellings else []
+            found = [*first, *itertools.islice(rest, len(pieces) - len(first))]
+            read[index] = _as_line(pieces, found, self._models.line.height, upside_down=False)
+        for index, side in zip(sampled, of_first.sides, strict=True):
+            if side > _TURNED_ABOVE:
+                del read[index]
+        return of_first.sides, read
+
     async def _read(
         self, page: _PageLines, members: Sequence[int], upside_down: Sequence[bool] | Flags
     ) -> list[ReadLine]:
@@ -140,39 +181,46 @@ class LineReader:
             [rotated_180(piece, pad_value) for piece in reversed(page.pieces[index])] if turn else page.pieces[index]
             for index, turn in zip(members, upside_down, strict=True)
         ]
-        spellings = iter(await self._spell([piece for pieces in lines for piece in pieces]))
+        crops = [piece for pieces in lines for piece in pieces]
+        spellings = iter((await self._spell(crops, self._models.recognizers)).spellings)
         return [
             _as_line(pieces, list(itertools.islice(spellings, len(pieces))), self._models.line.height, bool(turn))
             for pieces, turn in zip(lines, upside_down, strict=True)
         ]
 
-    async def _spell(self, crops: Sequence[LineCrop]) -> list[Spelling]:
-        """Return what each crop reads as."""
-        chunks = self._chunks(crops)
+    async def _spell(self, crops: Sequence[LineCrop], models: Mapping[int, ServedModel]) -> _Spelled:
+        """Return what each crop reads as by the models of its bucket, and its side where those are readers."""
+        chunks = self._chunks(crops, models)
         read = await gather_results(self._ask(model, [crops[index] for index in chunk]) for model, chunk in chunks)
-        spellings: dict[int, Spelling] = {}
+        spelled = _Spelled([Spelling("", 0.0, ())] * len(crops), [0.0] * len(crops))
         for (_, chunk), found in zip(chunks, read, strict=True):
-            spellings.update(zip(chunk, found, strict=True))
-        return [spellings[index] for index in range(len(crops))]
+            for index, spelling, side in zip(chunk, found.spellings, found.sides, strict=True):
+                spelled.spellings[index], spelled.sides[index] = spelling, side
+        return spelled
 
-    async def _ask(self, model: ServedModel, crops: Sequence[LineCrop]) -> list[Spelling]:
-        inputs: Mapping[str, Tensor] = {
-            LINE: np.stack([crop.pixels for crop in crops]),
-            UPSIDE_DOWN: np.zeros((len(crops), 1), dtype=np.float32),
-        }
-        outputs = await self._requests.infer(model, inputs, [TOKEN, CONFIDENCE])
+    async def _ask(self, model: ServedModel, crops: Sequence[LineCrop]) -> _Spelled:
+        lines: Tensor = np.stack([crop.pixels for crop in crops])
+        upright: Tensor = np.zeros((len(crops), 1), dtype=np.float32)
+        if model in self._models.readers.values():
+            # All outputs: Triton does not answer who leaves out one that stands between two steps of an ensemble.
+            outputs = await self._requests.infer(model, {LINE: lines}, [TOKEN, CONFIDENCE, UPSIDE_DOWN])
+        else:
+            outputs = await self._requests.infer(model, {LINE: lines, UPSIDE_DOWN: upright}, [TOKEN, CONFIDENCE])
         tokens = outputs[TOKEN].astype(np.int32, copy=False)
         confidences = outputs[CONFIDENCE].astype(np.float32, copy=False)
         _check_steps(model, tokens, confidences, len(crops), len(self._models.dictionary))
         content_steps = np.array([crop.content_width for crop in crops]) / self._models.line.stride
-        return decode_ctc(tokens, confidences, self._models.dictionary, content_steps)
+        spellings = decode_ctc(tokens, confidences, self._models.dictionary, content_steps)
+        sides = outputs.get(UPSIDE_DOWN, upright)
+        return _Spelled(spellings, [float(side) for side in sides[:, 0]])
 
-    def _chunks(self, crops: Sequence[LineCrop]) -> list[tuple[ServedModel, list[int]]]:
+    def _chunks(
+        self, crops: Sequence[LineCrop], models: Mapping[int, ServedModel]
+    ) -> list[tuple[ServedModel, list[int]]]:
         """Group by bucket, and cut each group to what one request may hold."""
         by_bucket: dict[int, list[int]] = defaultdict(list)
         for index, crop in enumerate(crops):
             by_bucket[crop.bucket].append(index)
-        models = self._models.recognizers
         return [
             (models[bucket], chunk)
             for bucket, group in sorted(by_bucket.items())

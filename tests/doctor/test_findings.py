@@ -1,0 +1,81 @@
+"""Facts about models to findings."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from worker.adapters.triton.serving import Serving
+from worker.adapters.triton.statistics import ModelTimes
+from worker.doctor.findings import ExaminedModel, find
+from worker.domain.manifest import ModelManifest, ModelRole
+from worker.testing.backend import fake_models
+
+BUSY = ModelTimes(items=90, executions=10, queue=0.2, transfer=0.1, compute=0.7)
+
+
+def healthy(role: ModelRole, times: ModelTimes = BUSY) -> ExaminedModel:
+    manifest = ModelManifest.model_validate_json(fake_models()[role.value].parameters["manifest"])
+    serving = Serving(role.value, "onnxruntime", frozenset({"cpu"}), 2, manifest.max_batch_size, True, 3, ())
+    return ExaminedModel(manifest, serving, times)
+
+
+DETECTOR, RECOGNIZER = healthy(ModelRole.DETECTOR), healthy(ModelRole.RECOGNIZER)
+
+
+def planted(**changes: Any) -> list[ExaminedModel]:  # noqa: ANN401 - fields of Serving
+    """Return a healthy detector, and a recognizer that is served otherwise."""
+    return [DETECTOR, replace(RECOGNIZER, serving=replace(RECOGNIZER.serving, **changes))]
+
+
+def test_nothing_is_found_on_healthy_models() -> None:
+    ensemble = replace(
+        RECOGNIZER.serving, backend="ensemble", devices=frozenset(), instances=0, is_batched=False, warm_ups=0
+    )
+    reader = replace(healthy(ModelRole.READER), serving=replace(ensemble, members=("line_orientation",)))
+    assert find([DETECTOR, RECOGNIZER, reader]) == []
+
+
+@pytest.mark.parametrize(
+    ("models", "what", "is_broken"),
+    [
+        (planted(devices=frozenset({"gpu"})), "text_recognizer runs on the GPU though its manifest says CPU", True),
+        (planted(max_batch_size=1), "text_recognizer takes batches of 1 though its manifest says 8", True),
+        (planted(is_batched=False), "text_recognizer has no dynamic batching", False),
+        (planted(warm_ups=0), "text_recognizer is not warmed up", False),
+        (
+            [DETECTOR, replace(RECOGNIZER, times=replace(BUSY, items=12))],
+            "text_recognizer computes batches of 1.2 lines although several pages were read at once",
+            False,
+        ),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_found(models: list[ExaminedModel], what: str, *, is_broken: bool) -> None:
+    (finding,) = find(models)
+    assert finding.what.startswith(what)
+    assert finding.is_broken is is_broken
+    assert finding.remedy
+
+
+def test_a_device_that_the_server_chooses_breaks_no_promise() -> None:
+    assert find(planted(devices=frozenset({"auto"}))) == []
+
+
+def test_lines_that_did_not_come_back_are_named() -> None:
+    (finding,) = find([DETECTOR, RECOGNIZER], ["PARCEL 8 OF 20"])
+    assert finding.is_broken
+    assert "'PARCEL 8 OF 20' did not come back" in finding.what
+
+
+def test_broken_promises_come_first_and_then_the_dearest() -> None:
+    slow = replace(BUSY, compute=7.0)
+    models = [
+        replace(DETECTOR, serving=replace(DETECTOR.serving, is_batched=False, max_batch_size=3)),
+        replace(RECOGNIZER, serving=replace(RECOGNIZER.serving, is_batched=False, warm_ups=0), times=slow),
+    ]
+    assert [(finding.what.split()[0], finding.is_broken, round(finding.cost, 2)) for finding in find(models)] == [
+        ("text_detector", True, 1.0),
+        ("text_recognizer", False, 0.44),
+        ("text_detector", False, 0.06),
+        ("text_recognizer", False, 0.04),
+    ]
