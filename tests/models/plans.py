@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 
 from worker.domain.manifest import Device, ModelRole
 from worker.models.configs import read_config
+from worker.models.model_card import LINE_HEIGHT_PIXELS
 from worker.models.profiles import select_profile
-from worker.models.rewriting import LINE_HEIGHT_PIXELS
 from worker.models.tensorrt_builder import OptimizationProfile, ShapeRange
 
 TURING: Final = "7.5"

@@ -6,21 +6,22 @@ dictionary too; no config is written that its backend would refuse beside its gr
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
-from worker.domain.manifest import ModelManifest, ModelRole, dictionary_digest
+from worker.domain.manifest import ModelManifest, ModelRole, TileShapes, dictionary_digest
 from worker.models import configs
 from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
+from worker.models.model_card import LINE_HEIGHT_PIXELS, LineFormat
 from worker.models.orientation import rewrite_orientation
-from worker.models.precision import Precisions
-from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
-from worker.models.quantization import quantize_recognizer
+from worker.models.precision import Precisions, Resolved
+from worker.models.profiles import TILE_SHAPES, Profile
+from worker.models.quantization import QuantizationError, quantize_recognizer
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
+from worker.models.rewriting import load_graph
 from worker.models.serving_checks import (
     ONNXRUNTIME,
     check_bytes,
@@ -42,6 +43,7 @@ class _Recognizer:
 
     graph: onnx.ModelProto
     dictionary: tuple[str, ...]
+    precision: Resolved
     accuracy: dict[str, float] | None
 
 
@@ -57,6 +59,16 @@ class Assembly:
     folder: Path
     _written: dict[str, configs.ModelConfig] = field(default_factory=dict)
 
+    @property
+    def line(self) -> LineFormat:
+        """The lines that the recognizer takes."""
+        return self.sources[ModelRole.RECOGNIZER].card.line or LineFormat()
+
+    @property
+    def pad_value(self) -> int:
+        """The gray that fills a line's bucket: what the recognizer was trained with."""
+        return self.sources[ModelRole.RECOGNIZER].card.pad_value
+
     def write(self, report: Callable[[str, float], None]) -> None:
         """Write all models of the profile."""
         report("rewriting the detector", 0.1)
@@ -69,32 +81,29 @@ class Assembly:
     def _write_detector(self) -> None:
         role = ModelRole.DETECTOR
         config = configs.read_config(config_path(role, self.profile.config_name))
+        card = self.sources[role].card
+        tiles, shapes = self.profile.warmup_tiles, TILE_SHAPES
+        if card.tile is not None:
+            configs.fix_tile(config, card.tile)
+            tiles, shapes = (card.tile,), TileShapes(fixed=(card.tile,))
         # Every shape once; the largest also in the largest batch, for its memory.
-        configs.warm_up_tiles(config, self.profile.warmup_tiles, (1,))
-        configs.warm_up_tiles(config, self.profile.warmup_tiles[-1:], self._warm_batches(config)[1:])
-        manifest = self._manifest(config, role, tile_shapes=TILE_SHAPES, detection=DETECTION)
-        graph = rewrite_detector(load_graph(self.sources[role].path))
+        configs.warm_up_tiles(config, tiles, (1,))
+        configs.warm_up_tiles(config, tiles[-1:], self._warm_batches(config)[1:])
+        manifest = self._manifest(config, role, tile_shapes=shapes, detection=card.detection)
+        original = load_graph(self.sources[role].path)
+        graph = rewrite_detector(original, card.normalization, returns_logits=card.returns_logits, tile=card.tile)
         self._write_model(config, manifest, graph=graph)
 
     def _write_orientation(self) -> None:
         role = ModelRole.ORIENTATION
         config = configs.read_config(config_path(role, self.profile.config_name))
         configs.warm_up_lines(config, self.profile.warmup_widths, self._warm_batches(config))
-        manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=PAD_VALUE)
-        graph = rewrite_orientation(load_graph(self.sources[role].path))
+        manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=self.pad_value)
+        graph = rewrite_orientation(load_graph(self.sources[role].path), self.sources[role].card.normalization)
         self._write_model(config, manifest, graph=graph)
 
     def _write_readers(self, report: Callable[[str, float], None]) -> None:
-        original = load_graph(self.sources[ModelRole.RECOGNIZER].path)
-        dictionary = ctc_dictionary(recognizer_characters(original))
-        classes = kept_classes(dictionary, self.alphabet)
-        graph = rewrite_recognizer(original, None if self.alphabet == FULL else classes, self.alternatives)
-        accuracy = None
-        if self.precisions.recognizer == "int8":
-            report("quantizing the recognizer", 0.4)
-            graph, agreement = quantize_recognizer(graph)
-            accuracy = {"steps_as_in_fp32": round(agreement, 4)}
-        recognizer = _Recognizer(graph, tuple(dictionary[index] for index in classes), accuracy)
+        recognizer = self._quantized(self._rewritten_recognizer(), report)
         recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
         readers = self.profile.bucket_models(ModelRole.READER)
         # A model that takes any width appears once, under its widest bucket.
@@ -102,13 +111,48 @@ class Assembly:
             self._write_recognizer(name, width, recognizer)
             self._write_reader(readers[width], width, name, recognizer)
 
+    def _rewritten_recognizer(self) -> _Recognizer:
+        """Return the recognizer as it was trained, with the classes of the alphabet."""
+        source = self.sources[ModelRole.RECOGNIZER]
+        original = load_graph(source.path)
+        card = source.card
+        labels = card.classes or ctc_dictionary(recognizer_characters(original))
+        order = card.model_copy(update={"classes": labels}).class_order
+        kept = [order[index] for index in kept_classes([labels[index] for index in order], self.alphabet)]
+        graph = rewrite_recognizer(
+            original,
+            None if kept == list(range(len(labels))) else kept,
+            self.alternatives,
+            labels=labels,
+            normalization=card.normalization,
+            line=self.line,
+        )
+        return _Recognizer(graph, tuple(labels[index] for index in kept), self.precisions.floating, None)
+
+    def _quantized(self, recognizer: _Recognizer, report: Callable[[str, float], None]) -> _Recognizer:
+        """Return the recognizer in INT8 if that was asked for, or if the CPU has it and it reads as before."""
+        if self.precisions.recognizer != "int8":
+            return recognizer
+        report("quantizing the recognizer", 0.4)
+        try:
+            graph, agreement = quantize_recognizer(recognizer.graph, self.line.served_width)
+        except QuantizationError as error:
+            if self.profile.precision != "auto":
+                raise
+            report(f"keeping the recognizer in {recognizer.precision}, for {error}", 0.5)
+            return recognizer
+        return replace(recognizer, graph=graph, precision="int8", accuracy={"steps_as_in_fp32": round(agreement, 4)})
+
     def _write_recognizer(self, name: str, width: int, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.RECOGNIZER, name, width)
         widths = self.profile.warmup_widths if self.profile.takes_any_width else (width,)
         configs.warm_up_lines(config, widths, self._warm_batches(config))
         manifest = self._line_manifest(config, ModelRole.RECOGNIZER, recognizer)
-        graph = recognizer.graph if self.profile.takes_any_width else fix_width(recognizer.graph, width)
+        graph = recognizer.graph if self.profile.takes_any_width else self._of_width(recognizer, width)
         self._write_model(config, manifest, recognizer.dictionary, graph)
+
+    def _of_width(self, recognizer: _Recognizer, width: int) -> onnx.ModelProto:
+        return fix_width(recognizer.graph, width, self.line.served_stride)
 
     def _write_reader(self, name: str, width: int, member: str, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.READER, name, width)
@@ -121,7 +165,7 @@ class Assembly:
         config.name = name
         configs.set_alternatives(config, self.alternatives)
         if not self.profile.takes_any_width:
-            configs.fix_width(config, width)
+            configs.fix_width(config, width, self.line.served_stride)
         return config
 
     def _line_manifest(self, config: configs.ModelConfig, role: ModelRole, recognizer: _Recognizer) -> ModelManifest:
@@ -129,14 +173,15 @@ class Assembly:
             config,
             role,
             line_height=LINE_HEIGHT_PIXELS,
-            pad_value=PAD_VALUE,
-            stride=STRIDE_PIXELS,
+            pad_value=self.pad_value,
+            stride=self.line.served_stride,
             buckets=self.profile.bucket_models(role),
             alternatives=self.alternatives,
             reading="ensemble" if self.profile.reads_by_ensemble and role is ModelRole.RECOGNIZER else None,
             dictionary_sha256=dictionary_digest(recognizer.dictionary),
             alphabet=self.alphabet if self.alphabet in {FULL, LATIN} else Path(self.alphabet).stem,
             accuracy=recognizer.accuracy,
+            precision=recognizer.precision,
         )
 
     def _manifest(self, config: configs.ModelConfig, role: ModelRole, **particular: object) -> ModelManifest:
@@ -147,10 +192,9 @@ class Assembly:
             source=source.origin,
             license=source.license,
             source_sha256=source.sha256,
-            precision=self.precisions.recognizer if reads else self.precisions.floating,
             device=self.profile.device,
             max_batch_size=config.max_batch_size,
-            **particular,
+            **{"precision": self.precisions.floating, **particular},
         )
 
     def _warm_batches(self, config: configs.ModelConfig) -> tuple[int, ...]:

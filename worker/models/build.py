@@ -18,6 +18,7 @@ from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.models.alphabet import FULL, LATIN
 from worker.models.assembly import Assembly
+from worker.models.model_card import LineFormat
 from worker.models.precision import Precisions, resolve_precision
 from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
 from worker.models.source import ModelSource, find_sources
@@ -54,7 +55,8 @@ def build_repository(
     """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
 
     `profile` is `embedded` or `onnx`; `alphabet` is `full`, `latin` or a file of characters; `alternatives` is how many
-    classes the recognizer returns for each step; `sources` are ONNX files to take instead of the pinned ones.
+    classes the recognizer returns for each step; `sources` are what to take instead of the
+    pinned models, imported folders or ONNX files.
     A repository of the same inputs that is there already is left as it is. Raises ModelSourceError, AlphabetError,
     ProfileError, GraphError,
     QuantizationError, ConfigError or BuildError.
@@ -64,7 +66,9 @@ def build_repository(
     if not 1 <= alternatives <= 16:  # noqa: PLR2004  more would be no alternatives but noise
         raise BuildError(f"{alternatives} alternatives cannot be given: ask for 1 to 16")
     report("fetching the ONNX files", 0.0)
-    order = _Order(chosen, alphabet, alternatives, find_sources(sources), resolve_precision(chosen.precision))
+    found = find_sources(sources)
+    chosen = chosen.of_lines(found[ModelRole.RECOGNIZER].card.line or LineFormat())
+    order = _Order(chosen, alphabet, alternatives, found, resolve_precision(chosen.precision))
     digest = _digest(order)
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +86,7 @@ def _digest(order: _Order) -> str:
         alphabet = Path(alphabet).read_text(encoding="utf-8")
     state = hashlib.sha256(
         json.dumps([asdict(order.profile), asdict(order.precisions), alphabet, order.alternatives]).encode()
-        + "".join(f"{role}{source.sha256}" for role, source in sorted(order.sources.items())).encode()
+        + "".join(f"{role}{source.card.to_json()}" for role, source in sorted(order.sources.items())).encode()
     )
     files = [
         *Path(__file__).parent.glob("*.py"),
