@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +28,7 @@ from worker.models.configs import read_config
 from worker.models.detector import rewrite_detector
 from worker.models.golden import GoldenError
 from worker.models.importing import ModelFacts, ModelImportError, import_model, read_characters, read_dictionary
-from worker.models.model_card import ModelCard, ModelKind
+from worker.models.model_card import ModelCard, ModelKind, Normalization
 from worker.models.profiles import select_profile
 from worker.models.rewriting import GraphError, load_graph
 from worker.models.source import ModelSourceError, find_sources
@@ -164,7 +163,9 @@ def test_a_detector_of_either_family_computes_what_its_own_preprocessing_gives(
     assert expected.max() > 0.9, "there must be text to find"
 
     for graph in (
-        rewrite_detector(load_graph(files / DETECTOR), _paddle_normalization()),
+        rewrite_detector(
+            load_graph(files / DETECTOR), Normalization(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
+        ),
         rewrite_detector(
             load_graph(doctr[ModelRole.DETECTOR] / "model.onnx"),
             card.normalization,
@@ -181,12 +182,6 @@ def _colored_page() -> Pixels:
     for row, text in enumerate(LINES):
         cv2.putText(page, text, (20, 60 + 110 * row), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (120, 20, 200), 2, cv2.LINE_AA)
     return page
-
-
-def _paddle_normalization() -> Any:  # noqa: ANN401
-    return ModelCard(kind=ModelKind.PADDLE_DETECTOR, sha256="0" * 64, origin="", license="").normalization.model_copy(
-        update={"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)}
-    )
 
 
 async def test_a_repository_of_imported_models_reads_a_label(
@@ -499,6 +494,52 @@ def test_a_dictionary_in_another_order_is_refused_for_what_it_reads(files: Path,
         import_model(ModelKind.PADDLE_RECOGNIZER, files / RECOGNIZER, tmp_path, facts)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_of_ones_own_takes_the_place_of_drawn_ones(files: Path, tmp_path: Path) -> None:
+    line = np.full((70, 420, 3), 200, dtype=np.uint8)
+    cv2.putText(line, "0044 2288", (20, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.6, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.imwrite(str(tmp_path / "line.png"), line)
+    arguments = ["--kind", "paddle-rec", "--onnx", str(files / RECOGNIZER), "--picture", "line.png"]
+
+    taken = labelwire("models", "import", *arguments, "--text", "0044 2288", cwd=tmp_path)
+    refused = labelwire("models", "import", *arguments, "--text", "0044 2289", "--output", "other", cwd=tmp_path)
+    alone = labelwire("models", "import", *arguments, cwd=tmp_path)
+
+    assert (taken.returncode, refused.returncode, alone.returncode) == (0, 1, 1), taken.stderr
+    assert "reads the given lines ['0044 2289'] as ['0044 2288']" in refused.stderr.replace("00442288", "0044 2288")
+    assert alone.stderr == "--picture and --text belong together: give both or neither\n"
+    assert not (tmp_path / "other").exists()
+
+
+def test_digits_alone_are_drawn_for_a_recognizer_that_knows_no_letters(files: Path, tmp_path: Path) -> None:
+    unknown = iter(map(chr, range(0x20000, 0x2A000)))
+    characters = [
+        character if character in "0123456789" else next(unknown) for character in characters_of(files / RECOGNIZER)
+    ]
+    mistaken = [str((int(character) + 1) % 10) if character.isascii() else character for character in characters]
+
+    with pytest.raises(GoldenError, match=r"lines \['1335', '12700', '2288', '0044'\]"):
+        import_model(ModelKind.PADDLE_RECOGNIZER, files / RECOGNIZER, tmp_path, ModelFacts(characters=tuple(mistaken)))
+    import_model(ModelKind.PADDLE_RECOGNIZER, files / RECOGNIZER, tmp_path, ModelFacts(characters=tuple(characters)))
+
+
+def test_a_card_that_was_changed_to_nonsense_is_refused(paddle: dict[ModelRole, Path], tmp_path: Path) -> None:
+    folder = paddle[ModelRole.RECOGNIZER]
+    (tmp_path / "model.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    card = card_of(folder)
+    changed: list[tuple[dict[str, object], str]] = [
+        ({"line": None}, r"the whole: Value error, a card of paddle-rec needs line"),
+        ({"classes": ("a", "b")}, r"classes have 0 empty texts, but need one"),
+        ({"classes": ("", "a", "b", "c", "d", "e")}, r"head has 6625 classes, but 6 are named"),
+    ]
+    for changes, words in changed:
+        (tmp_path / "model.json").write_text(card.model_copy(update=changes).to_json(), encoding="utf-8")
+        with pytest.raises(LabelwireError, match=words):
+            build_repository(
+                select_profile("onnx", device="cpu"), tmp_path / "built", sources={ModelRole.RECOGNIZER: tmp_path}
+            )
+        assert not (tmp_path / "built").exists()
 
 
 def test_a_recognizer_without_characters_says_what_to_give(files: Path, tmp_path: Path) -> None:

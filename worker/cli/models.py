@@ -9,7 +9,14 @@ from rich.progress import Progress
 
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
-from worker.models.importing import ModelFacts, ModelImportError, import_model, read_characters, read_dictionary
+from worker.models.importing import (
+    ModelFacts,
+    ModelImportError,
+    import_model,
+    read_characters,
+    read_dictionary,
+    read_line,
+)
 from worker.models.model_card import ModelKind
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
@@ -76,6 +83,10 @@ def import_(
     characters: Annotated[
         Path | None, typer.Option(help="A recognizer's characters in one row, as docTR's vocabularies.")
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="A picture of one line that a recognizer must read, instead of drawn text.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="The text of that line.")] = None,
     origin: Annotated[
         str | None, typer.Option(help="Where the model comes from; the file's name if not given.")
     ] = None,
@@ -87,5 +98,8 @@ def import_(
     """Check your own ONNX model, try it on drawn text, and write it for `models build`."""
     if dictionary is not None and characters is not None:
         raise ModelImportError("--dictionary and --characters say the same in two ways: give one of them")
+    if (picture is None) != (text is None):
+        raise ModelImportError("--picture and --text belong together: give both or neither")
     given = read_dictionary(dictionary) if dictionary else read_characters(characters) if characters else None
-    typer.echo(import_model(kind, onnx, output, ModelFacts(origin, license_, given)))
+    golden = read_line(picture, text) if picture is not None and text is not None else None
+    typer.echo(import_model(kind, onnx, output, ModelFacts(origin, license_, given, golden)))

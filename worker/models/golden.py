@@ -5,10 +5,11 @@ normalization, channels, sizes and dictionary are shown to be right together. Ea
 row: a recognizer that is not decoded by CTC loses one of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -27,9 +28,17 @@ _MIN_CHARACTERS: Final = 3
 _FONT_PIXELS: Final = 34
 _MARGIN_PIXELS: Final = 8
 _PAPER, _INK = 240, 20
-_WIDTH_STEP_PIXELS: Final = 32
+_WIDEST_PIXELS: Final = 1280
 _LINES_EVERY_PIXELS: Final = 96
 _MAX_ON_PAPER: Final = 0.1  # mean probability of text where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenLine:
+    """A line cut out of a picture, UINT8 [H, W, 3] (BGR), and its text."""
+
+    pixels: Pixels
+    text: str
 
 
 class GoldenError(LabelwireError):
@@ -66,30 +75,49 @@ def check_detector(model: onnx.ModelProto, tile: tuple[int, int], min_probabilit
         )
 
 
-def check_recognizer(model: onnx.ModelProto, dictionary: Sequence[str], line: LineFormat, pad_value: int) -> None:
-    """Raise GoldenError if a rewritten recognizer, `dictionary` in its classes' order, does not read drawn lines.
+def check_recognizer(
+    model: onnx.ModelProto,
+    dictionary: Sequence[str],
+    line: LineFormat,
+    pad_value: int,
+    golden: GoldenLine | None = None,
+) -> None:
+    """Raise GoldenError if a rewritten recognizer, `dictionary` in its classes' order, does not read lines.
 
-    More than half of them must come out, whatever the case and spaces. Characters that the dictionary lacks are not
-    drawn.
+    More than half of the drawn ones must come out, whatever the case and spaces; characters that the dictionary lacks
+    are not drawn. If `golden` is given, it takes the place of what is drawn.
     """
-    known = set(dictionary)
-    texts = ["".join(character for character in text if character in known) for text in _texts(line)]
-    texts = [text for text in texts if len(text.replace(" ", "")) >= _MIN_CHARACTERS]
-    if not texts:
-        raise GoldenError(
-            f"the dictionary of {len(dictionary)} classes has no letters and digits of which a line could be drawn "
-            f"({' '.join(dictionary[1:11])} …): give a recognizer that knows digits"
-        )
-    pictures = [_draw_line(text, line, pad_value) for text in texts]
+    texts, pictures = _drawn(dictionary, line, pad_value) if golden is None else _given(golden, line, pad_value)
     runner = session(model)
     read = [text for picture in pictures for text in _read(runner, [picture], dictionary)]
     right = sum(_plain(one) == _plain(other) for one, other in zip(read, texts, strict=True))
     if 2 * right <= len(texts):
         raise GoldenError(
-            f"the recognizer reads the drawn lines {texts} as {read}: give the dictionary in the order that it was "
-            "trained with, and a recognizer that is decoded by CTC"
+            f"the recognizer reads the {'drawn' if golden is None else 'given'} lines {texts} as {read}: give the "
+            "dictionary in the order that it was trained with, and a recognizer that is decoded by CTC; if it reads "
+            "other print, give a line of that with --picture and --text"
         )
     _check_batch(runner, pictures, dictionary, read[0])
+
+
+def _given(golden: GoldenLine, line: LineFormat, pad_value: int) -> tuple[list[str], list[Pixels]]:
+    height, width = golden.pixels.shape[:2]
+    widest = line.served_width or _WIDEST_PIXELS
+    size = (min(widest, max(1, round(width * LINE_HEIGHT_PIXELS / height))), LINE_HEIGHT_PIXELS)
+    scaled = np.asarray(cv2.resize(golden.pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return [golden.text], [_padded(scaled, line, pad_value)]
+
+
+def _drawn(dictionary: Sequence[str], line: LineFormat, pad_value: int) -> tuple[list[str], list[Pixels]]:
+    known = set(dictionary)
+    texts = [_known_part(text, known) for text in _texts(line)]
+    texts = [text for text in texts if len(text.replace(" ", "")) >= _MIN_CHARACTERS]
+    if not texts:
+        raise GoldenError(
+            f"the dictionary of {len(dictionary)} classes has no letters and digits of which a line could be drawn "
+            f"({' '.join(dictionary[1:11])} …): give a line that it reads with --picture and --text"
+        )
+    return texts, [_draw_line(text, line, pad_value) for text in texts]
 
 
 def check_orientation(model: onnx.ModelProto) -> None:
@@ -109,6 +137,12 @@ def check_orientation(model: onnx.ModelProto) -> None:
 
 def _texts(line: LineFormat) -> Sequence[str]:
     return _TEXTS if line.width is None else _WORDS
+
+
+def _known_part(text: str, known: Collection[str]) -> str:
+    """Return a text without the characters that a dictionary lacks; words stay apart."""
+    kept = "".join(character for character in text if character in known or character == " ")
+    return " ".join(kept.split())
 
 
 def _plain(text: str) -> str:
@@ -139,9 +173,13 @@ def _draw_line(text: str, line: LineFormat, pad_value: int) -> Pixels:
     width = round(font.getlength(text)) + 2 * _MARGIN_PIXELS
     drawn = Image.new("RGB", (width, LINE_HEIGHT_PIXELS), (_PAPER,) * 3)
     ImageDraw.Draw(drawn).text((_MARGIN_PIXELS, LINE_HEIGHT_PIXELS / 2), text, (_INK,) * 3, font, anchor="lm")
-    bucket = line.served_width or -(-width // line.served_step) * line.served_step
+    return _padded(np.asarray(drawn, dtype=np.uint8), line, pad_value)
+
+
+def _padded(drawn: Pixels, line: LineFormat, pad_value: int) -> Pixels:
+    bucket = line.served_width or -(-drawn.shape[1] // line.served_step) * line.served_step
     pixels = np.full((LINE_HEIGHT_PIXELS, bucket, 3), pad_value, dtype=np.uint8)
-    shown = np.asarray(drawn, dtype=np.uint8)[:, :bucket]
+    shown = drawn[:, :bucket]
     pixels[:, : shown.shape[1]] = shown
     return pixels
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from onnx.external_data_helper import uses_external_data
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import DetectionThresholds, ModelRole
 from worker.models.detector import rewrite_detector
-from worker.models.golden import check_detector, check_orientation, check_recognizer, session
+from worker.models.golden import GoldenLine, check_detector, check_orientation, check_recognizer, session
 from worker.models.model_card import (
     CARD_FILE,
     GRAPH_FILE,
@@ -94,11 +95,13 @@ class ModelFacts:
     """What only the owner of a model can tell: where it comes from, its license, and its characters in order.
 
     `characters` are without blank, in the order of the head's classes; None if the file's own metadata name them.
+    `golden` is a line that a recognizer reads, where what is drawn is not its print.
     """
 
     origin: str | None = None
     license: str = "unknown"
     characters: tuple[str, ...] | None = None
+    golden: GoldenLine | None = None
 
 
 def import_model(kind: ModelKind, onnx_file: Path, output: Path, facts: ModelFacts) -> Path:
@@ -114,6 +117,8 @@ def import_model(kind: ModelKind, onnx_file: Path, output: Path, facts: ModelFac
     candidate.check_signature()
     if facts.characters is not None and kind.role is not ModelRole.RECOGNIZER:
         raise ModelImportError(f"{_NAMES[kind.role]} has no characters: leave out --dictionary and --characters")
+    if facts.golden is not None and kind.role is not ModelRole.RECOGNIZER:
+        raise ModelImportError(f"{_NAMES[kind.role]} reads no line: leave out --picture and --text")
     describe: Callable[[ModelFacts], ModelCard] = {
         ModelRole.DETECTOR: candidate.describe_detector,
         ModelRole.ORIENTATION: candidate.describe_orientation,
@@ -138,6 +143,14 @@ def read_characters(path: Path) -> tuple[str, ...]:
             f"{path} has {len(text.splitlines())} lines: write all characters in one row, or give it as --dictionary"
         )
     return tuple(text)
+
+
+def read_line(picture: Path, text: str) -> GoldenLine:
+    """Return a picture of one line, with its text. Raises ModelImportError if it is no picture."""
+    pixels = cv2.imread(str(picture), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ModelImportError(f"{picture} cannot be read as a picture: give a JPEG or PNG of one line")
+    return GoldenLine(np.asarray(pixels, dtype=np.uint8), text)
 
 
 def _text(path: Path) -> str:
@@ -250,7 +263,7 @@ class _Candidate:
         order = card.class_order
         labels = card.classes or ()
         graph = rewrite_recognizer(self._copy(), order, labels=labels, normalization=card.normalization, line=line)
-        check_recognizer(graph, [labels[index] for index in order], line, card.pad_value)
+        check_recognizer(graph, [labels[index] for index in order], line, card.pad_value, facts.golden)
         return card
 
     def _line_format(self) -> LineFormat:

@@ -8,7 +8,7 @@ import math
 from enum import StrEnum
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.domain.manifest import DetectionThresholds, ModelRole
 
@@ -100,6 +100,15 @@ class ModelCard(_CardPart):
     pad_value: int = Field(default=127, ge=0, le=255)
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _complete_for_its_role(self) -> "ModelCard":
+        needed = {ModelRole.DETECTOR: "detection", ModelRole.RECOGNIZER: "line"}.get(self.role)
+        if needed is not None and getattr(self, needed) is None:
+            raise ValueError(f"a card of {self.kind} needs {needed}")
+        if self.classes is not None and self.classes.count("") != 1:
+            raise ValueError(f"classes have {self.classes.count('')} empty texts, but need one, for the blank")
+        return self
 
     @property
     def role(self) -> ModelRole:

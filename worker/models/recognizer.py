@@ -64,6 +64,11 @@ def rewrite_recognizer(
     resized = None if line.height == LINE_HEIGHT_PIXELS else (LINE_HEIGHT_PIXELS, line.height)
     rewriter.normalize("labelwire/upright", normalization, resized)
     head = _Head(rewriter)
+    if labels is not None and len(labels) != head.class_count:
+        raise GraphError(
+            f"the recognizer's head has {head.class_count} classes, but {len(labels)} are named, the blank among them: "
+            "give the dictionary that it was trained with"
+        )
     if classes is not None:
         head.keep(classes)
     _take_best(rewriter, head)
