@@ -98,6 +98,41 @@ def doctr_recognizer(target: Path) -> Path:
     return _save(model, target)
 
 
+def crnn(target: Path, classes: int = 97) -> Path:
+    """Write a small CRNN of lines 32 pixels high, with a step every 4: a convolution, an LSTM, a linear layer.
+
+    It was trained on nothing, so it reads nothing.
+    """
+    random = np.random.default_rng(5)
+    shapes = {
+        "stem": (24, 3, 8, 4),
+        "forward": (1, 4 * 16, 96),
+        "recurrent": (1, 4 * 16, 16),
+        "weights": (16, classes),
+        "bias": (classes,),
+    }
+    initializers = [
+        numpy_helper.from_array(random.normal(0, 0.4, shape).astype(np.float32), name) for name, shape in shapes.items()
+    ]
+    initializers.append(numpy_helper.from_array(np.array([0, 96, -1]), "columns"))
+    nodes = [
+        helper.make_node("Conv", ["x", "stem"], ["features"], strides=[8, 4]),
+        helper.make_node("Reshape", ["features", "columns"], ["stacked"]),
+        helper.make_node("Transpose", ["stacked"], ["sequence"], perm=[2, 0, 1]),
+        helper.make_node("LSTM", ["sequence", "forward", "recurrent"], ["hidden"], hidden_size=16),
+        helper.make_node("Squeeze", ["hidden"], ["states"], axes=[1]),
+        helper.make_node("Transpose", ["states"], ["batch_first"], perm=[1, 0, 2]),
+        helper.make_node("MatMul", ["batch_first", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["y"], axis=2),
+    ]
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 32, "W"])
+    given = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", "T", classes])
+    graph = helper.make_graph(nodes, "crnn", [taken], [given], initializers)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=7), target)
+    return target
+
+
 def _name_output(model: onnx.ModelProto, tensor: str) -> None:
     model.graph.node.append(helper.make_node("Identity", [tensor], ["logits"]))
     model.graph.output[0].name = "logits"

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.models import own_models
 from tests.models.drawing import Pixels
 from tests.models.own_models import CLASSIFIER, DETECTOR, RECOGNIZER, WORDS, characters_of, pp_ocr_v4
-from tests.models.reference import onnxruntime_session
+from tests.models.reference import normalized, onnxruntime_session
 from worker import bootstrap, settings
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelManifest, ModelRole
@@ -28,8 +28,10 @@ from worker.models.configs import read_config
 from worker.models.detector import rewrite_detector
 from worker.models.golden import GoldenError
 from worker.models.importing import ModelFacts, ModelImportError, import_model, read_characters, read_dictionary
-from worker.models.model_card import ModelCard, ModelKind, Normalization
+from worker.models.model_card import LineFormat, ModelCard, ModelKind, Normalization
 from worker.models.profiles import select_profile
+from worker.models.quantization import QuantizationError
+from worker.models.recognizer import rewrite_recognizer
 from worker.models.rewriting import GraphError, load_graph
 from worker.models.source import ModelSourceError, find_sources
 from worker.ports import InferenceBackend
@@ -232,6 +234,51 @@ async def test_lines_32_pixels_high_are_scaled_in_the_graph(
     read = await words_read(label, InProcessBackend(tmp_path / "cpu"))
     for word in ("SHIP", "20457", "Hamburg", "12.70"):
         assert word in read
+
+
+def test_a_crnn_is_run_as_trained_and_refused_for_reading_nothing(tmp_path: Path) -> None:
+    path = own_models.crnn(tmp_path / "crnn.onnx")
+
+    with pytest.raises(GoldenError, match=r"reads the drawn lines \['SHIP TO 1335 Halle'"):
+        import_model(
+            ModelKind.PADDLE_RECOGNIZER, path, tmp_path / "out", ModelFacts(characters=tuple(map(chr, range(32, 127))))
+        )
+
+    line = np.random.default_rng(0).integers(0, 256, (2, 48, 192, 3), dtype=np.uint8)
+    lowered = np.stack([cv2.resize(pixels, (128, 32), interpolation=cv2.INTER_LINEAR) for pixels in line])
+    expected = onnxruntime_session(path).run(None, {"x": normalized(lowered)})[0]
+    graph = rewrite_recognizer(load_graph(path), line=LineFormat(height=32, stride=4))
+    token, confidence = onnxruntime_session(graph.SerializeToString()).run(
+        None, {"line": line, "upside_down": np.zeros((2, 1), dtype=np.float32)}
+    )
+    assert token.shape == (2, 32, 1)
+    assert np.mean(token[..., 0] == expected.argmax(axis=2)) > 0.95, "pixels of OpenCV are rounded"
+    assert np.abs(confidence[..., 0] - expected.max(axis=2)).max() < 0.05
+
+
+def test_a_recognizer_of_one_width_stays_as_it_was_trained_unless_int8_is_demanded(
+    doctr: dict[ModelRole, Path], tmp_path: Path
+) -> None:
+    repository = build_repository("embedded", tmp_path / "models", sources=doctr)
+
+    assert manifest_of(repository, ModelRole.RECOGNIZER).precision in {"fp32", "bf16"}
+    with pytest.raises(QuantizationError, match="takes lines 192 pixels wide only, and INT8 is calibrated on all wid"):
+        build_repository(select_profile("embedded", precision="int8"), tmp_path / "int8", sources=doctr)
+
+
+def test_a_recognizers_file_need_not_be_imported_if_its_metadata_name_its_characters(
+    files: Path, tmp_path: Path
+) -> None:
+    profile = select_profile("onnx", device="cpu")
+
+    repository = build_repository(
+        profile, tmp_path / "models", sources={ModelRole.RECOGNIZER: files / RECOGNIZER}, alternatives=1
+    )
+
+    assert manifest_of(repository, ModelRole.RECOGNIZER).source == RECOGNIZER
+    bare = own_models.without_metadata(files / RECOGNIZER, tmp_path / "bare.onnx")
+    with pytest.raises(GraphError, match=r"names no characters .* import it with `labelwire models import`"):
+        build_repository(profile, tmp_path / "other", sources={ModelRole.RECOGNIZER: bare})
 
 
 def test_the_pinned_models_can_be_imported_too(tmp_path: Path) -> None:

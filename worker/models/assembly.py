@@ -139,7 +139,7 @@ class Assembly:
         except QuantizationError as error:
             if self.profile.precision != "auto":
                 raise
-            report(f"keeping the recognizer in {recognizer.precision}, for {error}", 0.5)
+            report(f"keeping the recognizer in {recognizer.precision} ({error})", 0.5)
             return recognizer
         return replace(recognizer, graph=graph, precision="int8", accuracy={"steps_as_in_fp32": round(agreement, 4)})
 
