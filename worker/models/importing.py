@@ -252,7 +252,7 @@ class _Candidate:
     def describe_recognizer(self, facts: ModelFacts) -> ModelCard:
         """Return the card of a recognizer that reads drawn lines."""
         line = self._line_format()
-        count = class_count(self._copy())
+        count = self._class_count()
         is_paddle = self.kind is ModelKind.PADDLE_RECOGNIZER
         card = self._card(
             facts,
@@ -265,6 +265,12 @@ class _Candidate:
         graph = rewrite_recognizer(self._copy(), order, labels=labels, normalization=card.normalization, line=line)
         check_recognizer(graph, [labels[index] for index in order], line, card.pad_value, facts.golden)
         return card
+
+    def _class_count(self) -> int:
+        try:
+            return class_count(self._copy())
+        except GraphError as error:
+            raise self._refusal(f"returns {self._output}, whose classes cannot be told: {error}") from error
 
     def _line_format(self) -> LineFormat:
         """Return height, width and stride, which are found by running the graph."""
@@ -297,7 +303,7 @@ class _Candidate:
 
     def _classes(self, facts: ModelFacts, count: int) -> tuple[str, ...]:
         """Return what the head's classes stand for, in its order, the blank as an empty text."""
-        characters = recognizer_characters(self.model) if facts.characters is None else facts.characters
+        characters = facts.characters or self._named_characters()
         known = len(characters)
         if self.kind is not ModelKind.PADDLE_RECOGNIZER:
             if count == known + 1:
@@ -312,6 +318,14 @@ class _Candidate:
             f"has {count} classes in {self._output}, so beside the blank {wanted} are expected, but its dictionary has "
             f"{known}: give the one that it was trained with by --dictionary or --characters"
         )
+
+    def _named_characters(self) -> tuple[str, ...]:
+        try:
+            return recognizer_characters(self.model)
+        except GraphError as error:
+            raise self._refusal(
+                "names no characters in its metadata ('character'): give them by --dictionary or --characters"
+            ) from error
 
     def _card(self, facts: ModelFacts, **particular: Any) -> ModelCard:  # noqa: ANN401  the card validates
         return ModelCard(

@@ -127,8 +127,8 @@ class _Head:
         last = rewriter.producer(rewriter.original_output)
         if last.op_type not in {"Softmax", "Add"}:
             raise GraphError(
-                f"the recognizer ends in {last.op_type}, not in Softmax or a linear layer: give one that is decoded by "
-                "CTC"
+                f"the recognizer ends in {last.op_type}, not in Softmax or a linear layer ({last.output[0]}): give one "
+                "that is decoded by CTC"
             )
         self.logits = str(last.input[0] if last.op_type == "Softmax" else last.output[0])
         self._weights, self._bias = _linear_layer(rewriter, self.logits)
