@@ -369,6 +369,58 @@ def _take(dims: list[int | str | None], element_type: int = TensorProto.FLOAT) -
     return change
 
 
+def _named_as_ours(model: onnx.ModelProto) -> None:
+    names = {model.graph.input[0].name: "image", model.graph.output[0].name: "probability"}
+    for node in model.graph.node:
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.get(name, name) for name in tensors]
+    model.graph.input[0].name, model.graph.output[0].name = names.values()
+
+
+def _weights_as_inputs(model: onnx.ModelProto) -> None:
+    for node in [node for node in model.graph.node if node.op_type == "Constant"]:
+        value = helper.get_attribute_value(node.attribute[0])
+        value.name = node.output[0]
+        model.graph.initializer.append(value)
+        model.graph.input.append(_tensor(value.name, list(value.dims), value.data_type))
+        model.graph.node.remove(node)
+
+
+def _ends_in_identity(model: onnx.ModelProto) -> None:
+    name = model.graph.output[0].name
+    model.graph.node.append(helper.make_node("Identity", [name], ["same"]))
+    model.graph.output[0].name = "same"
+
+
+ORDINARY = [
+    ("paddle-det", DETECTOR, _named_as_ours),
+    ("paddle-det", DETECTOR, _weights_as_inputs),
+    ("paddle-det", DETECTOR, _ends_in_identity),
+    ("paddle-det", DETECTOR, _take([1, 3, "H", "W"])),
+    ("paddle-det", DETECTOR, _take(["N", 3, 640, 640])),
+    ("paddle-rec", RECOGNIZER, _ends_in_identity),
+    ("paddle-rec", RECOGNIZER, _take([1, 3, 48, 320])),
+    ("paddle-cls", CLASSIFIER, _take(["N", 3, 48, 192])),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "change"), ORDINARY)
+def test_what_is_ordinary_among_exports_is_taken_and_built(
+    files: Path, tmp_path: Path, kind: str, name: str, change: _Change
+) -> None:
+    model = onnx.load(files / name)
+    change(model)
+    onnx.save(model, tmp_path / "ordinary.onnx")
+
+    folder = import_model(ModelKind(kind), tmp_path / "ordinary.onnx", tmp_path, ModelFacts())
+
+    sources = {ModelKind(kind).role: folder}
+    for device in ("cpu", "gpu"):
+        build_repository(
+            select_profile("onnx", device=device), tmp_path / device, sources=sources, alphabet="latin", alternatives=1
+        )
+
+
 def _without_sigmoid(model: onnx.ModelProto) -> None:
     model.graph.output[0].CopyFrom(_tensor(model.graph.node[-1].input[0], ["N", 1, "H", "W"]))
     del model.graph.node[-1]
