@@ -291,8 +291,8 @@ def test_the_pinned_models_can_be_imported_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["paddle", "doctr"])
-def test_a_repository_for_a_gpu_is_built_of_imported_models(
-    family: str, request: pytest.FixtureRequest, tmp_path: Path
+async def test_a_repository_for_a_gpu_of_imported_models_reads_a_label(
+    family: str, request: pytest.FixtureRequest, label: Path, tmp_path: Path
 ) -> None:
     models = request.getfixturevalue(family)
 
@@ -302,8 +302,9 @@ def test_a_repository_for_a_gpu_is_built_of_imported_models(
 
     buckets = manifest_of(repository, ModelRole.RECOGNIZER).buckets or {}
     assert len(buckets) == (16 if family == "paddle" else 1)
-    for name in buckets.values():
-        assert (repository / name / "config.pbtxt").is_file()
+    read = await words_read(label, InProcessBackend(repository))
+    for word in ("SHIP", "20457", "Hamburg", "12.70"):
+        assert word in read
 
 
 @pytest.mark.real
