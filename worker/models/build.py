@@ -55,11 +55,10 @@ def build_repository(
     """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
 
     `profile` is `embedded` or `onnx`; `alphabet` is `full`, `latin` or a file of characters; `alternatives` is how many
-    classes the recognizer returns for each step; `sources` are what to take instead of the
-    pinned models, imported folders or ONNX files.
-    A repository of the same inputs that is there already is left as it is. Raises ModelSourceError, AlphabetError,
-    ProfileError, GraphError,
-    QuantizationError, ConfigError or BuildError.
+    classes the recognizer returns for each step; `sources` are what to take instead of the pinned models: folders that
+    an import wrote, or ONNX files. A repository of the same inputs that is there already is left as it is.
+
+    Raises ModelSourceError, AlphabetError, ProfileError, GraphError, QuantizationError, ConfigError or BuildError.
     """
     report = progress or (lambda _what, _part: None)
     chosen = select_profile(profile) if isinstance(profile, str) else profile
