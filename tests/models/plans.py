@@ -15,9 +15,9 @@ from onnx import TensorProto, helper
 from tests.models.reference import onnxruntime_session
 from worker.domain.manifest import Device, ModelRole, PlanTarget
 from worker.models.configs import read_config
+from worker.models.model_card import LINE_HEIGHT_PIXELS
 from worker.models.plan_gate import Tensors
 from worker.models.profiles import select_profile
-from worker.models.rewriting import LINE_HEIGHT_PIXELS
 from worker.models.serving_checks import graph_tensors
 from worker.models.shape_ranges import OptimizationProfile, ShapeRange
 from worker.models.tensorrt_builder import Plan, build_plan

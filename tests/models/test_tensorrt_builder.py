@@ -15,12 +15,16 @@ import onnx
 import pytest
 from onnx import helper
 
+from tests.models import own_models
 from tests.models.drawing import Pixels
 from tests.models.plans import TURING, Case, RtxPlanMaker, all_cases, few_cases, with_fp16_products
 from tests.models.reference import onnxruntime_session
+from worker.domain.manifest import ModelRole
 from worker.local.provision import find_python_environment, python_environment
 from worker.models.build import build_repository
 from worker.models.configs import read_config
+from worker.models.importing import ModelFacts, import_model
+from worker.models.model_card import ModelKind
 from worker.models.plan_runner import run_plan
 from worker.models.profiles import TILE_SHAPES, select_profile
 from worker.models.serving_checks import GraphTensor, check_matches_plan
@@ -131,6 +135,28 @@ def test_a_plan_takes_several_profiles(repositories: Mapping[str, Path]) -> None
     profiles = [{"line": _lines(width, 1, 4, 4), "upside_down": _sides(1, 4, 4)} for width in (64, 320)]
 
     assert len(build_plan(graph, profiles, compute_capability="8.9").content) > MIN_PLAN_BYTES
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_plans_are_built_of_imported_models_of_one_size(tmp_path: Path) -> None:
+    """As docTR exports them: RGB, logits, a late opset, lines that are scaled inside the graph."""
+    detector = own_models.doctr_detector(tmp_path / "detector.onnx")
+    recognizer = own_models.doctr_recognizer(tmp_path / "recognizer.onnx")
+    words = ModelFacts(characters=tuple(own_models.WORDS))
+    imported = {
+        ModelRole.DETECTOR: import_model(ModelKind.DOCTR_DETECTOR, detector, tmp_path, ModelFacts()),
+        ModelRole.RECOGNIZER: import_model(ModelKind.DOCTR_RECOGNIZER, recognizer, tmp_path, words),
+    }
+    repository = build_repository(select_profile("onnx", device="gpu"), tmp_path / "models", sources=imported)
+
+    for case in (
+        Case("gpu", ModelRole.DETECTOR, (480, 480), "8.9"),
+        Case.of_lines("gpu", ModelRole.RECOGNIZER, 192, "8.9"),
+    ):
+        plan = build_plan(
+            _graph(repository, case.model), [case.profile(repository)], compute_capability=case.compute_capability
+        )
+        assert MIN_PLAN_BYTES < len(plan.content) < MAX_PLAN_BYTES
 
 
 @pytest.mark.usefixtures("tensorrt")

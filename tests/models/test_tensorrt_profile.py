@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.models import own_models
 from tests.models.plans import L4, GraphPlanMaker
 from tests.models.reference import onnxruntime_session
 from worker.domain.errors import LocalStackError
-from worker.domain.manifest import ModelManifest, TileShapes
+from worker.domain.manifest import ModelManifest, ModelRole, TileShapes
 from worker.local.triton import TritonServer
 from worker.models.build import build_repository
 from worker.models.choice import Gpu, Host, choose
 from worker.models.configs import ConfigError, read_config
+from worker.models.importing import ModelFacts, import_model
+from worker.models.model_card import ModelKind
 from worker.models.plan_gate import Tensors, check_agreement, golden_lines, golden_tiles
 from worker.models.plans import PlanMaker, host_plan_maker
 from worker.models.profiles import TILE_SHAPES, Profile, ProfileError, select_profile
@@ -233,6 +236,29 @@ def test_the_target_is_what_the_driver_and_the_library_say(monkeypatch: pytest.M
 
     assert plans.target == L4
     assert plans.timing_cache == tmp_path / "cache" / "tensorrt" / "10.5.0.18-NVIDIA_L4-8.9.timing"
+
+
+def test_imported_models_of_one_size_get_plans_of_that_size(tmp_path: Path) -> None:
+    detector = own_models.doctr_detector(tmp_path / "detector.onnx")
+    recognizer = own_models.doctr_recognizer(tmp_path / "recognizer.onnx")
+    words = ModelFacts(characters=tuple(own_models.WORDS))
+    imported = {
+        ModelRole.DETECTOR: import_model(ModelKind.DOCTR_DETECTOR, detector, tmp_path, ModelFacts()),
+        ModelRole.RECOGNIZER: import_model(ModelKind.DOCTR_RECOGNIZER, recognizer, tmp_path, words),
+    }
+
+    repository = build_repository(
+        select_profile("tensorrt"), tmp_path / "models", sources=imported, plans=GraphPlanMaker()
+    )
+
+    tile = manifest_of(repository, "text_detector").tile_shapes
+    assert tile is not None
+    config = read_config(repository / "text_detector" / "config.pbtxt")
+    assert list(config.input[0].dims[:2]) == list(tile.fixed[0])
+    assert {name for name in ("text_detector", "text_recognizer") if files_of(repository, name) == {"sm89.plan"}} == {
+        "text_detector",
+        "text_recognizer",
+    }
 
 
 @pytest.mark.real

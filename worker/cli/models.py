@@ -1,4 +1,4 @@
-"""`labelwire models …`: build a Triton model repository."""
+"""`labelwire models …`: import models and build a Triton model repository."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,28 @@ from rich.progress import Progress
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
 from worker.models.choice import serve_choice
+from worker.models.importing import (
+    ModelFacts,
+    ModelImportError,
+    import_model,
+    read_characters,
+    read_dictionary,
+    read_line,
+)
+from worker.models.model_card import ModelKind
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
-app = typer.Typer(help="Build model repositories for Triton.", no_args_is_help=True, add_completion=False)
-_OnnxFile = Annotated[Path | None, typer.Option(help="ONNX file to use instead of the pinned one.")]
+app = typer.Typer(
+    help="Import models and build model repositories for Triton.", no_args_is_help=True, add_completion=False
+)
+_Model = Annotated[
+    Path | None, typer.Option(help="Imported model (folder) or ONNX file to use instead of the pinned one.")
+]
 
 
 @app.callback()
 def _models() -> None:
-    """Build model repositories for Triton."""
+    """Import models and build model repositories for Triton."""
 
 
 @app.command()
@@ -38,9 +51,9 @@ def build(  # noqa: PLR0913  one for each option
     output: Annotated[
         Path | None, typer.Option(help="Folder to write; build/model_repository/PROFILE if not given.")
     ] = None,
-    detector: _OnnxFile = None,
-    recognizer: _OnnxFile = None,
-    orientation: _OnnxFile = None,
+    detector: _Model = None,
+    recognizer: _Model = None,
+    orientation: _Model = None,
 ) -> None:
     """Write a complete model repository, in which each model describes itself.
 
@@ -74,3 +87,36 @@ def choose(
     status = serve_choice(repositories)
     if status != 0:
         raise typer.Exit(status)
+
+
+@app.command("import")
+def import_(
+    *,
+    kind: Annotated[ModelKind, typer.Option(help="Family and purpose of the model.")],
+    onnx: Annotated[Path, typer.Option(help="The ONNX file.")],
+    dictionary: Annotated[
+        Path | None, typer.Option(help="A recognizer's characters, one a line, as PaddleOCR writes them.")
+    ] = None,
+    characters: Annotated[
+        Path | None, typer.Option(help="A recognizer's characters in one row, as docTR's vocabularies.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="A picture of one line that a recognizer must read, instead of drawn text.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="The text of that line.")] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Where the model comes from; the file's name if not given.")
+    ] = None,
+    license_: Annotated[str, typer.Option("--license", help="The model's license.")] = "unknown",
+    output: Annotated[Path, typer.Option(help="Folder for imported models, one folder for each purpose.")] = Path(
+        "build/models"
+    ),
+) -> None:
+    """Check your own ONNX model, try it on drawn text, and write it for `models build`."""
+    if dictionary is not None and characters is not None:
+        raise ModelImportError("--dictionary and --characters say the same in two ways: give one of them")
+    if (picture is None) != (text is None):
+        raise ModelImportError("--picture and --text belong together: give both or neither")
+    given = read_dictionary(dictionary) if dictionary else read_characters(characters) if characters else None
+    golden = read_line(picture, text) if picture is not None and text is not None else None
+    typer.echo(import_model(kind, onnx, output, ModelFacts(origin, license_, given, golden)))

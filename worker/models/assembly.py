@@ -8,24 +8,25 @@ read as its graph.
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
-from worker.domain.manifest import ModelManifest, ModelRole, dictionary_digest
+from worker.domain.manifest import ModelManifest, ModelRole, TileShapes, dictionary_digest
 from worker.models import configs
 from worker.models.accelerator import accelerate, check_accelerators
 from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
+from worker.models.model_card import LINE_HEIGHT_PIXELS, LineFormat
 from worker.models.orientation import rewrite_orientation
 from worker.models.plan_gate import Tensors, check_agreement, golden_lines, golden_tiles
 from worker.models.plans import PlanMaker
-from worker.models.precision import Precisions
-from worker.models.profiles import DETECTION, TILE_SHAPES, Profile
-from worker.models.quantization import quantize_recognizer
+from worker.models.precision import Precisions, Resolved
+from worker.models.profiles import TILE_SHAPES, Profile
+from worker.models.quantization import QuantizationError, quantize_recognizer
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, STRIDE_PIXELS, load_graph
+from worker.models.rewriting import load_graph
 from worker.models.serving_checks import (
     ONNXRUNTIME,
     TENSORRT_BACKEND,
@@ -52,6 +53,7 @@ class _Recognizer:
 
     graph: onnx.ModelProto
     dictionary: tuple[str, ...]
+    precision: Resolved
     accuracy: dict[str, float] | None
 
 
@@ -76,6 +78,16 @@ class Assembly:
     plans: PlanMaker | None = None
     _written: dict[str, configs.ModelConfig] = field(default_factory=dict)
 
+    @property
+    def line(self) -> LineFormat:
+        """The lines that the recognizer takes."""
+        return self.sources[ModelRole.RECOGNIZER].card.line or LineFormat()
+
+    @property
+    def pad_value(self) -> int:
+        """The gray that fills a line's bucket: what the recognizer was trained with."""
+        return self.sources[ModelRole.RECOGNIZER].card.pad_value
+
     def write(self, report: Callable[[str, float], None]) -> None:
         """Write all models of the profile."""
         report("rewriting the detector", 0.1)
@@ -90,34 +102,30 @@ class Assembly:
         config = configs.read_config(config_path(role, self.profile.config_name))
         if self.profile.accelerator is not None:
             config.max_batch_size = min(config.max_batch_size, _ACCELERATED_TILES)
+        card = self.sources[role].card
+        tiles, tile_shapes = self.profile.warmup_tiles, TILE_SHAPES
+        if card.tile is not None:
+            configs.fix_tile(config, card.tile)
+            tiles, tile_shapes = (card.tile,), TileShapes(fixed=(card.tile,))
         # Every shape once; the largest also in the largest batch, for its memory.
-        configs.warm_up_tiles(config, self.profile.warmup_tiles, (1,))
-        configs.warm_up_tiles(config, self.profile.warmup_tiles[-1:], self._warm_batches(config)[1:])
-        manifest = self._manifest(config, role, tile_shapes=TILE_SHAPES, detection=DETECTION)
-        graph = rewrite_detector(load_graph(self.sources[role].path))
-        golden = golden_tiles(config.max_batch_size) if self.plans is not None else ()
-        shapes = _Shapes(shape_ranges(config, TILE_SHAPES), golden)
-        self._write_model(config, manifest, graph=graph, shapes=shapes)
+        configs.warm_up_tiles(config, tiles, (1,))
+        configs.warm_up_tiles(config, tiles[-1:], self._warm_batches(config)[1:])
+        manifest = self._manifest(config, role, tile_shapes=tile_shapes, detection=card.detection)
+        original = load_graph(self.sources[role].path)
+        graph = rewrite_detector(original, card.normalization, returns_logits=card.returns_logits, tile=card.tile)
+        golden = golden_tiles(config.max_batch_size, card.tile) if self.plans is not None else ()
+        self._write_model(config, manifest, graph=graph, shapes=_Shapes(shape_ranges(config, tile_shapes), golden))
 
     def _write_orientation(self) -> None:
         role = ModelRole.ORIENTATION
         config = configs.read_config(config_path(role, self.profile.config_name))
         configs.warm_up_lines(config, self.profile.warmup_widths, self._warm_batches(config))
-        manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=PAD_VALUE)
-        graph = rewrite_orientation(load_graph(self.sources[role].path))
+        manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=self.pad_value)
+        graph = rewrite_orientation(load_graph(self.sources[role].path), self.sources[role].card.normalization)
         self._write_model(config, manifest, graph=graph)
 
     def _write_readers(self, report: Callable[[str, float], None]) -> None:
-        original = load_graph(self.sources[ModelRole.RECOGNIZER].path)
-        dictionary = ctc_dictionary(recognizer_characters(original))
-        classes = kept_classes(dictionary, self.alphabet)
-        graph = rewrite_recognizer(original, None if self.alphabet == FULL else classes, self.alternatives)
-        accuracy = None
-        if self.precisions.recognizer == "int8":
-            report("quantizing the recognizer", 0.4)
-            graph, agreement = quantize_recognizer(graph)
-            accuracy = {"steps_as_in_fp32": round(agreement, 4)}
-        recognizer = _Recognizer(graph, tuple(dictionary[index] for index in classes), accuracy)
+        recognizer = self._quantized(self._rewritten_recognizer(), report)
         recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
         readers = self.profile.bucket_models(ModelRole.READER)
         # A model that takes any width appears once, under its widest bucket.
@@ -127,6 +135,38 @@ class Assembly:
                 report(f"building the plan of {name}", 0.4 + 0.6 * index / len(by_name))
             self._write_recognizer(name, width, recognizer)
             self._write_reader(readers[width], width, name, recognizer)
+
+    def _rewritten_recognizer(self) -> _Recognizer:
+        """Return the recognizer as it was trained, with the classes of the alphabet."""
+        source = self.sources[ModelRole.RECOGNIZER]
+        original = load_graph(source.path)
+        card = source.card
+        labels = card.classes or ctc_dictionary(recognizer_characters(original))
+        order = card.model_copy(update={"classes": labels}).class_order
+        kept = [order[index] for index in kept_classes([labels[index] for index in order], self.alphabet)]
+        graph = rewrite_recognizer(
+            original,
+            None if kept == list(range(len(labels))) else kept,
+            self.alternatives,
+            labels=labels,
+            normalization=card.normalization,
+            line=self.line,
+        )
+        return _Recognizer(graph, tuple(labels[index] for index in kept), self.precisions.floating, None)
+
+    def _quantized(self, recognizer: _Recognizer, report: Callable[[str, float], None]) -> _Recognizer:
+        """Return the recognizer in INT8 if that was asked for, or if the CPU has it and it reads as before."""
+        if self.precisions.recognizer != "int8":
+            return recognizer
+        report("quantizing the recognizer", 0.4)
+        try:
+            graph, agreement = quantize_recognizer(recognizer.graph, self.line.served_width)
+        except QuantizationError as error:
+            if self.profile.precision != "auto":
+                raise
+            report(f"keeping the recognizer in {recognizer.precision} ({error})", 0.5)
+            return recognizer
+        return replace(recognizer, graph=graph, precision="int8", accuracy={"steps_as_in_fp32": round(agreement, 4)})
 
     def _write_recognizer(self, name: str, width: int, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.RECOGNIZER, name, width)
@@ -138,7 +178,10 @@ class Assembly:
             return
         golden = golden_lines(width, min(USUAL_BATCH, config.max_batch_size)) if self.plans is not None else ()
         shapes = _Shapes(shape_ranges(config), golden)
-        self._write_model(config, manifest, recognizer.dictionary, fix_width(recognizer.graph, width), shapes)
+        self._write_model(config, manifest, recognizer.dictionary, self._of_width(recognizer, width), shapes)
+
+    def _of_width(self, recognizer: _Recognizer, width: int) -> onnx.ModelProto:
+        return fix_width(recognizer.graph, width, self.line.served_stride)
 
     def _write_reader(self, name: str, width: int, member: str, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.READER, name, width)
@@ -151,7 +194,7 @@ class Assembly:
         config.name = name
         configs.set_alternatives(config, self.alternatives)
         if not self.profile.takes_any_width:
-            configs.fix_width(config, width)
+            configs.fix_width(config, width, self.line.served_stride)
         return config
 
     def _line_manifest(self, config: configs.ModelConfig, role: ModelRole, recognizer: _Recognizer) -> ModelManifest:
@@ -159,14 +202,15 @@ class Assembly:
             config,
             role,
             line_height=LINE_HEIGHT_PIXELS,
-            pad_value=PAD_VALUE,
-            stride=STRIDE_PIXELS,
+            pad_value=self.pad_value,
+            stride=self.line.served_stride,
             buckets=self.profile.bucket_models(role),
             alternatives=self.alternatives,
             reading="ensemble" if self.profile.reads_by_ensemble and role is ModelRole.RECOGNIZER else None,
             dictionary_sha256=dictionary_digest(recognizer.dictionary),
             alphabet=self.alphabet if self.alphabet in {FULL, LATIN} else Path(self.alphabet).stem,
             accuracy=recognizer.accuracy,
+            precision=recognizer.precision,
         )
 
     def _manifest(self, config: configs.ModelConfig, role: ModelRole, **particular: object) -> ModelManifest:
@@ -177,10 +221,9 @@ class Assembly:
             source=source.origin,
             license=source.license,
             source_sha256=source.sha256,
-            precision=self.precisions.recognizer if reads else self.precisions.floating,
             device=self.profile.device,
             max_batch_size=config.max_batch_size,
-            **particular,
+            **{"precision": self.precisions.floating, **particular},
         )
 
     def _warm_batches(self, config: configs.ModelConfig) -> tuple[int, ...]:
@@ -238,7 +281,9 @@ class Assembly:
         name = f"sm{target.compute_capability.replace('.', '')}.plan"
         config.cc_model_filenames[target.compute_capability] = name
         check_matches_plan(config, plan.tensors, shapes.profile)
-        agreement = check_agreement(config.name, graph, shapes.golden, lambda request: plans.run(plan, request))
+        agreement = check_agreement(
+            config.name, graph, shapes.golden, lambda request: plans.run(plan, request), manifest.detection
+        )
         graph.with_name(name).write_bytes(plan.content)
         graph.unlink()
         accuracy = {**(manifest.accuracy or {}), "golden_as_in_onnxruntime": round(agreement, 4)}

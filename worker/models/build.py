@@ -19,6 +19,7 @@ from worker.domain.manifest import ModelRole
 from worker.models.alphabet import FULL, LATIN
 from worker.models.assembly import Assembly
 from worker.models.choice import STAMP_FILE
+from worker.models.model_card import LineFormat
 from worker.models.plans import PlanMaker, host_plan_maker
 from worker.models.precision import Precisions, resolve_precision
 from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
@@ -56,10 +57,12 @@ def build_repository(
     """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
 
     `profile` is `embedded`, `onnx` or `tensorrt`; `alphabet` is `full`, `latin` or a file of characters; `alternatives`
-    is how many classes the recognizer returns for each step; `sources` are ONNX files to take instead of the pinned
-    ones; `plans` makes the plans of the tensorrt profile, by the TensorRT and the GPU of this host if none is given.
-    A repository of the same inputs that is there already is left as it is. Raises ModelSourceError, AlphabetError,
-    ProfileError, GraphError, QuantizationError, ConfigError, PlanError or BuildError.
+    is how many classes the recognizer returns for each step; `sources` are what to take instead of the pinned models:
+    folders that an import wrote, or ONNX files; `plans` makes the plans of the tensorrt profile, by the TensorRT and
+    the GPU of this host if none is given. A repository of the same inputs that is there already is left as it is.
+
+    Raises ModelSourceError, AlphabetError, ProfileError, GraphError, QuantizationError, ConfigError, PlanError or
+    BuildError.
     """
     report = progress or (lambda _what, _part: None)
     chosen = select_profile(profile) if isinstance(profile, str) else profile
@@ -70,7 +73,9 @@ def build_repository(
     elif plans is None:
         plans = host_plan_maker()  # before anything is fetched: without a GPU there is nothing to do
     report("fetching the ONNX files", 0.0)
-    order = _Order(chosen, alphabet, alternatives, find_sources(sources), resolve_precision(chosen.precision), plans)
+    found = find_sources(sources)
+    chosen = chosen.of_lines(found[ModelRole.RECOGNIZER].card.line or LineFormat())
+    order = _Order(chosen, alphabet, alternatives, found, resolve_precision(chosen.precision), plans)
     digest = _digest(order)
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +94,7 @@ def _digest(order: _Order) -> str:
     target = order.plans.target.model_dump() if order.plans is not None else None
     state = hashlib.sha256(
         json.dumps([asdict(order.profile), asdict(order.precisions), alphabet, order.alternatives, target]).encode()
-        + "".join(f"{role}{source.sha256}" for role, source in sorted(order.sources.items())).encode()
+        + "".join(f"{role}{source.card.to_json()}" for role, source in sorted(order.sources.items())).encode()
     )
     files = [
         *Path(__file__).parent.glob("*.py"),

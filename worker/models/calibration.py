@@ -10,7 +10,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE
+from worker.models.model_card import LINE_HEIGHT_PIXELS
+from worker.models.rewriting import PAD_VALUE
 
 _FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,

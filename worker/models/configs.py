@@ -14,7 +14,8 @@ from tritonclient.grpc import model_config_pb2
 
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelManifest
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, STRIDE_PIXELS
+from worker.models.model_card import LINE_HEIGHT_PIXELS
+from worker.models.rewriting import STRIDE_PIXELS
 
 # Generated code without types.
 ModelConfig = Any
@@ -65,14 +66,20 @@ def serve_version(config: ModelConfig, number: int) -> None:
     config.version_policy.specific.versions[:] = [number]
 
 
-def fix_width(config: ModelConfig, width_pixels: int) -> None:
-    """Let a line model take lines of one width only."""
+def fix_tile(config: ModelConfig, tile: tuple[int, int]) -> None:
+    """Let a detector take tiles of one (height, width) in pixels only."""
+    for tensor in (*config.input, *config.output):
+        tensor.dims[:2] = tile
+
+
+def fix_width(config: ModelConfig, width_pixels: int, stride_pixels: int = STRIDE_PIXELS) -> None:
+    """Let a line model take lines of one width only, with a step for every `stride_pixels`."""
     for tensor in config.input:
         if tensor.name == "line":
             tensor.dims[1] = width_pixels
     for tensor in config.output:
         if tensor.name in {"token", "confidence"}:
-            tensor.dims[0] = width_pixels // STRIDE_PIXELS
+            tensor.dims[0] = width_pixels // stride_pixels
 
 
 def set_alternatives(config: ModelConfig, alternatives: int) -> None:

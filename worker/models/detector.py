@@ -7,27 +7,42 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from worker.models.model_card import Normalization
 from worker.models.rewriting import Rewriter, signature
 
+_PADDLE = Normalization()
 
-def rewrite_detector(model: onnx.ModelProto) -> onnx.ModelProto:
+
+def rewrite_detector(
+    model: onnx.ModelProto,
+    normalization: Normalization = _PADDLE,
+    *,
+    returns_logits: bool = False,
+    tile: tuple[int, int] | None = None,
+) -> onnx.ModelProto:
     """Return a detector from `image` UINT8 [N, H, W, 3] (BGR) to `probability` UINT8 [N, H, W], round(p · 255).
 
-    H and W are multiples of 32. Changes `model`. A DB head of two transposed convolutions is computed at a quarter of
-    the resolution and rearranged; any other end is taken as it is.
+    H and W are multiples of 32, or those of `tile`. Changes `model`. A DB head of two transposed convolutions is
+    computed at a quarter of the resolution and rearranged; any other end is taken as it is, behind a sigmoid if it
+    `returns_logits`.
     """
     rewriter = Rewriter(model)
-    rewriter.normalize(rewriter.as_levels("image"))
-    head = _find_upsampling_head(rewriter)
+    rewriter.normalize(rewriter.as_levels("image"), normalization)
+    head = None if returns_logits else _find_upsampling_head(rewriter)
+    height, width = tile or ("H", "W")
     if head is None:
-        _in_255ths(rewriter, rewriter.original_output)
-        rewriter.after.append(helper.make_node("Squeeze", ["labelwire/rounded"], ["labelwire/map"], axes=[1]))
+        probability = rewriter.original_output
+        if returns_logits:
+            rewriter.after.append(helper.make_node("Sigmoid", [probability], ["labelwire/probability"]))
+            probability = "labelwire/probability"
+        _in_255ths(rewriter, probability)
+        rewriter.over_axes("Squeeze", "labelwire/rounded", "labelwire/map", 1)
     else:
         _compute_small(rewriter, head)
     rewriter.after.append(helper.make_node("Cast", ["labelwire/map"], ["probability"], to=TensorProto.UINT8))
     return rewriter.finish(
-        signature(image=(TensorProto.UINT8, ("N", "H", "W", 3))),
-        signature(probability=(TensorProto.UINT8, ("N", "H", "W"))),
+        signature(image=(TensorProto.UINT8, ("N", height, width, 3))),
+        signature(probability=(TensorProto.UINT8, ("N", height, width))),
     )
 
 

@@ -3,19 +3,21 @@
 import onnx
 from onnx import TensorProto, helper
 
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE, Rewriter, signature
+from worker.models.model_card import LINE_HEIGHT_PIXELS, Normalization
+from worker.models.rewriting import PAD_VALUE, Rewriter, signature
 
 WIDTH_PIXELS = 192
+_PADDLE = Normalization()
 
 
-def rewrite_orientation(model: onnx.ModelProto) -> onnx.ModelProto:
+def rewrite_orientation(model: onnx.ModelProto, normalization: Normalization = _PADDLE) -> onnx.ModelProto:
     """Return a classifier from `line` UINT8 [N, 48, W, 3] (BGR) to `upside_down` FP32 [N, 1], a probability.
 
     The classifier sees the first 192 columns of a line; a shorter one is padded to them. Changes `model`.
     """
     rewriter = Rewriter(model)
     _cut_to_width(rewriter, rewriter.as_levels("line"), "labelwire/cut")
-    rewriter.normalize("labelwire/cut")
+    rewriter.normalize("labelwire/cut", normalization)
     bounds = [rewriter.indices(f"class_{name}", value) for name, value in (("from", 1), ("to", 2), ("axis", 1))]
     rewriter.after.append(helper.make_node("Slice", [rewriter.original_output, *bounds], ["upside_down"]))
     return rewriter.finish(

@@ -12,9 +12,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from worker.domain.manifest import DetectionThresholds
 from worker.models.calibration import draw_lines
-from worker.models.profiles import DETECTION, LONG_SIDE_PIXELS
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, PAD_VALUE
+from worker.models.model_card import LINE_HEIGHT_PIXELS
+from worker.models.profiles import LONG_SIDE_PIXELS
+from worker.models.rewriting import PAD_VALUE
 from worker.models.tensorrt_builder import PlanError
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -39,18 +41,28 @@ def golden_lines(width_pixels: int, batch: int) -> list[Tensors]:
     return [{name: array[:1] for name, array in both.items()}, both]
 
 
-def golden_tiles(batch: int) -> list[Tensors]:
-    """Return requests of pages UINT8 [N, H, W, 3] with lines of text: of each shape one alone, of the first a batch."""
-    pages = [_page(height, width)[None] for height, width in _TILES]
+def golden_tiles(batch: int, tile: tuple[int, int] | None = None) -> list[Tensors]:
+    """Return requests of pages UINT8 [N, H, W, 3] with lines of text: of each shape one alone, of the first a batch.
+
+    Where a detector takes one `tile` (height, width) only, all have that shape.
+    """
+    pages = [_page(height, width)[None] for height, width in (_TILES if tile is None else (tile,))]
     requests = [*pages, np.repeat(pages[0], batch, axis=0)]
     return [{"image": request} for request in requests]
 
 
-def check_agreement(name: str, graph: Path, requests: Sequence[Tensors], run: Callable[[Tensors], Tensors]) -> float:
+def check_agreement(
+    name: str,
+    graph: Path,
+    requests: Sequence[Tensors],
+    run: Callable[[Tensors], Tensors],
+    detection: DetectionThresholds | None = None,
+) -> float:
     """Return the smallest part of a request's steps or pixels at which `run` answers as ONNX Runtime does.
 
     Steps agree if their best class is the same and its confidence within 0.05, pixels if they lie on the same side of
-    the threshold of text. Raises PlanError if that part is under 0.99, or an output is missing or of another shape.
+    the threshold of text, `detection.binarize`. Raises PlanError if that part is under 0.99, or an output is missing or
+    of another shape.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -64,7 +76,7 @@ def check_agreement(name: str, graph: Path, requests: Sequence[Tensors], run: Ca
         if any(shapes[output] != expected[output].shape for output in names):
             wanted = {output: tensor.shape for output, tensor in expected.items()}
             raise PlanError(f"the plan of {name} answers {shapes}, but its graph {wanted}: the plan is not used")
-        part = _agreement(expected, found)
+        part = _agreement(expected, found, (detection or DetectionThresholds()).binarize)
         if part < _MIN_AGREEMENT:
             raise PlanError(
                 f"the plan of {name} agrees with ONNX Runtime at {part:.1%} of a golden picture, but "
@@ -74,9 +86,9 @@ def check_agreement(name: str, graph: Path, requests: Sequence[Tensors], run: Ca
     return smallest
 
 
-def _agreement(expected: Tensors, found: Tensors) -> float:
+def _agreement(expected: Tensors, found: Tensors, binarize: float) -> float:
     if "probability" in expected:
-        threshold = DETECTION.binarize * 255
+        threshold = binarize * 255
         return float(np.mean((expected["probability"] >= threshold) == (found["probability"] >= threshold)))
     same = expected["token"][..., 0] == found["token"][..., 0]
     # NaN is near to nothing.

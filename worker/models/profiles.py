@@ -9,6 +9,7 @@ from typing import Literal
 
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import DetectionThresholds, Device, TileShapes
+from worker.models.model_card import LineFormat
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -71,6 +72,19 @@ class Profile:
             return dict.fromkeys(self.buckets, role_name)
         narrow = {width: f"{role_name}_w{width}" for width in self.buckets[:-1]}
         return narrow | {self.buckets[-1]: role_name}
+
+    def of_lines(self, line: LineFormat) -> "Profile":
+        """Return the profile with the widths that a recognizer of such lines takes, near those of this one."""
+        if line.served_width is not None:
+            widths = (line.served_width,)
+            return replace(self, buckets=widths, warmup_widths=widths, takes_any_width=False)
+        step = line.served_step
+        return replace(self, buckets=_rounded(self.buckets, step), warmup_widths=_rounded(self.warmup_widths, step))
+
+
+def _rounded(widths: tuple[int, ...], step: int) -> tuple[int, ...]:
+    """Return widths as multiples of a step, none of them wider than the widest, each once, ascending."""
+    return tuple(sorted({max(step, width // step * step) for width in widths}))
 
 
 _EMBEDDED = Profile(

@@ -54,12 +54,20 @@ class _Range:
         return np.float32(np.round(-self.low / self.scale) * self.scale)
 
 
-def quantize_recognizer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, float]:
+def quantize_recognizer(model: onnx.ModelProto, only_width_pixels: int | None = None) -> tuple[onnx.ModelProto, float]:
     """Return an INT8 twin of a rewritten recognizer, and at which part of the steps of drawn lines it agrees.
 
-    Raises QuantizationError if that part is too small.
+    Raises QuantizationError if that part is too small, or if it takes lines of one width only: those that are drawn to
+    calibrate it have many.
     """
+    if only_width_pixels is not None:
+        raise QuantizationError(
+            f"the recognizer takes lines {only_width_pixels} pixels wide only, and INT8 is calibrated on all widths: "
+            "build with --precision fp32 or bf16"
+        )
     layers = _pointwise_layers(model)
+    if not layers:
+        raise QuantizationError("the recognizer has no layer that INT8 speeds up: build with --precision fp32 or bf16")
     ranges = _activation_ranges(model, {_source(model, node) for node in layers})
     quantized = _with_integers(model, layers, ranges)
     agreement = _agreement(model, quantized, draw_lines(_GATE_LINES, _GATE_SEED))

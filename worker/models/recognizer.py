@@ -9,12 +9,16 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from worker.models.rewriting import LINE_HEIGHT_PIXELS, STRIDE_PIXELS, GraphError, Rewriter, signature
+from worker.models.alphabet import ctc_dictionary
+from worker.models.model_card import LINE_HEIGHT_PIXELS, LineFormat, Normalization
+from worker.models.rewriting import STRIDE_PIXELS, GraphError, Rewriter, signature
 
 _GROUP_CLASSES = 144
 _FEW_CLASSES = 1024
 _CODE_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F)))
 _NEVER = -1e4  # a logit that no softmax sees, representable in 16 bits
+_PADDLE = Normalization()
+_PADDLE_LINES = LineFormat()
 
 
 def recognizer_characters(model: onnx.ModelProto) -> tuple[str, ...]:
@@ -22,25 +26,49 @@ def recognizer_characters(model: onnx.ModelProto) -> tuple[str, ...]:
     for entry in model.metadata_props:
         if entry.key == "character":
             return tuple(entry.value.rstrip("\n").split("\n"))
-    raise GraphError("the recognizer names no characters in its metadata ('character'): give a model of RapidOCR's")
+    raise GraphError(
+        "the recognizer names no characters in its metadata ('character'): import it with `labelwire models import` "
+        "and --dictionary or --characters"
+    )
+
+
+def class_count(model: onnx.ModelProto) -> int:
+    """Return how many classes a recognizer's head has. Raises GraphError if it does not end in a linear layer."""
+    return _Head(Rewriter(model)).class_count
 
 
 def rewrite_recognizer(
-    model: onnx.ModelProto, classes: Sequence[int] | None = None, alternatives: int = 1
+    model: onnx.ModelProto,
+    classes: Sequence[int] | None = None,
+    alternatives: int = 1,
+    *,
+    labels: Sequence[str] | None = None,
+    normalization: Normalization = _PADDLE,
+    line: LineFormat = _PADDLE_LINES,
 ) -> onnx.ModelProto:
     """Return a recognizer from `line` and `upside_down` to `token` and `confidence`.
 
     `line` is UINT8 [N, 48, W, 3] (BGR) and is turned by 180° where `upside_down` FP32 [N, 1] is over 0.5. `token`
     INT32 and `confidence` FP32 are [N, T, K] with T = W / 8 and K = `alternatives`: the best of all classes first, then
-    the best others that codes are written with, printable ASCII, each once and never the blank. `classes` are the
-    classes of the head that stay (all if None); tokens count within them. Changes `model`. Raises GraphError if the
-    head is not a linear layer with a softmax, or knows too few characters for so many alternatives.
+    the best others that codes are written with, printable ASCII, each once and never the blank. T is W over the stride
+    of `line`. `classes` are the classes of the head that stay (all if None), in this order, the blank first; tokens
+    count within them. `labels` are what the head's classes stand for; without them they are a blank, the characters of
+    the metadata and a space. Changes `model`. Raises GraphError if the head is not a linear layer, with a softmax or
+    without, or knows too few characters for so many alternatives.
     """
-    candidates = _candidates(model, classes, alternatives) if alternatives > 1 else []
+    if labels is None and alternatives > 1:
+        labels = ctc_dictionary(recognizer_characters(model))
+    candidates = _candidates(labels or (), classes, alternatives) if alternatives > 1 else []
     rewriter = Rewriter(model)
     _turn(rewriter, rewriter.as_levels("line"), "upside_down", "labelwire/upright")
-    rewriter.normalize("labelwire/upright")
+    resized = None if line.height == LINE_HEIGHT_PIXELS else (LINE_HEIGHT_PIXELS, line.height)
+    rewriter.normalize("labelwire/upright", normalization, resized)
     head = _Head(rewriter)
+    if labels is not None and len(labels) != head.class_count:
+        raise GraphError(
+            f"the recognizer's head has {head.class_count} classes, but {len(labels)} are named, the blank among them: "
+            "give the dictionary that it was trained with"
+        )
     if classes is not None:
         head.keep(classes)
     _take_best(rewriter, head)
@@ -59,14 +87,14 @@ def rewrite_recognizer(
     )
 
 
-def fix_width(recognizer: onnx.ModelProto, width_pixels: int) -> onnx.ModelProto:
-    """Return a rewritten recognizer that takes lines of one width only: [N, 48, width, 3] in, [N, width / 8, K] out.
+def fix_width(recognizer: onnx.ModelProto, width_pixels: int, stride_pixels: int = STRIDE_PIXELS) -> onnx.ModelProto:
+    """Return a rewritten recognizer that takes lines of one width only: [N, 48, W, 3] in, [N, W / stride, K] out.
 
     Servers hold a config's dims to the graph's, and TensorRT wants every width fixed. `recognizer` stays as it is.
     """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(recognizer)
-    sizes = {"W": width_pixels, "T": width_pixels // STRIDE_PIXELS}
+    sizes = {"W": width_pixels, "T": width_pixels // stride_pixels}
     for tensor in (*fixed.graph.input, *fixed.graph.output):
         for dim in tensor.type.tensor_type.shape.dim:
             if dim.dim_param in sizes:
@@ -87,7 +115,7 @@ def _turn(rewriter: Rewriter, line: str, upside_down: str, upright: str) -> None
     rewriter.before += [
         helper.make_node("Slice", [line, *bounds], ["labelwire/turned"]),
         helper.make_node("Greater", [upside_down, half], ["labelwire/is_upside_down"]),
-        helper.make_node("Unsqueeze", ["labelwire/is_upside_down"], ["labelwire/is_upside_down_4d"], axes=[2, 3]),
+        rewriter.node_over_axes("Unsqueeze", "labelwire/is_upside_down", "labelwire/is_upside_down_4d", 2, 3),
         helper.make_node("Where", ["labelwire/is_upside_down_4d", "labelwire/turned", line], [upright]),
     ]
 
@@ -96,10 +124,13 @@ class _Head:
     """The linear layer at a recognizer's end, without its softmax; `logits` names its output [N, T, classes]."""
 
     def __init__(self, rewriter: Rewriter) -> None:
-        softmax = rewriter.producer(rewriter.original_output)
-        if softmax.op_type != "Softmax":
-            raise GraphError(f"the recognizer ends in {softmax.op_type}, not in Softmax: give a PP-OCR recognizer")
-        self.logits = str(softmax.input[0])
+        last = rewriter.producer(rewriter.original_output)
+        if last.op_type not in {"Softmax", "Add"}:
+            raise GraphError(
+                f"the recognizer ends in {last.op_type}, not in Softmax or a linear layer ({last.output[0]}): give one "
+                "that is decoded by CTC"
+            )
+        self.logits = str(last.input[0] if last.op_type == "Softmax" else last.output[0])
         self._weights, self._bias = _linear_layer(rewriter, self.logits)
 
     @property
@@ -132,17 +163,18 @@ def _linear_layer(rewriter: Rewriter, logits: str) -> tuple[onnx.TensorProto, on
         matmul = rewriter.producer(computed[0])
         if matmul.op_type == "MatMul" and matmul.input[1] in weights:
             return weights[matmul.input[1]], weights[constant[0]]
-    raise GraphError(f"the recognizer's head ends in {add.op_type}, not in a linear layer: give a PP-OCR recognizer")
+    raise GraphError(
+        f"the recognizer's head ends in {add.op_type} ({logits}), not in a linear layer: give one that is decoded by "
+        "CTC"
+    )
 
 
-def _candidates(model: onnx.ModelProto, classes: Sequence[int] | None, alternatives: int) -> list[int]:
+def _candidates(labels: Sequence[str], classes: Sequence[int] | None, alternatives: int) -> list[int]:
     """Return the classes, counted within those that stay, that may stand behind the best one.
 
     They are printable ASCII, or all but the blank where the alphabet has too little of that.
     """
-    # The blank comes first, the characters after it, at last the space.
-    known = ("", *recognizer_characters(model), " ")
-    kept = [known[index] for index in (range(len(known)) if classes is None else classes)]
+    kept = [labels[index] for index in (range(len(labels)) if classes is None else classes)]
     printable = [index for index, character in enumerate(kept) if character in _CODE_CHARACTERS]
     candidates = printable if len(printable) >= alternatives else list(range(1, len(kept)))
     if len(candidates) < alternatives:
@@ -158,7 +190,7 @@ def _take_best(rewriter: Rewriter, head: _Head) -> None:
     if head.class_count <= _FEW_CLASSES:
         rewriter.after += [
             helper.make_node("ArgMax", [head.logits], ["labelwire/best"], axis=2, keepdims=1),
-            helper.make_node("ReduceMax", [head.logits], ["labelwire/maximum"], axes=[2], keepdims=1),
+            rewriter.node_over_axes("ReduceMax", head.logits, "labelwire/maximum", 2, keepdims=1),
         ]
     else:
         rewriter.after += _best_of_groups(rewriter, head)
@@ -167,7 +199,7 @@ def _take_best(rewriter: Rewriter, head: _Head) -> None:
         helper.make_node("Cast", ["labelwire/best"], ["labelwire/token"], to=TensorProto.INT32),
         helper.make_node("Sub", [head.logits, "labelwire/maximum"], ["labelwire/below"]),
         helper.make_node("Exp", ["labelwire/below"], ["labelwire/odds"]),
-        helper.make_node("ReduceSum", ["labelwire/odds"], ["labelwire/total"], axes=[2], keepdims=1),
+        rewriter.node_over_axes("ReduceSum", "labelwire/odds", "labelwire/total", 2, keepdims=1),
         helper.make_node("Div", [one, "labelwire/total"], ["labelwire/confidence"]),
     ]
 
@@ -219,9 +251,9 @@ def _best_of_groups(rewriter: Rewriter, head: _Head) -> list[NodeProto]:
     # A row is one group of one step; the groups of step s are the rows from s · groups on.
     return [
         helper.make_node("Reshape", [head.logits, row_shape], ["labelwire/rows"]),
-        helper.make_node("ReduceMax", ["labelwire/rows"], ["labelwire/row_maxima"], axes=[1], keepdims=0),
+        rewriter.node_over_axes("ReduceMax", "labelwire/rows", "labelwire/row_maxima", 1, keepdims=0),
         helper.make_node("Reshape", ["labelwire/row_maxima", step_shape], ["labelwire/group_maxima"]),
-        helper.make_node("ReduceMax", ["labelwire/group_maxima"], ["labelwire/step_maxima"], axes=[1], keepdims=0),
+        rewriter.node_over_axes("ReduceMax", "labelwire/group_maxima", "labelwire/step_maxima", 1, keepdims=0),
         helper.make_node("ArgMax", ["labelwire/group_maxima"], ["labelwire/group"], axis=1, keepdims=0),
         helper.make_node("Size", ["labelwire/group"], ["labelwire/step_count"]),
         helper.make_node("Range", [zero, "labelwire/step_count", one], ["labelwire/steps"]),

@@ -1,13 +1,14 @@
 """What all rewriting of OCR graphs shares.
 
 Invariant: a rewritten graph computes what the original computes behind its usual pre- and post-processing, and stays
-at opset 11, in which PP-OCR ships its graphs. Bytes enter and leave a graph by a Cast and nothing between works on
+at the opset of the original, 11 or later. Bytes enter and leave a graph by a Cast and nothing between works on
 them: TensorRT refuses all else, and ONNX Runtime has no CUDA kernel for most of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,11 +16,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from worker.domain.errors import LabelwireError
+from worker.models.model_card import Normalization
 
-LINE_HEIGHT_PIXELS = 48
 STRIDE_PIXELS = 8
 PAD_VALUE = 127
-_HALF_SCALE = 127.5  # PP-OCR normalizes by mean 0.5 and deviation 0.5 of 255
+_PADDLE = Normalization()  # PP-OCR normalizes lines by mean 0.5 and deviation 0.5 of 255
+_PIXEL_MAXIMUM = 255
+_MIN_OPSET = 11  # in which PP-OCR ships its graphs; earlier ones have other Pad, Clip and Resize
+_AXES_ARE_INPUTS_FROM = {"Squeeze": 13, "Unsqueeze": 13, "ReduceSum": 13, "ReduceMax": 18}
+_STANDARD_DOMAINS = {"", "ai.onnx"}
+# Names that a rewritten graph gives to its own inputs and outputs.
+_RESERVED = {"image", "probability", "line", "upside_down", "token", "confidence"}
 
 
 class GraphError(LabelwireError):
@@ -71,20 +78,74 @@ class Rewriter:
             raise GraphError(f"no node of the graph computes {tensor!r}: give a PP-OCR model")
         return node
 
+    def over_axes(self, operator: str, tensor: str, output: str, *axes: int, keepdims: int | None = None) -> None:
+        """Put an operator that works on axes at the end of `after`; they are an input of it in later opsets."""
+        self.after.append(self.node_over_axes(operator, tensor, output, *axes, keepdims=keepdims))
+
+    def node_over_axes(
+        self, operator: str, tensor: str, output: str, *axes: int, keepdims: int | None = None
+    ) -> onnx.NodeProto:
+        """Return an operator that works on axes, written as the graph's opset wants it."""
+        attributes: dict[str, Any] = {} if keepdims is None else {"keepdims": keepdims}
+        if opset(self.model) < _AXES_ARE_INPUTS_FROM[operator]:
+            return helper.make_node(operator, [tensor], [output], axes=list(axes), **attributes)
+        name = self.indices(f"axes_of_{output.removeprefix('labelwire/')}", *axes)
+        return helper.make_node(operator, [tensor, name], [output], **attributes)
+
     def as_levels(self, pixels: str) -> str:
         """Make FP32 levels, 0 to 255, out of UINT8 pixels, and return their name."""
         self.before.append(helper.make_node("Cast", [pixels], ["labelwire/levels"], to=TensorProto.FLOAT))
         return "labelwire/levels"
 
-    def normalize(self, levels: str) -> None:
-        """Make the original's input, FP32 NCHW from -1 to 1, out of FP32 NHWC levels."""
-        scale = self.scalar("pixel_scale", 1 / _HALF_SCALE)
-        shift = self.scalar("pixel_shift", 1)
+    def normalize(
+        self, levels: str, normalization: Normalization = _PADDLE, resized: tuple[int, int] | None = None
+    ) -> None:
+        """Make the original's input, normalized FP32 NCHW, out of FP32 NHWC levels of BGR pixels.
+
+        `resized` are the heights (from, to) in pixels of lines that the original takes at another height; their width
+        is scaled alike.
+        """
+        if normalization.channels == "rgb":
+            order = self.indices("rgb", 2, 1, 0)
+            self.before.append(helper.make_node("Gather", [levels, order], ["labelwire/rgb_levels"], axis=3))
+            levels = "labelwire/rgb_levels"
+        scale, shift = self._scale_and_shift(normalization)
+        self.before.append(helper.make_node("Transpose", [levels], ["labelwire/planes"], perm=[0, 3, 1, 2]))
+        planes = "labelwire/planes" if resized is None else self._resize("labelwire/planes", *resized)
         self.before += [
-            helper.make_node("Transpose", [levels], ["labelwire/planes"], perm=[0, 3, 1, 2]),
-            helper.make_node("Mul", ["labelwire/planes", scale], ["labelwire/scaled_levels"]),
+            helper.make_node("Mul", [planes, scale], ["labelwire/scaled_levels"]),
             helper.make_node("Sub", ["labelwire/scaled_levels", shift], [self.original_input]),
         ]
+
+    def _scale_and_shift(self, normalization: Normalization) -> tuple[str, str]:
+        """Return the constants of x · scale - shift; scalars where all channels have the same."""
+        mean, deviation = (
+            np.array(values, dtype=np.float64) for values in (normalization.mean, normalization.deviation)
+        )
+        scales, shifts = 1 / (_PIXEL_MAXIMUM * deviation), mean / deviation
+        if len({*zip(scales.tolist(), shifts.tolist(), strict=True)}) == 1:
+            return self.scalar("pixel_scale", float(scales[0])), self.scalar("pixel_shift", float(shifts[0]))
+        shape = (1, -1, 1, 1)
+        return (
+            self.constant("pixel_scale", scales.astype(np.float32).reshape(shape)),
+            self.constant("pixel_shift", shifts.astype(np.float32).reshape(shape)),
+        )
+
+    def _resize(self, planes: str, height: int, wanted: int) -> str:
+        """Scale planes NCHW from one height in pixels to another, and their width alike, linearly."""
+        scale = wanted / height
+        roi = self.constant("no_roi", np.zeros(0, dtype=np.float32))
+        scales = self.constant("resize_scales", np.array([1, 1, scale, scale], dtype=np.float32))
+        self.before.append(
+            helper.make_node(
+                "Resize",
+                [planes, roi, scales],
+                ["labelwire/resized"],
+                mode="linear",
+                coordinate_transformation_mode="half_pixel",
+            )
+        )
+        return "labelwire/resized"
 
     def finish(
         self, inputs: Mapping[str, onnx.ValueInfoProto], outputs: Mapping[str, onnx.ValueInfoProto]
@@ -116,9 +177,23 @@ def _needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> tuple[li
     kept = []
     for node in reversed(nodes):
         if needed.intersection(node.output):
-            needed.update(node.input)
+            needed.update(_read_by(node))
             kept.append(node)
     return kept[::-1], frozenset(needed)
+
+
+def _read_by(node: onnx.NodeProto) -> set[str]:
+    """Return the tensors that a node reads, those of its branches and loop bodies among them."""
+    read = set(node.input)
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            read |= _read_by(inner)
+    return read
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operators that a graph is written in."""
+    return max((entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS), default=0)
 
 
 def signature(**tensors: tuple[int, Sequence[str | int]]) -> dict[str, onnx.ValueInfoProto]:
@@ -130,14 +205,81 @@ def signature(**tensors: tuple[int, Sequence[str | int]]) -> dict[str, onnx.Valu
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
-    """Return the ONNX model in a file. Raises GraphError if it is none, or has not one input and one output."""
+    """Return the ONNX model in a file, its constants as initializers.
+
+    Raises GraphError if it is none, has not one input and one output, or is written in operators that not all engines
+    know.
+    """
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf and onnx share no base class
         raise GraphError(f"{path} is not an ONNX model ({error}): give an ONNX file") from error
-    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
+    _hoist_constants(model)
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    pictures = [tensor for tensor in graph.input if tensor.name not in weights]  # old graphs list weights as inputs
+    if len(pictures) != 1 or len(graph.output) != 1:
         raise GraphError(
-            f"{path} has {len(model.graph.input)} inputs and {len(model.graph.output)} outputs: give a model with one "
-            "picture in and one tensor out, as PP-OCR's are"
+            f"{path} has {len(pictures)} inputs ({_names(pictures)}) and {len(graph.output)} outputs "
+            f"({_names(graph.output)}): give a model with one picture in and one tensor out, as PP-OCR's are"
         )
+    graph.ClearField("input")
+    graph.input.extend(pictures)
+    if opset(model) < _MIN_OPSET:
+        raise GraphError(f"{path} is of opset {opset(model)}: export it anew with opset {_MIN_OPSET} or later")
+    foreign = sorted({f"{node.domain}.{node.op_type}" for node in graph.node if node.domain not in _STANDARD_DOMAINS})
+    if foreign:
+        raise GraphError(
+            f"{path} has the operators {', '.join(foreign)}, which are not of ONNX itself: export it without them"
+        )
+    _rename_reserved(model)
     return model
+
+
+def _names(tensors: Iterable[onnx.ValueInfoProto]) -> str:
+    return ", ".join(tensor.name for tensor in tensors) or "none"
+
+
+def _hoist_constants(model: onnx.ModelProto) -> None:
+    """Turn nodes that only hold a tensor, as paddle2onnx writes them, into initializers, as which weights are found."""
+    nodes = []
+    for node in model.graph.node:
+        value = _constant_value(node)
+        if value is None:
+            nodes.append(node)
+        else:
+            model.graph.initializer.append(value)
+    if len(nodes) < len(model.graph.node):
+        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        model.graph.ClearField("node")
+        model.graph.node.extend(kept)
+        model.ir_version = max(model.ir_version, 4)  # before it, each initializer had to be an input too
+
+
+def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    if node.op_type != "Constant" or len(node.attribute) != 1:
+        return None
+    (attribute,) = node.attribute
+    types = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    if attribute.name == "value":
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(attribute.t)
+        tensor.name = node.output[0]
+        return tensor
+    if attribute.name in types:
+        values = np.array(helper.get_attribute_value(attribute), dtype=types[attribute.name])
+        return numpy_helper.from_array(values, node.output[0])
+    return None
+
+
+def _rename_reserved(model: onnx.ModelProto) -> None:
+    """Give tensors of the original that are called as those of the rewritten graph another name."""
+    graph = model.graph
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name in _RESERVED:
+                    names[place] = f"original/{name}"
+    for tensor in (*graph.input, *graph.output, *graph.initializer):
+        if tensor.name in _RESERVED:
+            tensor.name = f"original/{tensor.name}"

