@@ -407,7 +407,7 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
     if runtime.delivery == "exactly-once":
         transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
-        access = KafkaAccess(settings.kafka)
+        access = KafkaAccess(settings.kafka, lambda: source.is_group_denied)
         yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access)
     finally:
         if transactions is not None:

@@ -13,6 +13,7 @@ import pytest
 from worker.adapters.triton.serving import read_serving
 from worker.local.triton import TritonServer
 from worker.models.configs import ModelConfig, read_config, write_config
+from worker.settings import TritonSettings
 
 pytestmark = pytest.mark.real
 
@@ -73,7 +74,7 @@ def test_planted_faults_are_found_and_broken_promises_come_first(faulty: TritonS
 
 
 def test_a_model_that_is_not_there_is_served_in_no_way(triton: TritonServer) -> None:
-    assert read_serving(triton.grpc_url, "no_such_model") is None
+    assert read_serving(TritonSettings(url=triton.grpc_url), "no_such_model") is None
 
 
 def test_a_server_that_no_worker_can_use_is_one_finding(triton: TritonServer) -> None:

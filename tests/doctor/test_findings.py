@@ -1,17 +1,22 @@
 """Facts about models to findings."""
 
+import string
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from worker.adapters.triton.serving import Serving
 from worker.adapters.triton.statistics import ModelTimes
-from worker.doctor.findings import ExaminedModel, find
+from worker.doctor.findings import ExaminedModel, find, find_failures
+from worker.doctor.golden import missed_lines
+from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelManifest, ModelRole
+from worker.reporting.ocr import FileReading
 from worker.testing.backend import fake_models
 
-BUSY = ModelTimes(items=90, executions=10, queue=0.2, transfer=0.1, compute=0.7)
+BUSY = ModelTimes(requests=30, items=90, executions=10, queued=9.0, copied=0.1, computed=0.9)
 
 
 def healthy(role: ModelRole, times: ModelTimes = BUSY) -> ExaminedModel:
@@ -68,7 +73,7 @@ def test_lines_that_did_not_come_back_are_named() -> None:
 
 
 def test_broken_promises_come_first_and_then_the_dearest() -> None:
-    slow = replace(BUSY, compute=7.0)
+    slow = replace(BUSY, computed=7.9)
     models = [
         replace(DETECTOR, serving=replace(DETECTOR.serving, is_batched=False, max_batch_size=3)),
         replace(RECOGNIZER, serving=replace(RECOGNIZER.serving, is_batched=False, warm_ups=0), times=slow),
@@ -79,3 +84,43 @@ def test_broken_promises_come_first_and_then_the_dearest() -> None:
         ("text_detector", False, 0.06),
         ("text_recognizer", False, 0.04),
     ]
+
+
+def test_counts_that_go_back_say_nothing() -> None:
+    assert BUSY.since(replace(BUSY, items=100)) == ModelTimes()
+    assert BUSY.since(ModelTimes(items=10)).items == 80
+
+
+def test_only_lines_of_the_models_alphabet_are_missed() -> None:
+    assert missed_lines(["PARCEL8OF20", "nothing"], set(string.printable)) == [
+        "SHIP TO 4711 HARBOR ROAD",
+        "NET WEIGHT 12.5 KG",
+        "4711 80 20",
+    ]
+    assert missed_lines([], set(string.digits)) == ["4711 80 20"]
+    assert missed_lines([], set("ß")) == []
+
+
+def failed(code: str | None, count: int = 1) -> list[FileReading]:
+    page = Path("golden.png")
+    return [FileReading(page, None, f"{page}: It went wrong here.", code)] * count
+
+
+@pytest.mark.parametrize(
+    ("code", "is_broken"),
+    [
+        ("INFERENCE_FAILED", True),
+        ("INFERENCE_REJECTED", True),
+        ("INFERENCE_OVERLOADED", False),
+        ("MODELS_CHANGED", False),
+    ],
+)
+def test_pages_that_fail_break_a_promise_unless_the_server_is_busy(code: str, *, is_broken: bool) -> None:
+    (finding,) = find_failures([FileReading(Path("golden.png"), None, None), *failed(code, 2)])
+    assert finding.is_broken is is_broken
+    assert finding.what.endswith("2 of 3 golden pages failed, the first because It went wrong here")
+
+
+def test_what_the_workers_own_settings_refuse_is_no_fault_of_the_server() -> None:
+    with pytest.raises(LabelwireError, match=r"cannot be read with these settings: It went wrong here\.$"):
+        list(find_failures(failed("IMAGE_TOO_LARGE")))

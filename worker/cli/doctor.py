@@ -34,8 +34,7 @@ async def _examine(chosen: settings.Settings) -> Examination:
     backend = bootstrap.triton_backend(chosen)
     try:
         async with bootstrap.open_model_client(chosen, backend) as reader:
-            device = chosen.triton.device
-            return await examine(backend, reader, chosen.triton.url, None if device == "any" else device)
+            return await examine(backend, reader, chosen.triton)
     finally:
         await backend.close()
 
@@ -57,20 +56,19 @@ def _show(console: Console, found: Examination) -> None:
 
 
 def _table(found: Examination) -> Table:
+    whole = sum(model.times.copied + model.times.computed for model in found.models if not model.serving.members)
     table = Table(box=None, header_style="dim", pad_edge=False)
     for column in ("model", "backend", "device", "precision"):
         table.add_column(column)
-    for column in ("instances", "largest batch", "items a batch", "waiting", "copying", "computing"):
+    for column in ("instances", "largest batch", "items a batch", "ms waiting", "ms copying", "ms computing", "of all"):
         table.add_column(column, justify="right")
     for model in found.models:
-        table.add_row(*_row(model))
+        table.add_row(*_row(model, whole))
     return table
 
 
-def _row(model: ExaminedModel) -> tuple[str, ...]:
+def _row(model: ExaminedModel, whole_seconds: float) -> tuple[str, ...]:
     serving, times = model.serving, model.times
-    whole = times.queue + times.transfer + times.compute
-    shares = [f"{part / whole:.0%}" if whole else "" for part in (times.queue, times.transfer, times.compute)]
     if serving.members:
         return (
             serving.model,
@@ -88,5 +86,8 @@ def _row(model: ExaminedModel) -> tuple[str, ...]:
         str(serving.instances),
         str(serving.max_batch_size),
         f"{times.items / times.executions:.1f}" if times.executions else "",
-        *shares,
+        f"{times.queued / times.requests * 1000:.1f}" if times.requests else "",
+        f"{times.copied / times.executions * 1000:.1f}" if times.executions else "",
+        f"{times.computed / times.executions * 1000:.1f}" if times.executions else "",
+        f"{(times.copied + times.computed) / whole_seconds:.0%}" if whole_seconds else "",
     )

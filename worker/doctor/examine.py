@@ -10,16 +10,17 @@ from typing import Final
 
 from worker.adapters.triton.serving import Serving, read_serving
 from worker.adapters.triton.statistics import ModelTimes, read_times
-from worker.doctor.findings import ExaminedModel, Finding, broken, find
+from worker.doctor.findings import ExaminedModel, Finding, broken, find, find_failures
 from worker.doctor.golden import draw_golden_page, missed_lines
 from worker.domain.errors import ServerMismatchError
-from worker.domain.manifest import Device, ModelManifest
+from worker.domain.manifest import ModelManifest
 from worker.domain.result import LabelText
 from worker.pipeline.explanation import PageSearch
 from worker.pipeline.models import ModelSet, check_device, load_models
 from worker.ports import InferenceBackend
 from worker.reporting.ocr import FileReading, ReadingOptions, read_files
 from worker.runtime.model_client import ModelClient
+from worker.settings import TritonSettings
 
 _ALONE: Final = 3
 _AT_ONCE: Final = 8
@@ -30,7 +31,8 @@ _REPEATS: Final = 3
 class Examination:
     """What was found. Without models that a worker can use, there is only the finding that says so.
 
-    `seconds` is the median of the golden page read alone; `result` and `searches` are those of the last such reading.
+    `seconds` is the time in all stages of the golden page, the median of those read alone; `result` and `searches` are
+    those of the last such reading.
     """
 
     models: tuple[ExaminedModel, ...]
@@ -45,32 +47,30 @@ class Examination:
         return not any(finding.is_broken for finding in self.findings)
 
 
-async def examine(backend: InferenceBackend, reader: ModelClient, url: str, device: Device | None) -> Examination:
-    """Examine the server at `url`, which `backend` and `reader` ask and which is to serve on `device` (None: any).
+async def examine(backend: InferenceBackend, reader: ModelClient, settings: TritonSettings) -> Examination:
+    """Examine the server of the settings, which `backend` and `reader` ask.
 
-    Raises JobError INFERENCE_UNAVAILABLE if it does not answer.
+    Raises JobError INFERENCE_UNAVAILABLE if it does not answer, and the error of a picture that the worker's own
+    settings refuse.
     """
     try:
         models = await load_models(backend)
-        if device is not None:
-            check_device(models, device)
+        if settings.device != "any":
+            check_device(models, settings.device)
     except ServerMismatchError as error:
         return Examination((), (_mismatch(error),))
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "golden.png"
         page.write_bytes(draw_golden_page())
         alone = await _read(reader, [page] * (1 + _ALONE), at_once=1)
-        before = await asyncio.to_thread(read_times, url)
+        before = await asyncio.to_thread(read_times, settings)
         together = await _read(reader, [page] * (_AT_ONCE * _REPEATS), at_once=_AT_ONCE)
-        after = await asyncio.to_thread(read_times, url)
+        after = await asyncio.to_thread(read_times, settings)
     spent = {name: times.since(before.get(name, ModelTimes())) for name, times in after.items()}
-    examined = await _examined(models, spent, url)
-    failed = [reading.error for reading in (*alone, *together) if reading.error]
+    examined = await _examined(models, spent, settings)
     results = [reading.result for reading in (*alone, *together) if reading.result is not None]
-    missed = {line for result in results for line in missed_lines(_texts(result))}
-    findings = find(examined, sorted(missed))
-    if failed:
-        findings.insert(0, broken(f"{len(failed)} golden pages failed: {failed[0]}", "see Triton's log"))
+    missed = {line for result in results for line in missed_lines(_texts(result), models.dictionary)}
+    findings = [*find_failures((*alone, *together)), *find(examined, sorted(missed))]
     if not models.identified:
         what = "a model is not what its build wrote: its version does not fit its manifest"
         findings.insert(0, broken(what, "serve what `labelwire models build` writes, unchanged"))
@@ -87,10 +87,10 @@ async def _read(reader: ModelClient, pages: list[Path], *, at_once: int) -> list
     return readings
 
 
-async def _examined(models: ModelSet, spent: Mapping[str, ModelTimes], url: str) -> list[ExaminedModel]:
+async def _examined(models: ModelSet, spent: Mapping[str, ModelTimes], settings: TritonSettings) -> list[ExaminedModel]:
     examined = []
     for description in models.descriptions:
-        serving: Serving | None = await asyncio.to_thread(read_serving, url, description.name)
+        serving: Serving | None = await asyncio.to_thread(read_serving, settings, description.name)
         if serving is not None:
             manifest = ModelManifest.model_validate_json(description.parameters["manifest"])
             examined.append(ExaminedModel(manifest, serving, spent.get(description.name, ModelTimes())))

@@ -1,15 +1,24 @@
 """Facts about a server's models to findings. No server is asked here."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from worker.adapters.triton.serving import Serving
 from worker.adapters.triton.statistics import ModelTimes
+from worker.domain.errors import ErrorCode, LabelwireError
 from worker.domain.manifest import ModelManifest, ModelRole
+from worker.reporting.ocr import FileReading
 
 _FEW_ITEMS: Final = 1.5  # a batch, while several pages are read at once
 _ENOUGH_EXECUTIONS: Final = 8
+_BUSY: Final = frozenset({ErrorCode.INFERENCE_OVERLOADED.value, ErrorCode.MODELS_CHANGED.value})
+_OF_THE_SERVER: Final = _BUSY | {
+    ErrorCode.INFERENCE_FAILED.value,
+    ErrorCode.INFERENCE_REJECTED.value,
+    ErrorCode.INFERENCE_UNAVAILABLE.value,
+}
 _REBUILD: Final = "build the repository anew with `labelwire models build`, and serve that"
 # What is computed in small batches costs about its whole time again; a model without a warm-up only its first requests.
 _FIRST_REQUESTS: Final = 0.05
@@ -57,8 +66,27 @@ def find(models: Sequence[ExaminedModel], missed: Sequence[str] = ()) -> list[Fi
     return sorted(found, key=lambda finding: (not finding.is_broken, -finding.cost))
 
 
+def find_failures(readings: Sequence[FileReading]) -> Iterator[Finding]:
+    """Yield a finding for each way in which golden pages failed. Raises LabelwireError for one of the worker's own."""
+    failed: dict[str, list[str]] = defaultdict(list)
+    for reading in readings:
+        if reading.error is not None:
+            said = reading.error.removeprefix(f"{reading.path}: ").rstrip(".")
+            if reading.code is None or reading.code not in _OF_THE_SERVER:
+                raise LabelwireError(f"The golden page cannot be read with these settings: {said}.")
+            failed[reading.code].append(said)
+    for code, errors in failed.items():
+        what = f"{len(errors)} of {len(readings)} golden pages failed, the first because {errors[0]}"
+        if code in _BUSY:
+            yield Finding(
+                f"the server was too busy, or changed, while it was examined: {what}", "examine it again", 1.0
+            )
+        else:
+            yield broken(what, "see Triton's log")
+
+
 def _spent(model: ExaminedModel) -> float:
-    return 0.0 if model.serving.members else model.times.queue + model.times.transfer + model.times.compute
+    return 0.0 if model.serving.members else model.times.copied + model.times.computed
 
 
 def _of_model(model: ExaminedModel, share: float) -> Iterator[Finding]:
@@ -79,9 +107,8 @@ def _of_model(model: ExaminedModel, share: float) -> Iterator[Finding]:
     ):
         formed = times.items / times.executions
         yield Finding(
-            f"{serving.model} computes batches of {formed:.1f} lines although several pages were read at once: requests"
-            " of different widths do not share a batch",
-            "raise `max_queue_delay_microseconds`, or build with fewer line widths",
+            f"{serving.model} computes batches of {formed:.1f} lines although several pages were read at once",
+            "raise `max_queue_delay_microseconds`, or build with fewer line widths: equal widths share a batch",
             _UNBATCHED * share,
         )
     if not serving.warm_ups:

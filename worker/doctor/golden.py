@@ -1,13 +1,13 @@
 """A drawn page whose text is known, so that a server can be asked whether it reads at all."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from typing import Final
 
 import cv2
 import numpy as np
 
-GOLDEN_LINES: Final = ("SHIP TO 4711 HARBOR ROAD", "PARCEL 8 OF 20", "NET WEIGHT 12.5 KG")
-_HEIGHT_PIXELS: Final = 320
+GOLDEN_LINES: Final = ("SHIP TO 4711 HARBOR ROAD", "PARCEL 8 OF 20", "NET WEIGHT 12.5 KG", "4711 80 20")
+_HEIGHT_PIXELS: Final = 400
 _WIDTH_PIXELS: Final = 720
 _FIRST_FOOT_PIXELS: Final = 90
 _STEP_PIXELS: Final = 80
@@ -23,7 +23,8 @@ def draw_golden_page() -> bytes:
     return encoded.tobytes()
 
 
-def missed_lines(read: Collection[str]) -> list[str]:
-    """Return the golden lines that are not among what was read; spaces do not count."""
+def missed_lines(read: Collection[str], alphabet: Container[str]) -> list[str]:
+    """Return the golden lines of this alphabet that are not among what was read; spaces do not count."""
     found = {"".join(text.split()) for text in read}
-    return [line for line in GOLDEN_LINES if "".join(line.split()) not in found]
+    lines = {line: "".join(line.split()) for line in GOLDEN_LINES}
+    return [line for line, text in lines.items() if text not in found and all(each in alphabet for each in text)]

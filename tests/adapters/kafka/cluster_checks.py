@@ -35,6 +35,9 @@ class Checks:
                 self.last = asyncio.run(self._access.obstacle([self._topic], [self._topic]))
             except BrokerError as error:
                 self.last = str(error)
+            except BaseException as error:
+                self.last = repr(error)
+                raise
             self.answered.set()
 
     def end(self) -> str:

@@ -1,5 +1,8 @@
 """An admin request whose future is never done ends in an error, like one that timed out."""
 
+import contextlib
+import gc
+import weakref
 from concurrent.futures import Future
 from types import SimpleNamespace
 
@@ -7,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.adapters.kafka.admin import topic_configs
-from worker.adapters.kafka.call_timeout import all_done
+from worker.adapters.kafka.call_timeout import all_done, call_within
 from worker.adapters.kafka.transient import is_transient
 
 
@@ -32,3 +35,23 @@ def test_what_is_answered_in_time_is_returned_as_it_is() -> None:
     answered["jobs"].set_result(1)
     answered["results"].set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
     assert all_done(1, answered) is answered
+
+
+class _Client:
+    """Refuses what it is asked."""
+
+    def refuse(self) -> None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's own name
+
+
+def test_a_refused_call_leaves_nothing_that_only_a_collection_of_garbage_frees() -> None:
+    client = _Client()
+    seen = weakref.ref(client)
+    gc.disable()
+    try:
+        with contextlib.suppress(KafkaException):
+            call_within(5, client.refuse)
+        del client
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -146,7 +146,14 @@ async def working(settings: Settings) -> AsyncIterator[Worker]:
     sink, stopping = KafkaSink(settings.kafka), asyncio.Event()
     isolation = FakeIsolation(lambda _record, _attempt: pytest.fail("no suspects here"))
     ports = Ports(
-        source, sink, FakeBackend(), isolation, clock, events, MemoryBlobStore(), access=KafkaAccess(settings.kafka)
+        source,
+        sink,
+        FakeBackend(),
+        isolation,
+        clock,
+        events,
+        MemoryBlobStore(),
+        access=KafkaAccess(settings.kafka, lambda: source.is_group_denied),
     )
     with ThreadPoolExecutor(2) as executor:
         worker = build(settings, ports, executor)
@@ -188,6 +195,11 @@ def spoil_group(it: Deployment) -> tuple[ResourceType, str, AclOperation]:
     return GROUP, it.prefix, READ
 
 
+def spoil_group_but_for_describing(it: Deployment) -> tuple[ResourceType, str, AclOperation]:
+    it.secured.allow(GROUP, it.prefix, AclOperation.DESCRIBE)
+    return spoil_group(it)
+
+
 @pytest.mark.parametrize(
     ("spoil", "protocol"),
     [
@@ -198,6 +210,8 @@ def spoil_group(it: Deployment) -> tuple[ResourceType, str, AclOperation]:
         (spoil_jobs, "classic"),
         (spoil_group, "auto"),
         (spoil_group, "classic"),
+        (spoil_group_but_for_describing, "auto"),
+        (spoil_group_but_for_describing, "classic"),
     ],
 )
 async def test_a_right_that_goes_while_it_works_is_named_and_nothing_is_lost(

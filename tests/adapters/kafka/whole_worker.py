@@ -219,7 +219,7 @@ async def running(deployment: Deployment, *, exactly_once: bool = False) -> Asyn
             events,
             MemoryBlobStore(),
             transactions,
-            KafkaAccess(settings.kafka),
+            KafkaAccess(settings.kafka, lambda: source.is_group_denied),
         )
         worker = build(settings, ports, executor)
         task = asyncio.create_task(worker.lifecycle.run(stopping))

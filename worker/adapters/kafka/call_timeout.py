@@ -31,8 +31,14 @@ def call_within(seconds: float, call: Callable[..., object], *arguments: object)
     thread.join(seconds)
     if thread.is_alive():
         raise CallTimeoutError(f"a call of librdkafka did not return within {seconds:g} s")
-    if made.failure is not None:
-        raise made.failure
+    failure, made.failure = made.failure, None
+    try:
+        if failure is not None:
+            raise failure
+    finally:
+        # Else the failure's traceback holds this frame, and with it the client: a cycle, which frees the client on
+        # whatever thread collects garbage next.
+        del failure, made, call
 
 
 def all_done(seconds: float, asked: "Mapping[_AskedT, Future[Any]]") -> "Mapping[_AskedT, Future[Any]]":

@@ -41,6 +41,7 @@ class Commits:
         self._sent: dict[TopicPartition, CommitPoint] = {}
         self._refused: dict[TopicPartition, CommitPoint] = {}
         self._refused_at = 0.0
+        self.is_group_denied = False  # whether the last report said that this client may not commit for its group
 
     def request(self, points: Mapping[TopicPartition, CommitPoint]) -> None:
         """Note what is to be committed soon; on any thread."""
@@ -84,6 +85,7 @@ class Commits:
     def reported(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
         """Take librdkafka's report: a refused commit is repeated soon, unless a newer one was sent."""
         problems = [problem for partition in partitions if (problem := error or partition.error)]
+        self.is_group_denied = any(problem.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for problem in problems)
         if not problems:
             return
         if problems[0].code() not in EXPECTED_ERRORS and not problems[0].retriable():

@@ -90,6 +90,11 @@ def is_denied(error: KafkaError) -> bool:
     return _is(error, _DENIED)
 
 
+def is_group_denied(error: KafkaError) -> bool:
+    """Say whether an error means that this client may not be a member of its group."""
+    return _is(error, {KafkaError.GROUP_AUTHORIZATION_FAILED})
+
+
 def _is(error: KafkaError, codes: frozenset[int] | set[int]) -> bool:
     # A consumer's fatal error has the code _FATAL; the code behind it is only in its message.
     message = error.str()

@@ -5,7 +5,7 @@ Invariant: what the broker does not say (it has no authorizer, or is too old) is
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -26,8 +26,10 @@ _PAUSE_SECONDS = 0.05
 class KafkaAccess:
     """A `ClusterAccess` that asks with the worker's own user."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, is_group_denied: Callable[[], bool] = lambda: False) -> None:
+        """Ask about the settings' group too; `is_group_denied` says whether a member was refused there."""
         self._settings = settings
+        self._is_group_denied = is_group_denied
 
     async def obstacle(self, reads: Collection[str], writes: Collection[str]) -> str:
         """Return in a sentence why the worker cannot use its topics or its group; empty if no reason is known.
@@ -45,10 +47,31 @@ class KafkaAccess:
             found = _described(client, {*reads, *writes})
             return (
                 _missing_topic_right(options, found, reads, writes)
-                or _missing_group_right(self._settings, next(iter(reads)))
+                or self._missing_group_right(next(iter(reads)))
                 or _no_leaders({name: found[name] for name in reads if found[name] is not None})
                 or _too_few_replicas(client, {name: found[name] for name in writes if found[name] is not None})
             )
+
+    def _missing_group_right(self, topic: str) -> str:
+        """Ask for a committed position, because the admin client must not be asked about groups.
+
+        librdkafka ends the process where a group's coordinator comes back after an admin request to it has timed out
+        (its issue 3663, seen with 2.16). Who may describe the group but not read it, is told a position all the same;
+        that shows when a member is refused.
+        """
+        settings, options = self._settings, self._settings.client_options()
+        consumer = standalone_consumer(
+            settings.bootstrap_servers,
+            options,
+            group_id=settings.group_id,
+            isolation_level="read_uncommitted",
+            logger=QUIET,
+        )
+        try:
+            lacks = self._is_group_denied() or _is_refused(consumer, TopicPartition(topic, 0))
+        finally:
+            consumer.close()
+        return missing_right(options, "Read", "group", settings.group_id) if lacks else ""
 
 
 def denied(bootstrap_servers: str, client_options: Mapping[str, str] | None, topic: str) -> str:
@@ -86,27 +109,6 @@ def _missing_topic_right(
             if isinstance(topic, KafkaError) or (topic is not None and _lacks(topic, operation)):
                 return missing_right(options, operation, "topic", name)
     return ""
-
-
-def _missing_group_right(settings: KafkaSettings, topic: str) -> str:
-    """Ask for a committed position, as a member does, because the admin client must not be asked about groups.
-
-    librdkafka ends the process where a group's coordinator comes back after an admin request to it has timed out (its
-    issue 3663, seen with 2.16).
-    """
-    options = settings.client_options()
-    consumer = standalone_consumer(
-        settings.bootstrap_servers,
-        options,
-        group_id=settings.group_id,
-        isolation_level="read_uncommitted",
-        logger=QUIET,
-    )
-    try:
-        lacks = _is_refused(consumer, TopicPartition(topic, 0))
-    finally:
-        consumer.close()
-    return missing_right(options, "Read", "group", settings.group_id) if lacks else ""
 
 
 def _is_refused(consumer: Consumer, partition: TopicPartition) -> bool:

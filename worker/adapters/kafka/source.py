@@ -25,7 +25,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.commits import Commits
 from worker.adapters.kafka.delays import Delays
-from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_denied, is_fatal
+from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_denied, is_fatal, is_group_denied
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.positions import Positions
 from worker.adapters.kafka.topic_ids import TopicIds, topic_ids_of
@@ -101,6 +101,7 @@ class KafkaSource:
         self._blocked_since: float | None = None
         self._polled_at: float | None = None
         self._lag_observed_at = clock.monotonic()
+        self._is_group_denied = False
 
     # The port, on the loop's thread.
 
@@ -129,6 +130,11 @@ class KafkaSource:
         if polled_at is None:
             return True
         return self._clock.monotonic() - polled_at < self._settings.max_poll_interval_seconds
+
+    @property
+    def is_group_denied(self) -> bool:
+        """Whether Kafka refuses this worker as a member of its group, or refuses its commits."""
+        return self._is_group_denied or self._commits.is_group_denied
 
     @property
     def group_metadata(self) -> object | None:
@@ -256,6 +262,8 @@ class KafkaSource:
             self._loop.call_soon_threadsafe(self._listener.received, due)
 
     def _handle_error(self, error: KafkaError) -> None:
+        if is_group_denied(error):
+            self._is_group_denied = True
         if not is_fatal(error):
             _LOGGER.warning("Kafka: %s", error.str())
         elif is_denied(error):
@@ -314,6 +322,8 @@ class KafkaSource:
         points: Mapping[TopicPartition, CommitPoint],
         marks: Mapping[TopicPartition, CommitPoint],
     ) -> None:
+        if points:
+            self._is_group_denied = self._commits.is_group_denied = False
         self._assigned |= points.keys()
         self._watch.hold(points)
         self._commits.mark(consumer, marks)

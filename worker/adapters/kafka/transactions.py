@@ -183,6 +183,7 @@ class KafkaTransactions:
                 _LOGGER.warning(
                     "Kafka did not acknowledge the end of a transaction and is asked again: %s", error.str()
                 )
+                self._wait()
             except (CallTimeoutError, SystemError) as failure:
                 raise _EndUnknownError(str(failure)) from failure
             else:

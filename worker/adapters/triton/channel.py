@@ -76,6 +76,14 @@ def _pem(name: str, path: str | None) -> bytes | None:
         ) from error
 
 
+def blocking_channel(settings: TritonSettings) -> grpc.Channel:
+    """Open a channel for calls outside a loop. Raises SettingsError for a TLS file that cannot be read."""
+    tls, arguments = credentials(settings), options(settings.max_message_bytes)
+    if tls is None:
+        return grpc.insecure_channel(target(settings.url), options=arguments)
+    return grpc.secure_channel(target(settings.url), tls, options=arguments)
+
+
 def connect(settings: TritonSettings, tls: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
     """Open a channel on the running loop; it connects when it is first used."""
     arguments = options(settings.max_message_bytes)

@@ -6,8 +6,9 @@ from typing import Any, Final
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from worker.adapters.triton.channel import target
+from worker.adapters.triton.channel import blocking_channel
 from worker.domain.errors import ErrorCode, JobError
+from worker.settings import TritonSettings
 
 _TIMEOUT_SECONDS: Final = 10.0
 _KINDS: Final = {"KIND_CPU": "cpu", "KIND_GPU": "gpu"}
@@ -31,19 +32,19 @@ class Serving:
     members: tuple[str, ...]
 
 
-def read_serving(url: str, model: str) -> Serving | None:
+def read_serving(settings: TritonSettings, model: str) -> Serving | None:
     """Return how a server runs a model, None if it has none of that name.
 
     Raises JobError INFERENCE_UNAVAILABLE if the server does not answer.
     """
-    with grpc.insecure_channel(target(url)) as channel:
+    with blocking_channel(settings) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         try:
             answer = stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             if error.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}:
                 return None
-            message = f"Triton at {url} did not say how it runs {model}: {error.code().name}."
+            message = f"Triton at {settings.url} did not say how it runs {model} ({error.code().name})."
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message) from error
     return _serving(answer.config)
 

@@ -1,14 +1,15 @@
 """Triton's own counts: requests, executions and their batch sizes, by model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Final
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from worker.adapters.triton.channel import target
+from worker.adapters.triton.channel import blocking_channel, target
 from worker.domain.errors import ErrorCode, JobError
+from worker.settings import TritonSettings
 
 _TIMEOUT_SECONDS: Final = 10.0
 _NANOSECONDS: Final = 1e9
@@ -46,52 +47,55 @@ class ModelStatistics:
 
 @dataclass(frozen=True, slots=True)
 class ModelTimes:
-    """Where a model's requests spent their time since its server started, in seconds, all versions together.
+    """What a model did since its server started, all versions together; times are seconds.
 
-    `items` were computed in `executions`; a request waits (`queue`), its tensors are copied (`transfer`) and computed.
+    `requests` waited for `queued` together. `items` were computed in `executions`, whose tensors were copied in
+    `copied` and computed in `computed`.
     """
 
+    requests: int = 0
     items: int = 0
     executions: int = 0
-    queue: float = 0.0
-    transfer: float = 0.0
-    compute: float = 0.0
+    queued: float = 0.0
+    copied: float = 0.0
+    computed: float = 0.0
 
     def since(self, earlier: "ModelTimes") -> "ModelTimes":
-        """Return what was spent after `earlier`."""
-        return ModelTimes(
-            items=self.items - earlier.items,
-            executions=self.executions - earlier.executions,
-            queue=self.queue - earlier.queue,
-            transfer=self.transfer - earlier.transfer,
-            compute=self.compute - earlier.compute,
-        )
+        """Return what was done after `earlier`; nothing where the counts do not fit, as after a restart."""
+        difference = ModelTimes(*(now - then for now, then in zip(astuple(self), astuple(earlier), strict=True)))
+        return difference if min(astuple(difference)) >= 0 else ModelTimes()
 
 
-def read_times(url: str) -> dict[str, ModelTimes]:
-    """Return where the requests of every model spent their time. Raises JobError if the server does not answer."""
-    answer = _ask(url, "ModelStatistics", service_pb2.ModelStatisticsRequest())
+def read_times(settings: TritonSettings) -> dict[str, ModelTimes]:
+    """Return what every model did. Raises JobError if the server does not answer."""
+    with blocking_channel(settings) as channel:
+        answer = _ask(channel, settings.url, "ModelStatistics", service_pb2.ModelStatisticsRequest())
     found: dict[str, ModelTimes] = {}
     for model in answer.model_stats:
-        before, spent = found.get(model.name, ModelTimes()), model.inference_stats
+        before = found.get(model.name, ModelTimes())
+        # The times of `inference_stats` count for each request of a batch; those of `batch_stats` once.
+        batches = model.batch_stats
         found[model.name] = ModelTimes(
+            requests=before.requests + int(model.inference_stats.queue.count),
             items=before.items + int(model.inference_count),
             executions=before.executions + int(model.execution_count),
-            queue=before.queue + spent.queue.ns / _NANOSECONDS,
-            transfer=before.transfer + (spent.compute_input.ns + spent.compute_output.ns) / _NANOSECONDS,
-            compute=before.compute + spent.compute_infer.ns / _NANOSECONDS,
+            queued=before.queued + model.inference_stats.queue.ns / _NANOSECONDS,
+            copied=before.copied + sum(one.compute_input.ns + one.compute_output.ns for one in batches) / _NANOSECONDS,
+            computed=before.computed + sum(one.compute_infer.ns for one in batches) / _NANOSECONDS,
         )
     return found
 
 
 def server_version(url: str) -> str:
     """Return the version that a server says it is of. Raises JobError if it does not answer."""
-    return str(_ask(url, "ServerMetadata", service_pb2.ServerMetadataRequest()).version)
+    with grpc.insecure_channel(target(url)) as channel:
+        return str(_ask(channel, url, "ServerMetadata", service_pb2.ServerMetadataRequest()).version)
 
 
 def read_statistics(url: str) -> dict[str, ModelStatistics]:
     """Return the counts of every model of a server. Raises JobError if the server does not answer."""
-    answer = _ask(url, "ModelStatistics", service_pb2.ModelStatisticsRequest())
+    with grpc.insecure_channel(target(url)) as channel:
+        answer = _ask(channel, url, "ModelStatistics", service_pb2.ModelStatisticsRequest())
     found: dict[str, ModelStatistics] = {}
     for model in answer.model_stats:
         counted = ModelStatistics(
@@ -103,11 +107,10 @@ def read_statistics(url: str) -> dict[str, ModelStatistics]:
     return found
 
 
-def _ask(url: str, method: str, request: Any) -> Any:  # noqa: ANN401 - protobuf's classes have no types
-    with grpc.insecure_channel(target(url)) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        try:
-            return getattr(stub, method)(request, timeout=_TIMEOUT_SECONDS)
-        except grpc.RpcError as error:
-            message = f"Triton at {url} did not answer {method}: {error}."
-            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message) from error
+def _ask(channel: grpc.Channel, url: str, method: str, request: Any) -> Any:  # noqa: ANN401 - protobuf's are untyped
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    try:
+        return getattr(stub, method)(request, timeout=_TIMEOUT_SECONDS)
+    except grpc.RpcError as error:
+        message = f"Triton at {url} did not answer {method} ({error.code().name}: {error.details()})."
+        raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message) from error
