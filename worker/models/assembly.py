@@ -5,7 +5,6 @@ dictionary too; no config is written that its backend would refuse beside its gr
 read as its graph.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +37,7 @@ from worker.models.serving_checks import (
     graph_tensors,
 )
 from worker.models.shape_ranges import USUAL_BATCH, OptimizationProfile, shape_ranges
-from worker.models.source import ModelSource
+from worker.models.source import ModelSource, file_digest
 from worker.models.templates import backend_code_path, config_path
 
 _GRAPH_FILE = "model.onnx"
@@ -253,7 +252,7 @@ class Assembly:
             onnx.save(graph, files / _GRAPH_FILE)
             if config.backend == ONNXRUNTIME:
                 if self.profile.accelerator is not None and shapes is not None:
-                    accelerate(config, shapes.profile, _sha256(files / _GRAPH_FILE))
+                    accelerate(config, shapes.profile, file_digest(files / _GRAPH_FILE))
                 check_matches_graph(config, graph_tensors(files / _GRAPH_FILE))
                 check_accelerators(config)
             if config.backend == TENSORRT_BACKEND:
@@ -288,8 +287,3 @@ class Assembly:
         graph.unlink()
         accuracy = {**(manifest.accuracy or {}), "golden_as_in_onnxruntime": round(agreement, 4)}
         return manifest.model_copy(update={"plan": target, "accuracy": accuracy})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

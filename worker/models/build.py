@@ -23,7 +23,7 @@ from worker.models.model_card import LineFormat
 from worker.models.plans import PlanMaker, host_plan_maker
 from worker.models.precision import Precisions, resolve_precision
 from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
-from worker.models.source import ModelSource, find_sources
+from worker.models.source import ModelSource, file_digest, find_sources
 from worker.models.templates import templates_directory
 
 Progress = Callable[[str, float], None]
@@ -147,7 +147,4 @@ def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) 
 
 def _plan_digests(repository: Path) -> dict[str, str]:
     """Return the hex SHA-256 of each plan by its path in the repository."""
-    return {
-        str(path.relative_to(repository)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(repository.glob("*/*/*.plan"))
-    }
+    return {str(path.relative_to(repository)): file_digest(path) for path in sorted(repository.glob("*/*/*.plan"))}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from worker.adapters.kafka.membership import is_group_denied
 from worker.domain.events import CommitFailed, Event
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.ports import Clock
@@ -85,7 +86,7 @@ class Commits:
     def reported(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
         """Take librdkafka's report: a refused commit is repeated soon, unless a newer one was sent."""
         problems = [problem for partition in partitions if (problem := error or partition.error)]
-        self.is_group_denied = any(problem.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for problem in problems)
+        self.is_group_denied = any(is_group_denied(problem) for problem in problems)
         if not problems:
             return
         if problems[0].code() not in EXPECTED_ERRORS and not problems[0].retriable():

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from worker.adapters.kafka.admin import QUIET, connected, is_mock, topic_configs, translated
 from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.diagnosis import missing_right
+from worker.adapters.kafka.membership import is_group_denied
 from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.settings import KafkaSettings
 
@@ -59,19 +60,9 @@ class KafkaAccess:
         (its issue 3663, seen with 2.16). Who may describe the group but not read it, is told a position all the same;
         that shows when a member is refused.
         """
-        settings, options = self._settings, self._settings.client_options()
-        consumer = standalone_consumer(
-            settings.bootstrap_servers,
-            options,
-            group_id=settings.group_id,
-            isolation_level="read_uncommitted",
-            logger=QUIET,
-        )
-        try:
-            lacks = self._is_group_denied() or _is_refused(consumer, TopicPartition(topic, 0))
-        finally:
-            consumer.close()
-        return missing_right(options, "Read", "group", settings.group_id) if lacks else ""
+        settings = self._settings
+        lacks = self._is_group_denied() or _is_refused(settings, TopicPartition(topic, 0))
+        return missing_right(settings.client_options(), "Read", "group", settings.group_id) if lacks else ""
 
 
 def denied(bootstrap_servers: str, client_options: Mapping[str, str] | None, topic: str) -> str:
@@ -111,21 +102,31 @@ def _missing_topic_right(
     return ""
 
 
-def _is_refused(consumer: Consumer, partition: TopicPartition) -> bool:
+def _is_refused(settings: KafkaSettings, partition: TopicPartition) -> bool:
     """Say whether the broker refuses to tell the group's position; False if it tells it, or nobody answers in time."""
+    consumer = standalone_consumer(
+        settings.bootstrap_servers,
+        settings.client_options(),
+        group_id=settings.group_id,
+        isolation_level="read_uncommitted",
+        logger=QUIET,
+    )
     deadline = time.monotonic() + _ANSWER_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            consumer.committed([partition], timeout=_SLICE_SECONDS)
-        except KafkaException as failure:
-            # That the coordinator may not be asked for is told to who polls; who asks for a position only waits.
-            message = consumer.poll(0)
-            reported = [failure.args[0], message.error() if message else None]
-            if any(error and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for error in reported):
-                return True
-            time.sleep(_PAUSE_SECONDS)  # any other error comes from the coordinator, which may be moving
-        else:
-            return False
+    try:
+        while time.monotonic() < deadline:
+            try:
+                consumer.committed([partition], timeout=_SLICE_SECONDS)
+            except KafkaException as failure:
+                # That the coordinator may not be asked for is told to who polls; who asks for a position only waits.
+                message = consumer.poll(0)
+                reported = [failure.args[0], message.error() if message else None]
+                if any(error and is_group_denied(error) for error in reported):
+                    return True
+                time.sleep(_PAUSE_SECONDS)  # any other error comes from the coordinator, which may be moving
+            else:
+                return False
+    finally:
+        consumer.close()
     return False
 
 

@@ -57,14 +57,6 @@ class _PageLines:
         return [axis for axis in (~self.positions.runs_down, self.positions.runs_down) if axis.any()]
 
 
-@dataclass(frozen=True, slots=True)
-class _Spelled:
-    """What crops read as, and the probability that each stands upside down: 0 where no classifier was asked."""
-
-    spellings: list[Spelling]
-    sides: list[float]
-
-
 class LineReader:
     """Reads the lines of one page."""
 
@@ -160,17 +152,16 @@ class LineReader:
         of_first, of_others = await gather_results(
             [self._spell(first_crops, self._models.readers), self._spell(others, self._models.recognizers)]
         )
-        spellings = dict(zip(sampled, of_first.spellings, strict=True))
-        rest = iter(of_others.spellings)
+        firsts = dict(zip(sampled, of_first, strict=True))
+        rest = iter(of_others)
         read = {}
         for index, pieces in enumerate(page.pieces):
-            first = [spellings[index]] if index in spellings else []
+            first = [firsts[index]] if index in firsts else []
             found = [*first, *itertools.islice(rest, len(pieces) - len(first))]
-            read[index] = _as_line(pieces, found, self._models.line.height, upside_down=False)
-        for index, side in zip(sampled, of_first.sides, strict=True):
-            if side > _TURNED_ABOVE:
-                del read[index]
-        return of_first.sides, read
+            if not any(side > _TURNED_ABOVE for _, side in first):
+                spellings = [spelling for spelling, _ in found]
+                read[index] = _as_line(pieces, spellings, self._models.line.height, upside_down=False)
+        return [side for _, side in of_first], read
 
     async def _read(
         self, page: _PageLines, members: Sequence[int], upside_down: Sequence[bool] | Flags
@@ -182,23 +173,27 @@ class LineReader:
             for index, turn in zip(members, upside_down, strict=True)
         ]
         crops = [piece for pieces in lines for piece in pieces]
-        spellings = iter((await self._spell(crops, self._models.recognizers)).spellings)
+        spellings = iter([spelling for spelling, _ in await self._spell(crops, self._models.recognizers)])
         return [
             _as_line(pieces, list(itertools.islice(spellings, len(pieces))), self._models.line.height, bool(turn))
             for pieces, turn in zip(lines, upside_down, strict=True)
         ]
 
-    async def _spell(self, crops: Sequence[LineCrop], models: Mapping[int, ServedModel]) -> _Spelled:
-        """Return what each crop reads as by the models of its bucket, and its side where those are readers."""
+    async def _spell(
+        self, crops: Sequence[LineCrop], models: Mapping[int, ServedModel]
+    ) -> list[tuple[Spelling, float]]:
+        """Return what each crop reads as by the model of its bucket, and with which probability it is upside down.
+
+        That is 0 where the models are recognizers, which are sent upright lines.
+        """
         chunks = self._chunks(crops, models)
         read = await gather_results(self._ask(model, [crops[index] for index in chunk]) for model, chunk in chunks)
-        spelled = _Spelled([Spelling("", 0.0, ())] * len(crops), [0.0] * len(crops))
+        spelled: dict[int, tuple[Spelling, float]] = {}
         for (_, chunk), found in zip(chunks, read, strict=True):
-            for index, spelling, side in zip(chunk, found.spellings, found.sides, strict=True):
-                spelled.spellings[index], spelled.sides[index] = spelling, side
-        return spelled
+            spelled.update(zip(chunk, found, strict=True))
+        return [spelled[index] for index in range(len(crops))]
 
-    async def _ask(self, model: ServedModel, crops: Sequence[LineCrop]) -> _Spelled:
+    async def _ask(self, model: ServedModel, crops: Sequence[LineCrop]) -> list[tuple[Spelling, float]]:
         lines: Tensor = np.stack([crop.pixels for crop in crops])
         upright: Tensor = np.zeros((len(crops), 1), dtype=np.float32)
         if model in self._models.readers.values():
@@ -211,8 +206,8 @@ class LineReader:
         _check_steps(model, tokens, confidences, len(crops), len(self._models.dictionary))
         content_steps = np.array([crop.content_width for crop in crops]) / self._models.line.stride
         spellings = decode_ctc(tokens, confidences, self._models.dictionary, content_steps)
-        sides = outputs.get(UPSIDE_DOWN, upright)
-        return _Spelled(spellings, [float(side) for side in sides[:, 0]])
+        sides = outputs.get(UPSIDE_DOWN, upright)[:, 0]
+        return [(spelling, float(side)) for spelling, side in zip(spellings, sides, strict=True)]
 
     def _chunks(
         self, crops: Sequence[LineCrop], models: Mapping[int, ServedModel]
