@@ -75,7 +75,8 @@ class ModelManifest(_ManifestPart):
     `reading`, a worker calls the readers where a line is to be classified as well; without it, it asks classifier and
     recognizer in turn. `content_sha256` is the digest of the model's files and configuration. `version` is the number
     under which the model is to be served, made from all the rest of the manifest: a worker asks for the model by this
-    number, so that no other one under the same name can answer.
+    number, so that no other one under the same name can answer. `passed_precisions` are those other than `precision` in
+    which this model passed the accuracy gate on real pictures.
     """
 
     schema_: Literal["labelwire.manifest/1"] = Field(default=MANIFEST_SCHEMA, alias="schema")
@@ -98,6 +99,7 @@ class ModelManifest(_ManifestPart):
     reading: Literal["ensemble"] | None = None
     alphabet: str | None = None
     accuracy: dict[str, float] | None = None
+    passed_precisions: tuple[Literal["bf16", "fp16", "int8"], ...] | None = None
     plan: PlanTarget | None = None
     content_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     version: str | None = Field(default=None, pattern=r"^[1-9][0-9]*$")
