@@ -14,7 +14,7 @@ from worker.domain.errors import JobError
 from worker.domain.image import LineCrop, TextRegion
 from worker.domain.manifest import ModelRole
 from worker.lab.evaluation.in_process import InProcessBackend
-from worker.models.calibration import draw_lines
+from worker.models.drawn_lines import draw_lines
 from worker.pipeline.inference import PageRequests
 from worker.pipeline.models import ModelSet, ServedModel, load_models
 from worker.pipeline.options import PipelineOptions

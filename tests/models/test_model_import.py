@@ -29,8 +29,8 @@ from worker.models.detector import rewrite_detector
 from worker.models.golden import GoldenError
 from worker.models.importing import ModelFacts, ModelImportError, import_model, read_characters, read_dictionary
 from worker.models.model_card import LineFormat, ModelCard, ModelKind, Normalization
+from worker.models.precision.recipe import RecipeError
 from worker.models.profiles import select_profile
-from worker.models.quantization import QuantizationError
 from worker.models.recognizer import rewrite_recognizer
 from worker.models.rewriting import GraphError, load_graph
 from worker.models.source import ModelSourceError, find_sources
@@ -256,13 +256,13 @@ def test_a_crnn_is_run_as_trained_and_refused_for_reading_nothing(tmp_path: Path
     assert np.abs(confidence[..., 0] - expected.max(axis=2)).max() < 0.05
 
 
-def test_a_recognizer_of_one_width_stays_as_it_was_trained_unless_int8_is_demanded(
+def test_own_models_stay_as_they_were_trained_unless_a_recipe_passed(
     doctr: dict[ModelRole, Path], tmp_path: Path
 ) -> None:
     repository = build_repository("embedded", tmp_path / "models", sources=doctr)
 
-    assert manifest_of(repository, ModelRole.RECOGNIZER).precision in {"fp32", "bf16"}
-    with pytest.raises(QuantizationError, match="takes lines 192 pixels wide only, and INT8 is calibrated on all wid"):
+    assert {manifest_of(repository, role).precision for role in doctr} == {"fp32"}
+    with pytest.raises(RecipeError, match="no int8 recipe of this detector and this recognizer together has passed"):
         build_repository(select_profile("embedded", precision="int8"), tmp_path / "int8", sources=doctr)
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from worker.domain.manifest import ModelRole
 from worker.models.alphabet import AlphabetError, ctc_dictionary, kept_classes
-from worker.models.precision import Precisions, resolve_precision
 from worker.models.profiles import ProfileError, select_profile
 from worker.models.source import ModelSource, ModelSourceError, find_sources
 
@@ -108,24 +107,7 @@ def test_profiles_vary_only_as_they_can() -> None:
         select_profile("tflite")
     with pytest.raises(ProfileError, match="embedded has no device 'gpu': choose cpu"):
         select_profile("embedded", device="gpu")
-    with pytest.raises(ProfileError, match="embedded has no precision 'int4': choose auto or fp32 or bf16 or int8"):
+    with pytest.raises(
+        ProfileError, match="embedded on a cpu has no precision 'int4': choose auto or fp32 or bf16 or int8"
+    ):
         select_profile("embedded", precision="int4")
-
-
-@pytest.mark.parametrize(
-    ("flags", "precisions"),
-    [
-        ("fpu avx512_vnni avx512_bf16", Precisions("int8", "bf16")),
-        ("avx_vnni sse", Precisions("int8", "fp32")),
-        ("fpu avx2 sse", Precisions("fp32", "fp32")),
-    ],
-)
-def test_the_precision_follows_the_cpu_unless_asked_for(tmp_path: Path, flags: str, precisions: Precisions) -> None:
-    cpu_info = tmp_path / "cpuinfo"
-    cpu_info.write_text(f"processor\t: 0\nflags\t\t: {flags}\n", encoding="utf-8")
-
-    assert resolve_precision("auto", cpu_info) == precisions
-    assert resolve_precision("fp32", cpu_info) == Precisions("fp32", "fp32")
-    assert resolve_precision("bf16", cpu_info) == Precisions("bf16", "bf16")
-    assert resolve_precision("int8", cpu_info).recognizer == "int8"
-    assert resolve_precision("auto", tmp_path / "absent") == Precisions("fp32", "fp32")

@@ -63,9 +63,7 @@ def _load(name: str) -> object:
 
 def _substitute(package: str) -> typer.Typer:
     """Return a command that says what is missing, and where the command can be run."""
-    sentence = (
-        f"Needs the package {package}, which an installed worker leaves out: run it in a checkout after make setup."
-    )
+    sentence = missing_package(package)
     app = typer.Typer(add_completion=False)
 
     @app.command(help=sentence, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -73,6 +71,11 @@ def _substitute(package: str) -> typer.Typer:
         raise LabelwireError(sentence)
 
     return app
+
+
+def missing_package(package: str) -> str:
+    """Say what is missing, and where the command can be run."""
+    return f"Needs the package {package}, which an installed worker leaves out: run it in a checkout after make setup."
 
 
 def _show_version(shown: bool) -> None:  # noqa: FBT001 - typer's callback

@@ -1,4 +1,4 @@
-"""`labelwire models …`: import models and build a Triton model repository."""
+"""`labelwire models …`: import models, lower their precision, and build a Triton model repository."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from worker.cli import missing_package
+from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
 from worker.models.choice import serve_choice
@@ -19,10 +21,13 @@ from worker.models.importing import (
     read_line,
 )
 from worker.models.model_card import ModelKind
+from worker.models.precision.recipe import RecipeError
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(
-    help="Import models and build model repositories for Triton.", no_args_is_help=True, add_completion=False
+    help="Import models, lower their precision, and build model repositories for Triton.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 _Model = Annotated[
     Path | None, typer.Option(help="Imported model (folder) or ONNX file to use instead of the pinned one.")
@@ -31,7 +36,7 @@ _Model = Annotated[
 
 @app.callback()
 def _models() -> None:
-    """Import models and build model repositories for Triton."""
+    """Import models, lower their precision, and build model repositories for Triton."""
 
 
 @app.command()
@@ -47,7 +52,9 @@ def build(  # noqa: PLR0913  one for each option
         str | None, typer.Option(help="tensorrt: the onnx profile on a GPU builds engines when Triton starts.")
     ] = None,
     cores: Annotated[int | None, typer.Option(help=f"CPU cores of the server; {DEFAULT_CORES} if not given.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or int8; for the embedded profile.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, fp16, bf16, int8 or auto, as the profile has them.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write; build/model_repository/PROFILE if not given.")
     ] = None,
@@ -60,11 +67,6 @@ def build(  # noqa: PLR0913  one for each option
     The profile tensorrt has to be built on the GPU host that serves, where the Python module tensorrt is installed.
     """
     chosen = select_profile(profile, device=device, precision=precision, cores=cores, accelerator=accelerator)
-    given = {
-        ModelRole.DETECTOR: detector,
-        ModelRole.RECOGNIZER: recognizer,
-        ModelRole.ORIENTATION: orientation,
-    }
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=1.0)
@@ -73,10 +75,69 @@ def build(  # noqa: PLR0913  one for each option
             output or Path("build/model_repository") / profile,
             alphabet=alphabet,
             alternatives=alternatives,
-            sources={role: path for role, path in given.items() if path is not None},
+            sources=_given(detector, recognizer, orientation),
             progress=lambda what, part: bar.update(task, description=what, completed=part),
         )
     typer.echo(repository)
+
+
+@app.command()
+def quantize(
+    *,
+    precision: Annotated[str, typer.Option(help="int8 or fp16.")],
+    data: Annotated[Path, typer.Option(help="Folder with pictures and truth.jsonl, on which the gate judges.")],
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with other pictures to calibrate with, blurred and faint ones among them; without it those of "
+            "--data, and blurred and faint copies."
+        ),
+    ] = None,
+    detector: _Model = None,
+    recognizer: _Model = None,
+    max_word_f1_loss: Annotated[float, typer.Option(min=0, help="How much word F1 may lose.")] = 0.005,
+    max_line_hmean_loss: Annotated[float, typer.Option(min=0, help="How much line hmean may lose.")] = 0.01,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the recipe; that of the imported recognizer or detector if not given."),
+    ] = None,
+) -> None:
+    """Find the layers that a detector and a recognizer compute in a lower precision without reading worse.
+
+    Both are read through the whole pipeline in ONNX Runtime on the CPU. If the gate is passed, a recipe is written,
+    which `models build --precision` takes; otherwise nothing is.
+    """
+    if precision not in {"fp16", "int8"}:
+        raise RecipeError(f"{precision!r} is no lower precision that a graph can have: give --precision int8 or fp16")
+    given = _given(detector, recognizer, None)
+    folder = output or next((path for path in (recognizer, detector) if path is not None and path.is_dir()), None)
+    if folder is None:
+        raise RecipeError(
+            "the recipe has no place: give --output, or an imported model with --recognizer or --detector"
+        )
+    try:
+        from worker.cli import quantize as command  # noqa: PLC0415  needs the lab, which an installed worker lacks
+        from worker.lab.precision.gate import Limits  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise LabelwireError(missing_package(error.name or "")) from error
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=1.0)
+        recipe = command.quantize(
+            "fp16" if precision == "fp16" else "int8",
+            data,
+            calibration,
+            given,
+            Limits(max_word_f1_loss, max_line_hmean_loss),
+            folder,
+            lambda what, part: bar.update(task, description=what, completed=part),
+        )
+    typer.echo(recipe)
+
+
+def _given(detector: Path | None, recognizer: Path | None, orientation: Path | None) -> dict[ModelRole, Path]:
+    given = {ModelRole.DETECTOR: detector, ModelRole.RECOGNIZER: recognizer, ModelRole.ORIENTATION: orientation}
+    return {role: path for role, path in given.items() if path is not None}
 
 
 @app.command()

@@ -56,15 +56,15 @@ _TEXTS: Final = frozenset({
 KNOWN_OPTIONS: Final = frozenset({"precision_mode"}) | _SWITCHES | _NUMBERS | _TEXTS
 
 
-def accelerate(config: ModelConfig, profile: OptimizationProfile, graph_sha256: str) -> None:
-    """Let the onnxruntime backend run a graph by TensorRT, for the shapes of `profile`.
+def accelerate(config: ModelConfig, profile: OptimizationProfile, graph_sha256: str, precision: str) -> None:
+    """Let the onnxruntime backend run a graph by TensorRT, for the shapes of `profile` and in the graph's precision.
 
     Engines are kept in `/engines`, which has to be a volume that the server may write. Without a prefix their names
     are made from the graph's file and node names, which all recognizers share: one would load the engine of another.
     """
     accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name=TENSORRT)
     options = {
-        "precision_mode": "FP32",
+        "precision_mode": precision.upper(),
         "max_workspace_size_bytes": str(_WORKSPACE_BYTES),
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": ENGINE_CACHE,

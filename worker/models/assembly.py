@@ -7,7 +7,7 @@ read as its graph.
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
@@ -21,9 +21,9 @@ from worker.models.model_card import LINE_HEIGHT_PIXELS, LineFormat
 from worker.models.orientation import rewrite_orientation
 from worker.models.plan_gate import Tensors, check_agreement, golden_lines, golden_tiles
 from worker.models.plans import PlanMaker
-from worker.models.precision import Precisions, Resolved
+from worker.models.precision.choice import Precisions
+from worker.models.precision.lowering import lowered
 from worker.models.profiles import TILE_SHAPES, Profile
-from worker.models.quantization import QuantizationError, quantize_recognizer
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
 from worker.models.rewriting import load_graph
 from worker.models.serving_checks import (
@@ -48,12 +48,10 @@ _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16"}
 
 @dataclass(frozen=True, slots=True)
 class _Recognizer:
-    """A rewritten recognizer, its classes, and what was measured on it."""
+    """A rewritten recognizer and its classes."""
 
     graph: onnx.ModelProto
     dictionary: tuple[str, ...]
-    precision: Resolved
-    accuracy: dict[str, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +110,7 @@ class Assembly:
         manifest = self._manifest(config, role, tile_shapes=tile_shapes, detection=card.detection)
         original = load_graph(self.sources[role].path)
         graph = rewrite_detector(original, card.normalization, returns_logits=card.returns_logits, tile=card.tile)
+        graph = self._lowered(role, graph)
         golden = golden_tiles(config.max_batch_size, card.tile) if self.plans is not None else ()
         self._write_model(config, manifest, graph=graph, shapes=_Shapes(shape_ranges(config, tile_shapes), golden))
 
@@ -124,7 +123,7 @@ class Assembly:
         self._write_model(config, manifest, graph=graph)
 
     def _write_readers(self, report: Callable[[str, float], None]) -> None:
-        recognizer = self._quantized(self._rewritten_recognizer(), report)
+        recognizer = self._rewritten_recognizer()
         recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
         readers = self.profile.bucket_models(ModelRole.READER)
         # A model that takes any width appears once, under its widest bucket.
@@ -136,7 +135,7 @@ class Assembly:
             self._write_reader(readers[width], width, name, recognizer)
 
     def _rewritten_recognizer(self) -> _Recognizer:
-        """Return the recognizer as it was trained, with the classes of the alphabet."""
+        """Return the recognizer with the classes of the alphabet."""
         source = self.sources[ModelRole.RECOGNIZER]
         original = load_graph(source.path)
         card = source.card
@@ -151,21 +150,14 @@ class Assembly:
             normalization=card.normalization,
             line=self.line,
         )
-        return _Recognizer(graph, tuple(labels[index] for index in kept), self.precisions.floating, None)
+        return _Recognizer(self._lowered(ModelRole.RECOGNIZER, graph), tuple(labels[index] for index in kept))
 
-    def _quantized(self, recognizer: _Recognizer, report: Callable[[str, float], None]) -> _Recognizer:
-        """Return the recognizer in INT8 if that was asked for, or if the CPU has it and it reads as before."""
-        if self.precisions.recognizer != "int8":
-            return recognizer
-        report("quantizing the recognizer", 0.4)
-        try:
-            graph, agreement = quantize_recognizer(recognizer.graph, self.line.served_width)
-        except QuantizationError as error:
-            if self.profile.precision != "auto":
-                raise
-            report(f"keeping the recognizer in {recognizer.precision} ({error})", 0.5)
-            return recognizer
-        return replace(recognizer, graph=graph, precision="int8", accuracy={"steps_as_in_fp32": round(agreement, 4)})
+    def _lowered(self, role: ModelRole, graph: onnx.ModelProto) -> onnx.ModelProto:
+        """Return a rewritten graph in the precision that the recipe has for it."""
+        recipe = self.precisions.recipe
+        if recipe is None or role not in recipe.graphs:
+            return graph
+        return lowered(graph, recipe.precision, recipe.graphs[role])
 
     def _write_recognizer(self, name: str, width: int, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.RECOGNIZER, name, width)
@@ -208,13 +200,11 @@ class Assembly:
             reading="ensemble" if self.profile.reads_by_ensemble and role is ModelRole.RECOGNIZER else None,
             dictionary_sha256=dictionary_digest(recognizer.dictionary),
             alphabet=self.alphabet if self.alphabet in {FULL, LATIN} else Path(self.alphabet).stem,
-            accuracy=recognizer.accuracy,
-            precision=recognizer.precision,
         )
 
     def _manifest(self, config: configs.ModelConfig, role: ModelRole, **particular: object) -> ModelManifest:
-        reads = role in {ModelRole.RECOGNIZER, ModelRole.READER}
-        source = self.sources[ModelRole.RECOGNIZER if reads else role]
+        read_by = ModelRole.RECOGNIZER if role is ModelRole.READER else role
+        source = self.sources[read_by]
         return ModelManifest(
             role=role,
             source=source.origin,
@@ -222,7 +212,10 @@ class Assembly:
             source_sha256=source.sha256,
             device=self.profile.device,
             max_batch_size=config.max_batch_size,
-            **{"precision": self.precisions.floating, **particular},
+            precision=self.precisions.of(read_by),
+            accuracy=self.precisions.accuracy(read_by),
+            passed_precisions=self.precisions.passed(read_by) or None,
+            **particular,
         )
 
     def _warm_batches(self, config: configs.ModelConfig) -> tuple[int, ...]:
@@ -252,7 +245,7 @@ class Assembly:
             onnx.save(graph, files / _GRAPH_FILE)
             if config.backend == ONNXRUNTIME:
                 if self.profile.accelerator is not None and shapes is not None:
-                    accelerate(config, shapes.profile, file_digest(files / _GRAPH_FILE))
+                    accelerate(config, shapes.profile, file_digest(files / _GRAPH_FILE), manifest.precision)
                 check_matches_graph(config, graph_tensors(files / _GRAPH_FILE))
                 check_accelerators(config)
             if config.backend == TENSORRT_BACKEND:

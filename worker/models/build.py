@@ -21,7 +21,8 @@ from worker.models.assembly import Assembly
 from worker.models.choice import STAMP_FILE
 from worker.models.model_card import LineFormat
 from worker.models.plans import PlanMaker, host_plan_maker
-from worker.models.precision import Precisions, resolve_precision
+from worker.models.precision.choice import Precisions, resolve_precision
+from worker.models.precision.recipe import PrecisionRecipe, find_recipes
 from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
 from worker.models.source import ModelSource, file_digest, find_sources
 from worker.models.templates import templates_directory
@@ -52,6 +53,7 @@ def build_repository(
     alternatives: int = DEFAULT_ALTERNATIVES,
     sources: Mapping[ModelRole, Path] | None = None,
     plans: PlanMaker | None = None,
+    recipe: PrecisionRecipe | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
@@ -59,10 +61,11 @@ def build_repository(
     `profile` is `embedded`, `onnx` or `tensorrt`; `alphabet` is `full`, `latin` or a file of characters; `alternatives`
     is how many classes the recognizer returns for each step; `sources` are what to take instead of the pinned models:
     folders that an import wrote, or ONNX files; `plans` makes the plans of the tensorrt profile, by the TensorRT and
-    the GPU of this host if none is given. A repository of the same inputs that is there already is left as it is.
+    the GPU of this host if none is given. `recipe` is taken whether it passed the gate or not, for the gate itself;
+    without it, a lower precision takes a recipe that passed. A repository of the same inputs that is there already is
+    left as it is.
 
-    Raises ModelSourceError, AlphabetError, ProfileError, GraphError, QuantizationError, ConfigError, PlanError or
-    BuildError.
+    Raises ModelSourceError, AlphabetError, ProfileError, GraphError, RecipeError, ConfigError, PlanError or BuildError.
     """
     report = progress or (lambda _what, _part: None)
     chosen = select_profile(profile) if isinstance(profile, str) else profile
@@ -75,7 +78,7 @@ def build_repository(
     report("fetching the ONNX files", 0.0)
     found = find_sources(sources)
     chosen = chosen.of_lines(found[ModelRole.RECOGNIZER].card.line or LineFormat())
-    order = _Order(chosen, alphabet, alternatives, found, resolve_precision(chosen.precision), plans)
+    order = _Order(chosen, alphabet, alternatives, found, _precisions(chosen, found, recipe), plans)
     digest = _digest(order)
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -86,18 +89,31 @@ def build_repository(
     return output
 
 
+def _precisions(
+    profile: Profile, sources: Mapping[ModelRole, ModelSource], recipe: PrecisionRecipe | None
+) -> Precisions:
+    if recipe is not None:
+        return Precisions(recipe)
+    digests = {role: source.sha256 for role, source in sources.items()}
+    return resolve_precision(profile, find_recipes(digests, {source.path.parent for source in sources.values()}))
+
+
 def _digest(order: _Order) -> str:
     """Digest all that decides what a repository holds: options, sources, configurations and this code."""
     alphabet = order.alphabet
     if alphabet not in {FULL, LATIN} and Path(alphabet).is_file():
         alphabet = Path(alphabet).read_text(encoding="utf-8")
     target = order.plans.target.model_dump() if order.plans is not None else None
+    precisions = [
+        order.precisions.floating,
+        *(recipe.to_json() for recipe in (order.precisions.recipe, *order.precisions.others) if recipe is not None),
+    ]
     state = hashlib.sha256(
-        json.dumps([asdict(order.profile), asdict(order.precisions), alphabet, order.alternatives, target]).encode()
+        json.dumps([asdict(order.profile), precisions, alphabet, order.alternatives, target]).encode()
         + "".join(f"{role}{source.card.to_json()}" for role, source in sorted(order.sources.items())).encode()
     )
     files = [
-        *Path(__file__).parent.glob("*.py"),
+        *Path(__file__).parent.rglob("*.py"),
         *templates_directory().rglob("*.pb*"),
         *templates_directory().rglob("*.py"),
     ]

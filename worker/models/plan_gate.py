@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from worker.domain.manifest import DetectionThresholds
-from worker.models.calibration import draw_lines
+from worker.models.drawn_lines import draw_lines
 from worker.models.model_card import LINE_HEIGHT_PIXELS
 from worker.models.profiles import LONG_SIDE_PIXELS
 from worker.models.rewriting import PAD_VALUE

@@ -11,7 +11,7 @@ from worker.domain.errors import LabelwireError
 from worker.domain.manifest import DetectionThresholds, Device, TileShapes
 from worker.models.model_card import LineFormat
 
-Precision = Literal["auto", "fp32", "bf16", "int8"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 DETECTION = DetectionThresholds(binarize=0.3, box_score=0.4, unclip_ratio=1.6, dilate=True, min_side_pixels=3)
 DEFAULT_ALTERNATIVES = 4  # the best class and three others: what the repair of a misread code can choose from
@@ -41,12 +41,12 @@ class Profile:
     """One way to serve the same models.
 
     `buckets` are the widths in pixels to which lines are padded. If `takes_any_width`, one model takes them all, else
-    each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels, `warmup_widths` those of lines. Of
-    `precisions` the first is taken, the others can be asked for; `auto` is decided by the CPU that builds. With
-    `reads_by_ensemble` workers classify and read a page's first lines in one request. On a CPU
-    each model has an instance of one thread for each of `cores`; a build cannot know the cores that will serve.
-    `config_name` is that of the committed configurations. With `accelerator` the onnxruntime backend runs the detector
-    and the recognizers by TensorRT.
+    each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels, `warmup_widths` those of lines.
+    `precisions` can be asked for, `precision` is taken; `auto` is decided by the CPU that builds. With
+    `reads_by_ensemble` workers classify and read a page's first lines in one request. On a CPU each model has an
+    instance of one thread for each of `cores`; a build cannot know the cores that will serve. `config_name` is that of
+    the committed configurations. With `accelerator` the onnxruntime backend runs the detector and the recognizers by
+    TensorRT.
     """
 
     name: str
@@ -57,14 +57,10 @@ class Profile:
     warmup_tiles: tuple[tuple[int, int], ...]
     warmup_widths: tuple[int, ...]
     precisions: tuple[Precision, ...]
+    precision: Precision = "fp32"
     reads_by_ensemble: bool = False
     cores: int = DEFAULT_CORES
     accelerator: Literal["tensorrt"] | None = None
-
-    @property
-    def precision(self) -> Precision:
-        """What the models compute in."""
-        return self.precisions[0]
 
     def bucket_models(self, role_name: str) -> dict[int, str]:
         """Return which model takes which width, for the recognizer or the reader."""
@@ -96,6 +92,7 @@ _EMBEDDED = Profile(
     warmup_tiles=((960, 960),),
     warmup_widths=_ALL_WIDTHS,
     precisions=("auto", "fp32", "bf16", "int8"),
+    precision="auto",
 )
 # On a GPU a new shape costs a search for algorithms, and only requests of one shape batch: few widths, each fixed.
 _ONNX_GPU = Profile(
@@ -106,7 +103,7 @@ _ONNX_GPU = Profile(
     takes_any_width=False,
     warmup_tiles=_GPU_TILES,
     warmup_widths=_GPU_WIDTHS,
-    precisions=("fp32",),
+    precisions=("fp32", "fp16"),
     reads_by_ensemble=True,
 )
 # On a CPU a new shape costs nothing and a batch gains nothing: every width, so that the least is padded, and one model,
@@ -119,7 +116,7 @@ _ONNX_CPU = Profile(
     takes_any_width=True,
     warmup_tiles=((1056, 1056),),
     warmup_widths=_ALL_WIDTHS[-1:],
-    precisions=("fp32",),
+    precisions=("fp32", "int8"),
 )
 # The widths of the onnx profile on a GPU. A plan's kernels are chosen when it is built, so a new tile shape costs no
 # search, and the warm-up only has the memory touched.
@@ -131,7 +128,7 @@ _TENSORRT = Profile(
     takes_any_width=False,
     warmup_tiles=((LONG_SIDE_PIXELS, LONG_SIDE_PIXELS),),
     warmup_widths=_GPU_WIDTHS,
-    precisions=("fp32",),
+    precisions=("fp32", "fp16", "int8"),
     reads_by_ensemble=True,
 )
 # By name; the first is taken where no device is asked for. That of onnx is what the chart and compose.yaml serve unless
@@ -160,12 +157,6 @@ def select_profile(
         if device not in by_device:
             raise ProfileError(f"the profile {name} has no device {device!r}: choose {' or '.join(by_device)}")
         profile = next(found for found in by_device.values() if found.device == device)
-    if precision is not None:
-        if precision not in profile.precisions:
-            raise ProfileError(
-                f"the profile {name} has no precision {precision!r}: choose {' or '.join(profile.precisions)}"
-            )
-        profile = replace(profile, precisions=(precision,))
     if cores is not None:
         if profile.device != "cpu" or not 1 <= cores <= MAX_CORES:
             raise ProfileError(
@@ -179,5 +170,12 @@ def select_profile(
                 f"the profile {name} on a {profile.device} has no accelerator {accelerator!r}: give tensorrt, and only "
                 "with --profile onnx --device gpu"
             )
-        profile = replace(profile, accelerator="tensorrt")
+        profile = replace(profile, accelerator="tensorrt", precisions=(*profile.precisions, "int8"))
+    if precision is not None:
+        if precision not in profile.precisions:
+            raise ProfileError(
+                f"the profile {name} on a {profile.device} has no precision {precision!r}: choose "
+                f"{' or '.join(profile.precisions)}"
+            )
+        profile = replace(profile, precision=precision)
     return profile

@@ -1,4 +1,4 @@
-"""Drawn lines of text: a recognizer is calibrated on them, and its quantized version has to read them alike.
+"""Drawn lines of text, on which plans are compared with their graphs.
 
 Invariant: the same seed gives the same pixels. No picture of anybody is needed, and none is shipped.
 """

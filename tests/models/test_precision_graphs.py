@@ -1,0 +1,200 @@
+"""Graphs in FP16 and INT8: what is lowered, what stays, and that they still read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.models.drawing import Pixels
+from tests.models.reference import decoded, onnxruntime_session
+from worker.domain.manifest import ModelRole
+from worker.models.alphabet import ctc_dictionary, kept_classes
+from worker.models.detector import rewrite_detector
+from worker.models.precision.halves import half_nodes, with_halves
+from worker.models.precision.integers import linear_layers, with_integers
+from worker.models.precision.recipe import find_recipes
+from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
+from worker.models.rewriting import load_graph
+from worker.models.source import ModelSource
+
+_UPRIGHT = np.zeros((1, 1), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def dictionary(sources: Mapping[ModelRole, ModelSource]) -> list[str]:
+    full = ctc_dictionary(recognizer_characters(load_graph(sources[ModelRole.RECOGNIZER].path)))
+    return [full[index] for index in kept_classes(full, "latin")]
+
+
+@pytest.fixture(scope="module")
+def recognizer(sources: Mapping[ModelRole, ModelSource]) -> onnx.ModelProto:
+    model = load_graph(sources[ModelRole.RECOGNIZER].path)
+    classes = kept_classes(ctc_dictionary(recognizer_characters(model)), "latin")
+    return rewrite_recognizer(model, classes, 4)
+
+
+@pytest.fixture(scope="module")
+def detector(sources: Mapping[ModelRole, ModelSource]) -> onnx.ModelProto:
+    return rewrite_detector(load_graph(sources[ModelRole.DETECTOR].path))
+
+
+@pytest.fixture(scope="module")
+def ranges(sources: Mapping[ModelRole, ModelSource]) -> dict[ModelRole, dict[str, tuple[float, float]]]:
+    """The ranges of the committed recipe for the pinned models."""
+    recipes = find_recipes({role: source.sha256 for role, source in sources.items()}, ())
+    return {role: graph.ranges for role, graph in recipes["int8"].graphs.items()}
+
+
+def _texts(model: onnx.ModelProto, lines: Sequence[Pixels], dictionary: list[str]) -> list[str]:
+    session = onnxruntime_session(model.SerializeToString())
+    tokens = [session.run(["token"], {"line": line[None], "upside_down": _UPRIGHT})[0][0, :, 0] for line in lines]
+    return [decoded(found, dictionary).replace(" ", "") for found in tokens]
+
+
+def test_a_recognizer_in_a_lower_precision_reads_what_was_drawn(
+    recognizer: onnx.ModelProto,
+    ranges: Mapping[ModelRole, Mapping[str, tuple[float, float]]],
+    dictionary: list[str],
+    lines: list[Pixels],
+) -> None:
+    before = _texts(recognizer, lines, dictionary)
+
+    in_fp16 = _texts(with_halves(recognizer, ()), lines, dictionary)
+    in_int8 = _texts(with_integers(recognizer, ranges[ModelRole.RECOGNIZER]), lines, dictionary)
+
+    assert {"Hamburg", "1Z999AA10123456784"} <= set(before)
+    assert in_fp16 == before
+    assert in_int8 == before
+
+
+def test_a_detector_in_a_lower_precision_finds_the_same_text(
+    detector: onnx.ModelProto, ranges: Mapping[ModelRole, Mapping[str, tuple[float, float]]], page: Pixels
+) -> None:
+    twins = {
+        "fp32": detector,
+        "fp16": with_halves(detector, ()),
+        "int8": with_integers(detector, ranges[ModelRole.DETECTOR]),
+    }
+
+    text = {
+        name: onnxruntime_session(model.SerializeToString()).run(None, {"image": page[None]})[0] > 76
+        for name, model in twins.items()
+    }
+
+    assert np.count_nonzero(text["fp32"]) > 5000
+    for name in ("fp16", "int8"):
+        overlap = np.count_nonzero(text["fp32"] & text[name]) / np.count_nonzero(text["fp32"] | text[name])
+        assert overlap > 0.95, name
+
+
+@pytest.mark.parametrize("role", [ModelRole.RECOGNIZER, ModelRole.DETECTOR])
+def test_in_fp16_a_cast_stands_where_the_network_begins_and_ends_and_nowhere_else(
+    role: ModelRole, recognizer: onnx.ModelProto, detector: onnx.ModelProto
+) -> None:
+    model = recognizer if role is ModelRole.RECOGNIZER else detector
+    original = model.SerializeToString()
+
+    halved = with_halves(model, ())
+
+    assert model.SerializeToString() == original
+    assert halved.ByteSize() < 0.55 * len(original)
+    casts = [node for node in halved.graph.node if node.name.endswith(("/fp16", "/fp32"))]
+    assert len(casts) <= 3
+    assert {node.input[0].startswith("labelwire/") for node in casts if node.name.endswith("/fp16")} == {True}
+    assert _types(halved)["labelwire/levels"] == TensorProto.FLOAT
+    assert [_signature(tensor) for tensor in (*halved.graph.input, *halved.graph.output)] == [
+        _signature(tensor) for tensor in (*model.graph.input, *model.graph.output)
+    ]
+
+
+def test_nodes_that_are_kept_in_fp32_hand_over_fp32(recognizer: onnx.ModelProto) -> None:
+    first, second, *_ = half_nodes(recognizer)
+
+    halved = with_halves(recognizer, [first, second])
+
+    types = _types(halved)
+    assert types[first] == types[second] == TensorProto.FLOAT
+    assert f"{first}/fp16" not in types
+    assert types[half_nodes(recognizer)[10]] == TensorProto.FLOAT16
+
+
+def test_confidences_are_never_above_one_in_fp16(recognizer: onnx.ModelProto, lines: list[Pixels]) -> None:
+    session = onnxruntime_session(with_halves(recognizer, ()).SerializeToString())
+
+    highest = max(
+        float(session.run(["confidence"], {"line": line[None], "upside_down": _UPRIGHT})[0].max()) for line in lines
+    )
+
+    assert 0.9 < highest <= 1
+
+
+def test_scales_of_a_resize_and_numbers_too_large_for_fp16_stay_finite() -> None:
+    nodes = [
+        helper.make_node("Resize", ["x", "", "scales"], ["larger"], mode="nearest"),
+        helper.make_node("Mul", ["larger", "huge"], ["product"]),
+        helper.make_node("Identity", ["product"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "resize",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 2, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 4, 4])],
+        [
+            numpy_helper.from_array(np.array([1, 1, 2, 2], dtype=np.float32), "scales"),
+            numpy_helper.from_array(np.array(1e6, dtype=np.float32), "huge"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    halved = with_halves(model, ())
+
+    (result,) = onnxruntime_session(halved.SerializeToString()).run(None, {"x": np.full((1, 1, 2, 2), 0.5, np.float32)})
+    assert _types(halved)["larger"] == TensorProto.FLOAT16
+    np.testing.assert_array_equal(result, np.full((1, 1, 4, 4), 32752, np.float32))
+
+
+def test_only_the_layers_of_a_recipe_become_integers(recognizer: onnx.ModelProto) -> None:
+    chosen = [layer for layer in linear_layers(recognizer) if layer.weights_shape[2:] == (1, 1)][:5]
+
+    quantized = with_integers(recognizer, {layer.name: (-1.0, 3.0) for layer in chosen})
+
+    kernels = [tensor for tensor in quantized.graph.initializer if tensor.data_type == TensorProto.INT8 and tensor.dims]
+    shapes = [tuple(kernel.dims) for kernel in kernels if len(kernel.dims) > 1]
+    assert sorted(shapes) == sorted(layer.weights_shape for layer in chosen)
+    assert {int(numpy_helper.to_array(kernel).min()) for kernel in kernels if len(kernel.dims) == 1} == {0}
+
+
+def test_activations_are_symmetric_and_weights_have_a_scale_for_each_channel(recognizer: onnx.ModelProto) -> None:
+    layer = next(layer for layer in linear_layers(recognizer) if layer.weights_shape[2:] == (1, 1))
+
+    quantized = with_integers(recognizer, {layer.name: (-1.0, 3.0)})
+
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
+    pairs = [node for node in quantized.graph.node if node.op_type == "DequantizeLinear"]
+    scales = {int(np.size(constants[node.input[1]])) for node in pairs}
+    assert scales == {1, layer.weights_shape[0]}
+    assert all(not constants[node.input[2]].any() for node in pairs)
+    activation = next(constants[node.input[1]] for node in pairs if np.size(constants[node.input[1]]) == 1)
+    assert float(activation) == pytest.approx(3 / 127, rel=0.01)
+
+
+def test_a_width_can_be_fixed_afterwards(recognizer: onnx.ModelProto, lines: list[Pixels]) -> None:
+    layer = linear_layers(recognizer)[3]
+    width = lines[0].shape[1]
+
+    for lowered in (with_halves(recognizer, ()), with_integers(recognizer, {layer.name: (-3.0, 3.0)})):
+        session = onnxruntime_session(fix_width(lowered, width).SerializeToString())
+        (token,) = session.run(["token"], {"line": lines[0][None], "upside_down": _UPRIGHT})
+        assert token.shape == (1, width // 8, 4)
+
+
+def _types(model: onnx.ModelProto) -> dict[str, int]:
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    return {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.output)}
+
+
+def _signature(tensor: Any) -> tuple[str, int]:  # noqa: ANN401  onnx's own type
+    return tensor.name, tensor.type.tensor_type.elem_type

@@ -1,0 +1,89 @@
+"""What `labelwire models quantize` does, where the lab is installed."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worker import bootstrap, settings
+from worker.domain.manifest import ModelRole
+from worker.lab.evaluation.dataset import Dataset, load
+from worker.lab.evaluation.offline import deliver_offline
+from worker.lab.evaluation.run import reading
+from worker.lab.evaluation.scores import Counts, total
+from worker.lab.precision.gate import Limits
+from worker.lab.precision.run import Pictures, Report, Trial, find_recipe
+from worker.models.precision.recipe import LowPrecision, recipe_file
+from worker.ports import InferenceBackend
+
+_PLAIN_COLUMNS: Final = 120  # of a table that is no terminal's
+_PATIENCE: Final = 10  # attempts' time for a picture: nothing is delivered here
+_COLUMNS = ("model", "layers", "of the work", "answers differ", "word F1", "line hmean", "")
+
+
+def quantize(
+    precision: LowPrecision,
+    data: Path,
+    calibration: Path | None,
+    sources: Mapping[ModelRole, Path],
+    limits: Limits,
+    output: Path,
+    report: Report,
+) -> Path:
+    """Find a recipe, print the trials as a table, and write the recipe if it passed."""
+    trials: list[Trial] = []
+    pictures = Pictures(load(data), load(calibration) if calibration is not None else None)
+    try:
+        recipe = find_recipe(precision, pictures, sources, limits, read_set, trials.append, report)
+    finally:
+        if trials:
+            Console(width=None if sys.stdout.isatty() else _PLAIN_COLUMNS).print(_table(precision, trials))
+    output.mkdir(parents=True, exist_ok=True)
+    file = recipe_file(output, precision)
+    written = file.with_suffix(".new")
+    written.write_text(recipe.to_json(), encoding="utf-8")
+    return written.replace(file)
+
+
+def read_set(dataset: Dataset, backend: InferenceBackend) -> Counts:
+    """Return what a worker with default settings reads, compared with the truth; closes the backend."""
+
+    async def deliver() -> Counts:
+        chosen = settings.load({})
+        async with bootstrap.open_model_client(chosen, backend) as reader:
+            patience = _PATIENCE * chosen.runtime.attempt_seconds
+            delivery = await deliver_offline(dataset, reader, lambda: None, patience)
+        return total(reading("labelwire", "Labelwire", dataset, delivery).counts or ())
+
+    return asyncio.run(deliver())
+
+
+def _table(precision: LowPrecision, trials: list[Trial]) -> Table:
+    first = trials[0].verdict
+    table = Table(
+        title=f"{precision} on {first.pictures} pictures; FP32: word F1 {first.word_f1_fp32:.4f}, line hmean "
+        f"{first.line_hmean_fp32:.4f}",
+        box=None,
+        header_style="dim",
+        title_justify="left",
+        pad_edge=False,
+    )
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column in {"model", ""} else "right")
+    for trial in trials:
+        candidate, verdict = trial.candidate, trial.verdict
+        table.add_row(
+            trial.role.value,
+            f"{candidate.layers} of {candidate.all_layers}",
+            f"{candidate.work:.0%}",
+            f"{candidate.differs:.2%}",
+            f"{verdict.word_f1:.4f} ({verdict.word_f1 - verdict.word_f1_fp32:+.4f})",
+            f"{verdict.line_hmean:.4f} ({verdict.line_hmean - verdict.line_hmean_fp32:+.4f})",
+            Text("passed", style="green") if verdict.passed else Text("refused", style="red"),
+        )
+    return table

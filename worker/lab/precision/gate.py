@@ -1,0 +1,88 @@
+"""The gate: the whole pipeline reads real pictures in FP32 and in a lower precision, and may lose no more than a limit.
+
+Invariant: what is judged is what a build writes, read by ONNX Runtime on the CPU, without a GPU and without Triton. It
+computes FP16 with FP32 inside a layer, and INT8 as it is.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.domain.manifest import ModelRole
+from worker.lab.evaluation.dataset import Dataset
+from worker.lab.evaluation.in_process import InProcessBackend
+from worker.lab.evaluation.scores import Counts, Scores
+from worker.lab.precision.errors import GateError
+from worker.models.build import build_repository
+from worker.models.precision.recipe import GateVerdict, PrecisionRecipe
+from worker.models.profiles import select_profile
+from worker.ports import InferenceBackend
+
+Read = Callable[[Dataset, InferenceBackend], Counts]
+"""Reads a set as a worker does, compares it with the truth, and closes the backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much word F1 and line hmean may lose against FP32, each a part of 1."""
+
+    max_word_f1_loss: float = 0.005
+    max_line_hmean_loss: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The pictures, the models' files, the limits, how pictures are read, and what was counted in FP32."""
+
+    dataset: Dataset
+    sources: Mapping[ModelRole, Path]
+    limits: Limits
+    read: Read
+    in_fp32: Counts
+
+    def judge(self, recipe: PrecisionRecipe) -> GateVerdict:
+        """Return how the pictures are read with a recipe."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self.judge_repository(build(self.sources, Path(folder) / "lowered", recipe))
+
+    def judge_repository(self, repository: Path) -> GateVerdict:
+        """Return how the pictures are read with a built repository of the onnx profile."""
+        found, before = _scores(self.read(self.dataset, InProcessBackend(repository))), _scores(self.in_fp32)
+        return GateVerdict(
+            pictures=len(self.dataset.samples),
+            word_f1=found[0],
+            word_f1_fp32=before[0],
+            line_hmean=found[1],
+            line_hmean_fp32=before[1],
+            max_word_f1_loss=self.limits.max_word_f1_loss,
+            max_line_hmean_loss=self.limits.max_line_hmean_loss,
+        )
+
+
+def check_set(dataset: Dataset, limits: Limits) -> None:
+    """Raise GateError if a set has no truth, or so few words that one of them is more than the limit."""
+    words = 0
+    for sample in dataset.samples:
+        if sample.truth is None:
+            raise GateError(
+                f"{sample.path} has no truth: the gate compares what is read with truth.jsonl, so give --data such a "
+                "folder"
+            )
+        words += sum(len(line.text.split()) for line in sample.truth.lines)
+    if words * limits.max_word_f1_loss < 1:
+        raise GateError(
+            f"{dataset.name} has {words} words, so that a loss of {limits.max_word_f1_loss:g} in word F1 cannot be "
+            f"seen: give --data at least {round(1 / limits.max_word_f1_loss)} words"
+        )
+
+
+def build(sources: Mapping[ModelRole, Path], folder: Path, recipe: PrecisionRecipe | None = None) -> Path:
+    """Write the repository that the gate reads with: the onnx profile for a CPU."""
+    return build_repository(select_profile("onnx", device="cpu"), folder, sources=sources, recipe=recipe)
+
+
+def _scores(counts: Counts) -> tuple[float, float]:
+    """Return word F1 and line hmean, 0 where nothing stands and nothing was read."""
+    scores = Scores.of(counts)
+    return scores.word_f1 or 0.0, scores.line_hmean or 0.0
