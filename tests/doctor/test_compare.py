@@ -64,7 +64,7 @@ def test_equal_sides_are_called_equal_and_their_figures_are_medians_with_their_s
     assert "ms computing a line 20.0 (20.0 to 20.0) 20.0 (20.0 to 20.0) no difference" in lines
     assert "ms in all 300.0 (200.0 to 400.0) 150.0 (100.0 to 200.0) no difference" in lines
     assert "lines at a time 2.0 2.0" in lines
-    assert "lines, pixels 96, 320 96, 320" in lines
+    assert "widths 96, 320 96, 320" in lines
     assert "The text is the same on 1 of 1 pages." in lines
 
 

@@ -45,7 +45,7 @@ class TritonPythonModel(TritonPythonModel):
     def _infer(self, tensors):
         raise MemoryError("no room")
 """
-NOT_AS_BUILT = "broken promise: a model is not what its build wrote: its version does not fit"
+NOT_AS_BUILT = "is not what its build wrote: its version does not fit its manifest"
 
 
 def doctor(*arguments: str, **settings: str) -> tuple[int, str]:
@@ -58,7 +58,7 @@ def doctor(*arguments: str, **settings: str) -> tuple[int, str]:
 
 
 def findings(printed: str) -> list[str]:
-    return [line.partition(". ")[2] for line in printed.splitlines() if re.match(r"\d+\. ", line)]
+    return [line.partition(". ")[2].rstrip() for line in printed.splitlines() if re.match(r"\d+\. ", line)]
 
 
 def change_manifest(config: ModelConfig, **changes: object) -> None:
@@ -129,7 +129,7 @@ def serve_slowly(models: FaultyRepository) -> None:
 ROUNDS: Mapping[str, Callable[[FaultyRepository], None]] = {"wrong": serve_wrongly, "slow": serve_slowly}
 COST = r"\d+% of the server's time: "
 FAULTS = [
-    Fault("a manifest changed by hand", "wrong", NOT_AS_BUILT),
+    Fault("a manifest changed by hand", "wrong", rf"broken promise: text_detector \(and 1 other\) {NOT_AS_BUILT}"),
     Fault("a GPU promised", "wrong", "broken promise: line_orientation runs on the CPU though its manifest says GPU"),
     Fault("another largest batch", "wrong", "broken promise: text_detector computes 2 tiles together at most, though"),
     Fault(
@@ -137,9 +137,9 @@ FAULTS = [
     ),
     Fault("a smaller precision passed", "wrong", COST + "text_detector computes in .* although it .* in INT8, which"),
     Fault("no batches", "wrong", COST + "text_recognizer computes each request alone, however many lines wait"),
-    Fault("one instance", "wrong", COST + "text_detector works on one page after another, and others wait longer"),
+    Fault("one instance", "wrong", COST + "text_detector does one thing at a time on the CPU, and requests wait"),
     Fault("no warm-up", "wrong", "only the first requests: text_recognizer is not warmed up: after a start"),
-    Fault("a dictionary changed by hand", "slow", NOT_AS_BUILT),
+    Fault("a dictionary changed by hand", "slow", f"broken promise: text_recognizer {NOT_AS_BUILT}"),
     Fault("another dictionary", "slow", "broken promise: the golden page was not read: .* did not come back"),
     Fault("batches of one", "slow", COST + r"text_recognizer computes 1\.\d lines at a time although .* in \d widths"),
     Fault("a size not warmed up", "slow", r"only the first requests: text_detector took 2\d+ ms for .* 608 x 1056"),

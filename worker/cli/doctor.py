@@ -17,6 +17,7 @@ from worker.doctor.compare import compare as compare_servers
 from worker.doctor.examine import Examination, ExaminedServer, examine
 from worker.doctor.observed import ObservedBackend
 from worker.doctor.report import report_comparison, report_examination
+from worker.reporting.progress import counted
 
 app = typer.Typer(add_completion=False)
 
@@ -67,7 +68,9 @@ async def _compare(a: settings.Settings, b: settings.Settings, pictures: Sequenc
             console.print(report_examination(found[-1]), Text(), sep="\n")
         if all(examined.models for examined in found):
             console.print(Text("A beside B", style="bold reverse"))
-            compared = await compare_servers((one, other), (found[0].models, found[1].models), pictures)
+            with counted("Reading", len(pictures)) if pictures else contextlib.nullcontext(lambda: None) as advance:
+                models = found[0].models, found[1].models
+                compared = await compare_servers((one, other), models, pictures, advance)
             console.print(report_comparison(compared))
     return found
 

@@ -6,7 +6,7 @@ neither. What lies within the spread of the readings is not called a difference.
 
 import statistics
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -108,8 +108,8 @@ class ComparedServer:
         return frozenset(device for model in self.of_role(role) for device in model.serving.devices)
 
     def precisions(self, role: ModelRole) -> frozenset[str]:
-        """Return what the models of a role compute in, by their manifests."""
-        return frozenset(model.manifest.precision for model in self.of_role(role))
+        """Return what the models of a role compute in."""
+        return frozenset(model.precision for model in self.of_role(role))
 
     def _times(self, role: ModelRole, readings: Sequence[PageReading]) -> list[ModelTimes]:
         names = [model.serving.model for model in self.of_role(role)]
@@ -141,15 +141,19 @@ async def compare(
     servers: tuple[ExaminedServer, ExaminedServer],
     models: tuple[Sequence[ExaminedModel], Sequence[ExaminedModel]],
     pictures: Sequence[Path] = (),
+    advance: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """Read `pictures`, or the golden page if there are none, by two servers whose models were examined.
 
-    Raises LabelwireError if one of them cannot read a page.
+    `advance` is called after each page. Raises LabelwireError if one of them cannot read a page.
     """
     with tempfile.TemporaryDirectory() as folder:
         golden = Path(folder) / "golden.png"
         golden.write_bytes(draw_golden_page())
-        read = [await _take_turns(servers, page) for page in pictures or (golden,)]
+        read = []
+        for page in pictures or (golden,):
+            read.append(await _take_turns(servers, page))
+            advance()
     a = ComparedServer("A", tuple(models[0]), tuple(by_a for by_a, _ in read))
     b = ComparedServer("B", tuple(models[1]), tuple(by_b for _, by_b in read))
     return Comparison(a, b, tuple(find_differences(a, b)), tuple(find_slow_gpus(a, b)))

@@ -11,7 +11,16 @@ from typing import Final
 
 from worker.adapters.triton.serving import Serving, Shape, read_serving
 from worker.adapters.triton.statistics import ModelTimes, read_times
-from worker.doctor.findings import ExaminedModel, Finding, broken, find, find_failures, find_others, in_order
+from worker.doctor.findings import (
+    ExaminedModel,
+    Finding,
+    broken,
+    find,
+    find_changed,
+    find_failures,
+    find_others,
+    in_order,
+)
 from worker.doctor.golden import draw_golden_page, missed_lines
 from worker.doctor.observed import ObservedBackend, SentRequest, seconds_under_way
 from worker.domain.errors import JobError, LabelwireError, ServerMismatchError
@@ -106,9 +115,7 @@ async def examine(server: ExaminedServer) -> Examination:
     findings = [*find_failures(readings), *find(examined, sorted(missed))]
     if len(results) == len(readings):
         findings += find_others(examined, _by_member(sent_together, examined))
-    if not models.identified:
-        what = "a model is not what its build wrote: its version does not fit its manifest"
-        findings.append(broken(what, "serve what `labelwire models build` writes, unchanged"))
+    findings += find_changed(models.descriptions)
     seconds = [page_seconds(reading.result) for reading in alone if reading.result is not None]
     return Examination(
         tuple(examined),

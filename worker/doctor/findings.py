@@ -12,6 +12,7 @@ from worker.adapters.triton.serving import Serving, Shape
 from worker.adapters.triton.statistics import ModelTimes
 from worker.domain.errors import ErrorCode, LabelwireError
 from worker.domain.manifest import ModelManifest, ModelRole
+from worker.ports import ModelDescription
 from worker.reporting.ocr import FileReading
 
 _FEW_ITEMS: Final = 1.5  # a batch, while several pages are read at once
@@ -56,8 +57,9 @@ class Finding:
         """The whole sentence, without its full stop."""
         if not self.models:
             return self.what
-        others = f" (and {len(self.models) - 1} others)" if len(self.models) > 1 else ""
-        return f"{self.models[0]}{others} {self.what}"
+        first, *others = self.models
+        more = f" (and {len(others)} other{'s' if others[1:] else ''})" if others else ""
+        return f"{first}{more} {self.what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,15 @@ class ExaminedModel:
         return 0.0 if self.serving.members else self.times.copied + self.times.computed
 
     @property
+    def precision(self) -> str:
+        """What it computes in: as its backend is told, else as its manifest says.
+
+        What is quantized leaves some layers as they were, so the rest of an INT8 model may be told anything.
+        """
+        said = self.manifest.precision
+        return said if said == "int8" else self.serving.precision or said
+
+    @property
     def items(self) -> str:
         """What the model takes, in the plural."""
         return _ITEMS.get(self.manifest.role, "lines")
@@ -89,9 +100,9 @@ class ExaminedModel:
         return "gpu" in self.serving.devices or (self.serving.devices == {"auto"} and self.manifest.device == "gpu")
 
 
-def broken(what: str, remedy: str, model: str | None = None) -> Finding:
+def broken(what: str, remedy: str) -> Finding:
     """Return the finding of a broken promise."""
-    return Finding(what, remedy, is_broken=True, models=(model,) if model else ())
+    return Finding(what, remedy, is_broken=True)
 
 
 def find(models: Sequence[ExaminedModel], missed: Sequence[str] = ()) -> list[Finding]:
@@ -134,6 +145,19 @@ def find_failures(readings: Sequence[FileReading]) -> Iterator[Finding]:
             yield Finding(f"the server was too busy, or changed, while it was examined: {what}", "examine it again")
         else:
             yield broken(what, "see Triton's log")
+
+
+def find_changed(descriptions: Sequence[ModelDescription]) -> Iterator[Finding]:
+    """Yield a finding if models are not what their builds wrote."""
+    manifests = {one.name: ModelManifest.model_validate_json(one.parameters["manifest"]) for one in descriptions}
+    changed = tuple(one.name for one in descriptions if not manifests[one.name].identifies(one.version))
+    if changed:
+        yield Finding(
+            "is not what its build wrote: its version does not fit its manifest",
+            "serve what `labelwire models build` writes, unchanged",
+            is_broken=True,
+            models=changed,
+        )
 
 
 def find_others(models: Sequence[ExaminedModel], sent: Mapping[str, int]) -> Iterator[Finding]:
@@ -183,10 +207,9 @@ def _promises(model: ExaminedModel) -> Iterator[tuple[str, str]]:
             f"runs on the {' and '.join(sorted(foreign)).upper()} though its manifest says {device}",
             f"set `kind: KIND_{device}` in its instance_group, or build it for the other device",
         )
-    # What is quantized leaves some layers as they were, so the rest of an INT8 model may be told anything.
-    if serving.precision is not None and manifest.precision not in {"int8", serving.precision}:
+    if model.precision != manifest.precision:
         tested = manifest.precision.upper()
-        yield f"computes in {serving.precision.upper()} though it was built and tested in {tested}", _REBUILD
+        yield f"computes in {model.precision.upper()} though it was built and tested in {tested}", _REBUILD
     if serving.max_batch_size != manifest.max_batch_size:
         said = manifest.max_batch_size
         yield (
@@ -197,14 +220,15 @@ def _promises(model: ExaminedModel) -> Iterator[tuple[str, str]]:
 
 def _slow(model: ExaminedModel) -> Iterator[tuple[str, str]]:
     """Yield what makes every request slower than it needs to be."""
-    manifest, serving, times = model.manifest, model.serving, model.times
-    smaller = [one for one in manifest.passed_precisions or () if _BITS[one] < _BITS[manifest.precision]]
+    serving, times = model.serving, model.times
+    bits = _BITS.get(model.precision, _BITS["fp32"])
+    smaller = [one for one in model.manifest.passed_precisions or () if _BITS[one] < bits]
     if smaller:
         passed = " and ".join(one.upper() for one in smaller)
-        best = min(smaller, key=_BITS.__getitem__)
+        build = f"`labelwire models build --precision {min(smaller, key=_BITS.__getitem__)}`"
         yield (
-            f"computes in {manifest.precision.upper()} although it reads well enough in {passed}, which is less work",
-            f"build it with `--precision {best}`, and see what it gains with `labelwire doctor --compare`",
+            f"computes in {model.precision.upper()} although it reads well enough in {passed}, which is less work",
+            f"serve what {build} writes, and see with `labelwire doctor --compare` what that gains",
         )
     if not serving.is_batched:
         yield (
@@ -220,10 +244,11 @@ def _slow(model: ExaminedModel) -> Iterator[tuple[str, str]]:
             )
         else:
             yield slow, "raise `max_queue_delay_microseconds` in its config.pbtxt, or " + _REBUILD
-    if serving.instances == 1 and not model.is_on_gpu and times.queued > times.waited_copying + times.waited_computing:
+    waited = times.queued - serving.batch_delay_seconds * times.requests
+    if serving.instances == 1 and not model.is_on_gpu and waited > times.waited_copying + times.waited_computing:
         yield (
-            "works on one page after another, and others wait longer than they are computed (one instance on the CPU)",
-            "if the server has more processors, build with `--cores` and their number",
+            "does one thing at a time on the CPU, and requests wait longer than they are computed (one instance)",
+            "if the server has more processors, build with `labelwire models build --cores` and their number",
         )
 
 

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from worker.doctor.compare import COMPARED, ComparedServer, Comparison, Spread, sized, spelled
+from worker.doctor.compare import COMPARED, Comparison, Spread, sized, spelled
 from worker.doctor.examine import Examination, PageShares
 from worker.doctor.findings import ExaminedModel, Finding
 from worker.domain.manifest import ModelRole
@@ -34,11 +34,11 @@ def report_findings(findings: Sequence[Finding]) -> RenderableType:
     """Return the findings, numbered, each with its remedy."""
     if not findings:
         return Text("Nothing was found.", style="green")
-    lines = []
+    table = Table.grid(padding=(0, 1))
     for number, finding in enumerate(findings, start=1):
-        lines.append(Text.assemble(f"{number}. ", *_weight(finding), f"{finding.sentence}."))
-        lines.append(Text(f"   → {finding.remedy}."))
-    return Group(*lines)
+        table.add_row(f"{number}.", Text.assemble(*_weight(finding), f"{finding.sentence}."))
+        table.add_row(_NONE, Text(f"→ {finding.remedy}."))
+    return table
 
 
 def report_comparison(found: Comparison) -> RenderableType:
@@ -83,7 +83,7 @@ def _models(models: Sequence[ExaminedModel]) -> Table:
             serving.model,
             serving.backend if alone else " → ".join(serving.members),
             ", ".join(sorted(serving.devices)),
-            model.manifest.precision,
+            model.precision,
             str(serving.instances) if alone else _NONE,
             str(serving.max_batch_size),
             str(len(serving.warmed_shapes)) if alone else _NONE,
@@ -114,35 +114,31 @@ def _work(models: Sequence[ExaminedModel]) -> Table:
 
 def _shared(shares: PageShares) -> str:
     return (
-        f"of that: worker {shares.worker:.0%}, transfer {shares.transfer:.0%}, in queue {shares.queue:.0%}, copying"
-        f" {shares.copying:.0%}, computing {shares.computing:.0%}"
+        f"the page's time: worker {shares.worker:.0%}, transfer {shares.transfer:.0%}, in queue {shares.queue:.0%},"
+        f" copying {shares.copying:.0%}, computing {shares.computing:.0%}"
     )
 
 
 def _beside(found: Comparison) -> Table:
+    sides = (found.a, found.b)
     table = _table((_NONE, "A", "B"), ("A / B",))
     for role in COMPARED:
-        item = "tile" if role is ModelRole.DETECTOR else "line"
+        is_detector = role is ModelRole.DETECTOR
+        item = "tile" if is_detector else "line"
+        rows = {
+            "made from": [", ".join(sorted({one.manifest.source for one in side.of_role(role)})) for side in sides],
+            "device": [spelled(side.devices(role)) for side in sides],
+            "precision": [spelled(side.precisions(role)) for side in sides],
+            "sizes" if is_detector else "widths": [sized(role, side.shapes(role)) for side in sides],
+            f"{item}s at a time": [_number(side.batch(role)) for side in sides],
+            f"ms computing a {item}": _measured(*(side.computing(role) for side in sides)),
+        }
         table.add_row(Text(role.value, style="bold"))
-        for what, of_a, of_b in (
-            (
-                "made from",
-                *(", ".join(sorted({one.manifest.source for one in side.of_role(role)})) for side in _both(found)),
-            ),
-            ("device", *(spelled(side.devices(role)) for side in _both(found))),
-            ("precision", *(spelled(side.precisions(role)) for side in _both(found))),
-            (f"{item}s, pixels", *(sized(role, side.shapes(role)) for side in _both(found))),
-            (f"{item}s at a time", *(_number(side.batch(role)) for side in _both(found))),
-        ):
-            table.add_row(f"  {what}", of_a, of_b)
-        table.add_row(f"  ms computing a {item}", *_measured(*(side.computing(role) for side in _both(found))))
+        for what, cells in rows.items():
+            table.add_row(f"  {what}", *cells)
     table.add_row(Text("page", style="bold"))
-    table.add_row("  ms in all", *_measured(*(side.page() for side in _both(found))))
+    table.add_row("  ms in all", *_measured(*(side.page() for side in sides)))
     return table
-
-
-def _both(found: Comparison) -> tuple[ComparedServer, ComparedServer]:
-    return found.a, found.b
 
 
 def _number(value: float | None) -> str:
@@ -163,7 +159,7 @@ def _milliseconds(spread: Spread | None) -> str:
 
 def _reading(found: Comparison) -> Iterator[Text]:
     yield Text(f"The text is the same on {found.equal_pages} of {len(found.a.lines)} pages.")
-    for side in _both(found):
+    for side in (found.a, found.b):
         lines = found.only(side)
         for line in lines[:_SHOWN_LINES]:
             yield Text(f"  only {side.name} read {line!r}")
