@@ -13,6 +13,7 @@ from rich.text import Text
 
 from worker import bootstrap, settings
 from worker.adapters.clock import SystemClock
+from worker.adapters.triton.channel import addresses
 from worker.doctor.compare import compare as compare_servers
 from worker.doctor.examine import Examination, ExaminedServer, examine
 from worker.doctor.observed import ObservedBackend
@@ -42,7 +43,7 @@ def doctor(
     if compare is None:
         if data is not None:
             raise typer.BadParameter("give it with --compare A B", param_hint="--data")
-        found = [asyncio.run(_examine(_at(chosen, url or chosen.triton.url)))]
+        found = asyncio.run(_examine_all(_at(chosen, url or chosen.triton.url)))
     else:
         if url is not None:
             raise typer.BadParameter("--compare already names both servers", param_hint="--url")
@@ -51,10 +52,15 @@ def doctor(
     raise typer.Exit(0 if all(one.is_healthy for one in found) else 1)
 
 
-async def _examine(chosen: settings.Settings) -> Examination:
-    async with _open(chosen) as server:
-        found = await examine(server)
-    Console().print(report_examination(found))
+async def _examine_all(chosen: settings.Settings) -> list[Examination]:
+    servers = addresses(chosen.triton)
+    found = []
+    for address in servers:
+        if len(servers) > 1:
+            Console().print(Text(address, style="bold reverse"))
+        async with _open(_at(chosen, address)) as server:
+            found.append(await examine(server))
+        Console().print(report_examination(found[-1]))
     return found
 
 

@@ -75,7 +75,7 @@ def _table(names: Iterable[str], numbers: Iterable[str]) -> Table:
 
 def _models(models: Sequence[ExaminedModel]) -> Table:
     """Return what each model is."""
-    table = _table(("model", "backend", "device", "precision"), ("instances", "at once", "sizes warmed up"))
+    table = _table(("model", "backend", "device", "precision"), ("instances", "largest batch", "sizes warmed up"))
     for model in models:
         serving = model.serving
         alone = not serving.members
