@@ -114,14 +114,14 @@ async def examine(server: ExaminedServer) -> Examination:
     missed = {line for result in results for line in missed_lines(texts(result), models.dictionary)}
     findings = [*find_failures(readings), *find(examined, sorted(missed))]
     if len(results) == len(readings):
-        findings += find_others(examined, _by_member(sent_together, examined))
+        findings += find_others(examined, count_by_member(sent_together, examined))
     findings += find_changed(models.descriptions)
     seconds = [page_seconds(reading.result) for reading in alone if reading.result is not None]
     return Examination(
         tuple(examined),
         tuple(in_order(findings)),
         statistics.median(seconds) if seconds else None,
-        _shares(sum(seconds), sent_alone, times_between(at_first, before), examined),
+        page_shares(sum(seconds), sent_alone, times_between(at_first, before), examined),
         alone[-1].result,
         alone[-1].searches,
     )
@@ -164,10 +164,10 @@ async def _examined(
         if serving is not None:
             manifest = ModelManifest.model_validate_json(description.parameters["manifest"])
             examined.append(ExaminedModel(manifest, serving, spent.get(description.name, ModelTimes())))
-    return [replace(model, seen=_seen(model, sent, examined)) for model in examined]
+    return [replace(model, seen=shapes_seen(model, sent, examined)) for model in examined]
 
 
-def _seen(
+def shapes_seen(
     model: ExaminedModel, sent: Sequence[SentRequest], all_models: Sequence[ExaminedModel]
 ) -> dict[Shape, list[float]]:
     """Return the shapes that reached a model, alone or in an ensemble, and the seconds of those sent to it alone."""
@@ -182,13 +182,13 @@ def _seen(
     return dict(seen)
 
 
-def _by_member(sent: Iterable[SentRequest], models: Iterable[ExaminedModel]) -> Counter[str]:
+def count_by_member(sent: Iterable[SentRequest], models: Iterable[ExaminedModel]) -> Counter[str]:
     """Count requests by model; one to an ensemble is one to each of its members."""
     members = {model.serving.model: model.serving.members or (model.serving.model,) for model in models}
     return Counter(member for request in sent for member in members[request.model])
 
 
-def _shares(
+def page_shares(
     seconds: float, sent: list[SentRequest], times: Mapping[str, ModelTimes], models: Iterable[ExaminedModel]
 ) -> PageShares | None:
     """Return where the time of pages went, None if there was none or the server counted what was not sent."""
