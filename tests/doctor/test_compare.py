@@ -75,11 +75,18 @@ def test_what_is_not_equal_is_said_first() -> None:
     assert others[:5] == [
         "- device of text_detector: A CPU, B GPU",
         "- precision of text_detector: A FP32, B FP16",
-        "- input size of text_detector: A 608 x 1056, B 960 x 960",
+        "- input size of text_detector: only A 608 x 1056; only B 960 x 960",
         "- device of text_recognizer: A CPU, B GPU",
         "- precision of text_recognizer: A FP32, B FP16",
     ]
     assert not others[5].startswith("-")
+
+
+def test_sizes_that_only_one_side_was_sent_are_named_among_many() -> None:
+    both = [SentRequest("text_recognizer", (48, width, 3), 1, 0.0, 0.1) for width in range(32, 320, 32)]
+    a = side("A", replace(reading(0.2), sent=tuple(both)))
+    b = side("B", replace(reading(0.2), sent=(*both, SentRequest("text_recognizer", (48, 640, 3), 1, 0.0, 0.1))))
+    assert "- input size of text_recognizer: only A none; only B 640" in printed(a, b).splitlines()
 
 
 def test_lines_that_only_one_side_read_are_shown() -> None:

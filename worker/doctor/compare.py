@@ -168,8 +168,9 @@ def find_differences(a: ComparedServer, b: ComparedServer) -> Iterator[str]:
         ):
             if of_a != of_b:
                 yield f"{what} of {role}: A {spelled(of_a)}, B {spelled(of_b)}"
-        if a.shapes(role) != b.shapes(role):
-            yield f"input size of {role}: A {sized(role, a.shapes(role))}, B {sized(role, b.shapes(role))}"
+        only_a, only_b = a.shapes(role) - b.shapes(role), b.shapes(role) - a.shapes(role)
+        if only_a or only_b:
+            yield f"input size of {role}: only A {sized(role, only_a)}; only B {sized(role, only_b)}"
 
 
 def find_slow_gpus(a: ComparedServer, b: ComparedServer) -> Iterator[Finding]:
@@ -194,12 +195,12 @@ def spelled(names: Collection[str]) -> str:
 
 
 def sized(role: ModelRole, shapes: Collection[Shape]) -> str:
-    """Return sizes in pixels: height x width of tiles, the width of lines."""
+    """Return sizes in pixels, or "none": height x width of tiles, the width of lines."""
     named = [
         f"{height} x {width}" if role is ModelRole.DETECTOR else f"{width}" for height, width, *_ in sorted(shapes)
     ]
     more = f" and {len(named) - _NAMED_SIZES} more" if len(named) > _NAMED_SIZES else ""
-    return ", ".join(named[:_NAMED_SIZES]) + more
+    return (", ".join(named[:_NAMED_SIZES]) or "none") + more
 
 
 async def _take_turns(

@@ -34,7 +34,7 @@ from worker.settings import TritonSettings
 
 _ALONE: Final = 4
 _AT_ONCE: Final = 8
-_REPEATS: Final = 3
+_REPEATS: Final = 2
 _COUNTED_AFTER_SECONDS: Final = 0.05
 
 

@@ -227,7 +227,7 @@ def _slow(model: ExaminedModel) -> Iterator[tuple[str, str]]:
         passed = " and ".join(one.upper() for one in smaller)
         build = f"`labelwire models build --precision {min(smaller, key=_BITS.__getitem__)}`"
         yield (
-            f"computes in {model.precision.upper()} although it reads well enough in {passed}, which is less work",
+            f"computes in {model.precision.upper()} although it reads well enough in {passed}, which is often faster",
             f"serve what {build} writes, and see with `labelwire doctor --compare` what that gains",
         )
     if not serving.is_batched:
