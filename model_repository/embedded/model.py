@@ -60,8 +60,9 @@ class TritonPythonModel:
         try:
             outputs = self._infer([_join(tensors) for tensors in zip(*requests, strict=True)])
         except Exception as error:  # noqa: BLE001  the next batch may be a sound one
-            failure = pb_utils.TritonError(f"OpenVINO could not infer: {error}")
-            return [pb_utils.InferenceResponse(error=failure) for _ in requests]
+            # One error for each response: Triton 2.51 ends with signal 11 where two of them share one.
+            said = f"OpenVINO could not infer: {error}"
+            return [pb_utils.InferenceResponse(error=pb_utils.TritonError(said)) for _ in requests]
         ends = np.cumsum([len(tensors[0]) for tensors in requests])[:-1]
         parts = zip(*(np.split(output, ends) for output in outputs), strict=True)
         return [

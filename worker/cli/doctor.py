@@ -1,17 +1,24 @@
 """`labelwire doctor`."""
 
 import asyncio
+import contextlib
+import mimetypes
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from worker import bootstrap, settings
-from worker.doctor.examine import Examination, examine
-from worker.doctor.findings import ExaminedModel
-from worker.reporting.explain import explain
+from worker.adapters.clock import SystemClock
+from worker.adapters.triton.channel import addresses
+from worker.doctor.compare import compare as compare_servers
+from worker.doctor.examine import Examination, ExaminedServer, examine
+from worker.doctor.observed import ObservedBackend
+from worker.doctor.report import report_comparison, report_examination
+from worker.reporting.progress import counted
 
 app = typer.Typer(add_completion=False)
 
@@ -20,74 +27,74 @@ app = typer.Typer(add_completion=False)
 def doctor(
     *,
     url: Annotated[str | None, typer.Option(help="Triton's gRPC address, host:port.", show_default="settings")] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Two Triton's addresses: examine both and compare detectors and recognizers."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of pictures that both read, instead of the golden page."
+        ),
+    ] = None,
 ) -> None:
     """Examine Triton's models: what each should be and is, where the time goes; exit code 1 on a broken promise."""
     chosen = settings.load()
-    if url is not None:
-        chosen = chosen.model_copy(update={"triton": chosen.triton.model_copy(update={"url": url})})
-    found = asyncio.run(_examine(chosen))
-    _show(Console(), found)
-    raise typer.Exit(0 if found.is_healthy else 1)
+    if compare is None:
+        if data is not None:
+            raise typer.BadParameter("give it with --compare A B", param_hint="--data")
+        found = asyncio.run(_examine_all(_at(chosen, url or chosen.triton.url)))
+    else:
+        if url is not None:
+            raise typer.BadParameter("--compare already names both servers", param_hint="--url")
+        a, b = (_at(chosen, address) for address in compare)
+        found = asyncio.run(_compare(a, b, _pictures(data) if data is not None else ()))
+    raise typer.Exit(0 if all(one.is_healthy for one in found) else 1)
 
 
-async def _examine(chosen: settings.Settings) -> Examination:
-    backend = bootstrap.triton_backend(chosen)
-    try:
-        async with bootstrap.open_model_client(chosen, backend) as reader:
-            return await examine(backend, reader, chosen.triton)
-    finally:
-        await backend.close()
+async def _examine_all(chosen: settings.Settings) -> list[Examination]:
+    servers = addresses(chosen.triton)
+    found = []
+    for address in servers:
+        if len(servers) > 1:
+            Console().print(Text(address, style="bold reverse"))
+        async with _open(_at(chosen, address)) as server:
+            found.append(await examine(server))
+        Console().print(report_examination(found[-1]))
+    return found
 
 
-def _show(console: Console, found: Examination) -> None:
-    if found.models:
-        console.print(_table(found), Text())
-    if found.result is not None and found.seconds is not None:
-        console.print(explain(f"golden page, alone: {found.seconds * 1000:.0f} ms", found.result, found.searches))
-        console.print()
-    for number, finding in enumerate(found.findings, start=1):
-        weight = (
-            Text("broken promise", style="bold red") if finding.is_broken else Text(f"{finding.cost:.0%} of the time")
-        )
-        console.print(Text.assemble(f"{number}. ", weight, f": {finding.what}."))
-        console.print(Text(f"   → {finding.remedy}."))
-    if not found.findings:
-        console.print(Text("Nothing was found.", style="green"))
+async def _compare(a: settings.Settings, b: settings.Settings, pictures: Sequence[Path]) -> list[Examination]:
+    console = Console()
+    async with _open(a) as one, _open(b) as other:
+        found = []
+        for name, server in (("A", one), ("B", other)):
+            console.print(Text(f"{name}: {server.settings.url}", style="bold reverse"))
+            found.append(await examine(server))
+            console.print(report_examination(found[-1]), Text(), sep="\n")
+        if all(examined.models for examined in found):
+            console.print(Text("A beside B", style="bold reverse"))
+            with counted("Reading", len(pictures)) if pictures else contextlib.nullcontext(lambda: None) as advance:
+                models = found[0].models, found[1].models
+                compared = await compare_servers((one, other), models, pictures, advance)
+            console.print(report_comparison(compared))
+    return found
 
 
-def _table(found: Examination) -> Table:
-    whole = sum(model.times.copied + model.times.computed for model in found.models if not model.serving.members)
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for column in ("model", "backend", "device", "precision"):
-        table.add_column(column)
-    for column in ("instances", "largest batch", "items a batch", "ms waiting", "ms copying", "ms computing", "of all"):
-        table.add_column(column, justify="right")
-    for model in found.models:
-        table.add_row(*_row(model, whole))
-    return table
+@contextlib.asynccontextmanager
+async def _open(chosen: settings.Settings) -> AsyncIterator[ExaminedServer]:
+    backend = ObservedBackend(bootstrap.triton_backend(chosen), SystemClock())
+    async with bootstrap.open_model_client(chosen, backend) as reader:
+        yield ExaminedServer(chosen.triton, backend, reader)
 
 
-def _row(model: ExaminedModel, whole_seconds: float) -> tuple[str, ...]:
-    serving, times = model.serving, model.times
-    if serving.members:
-        return (
-            serving.model,
-            " → ".join(serving.members),
-            "",
-            model.manifest.precision,
-            "",
-            str(serving.max_batch_size),
-        )
-    return (
-        serving.model,
-        serving.backend,
-        ", ".join(sorted(serving.devices)),
-        model.manifest.precision,
-        str(serving.instances),
-        str(serving.max_batch_size),
-        f"{times.items / times.executions:.1f}" if times.executions else "",
-        f"{times.queued / times.requests * 1000:.1f}" if times.requests else "",
-        f"{times.copied / times.executions * 1000:.1f}" if times.executions else "",
-        f"{times.computed / times.executions * 1000:.1f}" if times.executions else "",
-        f"{(times.copied + times.computed) / whole_seconds:.0%}" if whole_seconds else "",
-    )
+def _at(chosen: settings.Settings, url: str) -> settings.Settings:
+    return chosen.model_copy(update={"triton": chosen.triton.model_copy(update={"url": url})})
+
+
+def _pictures(folder: Path) -> list[Path]:
+    types = {path: mimetypes.guess_type(path)[0] or "" for path in sorted(folder.iterdir())}
+    found = [path for path, said in types.items() if said.startswith("image/") or said == "application/pdf"]
+    if not found:
+        raise typer.BadParameter(f"{folder} holds no pictures", param_hint="--data")
+    return found

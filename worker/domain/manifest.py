@@ -132,6 +132,13 @@ class ModelManifest(_ManifestPart):
         content = self.model_copy(update={"version": None}).to_json()
         return str(1 + int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]) % (2**31 - 1))
 
+    def identifies(self, served_version: str) -> bool:
+        """Whether a model is served under the version that its build made from its content.
+
+        It is not where a manifest or dictionary was changed by hand and the version left as it was.
+        """
+        return self.content_sha256 is not None and self.number == self.version == served_version
+
     def to_json(self) -> str:
         """Return the JSON that stands in a model's config."""
         return self.model_dump_json(by_alias=True, exclude_none=True)

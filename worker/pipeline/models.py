@@ -98,15 +98,6 @@ class _Described:
         return ServedModel(self.description.name, self.description.max_batch_size, self.description.version)
 
     @property
-    def identified(self) -> bool:
-        """Whether the model is served under the version that its build made from its content.
-
-        It is not where a manifest or dictionary was changed by hand and the version left as it was.
-        """
-        manifest = self.manifest
-        return manifest.content_sha256 is not None and (manifest.number == manifest.version == self.description.version)
-
-    @property
     def used(self) -> ModelUsed:
         return ModelUsed(
             version=self.description.version, digest=self.manifest.source_sha256, precision=self.manifest.precision
@@ -147,7 +138,7 @@ async def load_models(backend: InferenceBackend, former: ModelSet | None = None)
         readers=MappingProxyType({width: model.served for width, model in readers.items()}),
         dictionary=_dictionary(main),
         used=MappingProxyType(used),
-        identified=all(part.identified for part in every),
+        identified=all(part.manifest.identifies(part.description.version) for part in every),
         devices=frozenset(part.manifest.device for part in every),
         descriptions=tuple({part.description.name: part.description for part in every}.values()),
     )

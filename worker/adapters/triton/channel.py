@@ -5,8 +5,10 @@ tritonclient's defaults.
 """
 
 import json
+import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -28,6 +30,22 @@ def target(url: str) -> str:
     """Return the gRPC target of a URL: a bare host:port is resolved by DNS, to all its addresses."""
     has_scheme = "://" in url or url.split(":", 1)[0] in {"dns", "ipv4", "ipv6", "unix"}
     return url if has_scheme else f"dns:///{url}"
+
+
+def addresses(settings: TritonSettings, resolve: Callable[..., list[Any]] = socket.getaddrinfo) -> list[str]:
+    """Return the host:port of each server behind the URL; the URL itself where it names one, or over TLS.
+
+    Over TLS a server shows a certificate for its name and not for its address. `resolve` is called as
+    `socket.getaddrinfo`.
+    """
+    host, _, port = settings.url.removeprefix("dns:///").rpartition(":")
+    if settings.tls or not port.isdecimal():
+        return [settings.url]
+    try:
+        found = {str(one[4][0]) for one in resolve(host, int(port), socket.AF_INET, socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return [settings.url]  # whoever asks it is told that there is no such server
+    return [f"{address}:{port}" for address in sorted(found)] if len(found) > 1 else [settings.url]
 
 
 def options(max_message_bytes: int) -> tuple[Option, ...]:

@@ -50,7 +50,8 @@ class ModelTimes:
     """What a model did since its server started, all versions together; times are seconds.
 
     `requests` waited for `queued` together. `items` were computed in `executions`, whose tensors were copied in
-    `copied` and computed in `computed`.
+    `copied` and computed in `computed`. `waited_copying` and `waited_computing` are the same as requests see it: the
+    time of a batch counts for each request in it.
     """
 
     requests: int = 0
@@ -59,6 +60,8 @@ class ModelTimes:
     queued: float = 0.0
     copied: float = 0.0
     computed: float = 0.0
+    waited_copying: float = 0.0
+    waited_computing: float = 0.0
 
     def since(self, earlier: "ModelTimes") -> "ModelTimes":
         """Return what was done after `earlier`; nothing where the counts do not fit, as after a restart."""
@@ -74,14 +77,17 @@ def read_times(settings: TritonSettings) -> dict[str, ModelTimes]:
     for model in answer.model_stats:
         before = found.get(model.name, ModelTimes())
         # The times of `inference_stats` count for each request of a batch; those of `batch_stats` once.
-        batches = model.batch_stats
+        batches, requests = model.batch_stats, model.inference_stats
+        copied = requests.compute_input.ns + requests.compute_output.ns
         found[model.name] = ModelTimes(
-            requests=before.requests + int(model.inference_stats.queue.count),
+            requests=before.requests + int(requests.queue.count),
             items=before.items + int(model.inference_count),
             executions=before.executions + int(model.execution_count),
-            queued=before.queued + model.inference_stats.queue.ns / _NANOSECONDS,
+            queued=before.queued + requests.queue.ns / _NANOSECONDS,
             copied=before.copied + sum(one.compute_input.ns + one.compute_output.ns for one in batches) / _NANOSECONDS,
             computed=before.computed + sum(one.compute_infer.ns for one in batches) / _NANOSECONDS,
+            waited_copying=before.waited_copying + copied / _NANOSECONDS,
+            waited_computing=before.waited_computing + requests.compute_infer.ns / _NANOSECONDS,
         )
     return found
 
