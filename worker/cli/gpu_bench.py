@@ -60,7 +60,8 @@ def gpu_bench(
     budget = TimeBudget(60 * minutes)
     folder = output / "gpu-bench"
     chosen = settings.load()
-    plan = GpuBenchPlan(pictures(data, count, folder), bootstrap.max_jobs(chosen), rounds=rounds)
+    options = bootstrap.pipeline_options(chosen)
+    plan = GpuBenchPlan(pictures(data, count, folder), bootstrap.max_jobs(chosen), options, rounds=rounds)
     bench = GpuBench(plan, opener(chosen), budget, None if rehearse else GpuProbe(), folder)
     run = asyncio.run(bench.run(ways))
     described = {**run.configuration, "gpu": asdict(gpu) if gpu else None, "machine": describe_machine()}

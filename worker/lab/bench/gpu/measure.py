@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.domain.errors import LabelwireError
+from worker.lab.bench.bare import CONCURRENCY, RecordedRequest, record, repeated, replay
 from worker.lab.bench.gpu.budget import TimeBudget
 from worker.lab.bench.gpu.load import PICTURE_SECONDS, LabelReader, StageSeconds, full_load, one_at_a_time, open_loop
 from worker.lab.bench.gpu.probe import GpuProbe, GpuWatch
@@ -28,6 +29,7 @@ from worker.lab.evaluation.errors import MeasurementError
 from worker.lab.evaluation.offline import deliver_offline
 from worker.lab.evaluation.run import reading
 from worker.local.progress import progress
+from worker.pipeline.options import PipelineOptions
 from worker.ports import InferenceBackend
 from worker.reporting.progress import counted
 from worker.runtime.model_client import ModelClient
@@ -54,12 +56,13 @@ class Floor:
 class GpuBenchPlan:
     """What to run: in each of `rounds`, each precision reads the set one by one, at full load, and in an open loop.
 
-    At full load `at_once` labels are under way, for about `load_seconds`; the open loop takes `open_seconds` at the
-    floor's rate.
+    At full load `at_once` labels are under way, for about `load_seconds`, and so long the models alone are asked again
+    what the pipeline, with `options`, asked them; the open loop takes `open_seconds` at the floor's rate.
     """
 
     dataset: Dataset
     at_once: int
+    options: PipelineOptions = field(default_factory=PipelineOptions)
     precisions: tuple[str, ...] = PRECISIONS
     floor: Floor = Floor()
     rounds: int = 3
@@ -74,6 +77,7 @@ class GpuTurn:
     `alone_ms` are labels read one at a time, `open_ms` labels in the open loop, from when they were due; there is no
     open loop if full load was under the floor's rate. `stage_ms` are medians of labels alone. `labels`, `seconds`,
     `busy_percent` of the GPU, `cores` that this process and its server used, and `batches` are those of full load.
+    `models_per_second` are the labels that the models alone would do, and `models_busy_percent` the GPU's use then.
     """
 
     round: int
@@ -84,6 +88,8 @@ class GpuTurn:
     busy_percent: float | None
     cores: float
     batches: Mapping[str, ModelStatistics]
+    models_per_second: float
+    models_busy_percent: float | None
     open_ms: tuple[float, ...]
 
     @property
@@ -122,12 +128,16 @@ class GpuBenchRun:
 
 @dataclass(slots=True)
 class _Contender:
-    """A precision that is served; `turn_seconds` is what its next turn may take."""
+    """A precision that is served.
+
+    A turn has `labels` at full load, and `requests` to the models alone; `turn_seconds` is what the next one may take.
+    """
 
     result: PrecisionResult
     server: OpenServer
     client: ModelClient
     labels: int
+    requests: Sequence[RecordedRequest]
     turn_seconds: float
 
 
@@ -197,28 +207,30 @@ class GpuBench:
             folder = self._folder / precision
             server = stack.enter_context(way.serve(repository, folder, seconds))
         client = await stack.enter_async_context(self._open_client(server.backend))
-        labels, turn_seconds = await self._warm_up(result, client)
+        contender = await self._warm_up(result, server, client)
         result.memory_mib = _difference(self._used_mib(), before)
         result.served = {name: used.precision for name, used in client.models_used.items()}
-        return _Contender(result, server, client, labels, turn_seconds)
+        return contender
 
-    async def _warm_up(self, result: PrecisionResult, client: ModelClient) -> tuple[int, float]:
-        """Read the set twice; return how many labels full load shall have, and how long a turn may take in seconds.
-
-        The first reading gives the texts, the second one, at full load, the throughput to expect.
-        """
-        dataset, count = self._plan.dataset, len(self._pictures)
-        with counted(f"Warming up {result.precision}", 2 * count) as advance:
-            delivery = await deliver_offline(dataset, client, advance, PICTURE_SECONDS)
+    async def _warm_up(self, result: PrecisionResult, server: OpenServer, client: ModelClient) -> _Contender:
+        """Read the set for its texts, for the requests to the models, and at full load for the throughput to expect."""
+        plan, count = self._plan, len(self._pictures)
+        with counted(f"Warming up {result.precision}", 3 * count) as advance:
+            delivery = await deliver_offline(plan.dataset, client, advance, PICTURE_SECONDS)
+            recording = await record(server.backend, plan.dataset, plan.options, advance)
             reader = LabelReader(client, self._pictures, advance)
-            seconds = await full_load(reader.read, count, self._plan.at_once)
-        found = reading(result.precision, result.precision, dataset, delivery)
+            seconds = await full_load(reader.read, count, plan.at_once)
+            models_seconds = (await replay(server.backend, recording.requests, CONCURRENCY)).seconds
+        found = reading(result.precision, result.precision, plan.dataset, delivery)
         result.word_f1 = found.scores.word_f1
         result.texts = tuple(tuple(line.text for line in read.lines) for read in found.transcripts)
         # Whole sets, so that each picture counts as often as any other.
-        sets = max(1, round(self._plan.load_seconds / seconds))
-        slowest_ms = max(found.milliseconds, default=0.0)
-        return sets * count, sets * seconds + count * slowest_ms / 1000 + self._plan.open_seconds
+        sets, models_sets = (max(1, round(plan.load_seconds / one)) for one in (seconds, models_seconds))
+        turn_seconds = sets * seconds + models_sets * models_seconds + sum(found.milliseconds) / 1000
+        if count / seconds > plan.floor.labels_per_second / 2:  # else there will be no open loop
+            turn_seconds += plan.open_seconds
+        requests = repeated(recording.requests, models_sets)
+        return _Contender(result, server, client, sets * count, requests, turn_seconds)
 
     async def _run_rounds(self, contenders: list[_Contender]) -> list[str]:
         """Run the rounds that the budget allows; return a sentence if these are not all."""
@@ -267,6 +279,8 @@ class GpuBench:
                 seconds = await full_load(reader.read, contender.labels, plan.at_once)
             cores = (cpu_seconds(pids) - cpu_before) / seconds
             batches = _since(server.statistics(), counts_before)
+        with GpuWatch(self._probe) as models_watch:
+            models = await replay(server.backend, contender.requests, CONCURRENCY)
         open_ms: list[float] = []
         if contender.labels / seconds >= plan.floor.labels_per_second:
             with counted(f"{what}, open loop", len(due)) as advance:
@@ -280,6 +294,8 @@ class GpuBench:
             busy_percent=watch.busy_percent,
             cores=cores,
             batches=batches,
+            models_per_second=len(models.milliseconds) / models.seconds,
+            models_busy_percent=models_watch.busy_percent,
             open_ms=tuple(open_ms),
         )
 
@@ -292,6 +308,7 @@ class GpuBench:
             "dataset": plan.dataset.name,
             "pictures": len(self._pictures),
             "at_once": plan.at_once,
+            "requests_at_once": CONCURRENCY,
             "load_seconds": plan.load_seconds,
             "open_seconds": plan.open_seconds,
             "budget_seconds": self._budget.seconds,

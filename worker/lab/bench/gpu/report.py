@@ -24,6 +24,8 @@ _RANKS: Final = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 _RECOGNIZER: Final = "text_recognizer"
 DEFINITIONS: Final = {
     "labels a second": "Labels over seconds at full load, from the encoded picture to its fields, without Kafka.",
+    "models alone": "The pipeline's requests again, from one process that neither decodes nor crops: what the server "
+    "can do. If it is far above the labels a second, the processor limits those, and more workers would read more.",
     "latency in the open loop": "Labels come at the floor's rate, whether or not those before them are done; from the "
     "time at which a label was due to its text. Not measured if full load is under that rate: the queue would grow "
     "without end.",
@@ -43,7 +45,8 @@ def figures(run: GpuBenchRun) -> dict[str, Any]:
     measured = [_figures(result, run.floor) for result in run.results]
     first = run.results[0]
     for result, row in zip(run.results, measured, strict=True):
-        row["speedup"] = _quotient(_middle(row, "labels_per_second"), _middle(measured[0], "labels_per_second"))
+        for name in ("labels_per_second", "models_per_second"):
+            row[f"{name}_over_fp32"] = _quotient(_middle(row, name), _middle(measured[0], name))
         row["texts_as_fp32"] = _share_alike(result.texts, first.texts)
     return {
         "floor": asdict(run.floor),
@@ -111,6 +114,8 @@ def _figures(result: PrecisionResult, floor: Floor) -> dict[str, Any]:
         "gpu_busy_percent": _spread(turns, lambda turn: turn.busy_percent),
         "gpu_memory_mib": result.memory_mib,
         "cores": _spread(turns, lambda turn: turn.cores),
+        "models_per_second": _spread(turns, lambda turn: turn.models_per_second),
+        "models_gpu_busy_percent": _spread(turns, lambda turn: turn.models_busy_percent),
         "word_f1": result.word_f1,
         "stage_ms": _stages(turns),
         "batch_histogram": summary.histogram(_batches(turns)),
@@ -131,6 +136,8 @@ def _round(turn: GpuTurn) -> dict[str, Any]:
         "alone": {name: _rank(turn.alone_ms, rank) for name, rank in _RANKS.items()},
         "gpu_busy_percent": turn.busy_percent,
         "cores": round(turn.cores, 2),
+        "models_per_second": round(turn.models_per_second, 3),
+        "models_gpu_busy_percent": turn.models_busy_percent,
     }
 
 
