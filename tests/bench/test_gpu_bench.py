@@ -19,6 +19,7 @@ import pytest
 
 from tests.bench.gpu_hosts import write_nvidia_smi, write_tritonserver
 from worker import settings
+from worker.adapters.clock import SystemClock
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.cli.gpu_bench import opener
 from worker.domain.errors import ErrorCode, JobError
@@ -55,7 +56,8 @@ class FakeHost:
     """A host whose server is the fake one.
 
     `costs` are the seconds by `clock` that building a precision takes, `turn_seconds` those of a turn. `refused` are
-    precisions without a recipe. The requests of `broken` fail once it was warmed up.
+    precisions without a recipe. Once they were warmed up, the requests of `broken` fail, and those of `stuck` hang from
+    the round `stuck_from` on.
     """
 
     clock: Hand = field(default_factory=Hand)
@@ -63,6 +65,8 @@ class FakeHost:
     turn_seconds: float = 0.0
     refused: Sequence[str] = ()
     broken: str = ""
+    stuck: str = ""
+    stuck_from: int = 1
 
     @property
     def way(self) -> ServingWay:
@@ -78,13 +82,18 @@ class FakeHost:
     @contextmanager
     def _serve(self, repository: Path, _folder: Path, seconds: float) -> Iterator[OpenServer]:
         assert seconds > 0
-        backend = FakeBackend()
+        backend = FakeBackend(clock=SystemClock())
+        asked = 0
 
         def statistics() -> dict[str, ModelStatistics]:
+            nonlocal asked
+            asked += 1
             # Asked at the begin and at the end of each turn's full load.
             self.clock.now += self.turn_seconds / 2
             if repository.name == self.broken:
                 backend.broken = JobError(ErrorCode.INFERENCE_REJECTED, "CUDA out of memory.")
+            if repository.name == self.stuck and asked >= 2 * self.stuck_from - 1:
+                backend.latency_seconds = 600
             sizes = [call.shapes["image"][0] for call in backend.calls if call.model == "text_detector"]
             return {"text_detector": ModelStatistics(len(sizes), len(sizes), {1: len(sizes)})}
 
@@ -186,6 +195,22 @@ async def test_a_precision_that_fails_does_not_stop_the_others(labels: Dataset, 
     run = await measured(plan(labels), FakeHost(broken="fp16"), folder=tmp_path)
 
     assert absences(run) == {"fp32": "", "fp16": "Round 1: CUDA out of memory.", "int8": ""}
+
+
+@pytest.mark.parametrize(("stuck_from", "turns"), [(1, 0), (2, 1)])
+async def test_a_gpu_that_hangs_does_not_take_the_time_of_all(
+    labels: Dataset, tmp_path: Path, stuck_from: int, turns: int
+) -> None:
+    host = FakeHost(stuck="fp16", stuck_from=stuck_from)
+
+    run = await measured(plan(labels, rounds=2, floor=OUT_OF_REACH), host, folder=tmp_path, seconds=4)
+
+    sentence = (
+        f"Round {stuck_from}: a turn of fp16 was not done in the 4 s of 4 s that it had: give more time with --minutes"
+    )
+    assert [len(result.turns) for result in run.results] == [2, turns, 2]
+    assert absences(run) == {"fp32": "", "fp16": "" if turns else sentence, "int8": ""}
+    assert run.notes == ([sentence] if turns else [])
 
 
 async def test_a_way_without_fp32_is_passed_over(labels: Dataset, tmp_path: Path) -> None:

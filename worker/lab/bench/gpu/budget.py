@@ -3,8 +3,10 @@
 Invariant: nothing is cut short in silence; whoever has too little time left gets the sentence that the report shows.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from worker.lab.evaluation.errors import MeasurementError
 
@@ -38,3 +40,15 @@ class TimeBudget:
                 f"{what} needs {seconds:.0f} s, and {self.left:.0f} s of {self.seconds:.0f} s are left: build the "
                 "models before, or give more time with --minutes"
             )
+
+    @asynccontextmanager
+    async def limit(self, seconds: float, what: str) -> AsyncIterator[None]:
+        """Cancel a block that takes longer, as on a GPU that hangs, and raise BudgetError."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise BudgetError(
+                f"{what} was not done in the {seconds:.0f} s of {self.seconds:.0f} s that it had: give more time with "
+                "--minutes"
+            ) from error

@@ -17,7 +17,7 @@ from typing import Any, Final
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.domain.errors import LabelwireError
 from worker.lab.bench.bare import CONCURRENCY, RecordedRequest, record, repeated, replay
-from worker.lab.bench.gpu.budget import TimeBudget
+from worker.lab.bench.gpu.budget import BudgetError, TimeBudget
 from worker.lab.bench.gpu.load import PICTURE_SECONDS, LabelReader, StageSeconds, full_load, one_at_a_time, open_loop
 from worker.lab.bench.gpu.probe import GpuProbe, GpuWatch
 from worker.lab.bench.gpu.ways import OpenServer, ServingWay
@@ -153,23 +153,22 @@ class GpuBench:
         self._probe = probe
         self._folder = folder
         self._pictures = [sample.read_bytes() for sample in plan.dataset.samples]
-        self._total_mib = probe.sample().total_mib if probe else None
+        self._gpu_before = probe.sample() if probe else None
+        self._notes: list[str] = []
 
     async def run(self, ways: Sequence[ServingWay]) -> GpuBenchRun:
         """Measure. Raises MeasurementError, with all reasons, if nothing could be read in any way."""
-        notes: list[str] = []
         for further_ways, way in zip(range(len(ways) - 1, -1, -1), ways, strict=True):
             async with AsyncExitStack() as stack:
                 results = [PrecisionResult(precision) for precision in self._plan.precisions]
                 contenders = await self._open_all(way, further_ways, results, stack)
                 if not contenders:
-                    notes.append(f"{way.title}: passed over, because {results[0].absent}")
+                    self._notes.append(f"{way.title}: passed over, because {results[0].absent}")
                     continue
-                notes += await self._run_rounds(contenders)
-                return GpuBenchRun(
-                    self._plan.floor, way.title, results, notes, self._configuration(contenders[0].server)
-                )
-        raise MeasurementError(" ".join(["Nothing was measured.", *notes]))
+                await self._run_rounds(contenders)
+                configuration = self._configuration(contenders[0].server)
+                return GpuBenchRun(self._plan.floor, way.title, results, self._notes, configuration)
+        raise MeasurementError(" ".join(["Nothing was measured.", *self._notes]))
 
     async def _open_all(
         self, way: ServingWay, further_ways: int, results: Sequence[PrecisionResult], stack: AsyncExitStack
@@ -207,7 +206,8 @@ class GpuBench:
             folder = self._folder / precision
             server = stack.enter_context(way.serve(repository, folder, seconds))
         client = await stack.enter_async_context(self._open_client(server.backend))
-        contender = await self._warm_up(result, server, client)
+        async with self._budget.limit(self._budget.left - reserve_seconds, f"warming up {precision}"):
+            contender = await self._warm_up(result, server, client)
         result.memory_mib = _difference(self._used_mib(), before)
         result.served = {name: used.precision for name, used in client.models_used.items()}
         return contender
@@ -232,32 +232,39 @@ class GpuBench:
         requests = repeated(recording.requests, models_sets)
         return _Contender(result, server, client, sets * count, requests, turn_seconds)
 
-    async def _run_rounds(self, contenders: list[_Contender]) -> list[str]:
-        """Run the rounds that the budget allows; return a sentence if these are not all."""
+    async def _run_rounds(self, contenders: Sequence[_Contender]) -> None:
+        """Run the rounds that the budget allows, and note if these are not all."""
         for number in range(self._plan.rounds):
             running = [contender for contender in contenders if not contender.result.absent]
             needed = sum(contender.turn_seconds for contender in running)
             if number and self._budget.left < needed:
-                sentence = (
+                self._notes.append(
                     f"{number} of {self._plan.rounds} rounds were run, because another one takes {needed:.0f} s and "
                     f"{self._budget.left:.0f} s of {self._budget.seconds:.0f} s were left."
                 )
-                return [sentence]
+                return
             for contender in rotated(running, number):
                 await self._take_turn(contender, number)
-        return []
 
     async def _take_turn(self, contender: _Contender, number: int) -> None:
+        """Take a turn; one that fails takes the precision out, one that a later round has no time for is left out."""
         result, begun = contender.result, self._budget.spent
+        what = f"a turn of {result.precision}"
         try:
             if number == 0:
-                self._budget.require(contender.turn_seconds, f"a turn of {result.precision}")
+                self._budget.require(contender.turn_seconds, what)
             used = self._used_mib()
-            result.turns.append(await self._turn(contender, number))
+            async with self._budget.limit(self._budget.left, what):
+                turn = await self._turn(contender, number)
             grown = _difference(self._used_mib(), used)
         except LabelwireError as error:
-            result.absent = f"Round {number + 1}: {error}"
+            sentence = f"Round {number + 1}: {error}"
+            if result.turns and isinstance(error, BudgetError):
+                self._notes.append(sentence)
+            else:
+                result.absent = sentence
             return
+        result.turns.append(turn)
         if result.memory_mib is not None and grown is not None:
             result.memory_mib += grown
         contender.turn_seconds = self._budget.spent - begun
@@ -314,7 +321,8 @@ class GpuBench:
             "budget_seconds": self._budget.seconds,
             "spent_seconds": math.ceil(self._budget.spent),
             "versions": dict(server.versions),
-            "gpu_memory_mib": self._total_mib,
+            "gpu_memory_mib": self._gpu_before.total_mib if self._gpu_before else None,
+            "gpu_memory_used_before_mib": self._gpu_before.used_mib if self._gpu_before else None,
         }
 
 

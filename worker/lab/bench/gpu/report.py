@@ -242,11 +242,11 @@ def _batch_plots(precision: str, turns: Sequence[GpuTurn]) -> Iterator[_BatchesP
 
 def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     gpu, machine = configuration.get("gpu") or {}, configuration.get("machine", {})
-    memory = configuration.get("gpu_memory_mib")
+    memory, before = (configuration.get(f"gpu_memory_{name}mib") for name in ("", "used_before_"))
     return [
         ("GPU", str(gpu.get("name", "none"))),
         ("Compute capability", str(gpu.get("compute_capability", formats.DASH))),
-        ("GPU memory", formats.DASH if memory is None else f"{formats.whole(memory)} MiB"),
+        ("GPU memory, MiB", f"{formats.whole(memory)}, {formats.whole(before)} of it in use before the bench"),
         ("Driver", str(gpu.get("driver", formats.DASH))),
         *((name, str(version)) for name, version in configuration.get("versions", {}).items()),
         ("Processor", f"{machine.get('cpu', formats.DASH)}, {machine.get('cores', formats.DASH)} cores"),
