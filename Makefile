@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 UPGRADE ?= --upgrade
 
-.PHONY: help setup install demo test setup-test image-test tensorrt-test check eval parity bench simulation fuzz chaos docs lock clean
+.PHONY: help setup install demo test setup-test image-test tensorrt-test check eval parity bench gpu-bench simulation fuzz chaos docs lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ parity: $(SETUP)  ## check that both profiles read DATA, a folder with truth.jso
 
 bench: $(SETUP)  ## measure throughput, compared with RapidOCR on the same cores; writes build/bench.json and .html
 	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")
+
+gpu-bench: $(SETUP)  ## measure FP32, FP16 and INT8 on an NVIDIA GPU in 8 minutes; writes build/gpu-bench.json and .html
+	$(BIN)/labelwire gpu-bench $(if $(DATA),--data "$(DATA)")
 
 chaos: $(SETUP)  ## run DURATION seconds of load under the faults of a SEED, then audit; writes build/chaos.json and .html
 	$(BIN)/labelwire chaos $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(DELIVERY),--delivery $(DELIVERY))
@@ -89,7 +92,7 @@ lock:  ## update and pin all dependencies, with hashes (needs uv and Maven; UPGR
 	$(LOCK) docker/build.in -c build/constraints.txt -o docker/build.lock.txt
 	for name in java rapidocr; do \
 	  $(LOCK) $(UPGRADE) worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
-	for name in triton tensorrt; do \
+	for name in triton tensorrt cuda; do \
 	  $(LOCK) $(UPGRADE) --no-deps worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
 	$(MAKE) setup
 	$(BIN)/python -m tests.setup

@@ -154,7 +154,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     model_client = make_model_client(settings, guard, executor, guard.working_time, pipeline)
     budget = AttemptBudget(runtime.attempt_seconds)
     guard.on_pause(budget.set_paused)
-    intake = IntakeLimits(records=2 * _max_jobs(settings), held_bytes=limits.max_inflight_bytes)
+    intake = IntakeLimits(records=2 * max_jobs(settings), held_bytes=limits.max_inflight_bytes)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
@@ -202,10 +202,11 @@ def _dead_letter_limit(settings: Settings, ports: Ports, health: Health) -> Dead
 
 def fetch_memory(settings: Settings) -> FetchMemory:
     """Return the memory for fetched pictures: as many are fetched at once as may be read at once."""
-    return FetchMemory(settings.blob.max_inflight_bytes, _max_jobs(settings))
+    return FetchMemory(settings.blob.max_inflight_bytes, max_jobs(settings))
 
 
-def _max_jobs(settings: Settings) -> int:
+def max_jobs(settings: Settings) -> int:
+    """Return how many small jobs a worker has under way."""
     return settings.limits.max_jobs or _JOBS_PER_CORE * threads(settings)
 
 
@@ -227,7 +228,7 @@ def _delivery(
         isolation=ports.isolation,
         outbox=outbox,
         admission=Admission(
-            max_jobs=_max_jobs(settings),
+            max_jobs=max_jobs(settings),
             max_pixels=limits.max_inflight_pixels,
             large_from_pixels=limits.large_image_pixels,
             max_large_jobs=limits.max_large_jobs,

@@ -43,7 +43,7 @@ def test_the_locks_are_these() -> None:
         "docker/build.lock.txt",
         "docker/source.lock.txt",
         "docker/worker.lock.txt",
-        *(f"worker/local/locks/{name}.txt" for name in ("java", "rapidocr", "tensorrt", "triton")),
+        *(f"worker/local/locks/{name}.txt" for name in ("cuda", "java", "rapidocr", "tensorrt", "triton")),
     }
 
 
@@ -87,9 +87,10 @@ def test_the_locks_of_the_worker_are_complete(python: tuple[int, int]) -> None:
     assert list(unmet(project()["project"]["dependencies"], lines_for(python, WORKER, SOURCE), python)) == []
 
 
-def test_tensorrt_which_is_proprietary_is_in_a_lock_of_its_own() -> None:
-    holding = {named(lock) for lock in LOCKS for line in read(lock) if "tensorrt" in line.name}
-    assert holding == {"worker/local/locks/tensorrt.txt"}
+@pytest.mark.parametrize(("word", "name"), [("tensorrt", "tensorrt"), ("nvidia-c", "cuda")])
+def test_what_is_proprietary_is_in_a_lock_of_its_own(word: str, name: str) -> None:
+    holding = {named(lock) for lock in LOCKS for line in read(lock) if word in line.name}
+    assert holding == {f"worker/local/locks/{name}.txt"}
 
 
 @on_each_python

@@ -33,6 +33,7 @@ _COMMANDS: Final = (
     "local",
     "eval",
     "bench",
+    "gpu-bench",
     "chaos",
 )
 
@@ -51,7 +52,7 @@ class _Commands(TyperGroup):
 
 def _load(name: str) -> object:
     try:
-        command = typer.main.get_command(importlib.import_module(f"worker.cli.{name}").app)
+        command = typer.main.get_command(importlib.import_module(f"worker.cli.{name.replace('-', '_')}").app)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing.partition(".")[0] == "worker" and not missing.startswith(_LAB):

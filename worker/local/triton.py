@@ -1,10 +1,11 @@
-"""The real Triton server out of the wheel `nvidia-pytriton`, on the loopback interface, without a container.
+"""The real Triton server on the loopback interface: out of the wheel `nvidia-pytriton`, or the one of this host.
 
 A server keeps its ports for life: stopped or killed and started again, it is found at the same address.
 """
 
 import http.client
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,10 +65,7 @@ class TritonServer(LocalServer):
         return answers_ready(self.http_url)
 
     def _provision(self) -> None:
-        if not self._model_repository.is_dir():
-            raise LocalStackError(
-                f"the model repository {self._model_repository} does not exist; run `labelwire models build`"
-            )
+        self._check_repository()
         check_triton_platform()
         python_environment("triton")
 
@@ -76,12 +74,27 @@ class TritonServer(LocalServer):
         environment = python_environment("triton")
         prefix = f"labelwire-triton-{self._ports[0]}-{os.getpid()}-"
         backends = link_python_backend(environment, self._folder.path / "backends")
-        http_port, grpc_port, metrics_port = self._ports
         argv = [
             str(environment.site_packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
-            f"--model-repository={self._model_repository.absolute()}",
             f"--backend-directory={backends}",
             f"--backend-config=python,shm-region-prefix-name={prefix}",
+            *self._flags(),
+        ]
+        return Command(
+            argv,
+            self.log_path,
+            environment=_server_environment(environment),
+            working_folder=self._folder.path,
+            grace_seconds=_EXIT_TIMEOUT_SECONDS + 5.0,
+            shared_memory_prefix=prefix,
+            scratch=self._folder.temporary,
+        )
+
+    def _flags(self) -> list[str]:
+        """Return the flags of any Triton: what it serves, and where it answers."""
+        http_port, grpc_port, metrics_port = self._ports
+        return [
+            f"--model-repository={self._model_repository.absolute()}",
             "--http-address=127.0.0.1",
             f"--http-port={http_port}",
             "--grpc-address=127.0.0.1",
@@ -95,15 +108,12 @@ class TritonServer(LocalServer):
             *([f"--model-config-name={self._profile}"] if self._profile else []),
             *self._arguments,
         ]
-        return Command(
-            argv,
-            self.log_path,
-            environment=_server_environment(environment),
-            working_folder=self._folder.path,
-            grace_seconds=_EXIT_TIMEOUT_SECONDS + 5.0,
-            shared_memory_prefix=prefix,
-            scratch=self._folder.temporary,
-        )
+
+    def _check_repository(self) -> None:
+        if not self._model_repository.is_dir():
+            raise LocalStackError(
+                f"the model repository {self._model_repository} does not exist; run `labelwire models build`"
+            )
 
     def _check_spaces(self) -> None:
         """Refuse folders that Triton's python backend, which starts its models by a shell, would wait for in vain."""
@@ -119,6 +129,31 @@ class TritonServer(LocalServer):
         lines = last_lines(self.log_path, 500).splitlines()
         errors = [line for line in lines if line.startswith(("E", "error:"))] or lines
         return "\n".join(line[:_SHOWN_CHARACTERS] for line in errors[-_SHOWN_LINES:])
+
+
+class HostTritonServer(TritonServer):
+    """The `tritonserver` of this host, as Triton's container has it, with its own backends and with the host's GPU."""
+
+    def _provision(self) -> None:
+        self._check_repository()
+        find_tritonserver()
+
+    def _command(self) -> Command:
+        return Command(
+            [str(find_tritonserver()), *self._flags()],
+            self.log_path,
+            working_folder=self._folder.path,
+            grace_seconds=_EXIT_TIMEOUT_SECONDS + 5.0,
+            scratch=self._folder.temporary,
+        )
+
+
+def find_tritonserver() -> Path:
+    """Return the host's own server. Raises LocalStackError if it is not on the PATH."""
+    found = shutil.which("tritonserver")
+    if found is None:
+        raise LocalStackError("tritonserver is not on the PATH; run this in Triton's container")
+    return Path(found).resolve()
 
 
 def answers_ready(http_url: str) -> bool:

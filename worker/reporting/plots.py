@@ -162,7 +162,7 @@ def batches(histogram: Mapping[int, int], label: str) -> Markup:
         axes.set_xlabel(label)
         axes.set_ylabel("executions")
         axes.set_xlim(0.3, max(histogram) + 0.7)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         return svg(drawing)
 

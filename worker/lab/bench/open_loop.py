@@ -75,9 +75,7 @@ def arrivals(seed: int, rate_per_second: float, seconds: float) -> list[Arrival]
     Exactly the shares of large and undecodable pictures are drawn, rounded up, at random places.
     """
     chance = random.Random(seed)  # noqa: S311 - arrivals are no secret
-    times, now = [], 0.0
-    while (now := now + chance.expovariate(rate_per_second)) < seconds:
-        times.append(now)
+    times = poisson_times(chance, rate_per_second, seconds)
     large, undecodable = (math.ceil(len(times) * share) for share in (LARGE_SHARE, UNDECODABLE_SHARE))
     replaced = chance.sample(range(len(times)), large + undecodable)
     kinds = dict.fromkeys(replaced[:large], PictureKind.LARGE) | dict.fromkeys(
@@ -87,6 +85,14 @@ def arrivals(seed: int, rate_per_second: float, seconds: float) -> list[Arrival]
         Arrival(at_seconds, kinds.get(number, PictureKind.SMALL), chance.randrange(1 << 30))
         for number, at_seconds in enumerate(times)
     ]
+
+
+def poisson_times(chance: random.Random, rate_per_second: float, seconds: float) -> list[float]:
+    """Return the times of a Poisson process in seconds from its begin, ascending, all before `seconds`."""
+    times, now = [], 0.0
+    while (now := now + chance.expovariate(rate_per_second)) < seconds:
+        times.append(now)
+    return times
 
 
 def only_small(mixed: Sequence[Arrival]) -> list[Arrival]:

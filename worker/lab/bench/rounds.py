@@ -1,9 +1,12 @@
 """The rounds of a bench: everybody's turn in each, in an order that rotates, so that a slow minute hits all alike."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from worker.lab.bench.contestants import Contestant, ContestantTurn, warm_up_step
 from worker.reporting.progress import counted
+
+_Anybody = TypeVar("_Anybody")
 
 
 def run_rounds(contestants: Sequence[Contestant], rounds: int, images: int) -> list[ContestantTurn]:
@@ -19,7 +22,7 @@ def run_rounds(contestants: Sequence[Contestant], rounds: int, images: int) -> l
     return turns
 
 
-def rotated(contestants: Sequence[Contestant], by: int) -> list[Contestant]:
+def rotated(contestants: Sequence[_Anybody], by: int) -> list[_Anybody]:
     """Return the order of a round."""
     start = by % len(contestants) if contestants else 0
     return [*contestants[start:], *contestants[:start]]
