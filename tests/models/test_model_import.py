@@ -29,6 +29,7 @@ from worker.models.detector import rewrite_detector
 from worker.models.golden import GoldenError
 from worker.models.importing import ModelFacts, ModelImportError, import_model, read_characters, read_dictionary
 from worker.models.model_card import LineFormat, ModelCard, ModelKind, Normalization
+from worker.models.orientation import rewrite_orientation
 from worker.models.profiles import select_profile
 from worker.models.quantization import QuantizationError
 from worker.models.recognizer import rewrite_recognizer
@@ -213,6 +214,64 @@ async def test_a_repository_of_words_32_by_128_reads_a_label(
     assert manifest_of(repository, ModelRole.DETECTOR).tile_shapes is not None
     for word in ("SHIP", "20457", "Hamburg", "12.70"):
         assert word in read
+
+
+@pytest.fixture(scope="module")
+def paddle_v5(tmp_path_factory: pytest.TempPathFactory) -> dict[ModelRole, Path]:
+    output = tmp_path_factory.mktemp("paddle_v5")
+    characters = ModelFacts(characters=own_models.characters_v5())
+    return {
+        kind.role: import_model(kind, own_models.pp_ocr_v5() / name, output, facts)
+        for kind, name, facts in (
+            (ModelKind.PADDLE_DETECTOR, own_models.DETECTOR_V5, ModelFacts()),
+            (ModelKind.PADDLE_RECOGNIZER, own_models.RECOGNIZER_V5, characters),
+            (ModelKind.PADDLE_CLASSIFIER, own_models.CLASSIFIER_V5, ModelFacts()),
+        )
+    }
+
+
+async def test_pp_ocr_v5_and_its_classifier_of_whole_lines_read_a_label(
+    paddle_v5: dict[ModelRole, Path], label: Path, tmp_path: Path
+) -> None:
+    repository = build_repository(
+        select_profile("onnx", device="cpu"), tmp_path / "models", sources=paddle_v5, alphabet="latin"
+    )
+
+    assert await words_read(label, InProcessBackend(repository)) == "".join(LINES).replace(" ", "")
+    picture = cv2.imread(str(label), cv2.IMREAD_COLOR)
+    assert picture is not None
+    cv2.imwrite(str(tmp_path / "turned.png"), cv2.rotate(picture, cv2.ROTATE_180))
+    assert "20457Hamburg" in await words_read(tmp_path / "turned.png", InProcessBackend(repository))
+
+
+@pytest.mark.parametrize("ends_in", ["Softmax", "Add"])
+def test_a_classifier_of_whole_lines_computes_what_its_own_preprocessing_gives(
+    lines: list[Pixels], tmp_path: Path, ends_in: str
+) -> None:
+    """PaddleX's: RGB, scaled to 80 x 160 whatever the shape, by ImageNet's mean and deviation."""
+    original = own_models.pp_ocr_v5() / own_models.CLASSIFIER_V5
+    model = onnx.load(original)
+    if ends_in == "Add":
+        assert model.graph.node[-1].op_type == "Softmax"
+        model.graph.output[0].name = model.graph.node[-1].input[0]
+        del model.graph.node[-1]
+    onnx.save(model, tmp_path / "classifier.onnx")
+    card = card_of(import_model(ModelKind.PADDLE_CLASSIFIER, tmp_path / "classifier.onnx", tmp_path, ModelFacts()))
+    graph = rewrite_orientation(
+        load_graph(tmp_path / "classifier.onnx"),
+        card.normalization,
+        whole_line=card.whole_line,
+        returns_logits=card.returns_logits,
+    )
+    served, own = onnxruntime_session(graph.SerializeToString()), onnxruntime_session(original)
+
+    for line in [*lines, *(np.ascontiguousarray(line[::-1, ::-1]) for line in lines)]:
+        scaled = cv2.resize(line.astype(np.float32), (160, 80), interpolation=cv2.INTER_LINEAR)
+        pixels = (scaled[..., ::-1] / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+        expected = own.run(None, {"x": np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)})[0]
+        (upside_down,) = served.run(None, {"line": line[None]})
+        assert abs(upside_down[0, 0] - expected[0, 1]) < 1e-3
+    assert card.returns_logits == (ends_in == "Add")
 
 
 async def test_lines_32_pixels_high_are_scaled_in_the_graph(
@@ -542,7 +601,7 @@ WRONG = [
         "paddle-rec",
         RECOGNIZER,
         _relu_last,
-        r"returns rectified, .*: the recognizer ends in Relu, not in Softmax or a lin",
+        r"returns rectified, .*: the recognizer's head ends in Relu \(rectified\), not in a linear layer",
     ),
     ("paddle-rec", RECOGNIZER, _steps_first, r"makes by_step of shape \[40, 2, 6625\] out of 2 lines"),
     (
@@ -554,8 +613,8 @@ WRONG = [
     (
         "paddle-cls",
         CLASSIFIER,
-        _take([-1, 3, 80, 160]),
-        r"of shape \[\?, 3, 80, 160\], but \[N, 3, 48, 192\] is expected",
+        _take([-1, 3, 80, 192]),
+        r"of shape \[\?, 3, 80, 192\], but \[N, 3, 48, 192\] or \[N, 3, 80, 160\] is expected",
     ),
     ("paddle-cls", CLASSIFIER, _swapped_sides, r"upright lines a mean probability of \S+ of being upside down"),
 ]

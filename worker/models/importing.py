@@ -48,8 +48,10 @@ _MAP_RANK, _STEPS_RANK, _SIDES_RANK = 4, 3, 2
 _PROBED_WIDTHS: Final = (320, 640)
 _LINE_HEIGHTS: Final = (48, 32)
 _BATCH: Final = 2
+_WHOLE_LINE: Final = (80, 160)  # height and width that PP-LCNet_*_textline_ori sees every line in, in pixels
 
 _IMAGENET: Final = Normalization(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
+_WHOLE_LINES: Final = Normalization(channels="rgb", mean=_IMAGENET.mean, deviation=_IMAGENET.deviation)
 _DOCTR_PAGES: Final = Normalization(channels="rgb", mean=(0.798, 0.785, 0.772), deviation=(0.264, 0.2749, 0.287))
 _DOCTR_LINES: Final = Normalization(channels="rgb", mean=(0.694, 0.695, 0.693), deviation=(0.299, 0.296, 0.301))
 _NORMALIZATIONS: Final = {
@@ -200,7 +202,7 @@ class _Candidate:
                 "color pictures, channels first"
             )
         output = self.model.graph.output[0]
-        if output.type.tensor_type.HasField("shape"):
+        if _dims(output):  # Paddle2ONNX 2 leaves it empty
             self._check_role(output.name, _dims(output))
 
     def describe_detector(self, facts: ModelFacts) -> ModelCard:
@@ -239,14 +241,23 @@ class _Candidate:
 
     def describe_orientation(self, facts: ModelFacts) -> ModelCard:
         """Return the card of a classifier that tells drawn lines from the same upside down."""
-        self._check_size((LINE_HEIGHT_PIXELS,), WIDTH_PIXELS)
-        found = self._run(LINE_HEIGHT_PIXELS, WIDTH_PIXELS)
+        height, width = self._input_dims[2:]
+        whole_line = _WHOLE_LINE if (height, width) == _WHOLE_LINE else None
+        if whole_line is None:
+            self._check_size((LINE_HEIGHT_PIXELS,), WIDTH_PIXELS, f" or [N, 3, {_WHOLE_LINE[0]}, {_WHOLE_LINE[1]}]")
+        found = self._run(*(whole_line or (LINE_HEIGHT_PIXELS, WIDTH_PIXELS)))
         if found.shape != (_BATCH, _SIDES):
             raise self._refusal(
                 f"makes {self._output} of shape {list(found.shape)}, but [{_BATCH}, 2] is expected: {self._advice}"
             )
-        card = self._card(facts)
-        check_orientation(rewrite_orientation(self._copy(), card.normalization))
+        returns_logits = not np.allclose(found.sum(axis=1), 1, atol=1e-3) or bool(found.min() < 0)
+        card = self._card(facts, whole_line=whole_line, returns_logits=returns_logits)
+        if whole_line is not None:
+            card = card.model_copy(update={"normalization": _WHOLE_LINES})
+        graph = rewrite_orientation(
+            self._copy(), card.normalization, whole_line=whole_line, returns_logits=returns_logits
+        )
+        check_orientation(graph)
         return card
 
     def describe_recognizer(self, facts: ModelFacts) -> ModelCard:
@@ -337,10 +348,10 @@ class _Candidate:
             **particular,
         )
 
-    def _check_size(self, heights: Sequence[int], width: int | None) -> None:
+    def _check_size(self, heights: Sequence[int], width: int | None, others: str = "") -> None:
         dims = self._input_dims
         if dims[2] not in (None, *heights) or (width is not None and dims[3] not in (None, width)):
-            wanted = f"[N, 3, {' or '.join(map(str, heights))}, {width or 'W'}]"
+            wanted = f"[N, 3, {' or '.join(map(str, heights))}, {width or 'W'}]{others}"
             raise self._refusal(
                 f"has the input {self.model.graph.input[0].name} of shape {_shown(dims)}, but {wanted} is expected: "
                 "give a model of such lines, or export it with free sizes"
