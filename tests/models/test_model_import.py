@@ -1,8 +1,9 @@
 """A deployment's own models: what fits its family is taken, seen to read, built into every profile, and reads there."""
 
 import hashlib
+import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.models import own_models
 from tests.models.drawing import Pixels
-from tests.models.own_models import CLASSIFIER, DETECTOR, RECOGNIZER, WORDS, characters_of, pp_ocr_v4
+from tests.models.own_models import CLASSIFIER, DETECTOR, RECOGNIZER, characters_of
 from tests.models.reference import normalized, onnxruntime_session
 from worker import bootstrap, settings
 from worker.domain.errors import LabelwireError
@@ -40,38 +41,6 @@ from worker.reporting.ocr import FileReading, read_files
 
 ROOT = Path(__file__).parents[2]
 LINES = ("SHIP TO", "Hafenstrasse 12", "20457 Hamburg", "Weight 12.70 kg")
-
-
-@pytest.fixture(scope="module")
-def files() -> Path:
-    return pp_ocr_v4()
-
-
-@pytest.fixture(scope="module")
-def paddle(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[ModelRole, Path]:
-    output = tmp_path_factory.mktemp("paddle")
-    return {
-        kind.role: import_model(kind, files / name, output, ModelFacts())
-        for kind, name in (
-            (ModelKind.PADDLE_DETECTOR, DETECTOR),
-            (ModelKind.PADDLE_RECOGNIZER, RECOGNIZER),
-            (ModelKind.PADDLE_CLASSIFIER, CLASSIFIER),
-        )
-    }
-
-
-@pytest.fixture(scope="module")
-def doctr(tmp_path_factory: pytest.TempPathFactory) -> dict[ModelRole, Path]:
-    folder = tmp_path_factory.mktemp("doctr")
-    detector = own_models.doctr_detector(folder / "db.onnx")
-    recognizer = own_models.doctr_recognizer(folder / "crnn.onnx")
-    facts = ModelFacts(origin="db of ours", license="Apache-2.0")
-    return {
-        ModelRole.DETECTOR: import_model(ModelKind.ONNXTR_DETECTOR, detector, folder, facts),
-        ModelRole.RECOGNIZER: import_model(
-            ModelKind.DOCTR_RECOGNIZER, recognizer, folder, ModelFacts(characters=tuple(WORDS))
-        ),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -216,20 +185,6 @@ async def test_a_repository_of_words_32_by_128_reads_a_label(
         assert word in read
 
 
-@pytest.fixture(scope="module")
-def paddle_v5(tmp_path_factory: pytest.TempPathFactory) -> dict[ModelRole, Path]:
-    output = tmp_path_factory.mktemp("paddle_v5")
-    characters = ModelFacts(characters=own_models.characters_v5())
-    return {
-        kind.role: import_model(kind, own_models.pp_ocr_v5() / name, output, facts)
-        for kind, name, facts in (
-            (ModelKind.PADDLE_DETECTOR, own_models.DETECTOR_V5, ModelFacts()),
-            (ModelKind.PADDLE_RECOGNIZER, own_models.RECOGNIZER_V5, characters),
-            (ModelKind.PADDLE_CLASSIFIER, own_models.CLASSIFIER_V5, ModelFacts()),
-        )
-    }
-
-
 async def test_pp_ocr_v5_and_its_classifier_of_whole_lines_read_a_label(
     paddle_v5: dict[ModelRole, Path], label: Path, tmp_path: Path
 ) -> None:
@@ -367,11 +322,11 @@ async def test_a_repository_for_a_gpu_of_imported_models_reads_a_label(
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("family", ["paddle", "doctr"])
 async def test_the_real_triton_serves_imported_models_embedded(
-    family: str, request: pytest.FixtureRequest, label: Path, tmp_path: Path
+    doctr: dict[ModelRole, Path], label: Path, tmp_path: Path
 ) -> None:
-    repository = build_repository("embedded", tmp_path / "models", sources=request.getfixturevalue(family))
+    """The page's commands do the same with models of Paddle's."""
+    repository = build_repository("embedded", tmp_path / "models", sources=doctr)
 
     with TritonServer(repository, run_dir=tmp_path / "triton") as server:
         chosen = settings.load({"LABELWIRE_TRITON__URL": server.grpc_url})
@@ -762,18 +717,51 @@ def test_a_file_of_characters_is_read_with_spaces_and_line_ends_of_windows(tmp_p
     assert read_dictionary(path) == ("a", " ", "é")
 
 
-def test_the_commands_of_the_page_run(files: Path, tmp_path: Path) -> None:
+@pytest.mark.real
+def test_the_commands_of_the_page_lead_from_onnx_files_to_text_in_the_result_topic(
+    files: Path, label: Path, tmp_path: Path
+) -> None:
+    """PP-OCRv4's recognizer with v5's detector and classifier: any pairing works."""
+    imports_and_builds, reads = (block for block in page_blocks() if block.startswith((".venv/", "eval ")))
+    command = tmp_path / ".venv/bin/labelwire"
+    command.parent.mkdir(parents=True)
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m worker "$@"\n')
+    command.chmod(0o755)
+    shutil.copy(own_models.pp_ocr_v5() / own_models.DETECTOR_V5, tmp_path / "my_detector.onnx")
+    shutil.copy(own_models.pp_ocr_v5() / own_models.CLASSIFIER_V5, tmp_path / "my_classifier.onnx")
+    own_models.without_metadata(files / RECOGNIZER, tmp_path / "my_recognizer.onnx")
+    (tmp_path / "my_dictionary.txt").write_text("\n".join(characters_of(files / RECOGNIZER)), encoding="utf-8")
+    picture = cv2.imread(str(label))
+    assert picture is not None
+    cv2.imwrite(str(tmp_path / "label.jpg"), picture)
+
+    try:
+        ended = subprocess.run(
+            ["bash", "-e", "-c", f"{imports_and_builds}{reads}"],
+            cwd=tmp_path,
+            env={**os.environ, "LABELWIRE_HTTP__PORT": "0"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        labelwire("local", "down", cwd=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    read = "".join(line.split("  ")[-1] for line in ended.stdout.splitlines())
+    for word in ("SHIP", "20457", "Hamburg", "12.70"):
+        assert word in read.replace(" ", "")
+
+
+def page_blocks() -> list[str]:
+    """What stands in the blocks of commands of the page's section for people."""
     page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     section = page.partition("## Your own models")[2].partition("\n## ")[0]
-    commands = re.findall(r"^\.venv/bin/labelwire (.*)$", section, re.MULTILINE)
-    assert len(commands) >= 4
-    names = {DETECTOR: "my_detector.onnx", RECOGNIZER: "my_recognizer.onnx", CLASSIFIER: "my_classifier.onnx"}
-    for source, name in names.items():
-        (tmp_path / name).write_bytes((files / source).read_bytes())
-    (tmp_path / "my_dictionary.txt").write_text("\n".join(characters_of(files / RECOGNIZER)), encoding="utf-8")
+    return re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
-    for command in commands:
-        ended = labelwire(*shlex.split(command, comments=True), cwd=tmp_path)
-        assert ended.returncode == 0, (command, ended.stderr)
 
-    assert (tmp_path / "build/model_repository/onnx/text_reader/config.pbtxt").is_file()
+def test_the_page_says_which_commands_need_what_is_not_installed_here() -> None:
+    others = [block for block in page_blocks() if not block.startswith((".venv/", "eval "))]
+
+    assert [block.split()[0] for block in others] == ["python", "doctr/bin/python"]
