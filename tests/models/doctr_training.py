@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 os.environ["USE_TORCH"] = "1"
 
-CHARACTERS = "0123456789AHIMOPSTWaeghilot"
 _WORDS = ("Halle", "1335", "HAMM", "2288", "SHIP", "Weight", "Otto")
 _RECOGNIZER_STEPS, _DETECTOR_STEPS = 400, 120
 _LINE_HEIGHT, _LINE_WIDTH, _PAGE = 48, 192, 256
@@ -52,6 +51,7 @@ def draw_page(jitter: random.Random) -> tuple[Any, dict[str, Any]]:
 def train(kind: str, path: str) -> None:
     """Train and write the checkpoint, wrapped as other scripts wrap theirs."""
     import torch  # noqa: PLC0415
+    from doctr.datasets import VOCABS  # noqa: PLC0415
     from doctr.models import detection, recognition  # noqa: PLC0415
 
     torch.manual_seed(0)
@@ -68,7 +68,9 @@ def train(kind: str, path: str) -> None:
 
     sample: Callable[[], tuple[list[Any], list[Any]]]
     if kind == "recognizer":
-        model = recognition.crnn_mobilenet_v3_small(pretrained=False, pretrained_backbone=False, vocab=CHARACTERS)
+        model = recognition.crnn_mobilenet_v3_small(
+            pretrained=False, pretrained_backbone=False, vocab=VOCABS["english"]
+        )
         steps, sample, mean, deviation = _RECOGNIZER_STEPS, lines, (0.694, 0.695, 0.693), (0.299, 0.296, 0.301)
     else:
         model = detection.db_mobilenet_v3_large(pretrained=False, pretrained_backbone=False)

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.models import own_models
-from tests.models.doctr_training import CHARACTERS
+from tests.models.page import page_blocks
 from worker.cli.models import app
 from worker.models.checkpoint import Checkpoint, import_checkpoint
 from worker.models.importing import ModelFacts, ModelImportError
@@ -158,28 +158,31 @@ def python_with_doctr() -> Path:
 
 
 @pytest.mark.doctr
-@pytest.mark.parametrize(
-    ("trained", "kind", "architecture"),
-    [
-        ("recognizer", ModelKind.DOCTR_RECOGNIZER, "crnn_mobilenet_v3_small"),
-        ("detector", ModelKind.DOCTR_DETECTOR, "db_mobilenet_v3_large"),
-    ],
-)
-def test_a_model_trained_by_doctr_is_exported_imported_and_reads(
-    python_with_doctr: Path, tmp_path: Path, trained: str, kind: ModelKind, architecture: str
-) -> None:
-    """What is imported has read, or found, the drawn words; the checkpoint is wrapped, with an optimizer's state."""
-    checkpoint = tmp_path / "ours.pt"
-    subprocess.run([python_with_doctr, TRAINING, trained, checkpoint], check=True)
-    facts = ModelFacts(characters=tuple(CHARACTERS) if trained == "recognizer" else None)
+@pytest.mark.timeout(1800)
+def test_the_commands_of_the_page_import_what_doctr_trained(python_with_doctr: Path, tmp_path: Path) -> None:
+    """What is imported has read, or found, the drawn words; the checkpoints are wrapped, with an optimizer's state."""
+    for trained in ("recognizer", "detector"):
+        subprocess.run([python_with_doctr, TRAINING, trained, tmp_path / f"my_{trained}.pt"], check=True)
+    (commands,) = (block for block in page_blocks() if block.startswith("doctr/"))
+    for name, program in (
+        (".venv/bin/labelwire", f"{sys.executable} -m worker"),
+        ("doctr/bin/python", python_with_doctr),
+    ):
+        command = tmp_path / name
+        command.parent.mkdir(parents=True)
+        command.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+        command.chmod(0o755)
 
-    folder = import_checkpoint(kind, Checkpoint(checkpoint, architecture, python_with_doctr), tmp_path, facts)
+    ended = subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    card = card_of(folder)
-    assert (folder / "model.onnx").stat().st_size < 0.6 * checkpoint.stat().st_size, "training state is dropped"
-    if trained == "recognizer":
-        assert card.line is not None
-        assert (card.line.height, card.line.width, card.line.stride) == (32, 128, 4)
-        assert card.classes == (*CHARACTERS, "")
-    else:
-        assert (card.tile, card.returns_logits) == ((1024, 1024), True)
+    assert ended.returncode == 0, ended.stderr
+    recognizer, detector = (tmp_path / "build/models" / role for role in ("text_recognizer", "text_detector"))
+    card = card_of(recognizer)
+    assert card.line is not None
+    assert (card.line.height, card.line.width, card.line.stride) == (32, 128, 4)
+    assert card.classes == (*(tmp_path / "vocabulary.txt").read_text(encoding="utf-8").removesuffix("\n"), "")
+    card = card_of(detector)
+    assert (card.tile, card.returns_logits) == ((1024, 1024), True)
+    for folder, checkpoint in ((recognizer, "my_recognizer.pt"), (detector, "my_detector.pt")):
+        exported = (folder / "model.onnx").stat().st_size
+        assert exported < 0.6 * (tmp_path / checkpoint).stat().st_size, "training state is dropped"

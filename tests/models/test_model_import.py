@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.models import own_models
 from tests.models.drawing import Pixels
 from tests.models.own_models import CLASSIFIER, DETECTOR, RECOGNIZER, characters_of
+from tests.models.page import page_blocks
 from tests.models.reference import normalized, onnxruntime_session
 from worker import bootstrap, settings
 from worker.domain.errors import LabelwireError
@@ -28,7 +28,14 @@ from worker.models.build import build_repository
 from worker.models.configs import read_config
 from worker.models.detector import rewrite_detector
 from worker.models.golden import GoldenError
-from worker.models.importing import ModelFacts, ModelImportError, import_model, read_characters, read_dictionary
+from worker.models.importing import (
+    ModelFacts,
+    ModelImportError,
+    import_model,
+    read_characters,
+    read_dictionary,
+    read_picture,
+)
 from worker.models.model_card import LineFormat, ModelCard, ModelKind, Normalization
 from worker.models.orientation import rewrite_orientation
 from worker.models.profiles import select_profile
@@ -627,8 +634,48 @@ def test_a_line_of_ones_own_takes_the_place_of_drawn_ones(files: Path, tmp_path:
 
     assert (taken.returncode, refused.returncode, alone.returncode) == (0, 1, 1), taken.stderr
     assert "reads the given lines ['0044 2289'] as ['0044 2288']" in refused.stderr.replace("00442288", "0044 2288")
-    assert alone.stderr == "--picture and --text belong together: give both or neither\n"
+    assert alone.stderr == "a picture without its text is for a detector, not for a recognizer: give --text\n"
     assert not (tmp_path / "other").exists()
+
+
+def test_a_picture_of_ones_own_takes_the_place_of_a_drawn_page(files: Path, label: Path, tmp_path: Path) -> None:
+    """Drawn text is dark on light; this detector finds text on dark pages alone."""
+    model = onnx.load(files / DETECTOR)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.0, dtype=np.float32), "middle"))
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMean", [model.graph.input[0].name], ["mean"], keepdims=0),
+            helper.make_node("Less", ["mean", "middle"], ["is_dark"]),
+            helper.make_node("Cast", ["is_dark"], ["share"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [model.graph.output[0].name, "share"], ["of_dark_pages"]),
+        ]
+    )
+    model.graph.output[0].CopyFrom(_tensor("of_dark_pages", ["N", 1, "H", "W"]))
+    onnx.save(model, tmp_path / "dark.onnx")
+    drawn = read_picture(label)
+    paper = np.full((480, 640, 3), 20, dtype=np.uint8)
+
+    with pytest.raises(GoldenError, match=r"or give a picture of what it finds text on with --picture"):
+        import_model(ModelKind.PADDLE_DETECTOR, tmp_path / "dark.onnx", tmp_path / "out", ModelFacts())
+    with pytest.raises(GoldenError, match=r"finds 0 regions of text on the given picture and takes 0% of it for text"):
+        import_model(ModelKind.PADDLE_DETECTOR, tmp_path / "dark.onnx", tmp_path / "out", ModelFacts(page=paper))
+    assert not (tmp_path / "out").exists()
+    import_model(ModelKind.PADDLE_DETECTOR, tmp_path / "dark.onnx", tmp_path / "out", ModelFacts(page=255 - drawn))
+
+
+def test_a_detector_that_calls_a_whole_picture_text_is_refused(files: Path, label: Path, tmp_path: Path) -> None:
+    model = onnx.load(files / DETECTOR)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.9, dtype=np.float32), "sure"))
+    model.graph.node.append(helper.make_node("Max", [model.graph.output[0].name, "sure"], ["everywhere"]))
+    model.graph.output[0].CopyFrom(_tensor("everywhere", ["N", 1, "H", "W"]))
+    onnx.save(model, tmp_path / "everywhere.onnx")
+
+    with pytest.raises(
+        GoldenError, match=r"finds 1 regions .* takes 100% of it for text, but at least 1 and at most 50%"
+    ):
+        import_model(
+            ModelKind.PADDLE_DETECTOR, tmp_path / "everywhere.onnx", tmp_path, ModelFacts(page=read_picture(label))
+        )
 
 
 def test_digits_alone_are_drawn_for_a_recognizer_that_knows_no_letters(files: Path, tmp_path: Path) -> None:
@@ -752,13 +799,6 @@ def test_the_commands_of_the_page_lead_from_onnx_files_to_text_in_the_result_top
     read = "".join(line.split("  ")[-1] for line in ended.stdout.splitlines())
     for word in ("SHIP", "20457", "Hamburg", "12.70"):
         assert word in read.replace(" ", "")
-
-
-def page_blocks() -> list[str]:
-    """What stands in the blocks of commands of the page's section for people."""
-    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-    section = page.partition("## Your own models")[2].partition("\n## ")[0]
-    return re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
 def test_the_page_says_which_commands_need_what_is_not_installed_here() -> None:

@@ -12,13 +12,14 @@ from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
 from worker.models.checkpoint import Checkpoint, import_checkpoint
 from worker.models.choice import serve_choice
+from worker.models.golden import GoldenLine
 from worker.models.importing import (
     ModelFacts,
     ModelImportError,
     import_model,
     read_characters,
     read_dictionary,
-    read_line,
+    read_picture,
 )
 from worker.models.model_card import ModelKind
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
@@ -112,9 +113,12 @@ def import_(  # noqa: PLR0913  one for each option
         Path | None, typer.Option(help="A recognizer's characters in one row, as docTR's vocabularies.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="A picture of one line that a recognizer must read, instead of drawn text.")
+        Path | None,
+        typer.Option(
+            help="Instead of drawn text: a line that a recognizer must read, or what a detector finds text on."
+        ),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="The text of that line.")] = None,
+    text: Annotated[str | None, typer.Option(help="The text of that line, for a recognizer.")] = None,
     origin: Annotated[
         str | None, typer.Option(help="Where the model comes from; the file's name if not given.")
     ] = None,
@@ -130,11 +134,12 @@ def import_(  # noqa: PLR0913  one for each option
         raise ModelImportError("--checkpoint and --architecture belong together: give both or neither")
     if dictionary is not None and characters is not None:
         raise ModelImportError("--dictionary and --characters say the same in two ways: give one of them")
-    if (picture is None) != (text is None):
-        raise ModelImportError("--picture and --text belong together: give both or neither")
+    if text is not None and picture is None:
+        raise ModelImportError("--text is that of a picture: give the picture with --picture")
     given = read_dictionary(dictionary) if dictionary else read_characters(characters) if characters else None
-    golden = read_line(picture, text) if picture is not None and text is not None else None
-    facts = ModelFacts(origin, license_, given, golden)
+    pixels = None if picture is None else read_picture(picture)
+    golden = None if pixels is None or text is None else GoldenLine(pixels, text)
+    facts = ModelFacts(origin, license_, given, golden, page=pixels if text is None else None)
     if checkpoint is not None and architecture is not None:
         typer.echo(import_checkpoint(kind, Checkpoint(checkpoint, architecture, python), output, facts))
     elif onnx is not None:

@@ -25,7 +25,15 @@ from onnx.external_data_helper import uses_external_data
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import DetectionThresholds, ModelRole
 from worker.models.detector import rewrite_detector
-from worker.models.golden import GoldenLine, check_detector, check_orientation, check_recognizer, session
+from worker.models.golden import (
+    GoldenLine,
+    Pixels,
+    check_detector,
+    check_detector_on,
+    check_orientation,
+    check_recognizer,
+    session,
+)
 from worker.models.model_card import (
     CARD_FILE,
     GRAPH_FILE,
@@ -97,13 +105,15 @@ class ModelFacts:
     """What only the owner of a model can tell: where it comes from, its license, and its characters in order.
 
     `characters` are without blank, in the order of the head's classes; None if the file's own metadata name them.
-    `golden` is a line that a recognizer reads, where what is drawn is not its print.
+    `golden` is a line that a recognizer reads, and `page` a picture that a detector finds text on, UINT8 [H, W, 3]
+    (BGR), where what is drawn is not their print.
     """
 
     origin: str | None = None
     license: str = "unknown"
     characters: tuple[str, ...] | None = None
     golden: GoldenLine | None = None
+    page: Pixels | None = None
 
 
 def import_model(kind: ModelKind, onnx_file: Path, output: Path, facts: ModelFacts) -> Path:
@@ -120,7 +130,11 @@ def import_model(kind: ModelKind, onnx_file: Path, output: Path, facts: ModelFac
     if facts.characters is not None and kind.role is not ModelRole.RECOGNIZER:
         raise ModelImportError(f"{_NAMES[kind.role]} has no characters: leave out --dictionary and --characters")
     if facts.golden is not None and kind.role is not ModelRole.RECOGNIZER:
-        raise ModelImportError(f"{_NAMES[kind.role]} reads no line: leave out --picture and --text")
+        raise ModelImportError(f"{_NAMES[kind.role]} reads no line: leave out --text")
+    if facts.page is not None and kind.role is not ModelRole.DETECTOR:
+        raise ModelImportError(
+            f"a picture without its text is for a detector, not for {_NAMES[kind.role]}: give --text"
+        )
     describe: Callable[[ModelFacts], ModelCard] = {
         ModelRole.DETECTOR: candidate.describe_detector,
         ModelRole.ORIENTATION: candidate.describe_orientation,
@@ -147,12 +161,12 @@ def read_characters(path: Path) -> tuple[str, ...]:
     return tuple(text)
 
 
-def read_line(picture: Path, text: str) -> GoldenLine:
-    """Return a picture of one line, with its text. Raises ModelImportError if it is no picture."""
+def read_picture(picture: Path) -> Pixels:
+    """Return the pixels of a picture, UINT8 [H, W, 3] (BGR). Raises ModelImportError if it is none."""
     pixels = cv2.imread(str(picture), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise ModelImportError(f"{picture} cannot be read as a picture: give a JPEG or PNG of one line")
-    return GoldenLine(np.asarray(pixels, dtype=np.uint8), text)
+        raise ModelImportError(f"{picture} cannot be read as a picture: give a JPEG or PNG")
+    return np.asarray(pixels, dtype=np.uint8)
 
 
 def _text(path: Path) -> str:
@@ -236,7 +250,11 @@ class _Candidate:
             returns_logits=returns_logits,
         )
         graph = rewrite_detector(self._copy(), card.normalization, returns_logits=returns_logits, tile=tile)
-        check_detector(graph, size, _PADDLE_DETECTION.binarize)
+        thresholds = card.detection or _PADDLE_DETECTION
+        if facts.page is None:
+            check_detector(graph, size, thresholds.binarize)
+        else:
+            check_detector_on(graph, size, facts.page, thresholds)
         return card
 
     def describe_orientation(self, facts: ModelFacts) -> ModelCard:
