@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 os.environ["USE_TORCH"] = "1"
 
 _WORDS = ("Halle", "1335", "HAMM", "2288", "SHIP", "Weight", "Otto")
-_RECOGNIZER_STEPS, _DETECTOR_STEPS = 400, 120
+_RECOGNIZER_STEPS, _DETECTOR_STEPS = 1000, 180
 _LINE_HEIGHT, _LINE_WIDTH, _PAGE = 48, 192, 256
 
 
@@ -59,7 +59,7 @@ def train(kind: str, path: str) -> None:
     jitter = random.Random(0)  # noqa: S311  it draws words
 
     def lines() -> tuple[list[Any], list[Any]]:
-        words = [jitter.choice(_WORDS) for _ in range(32)]
+        words = [jitter.choice(_WORDS) for _ in range(16)]
         return [draw_line(word, jitter) for word in words], words
 
     def pages() -> tuple[list[Any], list[Any]]:
