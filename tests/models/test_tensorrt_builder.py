@@ -4,9 +4,10 @@ The builder is that of TensorRT for RTX, which needs no GPU. Without `-m tensorr
 where the library was fetched before.
 """
 
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +18,25 @@ from onnx import helper
 
 from tests.models import own_models
 from tests.models.drawing import Pixels
-from tests.models.plans import TURING, Case, RtxPlanMaker, all_cases, few_cases, with_fp16_products
+from tests.models.plans import (
+    TURING,
+    Case,
+    RtxPlanMaker,
+    all_cases,
+    few_cases,
+    few_imported_cases,
+    imported_cases,
+    with_fp16_products,
+)
 from tests.models.reference import onnxruntime_session
-from worker.domain.manifest import ModelRole
 from worker.local.provision import find_python_environment, python_environment
 from worker.models.build import build_repository
 from worker.models.configs import read_config
-from worker.models.importing import ModelFacts, import_model
-from worker.models.model_card import ModelKind
+from worker.models.model_card import LineFormat
 from worker.models.plan_runner import run_plan
 from worker.models.profiles import TILE_SHAPES, select_profile
+from worker.models.recognizer import fix_width, rewrite_recognizer
+from worker.models.rewriting import load_graph
 from worker.models.serving_checks import GraphTensor, check_matches_plan
 from worker.models.shape_ranges import OptimizationProfile, ShapeRange, shape_ranges
 from worker.models.templates import templates_directory
@@ -40,8 +50,11 @@ W96 = "text_recognizer_w96"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    asked = _is_asked(metafunc.config)
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", all_cases() if _is_asked(metafunc.config) else few_cases(), ids=str)
+        metafunc.parametrize("case", all_cases() if asked else few_cases(), ids=str)
+    if "imported_case" in metafunc.fixturenames:
+        metafunc.parametrize("imported_case", imported_cases() if asked else few_imported_cases(), ids=str)
 
 
 def _is_asked(config: pytest.Config) -> bool:
@@ -84,19 +97,19 @@ def _sides(*batches: int) -> ShapeRange:
 def test_a_plan_is_built_of_each_graph_at_each_shape_for_each_gpu(
     case: Case, repositories: Mapping[str, Path], tmp_path: Path
 ) -> None:
-    repository = repositories[case.device]
+    assert MIN_PLAN_BYTES < len(_plan(case, repositories[case.repository], tmp_path)) < MAX_PLAN_BYTES
+
+
+def _plan(case: Case, repository: Path, folder: Path) -> bytes:
     graph = _graph(repository, case.model)
     if case.compute_capability == TURING and case.multiplies_matrices:
-        graph = tmp_path / "fp16_products.onnx"
+        graph = folder / "fp16_products.onnx"
         onnx.save(with_fp16_products(onnx.load(_graph(repository, case.model))), graph)
-
-    plan = build_plan(graph, [case.profile(repository)], compute_capability=case.compute_capability)
-
-    assert MIN_PLAN_BYTES < len(plan.content) < MAX_PLAN_BYTES
+    return build_plan(graph, [case.profile(repository)], compute_capability=case.compute_capability).content
 
 
 def test_each_graph_of_the_onnx_profile_is_among_them(repositories: Mapping[str, Path]) -> None:
-    models = {(case.device, case.model) for case in all_cases()}
+    models = {(case.repository, case.model) for case in all_cases()}
     built = {_graph(repositories[device], model).read_bytes() for device, model in models}
 
     there = {path.read_bytes() for folder in repositories.values() for path in folder.glob("*/*/model.onnx")}
@@ -137,26 +150,40 @@ def test_a_plan_takes_several_profiles(repositories: Mapping[str, Path]) -> None
     assert len(build_plan(graph, profiles, compute_capability="8.9").content) > MIN_PLAN_BYTES
 
 
-@pytest.mark.usefixtures("tensorrt")
-def test_plans_are_built_of_imported_models_of_one_size(tmp_path: Path) -> None:
-    """As docTR exports them: RGB, logits, a late opset, lines that are scaled inside the graph."""
-    detector = own_models.doctr_detector(tmp_path / "detector.onnx")
-    recognizer = own_models.doctr_recognizer(tmp_path / "recognizer.onnx")
-    words = ModelFacts(characters=tuple(own_models.WORDS))
-    imported = {
-        ModelRole.DETECTOR: import_model(ModelKind.DOCTR_DETECTOR, detector, tmp_path, ModelFacts()),
-        ModelRole.RECOGNIZER: import_model(ModelKind.DOCTR_RECOGNIZER, recognizer, tmp_path, words),
-    }
-    repository = build_repository(select_profile("onnx", device="gpu"), tmp_path / "models", sources=imported)
+@pytest.fixture(scope="module")
+def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The onnx profile for a GPU, of the imported models that a fixture names; each is built once."""
 
-    for case in (
-        Case("gpu", ModelRole.DETECTOR, (480, 480), "8.9"),
-        Case.of_lines("gpu", ModelRole.RECOGNIZER, 192, "8.9"),
-    ):
-        plan = build_plan(
-            _graph(repository, case.model), [case.profile(repository)], compute_capability=case.compute_capability
+    @functools.cache
+    def build(family: str) -> Path:
+        folder = tmp_path_factory.mktemp(family) / "models"
+        return build_repository(
+            select_profile("onnx", device="gpu"), folder, sources=request.getfixturevalue(family), alphabet="latin"
         )
-        assert MIN_PLAN_BYTES < len(plan.content) < MAX_PLAN_BYTES
+
+    return build
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_a_plan_is_built_of_each_imported_graph_for_each_gpu(
+    imported_case: Case, imported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    repository = imported(imported_case.repository)
+
+    assert MIN_PLAN_BYTES < len(_plan(imported_case, repository, tmp_path)) < MAX_PLAN_BYTES
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_a_plan_is_built_of_a_crnn_of_lines_32_pixels_high(tmp_path: Path) -> None:
+    """LSTMs, which no other graph here has. It reads nothing, so it is rewritten without being imported."""
+    crnn = load_graph(own_models.crnn(tmp_path / "crnn.onnx"))
+    graph = fix_width(rewrite_recognizer(crnn, line=LineFormat(height=32, width=128, stride=4)), 192, 6)
+    onnx.save(graph, tmp_path / "rewritten.onnx")
+    profile = {"line": _lines(192, 1, 16, 64), "upside_down": _sides(1, 16, 64)}
+
+    plan = build_plan(tmp_path / "rewritten.onnx", [profile], compute_capability="8.9")
+
+    assert plan.tensors.outputs["token"] == GraphTensor("TYPE_INT32", (-1, 32, 1))
 
 
 @pytest.mark.usefixtures("tensorrt")

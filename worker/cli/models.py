@@ -1,5 +1,6 @@
 """`labelwire models …`: import models, lower their precision, and build a Triton model repository."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,16 @@ from worker.cli import missing_package
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
+from worker.models.checkpoint import Checkpoint, import_checkpoint
 from worker.models.choice import serve_choice
+from worker.models.golden import GoldenLine
 from worker.models.importing import (
     ModelFacts,
     ModelImportError,
     import_model,
     read_characters,
     read_dictionary,
-    read_line,
+    read_picture,
 )
 from worker.models.model_card import ModelKind
 from worker.models.precision.recipe import RecipeError
@@ -151,10 +154,19 @@ def choose(
 
 
 @app.command("import")
-def import_(
+def import_(  # noqa: PLR0913  one for each option
     *,
     kind: Annotated[ModelKind, typer.Option(help="Family and purpose of the model.")],
-    onnx: Annotated[Path, typer.Option(help="The ONNX file.")],
+    onnx: Annotated[Path | None, typer.Option(help="The ONNX file.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Instead of an ONNX file, a checkpoint (.pt) of docTR's, exported on the CPU.")
+    ] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="docTR's architecture of that checkpoint, as db_mobilenet_v3_large.")
+    ] = None,
+    python: Annotated[
+        Path, typer.Option(help="Interpreter that has docTR, to export that checkpoint.", show_default="this one")
+    ] = Path(sys.executable),
     dictionary: Annotated[
         Path | None, typer.Option(help="A recognizer's characters, one a line, as PaddleOCR writes them.")
     ] = None,
@@ -162,9 +174,12 @@ def import_(
         Path | None, typer.Option(help="A recognizer's characters in one row, as docTR's vocabularies.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="A picture of one line that a recognizer must read, instead of drawn text.")
+        Path | None,
+        typer.Option(
+            help="Instead of drawn text: a line that a recognizer must read, or what a detector finds text on."
+        ),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="The text of that line.")] = None,
+    text: Annotated[str | None, typer.Option(help="The text of that line, for a recognizer.")] = None,
     origin: Annotated[
         str | None, typer.Option(help="Where the model comes from; the file's name if not given.")
     ] = None,
@@ -173,11 +188,20 @@ def import_(
         "build/models"
     ),
 ) -> None:
-    """Check your own ONNX model, try it on drawn text, and write it for `models build`."""
+    """Check your own model, try it on drawn text, and write it for `models build`."""
+    if (onnx is None) == (checkpoint is None):
+        raise ModelImportError("--onnx and --checkpoint say what to import: give one of them")
+    if (checkpoint is None) != (architecture is None):
+        raise ModelImportError("--checkpoint and --architecture belong together: give both or neither")
     if dictionary is not None and characters is not None:
         raise ModelImportError("--dictionary and --characters say the same in two ways: give one of them")
-    if (picture is None) != (text is None):
-        raise ModelImportError("--picture and --text belong together: give both or neither")
+    if text is not None and picture is None:
+        raise ModelImportError("--text is that of a picture: give the picture with --picture")
     given = read_dictionary(dictionary) if dictionary else read_characters(characters) if characters else None
-    golden = read_line(picture, text) if picture is not None and text is not None else None
-    typer.echo(import_model(kind, onnx, output, ModelFacts(origin, license_, given, golden)))
+    pixels = None if picture is None else read_picture(picture)
+    golden = None if pixels is None or text is None else GoldenLine(pixels, text)
+    facts = ModelFacts(origin, license_, given, golden, page=pixels if text is None else None)
+    if checkpoint is not None and architecture is not None:
+        typer.echo(import_checkpoint(kind, Checkpoint(checkpoint, architecture, python), output, facts))
+    elif onnx is not None:
+        typer.echo(import_model(kind, onnx, output, facts))

@@ -119,7 +119,13 @@ class Assembly:
         config = configs.read_config(config_path(role, self.profile.config_name))
         configs.warm_up_lines(config, self.profile.warmup_widths, self._warm_batches(config))
         manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=self.pad_value)
-        graph = rewrite_orientation(load_graph(self.sources[role].path), self.sources[role].card.normalization)
+        card = self.sources[role].card
+        graph = rewrite_orientation(
+            load_graph(self.sources[role].path),
+            card.normalization,
+            whole_line=card.whole_line,
+            returns_logits=card.returns_logits,
+        )
         self._write_model(config, manifest, graph=graph)
 
     def _write_readers(self, report: Callable[[str, float], None]) -> None:

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from worker.domain.errors import LabelwireError
+from worker.domain.geometry import Transform
+from worker.domain.image import ProbabilityMap
+from worker.domain.manifest import DetectionThresholds
 from worker.models.model_card import LINE_HEIGHT_PIXELS, LineFormat
+from worker.models.rewriting import PAD_VALUE
+from worker.pipeline.detect.regions import find_regions, text_mask
+from worker.pipeline.detect.tile import scaled
 from worker.pipeline.recognize.ctc import decode_ctc
 
 Pixels = NDArray[np.uint8]
@@ -30,6 +36,7 @@ _MARGIN_PIXELS: Final = 8
 _PAPER, _INK = 240, 20
 _WIDEST_PIXELS: Final = 1280
 _LINES_EVERY_PIXELS: Final = 96
+_MAX_TEXT_SHARE: Final = 0.5  # of a given picture
 _MAX_ON_PAPER: Final = 0.1  # mean probability of text where there is none
 
 
@@ -71,7 +78,30 @@ def check_detector(model: onnx.ModelProto, tile: tuple[int, int], min_probabilit
         raise GoldenError(
             f"the detector gives drawn lines of text a probability of {min(on_text):.2f} and empty paper one of "
             f"{on_paper:.2f}, but at least {min_probability:.2f} and at most {_MAX_ON_PAPER:.2f} are expected: check "
-            "that --kind names its family"
+            "that --kind names its family, or give a picture of what it finds text on with --picture"
+        )
+
+
+def check_detector_on(
+    model: onnx.ModelProto, size: tuple[int, int], picture: Pixels, thresholds: DetectionThresholds
+) -> None:
+    """Raise GoldenError if a rewritten detector finds no region of text on a picture, or takes half of it for text.
+
+    The picture, UINT8 [H, W, 3] (BGR), is shrunk to (height, width) in pixels if it is larger, and padded.
+    """
+    scale = min(1.0, size[0] / picture.shape[0], size[1] / picture.shape[1])
+    width, height = (max(1, round(side * scale)) for side in picture.shape[1::-1])
+    page = np.full((*size, 3), PAD_VALUE, dtype=np.uint8)
+    page[:height, :width] = scaled(picture, width, height)
+    (probability,) = session(model).run(None, {"image": page[None]})
+    found = ProbabilityMap(probability[0, :height, :width], Transform.identity())
+    regions = find_regions(found, thresholds)
+    share = float(text_mask(found.values, thresholds).mean())
+    if not regions or share > _MAX_TEXT_SHARE:
+        raise GoldenError(
+            f"the detector finds {len(regions)} regions of text on the given picture and takes {share:.0%} of it for "
+            f"text, but at least 1 and at most {_MAX_TEXT_SHARE:.0%} are expected: check that --kind names its family, "
+            "and give a picture with text"
         )
 
 
@@ -104,8 +134,8 @@ def _given(golden: GoldenLine, line: LineFormat, pad_value: int) -> tuple[list[s
     height, width = golden.pixels.shape[:2]
     widest = line.served_width or _WIDEST_PIXELS
     size = (min(widest, max(1, round(width * LINE_HEIGHT_PIXELS / height))), LINE_HEIGHT_PIXELS)
-    scaled = np.asarray(cv2.resize(golden.pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return [golden.text], [_padded(scaled, line, pad_value)]
+    shrunk = np.asarray(cv2.resize(golden.pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return [golden.text], [_padded(shrunk, line, pad_value)]
 
 
 def _drawn(dictionary: Sequence[str], line: LineFormat, pad_value: int) -> tuple[list[str], list[Pixels]]:

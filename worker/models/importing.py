@@ -25,7 +25,15 @@ from onnx.external_data_helper import uses_external_data
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import DetectionThresholds, ModelRole
 from worker.models.detector import rewrite_detector
-from worker.models.golden import GoldenLine, check_detector, check_orientation, check_recognizer, session
+from worker.models.golden import (
+    GoldenLine,
+    Pixels,
+    check_detector,
+    check_detector_on,
+    check_orientation,
+    check_recognizer,
+    session,
+)
 from worker.models.model_card import (
     CARD_FILE,
     GRAPH_FILE,
@@ -48,8 +56,10 @@ _MAP_RANK, _STEPS_RANK, _SIDES_RANK = 4, 3, 2
 _PROBED_WIDTHS: Final = (320, 640)
 _LINE_HEIGHTS: Final = (48, 32)
 _BATCH: Final = 2
+_WHOLE_LINE: Final = (80, 160)  # height and width that PP-LCNet_*_textline_ori sees every line in, in pixels
 
 _IMAGENET: Final = Normalization(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
+_WHOLE_LINES: Final = Normalization(channels="rgb", mean=_IMAGENET.mean, deviation=_IMAGENET.deviation)
 _DOCTR_PAGES: Final = Normalization(channels="rgb", mean=(0.798, 0.785, 0.772), deviation=(0.264, 0.2749, 0.287))
 _DOCTR_LINES: Final = Normalization(channels="rgb", mean=(0.694, 0.695, 0.693), deviation=(0.299, 0.296, 0.301))
 _NORMALIZATIONS: Final = {
@@ -95,13 +105,15 @@ class ModelFacts:
     """What only the owner of a model can tell: where it comes from, its license, and its characters in order.
 
     `characters` are without blank, in the order of the head's classes; None if the file's own metadata name them.
-    `golden` is a line that a recognizer reads, where what is drawn is not its print.
+    `golden` is a line that a recognizer reads, and `page` a picture that a detector finds text on, UINT8 [H, W, 3]
+    (BGR), where what is drawn is not their print.
     """
 
     origin: str | None = None
     license: str = "unknown"
     characters: tuple[str, ...] | None = None
     golden: GoldenLine | None = None
+    page: Pixels | None = None
 
 
 def import_model(kind: ModelKind, onnx_file: Path, output: Path, facts: ModelFacts) -> Path:
@@ -118,7 +130,11 @@ def import_model(kind: ModelKind, onnx_file: Path, output: Path, facts: ModelFac
     if facts.characters is not None and kind.role is not ModelRole.RECOGNIZER:
         raise ModelImportError(f"{_NAMES[kind.role]} has no characters: leave out --dictionary and --characters")
     if facts.golden is not None and kind.role is not ModelRole.RECOGNIZER:
-        raise ModelImportError(f"{_NAMES[kind.role]} reads no line: leave out --picture and --text")
+        raise ModelImportError(f"{_NAMES[kind.role]} reads no line: leave out --text")
+    if facts.page is not None and kind.role is not ModelRole.DETECTOR:
+        raise ModelImportError(
+            f"a picture without its text is for a detector, not for {_NAMES[kind.role]}: give --text"
+        )
     describe: Callable[[ModelFacts], ModelCard] = {
         ModelRole.DETECTOR: candidate.describe_detector,
         ModelRole.ORIENTATION: candidate.describe_orientation,
@@ -145,12 +161,12 @@ def read_characters(path: Path) -> tuple[str, ...]:
     return tuple(text)
 
 
-def read_line(picture: Path, text: str) -> GoldenLine:
-    """Return a picture of one line, with its text. Raises ModelImportError if it is no picture."""
+def read_picture(picture: Path) -> Pixels:
+    """Return the pixels of a picture, UINT8 [H, W, 3] (BGR). Raises ModelImportError if it is none."""
     pixels = cv2.imread(str(picture), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise ModelImportError(f"{picture} cannot be read as a picture: give a JPEG or PNG of one line")
-    return GoldenLine(np.asarray(pixels, dtype=np.uint8), text)
+        raise ModelImportError(f"{picture} cannot be read as a picture: give a JPEG or PNG")
+    return np.asarray(pixels, dtype=np.uint8)
 
 
 def _text(path: Path) -> str:
@@ -200,7 +216,7 @@ class _Candidate:
                 "color pictures, channels first"
             )
         output = self.model.graph.output[0]
-        if output.type.tensor_type.HasField("shape"):
+        if _dims(output):  # Paddle2ONNX 2 leaves it empty
             self._check_role(output.name, _dims(output))
 
     def describe_detector(self, facts: ModelFacts) -> ModelCard:
@@ -234,19 +250,32 @@ class _Candidate:
             returns_logits=returns_logits,
         )
         graph = rewrite_detector(self._copy(), card.normalization, returns_logits=returns_logits, tile=tile)
-        check_detector(graph, size, _PADDLE_DETECTION.binarize)
+        thresholds = card.detection or _PADDLE_DETECTION
+        if facts.page is None:
+            check_detector(graph, size, thresholds.binarize)
+        else:
+            check_detector_on(graph, size, facts.page, thresholds)
         return card
 
     def describe_orientation(self, facts: ModelFacts) -> ModelCard:
         """Return the card of a classifier that tells drawn lines from the same upside down."""
-        self._check_size((LINE_HEIGHT_PIXELS,), WIDTH_PIXELS)
-        found = self._run(LINE_HEIGHT_PIXELS, WIDTH_PIXELS)
+        height, width = self._input_dims[2:]
+        whole_line = _WHOLE_LINE if (height, width) == _WHOLE_LINE else None
+        if whole_line is None:
+            self._check_size((LINE_HEIGHT_PIXELS,), WIDTH_PIXELS, f" or [N, 3, {_WHOLE_LINE[0]}, {_WHOLE_LINE[1]}]")
+        found = self._run(*(whole_line or (LINE_HEIGHT_PIXELS, WIDTH_PIXELS)))
         if found.shape != (_BATCH, _SIDES):
             raise self._refusal(
                 f"makes {self._output} of shape {list(found.shape)}, but [{_BATCH}, 2] is expected: {self._advice}"
             )
-        card = self._card(facts)
-        check_orientation(rewrite_orientation(self._copy(), card.normalization))
+        returns_logits = not np.allclose(found.sum(axis=1), 1, atol=1e-3) or bool(found.min() < 0)
+        card = self._card(facts, whole_line=whole_line, returns_logits=returns_logits)
+        if whole_line is not None:
+            card = card.model_copy(update={"normalization": _WHOLE_LINES})
+        graph = rewrite_orientation(
+            self._copy(), card.normalization, whole_line=whole_line, returns_logits=returns_logits
+        )
+        check_orientation(graph)
         return card
 
     def describe_recognizer(self, facts: ModelFacts) -> ModelCard:
@@ -337,10 +366,10 @@ class _Candidate:
             **particular,
         )
 
-    def _check_size(self, heights: Sequence[int], width: int | None) -> None:
+    def _check_size(self, heights: Sequence[int], width: int | None, others: str = "") -> None:
         dims = self._input_dims
         if dims[2] not in (None, *heights) or (width is not None and dims[3] not in (None, width)):
-            wanted = f"[N, 3, {' or '.join(map(str, heights))}, {width or 'W'}]"
+            wanted = f"[N, 3, {' or '.join(map(str, heights))}, {width or 'W'}]{others}"
             raise self._refusal(
                 f"has the input {self.model.graph.input[0].name} of shape {_shown(dims)}, but {wanted} is expected: "
                 "give a model of such lines, or export it with free sizes"

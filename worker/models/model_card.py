@@ -81,9 +81,11 @@ class ModelCard(_CardPart):
     """The card of one ONNX file.
 
     A detector has `detection`, what its post-processing wants; `tile`, the only (height, width) in pixels that it
-    takes, if it takes but one; and `returns_logits`, if its map needs a sigmoid. A recognizer has `line` and `classes`:
-    what each class of its head stands for, in the head's order, "" for the CTC blank. `pad_value` is the gray that
-    fills a line's bucket.
+    takes, if it takes but one; and `returns_logits`, if its map needs a sigmoid. A classifier has `whole_line`, the
+    (height, width) in pixels that lines are scaled to, whatever their shape, if it does not take the beginning of lines
+    48 pixels high; and `returns_logits`, if it needs a softmax. A recognizer has `line` and `classes`: what each class
+    of its head stands for, in the head's order, "" for the CTC blank. `pad_value` is the gray that fills a line's
+    bucket.
     """
 
     schema_: Literal["labelwire.model/1"] = Field(default=CARD_SCHEMA, alias="schema")
@@ -94,6 +96,7 @@ class ModelCard(_CardPart):
     normalization: Normalization = Normalization()
     detection: DetectionThresholds | None = None
     tile: tuple[int, int] | None = None
+    whole_line: tuple[int, int] | None = None
     returns_logits: bool = False
     line: LineFormat | None = None
     classes: tuple[str, ...] | None = None

@@ -10,16 +10,32 @@ WIDTH_PIXELS = 192
 _PADDLE = Normalization()
 
 
-def rewrite_orientation(model: onnx.ModelProto, normalization: Normalization = _PADDLE) -> onnx.ModelProto:
+def rewrite_orientation(
+    model: onnx.ModelProto,
+    normalization: Normalization = _PADDLE,
+    *,
+    whole_line: tuple[int, int] | None = None,
+    returns_logits: bool = False,
+) -> onnx.ModelProto:
     """Return a classifier from `line` UINT8 [N, 48, W, 3] (BGR) to `upside_down` FP32 [N, 1], a probability.
 
-    The classifier sees the first 192 columns of a line; a shorter one is padded to them. Changes `model`.
+    The classifier sees the first 192 columns of a line; a shorter one is padded to them. If `whole_line` is given, it
+    sees the whole line and its padding, scaled to that (height, width) in pixels. What `returns_logits` gets a softmax.
+    Changes `model`.
     """
     rewriter = Rewriter(model)
-    _cut_to_width(rewriter, rewriter.as_levels("line"), "labelwire/cut")
-    rewriter.normalize("labelwire/cut", normalization)
+    levels = rewriter.as_levels("line")
+    if whole_line is None:
+        _cut_to_width(rewriter, levels, "labelwire/cut")
+        rewriter.normalize("labelwire/cut", normalization)
+    else:
+        rewriter.normalize(levels, normalization, size=whole_line)
+    sides = rewriter.original_output
+    if returns_logits:
+        rewriter.after.append(helper.make_node("Softmax", [sides], ["labelwire/sides"], axis=1))
+        sides = "labelwire/sides"
     bounds = [rewriter.indices(f"class_{name}", value) for name, value in (("from", 1), ("to", 2), ("axis", 1))]
-    rewriter.after.append(helper.make_node("Slice", [rewriter.original_output, *bounds], ["upside_down"]))
+    rewriter.after.append(helper.make_node("Slice", [sides, *bounds], ["upside_down"]))
     return rewriter.finish(
         signature(line=(TensorProto.UINT8, ("N", LINE_HEIGHT_PIXELS, "W", 3))),
         signature(upside_down=(TensorProto.FLOAT, ("N", 1))),

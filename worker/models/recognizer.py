@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from worker.models.alphabet import ctc_dictionary
 from worker.models.model_card import LINE_HEIGHT_PIXELS, LineFormat, Normalization
-from worker.models.rewriting import STRIDE_PIXELS, GraphError, Rewriter, signature
+from worker.models.rewriting import STRIDE_PIXELS, GraphError, Rewriter, opset, signature
 
 _GROUP_CLASSES = 144
+_LAST_AXIS_BY_DEFAULT_FROM = 13  # the opset in which Softmax got this default
 _FEW_CLASSES = 1024
 _CODE_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F)))
 _NEVER = -1e4  # a logit that no softmax sees, representable in 16 bits
@@ -61,8 +63,8 @@ def rewrite_recognizer(
     candidates = _candidates(labels or (), classes, alternatives) if alternatives > 1 else []
     rewriter = Rewriter(model)
     _turn(rewriter, rewriter.as_levels("line"), "upside_down", "labelwire/upright")
-    resized = None if line.height == LINE_HEIGHT_PIXELS else (LINE_HEIGHT_PIXELS, line.height)
-    rewriter.normalize("labelwire/upright", normalization, resized)
+    heights = None if line.height == LINE_HEIGHT_PIXELS else (LINE_HEIGHT_PIXELS, line.height)
+    rewriter.normalize("labelwire/upright", normalization, heights=heights)
     head = _Head(rewriter)
     if labels is not None and len(labels) != head.class_count:
         raise GraphError(
@@ -124,14 +126,20 @@ class _Head:
     """The linear layer at a recognizer's end, without its softmax; `logits` names its output [N, T, classes]."""
 
     def __init__(self, rewriter: Rewriter) -> None:
+        self._rewriter = rewriter
         last = rewriter.producer(rewriter.original_output)
-        if last.op_type not in {"Softmax", "Add"}:
+        # The logarithm of a softmax has the same best class, and the same softmax, as the logits under it.
+        is_softmax = last.op_type in {"Softmax", "LogSoftmax"}
+        if is_softmax and not _works_on_classes(rewriter, last):
             raise GraphError(
-                f"the recognizer ends in {last.op_type}, not in Softmax or a linear layer ({last.output[0]}): give one "
-                "that is decoded by CTC"
+                f"the recognizer's {last.op_type} ({last.output[0]}) is not over the classes, the last of its "
+                "dimensions: give one that is decoded by CTC"
             )
-        self.logits = str(last.input[0] if last.op_type == "Softmax" else last.output[0])
-        self._weights, self._bias = _linear_layer(rewriter, self.logits)
+        self.logits = str(last.input[0] if is_softmax else last.output[0])
+        layer, self._reshapes = _behind_reshapes(rewriter, self.logits)
+        self._weights, self._class_axis, self._bias = _linear_layer(rewriter, layer)
+        for reshape in self._reshapes:
+            _check_ends_in_classes(rewriter, reshape, self.class_count)
 
     @property
     def class_count(self) -> int:
@@ -140,32 +148,103 @@ class _Head:
 
     def keep(self, classes: Sequence[int]) -> None:
         """Keep some classes."""
-        for tensor in (self._weights, self._bias):
-            kept = np.ascontiguousarray(numpy_helper.to_array(tensor)[..., list(classes)])
-            tensor.CopyFrom(numpy_helper.from_array(kept, tensor.name))
+        kept = list(classes)
+        self._replace(
+            numpy_helper.to_array(self._weights).take(kept, axis=self._class_axis),
+            numpy_helper.to_array(self._bias).take(kept, axis=-1),
+        )
 
     def pad(self, class_count: int) -> None:
         """Add classes that never win and weigh nothing in a softmax."""
-        for tensor, filling in ((self._weights, 0.0), (self._bias, _NEVER)):
-            values = numpy_helper.to_array(tensor)
-            added = [(0, 0)] * (values.ndim - 1) + [(0, class_count - self.class_count)]
-            padded = np.pad(values, added, constant_values=filling)
-            tensor.CopyFrom(numpy_helper.from_array(padded, tensor.name))
+        missing = class_count - self.class_count
+        weights, bias = numpy_helper.to_array(self._weights), numpy_helper.to_array(self._bias)
+        added = [(0, missing if axis == self._class_axis else 0) for axis in range(weights.ndim)]
+        self._replace(
+            np.pad(weights, added),
+            np.pad(bias, [(0, 0)] * (bias.ndim - 1) + [(0, missing)], constant_values=_NEVER),
+        )
+
+    def _replace(self, weights: NDArray[np.generic], bias: NDArray[np.generic]) -> None:
+        for tensor, values in ((self._weights, weights), (self._bias, bias)):
+            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))
+        for reshape in self._reshapes:
+            _end_in_classes(self._rewriter, reshape, self.class_count)
 
 
-def _linear_layer(rewriter: Rewriter, logits: str) -> tuple[onnx.TensorProto, onnx.TensorProto]:
-    """Return weights [features, classes] and bias [classes] of the layer that computes the logits."""
+def _works_on_classes(rewriter: Rewriter, softmax: NodeProto) -> bool:
+    """Tell whether a softmax of [N, T, classes] is over the classes alone; before opset 13, axis 1 was over T too."""
+    default = -1 if opset(rewriter.model) >= _LAST_AXIS_BY_DEFAULT_FROM else 1
+    axis = next((attribute.i for attribute in softmax.attribute if attribute.name == "axis"), default)
+    return axis in {-1, 2}
+
+
+def _behind_reshapes(rewriter: Rewriter, logits: str) -> tuple[NodeProto, list[NodeProto]]:
+    """Return the node that computes the logits, and the Reshapes that put its steps apart again.
+
+    PyTorch's exports of a linear layer over [N · T, features] have them. Transposes of N and T may stand between.
+    """
+    node, reshapes = rewriter.producer(logits), []
+    while node.op_type == "Reshape" or _leaves_classes_last(node):
+        if node.op_type == "Reshape":
+            reshapes.append(node)
+        node = rewriter.producer(node.input[0])
+    return node, reshapes
+
+
+def _leaves_classes_last(node: NodeProto) -> bool:
+    order = [axis for attribute in node.attribute if attribute.name == "perm" for axis in attribute.ints]
+    return node.op_type == "Transpose" and order[-1:] == [len(order) - 1]
+
+
+def _shape_constant(rewriter: Rewriter, reshape: NodeProto) -> tuple[NodeProto, int, NDArray[np.int64]]:
+    """Return where a Reshape's last size stands: a node, the place among its inputs, and that input's values."""
     weights = rewriter.initializers()
-    add = rewriter.producer(logits)
-    constant = [name for name in add.input if name in weights]
-    computed = [name for name in add.input if name not in weights]
-    if add.op_type == "Add" and len(constant) == len(computed) == 1:
+    node, place = reshape, 1
+    if reshape.input[1] not in weights:
+        node = rewriter.producer(reshape.input[1])
+        place = len(node.input) - 1
+    is_its_own = sum(list(other.input).count(reshape.input[1]) for other in rewriter.model.graph.node) == 1
+    if (node is reshape or (node.op_type == "Concat" and is_its_own)) and node.input[place] in weights:
+        return node, place, numpy_helper.to_array(weights[node.input[place]])
+    raise GraphError(
+        f"the recognizer's head ends in a Reshape ({reshape.output[0]}) to a shape whose last size is not its own: "
+        "export it with a fixed number of classes"
+    )
+
+
+def _check_ends_in_classes(rewriter: Rewriter, reshape: NodeProto, class_count: int) -> None:
+    _, _, sizes = _shape_constant(rewriter, reshape)
+    if sizes[-1] not in (class_count, -1):
+        raise GraphError(
+            f"the recognizer's head ends in a Reshape ({reshape.output[0]}) to {sizes[-1]} values a step out of "
+            f"{class_count} classes: give one that is decoded by CTC"
+        )
+
+
+def _end_in_classes(rewriter: Rewriter, reshape: NodeProto, class_count: int) -> None:
+    """Let a Reshape's last size be a new number of classes; the constant stays as it is for others that read it."""
+    node, place, sizes = _shape_constant(rewriter, reshape)
+    if sizes[-1] not in (class_count, -1):
+        changed = np.array([*sizes[:-1], class_count], dtype=np.int64)
+        node.input[place] = rewriter.constant(f"{class_count}_classes_of_{reshape.output[0]}", changed)
+
+
+def _linear_layer(rewriter: Rewriter, last: NodeProto) -> tuple[onnx.TensorProto, int, onnx.TensorProto]:
+    """Return the weights of the layer that `last` ends, which of their axes is the classes', and its bias [classes]."""
+    weights = rewriter.initializers()
+    if last.op_type == "Gemm" and len(last.input) == 3 and {*last.input[1:]} <= weights.keys():  # noqa: PLR2004  a bias
+        settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in last.attribute}
+        # alpha and beta scale what they scale, however many classes stay.
+        return weights[last.input[1]], 0 if settings.get("transB", 0) else 1, weights[last.input[2]]
+    constant = [name for name in last.input if name in weights]
+    computed = [name for name in last.input if name not in weights]
+    if last.op_type == "Add" and len(constant) == len(computed) == 1:
         matmul = rewriter.producer(computed[0])
         if matmul.op_type == "MatMul" and matmul.input[1] in weights:
-            return weights[matmul.input[1]], weights[constant[0]]
+            return weights[matmul.input[1]], len(weights[matmul.input[1]].dims) - 1, weights[constant[0]]
     raise GraphError(
-        f"the recognizer's head ends in {add.op_type} ({logits}), not in a linear layer: give one that is decoded by "
-        "CTC"
+        f"the recognizer's head ends in {last.op_type} ({last.output[0]}), not in a linear layer, with a softmax or "
+        "without: give one that is decoded by CTC"
     )
 
 

@@ -98,24 +98,51 @@ class Rewriter:
         return "labelwire/levels"
 
     def normalize(
-        self, levels: str, normalization: Normalization = _PADDLE, resized: tuple[int, int] | None = None
+        self,
+        levels: str,
+        normalization: Normalization = _PADDLE,
+        *,
+        heights: tuple[int, int] | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         """Make the original's input, normalized FP32 NCHW, out of FP32 NHWC levels of BGR pixels.
 
-        `resized` are the heights (from, to) in pixels of lines that the original takes at another height; their width
-        is scaled alike.
+        `heights` are the heights (from, to) in pixels of lines that the original takes at another height; their width
+        is scaled alike. `size` is the (height, width) in pixels that pictures of any shape are scaled to.
         """
         if normalization.channels == "rgb":
             order = self.indices("rgb", 2, 1, 0)
             self.before.append(helper.make_node("Gather", [levels, order], ["labelwire/rgb_levels"], axis=3))
             levels = "labelwire/rgb_levels"
         scale, shift = self._scale_and_shift(normalization)
-        self.before.append(helper.make_node("Transpose", [levels], ["labelwire/planes"], perm=[0, 3, 1, 2]))
-        planes = "labelwire/planes" if resized is None else self._resize("labelwire/planes", *resized)
+        planes = "labelwire/planes"
+        self.before.append(helper.make_node("Transpose", [levels], [planes], perm=[0, 3, 1, 2]))
+        if heights is not None:
+            factor = heights[1] / heights[0]
+            planes = self._resize(
+                planes, [self.constant("resize_scales", np.array([1, 1, factor, factor], np.float32))]
+            )
+        elif size is not None:
+            planes = self._resize(planes, ["", self._size_of_planes(planes, size)])
         self.before += [
             helper.make_node("Mul", [planes, scale], ["labelwire/scaled_levels"]),
             helper.make_node("Sub", ["labelwire/scaled_levels", shift], [self.original_input]),
         ]
+
+    def _size_of_planes(self, planes: str, size: tuple[int, int]) -> str:
+        """Compute the shape of planes that were scaled to (height, width) in pixels."""
+        bounds = [self.indices(f"batch_{name}", value) for name, value in (("from", 0), ("to", 2))]
+        self.before += [
+            helper.make_node("Shape", [planes], ["labelwire/planes_shape"]),
+            helper.make_node("Slice", ["labelwire/planes_shape", *bounds], ["labelwire/batch_and_channels"]),
+            helper.make_node(
+                "Concat",
+                ["labelwire/batch_and_channels", self.indices("height_and_width", *size)],
+                ["labelwire/resized_shape"],
+                axis=0,
+            ),
+        ]
+        return "labelwire/resized_shape"
 
     def _scale_and_shift(self, normalization: Normalization) -> tuple[str, str]:
         """Return the constants of x · scale - shift; scalars where all channels have the same."""
@@ -131,15 +158,13 @@ class Rewriter:
             self.constant("pixel_shift", shifts.astype(np.float32).reshape(shape)),
         )
 
-    def _resize(self, planes: str, height: int, wanted: int) -> str:
-        """Scale planes NCHW from one height in pixels to another, and their width alike, linearly."""
-        scale = wanted / height
+    def _resize(self, planes: str, to: Sequence[str]) -> str:
+        """Scale planes NCHW linearly; `to` names Resize's scales, or no scales and its sizes."""
         roi = self.constant("no_roi", np.zeros(0, dtype=np.float32))
-        scales = self.constant("resize_scales", np.array([1, 1, scale, scale], dtype=np.float32))
         self.before.append(
             helper.make_node(
                 "Resize",
-                [planes, roi, scales],
+                [planes, roi, *to],
                 ["labelwire/resized"],
                 mode="linear",
                 coordinate_transformation_mode="half_pixel",
