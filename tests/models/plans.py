@@ -26,6 +26,11 @@ TURING: Final = "7.5"
 COMPUTE_CAPABILITIES: Final = (TURING, "8.0", "8.6", "8.9", "12.0")
 L4: Final = PlanTarget(gpu="NVIDIA L4", compute_capability="8.9", driver="550.54.15", tensorrt="10.5.0.18")
 _USUAL_BATCH: Final = 16
+_LOWERED: Final = (
+    (ModelRole.DETECTOR.value, (960, 960)),
+    ("text_recognizer_w96", (LINE_HEIGHT_PIXELS, 96)),
+    (ModelRole.RECOGNIZER.value, (LINE_HEIGHT_PIXELS, 320)),
+)
 _GPU, _CPU = (select_profile("onnx", device=device) for device in ("gpu", "cpu"))
 
 
@@ -128,6 +133,19 @@ def imported_cases() -> list[Case]:
         ("doctr", ModelRole.RECOGNIZER, (LINE_HEIGHT_PIXELS, 192)),
     ]
     return [Case(*shape, capability) for shape, capability in product(shapes, COMPUTE_CAPABILITIES)]
+
+
+def lowered_cases() -> list[Case]:
+    """Return the detector and two recognizers in FP16 and in INT8; a repository is named by its precision."""
+    return [
+        Case(precision, model, size, capability)
+        for precision, (model, size), capability in product(("fp16", "int8"), _LOWERED, COMPUTE_CAPABILITIES)
+    ]
+
+
+def few_lowered_cases() -> list[Case]:
+    """Return those of the narrow recognizer and of the detector for one GPU."""
+    return [case for case in lowered_cases() if case.compute_capability == "8.9" and case.size_pixels != _LOWERED[2][1]]
 
 
 def few_imported_cases() -> list[Case]:

@@ -13,9 +13,11 @@ from tests.models.reference import decoded, onnxruntime_session
 from worker.domain.manifest import ModelRole
 from worker.models.alphabet import ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
+from worker.models.drawn_lines import draw_lines
 from worker.models.precision.halves import half_nodes, with_halves
 from worker.models.precision.integers import linear_layers, with_integers
-from worker.models.precision.recipe import find_recipes
+from worker.models.precision.lifted_integers import pointwise_layers, with_lifted_integers
+from worker.models.precision.recipe import Engine, find_recipes
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
 from worker.models.rewriting import load_graph
 from worker.models.source import ModelSource
@@ -43,8 +45,14 @@ def detector(sources: Mapping[ModelRole, ModelSource]) -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def ranges(sources: Mapping[ModelRole, ModelSource]) -> dict[ModelRole, dict[str, tuple[float, float]]]:
-    """The ranges of the committed recipe for the pinned models."""
-    recipes = find_recipes({role: source.sha256 for role, source in sources.items()}, ())
+    """The ranges of the committed recipe for the pinned models and ONNX Runtime."""
+    return _committed("onnx", sources)
+
+
+def _committed(
+    engine: Engine, sources: Mapping[ModelRole, ModelSource]
+) -> dict[ModelRole, dict[str, tuple[float, float]]]:
+    recipes = find_recipes(engine, {role: source.sha256 for role, source in sources.items()}, ())
     return {role: graph.ranges for role, graph in recipes["int8"].graphs.items()}
 
 
@@ -68,6 +76,52 @@ def test_a_recognizer_in_a_lower_precision_reads_what_was_drawn(
     assert {"Hamburg", "1Z999AA10123456784"} <= set(before)
     assert in_fp16 == before
     assert in_int8 == before
+
+
+def test_the_form_for_openvino_reads_the_same_and_needs_no_zero_point(
+    recognizer: onnx.ModelProto,
+    sources: Mapping[ModelRole, ModelSource],
+    dictionary: list[str],
+    lines: list[Pixels],
+) -> None:
+    ranges = _committed("openvino", sources)[ModelRole.RECOGNIZER]
+    names = [layer.name for layer in pointwise_layers(recognizer)]
+
+    quantized = with_lifted_integers(recognizer, {name: ranges[name] for name in names if name in ranges})
+
+    assert _texts(quantized, lines, dictionary) == _texts(recognizer, lines, dictionary)
+    constants = {tensor.name: tensor for tensor in quantized.graph.initializer}
+    kernels = [tensor for tensor in constants.values() if tensor.data_type == TensorProto.INT8]
+    assert len(kernels) == len(names) == 30
+    assert all(tuple(kernel.dims[2:]) == (1, 1) for kernel in kernels)
+    pairs = [constants[node.input[2]] for node in quantized.graph.node if node.op_type == "QuantizeLinear"]
+    assert {(zero.data_type, int(numpy_helper.to_array(zero))) for zero in pairs} == {(TensorProto.UINT8, 0)}
+
+
+def test_a_lifted_convolution_equals_the_original_within_its_steps(
+    recognizer: onnx.ModelProto, sources: Mapping[ModelRole, ModelSource]
+) -> None:
+    layer = pointwise_layers(recognizer)[0].name
+    ranges = _committed("openvino", sources)[ModelRole.RECOGNIZER]
+    (line,) = draw_lines(1, seed=99)
+
+    exact, rounded = (
+        _tensor(model, layer, line) for model in (recognizer, with_lifted_integers(recognizer, {layer: ranges[layer]}))
+    )
+
+    assert np.corrcoef(exact.ravel(), rounded.ravel())[0, 1] > 0.999
+    assert np.abs(exact - rounded).mean() < 0.01 * np.ptp(exact)
+
+
+def _tensor(model: onnx.ModelProto, name: str, line: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    observed = onnx.ModelProto()
+    observed.CopyFrom(model)
+    observed.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    session = onnxruntime_session(observed.SerializeToString())
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = session.run(
+        [name], {"line": line, "upside_down": _UPRIGHT}
+    )[0]
+    return values
 
 
 def test_a_detector_in_a_lower_precision_finds_the_same_text(

@@ -38,6 +38,7 @@ def _verdict(word_f1: float = 0.95, line_hmean: float = 0.78) -> GateVerdict:
 
 def _recipe(precision: LowPrecision = "int8", verdict: GateVerdict | None = None) -> PrecisionRecipe:
     return PrecisionRecipe(
+        engine="onnx",
         precision=precision,
         sources={role: _SOURCES[role] for role in PAIR},
         graphs={ModelRole.DETECTOR: GraphRecipe(ranges={"conv": (-1.0, 2.0)})},
@@ -62,25 +63,26 @@ def _cpu(folder: Path, flags: str) -> Path:
     ],
 )
 def test_only_a_recipe_that_passed_is_taken(tmp_path: Path, verdict: GateVerdict | None, *, is_found: bool) -> None:
-    recipe_file(tmp_path, "int8").write_text(_recipe(verdict=verdict).to_json(), encoding="utf-8")
+    recipe_file(tmp_path, "onnx", "int8").write_text(_recipe(verdict=verdict).to_json(), encoding="utf-8")
 
-    assert ("int8" in find_recipes(_SOURCES, [tmp_path])) == is_found
+    assert ("int8" in find_recipes("onnx", _SOURCES, [tmp_path])) == is_found
 
 
-def test_a_recipe_is_of_two_files_together(tmp_path: Path) -> None:
-    recipe_file(tmp_path, "fp16").write_text(_recipe("fp16", _verdict()).to_json(), encoding="utf-8")
+def test_a_recipe_is_of_two_files_together_and_of_one_engine(tmp_path: Path) -> None:
+    recipe_file(tmp_path, "onnx", "fp16").write_text(_recipe("fp16", _verdict()).to_json(), encoding="utf-8")
 
-    assert set(find_recipes(_SOURCES, [tmp_path])) == {"fp16"}
-    assert find_recipes({**_SOURCES, ModelRole.RECOGNIZER: "0" * 64}, [tmp_path]) == {}
-    assert find_recipes({**_SOURCES, ModelRole.ORIENTATION: "0" * 64}, [tmp_path]).keys() == {"fp16"}
+    assert set(find_recipes("onnx", _SOURCES, [tmp_path])) == {"fp16"}
+    assert find_recipes("openvino", _SOURCES, [tmp_path]) == {}
+    assert find_recipes("onnx", {**_SOURCES, ModelRole.RECOGNIZER: "0" * 64}, [tmp_path]) == {}
+    assert find_recipes("onnx", {**_SOURCES, ModelRole.ORIENTATION: "0" * 64}, [tmp_path]).keys() == {"fp16"}
 
 
 def test_a_file_that_is_no_recipe_is_named(tmp_path: Path) -> None:
     damaged = json.loads(_recipe(verdict=_verdict()).to_json()) | {"precision": "int4"}
-    recipe_file(tmp_path, "int8").write_text(json.dumps(damaged), encoding="utf-8")
+    recipe_file(tmp_path, "onnx", "int8").write_text(json.dumps(damaged), encoding="utf-8")
 
-    with pytest.raises(RecipeError, match=r"int8\.recipe\.json is no recipe of labelwire\.precision/1 \(precision: "):
-        find_recipes(_SOURCES, [tmp_path])
+    with pytest.raises(RecipeError, match=r"onnx-int8\.recipe\.json is no recipe of .*\(precision: "):
+        find_recipes("onnx", _SOURCES, [tmp_path])
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ from tests.models.plans import (
     all_cases,
     few_cases,
     few_imported_cases,
+    few_lowered_cases,
     imported_cases,
+    lowered_cases,
     with_fp16_products,
 )
 from tests.models.reference import onnxruntime_session
@@ -53,6 +55,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     asked = _is_asked(metafunc.config)
     if "case" in metafunc.fixturenames:
         metafunc.parametrize("case", all_cases() if asked else few_cases(), ids=str)
+    if "lowered_case" in metafunc.fixturenames:
+        metafunc.parametrize("lowered_case", lowered_cases() if asked else few_lowered_cases(), ids=str)
     if "imported_case" in metafunc.fixturenames:
         metafunc.parametrize("imported_case", imported_cases() if asked else few_imported_cases(), ids=str)
 
@@ -148,6 +152,43 @@ def test_a_plan_takes_several_profiles(repositories: Mapping[str, Path]) -> None
     profiles = [{"line": _lines(width, 1, 4, 4), "upside_down": _sides(1, 4, 4)} for width in (64, 320)]
 
     assert len(build_plan(graph, profiles, compute_capability="8.9").content) > MIN_PLAN_BYTES
+
+
+@pytest.fixture(scope="module")
+def lowered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The onnx profile for a GPU with TensorRT, in a lower precision; each is built once."""
+
+    @functools.cache
+    def build(precision: str) -> Path:
+        profile = select_profile("onnx", device="gpu", accelerator="tensorrt", precision=precision)
+        narrow = replace(profile, buckets=(96, 320), warmup_widths=(96, 320))
+        return build_repository(narrow, tmp_path_factory.mktemp(precision) / "onnx", alphabet="latin")
+
+    return build
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_a_plan_is_built_of_each_lowered_graph_for_each_gpu(
+    lowered_case: Case, lowered: Callable[[str], Path], repositories: Mapping[str, Path]
+) -> None:
+    repository = lowered(lowered_case.repository)
+    graph, in_fp32 = (_graph(folder, W96) for folder in (repository, repositories["gpu"]))
+    assert graph.stat().st_size < 0.7 * in_fp32.stat().st_size
+
+    build = functools.partial(
+        build_plan,
+        _graph(repository, lowered_case.model),
+        [lowered_case.profile(repository)],
+        compute_capability=lowered_case.compute_capability,
+    )
+
+    if (lowered_case.repository, lowered_case.compute_capability) == ("int8", TURING) and (
+        lowered_case.multiplies_matrices
+    ):
+        with pytest.raises(PlanError, match=FP32_ON_TURING):  # the layers that INT8 hurts are in FP32
+            build()
+    else:
+        assert MIN_PLAN_BYTES / 4 < len(build().content) < MAX_PLAN_BYTES
 
 
 @pytest.fixture(scope="module")

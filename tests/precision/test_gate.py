@@ -11,13 +11,13 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from typer.testing import CliRunner
 
 from worker.cli.models import app
-from worker.cli.quantize import read_set
+from worker.cli.quantize import read_set, serve_in_process
 from worker.domain.manifest import ModelManifest, ModelRole
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.embedded import Labels, drawn
 from worker.lab.evaluation.in_process import InProcessBackend
 from worker.lab.precision.errors import GateError
-from worker.lab.precision.gate import Gate, Limits, build, check_set
+from worker.lab.precision.gate import Gate, Limits, check_set
 from worker.lab.precision.samples import Recorder, Request
 from worker.lab.synth.camera import Degradation
 from worker.models.build import build_repository
@@ -28,6 +28,7 @@ from worker.models.profiles import select_profile
 from worker.models.source import find_sources
 
 _LABELS = 2
+_ON_CPU = select_profile("onnx", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def in_fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build({}, tmp_path_factory.mktemp("models") / "fp32")
+    return build_repository(_ON_CPU, tmp_path_factory.mktemp("models") / "fp32")
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,11 @@ def recorder(in_fp32: Path) -> Recorder:
 
 @pytest.fixture(scope="module")
 def gate(labels: Dataset, recorder: Recorder) -> Gate:
-    return Gate(labels, {}, Limits(), read_set, read_set(labels, recorder))
+    return Gate(labels, {}, _ON_CPU, Limits(), serve_in_process, read_set, read_set(labels, recorder))
 
 
 def test_the_pinned_recipe_reads_drawn_labels_as_well(gate: Gate) -> None:
-    recipes = find_recipes({role: source.sha256 for role, source in find_sources().items()}, ())
+    recipes = find_recipes("onnx", {role: source.sha256 for role, source in find_sources().items()}, ())
 
     verdict = gate.judge(recipes["int8"])
 
@@ -118,7 +119,7 @@ def test_a_command_that_finds_a_recipe_writes_it_and_a_build_takes_it(labels: Da
     assert ended.exit_code == 0, ended.output
     assert "text_recognizer" in ended.output
     assert "passed" in ended.output
-    assert ended.output.strip().endswith("int8.recipe.json")
+    assert ended.output.strip().endswith("onnx-int8.recipe.json")
     profile = select_profile("onnx", device="cpu", precision="int8")
     repository = build_repository(profile, tmp_path / "models", sources=own)
     manifests = {role: _manifest(repository, role) for role in ModelRole}

@@ -12,7 +12,7 @@ from worker.models.precision.recipe import GateVerdict, GraphRecipe, LowPrecisio
 
 def _search(outlier_in: str | None, precision: LowPrecision = "int8", steps: list[float] | None = None) -> Search:
     told = steps if steps is not None else []
-    return Search(ModelRole.DETECTOR, small_detector(outlier_in), precision, tiles(8), told.append)
+    return Search(ModelRole.DETECTOR, small_detector(outlier_in), _recipe(precision), tiles(8), told.append)
 
 
 def test_at_first_every_layer_is_lowered() -> None:
@@ -53,7 +53,7 @@ def test_what_overflows_in_fp16_is_kept_without_being_asked_for() -> None:
     assert 0 < harmless.differs < 0.03
     assert huge.recipe.kept == ()  # 3000 fits
 
-    loud = Search(ModelRole.DETECTOR, _louder(), "fp16", tiles(8), lambda _part: None)
+    loud = Search(ModelRole.DETECTOR, _louder(), _recipe("fp16"), tiles(8), lambda _part: None)
     assert next(loud.candidates()).recipe.kept == ("second_input",)
 
 
@@ -66,7 +66,7 @@ def _louder() -> onnx.ModelProto:
 
 def test_the_first_candidate_that_passes_is_taken_and_every_trial_is_told() -> None:
     candidates = [LayerChoice(GraphRecipe(kept=(str(number),)), 1, 4, 0.25, 0.0) for number in range(4)]
-    empty = PrecisionRecipe(precision="fp16", sources={}, graphs={})
+    empty = _recipe("fp16")
     trials: list[Trial] = []
 
     taken = first_that_passes(ModelRole.DETECTOR, candidates, empty, lambda one: _verdict(_number(one)), trials.append)
@@ -78,13 +78,15 @@ def test_the_first_candidate_that_passes_is_taken_and_every_trial_is_told() -> N
 
 def test_a_model_with_which_nothing_passes_stays_in_fp32() -> None:
     candidates = [LayerChoice(GraphRecipe(kept=("0",)), 1, 4, 0.25, 0.0)] * 3
-    before = PrecisionRecipe(
-        precision="fp16", sources={}, graphs={ModelRole.DETECTOR: GraphRecipe()}, verdict=_verdict(4)
-    )
+    before = _recipe("fp16").model_copy(update={"graphs": {ModelRole.DETECTOR: GraphRecipe()}, "verdict": _verdict(4)})
 
     assert first_that_passes(
         ModelRole.RECOGNIZER, candidates, before, lambda _one: _verdict(0), lambda _trial: None
     ) is (before)
+
+
+def _recipe(precision: LowPrecision) -> PrecisionRecipe:
+    return PrecisionRecipe(engine="onnx", precision=precision, sources={}, graphs={})
 
 
 def _number(recipe: PrecisionRecipe) -> int:

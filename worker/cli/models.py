@@ -24,7 +24,7 @@ from worker.models.importing import (
     read_picture,
 )
 from worker.models.model_card import ModelKind
-from worker.models.precision.recipe import RecipeError
+from worker.models.precision.recipe import PAIR, LowPrecision, RecipeError
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(
@@ -89,6 +89,7 @@ def quantize(
     *,
     precision: Annotated[str, typer.Option(help="int8 or fp16.")],
     data: Annotated[Path, typer.Option(help="Folder with pictures and truth.jsonl, on which the gate judges.")],
+    profile: Annotated[str, typer.Option(help="embedded, or onnx, which is for tensorrt too.")] = "onnx",
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +99,9 @@ def quantize(
     ] = None,
     detector: _Model = None,
     recognizer: _Model = None,
+    only: Annotated[
+        ModelRole | None, typer.Option(help="Lower only this model: text_detector or text_recognizer.")
+    ] = None,
     max_word_f1_loss: Annotated[float, typer.Option(min=0, help="How much word F1 may lose.")] = 0.005,
     max_line_hmean_loss: Annotated[float, typer.Option(min=0, help="How much line hmean may lose.")] = 0.01,
     output: Annotated[
@@ -107,34 +111,40 @@ def quantize(
 ) -> None:
     """Find the layers that a detector and a recognizer compute in a lower precision without reading worse.
 
-    Both are read through the whole pipeline in ONNX Runtime on the CPU. If the gate is passed, a recipe is written,
-    which `models build --precision` takes; otherwise nothing is.
+    Both are read through the whole pipeline by the engine of the profile, in ONNX Runtime on the CPU for a GPU. If the
+    gate is passed, a recipe is written, which `models build --precision` takes; otherwise nothing is.
     """
     if precision not in {"fp16", "int8"}:
         raise RecipeError(f"{precision!r} is no lower precision that a graph can have: give --precision int8 or fp16")
+    if only is not None and only not in PAIR:
+        raise RecipeError(f"{only.value} is not lowered: give --only {' or '.join(role.value for role in PAIR)}")
     given = _given(detector, recognizer, None)
     folder = output or next((path for path in (recognizer, detector) if path is not None and path.is_dir()), None)
     if folder is None:
         raise RecipeError(
             "the recipe has no place: give --output, or an imported model with --recognizer or --detector"
         )
+    lower: LowPrecision = "fp16" if precision == "fp16" else "int8"
     try:
         from worker.cli import quantize as command  # noqa: PLC0415  needs the lab, which an installed worker lacks
+        from worker.lab.evaluation.dataset import load  # noqa: PLC0415
         from worker.lab.precision.gate import Limits  # noqa: PLC0415
+        from worker.lab.precision.run import Order  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise LabelwireError(missing_package(error.name or "")) from error
+    order = Order(
+        lower,
+        select_profile(profile, precision=lower if profile == "embedded" else None),
+        given,
+        load(data),
+        load(calibration) if calibration is not None else None,
+        Limits(max_word_f1_loss, max_line_hmean_loss),
+        PAIR if only is None else (only,),
+    )
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=1.0)
-        recipe = command.quantize(
-            "fp16" if precision == "fp16" else "int8",
-            data,
-            calibration,
-            given,
-            Limits(max_word_f1_loss, max_line_hmean_loss),
-            folder,
-            lambda what, part: bar.update(task, description=what, completed=part),
-        )
+        recipe = command.quantize(order, folder, lambda what, part: bar.update(task, description=what, completed=part))
     typer.echo(recipe)
 
 

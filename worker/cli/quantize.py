@@ -2,7 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -11,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from worker import bootstrap, settings
-from worker.domain.manifest import ModelRole
-from worker.lab.evaluation.dataset import Dataset, load
+from worker.lab.evaluation.dataset import Dataset
+from worker.lab.evaluation.in_process import InProcessBackend
 from worker.lab.evaluation.offline import deliver_offline
 from worker.lab.evaluation.run import reading
 from worker.lab.evaluation.scores import Counts, total
-from worker.lab.precision.gate import Limits
-from worker.lab.precision.run import Pictures, Report, Trial, find_recipe
+from worker.lab.precision.run import Means, Order, Trial, find_recipe
+from worker.local.stack import provision_triton
+from worker.local.triton import TritonServer
 from worker.models.precision.recipe import LowPrecision, recipe_file
 from worker.ports import InferenceBackend
 
@@ -26,28 +29,35 @@ _PATIENCE: Final = 10  # attempts' time for a picture: nothing is delivered here
 _COLUMNS = ("model", "layers", "of the work", "answers differ", "word F1", "line hmean", "")
 
 
-def quantize(
-    precision: LowPrecision,
-    data: Path,
-    calibration: Path | None,
-    sources: Mapping[ModelRole, Path],
-    limits: Limits,
-    output: Path,
-    report: Report,
-) -> Path:
+def quantize(order: Order, output: Path, report: Callable[[str, float], None]) -> Path:
     """Find a recipe, print the trials as a table, and write the recipe if it passed."""
     trials: list[Trial] = []
-    pictures = Pictures(load(data), load(calibration) if calibration is not None else None)
+    serve = serve_embedded if order.profile.engine == "openvino" else serve_in_process
     try:
-        recipe = find_recipe(precision, pictures, sources, limits, read_set, trials.append, report)
+        recipe = find_recipe(order, Means(serve, read_set, trials.append, report))
     finally:
         if trials:
-            Console(width=None if sys.stdout.isatty() else _PLAIN_COLUMNS).print(_table(precision, trials))
+            console = Console(width=None if sys.stdout.isatty() else _PLAIN_COLUMNS)
+            console.print(_table(order.precision, trials))
     output.mkdir(parents=True, exist_ok=True)
-    file = recipe_file(output, precision)
+    file = recipe_file(output, recipe.engine, recipe.precision)
     written = file.with_suffix(".new")
     written.write_text(recipe.to_json(), encoding="utf-8")
     return written.replace(file)
+
+
+@contextmanager
+def serve_in_process(repository: Path) -> Iterator[InferenceBackend]:
+    """Serve a repository of the onnx profile by ONNX Runtime in this process."""
+    yield InProcessBackend(repository)
+
+
+@contextmanager
+def serve_embedded(repository: Path) -> Iterator[InferenceBackend]:
+    """Serve a repository of the embedded profile by a Triton of its own."""
+    provision_triton()
+    with tempfile.TemporaryDirectory() as folder, TritonServer(repository, run_dir=Path(folder)) as server:
+        yield bootstrap.triton_backend(settings.load({"LABELWIRE_TRITON__URL": server.grpc_url}))
 
 
 def read_set(dataset: Dataset, backend: InferenceBackend) -> Counts:

@@ -163,7 +163,7 @@ class Assembly:
         recipe = self.precisions.recipe
         if recipe is None or role not in recipe.graphs:
             return graph
-        return lowered(graph, recipe.precision, recipe.graphs[role])
+        return lowered(graph, recipe.engine, recipe.precision, recipe.graphs[role])
 
     def _write_recognizer(self, name: str, width: int, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.RECOGNIZER, name, width)

@@ -21,7 +21,7 @@ from worker.models.assembly import Assembly
 from worker.models.choice import STAMP_FILE
 from worker.models.model_card import LineFormat
 from worker.models.plans import PlanMaker, host_plan_maker
-from worker.models.precision.choice import Precisions, resolve_precision
+from worker.models.precision.choice import Precisions, floating_precision, resolve_precision
 from worker.models.precision.recipe import PrecisionRecipe, find_recipes
 from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
 from worker.models.source import ModelSource, file_digest, find_sources
@@ -93,9 +93,10 @@ def _precisions(
     profile: Profile, sources: Mapping[ModelRole, ModelSource], recipe: PrecisionRecipe | None
 ) -> Precisions:
     if recipe is not None:
-        return Precisions(recipe)
+        return Precisions(recipe, floating_precision(profile))
     digests = {role: source.sha256 for role, source in sources.items()}
-    return resolve_precision(profile, find_recipes(digests, {source.path.parent for source in sources.values()}))
+    folders = {source.path.parent for source in sources.values()}
+    return resolve_precision(profile, find_recipes(profile.engine, digests, folders))
 
 
 def _digest(order: _Order) -> str:

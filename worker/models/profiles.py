@@ -62,6 +62,11 @@ class Profile:
     cores: int = DEFAULT_CORES
     accelerator: Literal["tensorrt"] | None = None
 
+    @property
+    def engine(self) -> Literal["onnx", "openvino"]:
+        """What reads the graphs, as recipes for lower precisions name it."""
+        return "openvino" if self.name == "embedded" else "onnx"
+
     def bucket_models(self, role_name: str) -> dict[int, str]:
         """Return which model takes which width, for the recognizer or the reader."""
         if self.takes_any_width:

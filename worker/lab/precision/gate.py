@@ -1,26 +1,29 @@
 """The gate: the whole pipeline reads real pictures in FP32 and in a lower precision, and may lose no more than a limit.
 
-Invariant: what is judged is what a build writes, read by ONNX Runtime on the CPU, without a GPU and without Triton. It
-computes FP16 with FP32 inside a layer, and INT8 as it is.
+Invariant: what is judged is what a build writes, read by the engine that will serve it. For the onnx and tensorrt
+profiles that is ONNX Runtime on the CPU: it computes FP16 with FP32 inside a layer and INT8 as it is, and needs no GPU.
 """
 
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.manifest import ModelRole
 from worker.lab.evaluation.dataset import Dataset
-from worker.lab.evaluation.in_process import InProcessBackend
 from worker.lab.evaluation.scores import Counts, Scores
 from worker.lab.precision.errors import GateError
 from worker.models.build import build_repository
 from worker.models.precision.recipe import GateVerdict, PrecisionRecipe
-from worker.models.profiles import select_profile
+from worker.models.profiles import Profile
 from worker.ports import InferenceBackend
 
 Read = Callable[[Dataset, InferenceBackend], Counts]
 """Reads a set as a worker does, compares it with the truth, and closes the backend."""
+
+Serve = Callable[[Path], AbstractContextManager[InferenceBackend]]
+"""Serves a repository for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +36,26 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The pictures, the models' files, the limits, how pictures are read, and what was counted in FP32."""
+    """The pictures, the models' files and profile, the limits, how pictures are read, and what was counted in FP32."""
 
     dataset: Dataset
     sources: Mapping[ModelRole, Path]
+    profile: Profile
     limits: Limits
+    serve: Serve
     read: Read
     in_fp32: Counts
 
     def judge(self, recipe: PrecisionRecipe) -> GateVerdict:
         """Return how the pictures are read with a recipe."""
         with tempfile.TemporaryDirectory() as folder:
-            return self.judge_repository(build(self.sources, Path(folder) / "lowered", recipe))
+            repository = build_repository(self.profile, Path(folder) / "lowered", sources=self.sources, recipe=recipe)
+            return self.judge_repository(repository)
 
     def judge_repository(self, repository: Path) -> GateVerdict:
-        """Return how the pictures are read with a built repository of the onnx profile."""
-        found, before = _scores(self.read(self.dataset, InProcessBackend(repository))), _scores(self.in_fp32)
+        """Return how the pictures are read with a built repository."""
+        with self.serve(repository) as backend:
+            found, before = _scores(self.read(self.dataset, backend)), _scores(self.in_fp32)
         return GateVerdict(
             pictures=len(self.dataset.samples),
             word_f1=found[0],
@@ -75,11 +82,6 @@ def check_set(dataset: Dataset, limits: Limits) -> None:
             f"{dataset.name} has {words} words, so that a loss of {limits.max_word_f1_loss:g} in word F1 cannot be "
             f"seen: give --data at least {round(1 / limits.max_word_f1_loss)} words"
         )
-
-
-def build(sources: Mapping[ModelRole, Path], folder: Path, recipe: PrecisionRecipe | None = None) -> Path:
-    """Write the repository that the gate reads with: the onnx profile for a CPU."""
-    return build_repository(select_profile("onnx", device="cpu"), folder, sources=sources, recipe=recipe)
 
 
 def _scores(counts: Counts) -> tuple[float, float]:

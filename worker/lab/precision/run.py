@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,13 +10,15 @@ import onnx
 
 from worker.domain.manifest import ModelManifest, ModelRole
 from worker.lab.evaluation.dataset import Dataset
-from worker.lab.evaluation.in_process import InProcessBackend
+from worker.lab.evaluation.scores import Counts
 from worker.lab.precision.errors import GateError
-from worker.lab.precision.gate import Gate, Limits, Read, build, check_set
+from worker.lab.precision.gate import Gate, Limits, Read, Serve, check_set
 from worker.lab.precision.samples import Recorder, Request, check_hard, part_of_tile, with_hard_copies
 from worker.lab.precision.search import LayerChoice, Search
+from worker.models.build import build_repository
 from worker.models.configs import read_config
 from worker.models.precision.recipe import PAIR, GateVerdict, GraphRecipe, LowPrecision, PrecisionRecipe
+from worker.models.profiles import Profile
 from worker.models.source import find_sources
 
 
@@ -30,49 +32,58 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """Pictures to judge with, and others to calibrate with; None takes the first and makes hard copies."""
+class Order:
+    """What is to be found: a recipe for the models of a profile, the `roles` that may be lowered among them.
 
+    The pictures of `judged` go through the gate. Those of `calibrating` calibrate; if there are none, those of `judged`
+    do, with hard copies.
+    """
+
+    precision: LowPrecision
+    profile: Profile
+    sources: Mapping[ModelRole, Path]
     judged: Dataset
     calibrating: Dataset | None = None
+    limits: Limits = field(default_factory=Limits)
+    roles: tuple[ModelRole, ...] = PAIR
 
 
-Report = Callable[[str, float], None]
-"""Called with what is being done and the part of it that is done, 0 to 1."""
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How repositories are served and sets read, and whom to tell: of trials, and of the part of a step, 0 to 1."""
+
+    serve: Serve
+    read: Read
+    on_trial: Callable[[Trial], None]
+    report: Callable[[str, float], None]
 
 
-def find_recipe(
-    precision: LowPrecision,
-    pictures: Pictures,
-    sources: Mapping[ModelRole, Path],
-    limits: Limits,
-    read: Read,
-    on_trial: Callable[[Trial], None],
-    report: Report,
-) -> PrecisionRecipe:
+def find_recipe(order: Order, means: Means) -> PrecisionRecipe:
     """Return the recipe of a detector and a recognizer that lowers the most and passes the gate.
 
-    The detector comes first, then the recognizer beside it; one that passes with no candidate stays in FP32. Raises
+    The detector comes first, then the recognizer beside it; one with which nothing passes stays in FP32. Raises
     GateError if both stay, or if the pictures cannot judge, and CalibrationError if they do not calibrate.
     """
-    check_set(pictures.judged, limits)
+    check_set(order.judged, order.limits)
     with tempfile.TemporaryDirectory() as folder:
-        report("building in FP32", 0.0)
-        repository = build(sources, Path(folder) / "fp32")
-        recorder = Recorder(InProcessBackend(repository))
-        report("reading in FP32", 0.0)
-        gate = Gate(pictures.judged, sources, limits, read, read(pictures.judged, recorder))
-        requests = _calibrating_requests(pictures, recorder, repository, read, report)
-        found = find_sources(sources)
-        recipe = PrecisionRecipe(precision=precision, sources={role: found[role].sha256 for role in PAIR}, graphs={})
-        for role in PAIR:
-            step = partial(report, f"trying layers of {role.value}")
-            search = Search(role, _graph(repository, role), precision, requests[role], step)
-            recipe = first_that_passes(role, search.candidates(), recipe, gate.judge, on_trial)
+        means.report("building in FP32", 0.0)
+        in_fp32 = replace(order.profile, precision="fp32")
+        repository = build_repository(in_fp32, Path(folder) / "fp32", sources=order.sources)
+        requests, counts = _read_in_fp32(order, means, repository)
+        gate = Gate(order.judged, order.sources, order.profile, order.limits, means.serve, means.read, counts)
+        found = find_sources(order.sources)
+        sources = {role: found[role].sha256 for role in PAIR}
+        recipe = PrecisionRecipe(engine=order.profile.engine, precision=order.precision, sources=sources, graphs={})
+        for role in order.roles:
+            step = partial(means.report, f"trying layers of {role.value}")
+            search = Search(role, _graph(repository, role), recipe, requests[role], step)
+            recipe = first_that_passes(role, search.candidates(), recipe, gate.judge, means.on_trial)
     if not recipe.graphs:
+        limits = order.limits
         raise GateError(
-            f"{precision} loses more than {limits.max_word_f1_loss:g} of word F1 or {limits.max_line_hmean_loss:g} of "
-            f"line hmean on {pictures.judged.name} whichever layers stay in FP32: nothing was written, so serve FP32"
+            f"{order.precision} loses more than {limits.max_word_f1_loss:g} of word F1 or "
+            f"{limits.max_line_hmean_loss:g} of line hmean on {order.judged.name} whichever layers stay in FP32: "
+            "nothing was written, so serve FP32"
         )
     return recipe
 
@@ -95,22 +106,25 @@ def first_that_passes(
     return recipe
 
 
-def _calibrating_requests(
-    pictures: Pictures, recorder: Recorder, repository: Path, read: Read, report: Report
-) -> dict[ModelRole, list[Request]]:
-    if pictures.calibrating is not None:
-        report("reading the pictures to calibrate with", 0.0)
-        recorder = Recorder(InProcessBackend(repository))
-        read(pictures.calibrating, recorder)
-        requests = {role: recorder.requests(role) for role in PAIR}
-        check_hard(requests[ModelRole.RECOGNIZER], pictures.calibrating.name)
-    else:
-        requests = {role: with_hard_copies(recorder.requests(role)) for role in PAIR}
-        check_hard(requests[ModelRole.RECOGNIZER], pictures.judged.name)
+def _read_in_fp32(order: Order, means: Means, repository: Path) -> tuple[dict[ModelRole, list[Request]], Counts]:
+    """Return what to calibrate with, and what was counted on the pictures to be judged."""
+    means.report("reading in FP32", 0.0)
+    with means.serve(repository) as backend:
+        recorder = Recorder(backend)
+        counts = means.read(order.judged, recorder)
+    if order.calibrating is not None:
+        means.report("reading the pictures to calibrate with", 0.0)
+        with means.serve(repository) as backend:
+            recorder = Recorder(backend)
+            means.read(order.calibrating, recorder)
+    requests = {role: recorder.requests(role) for role in PAIR}
+    if order.calibrating is None:
+        requests = {role: with_hard_copies(kept) for role, kept in requests.items()}
+    check_hard(requests[ModelRole.RECOGNIZER], (order.calibrating or order.judged).name)
     shapes = _manifest(repository, ModelRole.DETECTOR).tile_shapes
-    if shapes is not None and shapes.fixed:
-        return requests
-    return {**requests, ModelRole.DETECTOR: list(map(part_of_tile, requests[ModelRole.DETECTOR]))}
+    if shapes is None or not shapes.fixed:
+        requests[ModelRole.DETECTOR] = list(map(part_of_tile, requests[ModelRole.DETECTOR]))
+    return requests, counts
 
 
 def _manifest(repository: Path, role: ModelRole) -> ModelManifest:

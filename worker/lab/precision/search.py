@@ -19,13 +19,13 @@ from worker.lab.precision.samples import Request
 from worker.models.golden import session
 from worker.models.precision.halves import HIGHEST, half_nodes
 from worker.models.precision.integers import LinearLayer, linear_layers, with_names
-from worker.models.precision.lowering import lowered
-from worker.models.precision.recipe import GraphRecipe, LowPrecision
+from worker.models.precision.lowering import integer_layers, lowered
+from worker.models.precision.recipe import GraphRecipe, PrecisionRecipe
 
 _SHARES: Final = (0.95, 0.85, 0.7, 0.5, 0.3)  # of the work, after all of it
 _OBSERVED_AT_ONCE: Final = 40  # tensors: those of a detector take megabytes each
 _TAIL_PERCENT: Final = 0.01  # of a request's activations, on each side: outliers would cost all others their resolution
-_FITTING: Final = 0.9  # of the requests: their range is whole
+_FITTING: Final = 0.75  # of the requests have their whole range
 _SEGMENTS: Final = 24  # of an FP16 graph: its nodes are too many to be tried one by one
 _TEXT_LEVEL: Final = 76  # of 255: what a detector calls text
 
@@ -57,17 +57,20 @@ class _Unit:
 
 
 class Search:
-    """The candidates for one graph; `on_step` is told which part of the layers was tried, 0 to 1."""
+    """The candidates for one graph, in the precision and for the engine of `recipe`.
+
+    `on_step` is told which part of the layers was tried, 0 to 1.
+    """
 
     def __init__(
         self,
         role: ModelRole,
         graph: Graph,
-        precision: LowPrecision,
+        recipe: PrecisionRecipe,
         requests: Sequence[Request],
         on_step: Callable[[float], None],
     ) -> None:
-        self._precision: LowPrecision = precision
+        self._engine, self._precision = recipe.engine, recipe.precision
         self._graph = with_names(graph)
         self._measured, self._tried = requests[::2], requests[1::2]
         self._outputs = ["token", "confidence"] if role is ModelRole.RECOGNIZER else ["probability"]
@@ -89,7 +92,7 @@ class Search:
 
     def _everything(self) -> GraphRecipe:
         if self._precision == "int8":
-            layers = linear_layers(self._graph)
+            layers = integer_layers(self._graph, self._engine)
             extremes = _extremes(self._graph, sorted({layer.works_on for layer in layers}), self._measured)
             return GraphRecipe(ranges={layer.name: _range(extremes[layer.works_on]) for layer in layers})
         names = half_nodes(self._graph)
@@ -99,7 +102,7 @@ class Search:
     def _units(self) -> list[_Unit]:
         work = _work(self._graph, self._measured[0])
         if self._precision == "int8":
-            return [_Unit((layer.name,), work[layer.name]) for layer in linear_layers(self._graph)]
+            return [_Unit((layer.name,), work[layer.name]) for layer in integer_layers(self._graph, self._engine)]
         nodes = half_nodes(self._graph)
         size = -(-len(nodes) // _SEGMENTS)
         return [
@@ -132,7 +135,7 @@ class Search:
         return GraphRecipe(kept=tuple(sorted(others | set(everything.kept))))
 
     def _differs(self, recipe: GraphRecipe, answers: Sequence[Answer]) -> float:
-        found = self._answers(lowered(self._graph, self._precision, recipe))
+        found = self._answers(lowered(self._graph, self._engine, self._precision, recipe))
         return float(np.mean([self._distance(one, other) for one, other in zip(answers, found, strict=True)]))
 
     def _answers(self, graph: Graph) -> list[Answer]:
@@ -169,7 +172,7 @@ def _extremes(
 def _range(extremes: NDArray[np.float64]) -> tuple[float, float]:
     """Return the range of a tensor whose extremes in each request are [requests, 2]; zero is always inside.
 
-    Nine requests of ten fit. A mean would be too narrow for print where the samples are half faint.
+    Three requests of four fit: where many samples are faint a mean is too narrow, and the widest wastes steps.
     """
     low, high = np.quantile(extremes[:, 0], 1 - _FITTING), np.quantile(extremes[:, 1], _FITTING)
     return min(0.0, float(low)), max(0.0, float(high))

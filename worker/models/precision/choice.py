@@ -54,7 +54,7 @@ def resolve_precision(
     """
     wanted, flags = profile.precision, _cpu_flags(cpu_info)
     usable = {precision: recipe for precision, recipe in recipes.items() if precision in profile.precisions}
-    if profile.name == "embedded" and not _INT8_FLAGS & flags and wanted != "int8":
+    if profile.engine == "openvino" and not _INT8_FLAGS & flags and wanted != "int8":
         usable.pop("int8", None)
     if wanted == "auto":
         wanted = "int8" if "int8" in usable else "fp32"
@@ -66,8 +66,12 @@ def resolve_precision(
             f"no {wanted} recipe of this detector and this recognizer together has passed the gate: judge one on your "
             f"own pictures with `labelwire models quantize --precision {wanted}`, or build with --precision fp32"
         )
-    in_bf16 = profile.name == "embedded" and _BF16_FLAGS & flags
-    return Precisions(usable[wanted], "bf16" if in_bf16 else "fp32", others)
+    return Precisions(usable[wanted], floating_precision(profile, cpu_info), others)
+
+
+def floating_precision(profile: Profile, cpu_info: Path = Path("/proc/cpuinfo")) -> Literal["fp32", "bf16"]:
+    """Return what is computed in beside a recipe: bf16 if OpenVINO computes it on a CPU that can, otherwise fp32."""
+    return "bf16" if profile.engine == "openvino" and _BF16_FLAGS & _cpu_flags(cpu_info) else "fp32"
 
 
 def _cpu_flags(cpu_info: Path) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """How a pair of models is computed in a lower precision, and the accuracy that this has on real pictures.
 
 Invariant: a recipe and its two ONNX files determine the lowered graphs. A recipe with a verdict passed the gate; the
-verdict holds for these two files together, not for one of them beside another.
+verdict holds for these two files together and for one engine, for another engine may read the same graph otherwise.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,6 +17,8 @@ RECIPE_SCHEMA: Final = "labelwire.precision/1"
 PAIR: Final = (ModelRole.DETECTOR, ModelRole.RECOGNIZER)
 
 LowPrecision = Literal["fp16", "int8"]
+Engine = Literal["onnx", "openvino"]
+"""What reads the graphs: ONNX Runtime and TensorRT, or OpenVINO."""
 
 _PINNED_RECIPES: Final = Path(__file__).with_name("recipes")
 
@@ -73,6 +75,7 @@ class PrecisionRecipe(_RecipePart):
     """
 
     schema_: Literal["labelwire.precision/1"] = Field(default=RECIPE_SCHEMA, alias="schema")
+    engine: Engine
     precision: LowPrecision
     sources: dict[ModelRole, str]
     graphs: dict[ModelRole, GraphRecipe]
@@ -85,8 +88,10 @@ class PrecisionRecipe(_RecipePart):
         return self.model_dump_json(by_alias=True, exclude_none=True, indent=1) + "\n"
 
 
-def find_recipes(sources: Mapping[ModelRole, str], folders: Iterable[Path]) -> dict[LowPrecision, PrecisionRecipe]:
-    """Return the recipes that passed the gate for a pair, by precision.
+def find_recipes(
+    engine: Engine, sources: Mapping[ModelRole, str], folders: Iterable[Path]
+) -> dict[LowPrecision, PrecisionRecipe]:
+    """Return the recipes that passed the gate for a pair and an engine, by precision.
 
     `sources` are the SHA-256 of the ONNX files. They are sought in `folders`, where imported models lie, and among
     those of the pinned models. Raises RecipeError for a file that is no recipe.
@@ -96,14 +101,15 @@ def find_recipes(sources: Mapping[ModelRole, str], folders: Iterable[Path]) -> d
     for folder in (_PINNED_RECIPES, *folders):
         for path in sorted(folder.glob("*.recipe.json")):
             recipe = _read_recipe(path)
-            if recipe.sources == wanted and recipe.verdict is not None and recipe.verdict.passed:
+            fits = recipe.engine == engine and recipe.sources == wanted
+            if fits and recipe.verdict is not None and recipe.verdict.passed:
                 found[recipe.precision] = recipe
     return found
 
 
-def recipe_file(folder: Path, precision: LowPrecision) -> Path:
+def recipe_file(folder: Path, engine: Engine, precision: LowPrecision) -> Path:
     """Return where a recipe belongs in a folder."""
-    return folder / f"{precision}.recipe.json"
+    return folder / f"{engine}-{precision}.recipe.json"
 
 
 def _read_recipe(path: Path) -> PrecisionRecipe:
