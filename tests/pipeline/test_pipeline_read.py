@@ -14,7 +14,7 @@ from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import LineCrop, Pixels, TextRegion
 from worker.domain.manifest import ModelRole
 from worker.pipeline.inference import PageRequests
-from worker.pipeline.models import load_models
+from worker.pipeline.models import CONFIDENCE, UPSIDE_DOWN, load_models
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.read import LineReader, ReadLine, cut_to_chunks
 from worker.ports import InferenceRequest, Tensor
@@ -231,6 +231,39 @@ async def test_a_token_outside_the_dictionary_is_an_error_not_a_crash() -> None:
     with pytest.raises(JobError, match="outside its dictionary") as caught:
         await reader.read([crop_of("XYZ")])
     assert caught.value.code is ErrorCode.INFERENCE_FAILED
+
+
+class _Distorted(FakeBackend):
+    """Changes the numbers of one output."""
+
+    def __init__(self, output: str, factor: float, *, reads_by_ensemble: bool = False) -> None:
+        super().__init__(reads_by_ensemble=reads_by_ensemble)
+        self._output, self._factor = output, np.float32(factor)
+
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        answer = await super().infer(request, timeout_seconds=timeout_seconds)
+        return {name: value * self._factor if name == self._output else value for name, value in answer.items()}
+
+
+@pytest.mark.parametrize("reads_by_ensemble", [False, True], ids=["in turn", "ensemble"])
+@pytest.mark.parametrize("output", [CONFIDENCE, UPSIDE_DOWN])
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1.5, -1.0])
+async def test_what_is_no_probability_is_an_error_and_no_blank_page(
+    output: str, factor: float, *, reads_by_ensemble: bool
+) -> None:
+    backend = _Distorted(output, factor, reads_by_ensemble=reads_by_ensemble)
+    crops = [crop_of(f"LINE {row}", upside_down=True, top=60.0 * row) for row in range(12)]
+
+    with pytest.raises(JobError, match="where probabilities belong: if it computes in FP16 or INT8") as caught:
+        await read(backend, crops)
+
+    assert caught.value.code is ErrorCode.INFERENCE_FAILED
+
+
+async def test_a_confidence_that_rounding_put_above_one_is_one() -> None:
+    lines = await read(_Distorted(CONFIDENCE, 1.013), [crop_of("ABC"), crop_of("XYZ", top=60.0)])
+
+    assert [(line.text, line.confidence) for line in lines] == [("ABC", 1.0), ("XYZ", 1.0)]
 
 
 async def test_each_request_gets_the_time_that_is_left() -> None:

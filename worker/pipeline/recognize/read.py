@@ -30,6 +30,7 @@ _DOUBTFUL_BELOW: Final = 0.8  # read so, a line of some length may stand upside 
 _TEXT_FROM: Final = 0.7
 _PROBED_LINES: Final = 4
 _TURNED_ABOVE: Final = 0.5  # by a recognizer's graph
+_ROUNDING: Final = 0.01  # of a sum of probabilities in FP16 or TF32
 _EVEN: Final = 0.5  # a confidence that speaks neither for a reading nor against it
 
 
@@ -136,7 +137,7 @@ class LineReader:
         answers = await gather_results(
             self._requests.infer(model, {LINE: batch}, [UPSIDE_DOWN]) for batch in beginnings
         )
-        return [float(side) for answer in answers for side in answer[UPSIDE_DOWN][:, 0]]
+        return [float(side) for answer in answers for side in _probabilities(model, answer[UPSIDE_DOWN])[:, 0]]
 
     async def _classify_and_read(
         self, page: _PageLines, sampled: Sequence[int]
@@ -202,11 +203,11 @@ class LineReader:
         else:
             outputs = await self._requests.infer(model, {LINE: lines, UPSIDE_DOWN: upright}, [TOKEN, CONFIDENCE])
         tokens = outputs[TOKEN].astype(np.int32, copy=False)
-        confidences = outputs[CONFIDENCE].astype(np.float32, copy=False)
+        confidences = _probabilities(model, outputs[CONFIDENCE])
         _check_steps(model, tokens, confidences, len(crops), len(self._models.dictionary))
         content_steps = np.array([crop.content_width for crop in crops]) / self._models.line.stride
         spellings = decode_ctc(tokens, confidences, self._models.dictionary, content_steps)
-        sides = outputs.get(UPSIDE_DOWN, upright)[:, 0]
+        sides = _probabilities(model, outputs.get(UPSIDE_DOWN, upright))[:, 0]
         return [(spelling, float(side)) for spelling, side in zip(spellings, sides, strict=True)]
 
     def _chunks(
@@ -274,6 +275,21 @@ def _is_better(line: ReadLine, other: ReadLine) -> bool:
 def _evidence(line: ReadLine) -> float:
     """Return how much speaks for a reading: print on its head reads as fewer characters, and less sure ones."""
     return sum([character.confidence - _EVEN for character in line.characters if not character.text.isspace()])
+
+
+def _probabilities(model: ServedModel, values: Tensor) -> NDArray[np.float32]:
+    """Return probabilities FP32, of the same shape; what rounding added to them is cut off.
+
+    Raises JobError INFERENCE_FAILED for what is none: a model that overflows answers with NaN, and lines without a
+    confidence would be left out as if nothing stood there.
+    """
+    if values.size and not (values.min() > -_ROUNDING and values.max() < 1 + _ROUNDING):  # not so for NaN either
+        raise JobError(
+            ErrorCode.INFERENCE_FAILED,
+            f"{model.name} answered with {values.min():g} to {values.max():g} where probabilities belong: if it "
+            "computes in FP16 or INT8, build it in FP32.",
+        )
+    return np.clip(values, 0, 1).astype(np.float32, copy=False)
 
 
 def _check_steps(
