@@ -320,7 +320,7 @@ async def test_onnx_runtime_stands_in_for_the_gpu(written: Dataset, onnx_on_gpu:
     assert row["served"] == dict.fromkeys(["text_detector", "line_orientation", "text_recognizer"], "fp32")
     assert row["word_f1"] == 1.0
     assert sum(row["batch_histogram"]["text_detector"].values()) >= 1
-    assert report["precisions"]["fp4"]["absent"].startswith("the profile onnx has no precision 'fp4'")
+    assert report["precisions"]["fp4"]["absent"].startswith("the profile onnx on a gpu has no precision 'fp4'")
     assert run.way == "ONNX Runtime with the CPU in this process"
 
 
