@@ -64,9 +64,10 @@ check: $(SETUP)  ## check format, lint, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Three at once, each with a Kafka and a Triton of its own: the longest tests wait for groups and brokers.
+# Three at once, each with a Kafka and a Triton of its own: the longest tests wait for groups and brokers. Files come in the
+# order of tests/conftest.py, the long ones first; by itself, the plugin puts those with few tests last.
 test: check  ## run check, then all tests, on a real Kafka and a real Triton
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 setup-test: $(SETUP)  ## test make setup with each supported Python found here, with newer releases available (minutes)
 	$(BIN)/pytest -m setup tests/setup

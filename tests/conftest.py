@@ -24,6 +24,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
 
 
+class _RealFirst:
+    """Runs files with tests on real servers first: they take minutes, and at the end other workers would wait."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Sort files, and leave the order within them as it is, which is random."""
+        real = {item.path for item in items if item.get_closest_marker("real")}
+        items.sort(key=lambda item: item.path not in real)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what has a hook that stands here already."""
+    config.pluginmanager.register(_RealFirst())
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """A real broker; topics are made by the tests, with names of their own."""
