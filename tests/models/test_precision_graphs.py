@@ -52,7 +52,7 @@ def ranges(sources: Mapping[ModelRole, ModelSource]) -> dict[ModelRole, dict[str
 def _committed(
     engine: Engine, sources: Mapping[ModelRole, ModelSource]
 ) -> dict[ModelRole, dict[str, tuple[float, float]]]:
-    recipes = find_recipes(engine, {role: source.sha256 for role, source in sources.items()}, ())
+    recipes = find_recipes(engine, {role: source.judged_sha256 for role, source in sources.items()}, ())
     return {role: graph.ranges for role, graph in recipes["int8"].graphs.items()}
 
 

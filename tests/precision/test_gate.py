@@ -53,7 +53,7 @@ def gate(labels: Dataset, recorder: Recorder) -> Gate:
 
 
 def test_the_pinned_recipe_reads_drawn_labels_as_well(gate: Gate) -> None:
-    recipes = find_recipes("onnx", {role: source.sha256 for role, source in find_sources().items()}, ())
+    recipes = find_recipes("onnx", {role: source.judged_sha256 for role, source in find_sources().items()}, ())
 
     verdict = gate.judge(recipes["int8"])
 

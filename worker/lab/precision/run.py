@@ -72,7 +72,7 @@ def find_recipe(order: Order, means: Means) -> PrecisionRecipe:
         requests, counts = _read_in_fp32(order, means, repository)
         gate = Gate(order.judged, order.sources, order.profile, order.limits, means.serve, means.read, counts)
         found = find_sources(order.sources)
-        sources = {role: found[role].sha256 for role in PAIR}
+        sources = {role: found[role].judged_sha256 for role in PAIR}
         recipe = PrecisionRecipe(engine=order.profile.engine, precision=order.precision, sources=sources, graphs={})
         for role in order.roles:
             step = partial(means.report, f"trying layers of {role.value}")
