@@ -103,6 +103,17 @@ def test_a_card_that_was_changed_after_the_verdict_has_no_recipe(
             build_repository(profile, tmp_path / "models", sources={ModelRole.DETECTOR: tmp_path})
 
 
+def test_recipes_are_sought_beside_the_pair_alone(sources: Mapping[ModelRole, ModelSource], tmp_path: Path) -> None:
+    given = {role: tmp_path / role.value / GRAPH_FILE for role in (ModelRole.DETECTOR, ModelRole.ORIENTATION)}
+    for role, path in given.items():
+        path.parent.mkdir()
+        path.write_bytes(sources[role].path.read_bytes() + b"\x00")  # another digest
+    recipe_file(tmp_path / ModelRole.ORIENTATION.value, "onnx", "int8").write_text("{", encoding="utf-8")
+
+    with pytest.raises(RecipeError, match="no int8 recipe of this detector"):
+        build_repository(select_profile("onnx", precision="int8"), tmp_path / "models", sources=given)
+
+
 def test_the_recipe_beside_the_recognizer_is_taken_where_the_detector_has_one_too(
     sources: Mapping[ModelRole, ModelSource], tmp_path: Path
 ) -> None:
