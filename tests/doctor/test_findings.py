@@ -13,10 +13,10 @@ from worker.adapters.triton.statistics import ModelTimes
 from worker.doctor.findings import ExaminedModel, find, find_failures, find_others, in_order
 from worker.doctor.golden import missed_lines
 from worker.domain.errors import LabelwireError
-from worker.domain.manifest import ModelManifest, ModelRole
+from worker.domain.manifest import ModelManifest, ModelRole, PlanTarget
 from worker.models import configs
 from worker.models.accelerator import accelerate
-from worker.models.profiles import select_profile
+from worker.models.profiles import Profile, select_profile
 from worker.models.shape_ranges import shape_ranges
 from worker.models.templates import config_path
 from worker.reporting.ocr import FileReading
@@ -112,6 +112,37 @@ def test_what_is_not_as_it_should_be_is_found(models: list[ExaminedModel], what:
     assert finding.sentence.startswith(what)
     assert finding.is_broken is is_broken
     assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("profile", "options", "manifest", "serving"),
+    [
+        (select_profile("embedded"), "--profile embedded", {}, {"backend": "python"}),
+        (select_profile("onnx"), "--profile onnx --device cpu", {}, {"backend": "onnxruntime"}),
+        (
+            select_profile("onnx", device="gpu", accelerator="tensorrt"),
+            "--profile onnx --device gpu --accelerator tensorrt",
+            {"device": "gpu"},
+            {"backend": "onnxruntime", "by_tensorrt": True},
+        ),
+        (
+            select_profile("tensorrt"),
+            "--profile tensorrt",
+            {"device": "gpu", "plan": PlanTarget(gpu="L4", compute_capability="8.9", driver="570", tensorrt="11.0")},
+            {"backend": "tensorrt", "by_tensorrt": True},
+        ),
+    ],
+)
+def test_the_build_of_a_smaller_precision_is_of_the_same_profile(
+    profile: Profile, options: str, manifest: dict[str, object], serving: dict[str, object]
+) -> None:
+    devices = frozenset({profile.device})
+    models = examined(DETECTOR, {"passed_precisions": ("int8",), **manifest}, devices=devices, **serving)
+
+    (remedy,) = [one.remedy for one in find(models) if "reads well enough" in one.what]
+
+    assert f"`labelwire models build {options} --precision int8`" in remedy
+    assert "int8" in profile.precisions
 
 
 @pytest.mark.parametrize(

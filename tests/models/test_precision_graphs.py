@@ -10,14 +10,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.models.drawing import Pixels
 from tests.models.reference import decoded, onnxruntime_session
+from tests.precision.graphs import small_detector
 from worker.domain.manifest import ModelRole
 from worker.models.alphabet import ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
 from worker.models.drawn_lines import draw_lines
+from worker.models.precision import lowering
 from worker.models.precision.halves import half_nodes, with_halves
-from worker.models.precision.integers import linear_layers, with_integers
+from worker.models.precision.integers import linear_layer, linear_layers, with_integers
 from worker.models.precision.lifted_integers import pointwise_layers, with_lifted_integers
-from worker.models.precision.recipe import Engine, find_recipes
+from worker.models.precision.recipe import Engine, GraphRecipe, RecipeError, find_recipes
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
 from worker.models.rewriting import load_graph
 from worker.models.source import ModelSource
@@ -52,7 +54,7 @@ def ranges(sources: Mapping[ModelRole, ModelSource]) -> dict[ModelRole, dict[str
 def _committed(
     engine: Engine, sources: Mapping[ModelRole, ModelSource]
 ) -> dict[ModelRole, dict[str, tuple[float, float]]]:
-    recipes = find_recipes(engine, {role: source.sha256 for role, source in sources.items()}, ())
+    recipes = find_recipes(engine, {role: source.judged_sha256 for role, source in sources.items()}, ())
     return {role: graph.ranges for role, graph in recipes["int8"].graphs.items()}
 
 
@@ -252,3 +254,109 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
 
 def _signature(tensor: Any) -> tuple[str, int]:  # noqa: ANN401  onnx's own type
     return tensor.name, tensor.type.tensor_type.elem_type
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        (
+            GraphRecipe(ranges={"first": (0.0, 1.0), "gone": (0.0, 1.0)}),
+            "names gone, which the graph cannot have in int8",
+        ),
+        (GraphRecipe(), "names no layer in int8"),  # ONNX Runtime's quantizer would take them all
+    ],
+)
+def test_a_recipe_of_another_graph_is_refused(recipe: GraphRecipe, sentence: str) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        lowering.lowered(small_detector(), "onnx", "int8", recipe)
+    with pytest.raises(RecipeError, match="names gone, which the graph cannot have in fp16"):
+        lowering.lowered(small_detector(), "onnx", "fp16", GraphRecipe(kept=("gone",)))
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "attributes", "expected"),
+    [
+        ("Conv", (64, 8, 3, 5), {"group": 2}, 8 * 3 * 5),
+        ("MatMul", (96, 200), {}, 96),
+        ("MatMul", (4, 96, 200), {}, 96),
+        ("Gemm", (96, 200), {}, 96),
+        ("Gemm", (200, 96), {"transB": 1}, 96),
+    ],
+)
+def test_the_work_of_a_layer_follows_its_operator(
+    operator: str, shape: tuple[int, ...], attributes: dict[str, Any], expected: int
+) -> None:
+    node = helper.make_node(operator, ["x", "weights"], ["y"], **attributes)
+
+    assert linear_layer(node, "x", shape).multiplications == expected
+
+
+def _branching() -> onnx.ModelProto:
+    """Return a graph with a branch that reads a tensor from outside, `a`, and a constant."""
+
+    def branch(operator: str) -> onnx.GraphProto:
+        body = [helper.make_node(operator, ["a", "one"], ["chosen"])]
+        return helper.make_graph(body, operator, [], [helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None)])
+
+    nodes = [
+        helper.make_node("Conv", ["x", "first_weights"], ["first"], kernel_shape=[1, 1]),
+        helper.make_node("Tanh", ["first"], ["a"]),
+        helper.make_node("If", ["condition"], ["b"], then_branch=branch("Add"), else_branch=branch("Sub")),
+        helper.make_node("Conv", ["b", "last_weights"], ["last"], kernel_shape=[1, 1]),
+        helper.make_node("Identity", ["last"], ["y"]),
+    ]
+    weights = np.linspace(-0.5, 0.5, 16, dtype=np.float32).reshape(4, 4, 1, 1)
+    graph = helper.make_graph(
+        nodes,
+        "branches",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 1, 1]),
+            helper.make_tensor_value_info("condition", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 1, 1])],
+        [
+            numpy_helper.from_array(weights, "first_weights"),
+            numpy_helper.from_array(weights[::-1].copy(), "last_weights"),
+            numpy_helper.from_array(np.ones(1, dtype=np.float32), "one"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_what_a_branch_reads_is_there_for_it() -> None:
+    model = _branching()
+    given = {"x": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4, 1, 1), "condition": np.array(True)}
+    session = onnxruntime_session(model.SerializeToString())
+    (expected,) = session.run(None, given)
+
+    in_halves = with_halves(model, ())
+    in_integers = with_integers(model, {"first": (-1.0, 1.0), "last": (0.0, 2.0)})
+
+    assert half_nodes(model) == ["first", "last"]  # what branches read stays in FP32
+    for lowered, tolerance in ((in_halves, 2e-3), (in_integers, 2e-2)):
+        (found,) = onnxruntime_session(lowered.SerializeToString()).run(None, given)
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+        assert not np.array_equal(found, expected)
+
+
+def test_weights_of_two_layers_stay_for_the_one_that_is_not_lowered() -> None:
+    weights = np.linspace(-1, 1, 192 * 192, dtype=np.float32).reshape(192, 192, 1, 1)
+    nodes = [
+        helper.make_node("Conv", ["x", "weights"], ["first"], kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["first", "weights"], ["y"], kernel_shape=[1, 1]),
+    ]
+    shape: list[str | int | None] = ["N", 192, 4, 4]
+    graph = helper.make_graph(
+        nodes,
+        "shared",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    one = with_lifted_integers(model, {"first": (-1.0, 1.0)})
+
+    assert "weights" in {tensor.name for tensor in one.graph.initializer}
+    both = with_lifted_integers(model, {"first": (-1.0, 1.0), "y": (-1.0, 1.0)})
+    assert "weights" not in {tensor.name for tensor in both.graph.initializer}

@@ -1,12 +1,15 @@
 """Recipes: which one a build takes, which it refuses, and what the manifest then says."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from worker.domain.manifest import ModelRole
+from worker.domain.manifest import DetectionThresholds, ModelRole
+from worker.models.build import build_repository
+from worker.models.model_card import CARD_FILE, GRAPH_FILE, Normalization
 from worker.models.precision.choice import resolve_precision
 from worker.models.precision.recipe import (
     PAIR,
@@ -19,6 +22,7 @@ from worker.models.precision.recipe import (
     recipe_file,
 )
 from worker.models.profiles import Profile, ProfileError, select_profile
+from worker.models.source import ModelSource, find_sources
 
 _SOURCES = {ModelRole.DETECTOR: "d" * 64, ModelRole.RECOGNIZER: "e" * 64, ModelRole.ORIENTATION: "f" * 64}
 _EVERY_FLAG = "flags : avx512_vnni avx512_bf16"
@@ -77,6 +81,56 @@ def test_a_recipe_is_of_two_files_together_and_of_one_engine(tmp_path: Path) -> 
     assert find_recipes("onnx", {**_SOURCES, ModelRole.ORIENTATION: "0" * 64}, [tmp_path]).keys() == {"fp16"}
 
 
+def test_a_card_that_was_changed_after_the_verdict_has_no_recipe(
+    sources: Mapping[ModelRole, ModelSource], tmp_path: Path
+) -> None:
+    pinned = sources[ModelRole.DETECTOR]
+    shutil.copyfile(pinned.path, tmp_path / GRAPH_FILE)
+    profile = select_profile("onnx", device="cpu", precision="int8")
+
+    def given(**changes: object) -> ModelSource:
+        (tmp_path / CARD_FILE).write_text(pinned.card.model_copy(update=changes).to_json(), encoding="utf-8")
+        return find_sources({ModelRole.DETECTOR: tmp_path})[ModelRole.DETECTOR]
+
+    assert given(origin="ours", license="MIT").judged_sha256 == pinned.judged_sha256
+    for changes in (
+        {"normalization": Normalization(channels="rgb")},
+        {"detection": DetectionThresholds(binarize=0.9)},
+        {"returns_logits": True},
+    ):
+        assert given(**changes).judged_sha256 != pinned.judged_sha256
+        with pytest.raises(RecipeError, match="no int8 recipe of this detector"):
+            build_repository(profile, tmp_path / "models", sources={ModelRole.DETECTOR: tmp_path})
+
+
+def test_recipes_are_sought_beside_the_pair_alone(sources: Mapping[ModelRole, ModelSource], tmp_path: Path) -> None:
+    given = {role: tmp_path / role.value / GRAPH_FILE for role in (ModelRole.DETECTOR, ModelRole.ORIENTATION)}
+    for role, path in given.items():
+        path.parent.mkdir()
+        path.write_bytes(sources[role].path.read_bytes() + b"\x00")  # another digest
+    recipe_file(tmp_path / ModelRole.ORIENTATION.value, "onnx", "int8").write_text("{", encoding="utf-8")
+
+    with pytest.raises(RecipeError, match="no int8 recipe of this detector"):
+        build_repository(select_profile("onnx", precision="int8"), tmp_path / "models", sources=given)
+
+
+def test_the_recipe_beside_the_recognizer_is_taken_where_the_detector_has_one_too(
+    sources: Mapping[ModelRole, ModelSource], tmp_path: Path
+) -> None:
+    digests = {role: sources[role].judged_sha256 for role in PAIR}
+    folders = [tmp_path / role.value for role in PAIR]
+    for pictures, folder in enumerate(folders, start=1):
+        folder.mkdir()
+        verdict = _verdict().model_copy(update={"pictures": pictures})
+        recipe = _recipe("int8", verdict).model_copy(update={"sources": digests})
+        recipe_file(folder, "onnx", "int8").write_text(recipe.to_json(), encoding="utf-8")
+
+    found = find_recipes("onnx", digests, folders)["int8"]
+
+    assert found.verdict is not None
+    assert found.verdict.pictures == len(PAIR)
+
+
 def test_a_file_that_is_no_recipe_is_named(tmp_path: Path) -> None:
     damaged = json.loads(_recipe(verdict=_verdict()).to_json()) | {"precision": "int4"}
     recipe_file(tmp_path, "onnx", "int8").write_text(json.dumps(damaged), encoding="utf-8")
@@ -108,9 +162,11 @@ def test_without_a_recipe_auto_is_fp32_and_a_wish_is_refused(tmp_path: Path) -> 
     cpu = _cpu(tmp_path, _EVERY_FLAG)
 
     assert resolve_precision(select_profile("embedded"), {}, cpu).of(ModelRole.DETECTOR) == "fp32"
-    with pytest.raises(RecipeError, match=r"no int8 recipe of this detector and this recognizer .* models quantize"):
+    with pytest.raises(
+        RecipeError, match=r"no int8 recipe of this detector and this recognizer .* --profile embedded --pre"
+    ):
         resolve_precision(select_profile("embedded", precision="int8"), {}, cpu)
-    with pytest.raises(RecipeError, match=r"no fp16 recipe .* or build with --precision fp32"):
+    with pytest.raises(RecipeError, match=r"no fp16 recipe .* --profile onnx .* or build with --precision fp32"):
         resolve_precision(select_profile("tensorrt", precision="fp16"), {"int8": _recipe(verdict=_verdict())}, cpu)
 
 

@@ -8,15 +8,23 @@ import pytest
 
 from worker.domain.manifest import ModelRole
 from worker.lab.precision.errors import CalibrationError
-from worker.lab.precision.samples import Pixels, Recorder, Request, check_hard, part_of_tile, with_hard_copies
+from worker.lab.precision.samples import (
+    Pixels,
+    Recorder,
+    Request,
+    check_count,
+    check_hard,
+    part_of_tile,
+    with_hard_copies,
+)
 from worker.ports import InferenceRequest, ModelDescription, Tensor
 
 
-def _sharp(count: int) -> list[Request]:
-    """Return lines of black print on white paper, as drawn, padded with gray."""
+def _sharp(count: int, pad_value: int = 127) -> list[Request]:
+    """Return lines of black print on white paper, as drawn, padded with a gray."""
     lines = []
     for number in range(count):
-        pixels = np.full((48, 320, 3), 127, dtype=np.uint8)
+        pixels = np.full((48, 320, 3), pad_value, dtype=np.uint8)
         pixels[:, :260] = 250
         cv2.putText(pixels, f"SHARP {number:04d}", (6, 34), cv2.FONT_HERSHEY_DUPLEX, 1.0, (10, 10, 10), 2)
         lines.append(_request(pixels))
@@ -32,7 +40,7 @@ def test_a_set_without_hard_samples_is_refused() -> None:
         CalibrationError,
         match=r"parcels has 0 blurred and 0 faint lines among 40, but at least 2 of each are needed .* leave --calibra",
     ):
-        check_hard(_sharp(40), "parcels")
+        check_hard(_sharp(40), "parcels", 127)
 
 
 def test_blurred_ones_alone_are_not_enough() -> None:
@@ -41,18 +49,34 @@ def test_blurred_ones_alone_are_not_enough() -> None:
     ]
 
     with pytest.raises(CalibrationError, match="has 20 blurred and 0 faint lines among 40"):
-        check_hard([*_sharp(20), *blurred], "parcels")
+        check_hard([*_sharp(20), *blurred], "parcels", 127)
 
 
 def test_copies_make_a_set_hard_and_leave_the_padding_alone() -> None:
     sharp = _sharp(40)
 
-    hard = with_hard_copies(sharp)
+    hard = with_hard_copies(sharp, 127)
 
-    check_hard(hard, "parcels")
+    check_hard(hard, "parcels", 127)
     assert len(hard) == 40 + 14 + 13
     assert all((request["line"][0, :, 262:] == 127).all() for request in hard)
     assert all(np.array_equal(one["line"], other["line"]) for one, other in zip(sharp, hard, strict=False))
+
+
+def test_lines_that_are_padded_with_black_are_judged_and_copied_without_it() -> None:
+    sharp = _sharp(40, pad_value=0)
+    faint = [_request(np.where(line["line"][0] > 0, line["line"][0] // 4 + 180, 0).astype(np.uint8)) for line in sharp]
+
+    hard = with_hard_copies(sharp, 0)
+
+    assert all((request["line"][0, :, 262:] == 0).all() for request in hard)
+    with pytest.raises(CalibrationError, match="has 0 blurred and 40 faint lines among 80"):
+        check_hard([*sharp, *faint], "parcels", 0)
+
+
+def test_a_model_that_is_hardly_asked_cannot_be_calibrated() -> None:
+    with pytest.raises(CalibrationError, match="parcels has 1 requests to text_detector, but at least 2 are needed"):
+        check_count({ModelRole.DETECTOR: _sharp(1), ModelRole.RECOGNIZER: _sharp(2)}, "parcels")
 
 
 def test_a_part_of_a_tile_is_its_middle() -> None:

@@ -16,8 +16,9 @@ from worker.domain.manifest import ModelManifest, ModelRole
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.embedded import Labels, drawn
 from worker.lab.evaluation.in_process import InProcessBackend
+from worker.lab.evaluation.scores import Counts
 from worker.lab.precision.errors import GateError
-from worker.lab.precision.gate import Gate, Limits, check_set
+from worker.lab.precision.gate import Gate, Limits, check_baseline, check_set
 from worker.lab.precision.samples import Recorder, Request
 from worker.lab.synth.camera import Degradation
 from worker.models.build import build_repository
@@ -53,7 +54,7 @@ def gate(labels: Dataset, recorder: Recorder) -> Gate:
 
 
 def test_the_pinned_recipe_reads_drawn_labels_as_well(gate: Gate) -> None:
-    recipes = find_recipes("onnx", {role: source.sha256 for role, source in find_sources().items()}, ())
+    recipes = find_recipes("onnx", {role: source.judged_sha256 for role, source in find_sources().items()}, ())
 
     verdict = gate.judge(recipes["int8"])
 
@@ -101,6 +102,23 @@ def test_a_set_that_cannot_judge_is_refused(labels: Dataset) -> None:
         check_set(labels, Limits(max_word_f1_loss=0.001))
 
 
+@pytest.mark.parametrize("limit", [0.0, 1.0, float("nan"), float("inf")])
+def test_a_limit_that_shows_no_loss_is_refused(labels: Dataset, limit: float) -> None:
+    for limits in (Limits(max_word_f1_loss=limit), Limits(max_line_hmean_loss=limit)):
+        with pytest.raises(GateError, match="is no loss that can be seen: give more than 0 and less than 1"):
+            check_set(labels, limits)
+
+
+def test_models_that_read_next_to_nothing_cannot_be_judged(labels: Dataset) -> None:
+    nothing = Counts(words_true=900, lines_true=300)
+    fair = Counts(words_true=900, words_read=900, words_right=800, lines_true=300, lines_read=300, lines_right=200)
+
+    check_baseline(labels, fair, Limits())
+    for counts in (nothing, replace(fair, words_right=4), replace(fair, lines_right=3)):
+        with pytest.raises(GateError, match="so that a loss cannot be seen: give --data pictures that the models can"):
+            check_baseline(labels, counts, Limits())
+
+
 def test_a_command_that_finds_a_recipe_writes_it_and_a_build_takes_it(labels: Dataset, tmp_path: Path) -> None:
     data = str(labels.samples[0].path.parents[1])
     limits = ["--max-word-f1-loss", "0.05", "--max-line-hmean-loss", "0.1"]
@@ -146,6 +164,10 @@ def _manifest(repository: Path, role: ModelRole) -> ModelManifest:
     [
         (["--precision", "int4", "--data", "x"], "'int4' is no lower precision that a graph can have"),
         (["--precision", "int8", "--data", "x"], "the recipe has no place: give --output, or an imported model"),
+        (
+            ["--precision", "int8", "--data", "x", "--profile", "tensorrt"],
+            "judged by ONNX Runtime: give --profile onnx",
+        ),
         (["--precision", "int8", "--data", "absent", "--output", "y"], "absent"),
     ],
 )

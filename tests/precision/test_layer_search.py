@@ -36,6 +36,20 @@ def test_a_layer_that_integers_break_is_kept_first(sensitive: str) -> None:
     assert [candidate.work for candidate in others] == sorted((one.work for one in others), reverse=True)
 
 
+def test_there_is_no_candidate_where_no_layer_can_be_lowered() -> None:
+    for_openvino = _recipe("int8").model_copy(update={"engine": "openvino"})  # which gains nothing with so small ones
+
+    search = Search(ModelRole.DETECTOR, small_detector(), for_openvino, tiles(8), lambda _part: None)
+
+    assert list(search.candidates()) == []
+
+
+def test_no_candidate_is_tried_twice() -> None:
+    recipes = [candidate.recipe for candidate in _search("second").candidates()]
+
+    assert all(recipes.count(recipe) == 1 for recipe in recipes)
+
+
 def test_ranges_hold_zero_and_what_was_seen() -> None:
     ranges = next(_search(None).candidates()).recipe.ranges
 

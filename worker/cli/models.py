@@ -118,6 +118,8 @@ def quantize(
         raise RecipeError(f"{precision!r} is no lower precision that a graph can have: give --precision int8 or fp16")
     if only is not None and only not in PAIR:
         raise RecipeError(f"{only.value} is not lowered: give --only {' or '.join(role.value for role in PAIR)}")
+    if profile == "tensorrt":
+        raise RecipeError("a recipe for the profile tensorrt is judged by ONNX Runtime: give --profile onnx")
     given = _given(detector, recognizer, None)
     folder = output or next((path for path in (recognizer, detector) if path is not None and path.is_dir()), None)
     if folder is None:

@@ -21,6 +21,7 @@ from worker.lab.evaluation.scores import Counts, total
 from worker.lab.precision.run import Means, Order, Trial, find_recipe
 from worker.local.stack import provision_triton
 from worker.local.triton import TritonServer
+from worker.models.files import write_whole
 from worker.models.precision.recipe import LowPrecision, recipe_file
 from worker.ports import InferenceBackend
 
@@ -39,11 +40,9 @@ def quantize(order: Order, output: Path, report: Callable[[str, float], None]) -
         if trials:
             console = Console(width=None if sys.stdout.isatty() else _PLAIN_COLUMNS)
             console.print(_table(order.precision, trials))
-    output.mkdir(parents=True, exist_ok=True)
     file = recipe_file(output, recipe.engine, recipe.precision)
-    written = file.with_suffix(".new")
-    written.write_text(recipe.to_json(), encoding="utf-8")
-    return written.replace(file)
+    write_whole(file, recipe.to_json().encode())
+    return file
 
 
 @contextmanager

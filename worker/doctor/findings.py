@@ -225,7 +225,7 @@ def _slow(model: ExaminedModel) -> Iterator[tuple[str, str]]:
     smaller = [one for one in model.manifest.passed_precisions or () if _BITS[one] < bits]
     if smaller:
         passed = " and ".join(one.upper() for one in smaller)
-        build = f"`labelwire models build --precision {min(smaller, key=_BITS.__getitem__)}`"
+        build = f"`labelwire models build {_profile(model)} --precision {min(smaller, key=_BITS.__getitem__)}`"
         yield (
             f"computes in {model.precision.upper()} although it reads well enough in {passed}, which is often faster",
             f"serve what {build} writes, and see with `labelwire doctor --compare` what that gains",
@@ -250,6 +250,16 @@ def _slow(model: ExaminedModel) -> Iterator[tuple[str, str]]:
             "does one thing at a time on the CPU, and requests wait longer than they are computed (one instance)",
             "if the server has more processors, build with `labelwire models build --cores` and their number",
         )
+
+
+def _profile(model: ExaminedModel) -> str:
+    """Return the options of the build that wrote a model, as far as its precisions depend on them."""
+    if model.manifest.plan is not None:
+        return "--profile tensorrt"
+    if model.serving.backend == "python":
+        return "--profile embedded"
+    by_tensorrt = " --accelerator tensorrt" if model.serving.by_tensorrt else ""
+    return f"--profile onnx --device {model.manifest.device}{by_tensorrt}"
 
 
 def _forms_no_batches(model: ExaminedModel) -> bool:

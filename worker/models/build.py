@@ -22,7 +22,7 @@ from worker.models.choice import STAMP_FILE
 from worker.models.model_card import LineFormat
 from worker.models.plans import PlanMaker, host_plan_maker
 from worker.models.precision.choice import Precisions, floating_precision, resolve_precision
-from worker.models.precision.recipe import PrecisionRecipe, find_recipes
+from worker.models.precision.recipe import PAIR, PrecisionRecipe, find_recipes
 from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
 from worker.models.source import ModelSource, file_digest, find_sources
 from worker.models.templates import templates_directory
@@ -94,8 +94,9 @@ def _precisions(
 ) -> Precisions:
     if recipe is not None:
         return Precisions(recipe, floating_precision(profile))
-    digests = {role: source.sha256 for role, source in sources.items()}
-    folders = {source.path.parent for source in sources.values()}
+    pair = {role: sources[role] for role in PAIR}
+    digests = {role: source.judged_sha256 for role, source in pair.items()}
+    folders = [source.path.parent for source in pair.values()]
     return resolve_precision(profile, find_recipes(profile.engine, digests, folders))
 
 

@@ -202,17 +202,17 @@ def _needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> tuple[li
     kept = []
     for node in reversed(nodes):
         if needed.intersection(node.output):
-            needed.update(_read_by(node))
+            needed.update(read_by(node))
             kept.append(node)
     return kept[::-1], frozenset(needed)
 
 
-def _read_by(node: onnx.NodeProto) -> set[str]:
+def read_by(node: onnx.NodeProto) -> set[str]:
     """Return the tensors that a node reads, those of its branches and loop bodies among them."""
     read = set(node.input)
     for attribute in node.attribute:
         for inner in attribute.g.node:
-            read |= _read_by(inner)
+            read |= read_by(inner)
     return read
 
 

@@ -49,6 +49,15 @@ class ModelSource:
         return self.card.sha256
 
     @property
+    def judged_sha256(self) -> str:
+        """The digest, in hex, of all that decides what the model answers: its file, and how its card prepares pictures.
+
+        A lower precision that was judged holds for this. Names, origin and license are no part of it.
+        """
+        card = self.card.model_dump_json(exclude={"kind", "origin", "license", "classes"}, exclude_defaults=True)
+        return hashlib.sha256(card.encode()).hexdigest()
+
+    @property
     def origin(self) -> str:
         """Where the file comes from."""
         return self.card.origin

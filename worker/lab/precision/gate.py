@@ -68,7 +68,13 @@ class Gate:
 
 
 def check_set(dataset: Dataset, limits: Limits) -> None:
-    """Raise GateError if a set has no truth, or so few words that one of them is more than the limit."""
+    """Raise GateError if a set has no truth, or so few words that one of them is more than the limit.
+
+    So it is for limits that are no parts of 1.
+    """
+    for limit in (limits.max_word_f1_loss, limits.max_line_hmean_loss):
+        if not 0 < limit < 1:
+            raise GateError(f"a limit of {limit:g} is no loss that can be seen: give more than 0 and less than 1")
     words = 0
     for sample in dataset.samples:
         if sample.truth is None:
@@ -81,6 +87,16 @@ def check_set(dataset: Dataset, limits: Limits) -> None:
         raise GateError(
             f"{dataset.name} has {words} words, so that a loss of {limits.max_word_f1_loss:g} in word F1 cannot be "
             f"seen: give --data at least {round(1 / limits.max_word_f1_loss)} words"
+        )
+
+
+def check_baseline(dataset: Dataset, in_fp32: Counts, limits: Limits) -> None:
+    """Raise GateError if so little is read in FP32 that whatever reads nothing would pass."""
+    word_f1, line_hmean = _scores(in_fp32)
+    if word_f1 <= limits.max_word_f1_loss or line_hmean <= limits.max_line_hmean_loss:
+        raise GateError(
+            f"FP32 reads {dataset.name} with word F1 {word_f1:.4f} and line hmean {line_hmean:.4f}, so that a loss "
+            "cannot be seen: give --data pictures that the models can read"
         )
 
 

@@ -12,8 +12,8 @@ from worker.domain.manifest import ModelManifest, ModelRole
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.scores import Counts
 from worker.lab.precision.errors import GateError
-from worker.lab.precision.gate import Gate, Limits, Read, Serve, check_set
-from worker.lab.precision.samples import Recorder, Request, check_hard, part_of_tile, with_hard_copies
+from worker.lab.precision.gate import Gate, Limits, Read, Serve, check_baseline, check_set
+from worker.lab.precision.samples import Recorder, Request, check_count, check_hard, part_of_tile, with_hard_copies
 from worker.lab.precision.search import LayerChoice, Search
 from worker.models.build import build_repository
 from worker.models.configs import read_config
@@ -65,6 +65,12 @@ def find_recipe(order: Order, means: Means) -> PrecisionRecipe:
     GateError if both stay, or if the pictures cannot judge, and CalibrationError if they do not calibrate.
     """
     check_set(order.judged, order.limits)
+    tried: list[Trial] = []
+
+    def on_trial(trial: Trial) -> None:
+        tried.append(trial)
+        means.on_trial(trial)
+
     with tempfile.TemporaryDirectory() as folder:
         means.report("building in FP32", 0.0)
         in_fp32 = replace(order.profile, precision="fp32")
@@ -72,12 +78,17 @@ def find_recipe(order: Order, means: Means) -> PrecisionRecipe:
         requests, counts = _read_in_fp32(order, means, repository)
         gate = Gate(order.judged, order.sources, order.profile, order.limits, means.serve, means.read, counts)
         found = find_sources(order.sources)
-        sources = {role: found[role].sha256 for role in PAIR}
+        sources = {role: found[role].judged_sha256 for role in PAIR}
         recipe = PrecisionRecipe(engine=order.profile.engine, precision=order.precision, sources=sources, graphs={})
         for role in order.roles:
             step = partial(means.report, f"trying layers of {role.value}")
             search = Search(role, _graph(repository, role), recipe, requests[role], step)
-            recipe = first_that_passes(role, search.candidates(), recipe, gate.judge, means.on_trial)
+            recipe = first_that_passes(role, search.candidates(), recipe, gate.judge, on_trial)
+    if not tried:
+        raise GateError(
+            f"no layer of {' and '.join(order.roles)} can be computed in {order.precision} by the profile "
+            f"{order.profile.name}: nothing was written, so serve FP32"
+        )
     if not recipe.graphs:
         limits = order.limits
         raise GateError(
@@ -112,15 +123,19 @@ def _read_in_fp32(order: Order, means: Means, repository: Path) -> tuple[dict[Mo
     with means.serve(repository) as backend:
         recorder = Recorder(backend)
         counts = means.read(order.judged, recorder)
+    check_baseline(order.judged, counts, order.limits)
     if order.calibrating is not None:
         means.report("reading the pictures to calibrate with", 0.0)
         with means.serve(repository) as backend:
             recorder = Recorder(backend)
             means.read(order.calibrating, recorder)
     requests = {role: recorder.requests(role) for role in PAIR}
+    pad_value = _manifest(repository, ModelRole.RECOGNIZER).pad_value or 0
     if order.calibrating is None:
-        requests = {role: with_hard_copies(kept) for role, kept in requests.items()}
-    check_hard(requests[ModelRole.RECOGNIZER], (order.calibrating or order.judged).name)
+        requests = {role: with_hard_copies(kept, pad_value) for role, kept in requests.items()}
+    calibrating = (order.calibrating or order.judged).name
+    check_hard(requests[ModelRole.RECOGNIZER], calibrating, pad_value)
+    check_count(requests, calibrating)
     shapes = _manifest(repository, ModelRole.DETECTOR).tile_shapes
     if shapes is None or not shapes.fixed:
         requests[ModelRole.DETECTOR] = list(map(part_of_tile, requests[ModelRole.DETECTOR]))

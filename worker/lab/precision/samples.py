@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from worker.domain.manifest import ModelRole
 from worker.lab.precision.errors import CalibrationError
-from worker.models.rewriting import PAD_VALUE
 from worker.ports import InferenceBackend, InferenceRequest, ModelDescription, Tensor
 
 Pixels = NDArray[np.uint8]
@@ -76,9 +75,12 @@ class Recorder:
             del kept[max(kept)]
 
 
-def check_hard(lines: Sequence[Request], where: str) -> None:
-    """Raise CalibrationError unless at least one line of twenty is blurred and one is faint."""
-    pixels = [_content(line["line"][0]) for line in lines]
+def check_hard(lines: Sequence[Request], where: str, pad_value: int) -> None:
+    """Raise CalibrationError unless at least one line of twenty is blurred and one is faint.
+
+    `pad_value` is the gray that fills the lines' buckets.
+    """
+    pixels = [_content(line["line"][0], pad_value) for line in lines]
     wanted = max(1, round(_MIN_HARD_SHARE * len(pixels)))
     blurred, faint = sum(map(_is_blurred, pixels)), sum(map(_is_faint, pixels))
     if min(blurred, faint) < wanted:
@@ -89,10 +91,23 @@ def check_hard(lines: Sequence[Request], where: str) -> None:
         )
 
 
-def with_hard_copies(requests: Sequence[Request]) -> list[Request]:
-    """Return requests, and of every third one a blurred copy, of every third a faint one."""
-    blurred = [_changed(request, _blurred) for request in requests[::_EVERY]]
-    faint = [_changed(request, _faded) for request in requests[1::_EVERY]]
+def check_count(requests: Mapping[ModelRole, Sequence[Request]], where: str) -> None:
+    """Raise CalibrationError for a model with fewer than two requests: one half measures, the other half is tried."""
+    for role, some in requests.items():
+        if len(some) < 2:  # noqa: PLR2004  halves
+            raise CalibrationError(
+                f"{where} has {len(some)} requests to {role.value}, but at least 2 are needed to calibrate: add "
+                "pictures"
+            )
+
+
+def with_hard_copies(requests: Sequence[Request], pad_value: int) -> list[Request]:
+    """Return requests, and of every third one a blurred copy, of every third a faint one.
+
+    The gray `pad_value`, which fills the buckets of lines, stays as it is.
+    """
+    blurred = [_changed(request, _blurred, pad_value) for request in requests[::_EVERY]]
+    faint = [_changed(request, _faded, pad_value) for request in requests[1::_EVERY]]
     return [*requests, *blurred, *faint]
 
 
@@ -104,17 +119,17 @@ def part_of_tile(request: Request) -> Request:
     return {"image": np.ascontiguousarray(image[:, top : top + height, left : left + width])}
 
 
-def _changed(request: Request, change: Callable[[Pixels], Pixels]) -> Request:
+def _changed(request: Request, change: Callable[[Pixels], Pixels], pad_value: int) -> Request:
     name = "line" if "line" in request else "image"
     pixels = request[name][0].copy()
-    inside = _content(pixels) if name == "line" else pixels
+    inside = _content(pixels, pad_value) if name == "line" else pixels
     pixels[:, : inside.shape[1]] = change(inside)
     return {**request, name: pixels[np.newaxis]}
 
 
-def _content(line: Pixels) -> Pixels:
+def _content(line: Pixels, pad_value: int) -> Pixels:
     """Return a line without the gray that fills its bucket."""
-    used = np.flatnonzero((line != PAD_VALUE).any(axis=(0, 2)))
+    used = np.flatnonzero((line != pad_value).any(axis=(0, 2)))
     return line[:, : int(used[-1]) + 1] if used.size else line
 
 

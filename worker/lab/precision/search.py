@@ -18,8 +18,8 @@ from worker.domain.manifest import ModelRole
 from worker.lab.precision.samples import Request
 from worker.models.golden import session
 from worker.models.precision.halves import HIGHEST, half_nodes
-from worker.models.precision.integers import LinearLayer, linear_layers, with_names
-from worker.models.precision.lowering import integer_layers, lowered
+from worker.models.precision.integers import linear_layers, with_names
+from worker.models.precision.lowering import integer_layers, lowerable, lowered
 from worker.models.precision.recipe import GraphRecipe, PrecisionRecipe
 
 _SHARES: Final = (0.95, 0.85, 0.7, 0.5, 0.3)  # of the work, after all of it
@@ -78,17 +78,21 @@ class Search:
         self._on_step = on_step
 
     def candidates(self) -> Iterator[LayerChoice]:
-        """Yield candidates that lower less and less; layers are ranked only if lowering all is not good enough."""
+        """Yield candidates that lower less and less; layers are ranked only if lowering all is not good enough.
+
+        There is none if no layer can be lowered.
+        """
+        if not lowerable(self._graph, self._engine, self._precision):
+            return
         everything = self._everything()
         units = self._units()
         answers = self._answers(self._graph)
         yield self._candidate(everything, units, units, answers)
         ranked = self._ranked(everything, units, answers)
         done = list(accumulate(unit.work for unit in ranked))
-        for share in _SHARES:
-            chosen = ranked[: sum(work <= share * done[-1] for work in done)]
-            if chosen:
-                yield self._candidate(everything, chosen, units, answers)
+        for count in dict.fromkeys(sum(work <= share * done[-1] for work in done) for share in _SHARES):
+            if count:
+                yield self._candidate(everything, ranked[:count], units, answers)
 
     def _everything(self) -> GraphRecipe:
         if self._precision == "int8":
@@ -190,13 +194,7 @@ def _work(graph: Graph, request: Request) -> dict[str, float]:
         names = [layer.name for layer in some]
         answers = session(_observed(graph, names)).run(names, dict(request))
         sizes |= {name: int(answer.size) for name, answer in zip(names, answers, strict=True)}
-    return {layer.name: float(sizes[layer.name] * _multiplications(layer)) for layer in layers}
-
-
-def _multiplications(layer: LinearLayer) -> int:
-    """Return how many stand behind each value that a layer computes; a kernel has its channels in front."""
-    shape = layer.weights_shape
-    return int(np.prod(shape[1:])) if len(shape) > 2 else int(shape[0])  # noqa: PLR2004  a matrix
+    return {layer.name: float(sizes[layer.name] * layer.multiplications) for layer in layers}
 
 
 def _observed(graph: Graph, names: Sequence[str]) -> Graph:

@@ -62,9 +62,10 @@ def resolve_precision(
     if wanted in {"fp32", "bf16"}:
         return Precisions(None, "bf16" if wanted == "bf16" else "fp32", others)
     if wanted not in usable:
+        judge = f"--profile {'embedded' if profile.engine == 'openvino' else 'onnx'} --precision {wanted}"
         raise RecipeError(
             f"no {wanted} recipe of this detector and this recognizer together has passed the gate: judge one on your "
-            f"own pictures with `labelwire models quantize --precision {wanted}`, or build with --precision fp32"
+            f"own pictures with `labelwire models quantize {judge}`, or build with --precision fp32"
         )
     return Precisions(usable[wanted], floating_precision(profile, cpu_info), others)
 

@@ -13,6 +13,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from worker.models.precision.integers import with_names
+from worker.models.rewriting import read_by
 
 HIGHEST: Final = 65504.0  # of FP16
 _OURS: Final = "labelwire/"
@@ -23,15 +24,18 @@ _FP32_INPUTS: Final[Mapping[str, tuple[int, ...]]] = {"Resize": (1, 2), "Upsampl
 
 def half_nodes(model: onnx.ModelProto) -> list[str]:
     """Return the nodes that FP16 can take, by their first output and in the order of the graph."""
-    types, outputs = _types(model), {tensor.name for tensor in model.graph.output}
+    types = _types(model)
+    # Branches and loop bodies stay as they are, and so does what they read.
+    inside = (read_by(node).difference(node.input) for node in model.graph.node)
+    fixed = {tensor.name for tensor in model.graph.output}.union(*inside)
     return [
         node.output[0]
         for node in model.graph.node
         if node.op_type not in _NEVER
         and not node.output[0].startswith(_OURS)
-        and not outputs & set(node.output)
+        and not fixed & set(node.output)
         and all(name in types for name in (*node.input, *node.output) if name)
-        and any(types[name] == TensorProto.FLOAT for name in node.output if name)
+        and types.get(node.output[0]) == TensorProto.FLOAT
     ]
 
 
@@ -45,7 +49,7 @@ def with_halves(model: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProt
     graph = lowered.graph
     graph.ClearField("node")
     graph.node.extend(casts.nodes)
-    used = {name for node in casts.nodes for name in node.input} | {tensor.name for tensor in graph.output}
+    used = {tensor.name for tensor in graph.output}.union(*map(read_by, casts.nodes))
     constants = [tensor for tensor in (*graph.initializer, *casts.constants) if tensor.name in used]
     graph.ClearField("initializer")
     graph.initializer.extend(constants)

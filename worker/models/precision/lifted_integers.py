@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from worker.models.precision.integers import LinearLayer
+from worker.models.precision.integers import LinearLayer, linear_layer
 
 _SMALLEST_KERNEL: Final = 96 * 192  # smaller convolutions gain nothing
 _SMALLEST_MATRIX: Final = 1_000_000  # of the linear layers only a head of thousands of classes takes time
@@ -33,7 +33,7 @@ def pointwise_layers(model: onnx.ModelProto) -> list[LinearLayer]:
     """Return the layers that can be quantized and are worth it, in the order of the graph."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     return [
-        LinearLayer(node.output[0], _source(model, node), shapes[node.input[1]])
+        linear_layer(node, _source(model, node), shapes[node.input[1]])
         for node in model.graph.node
         if len(node.input) == 2  # noqa: PLR2004  PP-OCR adds biases in nodes of their own
         and _is_worth_it(node, shapes.get(node.input[1], ()))
@@ -107,7 +107,7 @@ def _with_integers(
             nodes.append(node)
     graph.ClearField("node")
     graph.node.extend(nodes)
-    replaced = {node.input[1] for node in layers}
+    replaced = {node.input[1] for node in layers} - {name for node in nodes for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
     graph.ClearField("initializer")
     graph.initializer.extend(kept)

@@ -4,17 +4,34 @@ from collections.abc import Sequence
 
 import onnx
 
-from worker.models.precision.halves import with_halves
-from worker.models.precision.integers import LinearLayer, linear_layers, with_integers
+from worker.models.precision.halves import half_nodes, with_halves
+from worker.models.precision.integers import LinearLayer, linear_layers, with_integers, with_names
 from worker.models.precision.lifted_integers import pointwise_layers, with_lifted_integers
-from worker.models.precision.recipe import Engine, GraphRecipe, LowPrecision
+from worker.models.precision.recipe import Engine, GraphRecipe, LowPrecision, RecipeError
 
 
 def lowered(model: onnx.ModelProto, engine: Engine, precision: LowPrecision, recipe: GraphRecipe) -> onnx.ModelProto:
-    """Return a copy of a rewritten graph in a lower precision; its inputs and outputs stay as they are."""
+    """Return a copy of a rewritten graph in a lower precision; its inputs and outputs stay as they are.
+
+    Raises RecipeError if the recipe is not of this graph.
+    """
+    foreign = sorted({*recipe.kept, *recipe.ranges}.difference(lowerable(model, engine, precision)))
+    if foreign or (precision == "int8" and not recipe.ranges):
+        named = f"names {foreign[0]}, which the graph cannot have" if foreign else "names no layer"
+        raise RecipeError(
+            f"the recipe for {precision} of {engine} {named} in {precision}: find it anew with `labelwire "
+            "models quantize`"
+        )
     if precision == "fp16":
         return with_halves(model, recipe.kept)
     return with_lifted_integers(model, recipe.ranges) if engine == "openvino" else with_integers(model, recipe.ranges)
+
+
+def lowerable(model: onnx.ModelProto, engine: Engine, precision: LowPrecision) -> list[str]:
+    """Return the nodes of a rewritten graph that can be lowered, by their first output, in the order of the graph."""
+    if precision == "fp16":
+        return half_nodes(with_names(model))
+    return [layer.name for layer in integer_layers(model, engine)]
 
 
 def integer_layers(model: onnx.ModelProto, engine: Engine) -> Sequence[LinearLayer]:

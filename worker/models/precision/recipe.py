@@ -1,7 +1,8 @@
 """How a pair of models is computed in a lower precision, and the accuracy that this has on real pictures.
 
-Invariant: a recipe and its two ONNX files determine the lowered graphs. A recipe with a verdict passed the gate; the
-verdict holds for these two files together and for one engine, for another engine may read the same graph otherwise.
+Invariant: a recipe, its two ONNX files and their cards determine the lowered graphs. A recipe with a verdict passed the
+gate; the verdict holds for these two models together, prepared as they were, and for one engine, for another engine may
+read the same graph otherwise.
 """
 
 from collections.abc import Iterable, Mapping
@@ -71,7 +72,8 @@ class GateVerdict(_RecipePart):
 class PrecisionRecipe(_RecipePart):
     """A lower precision for a detector and a recognizer.
 
-    `sources` are the SHA-256 of both ONNX files. A model without an entry in `graphs` stays in FP32.
+    `sources` are the digests of both models (`ModelSource.judged_sha256`). A model without an entry in `graphs` stays
+    in FP32.
     """
 
     schema_: Literal["labelwire.precision/1"] = Field(default=RECIPE_SCHEMA, alias="schema")
@@ -93,8 +95,9 @@ def find_recipes(
 ) -> dict[LowPrecision, PrecisionRecipe]:
     """Return the recipes that passed the gate for a pair and an engine, by precision.
 
-    `sources` are the SHA-256 of the ONNX files. They are sought in `folders`, where imported models lie, and among
-    those of the pinned models. Raises RecipeError for a file that is no recipe.
+    `sources` are the digests of the models (`ModelSource.judged_sha256`). Recipes are sought among those of the pinned
+    models and in `folders`, where imported models lie; the last one that is found is taken. Raises RecipeError for a
+    file that is no recipe.
     """
     wanted = {role: sources[role] for role in PAIR}
     found: dict[LowPrecision, PrecisionRecipe] = {}
