@@ -75,7 +75,9 @@ def test_lines_that_are_padded_with_black_are_judged_and_copied_without_it() -> 
 
 
 def test_a_model_that_is_hardly_asked_cannot_be_calibrated() -> None:
-    with pytest.raises(CalibrationError, match="parcels has 1 requests to text_detector, but at least 2 are needed"):
+    with pytest.raises(
+        CalibrationError, match="too little of parcels reaches text_detector to calibrate it, 1 where at least 2"
+    ):
         check_count({ModelRole.DETECTOR: _sharp(1), ModelRole.RECOGNIZER: _sharp(2)}, "parcels")
 
 

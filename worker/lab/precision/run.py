@@ -17,6 +17,7 @@ from worker.lab.precision.samples import Recorder, Request, check_count, check_h
 from worker.lab.precision.search import LayerChoice, Search
 from worker.models.build import build_repository
 from worker.models.configs import read_config
+from worker.models.precision.lowering import lowerable
 from worker.models.precision.recipe import PAIR, GateVerdict, GraphRecipe, LowPrecision, PrecisionRecipe
 from worker.models.profiles import Profile
 from worker.models.source import find_sources
@@ -65,12 +66,6 @@ def find_recipe(order: Order, means: Means) -> PrecisionRecipe:
     GateError if both stay, or if the pictures cannot judge, and CalibrationError if they do not calibrate.
     """
     check_set(order.judged, order.limits)
-    tried: list[Trial] = []
-
-    def on_trial(trial: Trial) -> None:
-        tried.append(trial)
-        means.on_trial(trial)
-
     with tempfile.TemporaryDirectory() as folder:
         means.report("building in FP32", 0.0)
         in_fp32 = replace(order.profile, precision="fp32")
@@ -80,15 +75,16 @@ def find_recipe(order: Order, means: Means) -> PrecisionRecipe:
         found = find_sources(order.sources)
         sources = {role: found[role].judged_sha256 for role in PAIR}
         recipe = PrecisionRecipe(engine=order.profile.engine, precision=order.precision, sources=sources, graphs={})
-        for role in order.roles:
+        graphs = {role: _graph(repository, role) for role in order.roles}
+        if not any(lowerable(graph, recipe.engine, recipe.precision) for graph in graphs.values()):
+            raise GateError(
+                f"no layer of {' and '.join(order.roles)} can be computed in {order.precision} by the profile "
+                f"{order.profile.name}: nothing was written, so serve FP32"
+            )
+        for role, graph in graphs.items():
             step = partial(means.report, f"trying layers of {role.value}")
-            search = Search(role, _graph(repository, role), recipe, requests[role], step)
-            recipe = first_that_passes(role, search.candidates(), recipe, gate.judge, on_trial)
-    if not tried:
-        raise GateError(
-            f"no layer of {' and '.join(order.roles)} can be computed in {order.precision} by the profile "
-            f"{order.profile.name}: nothing was written, so serve FP32"
-        )
+            search = Search(role, graph, recipe, requests[role], step)
+            recipe = first_that_passes(role, search.candidates(), recipe, gate.judge, means.on_trial)
     if not recipe.graphs:
         limits = order.limits
         raise GateError(

@@ -96,8 +96,8 @@ def check_count(requests: Mapping[ModelRole, Sequence[Request]], where: str) -> 
     for role, some in requests.items():
         if len(some) < 2:  # noqa: PLR2004  halves
             raise CalibrationError(
-                f"{where} has {len(some)} requests to {role.value}, but at least 2 are needed to calibrate: add "
-                "pictures"
+                f"too little of {where} reaches {role.value} to calibrate it, {len(some)} where at least 2 are needed: "
+                "add pictures"
             )
 
 
