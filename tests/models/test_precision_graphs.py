@@ -100,6 +100,16 @@ def test_the_form_for_openvino_reads_the_same_and_needs_no_zero_point(
     assert {(zero.data_type, int(numpy_helper.to_array(zero))) for zero in pairs} == {(TensorProto.UINT8, 0)}
 
 
+def test_a_recipe_holds_for_a_smaller_alphabet_too(
+    recognizer: onnx.ModelProto, sources: Mapping[ModelRole, ModelSource], dictionary: list[str], lines: list[Pixels]
+) -> None:
+    engines: tuple[Engine, ...] = ("onnx", "openvino")
+    for engine in engines:
+        recipe = GraphRecipe(ranges=_committed(engine, sources)[ModelRole.RECOGNIZER])
+        small = lowering.lowered(recognizer, engine, "int8", recipe)
+        assert _texts(small, lines, dictionary) == _texts(recognizer, lines, dictionary)
+
+
 def test_a_lifted_convolution_equals_the_original_within_its_steps(
     recognizer: onnx.ModelProto, sources: Mapping[ModelRole, ModelSource]
 ) -> None:

@@ -13,6 +13,7 @@ range to zero, and the bias takes -z · Σw: engines then need no zero points, w
 their own.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,14 +30,16 @@ _SMALLEST_MATRIX: Final = 1_000_000  # of the linear layers only a head of thous
 _MIN_SCALE: Final = 1e-12
 
 
-def pointwise_layers(model: onnx.ModelProto) -> list[LinearLayer]:
-    """Return the layers that can be quantized and are worth it, in the order of the graph."""
+def pointwise_layers(model: onnx.ModelProto, *, of_any_size: bool = False) -> list[LinearLayer]:
+    """Return the layers that can be quantized, in the order of the graph; if `of_any_size`, those not worth it too."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    smallest = {} if of_any_size else {"Conv": _SMALLEST_KERNEL, "MatMul": _SMALLEST_MATRIX}
     return [
         linear_layer(node, _source(model, node), shapes[node.input[1]])
         for node in model.graph.node
         if len(node.input) == 2  # noqa: PLR2004  PP-OCR adds biases in nodes of their own
-        and _is_worth_it(node, shapes.get(node.input[1], ()))
+        and _is_pointwise(node, shapes.get(node.input[1], ()))
+        and math.prod(shapes[node.input[1]]) >= smallest.get(node.op_type, 0)
     ]
 
 
@@ -64,14 +67,13 @@ class _Range:
         return np.float32(np.round(-self.low / self.scale) * self.scale)
 
 
-def _is_worth_it(node: NodeProto, shape: tuple[int, ...]) -> bool:
+def _is_pointwise(node: NodeProto, shape: tuple[int, ...]) -> bool:
     if node.op_type == "MatMul":
-        return len(shape) == 2 and shape[0] * shape[1] >= _SMALLEST_MATRIX  # noqa: PLR2004  a matrix
+        return len(shape) == 2  # noqa: PLR2004  a matrix
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     return (
         node.op_type == "Conv"
         and shape[2:] == (1, 1)
-        and shape[0] * shape[1] >= _SMALLEST_KERNEL
         and attributes.get("group", 1) == 1
         and not any(attributes.get("pads", ()))
     )

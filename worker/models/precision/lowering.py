@@ -15,7 +15,7 @@ def lowered(model: onnx.ModelProto, engine: Engine, precision: LowPrecision, rec
 
     Raises RecipeError if the recipe is not of this graph.
     """
-    foreign = sorted({*recipe.kept, *recipe.ranges}.difference(lowerable(model, engine, precision)))
+    foreign = sorted({*recipe.kept, *recipe.ranges}.difference(_known(model, engine, precision)))
     if foreign or (precision == "int8" and not recipe.ranges):
         named = f"names {foreign[0]}, which the graph cannot have" if foreign else "names no layer"
         raise RecipeError(
@@ -32,6 +32,13 @@ def lowerable(model: onnx.ModelProto, engine: Engine, precision: LowPrecision) -
     if precision == "fp16":
         return half_nodes(with_names(model))
     return [layer.name for layer in integer_layers(model, engine)]
+
+
+def _known(model: onnx.ModelProto, engine: Engine, precision: LowPrecision) -> list[str]:
+    """Return what a recipe may name: an alphabet with fewer classes has a head that is too small to be chosen."""
+    if (engine, precision) == ("openvino", "int8"):
+        return [layer.name for layer in pointwise_layers(model, of_any_size=True)]
+    return lowerable(model, engine, precision)
 
 
 def integer_layers(model: onnx.ModelProto, engine: Engine) -> Sequence[LinearLayer]:
