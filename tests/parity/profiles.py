@@ -1,9 +1,9 @@
 """Reading a set with one profile: embedded on the real Triton, onnx by ONNX Runtime, both by a worker's own reader."""
 
 from worker import bootstrap, settings
+from worker.cli.quantize import count_read
 from worker.lab.evaluation.dataset import Dataset
-from worker.lab.evaluation.offline import deliver_offline
-from worker.lab.evaluation.run import reading
+from worker.lab.evaluation.scores import Scores
 from worker.ports import InferenceBackend
 
 MAX_APART = 0.002  # in word F1: profiles are one product
@@ -11,10 +11,7 @@ MAX_APART = 0.002  # in word F1: profiles are one product
 
 async def word_f1(dataset: Dataset, backend: InferenceBackend) -> float:
     """Return the word F1 of a set with truth, read by a worker with default settings; closes the backend."""
-    chosen = settings.load({})
-    async with bootstrap.open_model_client(chosen, backend) as reader:
-        delivery = await deliver_offline(dataset, reader, lambda: None, 10 * chosen.runtime.attempt_seconds)
-    found = reading("labelwire", "Labelwire", dataset, delivery).scores.word_f1
+    found = Scores.of(await count_read(dataset, backend)).word_f1
     if found is None:
         raise ValueError(f"{dataset.name} has no truth")
     return found

@@ -60,16 +60,17 @@ def serve_embedded(repository: Path) -> Iterator[InferenceBackend]:
 
 
 def read_set(dataset: Dataset, backend: InferenceBackend) -> Counts:
+    """Return what `count_read` does, where nothing else runs."""
+    return asyncio.run(count_read(dataset, backend))
+
+
+async def count_read(dataset: Dataset, backend: InferenceBackend) -> Counts:
     """Return what a worker with default settings reads, compared with the truth; closes the backend."""
-
-    async def deliver() -> Counts:
-        chosen = settings.load({})
-        async with bootstrap.open_model_client(chosen, backend) as reader:
-            patience = _PATIENCE * chosen.runtime.attempt_seconds
-            delivery = await deliver_offline(dataset, reader, lambda: None, patience)
-        return total(reading("labelwire", "Labelwire", dataset, delivery).counts or ())
-
-    return asyncio.run(deliver())
+    chosen = settings.load({})
+    async with bootstrap.open_model_client(chosen, backend) as reader:
+        patience = _PATIENCE * chosen.runtime.attempt_seconds
+        delivery = await deliver_offline(dataset, reader, lambda: None, patience)
+    return total(reading("labelwire", "Labelwire", dataset, delivery).counts or ())
 
 
 def _table(precision: LowPrecision, trials: list[Trial]) -> Table:
