@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +23,7 @@ from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.isolation import ChildIsolation
 from worker.adapters.isolation.memory import choose_first_when_memory_runs_out, limit_memory
 from worker.adapters.kafka.admin import describe_topics
+from worker.adapters.kafka.control_log import KafkaControlLog
 from worker.adapters.kafka.permissions import KafkaAccess
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
@@ -35,6 +37,8 @@ from worker.adapters.telemetry.metrics import Metrics
 from worker.adapters.telemetry.standard_error import drain
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import BrokerError, SettingsError
+from worker.domain.records import Record
+from worker.domain.result import LabelText
 from worker.domain.retry import RetryPolicy
 from worker.pipeline.extract.custom.fields_file import CustomFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
@@ -46,6 +50,7 @@ from worker.ports import (
     BlobStore,
     Clock,
     ClusterAccess,
+    ControlLog,
     EventSink,
     InferenceBackend,
     Isolation,
@@ -68,6 +73,8 @@ from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
 from worker.runtime.outcome_health import OutcomeHealth
 from worker.runtime.partitions import Partitions
+from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
+from worker.runtime.rollout.router import ModelRouter
 from worker.runtime.triton_guard import TritonGuard
 from worker.settings import Settings
 
@@ -80,7 +87,11 @@ _PULSE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The worker's ports. With `transactions`, outcomes are written through these and not through `sink`."""
+    """The worker's ports.
+
+    With `transactions`, outcomes are written through these and not through `sink`. Without `control` there are no
+    rollouts.
+    """
 
     source: RecordSource
     sink: RecordSink
@@ -91,6 +102,7 @@ class Ports:
     blobs: BlobStore
     transactions: TransactionalSink | None = None
     access: ClusterAccess | None = None
+    control: ControlLog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,7 @@ class Worker:
     lifecycle: Lifecycle
     health: Health
     guard: TritonGuard
+    router: ModelRouter | None
 
 
 def pipeline_options(settings: Settings) -> PipelineOptions:
@@ -151,19 +164,27 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     dead_letter_limit = _dead_letter_limit(settings, ports, health)
     outcome_health = OutcomeHealth(ports.clock, health)
     guard = TritonGuard(ports.backend, settings.triton, ports.clock, ports.events)
-    model_client = make_model_client(settings, guard, executor, guard.working_time, pipeline)
+    admission = _admission(settings)
+    rollouts = _rollouts(settings, ports, health)
+    models: ModelClient | ModelRouter
+    if rollouts is None:
+        models = make_model_client(settings, guard, executor, guard.working_time, pipeline)
+        router = None
+    else:
+        make_client = _ClientMaker(settings, guard, executor, pipeline)
+        models = router = ModelRouter(make_client, rollouts, guard, ports.clock, ports.events, admission.has_room)
     budget = AttemptBudget(runtime.attempt_seconds)
     guard.on_pause(budget.set_paused)
     intake = IntakeLimits(records=2 * max_jobs(settings), held_bytes=limits.max_inflight_bytes)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
-    processor = JobProcessor(model_client, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
+    processor = JobProcessor(models, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
     intake_controls = IntakeControls(dead_letter_limit, outcome_health, topics)
     loop = Loop(
         source=ports.source,
-        delivery=_delivery(settings, ports, processor, outbox, intake_controls, destination),
+        delivery=_delivery(settings, ports, processor, admission, outbox, intake_controls, destination),
         outbox=outbox,
         partitions=partitions,
         limits=intake,
@@ -176,7 +197,8 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     lifecycle = Lifecycle(
         loop=loop,
         topics=topics,
-        models=ModelMonitor(guard, model_client, health),
+        models=ModelMonitor(guard, models, health),
+        rollouts=rollouts,
         dead_letter_limit=dead_letter_limit,
         outcome_health=outcome_health,
         source=ports.source,
@@ -185,7 +207,44 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
         interval_seconds=runtime.readiness_interval_seconds,
     )
     guard.on_open(lifecycle.circuits_changed)
-    return Worker(lifecycle, health, guard)
+    return Worker(lifecycle, health, guard, router)
+
+
+@dataclass(frozen=True, slots=True)
+class _ClientMaker:
+    """Makes clients for model sets: of those in use through the guard, of optional ones past its waiting."""
+
+    settings: Settings
+    guard: TritonGuard
+    executor: Executor
+    pipeline: type[Pipeline]
+
+    def __call__(self, model_set: str, *, optional: bool) -> ModelClient:
+        backend = self.guard.optional_models() if optional else self.guard
+        settings = self.settings.model_copy(
+            update={"triton": self.settings.triton.model_copy(update={"model_set": model_set})}
+        )
+        return make_model_client(settings, backend, self.executor, self.guard.working_time, self.pipeline)
+
+
+def _rollouts(settings: Settings, ports: Ports, health: Health) -> RolloutFollower | None:
+    if ports.control is None:
+        health.met(ROLLOUT)
+        return None
+    writer = secrets.token_hex(8)
+    return RolloutFollower(
+        ports.control, writer, ports.clock, ports.events, health, default_set=settings.triton.model_set
+    )
+
+
+def _admission(settings: Settings) -> Admission:
+    limits = settings.limits
+    return Admission(
+        max_jobs=max_jobs(settings),
+        max_pixels=limits.max_inflight_pixels,
+        large_from_pixels=limits.large_image_pixels,
+        max_large_jobs=limits.max_large_jobs,
+    )
 
 
 def _dead_letter_limit(settings: Settings, ports: Ports, health: Health) -> DeadLetterLimit:
@@ -218,21 +277,17 @@ def _delivery(
     settings: Settings,
     ports: Ports,
     processor: JobProcessor,
+    admission: Admission,
     outbox: Outbox,
     intake_controls: IntakeControls,
     destination: Destination,
 ) -> Delivery:
-    limits, runtime = settings.limits, settings.runtime
+    runtime = settings.runtime
     return Delivery(
         processor=processor,
         isolation=ports.isolation,
         outbox=outbox,
-        admission=Admission(
-            max_jobs=max_jobs(settings),
-            max_pixels=limits.max_inflight_pixels,
-            large_from_pixels=limits.large_image_pixels,
-            max_large_jobs=limits.max_large_jobs,
-        ),
+        admission=admission,
         policy=RetryPolicy(
             runtime.retry_initial_seconds,
             runtime.retry_max_seconds,
@@ -287,7 +342,8 @@ def make_model_client(
             quality_options(settings),
         )
 
-    return ModelClient(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
+    limits = image_limits(settings)
+    return ModelClient(backend, make_pipeline, partial(read_header, limits=limits), settings.triton.model_set)
 
 
 def triton_backend(settings: Settings) -> TritonBackend:
@@ -345,10 +401,41 @@ async def run_isolated_reader(settings: Settings) -> None:
     backend = TritonBackend(settings.triton, Fanout(), clock)
     blobs = UriStore(settings.blob)
     with _pixel_threads(1) as executor:
-        model_client = make_model_client(settings, backend, executor, clock)
+        reader = _IsolatedReader(settings, backend, executor, clock, blobs)
         limit_memory(settings.limits.isolated_memory_bytes)
-        budget = AttemptBudget(settings.runtime.attempt_seconds)
-        await serve(JobProcessor(model_client, executor, clock, budget, blobs, fetch_memory(settings)).read, answers)
+        await serve(reader.read, answers)
+
+
+class _IsolatedReader:
+    """Reads records with the models of the set that each is sent with."""
+
+    def __init__(
+        self, settings: Settings, backend: InferenceBackend, executor: Executor, clock: Clock, blobs: BlobStore
+    ) -> None:
+        self._settings = settings
+        self._backend = backend
+        self._executor = executor
+        self._clock = clock
+        self._blobs = blobs
+        self._processors: dict[str, JobProcessor] = {}
+
+    async def read(self, record: Record, attempt: int, model_set: str) -> LabelText:
+        """Read the job of a record. Raises JobError."""
+        return await self._processor(model_set).read(record, attempt)
+
+    def _processor(self, model_set: str) -> JobProcessor:
+        if model_set not in self._processors:
+            triton = self._settings.triton.model_copy(update={"model_set": model_set})
+            settings = self._settings.model_copy(update={"triton": triton})
+            self._processors[model_set] = JobProcessor(
+                make_model_client(settings, self._backend, self._executor, self._clock),
+                self._executor,
+                self._clock,
+                AttemptBudget(settings.runtime.attempt_seconds),
+                self._blobs,
+                fetch_memory(settings),
+            )
+        return self._processors[model_set]
 
 
 async def run(settings: Settings) -> None:
@@ -376,6 +463,8 @@ async def run(settings: Settings) -> None:
                 await worker.lifecycle.run(stopping)
             finally:
                 server.close()
+                if worker.router is not None:
+                    await worker.router.close()
                 await worker.guard.close()
 
 
@@ -405,12 +494,14 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
         event_sink=event_sink,
     )
     blobs, transactions = UriStore(settings.blob), None
+    control = KafkaControlLog(settings.kafka, topics.rollouts_topic, sink, clock)
     if runtime.delivery == "exactly-once":
         transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
         access = KafkaAccess(settings.kafka, lambda: source.is_group_denied)
-        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access)
+        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control)
     finally:
+        await control.close()
         if transactions is not None:
             await transactions.close()
         await isolation.close()

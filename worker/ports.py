@@ -114,8 +114,8 @@ class TransactionalSink(Protocol):
 class Isolation(Protocol):
     """Reads records that may crash their process, without harm to the worker."""
 
-    async def read(self, record: Record, attempt: int) -> LabelText:
-        """Read the job of a record in a child process.
+    async def read(self, record: Record, attempt: int, model_set: str) -> LabelText:
+        """Read the job of a record in a child process, with the models of a set.
 
         Raises JobError: what reading it here would raise, or POISON where the child ended by a signal three times.
         """
@@ -193,6 +193,38 @@ class BlobStore(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+class ControlListener(Protocol):
+    """Receives what stands in a `ControlLog`."""
+
+    def received(self, key: str, value: bytes) -> None:
+        """Take a record, in the order of the log."""
+
+    def reached_end(self) -> None:
+        """Note that all that stood in the log when it was opened, or when its loss was noticed, has been received.
+
+        Called as well where there is no such log: it is empty then.
+        """
+
+    def reset(self) -> None:
+        """Forget everything received: the log was made anew, and is received from its beginning."""
+
+    def failed(self, reason: str) -> None:
+        """Note, in a sentence, why the log cannot be read before its end was reached; it is tried again."""
+
+
+class ControlLog(Protocol):
+    """A compacted log with one order for all, which every worker reads whole."""
+
+    async def start(self, listener: ControlListener) -> None:
+        """Begin to read, and return at once."""
+
+    async def append(self, key: str, value: bytes) -> None:
+        """Return once the record is acknowledged. Raises BrokerError where it is not."""
+
+    async def close(self) -> None:
+        """Stop reading."""
 
 
 class Clock(Protocol):

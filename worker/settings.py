@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.domain.errors import SettingsError
+from worker.domain.model_set import ModelSetName
 from worker.picture_settings import (
     MEBIBYTE,
     BlobSettings,
@@ -120,6 +121,9 @@ class TopicSettings(Section):
     replay_runs: Topic | None = Field(
         default=None, description="Topic of the plans and audit records of replays; `<jobs>.replay-runs` if unset."
     )
+    rollouts: Topic | None = Field(
+        default=None, description="Compacted topic of the state of model rollouts; `<jobs>.rollouts` if unset."
+    )
     min_result_bytes: int = Field(
         default=256 * 1024, ge=1024, description="The result topic must accept messages of at least this size."
     )
@@ -151,6 +155,11 @@ class TopicSettings(Section):
         """Where each replay leaves its audit record."""
         return self.replay_runs or f"{self.jobs}.replay-runs"
 
+    @property
+    def rollouts_topic(self) -> str:
+        """Where the state of model rollouts stands."""
+        return self.rollouts or f"{self.jobs}.rollouts"
+
 
 class TritonSettings(Section):
     """The inference server."""
@@ -163,6 +172,9 @@ class TritonSettings(Section):
     device: Literal["any", "cpu", "gpu"] = Field(
         default="any",
         description="The device that Triton runs on; models that were built for another device are refused.",
+    )
+    model_set: ModelSetName = Field(
+        default="", description="Model set to read with until a rollout has put another one in use; empty: plain names."
     )
     request_timeout_seconds: Positive = Field(
         default=30.0, description="Longest time for one request, including its retries."

@@ -69,7 +69,7 @@ async def main() -> None:
             reader, executor, clock, AttemptBudget(given.attempt_seconds), blobs(), FetchMemory(1, 1)
         )
 
-        async def read(record: Record, attempt: int) -> LabelText:
+        async def read(record: Record, attempt: int, _model_set: str) -> LabelText:
             note(given.diary)
             return await reading.read(record, attempt)
 

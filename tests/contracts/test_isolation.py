@@ -69,14 +69,14 @@ def texts(result: object) -> list[str]:
 
 async def failure(isolation: Isolation, record: Record) -> JobError:
     with pytest.raises(JobError) as raised:
-        await isolation.read(record, 1)
+        await isolation.read(record, 1, "")
     return raised.value
 
 
 async def test_a_good_picture_is_read_as_it_is_read_at_home(apart: Apart, pixel_threads: ThreadPoolExecutor) -> None:
     parts = Parts(pixel_threads)
     sent = Record(record().coordinate, None, PICTURE, (("content-type", b"image/png"), ("own", b"\xff\0")), 12)
-    result = await apart.isolation.read(sent, 3)
+    result = await apart.isolation.read(sent, 3, "")
     home = await JobProcessor(
         parts.reader, pixel_threads, parts.clock, AttemptBudget(30), parts.blobs, parts.room
     ).read(sent, 3)
@@ -103,7 +103,7 @@ async def test_a_bad_picture_fails_as_it_fails_at_home(
 
 
 async def test_a_picture_that_lies_elsewhere_is_fetched_apart(apart: Apart) -> None:
-    result = await apart.isolation.read(by_uri(GOOD), 2)
+    result = await apart.isolation.read(by_uri(GOOD), 2, "")
     assert texts(result) == ["HELLO"]
     assert (result.job_id, result.image.size_bytes, result.attempt) == ("job 0", len(PICTURE), 2)
     assert "fetch" in result.timing_ms
@@ -126,7 +126,7 @@ async def test_a_fetched_picture_that_crashes_three_times_is_convicted(apart: Ap
     error = await failure(apart.isolation, by_uri(DEADLY, offset=4))
     assert error.code is ErrorCode.POISON
     assert apart.crashes() == 3
-    assert texts(await apart.isolation.read(by_uri(GOOD), 1)) == ["HELLO"]
+    assert texts(await apart.isolation.read(by_uri(GOOD), 1, "")) == ["HELLO"]
 
 
 async def test_three_crashes_convict_and_the_next_picture_is_read(apart: Apart) -> None:
@@ -134,13 +134,14 @@ async def test_three_crashes_convict_and_the_next_picture_is_read(apart: Apart) 
     assert error.code is ErrorCode.POISON
     assert "three times (signal SIGSEGV)" in error.message
     assert apart.crashes() == 3
-    assert texts(await apart.isolation.read(record(), 1)) == ["HELLO"]
+    assert texts(await apart.isolation.read(record(), 1, "")) == ["HELLO"]
     assert apart.crashes() == 3
 
 
 async def test_records_that_come_together_are_read_one_after_another(apart: Apart) -> None:
     answers = await asyncio.gather(
-        *(apart.isolation.read(sent, 1) for sent in (record(), POISON, record(BLANK), record())), return_exceptions=True
+        *(apart.isolation.read(sent, 1, "") for sent in (record(), POISON, record(BLANK), record())),
+        return_exceptions=True,
     )
     assert [type(answer).__name__ for answer in answers] == ["LabelText", "JobError", "LabelText", "LabelText"]
     assert [texts(answer) for answer in answers if not isinstance(answer, JobError)] == [["HELLO"], [], ["HELLO"]]
@@ -148,7 +149,7 @@ async def test_records_that_come_together_are_read_one_after_another(apart: Apar
 
 
 async def test_a_cancelled_reading_convicts_nobody_and_the_next_one_is_read(apart: Apart) -> None:
-    reading, waiting = (asyncio.create_task(apart.isolation.read(sent, 1)) for sent in (POISON, record()))
+    reading, waiting = (asyncio.create_task(apart.isolation.read(sent, 1, "")) for sent in (POISON, record()))
     await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -158,7 +159,7 @@ async def test_a_cancelled_reading_convicts_nobody_and_the_next_one_is_read(apar
 
 
 async def test_closed_it_refuses(apart: Apart) -> None:
-    await apart.isolation.read(record(), 1)
+    await apart.isolation.read(record(), 1, "")
     await apart.isolation.close()
     assert (await failure(apart.isolation, record())).code is ErrorCode.INFERENCE_UNAVAILABLE
     await apart.isolation.close()

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from worker.cli import missing_package
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
+from worker.domain.model_set import DEFAULT_SET, check_set_name, served_name
 from worker.models.build import build_repository
 from worker.models.checkpoint import Checkpoint, import_checkpoint
 from worker.models.choice import serve_choice
@@ -59,8 +60,11 @@ def build(  # noqa: PLR0913  one for each option
         str | None, typer.Option(help="fp32, fp16, bf16, int8 or auto, as the profile has them.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write; build/model_repository/PROFILE if not given.")
+        Path | None, typer.Option(help="Folder to write; build/model_repository/PROFILE[.MODEL_SET] if not given.")
     ] = None,
+    model_set: Annotated[
+        str, typer.Option(help="Name of the set, as v2: its models can be served beside those of other sets.")
+    ] = DEFAULT_SET,
     detector: _Model = None,
     recognizer: _Model = None,
     orientation: _Model = None,
@@ -75,10 +79,11 @@ def build(  # noqa: PLR0913  one for each option
         task = bar.add_task("starting", total=1.0)
         repository = build_repository(
             chosen,
-            output or Path("build/model_repository") / profile,
+            output or Path("build/model_repository") / served_name(profile, check_set_name(model_set)),
             alphabet=alphabet,
             alternatives=alternatives,
             sources=_given(detector, recognizer, orientation),
+            model_set=model_set,
             progress=lambda what, part: bar.update(task, description=what, completed=part),
         )
     typer.echo(repository)

@@ -104,6 +104,10 @@ class BrokerError(LabelwireError):
     """The broker cannot be reached, or its topics do not fit."""
 
 
+class RolloutError(LabelwireError):
+    """A rollout cannot be begun, ended or read."""
+
+
 class LocalStackError(LabelwireError):
     """The embedded broker or Triton could not be provided."""
 

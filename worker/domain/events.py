@@ -161,6 +161,36 @@ class PositionReset:
     to_offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class RolloutChanged:
+    """A rollout began, went on or ended. `share` is the part of the jobs that the candidate reads, 0 to 1."""
+
+    rollout: str
+    mode: str
+    phase: str
+    candidate: str
+    in_use: str
+    share: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRead:
+    """A rollout's candidate was to read a job, and what came of it: one of `CandidateResult`."""
+
+    result: str
+    model_set: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingFinished:
+    """A picture was read, by the models in use or by a candidate (`arm`), in so many seconds."""
+
+    arm: str
+    duration_seconds: float
+
+
 Event = (
     JobFinished
     | StageFinished
@@ -178,4 +208,7 @@ Event = (
     | DeadLettersWaiting
     | CommitFailed
     | PositionReset
+    | RolloutChanged
+    | CandidateRead
+    | ReadingFinished
 )

@@ -17,6 +17,9 @@ ORIGIN_OFFSET = "labelwire.origin.offset"
 ORIGIN_TIMESTAMP = "labelwire.origin.timestamp"
 REPLAY_COUNT = "labelwire.replay.count"
 REPLAY_RUN_ID = "labelwire.replay.run-id"
+# On results alone: the set of models that read it, and the rollout that decided so.
+MODEL_SET = "labelwire.model-set"
+ROLLOUT = "labelwire.rollout"
 DEAD_LETTER_PREFIX = "labelwire.dlq."
 
 _MAX_TOPIC_CHARACTERS = 249  # Kafka's own limit

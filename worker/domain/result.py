@@ -125,6 +125,8 @@ class LabelText(_Part):
     image: SourceImage
     pages: tuple[Page, ...]
     models: dict[str, ModelUsed]
+    model_set: str = Field(default="", description="The set of these models; empty for the plain names.")
+    rollout: str | None = Field(default=None, description="The rollout that ran meanwhile, if one did.")
     timing_ms: dict[str, float] = Field(description="Milliseconds in each stage.")
     source: SourceCoordinate
     attempt: int = Field(ge=1)

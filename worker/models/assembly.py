@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 
 from worker.domain.manifest import ModelManifest, ModelRole, TileShapes, dictionary_digest
+from worker.domain.model_set import DEFAULT_SET, served_name
 from worker.models import configs
 from worker.models.accelerator import accelerate, check_accelerators
 from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
@@ -64,7 +65,10 @@ class _Shapes:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """One repository in the making, in the empty folder `folder`; `plans` makes those of the tensorrt profile."""
+    """One repository in the making, in the empty folder `folder`; `plans` makes those of the tensorrt profile.
+
+    The models get the names of the set `model_set`.
+    """
 
     profile: Profile
     alphabet: str
@@ -73,6 +77,7 @@ class Assembly:
     precisions: Precisions
     folder: Path
     plans: PlanMaker | None = None
+    model_set: str = DEFAULT_SET
     _written: dict[str, configs.ModelConfig] = field(default_factory=dict)
 
     @property
@@ -94,9 +99,20 @@ class Assembly:
         report("rewriting the recognizer", 0.3)
         self._write_readers(report)
 
+    def _named(self, name: str) -> str:
+        return served_name(name, self.model_set)
+
+    def _bucket_models(self, role: ModelRole) -> dict[int, str]:
+        return {width: self._named(name) for width, name in self.profile.bucket_models(role).items()}
+
+    def _role_config(self, role: ModelRole) -> configs.ModelConfig:
+        config = configs.read_config(config_path(role, self.profile.config_name))
+        config.name = self._named(role)
+        return config
+
     def _write_detector(self) -> None:
         role = ModelRole.DETECTOR
-        config = configs.read_config(config_path(role, self.profile.config_name))
+        config = self._role_config(role)
         if self.profile.accelerator is not None:
             config.max_batch_size = min(config.max_batch_size, _ACCELERATED_TILES)
         card = self.sources[role].card
@@ -116,7 +132,7 @@ class Assembly:
 
     def _write_orientation(self) -> None:
         role = ModelRole.ORIENTATION
-        config = configs.read_config(config_path(role, self.profile.config_name))
+        config = self._role_config(role)
         configs.warm_up_lines(config, self.profile.warmup_widths, self._warm_batches(config))
         manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=self.pad_value)
         card = self.sources[role].card
@@ -130,8 +146,8 @@ class Assembly:
 
     def _write_readers(self, report: Callable[[str, float], None]) -> None:
         recognizer = self._rewritten_recognizer()
-        recognizers = self.profile.bucket_models(ModelRole.RECOGNIZER)
-        readers = self.profile.bucket_models(ModelRole.READER)
+        recognizers = self._bucket_models(ModelRole.RECOGNIZER)
+        readers = self._bucket_models(ModelRole.READER)
         # A model that takes any width appears once, under its widest bucket.
         by_name = {name: width for width, name in recognizers.items()}
         for index, (name, width) in enumerate(by_name.items()):
@@ -182,12 +198,13 @@ class Assembly:
 
     def _write_reader(self, name: str, width: int, member: str, recognizer: _Recognizer) -> None:
         config = self._line_config(ModelRole.READER, name, width)
+        config.ensemble_scheduling.step[0].model_name = self._named(ModelRole.ORIENTATION)
         config.ensemble_scheduling.step[-1].model_name = member
         manifest = self._line_manifest(config, ModelRole.READER, recognizer)
         self._write_model(config, manifest, recognizer.dictionary)
 
     def _line_config(self, role: ModelRole, name: str, width: int) -> configs.ModelConfig:
-        config = configs.read_config(config_path(role, self.profile.config_name))
+        config = self._role_config(role)
         config.name = name
         configs.set_alternatives(config, self.alternatives)
         if not self.profile.takes_any_width:
@@ -201,7 +218,7 @@ class Assembly:
             line_height=LINE_HEIGHT_PIXELS,
             pad_value=self.pad_value,
             stride=self.line.served_stride,
-            buckets=self.profile.bucket_models(role),
+            buckets=self._bucket_models(role),
             alternatives=self.alternatives,
             reading="ensemble" if self.profile.reads_by_ensemble and role is ModelRole.RECOGNIZER else None,
             dictionary_sha256=dictionary_digest(recognizer.dictionary),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
+from worker.domain.model_set import DEFAULT_SET, check_set_name
 from worker.models.alphabet import FULL, LATIN
 from worker.models.assembly import Assembly
 from worker.models.choice import STAMP_FILE
@@ -43,6 +44,7 @@ class _Order:
     sources: Mapping[ModelRole, ModelSource]
     precisions: Precisions
     plans: PlanMaker | None
+    model_set: str = DEFAULT_SET
 
 
 def build_repository(
@@ -54,6 +56,7 @@ def build_repository(
     sources: Mapping[ModelRole, Path] | None = None,
     plans: PlanMaker | None = None,
     recipe: PrecisionRecipe | None = None,
+    model_set: str = DEFAULT_SET,
     progress: Progress | None = None,
 ) -> Path:
     """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
@@ -62,15 +65,18 @@ def build_repository(
     is how many classes the recognizer returns for each step; `sources` are what to take instead of the pinned models:
     folders that an import wrote, or ONNX files; `plans` makes the plans of the tensorrt profile, by the TensorRT and
     the GPU of this host if none is given. `recipe` is taken whether it passed the gate or not, for the gate itself;
-    without it, a lower precision takes a recipe that passed. A repository of the same inputs that is there already is
-    left as it is.
+    without it, a lower precision takes a recipe that passed. `model_set` is the name of the set: with it the models
+    have names of their own, so that one Triton can serve them beside others. A repository of the same inputs that is
+    there already is left as it is.
 
-    Raises ModelSourceError, AlphabetError, ProfileError, GraphError, RecipeError, ConfigError, PlanError or BuildError.
+    Raises ModelSetError, ModelSourceError, AlphabetError, ProfileError, GraphError, RecipeError, ConfigError, PlanError
+    or BuildError.
     """
     report = progress or (lambda _what, _part: None)
     chosen = select_profile(profile) if isinstance(profile, str) else profile
     if not 1 <= alternatives <= 16:  # noqa: PLR2004  more would be no alternatives but noise
         raise BuildError(f"{alternatives} alternatives cannot be given: ask for 1 to 16")
+    check_set_name(model_set)
     if chosen.name != "tensorrt":
         plans = None
     elif plans is None:
@@ -78,7 +84,7 @@ def build_repository(
     report("fetching the ONNX files", 0.0)
     found = find_sources(sources)
     chosen = chosen.of_lines(found[ModelRole.RECOGNIZER].card.line or LineFormat())
-    order = _Order(chosen, alphabet, alternatives, found, _precisions(chosen, found, recipe), plans)
+    order = _Order(chosen, alphabet, alternatives, found, _precisions(chosen, found, recipe), plans, model_set)
     digest = _digest(order)
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +117,7 @@ def _digest(order: _Order) -> str:
         *(recipe.to_json() for recipe in (order.precisions.recipe, *order.precisions.others) if recipe is not None),
     ]
     state = hashlib.sha256(
-        json.dumps([asdict(order.profile), precisions, alphabet, order.alternatives, target]).encode()
+        json.dumps([asdict(order.profile), precisions, alphabet, order.alternatives, target, order.model_set]).encode()
         + "".join(f"{role}{source.card.to_json()}" for role, source in sorted(order.sources.items())).encode()
     )
     files = [
@@ -148,11 +154,19 @@ def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) 
         new, old = work / "new", work / "old"
         new.mkdir()
         assembly = Assembly(
-            order.profile, order.alphabet, order.alternatives, order.sources, order.precisions, new, order.plans
+            order.profile,
+            order.alphabet,
+            order.alternatives,
+            order.sources,
+            order.precisions,
+            new,
+            order.plans,
+            order.model_set,
         )
         assembly.write(report)
         stamp: dict[str, object] = {"digest": digest, "profile": order.profile.name, "alphabet": order.alphabet}
         stamp["device"] = order.profile.device
+        stamp["model_set"] = order.model_set
         if order.plans is not None:
             stamp["plans"] = {"target": order.plans.target.model_dump(), "files": _plan_digests(new)}
         (new / STAMP_FILE).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")

@@ -22,6 +22,7 @@ from worker.domain.manifest import (
     TileShapes,
     dictionary_digest,
 )
+from worker.domain.model_set import DEFAULT_SET, served_name
 from worker.domain.result import ModelUsed
 from worker.ports import InferenceBackend, ModelDescription, TensorSpec
 
@@ -104,8 +105,10 @@ class _Described:
         )
 
 
-async def load_models(backend: InferenceBackend, former: ModelSet | None = None) -> ModelSet:
-    """Ask the server for its models and return those that a page needs; others may be absent.
+async def load_models(
+    backend: InferenceBackend, former: ModelSet | None = None, model_set: str = DEFAULT_SET
+) -> ModelSet:
+    """Ask the server for the models of a set and return those that a page needs; others may be absent.
 
     Where every model says of itself what it said when `former` was loaded, that is returned: manifests and dictionaries
     are parsed and checked only where they changed.
@@ -115,11 +118,12 @@ async def load_models(backend: InferenceBackend, former: ModelSet | None = None)
     """
     if former is not None and await _unchanged(backend, former):
         return former
-    detector = await _describe(backend, ModelRole.DETECTOR.value, ModelRole.DETECTOR)
-    orientation = await _describe(backend, ModelRole.ORIENTATION.value, ModelRole.ORIENTATION)
-    recognizers = await _describe_buckets(backend, ModelRole.RECOGNIZER)
+    detector = await _describe(backend, served_name(ModelRole.DETECTOR, model_set), ModelRole.DETECTOR)
+    orientation = await _describe(backend, served_name(ModelRole.ORIENTATION, model_set), ModelRole.ORIENTATION)
+    recognizers = await _describe_buckets(backend, ModelRole.RECOGNIZER, model_set)
     main = recognizers[max(recognizers)]
-    readers = await _describe_buckets(backend, ModelRole.READER) if main.manifest.reading == "ensemble" else {}
+    by_ensemble = main.manifest.reading == "ensemble"
+    readers = await _describe_buckets(backend, ModelRole.READER, model_set) if by_ensemble else {}
     if readers and readers.keys() != recognizers.keys():
         raise ServerMismatchError(
             f"{ModelRole.READER} takes lines of {', '.join(map(str, sorted(readers)))} pixels, but "
@@ -189,12 +193,12 @@ async def _describe(backend: InferenceBackend, name: str, role: ModelRole) -> _D
     return described
 
 
-async def _describe_buckets(backend: InferenceBackend, role: ModelRole) -> dict[int, _Described]:
-    main = await _describe(backend, role.value, role)
+async def _describe_buckets(backend: InferenceBackend, role: ModelRole, model_set: str) -> dict[int, _Described]:
+    main = await _describe(backend, served_name(role, model_set), role)
     buckets = main.manifest.buckets
     if not buckets or min(buckets) < 1:
         raise ServerMismatchError(f"The manifest of {role} names no line widths (buckets {buckets}): {_REBUILD}.")
-    by_name = {role.value: main}
+    by_name = {main.description.name: main}
     for name in buckets.values():
         if name not in by_name:
             by_name[name] = await _describe(backend, name, role)

@@ -17,7 +17,7 @@ from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, Coordinate
 from worker.domain.result import LabelText
 from worker.pipeline.explanation import PageSearch
 from worker.reporting.drawings import DrawingNames, draw_pages
-from worker.runtime.model_client import ModelClient
+from worker.runtime.model_client import ModelClient, PictureRequest
 from worker.runtime.results import label_text
 
 # What a result names as its source where there is no topic.
@@ -114,5 +114,5 @@ async def _read_picture(
     record = Record(Coordinate(SOURCE, 0, number), None, picture, headers, timestamp_ms=0)
     header = reader.header(picture)
     job = parse_job(record)
-    reading = await reader.process(picture, header, timeout_seconds=timeout_seconds, request_id=job.job_id)
-    return label_text(record, job, header, reading, reader.models_used, attempt=1), reading.searches
+    read = await reader.read(PictureRequest(job.job_id.encode(), picture, header, timeout_seconds, job.job_id))
+    return label_text(record, job, header, read, attempt=1), read.reading.searches

@@ -33,6 +33,11 @@ class _Budget:
         self.jobs = 0
         self.pixels = 0
 
+    @property
+    def is_half_empty(self) -> bool:
+        """Whether less than half of the jobs and pixels are taken."""
+        return 2 * self.jobs < self._max_jobs and 2 * self.pixels < self._max_pixels
+
     def fits(self, pixels: int) -> bool:
         """Whether one more job of so many pixels may begin."""
         return self.jobs == 0 or (self.jobs < self._max_jobs and self.pixels + pixels <= self._max_pixels)
@@ -76,6 +81,10 @@ class Admission:
         lane = self.lane_of(pixels)
         async with self._gate.entered(lane, pixels):
             yield lane
+
+    def has_room(self) -> bool:
+        """Whether the small lane is less than half full, so that work which may be left out delays no job much."""
+        return self._budgets[Lane.SMALL].is_half_empty
 
     @property
     def jobs(self) -> int:

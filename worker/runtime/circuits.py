@@ -49,7 +49,10 @@ class BlankRequest:
 
 @dataclass(slots=True)
 class _ModelCircuit:
-    """One model. `closed` is set while requests may pass; `missing` says that the server has it no more."""
+    """One model. `closed` is set while requests may pass; `missing` says that the server has it no more.
+
+    An `optional` model can be done without: requests to it do not wait for its circuit, and no other work does.
+    """
 
     model: str
     circuit: Circuit
@@ -57,6 +60,7 @@ class _ModelCircuit:
     announced: CircuitState = CircuitState.CLOSED
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     missing: JobError | None = None
+    optional: bool = False
 
 
 class Circuits:
@@ -83,8 +87,8 @@ class Circuits:
 
     @property
     def is_open(self) -> bool:
-        """Whether any circuit is not closed."""
-        return any(not entry.circuit.is_closed for entry in self._models.values())
+        """Whether the circuit of any model is not closed that cannot be done without."""
+        return any(not entry.circuit.is_closed for entry in self._models.values() if not entry.optional)
 
     def allows(self, model: str) -> bool:
         """Say whether a request to this model may be sent now."""
@@ -100,14 +104,13 @@ class Circuits:
         if entry.missing is not None:
             raise entry.missing
 
-    def succeeded(self, model: str, blank: Callable[[], BlankRequest]) -> None:
+    def succeeded(self, model: str, blank: Callable[[], BlankRequest], *, optional: bool = False) -> None:
         """Note that a request was answered."""
-        entry = self._models.get(model) or self._track(model, blank())
-        entry.circuit.succeeded()
+        self._entry(model, blank, optional=optional).circuit.succeeded()
 
-    def failed(self, model: str, blank: Callable[[], BlankRequest]) -> None:
+    def failed(self, model: str, blank: Callable[[], BlankRequest], *, optional: bool = False) -> None:
         """Note that a request failed for a reason that may be the server's."""
-        entry = self._models.get(model) or self._track(model, blank())
+        entry = self._entry(model, blank, optional=optional)
         entry.circuit.failed(self._clock.monotonic(), self._chance.random())
         self._announce(entry)
         self._recover_if_needed()
@@ -126,6 +129,19 @@ class Circuits:
         for entry in self._models.values():
             entry.closed.set()
         self._models = {}
+
+    def forget_optional(self) -> None:
+        """Forget the models that can be done without: nobody uses them any more."""
+        for entry in [entry for entry in self._models.values() if entry.optional]:
+            del self._models[entry.model]
+            entry.closed.set()
+            if entry.announced is not CircuitState.CLOSED:
+                self._events.emit(CircuitChanged(entry.model, CircuitState.CLOSED))
+
+    def _entry(self, model: str, blank: Callable[[], BlankRequest], *, optional: bool) -> _ModelCircuit:
+        entry = self._models.get(model) or self._track(model, blank())
+        entry.optional = optional
+        return entry
 
     def _track(self, model: str, blank: BlankRequest) -> _ModelCircuit:
         entry = self._models[model] = _ModelCircuit(model, Circuit(self._policy), blank)
@@ -146,15 +162,19 @@ class Circuits:
 
     # Recovery.
 
+    @property
+    def _any_open(self) -> bool:
+        return any(not entry.circuit.is_closed for entry in self._models.values())
+
     def _recover_if_needed(self) -> None:
-        if self.is_open and self._recovery is None and not self._closed:
+        if self._any_open and self._recovery is None and not self._closed:
             # A context of its own: the task has neither the lane nor the log fields of the job whose request failed.
             self._recovery = asyncio.create_task(self._recover(), context=contextvars.Context())
             self._recovery.add_done_callback(self._recovery_ended)
 
     async def _recover(self) -> None:
         was_ready = True
-        while self.is_open:
+        while self._any_open:
             await self._clock.sleep(_READY_POLL_SECONDS)
             is_ready = await self._backend.ready()
             if is_ready and not was_ready:

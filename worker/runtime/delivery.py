@@ -150,7 +150,7 @@ class Delivery:
     async def _read_isolated(self, job: InflightJob, attempt: int) -> LabelText:
         """Read a record that may crash its process in a child process; not even the picture's header is read here."""
         job.working = True
-        return await self._isolation.read(job.record, attempt)
+        return await self._isolation.read(job.record, attempt, self._processor.model_set)
 
     async def _read_in_process(self, job: InflightJob, attempt: int) -> LabelText:
         with await self._processor.prepare(job.record) as prepared, job.with_fetched(prepared.fetched_bytes):
@@ -328,7 +328,8 @@ class Delivery:
     def _emit_finished(self, job: InflightJob, outcome: Outcome, attempt: int, duration_seconds: float) -> None:
         record = job.record
         result = outcome.result if isinstance(outcome, Completed) else None
-        recognizer = self._processor.models_used.get("text_recognizer")
+        models = result.models if result else self._processor.models_used
+        recognizer = models.get("text_recognizer")
         age_ms = self._clock.epoch_ms() - record.timestamp_ms if record.timestamp_ms else None
         self._events.emit(
             events.JobFinished(

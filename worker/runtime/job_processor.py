@@ -20,7 +20,7 @@ from worker.domain.uri import PictureUri
 from worker.ports import BlobStore, Clock
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.fetch_memory import FetchMemory
-from worker.runtime.model_client import ModelClient
+from worker.runtime.model_client import PictureReader, PictureRequest
 from worker.runtime.resource_shortage import with_shortage_named
 from worker.runtime.results import label_text
 
@@ -61,14 +61,14 @@ class JobProcessor:
 
     def __init__(
         self,
-        model_client: ModelClient,
+        reader: PictureReader,
         executor: Executor,
         clock: Clock,
         budget: AttemptBudget,
         blobs: BlobStore,
         memory: FetchMemory,
     ) -> None:
-        self._models = model_client
+        self._reader = reader
         self._executor = executor
         self._clock = clock
         self._budget = budget
@@ -78,7 +78,12 @@ class JobProcessor:
     @property
     def models_used(self) -> Mapping[str, ModelUsed]:
         """The models that pictures are read with; empty before Triton was asked for them."""
-        return self._models.models_used
+        return self._reader.models_used
+
+    @property
+    def model_set(self) -> str:
+        """The set of those models."""
+        return self._reader.model_set
 
     async def read(self, record: Record, attempt: int) -> LabelText:
         """Read the job of a record. Raises JobError."""
@@ -110,10 +115,10 @@ class JobProcessor:
         check_deadline(job, self._clock.epoch_ms())
         if job.uri is not None:
             return job, job.uri
-        return PreparedJob(record, job, self._models.header(job.picture))
+        return PreparedJob(record, job, self._reader.header(job.picture))
 
     def _with_header(self, job: LabelJob, picture: bytes) -> tuple[LabelJob, ImageHeader]:
-        return job.with_picture(picture), self._models.header(picture)
+        return job.with_picture(picture), self._reader.header(picture)
 
     async def _fetch(self, job: LabelJob, uri: PictureUri, resources: ExitStack) -> bytes:
         """Return the picture at a URI; `resources` gives its memory back."""
@@ -136,16 +141,23 @@ class JobProcessor:
         seconds = self._budget.seconds_for(header.total_pixels)
         try:
             async with self._budget.attempt(seconds), asyncio.timeout(self._seconds_to_deadline(job)):
-                reading = await self._models.process(
-                    job.picture, header, timeout_seconds=seconds, request_id=job.job_id
+                read = await self._reader.read(
+                    PictureRequest(
+                        record.key if record.key is not None else job.job_id.encode("utf-8", "surrogatepass"),
+                        job.picture,
+                        header,
+                        seconds,
+                        job.job_id,
+                    )
                 )
         except TimeoutError as error:
             check_deadline(job, self._clock.epoch_ms())
             message = f"The attempt took longer than {seconds:g} seconds; it is made again."
             raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, message) from error
         if prepared.fetch_seconds is not None:
-            reading = replace(reading, timing_seconds={Stage.FETCH: prepared.fetch_seconds, **reading.timing_seconds})
-        return label_text(record, job, header, reading, self._models.models_used, attempt)
+            timing = {Stage.FETCH: prepared.fetch_seconds, **read.reading.timing_seconds}
+            read = replace(read, reading=replace(read.reading, timing_seconds=timing))
+        return label_text(record, job, header, read, attempt)
 
     def _seconds_to_deadline(self, job: LabelJob) -> float | None:
         return None if job.deadline_ms is None else (job.deadline_ms - self._clock.epoch_ms()) / 1000

@@ -7,6 +7,7 @@ are met again.
 import asyncio
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from worker.domain.errors import BrokerError, JobError, ServerMismatchError
 from worker.domain.records import ClusterDescription, TopicLimits
@@ -15,15 +16,15 @@ from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
 from worker.runtime.delivery import Destination
 from worker.runtime.health import Health
 from worker.runtime.loop import PARTITIONS, Loop
-from worker.runtime.model_client import ModelClient
 from worker.runtime.outcome_health import OUTCOMES, OutcomeHealth
+from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
 from worker.runtime.triton_guard import TritonGuard
 
 TRITON = "triton"
 TOPICS = "topics"
 CIRCUITS = "circuits"
-CONDITIONS = (TRITON, CIRCUITS, TOPICS, OUTCOMES, DEAD_LETTERS, PARTITIONS)
-_INTAKE_CONDITIONS = (TRITON, CIRCUITS, TOPICS, OUTCOMES, DEAD_LETTERS)
+CONDITIONS = (TRITON, CIRCUITS, TOPICS, ROLLOUT, OUTCOMES, DEAD_LETTERS, PARTITIONS)
+_INTAKE_CONDITIONS = (TRITON, CIRCUITS, TOPICS, ROLLOUT, OUTCOMES, DEAD_LETTERS)
 
 # Checking the topics takes a connection of its own, so it is done less often than checking Triton.
 _TOPICS_EVERY = 5
@@ -151,12 +152,22 @@ def _limit(cluster: ClusterDescription, topic: str) -> int | None:
     return limits.max_message_bytes if limits else None
 
 
+class ServedModels(Protocol):
+    """The models that the worker needs."""
+
+    def invalidate(self) -> None:
+        """Note that they may have changed."""
+
+    async def refresh(self) -> None:
+        """Ask the server for them. Raises ServerMismatchError, JobError INFERENCE_UNAVAILABLE."""
+
+
 class ModelMonitor:
     """Checks whether Triton serves the models that the worker needs."""
 
-    def __init__(self, guard: TritonGuard, model_client: ModelClient, health: Health) -> None:
+    def __init__(self, guard: TritonGuard, models: ServedModels, health: Health) -> None:
         self._guard = guard
-        self._models = model_client
+        self._models = models
         self._health = health
         health.met(CIRCUITS)  # none is open before the first request
 
@@ -193,6 +204,7 @@ class Lifecycle:
         loop: Loop,
         topics: TopicMonitor,
         models: ModelMonitor,
+        rollouts: RolloutFollower | None,
         dead_letter_limit: DeadLetterLimit,
         outcome_health: OutcomeHealth,
         source: RecordSource,
@@ -203,6 +215,7 @@ class Lifecycle:
         self._loop = loop
         self._topics = topics
         self._models = models
+        self._rollouts = rollouts
         self._dead_letter_limit = dead_letter_limit
         self._outcome_health = outcome_health
         self._source = source
@@ -226,6 +239,8 @@ class Lifecycle:
         """Work until `stopping` is set."""
         async with asyncio.TaskGroup() as tasks:
             monitoring = [tasks.create_task(self._watch_models()), tasks.create_task(self._watch_topics())]
+            if self._rollouts is not None:
+                monitoring.append(tasks.create_task(self._rollouts.run()))
             stop = tasks.create_task(stopping.wait())
             fit = tasks.create_task(self._wait_until_fit())
             await asyncio.wait({fit, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -235,7 +250,7 @@ class Lifecycle:
                 task.cancel()
 
     async def _wait_until_fit(self) -> None:
-        while not self._health.is_met(TRITON, TOPICS):
+        while not self._health.is_met(TRITON, TOPICS, ROLLOUT):
             await self._clock.sleep(min(0.2, self._interval_seconds))
 
     async def _watch_models(self) -> None:

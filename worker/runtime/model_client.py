@@ -10,13 +10,54 @@ its content, the models are compared once more before the text is returned.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.domain.image import ImageHeader
+from worker.domain.model_set import DEFAULT_SET
 from worker.domain.result import ModelUsed
 from worker.pipeline.models import ModelSet, load_models
 from worker.pipeline.pipeline import PictureReading, Pipeline
 from worker.ports import InferenceBackend
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRequest:
+    """A picture to read, the key that decides which models read it, and the time that an attempt has."""
+
+    key: bytes
+    picture: bytes
+    header: ImageHeader
+    timeout_seconds: float
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedReading:
+    """What a picture says, and who read it; `rollout` is the id of the rollout that decided it, if one ran."""
+
+    reading: PictureReading
+    models_used: Mapping[str, ModelUsed]
+    model_set: str
+    rollout: str | None = None
+
+
+class PictureReader(Protocol):
+    """Reads pictures with the models of a server."""
+
+    @property
+    def models_used(self) -> Mapping[str, ModelUsed]:
+        """The models in use; empty before the server was asked."""
+
+    @property
+    def model_set(self) -> str:
+        """The set of the models in use."""
+
+    def header(self, picture: bytes) -> ImageHeader:
+        """Read the picture's header. Raises JobError."""
+
+    async def read(self, request: PictureRequest) -> RoutedReading:
+        """Read a picture. Raises JobError."""
 
 
 @dataclass(slots=True)
@@ -53,15 +94,17 @@ class _ServedModels:
 
 
 class ModelClient:
-    """Keeps a pipeline for the models that the server has now."""
+    """Keeps a pipeline for the models of a set that the server has now."""
 
     def __init__(
         self,
         backend: InferenceBackend,
         make_pipeline: Callable[[ModelSet], Pipeline],
         read_header: Callable[[bytes], ImageHeader],
+        model_set: str = DEFAULT_SET,
     ) -> None:
         self._backend = backend
+        self.model_set = model_set
         self._make_pipeline = make_pipeline
         self._read_header = read_header
         self._served: _ServedModels | None = None
@@ -94,7 +137,7 @@ class ModelClient:
 
     async def _load(self) -> None:
         invalidations = self._invalidations
-        models = await load_models(self._backend, self._served.models if self._served else None)
+        models = await load_models(self._backend, self._served.models if self._served else None, self.model_set)
         if self._served is None or models != self._served.models:
             former, self._served = self._served, _ServedModels(models, self._make_pipeline(models))
             if former is not None:
@@ -126,6 +169,13 @@ class ModelClient:
         if await self._current() is not served:
             raise _models_changed()
         return reading
+
+    async def read(self, request: PictureRequest) -> RoutedReading:
+        """Read a picture. Raises JobError, MODELS_CHANGED where the server's models changed meanwhile."""
+        reading = await self.process(
+            request.picture, request.header, timeout_seconds=request.timeout_seconds, request_id=request.request_id
+        )
+        return RoutedReading(reading, self.models_used, self.model_set)
 
     async def _current(self) -> _ServedModels:
         if self.stale:

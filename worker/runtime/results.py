@@ -1,12 +1,11 @@
 """Turns what was read into the result record."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.domain import barcode, fields, quality
 from worker.domain.content import JSON_TYPE
 from worker.domain.geometry import Points
-from worker.domain.headers import DerivedHeaders
+from worker.domain.headers import MODEL_SET, ROLLOUT, DerivedHeaders
 from worker.domain.image import ImageHeader, PageText, TextLine
 from worker.domain.job import LabelJob
 from worker.domain.records import CONTENT_TYPE_HEADER, OutgoingRecord, Record
@@ -16,7 +15,6 @@ from worker.domain.result import (
     LabelField,
     LabelText,
     Line,
-    ModelUsed,
     Page,
     Quad,
     Quality,
@@ -24,15 +22,14 @@ from worker.domain.result import (
     SourceCoordinate,
     SourceImage,
 )
-from worker.pipeline.pipeline import PictureReading
+from worker.runtime.model_client import RoutedReading
 
 
 def label_text(
     record: Record,
     job: LabelJob,
     header: ImageHeader,
-    reading: PictureReading,
-    models: Mapping[str, ModelUsed],
+    read: RoutedReading,
     attempt: int,
 ) -> LabelText:
     """Return the result record of a reading."""
@@ -41,9 +38,11 @@ def label_text(
         job_id=job.job_id,
         result_id=job.result_id,
         image=SourceImage(sha256=job.picture_sha256, size_bytes=len(job.picture), format=header.format),
-        pages=tuple(_page(page, floor) for page in reading.pages),
-        models=dict(models),
-        timing_ms={stage.value: round(seconds * 1000, 2) for stage, seconds in reading.timing_seconds.items()},
+        pages=tuple(_page(page, floor) for page in read.reading.pages),
+        models=dict(read.models_used),
+        model_set=read.model_set,
+        rollout=read.rollout,
+        timing_ms={stage.value: round(seconds * 1000, 2) for stage, seconds in read.reading.timing_seconds.items()},
         source=SourceCoordinate(**derived.origin._asdict()),
         attempt=attempt,
         replay=Replay(count=derived.replay_count, run_id=derived.replay_run_id),
@@ -98,5 +97,11 @@ def result_record(record: Record, result: LabelText, topic: str) -> OutgoingReco
     """Return the record that carries a result: keyed as the job, with the producer's headers."""
     derived = replace(DerivedHeaders.of(record).without_retry(), job_id=result.job_id, attempt=result.attempt)
     kept = tuple((name, value) for name, value in record.headers if name.lower() != CONTENT_TYPE_HEADER)
-    headers = (*derived.onto(kept), (CONTENT_TYPE_HEADER, JSON_TYPE.encode()))
+    kept = tuple((name, value) for name, value in kept if name not in {MODEL_SET, ROLLOUT})
+    routed = [(name, value) for name, value in ((MODEL_SET, result.model_set), (ROLLOUT, result.rollout)) if value]
+    headers = (
+        *derived.onto(kept),
+        *((name, value.encode()) for name, value in routed),
+        (CONTENT_TYPE_HEADER, JSON_TYPE.encode()),
+    )
     return OutgoingRecord(topic, record.key, result.to_json(), headers)

@@ -2,11 +2,12 @@
 
 Invariants: an error that is the server's fault reaches the caller only when the request's working time is over. Working
 time is paused while a circuit is open or the server is overloaded, so an outage costs no job an attempt. A request that
-is canceled while it waits gives back whatever it held.
+is canceled while it waits gives back whatever it held. Requests to models that can be done without are sent once, and
+their failures hold up no other request.
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
@@ -33,6 +34,12 @@ _OVERLOAD_SECONDS: Final = 5.0
 # While small requests wait or run, a large request is sent in chunks of this size: 2,560 columns of lines of 48 pixels,
 # some 80 ms of a CPU core. A tile is one row and cannot be split.
 _CHUNK_BYTES: Final = 2560 * 48 * 3
+_SERVER_FAULTS: Final = frozenset(
+    {ErrorCode.INFERENCE_UNAVAILABLE, ErrorCode.INFERENCE_FAILED, ErrorCode.INFERENCE_OVERLOADED}
+)
+
+
+_Send = Callable[[InferenceRequest], Awaitable[Mapping[str, Tensor]]]
 
 
 class OpenListener(Protocol):
@@ -85,6 +92,7 @@ class TritonGuard:
         self._backoff_until = float("-inf")
         self._overloads = 0
         self._overloaded_at: float | None = None
+        self._troubles = 0
         self._announced_limit: int | None = None
         self._closed = False
 
@@ -97,6 +105,19 @@ class TritonGuard:
     def limit(self) -> int:
         """How many requests may be under way now."""
         return self._limit.limit
+
+    @property
+    def troubles(self) -> int:
+        """How often the server failed a request to a model that cannot be done without."""
+        return self._troubles
+
+    def optional_models(self) -> "OptionalModels":
+        """Return the server for requests to models that can be done without."""
+        return OptionalModels(self)
+
+    def forget_optional_models(self) -> None:
+        """Forget the circuits of such models: nobody uses them any more."""
+        self._circuits.forget_optional()
 
     def on_open(self, listener: OpenListener) -> None:
         """Have `listener(is_open=…)` called whenever `is_open` changes."""
@@ -126,16 +147,28 @@ class TritonGuard:
         """
         deadline = self.working_time.monotonic() + timeout_seconds
         lane = CURRENT_LANE.get()
-        answers = [await self._answer(chunk, lane, deadline) for chunk in self._chunks(request, lane)]
-        if len(answers) == 1:
-            return answers[0]
-        return {name: np.concatenate([answer[name] for answer in answers]) for name in request.outputs}
+        return await self._in_chunks(request, lane, partial(self._answer, lane=lane, deadline=deadline))
+
+    async def infer_once(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        """Run one request to a model that can be done without: it waits for no circuit and is sent once.
+
+        Raises JobError as `infer`, INFERENCE_UNAVAILABLE while the model's circuit is open or where time is over.
+        """
+        lane = CURRENT_LANE.get()
+        deadline = self._clock.monotonic() + timeout_seconds
+        return await self._in_chunks(request, lane, partial(self._answer_once, lane=lane, deadline=deadline))
 
     async def close(self) -> None:
         """Close the server's connections; requests that wait end as INFERENCE_UNAVAILABLE."""
         self._closed = True
         await self._backend.close()
         await self._circuits.close()
+
+    async def _in_chunks(self, request: InferenceRequest, lane: Lane, send: _Send) -> Mapping[str, Tensor]:
+        answers = [await send(chunk) for chunk in self._chunks(request, lane)]
+        if len(answers) == 1:
+            return answers[0]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in request.outputs}
 
     def _chunks(self, request: InferenceRequest, lane: Lane) -> Iterator[InferenceRequest]:
         """Yield the request in chunks; whether small requests wait is asked again before each of them is cut."""
@@ -169,6 +202,25 @@ class TritonGuard:
                 self._events.emit(InferenceRetried(request.model, reason))
             failures += 1
             await self._clock.sleep(pause_seconds)
+
+    async def _answer_once(self, request: InferenceRequest, lane: Lane, deadline: float) -> Mapping[str, Tensor]:
+        if not self._circuits.allows(request.model):
+            message = f"{request.model} fails; it is tried again in the background."
+            raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message)
+        async with self._slots.slot(lane):
+            left_seconds = deadline - self._clock.monotonic()
+            if left_seconds <= 0:
+                message = f"No slot for a request to {request.model} was free in time."
+                raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message)
+            blank = partial(BlankRequest.like, request)
+            try:
+                answer = await self._backend.infer(request, timeout_seconds=left_seconds)
+            except JobError as error:
+                if error.code in _SERVER_FAULTS:
+                    self._circuits.failed(request.model, blank, optional=True)
+                raise
+            self._circuits.succeeded(request.model, blank, optional=True)
+            return answer
 
     def _is_sendable(self, model: str) -> bool:
         return self._circuits.allows(model) and self._clock.monotonic() >= self._backoff_until
@@ -223,6 +275,7 @@ class TritonGuard:
 
     def _note_failure(self, request: InferenceRequest, error: JobError, sent_at: float) -> None:
         blank = partial(BlankRequest.like, request)
+        self._troubles += error.code in _SERVER_FAULTS
         if error.code is ErrorCode.INFERENCE_OVERLOADED:
             was_at_floor = self._limit.at_floor
             if self._slow_down(sent_at) and was_at_floor:
@@ -271,3 +324,25 @@ class TritonGuard:
             self.working_time.resume()
         for listener in self._pause_listeners:
             listener(paused=paused)
+
+
+class OptionalModels:
+    """The `InferenceBackend` of models that can be done without, as a rollout's candidate."""
+
+    def __init__(self, guard: TritonGuard) -> None:
+        self._guard = guard
+
+    async def ready(self) -> bool:
+        """Say whether the server answers and calls itself ready; never raises."""
+        return await self._guard.ready()
+
+    async def describe(self, model: str) -> ModelDescription | None:
+        """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
+        return await self._guard.describe(model)
+
+    async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+        """Run one request, once. Raises JobError."""
+        return await self._guard.infer_once(request, timeout_seconds=timeout_seconds)
+
+    async def close(self) -> None:
+        """Do nothing: the server is the guard's to close."""

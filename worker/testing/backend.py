@@ -5,8 +5,8 @@ Invariant: it has the same names, types, limits and manifests as a real one, so 
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from worker.domain.manifest import (
     TileShapes,
     dictionary_digest,
 )
+from worker.domain.model_set import DEFAULT_SET, served_name
 from worker.ports import Clock, InferenceRequest, ModelDescription, Tensor, TensorSpec
 from worker.testing.block_font import DICTIONARY, STRIDE_PIXELS, find_blocks, is_upside_down, read_blocks
 
@@ -28,6 +29,8 @@ _DTYPES: Final = {"UINT8": np.uint8, "INT32": np.int32, "FP32": np.float32}
 _NO_DIGEST: Final = "0" * 64
 _LINE: Final = TensorSpec("line", "UINT8", (LINE_HEIGHT_PIXELS, -1, 3))
 _UPSIDE_DOWN: Final = TensorSpec("upside_down", "FP32", (1,))
+Distortion = Callable[[ModelRole, dict[str, Tensor]], dict[str, Tensor]]
+"""Changes the answer of a model of a role, or raises JobError."""
 _STEPS: Final = (TensorSpec("token", "INT32", (-1, 1)), TensorSpec("confidence", "FP32", (-1, 1)))
 
 
@@ -47,7 +50,8 @@ class FakeBackend:
 
     `models` is what it serves, and may be changed. `calls` lists the requests. While `broken` holds an error every
     request and description raises it, and the server is not ready; `fail` scripts the next requests one by one. With a
-    clock, each request takes `latency_seconds`.
+    clock, each request takes `latency_seconds`, and that of a model set of `set_latency_seconds` so much more.
+    `distort` changes the answers of a model set, or raises.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class FakeBackend:
         self.calls: list[InferenceCall] = []
         self.broken: JobError | None = None
         self.latency_seconds = latency_seconds
+        self.set_latency_seconds: dict[str, float] = {}
+        self.distort: dict[str, Distortion] = {}
         self.closed = False
         self._clock = clock
         self._script: deque[JobError | None] = deque()
@@ -96,8 +102,10 @@ class FakeBackend:
         shapes = {name: tensor.shape for name, tensor in request.inputs.items()}
         outputs = tuple(request.outputs)
         self.calls.append(InferenceCall(request.model, shapes, outputs, timeout_seconds, request.request_id))
-        if self._clock is not None and self.latency_seconds:
-            await self._clock.sleep(self.latency_seconds)
+        name, _, model_set = request.model.partition(".")
+        seconds = self.latency_seconds + self.set_latency_seconds.get(model_set, 0.0)
+        if self._clock is not None and seconds:
+            await self._clock.sleep(seconds)
         if self.closed:
             raise _unavailable("The connection to Triton has been closed here")
         error = self.broken or (self._script.popleft() if self._script else None)
@@ -110,7 +118,10 @@ class FakeBackend:
                 ErrorCode.MODELS_CHANGED,
                 f"Triton has version {served} of {request.model} and not {request.version}.",
             )
-        answer = _answer(ModelRole(request.model.partition("_w")[0]), request.inputs)
+        role = ModelRole(name.partition("_w")[0])
+        answer = _answer(role, request.inputs)
+        if model_set in self.distort:
+            answer = self.distort[model_set](role, answer)
         return {name: answer[name] for name in outputs}
 
     async def close(self) -> None:
@@ -138,9 +149,13 @@ class FakeBackend:
 
 
 def fake_models(
-    max_batch_size: int = 8, buckets: Sequence[int] = DEFAULT_BUCKETS, *, reads_by_ensemble: bool = False
+    max_batch_size: int = 8,
+    buckets: Sequence[int] = DEFAULT_BUCKETS,
+    *,
+    reads_by_ensemble: bool = False,
+    model_set: str = DEFAULT_SET,
 ) -> dict[str, ModelDescription]:
-    """Return descriptions of all models that a worker needs, each bucket a model of its own."""
+    """Return descriptions of all models that a worker needs, each bucket a model of its own, by the names of a set."""
     image = TensorSpec("image", "UINT8", (-1, -1, 3))
     probability = TensorSpec("probability", "UINT8", (-1, -1))
     detector = _manifest(ModelRole.DETECTOR, max_batch_size, buckets)
@@ -158,7 +173,21 @@ def fake_models(
         models.append(_description(recognizer, name, (_LINE, _UPSIDE_DOWN), _STEPS))
         name = _bucket_models(ModelRole.READER, buckets)[width]
         models.append(_description(reader, name, (_LINE,), (*_STEPS, _UPSIDE_DOWN)))
+    if model_set:
+        models = [_named(model, model_set) for model in models]
     return {model.name: model for model in models}
+
+
+def _named(model: ModelDescription, model_set: str) -> ModelDescription:
+    """Return a model as one of a set: it has another name, and so have the models of its buckets."""
+    manifest = ModelManifest.model_validate_json(model.parameters["manifest"])
+    if manifest.buckets:
+        buckets = {width: served_name(name, model_set) for width, name in manifest.buckets.items()}
+        manifest = manifest.model_copy(update={"buckets": buckets})
+    manifest = manifest.model_copy(update={"version": manifest.number})
+    parameters = {**model.parameters, "manifest": manifest.to_json()}
+    name = served_name(model.name, model_set)
+    return replace(model, name=name, version=manifest.number, parameters=parameters)
 
 
 def _manifest(role: ModelRole, max_batch_size: int, buckets: Sequence[int]) -> ModelManifest:

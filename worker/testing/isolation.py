@@ -21,7 +21,8 @@ class FakeIsolation:
     """An `Isolation` over a function that reads.
 
     `deadly` says which records crash their reader each time; `crash` lets the next tries crash, whatever the record.
-    `tried` lists the coordinate of each try, `crashes` those of the tries that crashed.
+    `tried` lists the coordinate of each try, `crashes` those of the tries that crashed, `model_sets` the set that each
+    reading was asked for with.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class FakeIsolation:
     ) -> None:
         self.tried: list[Coordinate] = []
         self.crashes: list[Coordinate] = []
+        self.model_sets: list[str] = []
         self.closed = False
         self._read = read
         self._deadly = deadly
@@ -39,8 +41,9 @@ class FakeIsolation:
         """Let so many of the next tries end in a crash."""
         self._to_crash += times
 
-    async def read(self, record: Record, attempt: int) -> LabelText:
+    async def read(self, record: Record, attempt: int, model_set: str) -> LabelText:
         """Read the job of a record, after those that were asked for before. Raises JobError, POISON after crashes."""
+        self.model_sets.append(model_set)
         async with self._lock:
             history = CrashHistory()
             while True:

@@ -82,7 +82,7 @@ class Slow:
 
     async def reading(self, apart: ChildIsolation) -> "tuple[asyncio.Task[LabelText], int]":
         """Return a reading that has begun, and the process that reads."""
-        task = asyncio.create_task(apart.read(record(), 2))
+        task = asyncio.create_task(apart.read(record(), 2, ""))
         (pid,) = await until(self.begun)
         return task, pid
 
@@ -99,7 +99,7 @@ async def test_the_verdict_names_the_signal(kind: PoisonKind) -> None:
     events, clock = RecordedEvents(), ManualClock()
     async with isolation(events, child_command(), clock=clock, pause_seconds=2) as apart:
         with pytest.raises(JobError, match=rf"three times \(signal {name}\)") as raised:
-            await apart.read(record(poisonous(PICTURE, kind), offset=3), 1)
+            await apart.read(record(poisonous(PICTURE, kind), offset=3), 1, "")
     assert raised.value.code is ErrorCode.POISON
     assert [(event.how, event.count) for event in events.of(ReaderCrashed)] == [
         (f"signal {name}", count) for count in (1, 2, 3)
@@ -124,7 +124,7 @@ async def test_a_child_that_is_killed_while_it_rests_is_replaced() -> None:
     events = RecordedEvents()
     async with isolation(events, child_command()) as apart:
         for number in (1, 2):
-            assert (await apart.read(record(), number)).attempt == number
+            assert (await apart.read(record(), number, "")).attempt == number
             os.kill(readers()[0], signal.SIGKILL)
             await until(lambda: not readers())
     assert events.all == []
@@ -155,7 +155,7 @@ async def test_a_child_that_hangs_is_ended_and_its_record_tried_again_later(slow
 async def test_a_slow_reading_ends_in_the_child_and_the_child_stays(slow: Slow) -> None:
     async with isolation(RecordedEvents(), slow.command(attempt_seconds=0.3)) as apart:
         with pytest.raises(JobError, match=r"longer than 0\.3 seconds") as raised:
-            await apart.read(record(), 1)
+            await apart.read(record(), 1, "")
         assert raised.value.code is ErrorCode.ATTEMPT_TIMED_OUT
         assert len(readers()) == 1
 
@@ -173,7 +173,7 @@ async def test_a_child_that_does_not_start_convicts_nobody(command: tuple[str, .
     async with isolation(events, command) as apart:
         for _ in range(4):
             with pytest.raises(JobError, match=words) as raised:
-                await apart.read(record(), 1)
+                await apart.read(record(), 1, "")
             assert raised.value.code is ErrorCode.INFERENCE_UNAVAILABLE
     assert events.all == []
 
@@ -204,17 +204,17 @@ async def test_closing_ends_the_child_under_a_reading_and_convicts_nobody(slow: 
 async def test_a_child_that_nobody_needs_is_ended() -> None:
     clock = ManualClock(sleeps_pass=False)
     async with isolation(RecordedEvents(), child_command(), clock=clock, idle_seconds=60) as apart:
-        await apart.read(record(), 1)
+        await apart.read(record(), 1, "")
         first = readers()
         for number in (2, 3):
             await clock.until_sleeping()
             clock.advance(40)
-            await apart.read(record(), number)
+            await apart.read(record(), number, "")
         assert readers() == first
         await clock.until_sleeping()
         clock.advance(61)
         await until(lambda: not readers())
-        assert (await apart.read(record(), 4)).attempt == 4
+        assert (await apart.read(record(), 4, "")).attempt == 4
 
 
 async def test_memory_that_runs_out_counts_as_a_crash() -> None:
@@ -222,9 +222,9 @@ async def test_memory_that_runs_out_counts_as_a_crash() -> None:
     progressive = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
     picture = cv2.imencode(".jpg", np.full((8000, 6000, 3), 255, np.uint8), progressive)[1].tobytes()
     async with isolation(RecordedEvents(), child_command(memory_bytes=100 * 2**20)) as apart:
-        assert (await apart.read(record(), 1)).pages[0].lines[0].text == "HELLO"
+        assert (await apart.read(record(), 1, "")).pages[0].lines[0].text == "HELLO"
         with pytest.raises(JobError, match=r"three times \(out of memory\)") as raised:
-            await apart.read(record(picture), 1)
+            await apart.read(record(picture), 1, "")
         assert raised.value.code is ErrorCode.POISON
 
 
@@ -237,7 +237,7 @@ from worker.testing.events import RecordedEvents
 async def main():
     command = child_command(latency_seconds=60, diary=pathlib.Path(sys.argv[1]))
     async with isolation(RecordedEvents(), command) as apart:
-        await apart.read(record(), 1)
+        await apart.read(record(), 1, "")
 
 asyncio.run(main())
 """

@@ -32,9 +32,9 @@ def through_the_pipe(frame: bytes) -> Coroutine[Any, Any, child_messages.Frame]:
 @given(RECORDS, st.integers(1, 10**6))
 def test_a_record_arrives_as_it_was(record: Record, attempt: int) -> None:
     async def arrived() -> child_messages.Frame:
-        return await through_the_pipe(child_messages.pack_record(record, attempt))
+        return await through_the_pipe(child_messages.pack_record(record, attempt, "v2"))
 
-    assert child_messages.unpack_record(asyncio.run(arrived())) == (record, attempt)
+    assert child_messages.unpack_record(asyncio.run(arrived())) == (record, attempt, "v2")
 
 
 @pytest.mark.parametrize("code", list(ErrorCode))

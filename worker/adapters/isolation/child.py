@@ -23,7 +23,8 @@ from worker.domain.result import LabelText
 OUT_OF_MEMORY: Final = errno.ENOMEM
 _PR_SET_PDEATHSIG: Final = 1
 
-Read = Callable[[Record, int], Awaitable[LabelText]]
+Read = Callable[[Record, int, str], Awaitable[LabelText]]
+"""Reads a record: the record, the number of the attempt, and the model set."""
 
 
 def attach() -> BinaryIO:
@@ -48,9 +49,9 @@ async def serve(read: Read, answers: BinaryIO) -> None:
         tasks.create_task(_receive(requests))
         _send(answers, child_messages.pack(child_messages.READY))
         while True:
-            record, attempt = child_messages.unpack_record(await requests.get())
+            record, attempt, model_set = child_messages.unpack_record(await requests.get())
             _send(answers, child_messages.pack(child_messages.TAKEN))
-            _send(answers, child_messages.pack_answer(await _outcome(read, record, attempt)))
+            _send(answers, child_messages.pack_answer(await _outcome(read, record, attempt, model_set)))
 
 
 async def _receive(requests: "asyncio.Queue[child_messages.Frame]") -> None:
@@ -65,9 +66,9 @@ async def _receive(requests: "asyncio.Queue[child_messages.Frame]") -> None:
         await requests.put(frame)
 
 
-async def _outcome(read: Read, record: Record, attempt: int) -> LabelText | JobError:
+async def _outcome(read: Read, record: Record, attempt: int, model_set: str) -> LabelText | JobError:
     try:
-        return await read(record, attempt)
+        return await read(record, attempt, model_set)
     except JobError as error:
         return error
     except MemoryError:

@@ -33,10 +33,11 @@ async def unpack(read_exactly: Callable[[int], Awaitable[bytes]]) -> Frame:
     return head, await read_exactly(body_bytes)
 
 
-def pack_record(record: Record, attempt: int) -> bytes:
-    """Return the frame that asks for a record to be read."""
+def pack_record(record: Record, attempt: int, model_set: str) -> bytes:
+    """Return the frame that asks for a record to be read with the models of a set."""
     head = {
         "attempt": attempt,
+        "model_set": model_set,
         "coordinate": list(record.coordinate),
         "timestamp_ms": record.timestamp_ms,
         "key": None if record.key is None else len(record.key),
@@ -48,8 +49,8 @@ def pack_record(record: Record, attempt: int) -> bytes:
     return pack(head, b"".join(value or b"" for value in body))
 
 
-def unpack_record(frame: Frame) -> tuple[Record, int]:
-    """Return the record and the number of the attempt at it."""
+def unpack_record(frame: Frame) -> tuple[Record, int, str]:
+    """Return the record, the number of the attempt at it, and the model set to read it with."""
     head, body = frame
     parts: list[bytes | None] = []
     begin = 0
@@ -64,7 +65,7 @@ def unpack_record(frame: Frame) -> tuple[Record, int]:
         head["timestamp_ms"],
         head["unreadable_headers"],
     )
-    return record, head["attempt"]
+    return record, head["attempt"], head["model_set"]
 
 
 def pack_answer(answer: LabelText | JobError) -> bytes:

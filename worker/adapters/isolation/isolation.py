@@ -48,8 +48,8 @@ class ChildIsolation:
         self._idle_timer: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def read(self, record: Record, attempt: int) -> LabelText:
-        """Read the job of a record in the child, once those before it are read.
+    async def read(self, record: Record, attempt: int, model_set: str) -> LabelText:
+        """Read the job of a record with the models of a set in the child, once those before it are read.
 
         Raises JobError: what reading it here would raise, POISON where the child ended three times while it read it,
         INFERENCE_UNAVAILABLE where no child can be had.
@@ -57,7 +57,7 @@ class ChildIsolation:
         async with self._lock:
             self._stop_idle_timer()
             try:
-                return await self._try(record, attempt)
+                return await self._try(record, attempt, model_set)
             finally:
                 if self._child is not None and self._child.idle and not self._closed:
                     self._idle_timer = asyncio.create_task(self._end_when_idle(self._child))
@@ -69,12 +69,12 @@ class ChildIsolation:
         if self._child is not None:
             await self._child.end()
 
-    async def _try(self, record: Record, attempt: int) -> LabelText:
+    async def _try(self, record: Record, attempt: int, model_set: str) -> LabelText:
         history, losses = CrashHistory(), 0
         while True:
             child = await self._ready_child()
             try:
-                return await child.ask(record, attempt, self._longest_seconds)
+                return await child.ask(record, attempt, model_set, self._longest_seconds)
             except LostError as loss:  # it may have ended a moment ago, while it was idle
                 losses += 1
                 if losses > 1 or self._closed:

@@ -64,15 +64,15 @@ class Child:
         """Whether it can read a record now."""
         return self._idle and self._process.returncode is None
 
-    async def ask(self, record: Record, attempt: int, timeout_seconds: float) -> LabelText:
-        """Have a record read.
+    async def ask(self, record: Record, attempt: int, model_set: str, timeout_seconds: float) -> LabelText:
+        """Have a record read with the models of a set.
 
         Raises JobError as the child did, and ATTEMPT_TIMED_OUT where it did not answer in time; LostError where it
         ended before it had the record, CrashError where it ended while it read the record.
         """
         self._idle = False
         try:
-            await self._send_record(record, attempt)
+            await self._send_record(record, attempt, model_set)
             answer = await self._answer(timeout_seconds)
         except BaseException:
             await self.end()
@@ -89,11 +89,11 @@ class Child:
                 os.kill(self._process.pid, signal.SIGKILL)
         return _describe_end(await self._exited())
 
-    async def _send_record(self, record: Record, attempt: int) -> None:
+    async def _send_record(self, record: Record, attempt: int, model_set: str) -> None:
         if self._process.stdin is None:
             raise TypeError
         try:
-            self._process.stdin.write(child_messages.pack_record(record, attempt))
+            self._process.stdin.write(child_messages.pack_record(record, attempt, model_set))
             await self._process.stdin.drain()
             await self._frame()
         except (asyncio.IncompleteReadError, ConnectionError) as error:

@@ -18,7 +18,8 @@ def topic_specs(topics: TopicSettings, partitions: int, max_message_bytes: int) 
     """Return every topic that the worker and its tools read or write.
 
     `max_message_bytes` is what the topic of jobs takes. All have the same number of partitions, so that a key finds its
-    order again after a retry or a replay; the replays' audit records have one partition and are kept.
+    order again after a retry or a replay. The replays' audit records have one partition and are kept; the rollouts'
+    state has one, for one order, and is compacted.
     """
     jobs, passed_on = max_message_bytes, max_message_bytes + _HEADERS_BYTES
     dead_letters, parked = passed_on + _HEADERS_BYTES, passed_on + 2 * _HEADERS_BYTES
@@ -31,4 +32,8 @@ def topic_specs(topics: TopicSettings, partitions: int, max_message_bytes: int) 
         topics.parked_topic: parked,
     }
     specs = [TopicSpec(name, partitions, {"max.message.bytes": str(limit)}) for name, limit in limits.items()]
-    return [*specs, TopicSpec(topics.replay_runs_topic, 1, _FOR_EVER)]
+    return [
+        *specs,
+        TopicSpec(topics.replay_runs_topic, 1, _FOR_EVER),
+        TopicSpec(topics.rollouts_topic, 1, {"cleanup.policy": "compact"}),
+    ]

@@ -28,6 +28,8 @@ _NAMES: dict[type, tuple[str, str]] = {
     events.DeadLettersWaiting: ("warning", "bad jobs wait for their dead letters"),
     events.CommitFailed: ("warning", "commit failed"),
     events.PositionReset: ("warning", "position reset"),
+    events.RolloutChanged: ("warning", "rollout changed"),
+    events.CandidateRead: ("debug", "a rollout's candidate read a job"),
 }
 
 

@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from worker import __version__
 from worker.domain import events
 from worker.domain.circuit import CircuitState
+from worker.domain.rollout.candidate import CandidateResult
+from worker.domain.rollout.state import Phase
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _AGE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
@@ -81,6 +83,23 @@ class Metrics:
         )
         self.lag = gauge(
             "partition_lag", "Records of a partition that the worker has not taken yet.", "topic", "partition"
+        )
+        self.rollout_share = gauge(
+            "rollout_share", "Share of the jobs that a rollout's candidate reads, 0 to 1; 0 if none runs."
+        )
+        self.rollout_phase = gauge("rollout_phase", "1 for the phase of the last rollout, 0 for the others.", "phase")
+        for phase in Phase:
+            self.rollout_phase.labels(phase.value).set(0)
+        self.compared = counter(
+            "shadow_compared_total", "Jobs that a rollout's candidate was to read, by what came of them.", "result"
+        )
+        for result in CandidateResult:
+            self.compared.labels(result.value)
+        self.reading_duration = histogram(
+            "rollout_reading_duration_seconds",
+            "Time of reading one picture while a canary runs, by who read it.",
+            ("arm",),
+            _SECONDS,
         )
         gauge("build_info", "Always 1; the label holds the worker's version.", "version").labels(__version__).set(1)
 
@@ -167,6 +186,20 @@ class Metrics:
     def _inflight_changed(self, event: events.InflightChanged) -> None:
         self.inflight_jobs.set(event.jobs)
         self.inflight_pixels.set(event.pixels)
+
+    @_count.register
+    def _rollout_changed(self, event: events.RolloutChanged) -> None:
+        self.rollout_share.set(event.share)
+        for phase in Phase:
+            self.rollout_phase.labels(phase.value).set(phase.value == event.phase)
+
+    @_count.register
+    def _candidate_read(self, event: events.CandidateRead) -> None:
+        self.compared.labels(event.result).inc()
+
+    @_count.register
+    def _reading_finished(self, event: events.ReadingFinished) -> None:
+        self.reading_duration.labels(event.arm).observe(event.duration_seconds)
 
     @_count.register
     def _lag_observed(self, event: events.LagObserved) -> None:

@@ -1,0 +1,233 @@
+"""Several workers over one log: what they agree on, and what a crash or a slow link changes."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.rollout.fleet import TOPIC, Candidate, Fleet
+from tests.rollout.test_rollout_state import rollout
+from tests.simulation.virtual_time import VirtualClock, VirtualTimeLoop
+from worker.domain.events import RolloutChanged
+from worker.domain.rollout.evidence import Evidence
+from worker.domain.rollout.state import Phase, WorkerEvidence, evidence_key, to_json
+from worker.runtime.health import Health
+from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
+from worker.testing.broker import MemoryBroker
+from worker.testing.control_log import MemoryControlLog
+from worker.testing.events import RecordedEvents
+
+STEPS = (2000, 5000, 10_000)
+EQUAL = Candidate()
+
+
+def play(scene: Callable[[Fleet], Awaitable[None]], candidate: Candidate = EQUAL, seed: int = 5) -> None:
+    loop = VirtualTimeLoop()
+    fleet = Fleet(loop, random.Random(seed), candidate)  # noqa: S311 - drawn readings
+
+    async def run() -> None:
+        await scene(fleet)
+        await fleet.stop()
+
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+def test_workers_never_differ_for_longer_than_a_second() -> None:
+    async def scene(fleet: Fleet) -> None:
+        clock = VirtualClock(fleet.loop)
+        differ_since: float | None = None
+        longest = 0.0
+
+        async def look(_number: int) -> None:
+            nonlocal differ_since, longest
+            views = {member.follower.state.model_dump_json() for member in fleet.members}
+            if len(views) == 1:
+                differ_since = None
+            elif differ_since is None:
+                differ_since = clock.monotonic()
+            else:
+                longest = max(longest, clock.monotonic() - differ_since)
+
+        await fleet.start(3)
+        fleet.write(lambda state: state.started(rollout(steps=STEPS)))
+        await fleet.read_jobs(20_000, look)
+
+        assert fleet.state.rollout is not None
+        assert fleet.state.rollout.phase is Phase.PROMOTED
+        assert longest < 1.0
+
+    play(scene)
+
+
+@pytest.mark.parametrize("killed_in_step", [0, 1, 2])
+def test_a_worker_killed_in_any_step_comes_back_to_the_same_share_and_evidence(killed_in_step: int) -> None:
+    async def scene(fleet: Fleet) -> None:
+        killed = False
+
+        async def kill_once(_number: int) -> None:
+            nonlocal killed
+            state = fleet.members[1].follower.state
+            if killed or state.running is None or state.running.step != killed_in_step:
+                return
+            seen = fleet.members[1].follower.evidence().get(killed_in_step, Evidence())
+            if seen.jobs < 40:
+                return
+            killed = True
+            await VirtualClock(fleet.loop).sleep(1.1)  # what was seen is written twice a second
+            before = fleet.members[1].follower
+            await fleet.members[1].kill()
+            fleet.members[1] = await fleet.member()
+            after = fleet.members[1].follower
+            assert after.state == before.state
+            assert after.evidence() == before.evidence()
+            assert after.judgment() == before.judgment()
+
+        await fleet.start(3)
+        fleet.write(lambda state: state.started(rollout(steps=STEPS)))
+        await fleet.read_jobs(20_000, kill_once)
+
+        assert killed
+        assert fleet.state.rollout is not None
+        assert fleet.state.rollout.phase is Phase.PROMOTED
+
+    play(scene)
+
+
+def test_a_rollback_is_remembered_by_a_worker_that_starts_later() -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(2)
+        fleet.write(lambda state: state.started(rollout(steps=STEPS)))
+        await fleet.read_jobs(5_000)
+        late = await fleet.member()
+
+        assert late.follower.running is None
+        assert late.follower.in_use == ""
+        assert late.follower.state == fleet.state
+        ended = fleet.state.rollout
+        assert ended is not None
+        assert ended.phase is Phase.ROLLED_BACK
+        assert "reads nothing" in ended.reason
+        for member in fleet.members:
+            told = member.events.of(RolloutChanged)
+            assert [event.phase for event in told] == ["running", "rolled_back"]
+            assert told[-1].reason == ended.reason
+        await late.kill()
+
+    play(scene, Candidate(blank_rate=0.3))
+
+
+def test_a_promoted_candidate_is_in_use_for_all_and_for_who_comes_later() -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(2)
+        fleet.write(lambda state: state.started(rollout(steps=(10_000,))))
+        fleet.write(lambda state: state.promoted(now_ms=2, reason="by hand"))
+        await VirtualClock(fleet.loop).sleep(0.1)
+        late = await fleet.member()
+
+        assert {member.follower.in_use for member in (*fleet.members, late)} == {"v2"}
+        await late.kill()
+
+    play(scene)
+
+
+def test_a_worker_that_hears_late_writes_nothing_that_counts() -> None:
+    """Its view is old: the state that it writes has an epoch that was taken, so no reader follows it."""
+
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(2)
+        fleet.write(lambda state: state.started(rollout(steps=STEPS)))
+        await VirtualClock(fleet.loop).sleep(0.2)
+        deaf = fleet.members[1]
+        deaf.log.held = True
+        fleet.write(lambda state: state.rolled_back("by hand", 2))
+        running = deaf.follower.running
+        assert running is not None
+        deaf.follower.observe(running, Evidence(jobs=200, pairs=200, text={20: 200}))
+        await VirtualClock(fleet.loop).sleep(3)
+
+        written = [record.key or b"" for record in fleet.broker.records(TOPIC)]
+        assert sum(key.startswith(b"state/2/") for key in written) == 2
+        deaf.log.held = False
+        await VirtualClock(fleet.loop).sleep(0.2)
+        assert deaf.follower.state == fleet.members[0].follower.state == fleet.state
+        assert fleet.state.rollout is not None
+        assert fleet.state.rollout.reason == "by hand"
+
+    play(scene)
+
+
+def test_a_topic_that_was_made_anew_is_the_truth() -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(2)
+        fleet.write(lambda state: state.started(rollout(steps=STEPS)))
+        fleet.write(lambda state: state.promoted(now_ms=2))
+        await VirtualClock(fleet.loop).sleep(0.2)
+        fleet.broker.delete_topic(TOPIC)
+        fleet.broker.create_topic(TOPIC)
+        await VirtualClock(fleet.loop).sleep(0.2)
+
+        assert {member.follower.in_use for member in fleet.members} == {""}
+        fleet.write(lambda state: state.started(rollout(id="ba9876543210", candidate="v3")))
+        await VirtualClock(fleet.loop).sleep(0.2)
+        for member in fleet.members:
+            assert member.follower.running is not None
+            assert member.follower.running.candidate == "v3"
+
+    play(scene)
+
+
+def test_a_foreign_record_in_the_topic_is_left_out() -> None:
+    async def scene(fleet: Fleet) -> None:
+        fleet.broker.create_topic(TOPIC)
+        for key in (b"state/1/x", b"evidence/a/b/c", b"note", b"\xff"):
+            fleet.broker.append(TOPIC, b"{garbage", key=key)
+        await fleet.start(1)
+        fleet.write(lambda state: state.started(rollout(steps=STEPS)))
+        await VirtualClock(fleet.loop).sleep(0.2)
+
+        assert fleet.members[0].follower.running is not None
+
+    play(scene)
+
+
+def test_evidence_of_an_older_rollout_does_not_count() -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(1)
+        fleet.write(lambda state: state.started(rollout(steps=STEPS)))
+        fleet.write(lambda state: state.aborted("by hand", 2))
+        fleet.write(lambda state: state.started(rollout(id="ba9876543210", candidate="v3", steps=STEPS)))
+        old = WorkerEvidence(rollout="0123456789ab", step=0, evidence=Evidence(jobs=200, errors=200))
+        fleet.broker.append(TOPIC, to_json(old), key=evidence_key(old, "worker-9").encode())
+        await VirtualClock(fleet.loop).sleep(2)
+
+        assert fleet.members[0].follower.running is not None
+        assert fleet.members[0].follower.evidence() == {}
+
+    play(scene)
+
+
+def test_a_worker_is_not_ready_before_it_knows_the_state_and_says_why() -> None:
+    loop = VirtualTimeLoop()
+    clock, broker, events = VirtualClock(loop), MemoryBroker(), RecordedEvents()
+    log = MemoryControlLog(broker, TOPIC)
+    log.misfit = "Topic label-images.rollouts has cleanup.policy=delete."
+    health = Health((ROLLOUT,), clock, events, pulse_seconds=60)
+
+    async def run() -> None:
+        running = loop.create_task(RolloutFollower(log, "worker", clock, events, health).run())
+        await clock.sleep(0.1)
+        assert health.reason == "rollout: Topic label-images.rollouts has cleanup.policy=delete."
+        log.misfit = ""
+        broker.create_topic(TOPIC)
+        await clock.sleep(0.1)
+        assert health.ready
+        running.cancel()
+        await log.close()
+        await asyncio.wait([running])
+
+    loop.run_until_complete(run())
+    loop.close()

@@ -1,0 +1,94 @@
+import pytest
+
+from tests.rollout.test_rollout_state import rollout
+from worker.domain.rollout.evidence import Evidence, part_bin, time_bin
+from worker.domain.rollout.judgment import Criterion, Decision, judge
+from worker.domain.rollout.state import Limits, Mode
+
+GOOD = Evidence(
+    jobs=150,
+    pairs=100,
+    text={part_bin(0.0): 90, part_bin(0.04): 10},
+    fields={part_bin(0.0): 100},
+    candidate_times={time_bin(0.2): 149, time_bin(0.4): 1},
+    in_use_times={time_bin(0.2): 990, time_bin(0.4): 10},
+)
+
+
+def change(**numbers: object) -> Evidence:
+    return GOOD.model_copy(update=numbers)
+
+
+def test_a_good_candidate_goes_on() -> None:
+    judgment = judge(rollout(), {0: GOOD})
+
+    assert judgment.decision is Decision.ADVANCE
+    assert {finding.criterion for finding in judgment.findings} == set(Criterion)
+
+
+@pytest.mark.parametrize(
+    ("seen", "criterion"),
+    [
+        (change(errors=8), Criterion.ERRORS),
+        (change(blanks=10), Criterion.BLANKS),
+        (change(text={part_bin(0.5): 100}), Criterion.TEXT),
+        (change(fields={part_bin(0.6): 100}), Criterion.FIELDS),
+        (change(code_lost=60, code_won=2), Criterion.CODES),
+        (change(candidate_times={time_bin(0.6): 150}), Criterion.P99),
+    ],
+)
+def test_a_candidate_that_is_worse_in_one_thing_is_rolled_back_and_the_reason_names_it(
+    seen: Evidence, criterion: Criterion
+) -> None:
+    judgment = judge(rollout(), {0: seen})
+
+    (found,) = [finding for finding in judgment.findings if finding.limit_reached]
+    assert judgment.decision is Decision.ROLL_BACK
+    assert found.criterion is criterion
+    assert f"over its limit of {found.limit:g}" in judgment.reason
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (change(jobs=99), "99 of 100 jobs are judged"),
+        (change(pairs=49), "49 of 50 jobs are compared"),
+        (change(in_use_times={time_bin(0.2): 99}), "99 of 100 times"),
+        (change(errors=2), "leans against"),
+    ],
+)
+def test_what_is_not_known_yet_is_waited_for(seen: Evidence, reason: str) -> None:
+    judgment = judge(rollout(), {0: seen})
+
+    assert judgment.decision is Decision.WAIT
+    assert reason in judgment.reason
+
+
+def test_one_misread_code_holds_up_no_step() -> None:
+    assert judge(rollout(), {0: change(code_lost=1)}).decision is Decision.ADVANCE
+
+
+def test_a_bad_candidate_is_rolled_back_before_the_minimum_is_seen() -> None:
+    seen = change(jobs=30, errors=8)
+
+    assert judge(rollout(), {0: seen}).decision is Decision.ROLL_BACK
+
+
+def test_only_the_present_step_decides_but_times_in_use_come_from_all() -> None:
+    seen = {0: change(errors=50), 1: change(in_use_times={})}
+
+    assert judge(rollout(step=1), seen).decision is Decision.ADVANCE
+    assert judge(rollout(step=1), {1: seen[1]}).decision is Decision.WAIT
+
+
+def test_a_shadow_is_not_judged_by_its_time() -> None:
+    slow = change(candidate_times={time_bin(9.0): 150}, in_use_times={})
+
+    assert judge(rollout(mode=Mode.SHADOW), {0: slow}).decision is Decision.ADVANCE
+
+
+def test_a_wider_limit_lets_more_pass() -> None:
+    seen = change(text={part_bin(0.3): 100})
+
+    assert judge(rollout(limits=Limits(max_text_disagreement=0.4)), {0: seen}).decision is Decision.ADVANCE
+    assert judge(rollout(), {0: seen}).decision is Decision.ROLL_BACK

@@ -1,0 +1,171 @@
+"""What follows from the evidence: wait, go on, or roll back.
+
+Invariant: the judgment is a function of state and evidence alone, so every worker that has read the same log comes to
+the same one. Each test may be looked at after every job (`sequential`), and speaks against a candidate that is as good
+as its limit allows with a probability of at most `FALSE_ALARM`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from worker.domain.rollout.evidence import Evidence, part_counts, quantile_bin, time_of_bin, total
+from worker.domain.rollout.sequential import log_wealth, threshold
+from worker.domain.rollout.state import Limits, Mode, Rollout
+
+FALSE_ALARM: Final = 0.01
+_ENOUGH: Final = threshold(FALSE_ALARM)
+_P99: Final = 0.99
+# By definition 1 % of the readings in use take longer than their p99; that is known of a sample only, so a candidate
+# may have twice as many.
+_MAX_SLOW_RATE: Final = 0.02
+_MIN_TIMES_IN_USE: Final = 100
+# Fewer hold up no step: where a criterion is seldom seen at all, as misread codes are, one would hold it up for ever.
+_MIN_OBSERVATIONS: Final = 5
+# Of the codes whose text only one of both read, the candidate may lose a little more than half.
+_MAX_CODES_LOST: Final = 0.6
+
+
+class Criterion(StrEnum):
+    """What a candidate is judged by."""
+
+    ERRORS = "errors"
+    BLANKS = "blanks"
+    TEXT = "text"
+    FIELDS = "fields"
+    CODES = "codes"
+    P99 = "p99"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One criterion: how many observations there are, the rate or ratio that was seen, and its limit.
+
+    `log_wealth` is the evidence against the candidate: negative if it is fine, `limit_reached` if it is enough.
+    """
+
+    criterion: Criterion
+    observations: int
+    seen: float | None
+    limit: float
+    log_wealth: float
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether the candidate is worse than its limit, beyond chance."""
+        return self.log_wealth >= _ENOUGH
+
+    @property
+    def speaks_against(self) -> bool:
+        """Whether what was seen is over the limit, though it may be chance: more of it has to decide."""
+        return self.seen is not None and self.seen > self.limit and self.observations >= _MIN_OBSERVATIONS
+
+
+class Decision(StrEnum):
+    """What follows."""
+
+    WAIT = "wait"
+    ADVANCE = "advance"
+    ROLL_BACK = "roll_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """A decision with the findings that it rests on, and its reason in a sentence."""
+
+    decision: Decision
+    reason: str
+    findings: tuple[Finding, ...]
+
+
+def judge(rollout: Rollout, evidence: Mapping[int, Evidence]) -> Judgment:
+    """Judge a rollout by the evidence of each of its steps.
+
+    The present step decides. Times of the models in use count from all steps: in the last one they read nothing.
+    """
+    here = evidence.get(rollout.step, Evidence())
+    in_use_times = total(evidence.values()).in_use_times
+    findings = (*_rates(here, rollout.limits), *_reading(here, rollout.limits))
+    if rollout.mode is Mode.CANARY:  # a shadow gives way to other work, so its times say nothing
+        findings = (*findings, _p99(here.candidate_times, in_use_times, rollout.limits))
+    for finding in findings:
+        if finding.limit_reached:
+            return Judgment(Decision.ROLL_BACK, _sentence(finding, here), findings)
+    missing = _missing(rollout, here, sum(in_use_times.values())) or _leaning(findings)
+    return Judgment(Decision.WAIT if missing else Decision.ADVANCE, missing, findings)
+
+
+def _missing(rollout: Rollout, here: Evidence, times_in_use: int) -> str:
+    """Return in a sentence what is to be seen before the step ends; empty if enough was."""
+    if here.jobs < rollout.limits.min_jobs:
+        return f"{here.jobs} of {rollout.limits.min_jobs} jobs are judged."
+    if here.pairs < rollout.limits.min_pairs:
+        return f"{here.pairs} of {rollout.limits.min_pairs} jobs are compared."
+    if rollout.mode is Mode.CANARY and times_in_use < _MIN_TIMES_IN_USE:
+        return f"{times_in_use} of {_MIN_TIMES_IN_USE} times of the models in use are known."
+    return ""
+
+
+def _leaning(findings: Iterable[Finding]) -> str:
+    against = next((finding for finding in findings if finding.speaks_against), None)
+    return f"{_TITLES[against.criterion]} leans against the candidate; more jobs decide." if against else ""
+
+
+def _rates(here: Evidence, limits: Limits) -> tuple[Finding, ...]:
+    codes = here.code_lost + here.code_won
+    return (
+        _rate(Criterion.ERRORS, here.errors, here.jobs, limits.max_error_rate),
+        _rate(Criterion.BLANKS, here.blanks, here.pairs, limits.max_blank_rate),
+        _rate(Criterion.CODES, here.code_lost, codes, _MAX_CODES_LOST),
+    )
+
+
+def _reading(here: Evidence, limits: Limits) -> tuple[Finding, ...]:
+    return (
+        _mean(Criterion.TEXT, here.text, here.text_disagreement, limits.max_text_disagreement),
+        _mean(Criterion.FIELDS, here.fields, here.field_disagreement, limits.max_field_disagreement),
+    )
+
+
+def _rate(criterion: Criterion, bad: int, of: int, limit: float) -> Finding:
+    wealth = log_wealth({1.0: bad, 0.0: of - bad}, limit) if of else 0.0
+    return Finding(criterion, of, bad / of if of else None, limit, wealth)
+
+
+def _mean(criterion: Criterion, histogram: Mapping[int, int], seen: float | None, limit: float) -> Finding:
+    pairs = sum(histogram.values())
+    return Finding(criterion, pairs, seen, limit, log_wealth(part_counts(histogram), limit) if pairs else 0.0)
+
+
+def _p99(candidate: Mapping[int, int], in_use: Mapping[int, int], limits: Limits) -> Finding:
+    """Compare times: too many of the candidate's readings over the limit speak against it.
+
+    `seen` is the ratio of both 99th percentiles.
+    """
+    count, in_use_bin, own_bin = sum(candidate.values()), quantile_bin(in_use, _P99), quantile_bin(candidate, _P99)
+    if in_use_bin is None or own_bin is None:
+        return Finding(Criterion.P99, count, None, limits.max_p99_ratio, 0.0)
+    p99 = time_of_bin(in_use_bin)
+    slow = sum(n for number, n in candidate.items() if time_of_bin(number) > limits.max_p99_ratio * p99)
+    enough = sum(in_use.values()) >= _MIN_TIMES_IN_USE
+    wealth = log_wealth({1.0: slow, 0.0: count - slow}, _MAX_SLOW_RATE) if enough else 0.0
+    return Finding(Criterion.P99, count, time_of_bin(own_bin) / p99, limits.max_p99_ratio, wealth)
+
+
+_TITLES: Final = {
+    Criterion.ERRORS: "The rate of jobs that fail with the candidate alone",
+    Criterion.BLANKS: "The rate of pages on which the candidate alone reads nothing",
+    Criterion.TEXT: "The mean part of the characters that the candidate reads otherwise",
+    Criterion.FIELDS: "The mean part of the fields that the candidate reads otherwise",
+    Criterion.CODES: "The rate at which the candidate misreads the text beside a barcode",
+    Criterion.P99: "The p99 of the time of a reading, as a ratio to the models in use,",
+}
+
+
+def _sentence(finding: Finding, here: Evidence) -> str:
+    seen = "unknown" if finding.seen is None else f"{finding.seen:.3g}"
+    return (
+        f"{_TITLES[finding.criterion]} is {seen} after {here.jobs} jobs in this step, over its limit of "
+        f"{finding.limit:g}."
+    )

@@ -1,0 +1,198 @@
+"""Follows the rollout that all workers share, and moves it on.
+
+Invariants: what this worker does is decided by the log alone, so workers differ for no longer than a record takes to
+reach them. What was seen is written before it decides anything elsewhere; a worker that ends takes at most the last
+moment's observations with it. Any worker may write the next state, and the first in the log counts.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from worker.domain.errors import BrokerError, RolloutError
+from worker.domain.events import RolloutChanged
+from worker.domain.model_set import DEFAULT_SET
+from worker.domain.rollout.evidence import Evidence
+from worker.domain.rollout.judgment import Decision, Judgment, judge
+from worker.domain.rollout.records import RolloutRecords
+from worker.domain.rollout.routing import ALL
+from worker.domain.rollout.state import (
+    ControlState,
+    Rollout,
+    WorkerEvidence,
+    evidence_key,
+    state_key,
+    to_json,
+)
+from worker.ports import Clock, ControlLog, EventSink
+from worker.runtime.health import Health
+
+ROLLOUT: Final = "rollout"
+_LOGGER = logging.getLogger(__name__)
+# How often what was seen is written and judged.
+_PERIOD_SECONDS: Final = 0.5
+# A state that was written and not read back for so long is written again.
+_PROPOSAL_SECONDS: Final = 10.0
+
+
+class RolloutFollower:
+    """The rollout's state as this worker knows it, and the evidence of all workers."""
+
+    def __init__(
+        self,
+        log: ControlLog,
+        writer: str,
+        clock: Clock,
+        event_sink: EventSink,
+        health: Health,
+        *,
+        default_set: str = DEFAULT_SET,
+    ) -> None:
+        self._log = log
+        self._writer = writer
+        self._clock = clock
+        self._events = event_sink
+        self._health = health
+        self._default_set = default_set
+        self._records = RolloutRecords()
+        self._is_known = False
+        self._own: dict[int, Evidence] = {}
+        self._unwritten: set[int] = set()
+        self._proposed: tuple[int, float] | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def state(self) -> ControlState:
+        """The state, as the log has it up to now."""
+        return self._records.state
+
+    @property
+    def in_use(self) -> str:
+        """The model set that reads jobs."""
+        return self._default_set if self.state.in_use is None else self.state.in_use
+
+    @property
+    def running(self) -> Rollout | None:
+        """The rollout that runs, if one does and the log was read to its end."""
+        return self.state.running if self._is_known else None
+
+    def evidence(self) -> dict[int, Evidence]:
+        """Return what all workers saw, by step."""
+        others = self._records.evidence(without=self._writer)
+        return {
+            step: others.get(step, Evidence()) + self._own.get(step, Evidence())
+            for step in others.keys() | self._own.keys()
+        }
+
+    def judgment(self) -> Judgment | None:
+        """Judge the rollout that runs; None if there is none."""
+        return None if self.running is None else judge(self.running, self.evidence())
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after every change of the state."""
+        self._listeners.append(listener)
+
+    def observe(self, rollout: Rollout, seen: Evidence) -> None:
+        """Add what was seen of a job that began in this state of the rollout; nothing once the rollout has ended."""
+        if self.running is not None and self.running.id == rollout.id:
+            self._own[rollout.step] = self._own.get(rollout.step, Evidence()) + seen
+            self._unwritten.add(rollout.step)
+
+    async def run(self) -> None:
+        """Read the log, write what was seen, and move the rollout on, until canceled."""
+        await self._log.start(self)
+        while True:
+            await self._clock.sleep(_PERIOD_SECONDS)
+            try:
+                await self._write_evidence()
+                await self._move_on()
+            except BrokerError as error:
+                _LOGGER.warning("The rollout's topic did not take a record, which is written again: %s", error)
+
+    # What the log says.
+
+    def received(self, key: str, value: bytes) -> None:
+        """Take a record of the log."""
+        former = self.state.rollout
+        try:
+            is_new_state = self._records.take(key, value)
+        except RolloutError as error:
+            _LOGGER.warning("A record of the rollout's topic is left out: %s", error)
+            return
+        if not is_new_state:
+            return
+        if former is None or self.state.rollout is None or former.id != self.state.rollout.id:
+            self._forget_own()
+        if self._is_known:
+            self._announce()
+            self._changed()
+
+    def reached_end(self) -> None:
+        """Begin to work by what was read."""
+        self._is_known = True
+        self._health.met(ROLLOUT)
+        if self.state.running is not None:
+            self._announce()
+        self._changed()
+
+    def reset(self) -> None:
+        """Forget what was read: the log is the truth, also where it was made anew and is empty."""
+        self._records = RolloutRecords()
+        self._forget_own()
+        self._changed()
+
+    def failed(self, reason: str) -> None:
+        """Note why the log cannot be read: without it nobody knows which models are in use."""
+        if not self._is_known:
+            self._health.unmet(ROLLOUT, reason)
+
+    def _forget_own(self) -> None:
+        self._own, self._proposed = {}, None
+        self._unwritten.clear()
+
+    def _announce(self) -> None:
+        rollout = self.state.rollout
+        if rollout is not None:
+            self._events.emit(
+                RolloutChanged(
+                    rollout=rollout.id,
+                    mode=rollout.mode,
+                    phase=rollout.phase,
+                    candidate=rollout.candidate,
+                    in_use=self.in_use,
+                    share=rollout.share / ALL,
+                    reason=rollout.reason,
+                )
+            )
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    # What this worker writes.
+
+    async def _write_evidence(self) -> None:
+        rollout = self.running
+        if rollout is None:
+            return
+        for step in sorted(self._unwritten):
+            self._unwritten.discard(step)
+            record = WorkerEvidence(rollout=rollout.id, step=step, evidence=self._own[step])
+            try:
+                await self._log.append(evidence_key(record, self._writer), to_json(record))
+            except BrokerError:
+                self._unwritten.add(step)
+                raise
+
+    async def _move_on(self) -> None:
+        judgment = self.judgment()
+        if judgment is None or judgment.decision is Decision.WAIT:
+            return
+        now = self._clock.monotonic()
+        if self._proposed is not None and self._proposed[0] == self.state.epoch and now < self._proposed[1]:
+            return
+        state, now_ms = self.state, self._clock.epoch_ms()
+        roll_back = judgment.decision is Decision.ROLL_BACK
+        following = state.rolled_back(judgment.reason, now_ms) if roll_back else state.advanced(now_ms)
+        self._proposed = (state.epoch, now + _PROPOSAL_SECONDS)
+        await self._log.append(state_key(following, self._writer), to_json(following))

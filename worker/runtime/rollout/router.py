@@ -1,0 +1,278 @@
+"""Which models read a picture: those in use, or a rollout's candidate.
+
+Invariants: a candidate costs no job. Whatever it fails at, the models in use read the same picture at once, within the
+same attempt, and only their error is the job's. A failure counts against the candidate only if the models in use
+answered all their requests meanwhile; otherwise the server may be at fault. Comparisons run beside the jobs, one at a
+time, and no job waits for one.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from worker.domain.dead_letter import raised_at
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.events import CandidateRead, ReadingFinished
+from worker.domain.image import ImageHeader
+from worker.domain.result import ModelUsed
+from worker.domain.rollout.candidate import Arm, CandidateResult
+from worker.domain.rollout.comparison import Comparison, compare
+from worker.domain.rollout.evidence import Evidence, part_bin, time_bin
+from worker.domain.rollout.routing import is_in_share
+from worker.domain.rollout.state import Mode, Rollout
+from worker.pipeline.pipeline import PictureReading
+from worker.ports import Clock, EventSink
+from worker.runtime.admission import CURRENT_LANE, Lane
+from worker.runtime.model_client import ModelClient, PictureRequest, RoutedReading
+from worker.runtime.rollout.follower import RolloutFollower
+from worker.runtime.triton_guard import TritonGuard
+
+# A candidate has this part of an attempt's time, so that the models in use have the rest.
+_CANDIDATES_PART: Final = 0.25
+# A picture is held for its comparison after its job is done: no larger one is.
+_MAX_COMPARED_BYTES: Final = 16 * 1024 * 1024
+# So many times the pairs that a step needs are compared in a canary; each costs a second reading.
+_PAIRS_FACTOR: Final = 4
+# A comparison that takes longer than this waits for a server that is busy or away.
+_COMPARISON_SECONDS: Final = 30.0
+
+
+class MakeClient(Protocol):
+    """Makes a client for the models of a set; of an optional one the failures hold up no other request."""
+
+    def __call__(self, model_set: str, *, optional: bool) -> ModelClient:
+        """Return the client."""
+
+
+@dataclass(slots=True)
+class _Candidate:
+    rollout: Rollout
+    client: ModelClient
+
+
+class ModelRouter:
+    """Reads pictures with the models in use, or with a candidate where its rollout says so.
+
+    `has_room` says whether the worker has room for work that may as well be left out.
+    """
+
+    def __init__(
+        self,
+        make_client: MakeClient,
+        rollouts: RolloutFollower,
+        guard: TritonGuard,
+        clock: Clock,
+        event_sink: EventSink,
+        has_room: Callable[[], bool],
+    ) -> None:
+        self._make_client = make_client
+        self._rollouts = rollouts
+        self._guard = guard
+        self._clock = clock
+        self._events = event_sink
+        self._has_room = has_room
+        self._in_use = make_client(rollouts.in_use, optional=False)
+        self._candidate: _Candidate | None = None
+        self._comparison: asyncio.Task[None] | None = None
+        rollouts.on_change(self._follow)
+
+    # What the worker asks of its models: those in use.
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server has to be asked for its models before the next picture."""
+        return self._in_use.stale
+
+    @property
+    def models_used(self) -> Mapping[str, ModelUsed]:
+        """The models in use, for a dead letter; empty before the server was asked."""
+        return self._in_use.models_used
+
+    @property
+    def model_set(self) -> str:
+        """The set of the models in use."""
+        return self._in_use.model_set
+
+    def invalidate(self) -> None:
+        """Note that the models may have changed."""
+        self._in_use.invalidate()
+        if self._candidate is not None:
+            self._candidate.client.invalidate()
+
+    def header(self, picture: bytes) -> ImageHeader:
+        """Read the picture's header. Raises JobError."""
+        return self._in_use.header(picture)
+
+    async def refresh(self) -> None:
+        """Ask the server for the models in use. Raises ServerMismatchError and JobError INFERENCE_UNAVAILABLE."""
+        await self._in_use.refresh()
+
+    async def close(self) -> None:
+        """Give up the comparison under way."""
+        if self._comparison is not None:
+            self._comparison.cancel()
+            await asyncio.wait([self._comparison])
+
+    # The way of a picture.
+
+    async def read(self, request: PictureRequest) -> RoutedReading:
+        """Read a picture. Raises JobError."""
+        candidate = self._candidate
+        if candidate is not None and is_in_share(candidate.rollout.id, request.key, candidate.rollout.share):
+            if candidate.rollout.mode is Mode.CANARY:
+                return await self._read_by_candidate(candidate, request)
+            read = await self._read_in_use(request)
+            self._compare_later(candidate, request, partial(self._shadow, candidate, request, read.reading))
+            return read
+        return await self._read_in_use(request)
+
+    async def _read_in_use(self, request: PictureRequest) -> RoutedReading:
+        client, begun = self._in_use, self._clock.monotonic()
+        reading = await _process(client, request, request.timeout_seconds)
+        candidate = self._candidate
+        if candidate is not None and candidate.rollout.mode is Mode.CANARY and not self._is_large():
+            seconds = self._clock.monotonic() - begun
+            self._observe(candidate.rollout, Evidence(in_use_times={time_bin(seconds): 1}))
+            self._events.emit(ReadingFinished(Arm.IN_USE, seconds))
+        return RoutedReading(reading, client.models_used, client.model_set, candidate.rollout.id if candidate else None)
+
+    async def _read_by_candidate(self, candidate: _Candidate, request: PictureRequest) -> RoutedReading:
+        begun, troubles = self._clock.monotonic(), self._guard.troubles
+        try:
+            reading = await _read_optional(candidate.client, request)
+        except JobError as error:
+            read = await self._read_in_use(request)
+            self._failed(candidate, error, is_servers=self._guard.troubles != troubles)
+            return read
+        seconds = self._clock.monotonic() - begun
+        times = {} if self._is_large() else {time_bin(seconds): 1}
+        self._observe(candidate.rollout, Evidence(jobs=1, candidate_times=times))
+        self._events.emit(ReadingFinished(Arm.CANDIDATE, seconds))
+        self._events.emit(CandidateRead(CandidateResult.READ, candidate.client.model_set))
+        step = self._rollouts.evidence().get(candidate.rollout.step, Evidence())
+        if step.pairs < _PAIRS_FACTOR * candidate.rollout.limits.min_pairs:
+            self._compare_later(candidate, request, partial(self._check, candidate, request, reading), needs_room=False)
+        return RoutedReading(reading, candidate.client.models_used, candidate.client.model_set, candidate.rollout.id)
+
+    def _failed(self, candidate: _Candidate, error: JobError, *, is_servers: bool) -> None:
+        """Note that the candidate failed a picture that the models in use then read."""
+        seen = Evidence(undecided=1) if is_servers else Evidence(jobs=1, errors=1)
+        self._observe(candidate.rollout, seen)
+        result = CandidateResult.UNDECIDED if is_servers else CandidateResult.FAILED
+        self._events.emit(CandidateRead(result, candidate.client.model_set, f"{error.code}: {error.message}"))
+
+    # Comparisons.
+
+    def _compare_later(
+        self,
+        candidate: _Candidate,
+        request: PictureRequest,
+        work: Callable[[], Awaitable[None]],
+        *,
+        needs_room: bool = True,
+    ) -> None:
+        """Compare beside the jobs, or leave it out: one comparison is under way at a time."""
+        is_busy = self._comparison is not None and not self._comparison.done()
+        if (
+            is_busy
+            or self._is_large()
+            or len(request.picture) > _MAX_COMPARED_BYTES
+            or (needs_room and not self._has_room())
+        ):
+            self._observe(candidate.rollout, Evidence(dropped=1))
+            self._events.emit(CandidateRead(CandidateResult.DROPPED, candidate.client.model_set))
+            return
+        context = contextvars.Context()
+        context.run(CURRENT_LANE.set, Lane.LARGE)  # its requests give way to those of small pictures
+        self._comparison = asyncio.get_running_loop().create_task(self._bounded(work), context=context)
+
+    async def _bounded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a comparison; one that fails or takes too long shows nothing and harms nothing."""
+        try:
+            async with asyncio.timeout(_COMPARISON_SECONDS):
+                await work()
+        except (JobError, TimeoutError, MemoryError) as error:
+            self._events.emit(CandidateRead(CandidateResult.UNDECIDED, "", type(error).__name__))
+
+    async def _check(self, candidate: _Candidate, request: PictureRequest, own: PictureReading) -> None:
+        """Read a picture again with the models in use, after the candidate."""
+        in_use = await _process(self._in_use, request, _COMPARISON_SECONDS)
+        await self._compare(candidate, in_use, own)
+
+    async def _shadow(self, candidate: _Candidate, request: PictureRequest, in_use: PictureReading) -> None:
+        """Read a picture with the candidate, after the models in use."""
+        troubles = self._guard.troubles
+        try:
+            own = await _read_optional(candidate.client, request)
+        except JobError as error:
+            self._failed(candidate, error, is_servers=self._guard.troubles != troubles)
+            return
+        self._observe(candidate.rollout, Evidence(jobs=1))
+        await self._compare(candidate, in_use, own)
+
+    async def _compare(self, candidate: _Candidate, in_use: PictureReading, own: PictureReading) -> None:
+        found = await asyncio.to_thread(compare, in_use.pages, own.pages)
+        self._observe(candidate.rollout, _as_evidence(found))
+        self._events.emit(CandidateRead(_result(found), candidate.client.model_set))
+
+    def _observe(self, rollout: Rollout, seen: Evidence) -> None:
+        self._rollouts.observe(rollout, seen)
+
+    @staticmethod
+    def _is_large() -> bool:
+        """Whether this job's picture is large: a lane of its own, in which times and memory are others."""
+        return CURRENT_LANE.get() is Lane.LARGE
+
+    def _follow(self) -> None:
+        """Take the models that the rollout says."""
+        if self._in_use.model_set != self._rollouts.in_use:
+            self._in_use = self._make_client(self._rollouts.in_use, optional=False)
+        rollout = self._rollouts.running
+        if rollout is None:
+            self._candidate = None
+            self._guard.forget_optional_models()
+        elif self._candidate is None or self._candidate.rollout.id != rollout.id:
+            self._candidate = _Candidate(rollout, self._make_client(rollout.candidate, optional=True))
+        else:
+            self._candidate = _Candidate(rollout, self._candidate.client)
+
+
+async def _process(client: ModelClient, request: PictureRequest, timeout_seconds: float) -> PictureReading:
+    return await client.process(
+        request.picture, request.header, timeout_seconds=timeout_seconds, request_id=request.request_id
+    )
+
+
+async def _read_optional(client: ModelClient, request: PictureRequest) -> PictureReading:
+    """Read with models that can be done without. Raises JobError for whatever goes wrong with them."""
+    seconds = request.timeout_seconds * _CANDIDATES_PART
+    try:
+        async with asyncio.timeout(seconds):
+            return await _process(client, request, seconds)
+    except (JobError, MemoryError):
+        raise
+    except TimeoutError as error:
+        raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, f"The candidate took longer than {seconds:.3g} seconds.") from error
+    except Exception as error:  # models that answer nonsense must not harm the job, which others read
+        message = f"The candidate's answer led to {type(error).__name__} in {raised_at(error)}."
+        raise JobError(ErrorCode.INFERENCE_FAILED, message) from error
+
+
+def _as_evidence(found: Comparison) -> Evidence:
+    return Evidence(
+        pairs=1,
+        blanks=int(found.is_blank),
+        text={part_bin(found.text): 1},
+        fields={} if found.fields is None else {part_bin(found.fields): 1},
+        code_lost=found.codes_lost,
+        code_won=found.codes_won,
+    )
+
+
+def _result(found: Comparison) -> CandidateResult:
+    if found.is_blank:
+        return CandidateResult.BLANK
+    return CandidateResult.DIFFERED if found.text or found.fields else CandidateResult.AGREED
