@@ -3,7 +3,7 @@ import pytest
 from tests.rollout.test_rollout_state import rollout
 from worker.domain.rollout.evidence import Evidence, part_bin, time_bin
 from worker.domain.rollout.judgment import Criterion, Decision, judge
-from worker.domain.rollout.state import Limits, Mode
+from worker.domain.rollout.state import Mode, RolloutLimits
 
 GOOD = Evidence(
     jobs=150,
@@ -90,5 +90,5 @@ def test_a_shadow_is_not_judged_by_its_time() -> None:
 def test_a_wider_limit_lets_more_pass() -> None:
     seen = change(text={part_bin(0.3): 100})
 
-    assert judge(rollout(limits=Limits(max_text_disagreement=0.4)), {0: seen}).decision is Decision.ADVANCE
+    assert judge(rollout(limits=RolloutLimits(max_text_disagreement=0.4)), {0: seen}).decision is Decision.ADVANCE
     assert judge(rollout(), {0: seen}).decision is Decision.ROLL_BACK

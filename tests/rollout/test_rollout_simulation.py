@@ -4,7 +4,7 @@ import pytest
 
 from tests.rollout.fleet import Candidate, simulate
 from tests.rollout.test_rollout_state import rollout
-from worker.domain.rollout.state import Limits, Phase
+from worker.domain.rollout.state import Phase, RolloutLimits
 
 # A canary at 20 % first, so that no simulation needs tens of thousands of jobs.
 STEPS = (2000, 5000, 10_000)
@@ -34,7 +34,7 @@ def test_a_bad_candidate_is_rolled_back_within_200_of_its_jobs(candidate: Candid
 
 
 def test_a_candidate_within_its_limits_that_differs_is_promoted() -> None:
-    limits = Limits(max_text_disagreement=0.4, max_field_disagreement=0.5)
+    limits = RolloutLimits(max_text_disagreement=0.4, max_field_disagreement=0.5)
 
     phase, _ = simulate(1, Candidate(disagreement=0.2), rollout(steps=STEPS, limits=limits))
 

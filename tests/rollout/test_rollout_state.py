@@ -10,10 +10,10 @@ from worker.domain.rollout.evidence import Evidence
 from worker.domain.rollout.routing import ALL, bucket_of, is_in_share
 from worker.domain.rollout.state import (
     ControlState,
-    Limits,
     Mode,
     Phase,
     Rollout,
+    RolloutLimits,
     WorkerEvidence,
     evidence_key,
     from_record,
@@ -149,6 +149,6 @@ def test_steps_that_do_not_rise_to_the_whole_are_refused(steps: tuple[int, ...])
 
 def test_limits_that_cannot_be_tested_are_refused() -> None:
     with pytest.raises(ValidationError):
-        Limits(max_error_rate=0)
+        RolloutLimits(max_error_rate=0)
     with pytest.raises(ValidationError):
-        Limits(max_p99_ratio=1.0)
+        RolloutLimits(max_p99_ratio=1.0)

@@ -22,7 +22,7 @@ _OTHER: Final = re.compile(r"[^0-9A-Z]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairComparison:
     """What differs between the reading of the models in use and the candidate's.
 
     `text` and `fields` are parts of 1, `fields` None where neither has any. `is_blank` says that the candidate alone
@@ -37,7 +37,7 @@ class Comparison:
     codes_won: int
 
 
-def compare(in_use: Sequence[PageText], candidate: Sequence[PageText]) -> Comparison:
+def compare(in_use: Sequence[PageText], candidate: Sequence[PageText]) -> PairComparison:
     """Compare two readings of the same pages. Raises ValueError where they have not the same number of pages."""
     edits = characters = lost = won = 0
     fields: tuple[set[tuple[int, str, str]], set[tuple[int, str, str]]] = (set(), set())
@@ -50,7 +50,7 @@ def compare(in_use: Sequence[PageText], candidate: Sequence[PageText]) -> Compar
         page_lost, page_won = _codes(one, other)
         lost, won = lost + page_lost, won + page_won
     every = fields[0] | fields[1]
-    return Comparison(
+    return PairComparison(
         text=edits / characters if characters else 0.0,
         fields=len(fields[0] ^ fields[1]) / len(every) if every else None,
         is_blank=any(page.lines for page in in_use) and not any(page.lines for page in candidate),

@@ -12,7 +12,7 @@ from typing import Final
 
 from worker.domain.rollout.evidence import Evidence, part_counts, quantile_bin, time_of_bin, total
 from worker.domain.rollout.sequential import log_wealth, threshold
-from worker.domain.rollout.state import Limits, Mode, Rollout
+from worker.domain.rollout.state import Mode, Rollout, RolloutLimits
 
 FALSE_ALARM: Final = 0.01
 _ENOUGH: Final = threshold(FALSE_ALARM)
@@ -39,7 +39,7 @@ class Criterion(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CriterionFinding:
     """One criterion: how many observations there are, the rate or ratio that was seen, and its limit.
 
     `log_wealth` is the evidence against the candidate: negative if it is fine, `limit_reached` if it is enough.
@@ -76,7 +76,7 @@ class Judgment:
 
     decision: Decision
     reason: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CriterionFinding, ...]
 
 
 def judge(rollout: Rollout, evidence: Mapping[int, Evidence]) -> Judgment:
@@ -107,12 +107,12 @@ def _missing(rollout: Rollout, here: Evidence, times_in_use: int) -> str:
     return ""
 
 
-def _leaning(findings: Iterable[Finding]) -> str:
+def _leaning(findings: Iterable[CriterionFinding]) -> str:
     against = next((finding for finding in findings if finding.speaks_against), None)
     return f"{_TITLES[against.criterion]} leans against the candidate; more jobs decide." if against else ""
 
 
-def _rates(here: Evidence, limits: Limits) -> tuple[Finding, ...]:
+def _rates(here: Evidence, limits: RolloutLimits) -> tuple[CriterionFinding, ...]:
     codes = here.code_lost + here.code_won
     return (
         _rate(Criterion.ERRORS, here.errors, here.jobs, limits.max_error_rate),
@@ -121,36 +121,36 @@ def _rates(here: Evidence, limits: Limits) -> tuple[Finding, ...]:
     )
 
 
-def _reading(here: Evidence, limits: Limits) -> tuple[Finding, ...]:
+def _reading(here: Evidence, limits: RolloutLimits) -> tuple[CriterionFinding, ...]:
     return (
         _mean(Criterion.TEXT, here.text, here.text_disagreement, limits.max_text_disagreement),
         _mean(Criterion.FIELDS, here.fields, here.field_disagreement, limits.max_field_disagreement),
     )
 
 
-def _rate(criterion: Criterion, bad: int, of: int, limit: float) -> Finding:
+def _rate(criterion: Criterion, bad: int, of: int, limit: float) -> CriterionFinding:
     wealth = log_wealth({1.0: bad, 0.0: of - bad}, limit) if of else 0.0
-    return Finding(criterion, of, bad / of if of else None, limit, wealth)
+    return CriterionFinding(criterion, of, bad / of if of else None, limit, wealth)
 
 
-def _mean(criterion: Criterion, histogram: Mapping[int, int], seen: float | None, limit: float) -> Finding:
+def _mean(criterion: Criterion, histogram: Mapping[int, int], seen: float | None, limit: float) -> CriterionFinding:
     pairs = sum(histogram.values())
-    return Finding(criterion, pairs, seen, limit, log_wealth(part_counts(histogram), limit) if pairs else 0.0)
+    return CriterionFinding(criterion, pairs, seen, limit, log_wealth(part_counts(histogram), limit) if pairs else 0.0)
 
 
-def _p99(candidate: Mapping[int, int], in_use: Mapping[int, int], limits: Limits) -> Finding:
+def _p99(candidate: Mapping[int, int], in_use: Mapping[int, int], limits: RolloutLimits) -> CriterionFinding:
     """Compare times: too many of the candidate's readings over the limit speak against it.
 
     `seen` is the ratio of both 99th percentiles.
     """
     count, in_use_bin, own_bin = sum(candidate.values()), quantile_bin(in_use, _P99), quantile_bin(candidate, _P99)
     if in_use_bin is None or own_bin is None:
-        return Finding(Criterion.P99, count, None, limits.max_p99_ratio, 0.0)
+        return CriterionFinding(Criterion.P99, count, None, limits.max_p99_ratio, 0.0)
     p99 = time_of_bin(in_use_bin)
     slow = sum(n for number, n in candidate.items() if time_of_bin(number) > limits.max_p99_ratio * p99)
     enough = sum(in_use.values()) >= _MIN_TIMES_IN_USE
     wealth = log_wealth({1.0: slow, 0.0: count - slow}, _MAX_SLOW_RATE) if enough else 0.0
-    return Finding(Criterion.P99, count, time_of_bin(own_bin) / p99, limits.max_p99_ratio, wealth)
+    return CriterionFinding(Criterion.P99, count, time_of_bin(own_bin) / p99, limits.max_p99_ratio, wealth)
 
 
 _TITLES: Final = {
@@ -163,7 +163,7 @@ _TITLES: Final = {
 }
 
 
-def _sentence(finding: Finding, here: Evidence) -> str:
+def _sentence(finding: CriterionFinding, here: Evidence) -> str:
     seen = "unknown" if finding.seen is None else f"{finding.seen:.3g}"
     return (
         f"{_TITLES[finding.criterion]} is {seen} after {here.jobs} jobs in this step, over its limit of "

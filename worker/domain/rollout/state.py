@@ -40,7 +40,7 @@ class Phase(StrEnum):
     """A shadow has seen enough and found nothing; nothing was changed."""
 
 
-class Limits(BaseModel):
+class RolloutLimits(BaseModel):
     """What a candidate may do worse than the models in use before it is rolled back; rates are parts of 1.
 
     `max_error_rate`: jobs that fail with the candidate alone. `max_blank_rate`: pages with text for the models in use
@@ -78,7 +78,7 @@ class Rollout(BaseModel):
     )
     step: Annotated[int, Field(ge=0)] = 0
     phase: Phase = Phase.RUNNING
-    limits: Limits = Limits()
+    limits: RolloutLimits = RolloutLimits()
     reason: Annotated[str, Field(max_length=1000)] = ""
     started_at_ms: Annotated[int, Field(ge=0)]
     changed_at_ms: Annotated[int, Field(ge=0)]

@@ -19,7 +19,7 @@ from worker.domain.events import CandidateRead, ReadingFinished
 from worker.domain.image import ImageHeader
 from worker.domain.result import ModelUsed
 from worker.domain.rollout.candidate import Arm, CandidateResult
-from worker.domain.rollout.comparison import Comparison, compare
+from worker.domain.rollout.comparison import PairComparison, compare
 from worker.domain.rollout.evidence import Evidence, part_bin, time_bin
 from worker.domain.rollout.routing import is_in_share
 from worker.domain.rollout.state import Mode, Rollout
@@ -48,7 +48,7 @@ class MakeClient(Protocol):
 
 
 @dataclass(slots=True)
-class _Candidate:
+class _ActiveRollout:
     rollout: Rollout
     client: ModelClient
 
@@ -75,7 +75,7 @@ class ModelRouter:
         self._events = event_sink
         self._has_room = has_room
         self._in_use = make_client(rollouts.in_use, optional=False)
-        self._candidate: _Candidate | None = None
+        self._candidate: _ActiveRollout | None = None
         self._comparison: asyncio.Task[None] | None = None
         rollouts.on_change(self._follow)
 
@@ -139,7 +139,7 @@ class ModelRouter:
             self._events.emit(ReadingFinished(Arm.IN_USE, seconds))
         return RoutedReading(reading, client.models_used, client.model_set, candidate.rollout.id if candidate else None)
 
-    async def _read_by_candidate(self, candidate: _Candidate, request: PictureRequest) -> RoutedReading:
+    async def _read_by_candidate(self, candidate: _ActiveRollout, request: PictureRequest) -> RoutedReading:
         begun, troubles = self._clock.monotonic(), self._guard.troubles
         try:
             reading = await _read_optional(candidate.client, request)
@@ -157,7 +157,7 @@ class ModelRouter:
             self._compare_later(candidate, request, partial(self._check, candidate, request, reading), needs_room=False)
         return RoutedReading(reading, candidate.client.models_used, candidate.client.model_set, candidate.rollout.id)
 
-    def _failed(self, candidate: _Candidate, error: JobError, *, is_servers: bool) -> None:
+    def _failed(self, candidate: _ActiveRollout, error: JobError, *, is_servers: bool) -> None:
         """Note that the candidate failed a picture that the models in use then read."""
         seen = Evidence(undecided=1) if is_servers else Evidence(jobs=1, errors=1)
         self._observe(candidate.rollout, seen)
@@ -168,7 +168,7 @@ class ModelRouter:
 
     def _compare_later(
         self,
-        candidate: _Candidate,
+        candidate: _ActiveRollout,
         request: PictureRequest,
         work: Callable[[], Awaitable[None]],
         *,
@@ -197,12 +197,12 @@ class ModelRouter:
         except (JobError, TimeoutError, MemoryError) as error:
             self._events.emit(CandidateRead(CandidateResult.UNDECIDED, "", type(error).__name__))
 
-    async def _check(self, candidate: _Candidate, request: PictureRequest, own: PictureReading) -> None:
+    async def _check(self, candidate: _ActiveRollout, request: PictureRequest, own: PictureReading) -> None:
         """Read a picture again with the models in use, after the candidate."""
         in_use = await _process(self._in_use, request, _COMPARISON_SECONDS)
         await self._compare(candidate, in_use, own)
 
-    async def _shadow(self, candidate: _Candidate, request: PictureRequest, in_use: PictureReading) -> None:
+    async def _shadow(self, candidate: _ActiveRollout, request: PictureRequest, in_use: PictureReading) -> None:
         """Read a picture with the candidate, after the models in use."""
         troubles = self._guard.troubles
         try:
@@ -213,7 +213,7 @@ class ModelRouter:
         self._observe(candidate.rollout, Evidence(jobs=1))
         await self._compare(candidate, in_use, own)
 
-    async def _compare(self, candidate: _Candidate, in_use: PictureReading, own: PictureReading) -> None:
+    async def _compare(self, candidate: _ActiveRollout, in_use: PictureReading, own: PictureReading) -> None:
         found = await asyncio.to_thread(compare, in_use.pages, own.pages)
         self._observe(candidate.rollout, _as_evidence(found))
         self._events.emit(CandidateRead(_result(found), candidate.client.model_set))
@@ -235,9 +235,9 @@ class ModelRouter:
             self._candidate = None
             self._guard.forget_optional_models()
         elif self._candidate is None or self._candidate.rollout.id != rollout.id:
-            self._candidate = _Candidate(rollout, self._make_client(rollout.candidate, optional=True))
+            self._candidate = _ActiveRollout(rollout, self._make_client(rollout.candidate, optional=True))
         else:
-            self._candidate = _Candidate(rollout, self._candidate.client)
+            self._candidate = _ActiveRollout(rollout, self._candidate.client)
 
 
 async def _process(client: ModelClient, request: PictureRequest, timeout_seconds: float) -> PictureReading:
@@ -261,7 +261,7 @@ async def _read_optional(client: ModelClient, request: PictureRequest) -> Pictur
         raise JobError(ErrorCode.INFERENCE_FAILED, message) from error
 
 
-def _as_evidence(found: Comparison) -> Evidence:
+def _as_evidence(found: PairComparison) -> Evidence:
     return Evidence(
         pairs=1,
         blanks=int(found.is_blank),
@@ -272,7 +272,7 @@ def _as_evidence(found: Comparison) -> Evidence:
     )
 
 
-def _result(found: Comparison) -> CandidateResult:
+def _result(found: PairComparison) -> CandidateResult:
     if found.is_blank:
         return CandidateResult.BLANK
     return CandidateResult.DIFFERED if found.text or found.fields else CandidateResult.AGREED

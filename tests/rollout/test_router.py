@@ -1,0 +1,317 @@
+"""Which models read a picture, and that a candidate costs no job whatever it does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pytest
+
+from tests.rollout.test_rollout_state import rollout
+from tests.runtime.parts import LIMITS, PICTURE
+from worker.domain.errors import ErrorCode, JobError
+from worker.domain.events import CandidateRead, CircuitChanged
+from worker.domain.manifest import ModelRole
+from worker.domain.rollout.evidence import Evidence
+from worker.domain.rollout.state import ControlState, Mode, state_key, to_json
+from worker.pipeline.header.reading import read_header
+from worker.pipeline.models import ModelSet
+from worker.pipeline.pipeline import Pipeline
+from worker.ports import Tensor
+from worker.runtime.health import Health
+from worker.runtime.model_client import ModelClient, PictureRequest, RoutedReading
+from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
+from worker.runtime.rollout.router import ModelRouter
+from worker.runtime.triton_guard import TritonGuard
+from worker.settings import TritonSettings
+from worker.testing.backend import FakeBackend, fake_models
+from worker.testing.broker import MemoryBroker
+from worker.testing.clock import ManualClock
+from worker.testing.control_log import MemoryControlLog
+from worker.testing.events import RecordedEvents
+
+ALL_JOBS = (10_000,)
+UNAVAILABLE = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton is away.")
+FAILED = JobError(ErrorCode.INFERENCE_FAILED, "The model failed.")
+
+
+@dataclass
+class Rig:
+    """A router over a server with two model sets, and the state that a test gives it."""
+
+    executor: Executor
+    clock: ManualClock = field(default_factory=ManualClock)
+    events: RecordedEvents = field(default_factory=RecordedEvents)
+    has_room: bool = True
+
+    def __post_init__(self) -> None:
+        self.backend = FakeBackend(clock=self.clock)
+        self.backend.models |= fake_models(model_set="v2")
+        self.guard = TritonGuard(self.backend, TritonSettings(), self.clock, self.events)
+        health = Health((ROLLOUT,), self.clock, self.events, pulse_seconds=60)
+        log = MemoryControlLog(MemoryBroker(), "rollouts")
+        self.follower = RolloutFollower(log, "me", self.clock, self.events, health)
+        self.router = ModelRouter(
+            self.client, self.follower, self.guard, self.clock, self.events, lambda: self.has_room
+        )
+        self.follower.reached_end()
+
+    def client(self, model_set: str, *, optional: bool) -> ModelClient:
+        backend = self.guard.optional_models() if optional else self.guard
+
+        def make(models: ModelSet) -> Pipeline:
+            return Pipeline(backend, models, self.executor, self.guard.working_time)
+
+        return ModelClient(backend, make, partial(read_header, limits=LIMITS), model_set)
+
+    def follow(self, state: ControlState) -> ControlState:
+        self.follower.received(state_key(state, "person"), to_json(state))
+        return state
+
+    def begin(self, mode: Mode = Mode.CANARY) -> ControlState:
+        return self.follow(self.follower.state.started(rollout(mode=mode, steps=ALL_JOBS)))
+
+    async def read(self, key: bytes = b"key", timeout_seconds: float = 10.0) -> RoutedReading:
+        header = self.router.header(PICTURE)
+        return await self.router.read(PictureRequest(key, PICTURE, header, timeout_seconds, "job"))
+
+    async def seen(self) -> Evidence:
+        """Return the evidence, once no comparison is under way."""
+        while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - tasks of any kind
+            await asyncio.sleep(0.001)
+        return self.follower.evidence().get(0, Evidence())
+
+    def results(self) -> list[str]:
+        return [event.result for event in self.events.of(CandidateRead)]
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+@pytest.fixture
+async def rig(executor: Executor) -> AsyncIterator[Rig]:
+    made = Rig(executor)
+    yield made
+    await made.router.close()
+    await made.guard.close()
+
+
+def texts(read: RoutedReading) -> list[str]:
+    return [line.text for page in read.reading.pages for line in page.lines]
+
+
+def nothing(role: ModelRole, answer: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: np.zeros_like(tensor) for name, tensor in answer.items()} if role is ModelRole.DETECTOR else answer
+
+
+def other_letters(role: ModelRole, answer: dict[str, Tensor]) -> dict[str, Tensor]:
+    if role is not ModelRole.RECOGNIZER:
+        return answer
+    tokens = np.asarray(answer["token"], dtype=np.int32)
+    return {**answer, "token": np.where(tokens > 0, tokens % 20 + 1, 0).astype(np.int32)}
+
+
+def garbage(role: ModelRole, answer: dict[str, Tensor]) -> dict[str, Tensor]:
+    if role is not ModelRole.RECOGNIZER:
+        return answer
+    return {**answer, "token": np.full_like(answer["token"], 10**6)}
+
+
+def failing(_role: ModelRole, _answer: dict[str, Tensor]) -> dict[str, Tensor]:
+    raise FAILED
+
+
+async def test_without_a_rollout_the_models_in_use_read(rig: Rig) -> None:
+    read = await rig.read()
+
+    assert (texts(read), read.model_set, read.rollout) == (["HELLO"], "", None)
+    assert await rig.seen() == Evidence()
+
+
+async def test_a_canary_reads_its_share_and_the_result_names_who_read_it(rig: Rig) -> None:
+    rig.begin()
+
+    read = await rig.read()
+
+    assert (texts(read), read.model_set, read.rollout) == (["HELLO"], "v2", "0123456789ab")
+    assert read.models_used["text_detector"].version == fake_models(model_set="v2")["text_detector.v2"].version
+    seen = await rig.seen()
+    assert (seen.jobs, seen.errors, seen.pairs, seen.text, seen.blanks) == (1, 0, 1, {0: 1}, 0)
+    assert sum(seen.candidate_times.values()) == 1
+    assert rig.results() == ["read", "agreed"]
+
+
+async def test_keys_outside_of_the_share_are_read_by_the_models_in_use(rig: Rig) -> None:
+    rig.follow(rig.follower.state.started(rollout(steps=(2500, 10_000))))
+
+    sets = [(await rig.read(f"key-{number}".encode())).model_set for number in range(40)]
+    again = [(await rig.read(f"key-{number}".encode())).model_set for number in range(40)]
+
+    assert sets == again
+    assert 3 <= sets.count("v2") <= 20
+    assert sum((await rig.seen()).in_use_times.values()) == 2 * sets.count("")
+
+
+@pytest.mark.parametrize("distortion", [failing, garbage])
+async def test_a_candidate_that_fails_costs_no_job(rig: Rig, distortion: object) -> None:
+    rig.begin()
+    rig.backend.distort["v2"] = distortion  # type: ignore[assignment]
+
+    read = await rig.read()
+
+    assert (texts(read), read.model_set) == (["HELLO"], "")
+    seen = await rig.seen()
+    assert (seen.jobs, seen.errors, seen.undecided) == (1, 1, 0)
+    assert rig.results() == ["failed"]
+
+
+async def test_a_candidate_that_is_not_served_costs_no_job(rig: Rig) -> None:
+    rig.begin()
+    for name in fake_models(model_set="v2"):
+        del rig.backend.models[name]
+
+    assert texts(await rig.read()) == ["HELLO"]
+    assert (await rig.seen()).errors == 1
+
+
+async def test_a_candidate_that_hangs_costs_a_part_of_the_attempt(rig: Rig) -> None:
+    rig.begin()
+    hung = asyncio.Event()
+
+    async def hang(seconds: float) -> None:
+        if seconds == 999:
+            await hung.wait()
+
+    rig.clock.sleep = hang  # type: ignore[method-assign]
+    rig.backend.set_latency_seconds["v2"] = 999
+
+    read = await rig.read(timeout_seconds=0.4)
+
+    assert (texts(read), read.model_set) == (["HELLO"], "")
+    assert (await rig.seen()).errors == 1
+
+
+async def test_its_open_circuit_holds_up_nothing_and_closes_with_the_rollout(rig: Rig) -> None:
+    state = rig.begin()
+    rig.backend.distort["v2"] = failing
+
+    for _ in range(8):
+        assert texts(await rig.read(timeout_seconds=1e6)) == ["HELLO"]  # the probes' sleeps move the clock on
+
+    opened = [event.model for event in rig.events.of(CircuitChanged) if event.state == "open"]
+    assert "text_detector.v2" in opened
+    assert not rig.guard.is_open
+    rig.follow(state.rolled_back("It fails.", 2))
+    read = await rig.read()
+    assert (read.model_set, read.rollout) == ("", None)
+
+
+async def test_a_failure_while_the_server_fails_everybody_decides_nothing(rig: Rig) -> None:
+    await rig.read()
+    rig.begin()
+    await rig.read()
+    await rig.seen()
+    before = rig.follower.evidence()[0]
+    rig.backend.fail(UNAVAILABLE, UNAVAILABLE)  # the candidate's first request, and that of the models in use
+
+    read = await rig.read()
+
+    assert texts(read) == ["HELLO"]
+    seen = await rig.seen()
+    assert (seen.errors, seen.undecided) == (0, 1)
+    assert seen.jobs == before.jobs
+
+
+async def test_the_error_of_a_bad_picture_is_the_jobs(rig: Rig) -> None:
+    rig.begin()
+    rig.backend.distort |= {"v2": failing, "": failing}
+
+    with pytest.raises(JobError) as raised:
+        await rig.read()
+
+    assert raised.value.code is ErrorCode.INFERENCE_FAILED
+    assert (await rig.seen()).jobs == 0
+
+
+async def test_a_blank_page_and_another_text_are_seen_as_such(rig: Rig) -> None:
+    rig.begin()
+    rig.backend.distort["v2"] = nothing
+    assert texts(await rig.read()) == []
+    assert ((await rig.seen()).blanks, rig.results()) == (1, ["read", "blank"])
+
+    rig.backend.distort["v2"] = other_letters
+    assert texts(await rig.read()) != ["HELLO"]
+    seen = await rig.seen()
+    assert (seen.pairs, seen.blanks) == (2, 1)
+    assert rig.results()[2:] == ["read", "differed"]
+
+
+async def test_a_shadow_reads_beside_the_job_and_never_for_it(rig: Rig) -> None:
+    rig.begin(Mode.SHADOW)
+    rig.backend.distort["v2"] = other_letters
+
+    read = await rig.read()
+
+    assert (texts(read), read.model_set) == (["HELLO"], "")
+    seen = await rig.seen()
+    assert (seen.jobs, seen.pairs, seen.candidate_times) == (1, 1, {})
+    assert rig.results() == ["differed"]
+
+
+async def test_a_shadow_is_dropped_where_the_worker_has_no_room(rig: Rig) -> None:
+    rig.begin(Mode.SHADOW)
+    rig.has_room = False
+
+    await rig.read()
+
+    assert ((await rig.seen()).dropped, rig.results()) == (1, ["dropped"])
+
+
+async def test_one_shadow_runs_at_a_time_and_no_job_waits_for_it(rig: Rig) -> None:
+    rig.begin(Mode.SHADOW)
+    gate = asyncio.Event()
+    plain = rig.clock.sleep
+
+    async def wait(seconds: float) -> None:
+        await (gate.wait() if seconds == 999 else plain(seconds))
+
+    rig.clock.sleep = wait  # type: ignore[method-assign]
+    rig.backend.set_latency_seconds["v2"] = 999
+
+    for _ in range(5):
+        assert texts(await rig.read()) == ["HELLO"]
+    assert rig.results() == ["dropped"] * 4
+    gate.set()
+    seen = await rig.seen()
+    assert (seen.jobs, seen.dropped) == (1, 4)
+
+
+async def test_a_promoted_candidate_is_in_use_and_its_failures_are_the_servers(rig: Rig) -> None:
+    state = rig.begin()
+    await rig.read()
+    rig.follow(state.promoted(now_ms=2))
+
+    read = await rig.read()
+    assert (texts(read), read.model_set, read.rollout) == (["HELLO"], "v2", None)
+    assert rig.router.models_used == read.models_used
+    for _ in range(5):
+        rig.backend.fail(UNAVAILABLE)
+        await rig.read()
+    assert rig.guard.troubles == 5
+
+
+async def test_readings_in_flight_end_with_the_models_that_they_began_with(rig: Rig) -> None:
+    await rig.read()
+    reading = asyncio.create_task(rig.read())
+    await asyncio.sleep(0)
+    rig.follow(rig.begin().promoted(now_ms=2))
+
+    first, second = await reading, await rig.read()
+
+    assert (first.model_set, second.model_set) == ("", "v2")
+    assert first.models_used != second.models_used
