@@ -130,7 +130,7 @@ def test_alerts_count_by_metrics_that_workers_have_and_by_the_limit_that_is_set(
     Metrics(registry)
     known = {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()}
 
-    assert set(rules) == {"LabelwireDeadLetterLimit", "LabelwireCircuitOpen", "LabelwirePoison"}
+    assert set(rules) == {"LabelwireDeadLetterLimit", "LabelwireCircuitOpen", "LabelwirePoison", "LabelwireRolledBack"}
     assert metrics <= known
     assert rules["LabelwireDeadLetterLimit"].endswith(">= 18")
 

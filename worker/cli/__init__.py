@@ -30,6 +30,7 @@ _COMMANDS: Final = (
     "audit",
     "synth",
     "models",
+    "canary",
     "local",
     "eval",
     "bench",

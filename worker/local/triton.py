@@ -22,9 +22,10 @@ _SHOWN_CHARACTERS = 400
 
 
 class TritonServer(LocalServer):
-    """One Triton server over a model repository; its Python models run in children of its process.
+    """One Triton server over one or more model repositories; its Python models run in children of its process.
 
-    `profile` makes each model take `configs/<profile>.pbtxt` before its `config.pbtxt`. `arguments` are further flags.
+    The models of two repositories must have different names, as those of two model sets do. `profile` makes each model
+    take `configs/<profile>.pbtxt` before its `config.pbtxt`. `arguments` are further flags.
     """
 
     title = "Triton"
@@ -33,7 +34,7 @@ class TritonServer(LocalServer):
 
     def __init__(
         self,
-        model_repository: Path,
+        model_repository: Path | Sequence[Path],
         *,
         run_dir: Path | None = None,
         profile: str | None = None,
@@ -41,7 +42,7 @@ class TritonServer(LocalServer):
         ready_timeout_seconds: float = 180.0,
     ) -> None:
         super().__init__(run_dir, ready_timeout_seconds)
-        self._model_repository = model_repository
+        self._repositories = (model_repository,) if isinstance(model_repository, Path) else tuple(model_repository)
         self._profile = profile
         self._arguments = tuple(arguments)
 
@@ -94,7 +95,7 @@ class TritonServer(LocalServer):
         """Return the flags of any Triton: what it serves, and where it answers."""
         http_port, grpc_port, metrics_port = self._ports
         return [
-            f"--model-repository={self._model_repository.absolute()}",
+            *(f"--model-repository={repository.absolute()}" for repository in self._repositories),
             "--http-address=127.0.0.1",
             f"--http-port={http_port}",
             "--grpc-address=127.0.0.1",
@@ -110,14 +111,14 @@ class TritonServer(LocalServer):
         ]
 
     def _check_repository(self) -> None:
-        if not self._model_repository.is_dir():
-            raise LocalStackError(
-                f"the model repository {self._model_repository} does not exist; run `labelwire models build`"
-            )
+        for repository in self._repositories:
+            if not repository.is_dir():
+                raise LocalStackError(f"the model repository {repository} does not exist; run `labelwire models build`")
 
     def _check_spaces(self) -> None:
         """Refuse folders that Triton's python backend, which starts its models by a shell, would wait for in vain."""
-        for what, path in (("model repository", self._model_repository), ("run folder", self._folder.path)):
+        repositories = [("model repository", repository) for repository in self._repositories]
+        for what, path in (*repositories, ("run folder", self._folder.path)):
             if any(character.isspace() for character in str(path.absolute())):
                 raise LocalStackError(
                     f"the {what} {path.absolute()} has a space in its path, which its python backend does not take: "

@@ -147,31 +147,37 @@ class KafkaControlLog:
         )
         watch = TopicWatch(topic_ids_of(self._settings), self._clock)
         watch.hold({self._partition: CommitPoint(0, topic_id=found.topic_id)})
+        told_end = False
         try:
             consumer.assign([KafkaPartition(self._topic, 0, OFFSET_BEGINNING)])
             while not self._closing.is_set() and not watch.recreated():
-                self._pass_on(consumer, listener, tell)
+                at_end = self._pass_on(consumer, listener, tell)
+                if at_end and not told_end:  # it is reached again after every record that comes
+                    told_end = True
+                    tell(listener.reached_end)
         finally:
             watch.release([self._partition])
             consumer.close()
 
-    def _pass_on(self, consumer: Consumer, listener: ControlListener, tell: Callable[..., None]) -> None:
-        first = consumer.poll(_POLL_SECONDS)
+    def _pass_on(self, consumer: Consumer, listener: ControlListener, tell: Callable[..., None]) -> bool:
+        """Pass on what has come, and say whether the end of the log was reached."""
+        first, at_end = consumer.poll(_POLL_SECONDS), False
         if first is None:
-            return
+            return False
         for message in (first, *consumer.consume(_MAX_RECORDS, 0)):
             error, key, value = message.error(), message.key(), message.value()
             if error is None:
                 if key is not None and value is not None:
                     tell(listener.received, _bytes(key).decode("utf-8", "replace"), _bytes(value))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
-                tell(listener.reached_end)
+                at_end = True
             elif error.code() in _REFUSED:
                 raise BrokerError(missing_right(self._settings.client_options(), "Read", "topic", self._topic))
             elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise BrokerError(f"Topic {self._topic} was deleted.")
             else:
                 _LOGGER.warning("The rollout's topic %s cannot be read for now: %s", self._topic, error.str())
+        return at_end
 
 
 def _policy_of(client: AdminClient, topic: str) -> str | None:

@@ -129,6 +129,8 @@ class RolloutFollower:
 
     def reached_end(self) -> None:
         """Begin to work by what was read."""
+        if self._is_known:
+            return
         self._is_known = True
         self._health.met(ROLLOUT)
         if self.state.running is not None:
