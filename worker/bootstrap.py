@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from worker import __version__
 from worker.adapters.blob.store import UriStore
 from worker.adapters.clock import SystemClock
+from worker.adapters.idle_thread import run_when_idle
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.isolation import ChildIsolation
 from worker.adapters.isolation.memory import choose_first_when_memory_runs_out, limit_memory
@@ -157,8 +158,18 @@ def threads(settings: Settings) -> int:
     return settings.runtime.threads or usable_cores()
 
 
-def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[Pipeline] = Pipeline) -> Worker:
-    """Build a worker from settings and ports; only a simulation gives another `pipeline`."""
+def build(
+    settings: Settings,
+    ports: Ports,
+    executor: Executor,
+    pipeline: type[Pipeline] = Pipeline,
+    *,
+    background: Executor | None = None,
+) -> Worker:
+    """Build a worker from settings and ports; only a simulation gives another `pipeline`.
+
+    `background` does the image processing that may wait; `executor` does it if there is none.
+    """
     limits, runtime = settings.limits, settings.runtime
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
     dead_letter_limit = _dead_letter_limit(settings, ports, health)
@@ -171,7 +182,7 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
         models = make_model_client(settings, guard, executor, guard.working_time, pipeline)
         router = None
     else:
-        make_client = _ClientMaker(settings, guard, executor, pipeline)
+        make_client = _ClientMaker(settings, guard, executor, background or executor, pipeline)
         models = router = ModelRouter(make_client, rollouts, guard, ports.clock, ports.events, admission.has_room)
     budget = AttemptBudget(runtime.attempt_seconds)
     guard.on_pause(budget.set_paused)
@@ -217,14 +228,16 @@ class _ClientMaker:
     settings: Settings
     guard: TritonGuard
     executor: Executor
+    background: Executor
     pipeline: type[Pipeline]
 
-    def __call__(self, model_set: str, *, optional: bool) -> ModelClient:
+    def __call__(self, model_set: str, *, optional: bool = False, background: bool = False) -> ModelClient:
         backend = self.guard.optional_models() if optional else self.guard
+        executor = self.background if background else self.executor
         settings = self.settings.model_copy(
             update={"triton": self.settings.triton.model_copy(update={"model_set": model_set})}
         )
-        return make_model_client(settings, backend, self.executor, self.guard.working_time, self.pipeline)
+        return make_model_client(settings, backend, executor, self.guard.working_time, self.pipeline)
 
 
 def _rollouts(settings: Settings, ports: Ports, health: Health) -> RolloutFollower | None:
@@ -455,8 +468,8 @@ async def run(settings: Settings) -> None:
             continue
         asyncio.get_running_loop().add_signal_handler(number, _stop, stopping)
     async with _ports(settings, event_sink) as ports:
-        with _pixel_threads(threads(settings)) as executor:
-            worker = build(settings, ports, executor)
+        with _pixel_threads(threads(settings)) as executor, _idle_thread() as background:
+            worker = build(settings, ports, executor, background=background)
             server = HealthServer(settings.http.host, settings.http.port, worker.health, registry)
             _LOGGER.info("serving /livez, /readyz and /metrics on port %d", server.start())
             try:
@@ -508,6 +521,16 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
         await blobs.close()
         await sink.close()
         await backend.close()
+
+
+@contextlib.contextmanager
+def _idle_thread() -> Iterator[Executor]:
+    """Give one thread that the kernel runs when no other one of this machine wants the core."""
+    executor = ThreadPoolExecutor(1, "background", initializer=run_when_idle)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 @contextlib.contextmanager

@@ -146,11 +146,12 @@ async def test_a_log_that_does_not_exist_is_empty_and_is_read_once_it_does(logs:
 async def test_a_log_that_was_made_anew_is_read_from_its_beginning(logs: Logs) -> None:
     await logs.create()
     log, heard = await logs.read()
+    await heard.until(lambda told: told == ["end"])
     await log.append("a", b"1")
     await heard.until(lambda _: heard.records == ["a=1"])
 
     await logs.create_again()
-    await heard.until(lambda told: "reset" in told)
+    await heard.until(lambda told: told[-2:] == ["reset", "end"])
     await log.append("b", b"2")
 
     await heard.until(lambda _: heard.records == ["a=1", "b=2"])

@@ -58,7 +58,7 @@ class Rig:
         )
         self.follower.reached_end()
 
-    def client(self, model_set: str, *, optional: bool) -> ModelClient:
+    def client(self, model_set: str, *, optional: bool = False, background: bool = False) -> ModelClient:  # noqa: ARG002
         backend = self.guard.optional_models() if optional else self.guard
 
         def make(models: ModelSet) -> Pipeline:
@@ -124,6 +124,10 @@ def garbage(role: ModelRole, answer: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def failing(_role: ModelRole, _answer: dict[str, Tensor]) -> dict[str, Tensor]:
     raise FAILED
+
+
+def overloaded(_role: ModelRole, _answer: dict[str, Tensor]) -> dict[str, Tensor]:
+    raise JobError(ErrorCode.INFERENCE_OVERLOADED, "The queue is full.")
 
 
 async def test_without_a_rollout_the_models_in_use_read(rig: Rig) -> None:
@@ -270,6 +274,15 @@ async def test_a_shadow_is_dropped_where_the_worker_has_no_room(rig: Rig) -> Non
     await rig.read()
 
     assert ((await rig.seen()).dropped, rig.results()) == (1, ["dropped"])
+
+
+async def test_a_shadow_that_gets_no_slot_is_left_out_and_speaks_against_nobody(rig: Rig) -> None:
+    rig.begin(Mode.SHADOW)
+    rig.backend.distort["v2"] = overloaded
+
+    assert texts(await rig.read()) == ["HELLO"]
+    seen = await rig.seen()
+    assert (seen.jobs, seen.errors, seen.dropped) == (0, 0, 1)
 
 
 async def test_one_shadow_runs_at_a_time_and_no_job_waits_for_it(rig: Rig) -> None:

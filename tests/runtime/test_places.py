@@ -13,7 +13,7 @@ from worker.runtime.request_slots import LaneShares, RequestSlots
 from worker.testing.clock import ManualClock
 
 SHARES = LaneShares(small_per_large=3, patience_seconds=2.0, large_in_gaps=2, quiet_seconds=10.0)
-SMALL, LARGE = Lane.SMALL, Lane.LARGE
+SMALL, LARGE, BACKGROUND = Lane.SMALL, Lane.LARGE, Lane.BACKGROUND
 
 
 class Room:
@@ -55,6 +55,24 @@ async def test_places_are_given_in_order_and_no_more_than_there_are() -> None:
     assert room.begun == ["a", "b"]
     await room.end("b", "a")
     assert room.begun == ["a", "b", "c", "d"]
+
+
+async def test_a_background_request_begins_only_while_no_other_waits_or_runs() -> None:
+    room = Room(8)
+    await room.ask(LARGE, "L1")
+    await room.ask(BACKGROUND, "b1", "b2")
+    await room.ask(SMALL, "a")
+    assert room.begun == ["L1", "a"]
+    await room.end("a")
+    assert room.begun == ["L1", "a"], "the large one still runs"
+    await room.end("L1")
+    assert room.begun == ["L1", "a", "b1"], "one at a time"
+    await room.ask(SMALL, "c")
+    assert room.begun[-1] == "c", "and no small one waits for it"
+    await room.end("b1")
+    assert room.begun[-1] == "c"
+    await room.end("c")
+    assert room.begun[-1] == "b2"
 
 
 async def test_a_large_request_waits_until_nothing_small_is_about() -> None:

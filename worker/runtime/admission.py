@@ -14,10 +14,14 @@ from worker.runtime.weighted_gate import WeightedGate
 
 
 class Lane(StrEnum):
-    """Large pictures have a lane of their own, so that they never delay small ones."""
+    """Large pictures have a lane of their own, so that they never delay small ones.
+
+    In the lane `background` is what may as well be left out; jobs are in one of the other two.
+    """
 
     SMALL = "small"
     LARGE = "large"
+    BACKGROUND = "background"
 
 
 # The lane of the current task's job.
@@ -69,7 +73,7 @@ class Admission:
         self._budgets = _Budgets(
             {Lane.SMALL: _Budget(max_jobs, max_pixels), Lane.LARGE: _Budget(max_large_jobs, max_pixels)}
         )
-        self._gate = WeightedGate(self._budgets, Lane)
+        self._gate = WeightedGate(self._budgets, self._budgets)
 
     def lane_of(self, pixels: int) -> Lane:
         """Return the lane for a picture of so many pixels."""

@@ -1,8 +1,9 @@
-"""Which request may be sent now: slots under the in-flight limit, for two lanes.
+"""Which request may be sent now: slots under the in-flight limit, for three lanes.
 
 Invariants: within a lane slots are given in the order in which they were asked for, and never more than the limit.
 While small requests wait or run no large one begins, unless the large lane is due its share, and then one at a time.
-When small requests pause, a few large ones may run. A slot that is not used is given back.
+When small requests pause, a few large ones may run. A background request begins only while no other request waits or
+runs, itself included. A slot that is not used is given back.
 
 A large request that has begun cannot be interrupted and delays every small one behind it. The shares were chosen by
 simulation: docs/adr/0003-overload.md.
@@ -65,7 +66,10 @@ class RequestSlots:
             return None
         if Lane.LARGE in heads and self._large_may_enter(small_waits=Lane.SMALL in heads):
             return Lane.LARGE
-        return Lane.SMALL if Lane.SMALL in heads else None
+        if Lane.SMALL in heads:
+            return Lane.SMALL
+        is_idle = not any(self._in_flight.values()) and Lane.LARGE not in heads
+        return Lane.BACKGROUND if Lane.BACKGROUND in heads and is_idle else None
 
     def enter(self, lane: Lane, weight: int) -> None:  # noqa: ARG002 - each request takes one slot
         """Take a slot."""
@@ -73,7 +77,7 @@ class RequestSlots:
         self._in_flight[lane] += 1
         if lane is Lane.SMALL:
             self._small_since_large += 1
-        else:
+        elif lane is Lane.LARGE:
             self._restart_patience()
 
     def leave(self, lane: Lane, weight: int) -> None:  # noqa: ARG002 - each request takes one slot

@@ -177,7 +177,7 @@ class TritonGuard:
         start = 0
         while start < rows:
             stop = rows
-            if lane is Lane.LARGE and self._slots.has_small_requests:
+            if lane is not Lane.SMALL and self._slots.has_small_requests:
                 stop = min(stop, start + max(1, _CHUNK_BYTES // max(1, row_bytes)))
             rows_of_chunk = {name: tensor[start:stop] for name, tensor in request.inputs.items()}
             yield request if stop - start == rows else replace(request, inputs=rows_of_chunk)

@@ -9,7 +9,7 @@ time, and no job waits for one.
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -36,21 +36,26 @@ _CANDIDATES_PART: Final = 0.25
 _MAX_COMPARED_BYTES: Final = 16 * 1024 * 1024
 # So many times the pairs that a step needs are compared in a canary; each costs a second reading.
 _PAIRS_FACTOR: Final = 4
+# What a shadow meets where the server or the worker has other work: it is left out then.
+_NO_ROOM: Final = frozenset({ErrorCode.INFERENCE_OVERLOADED, ErrorCode.ATTEMPT_TIMED_OUT})
 # A comparison that takes longer than this waits for a server that is busy or away.
 _COMPARISON_SECONDS: Final = 30.0
 
 
 class MakeClient(Protocol):
-    """Makes a client for the models of a set; of an optional one the failures hold up no other request."""
+    """Makes clients for the models of a set."""
 
-    def __call__(self, model_set: str, *, optional: bool) -> ModelClient:
-        """Return the client."""
+    def __call__(self, model_set: str, *, optional: bool = False, background: bool = False) -> ModelClient:
+        """Return a client. Failures of optional models hold up nothing; in the background the CPU goes to others."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _ActiveRollout:
+    """A rollout that runs: what reads jobs with its candidate, and what reads pictures again for a comparison."""
+
     rollout: Rollout
     client: ModelClient
+    comparing: ModelClient
 
 
 class ModelRouter:
@@ -74,7 +79,7 @@ class ModelRouter:
         self._clock = clock
         self._events = event_sink
         self._has_room = has_room
-        self._in_use = make_client(rollouts.in_use, optional=False)
+        self._in_use = make_client(rollouts.in_use)
         self._candidate: _ActiveRollout | None = None
         self._comparison: asyncio.Task[None] | None = None
         rollouts.on_change(self._follow)
@@ -125,7 +130,9 @@ class ModelRouter:
             if candidate.rollout.mode is Mode.CANARY:
                 return await self._read_by_candidate(candidate, request)
             read = await self._read_in_use(request)
-            self._compare_later(candidate, request, partial(self._shadow, candidate, request, read.reading))
+            self._compare_later(
+                candidate, request, partial(self._shadow, candidate, request, read.reading), Lane.BACKGROUND
+            )
             return read
         return await self._read_in_use(request)
 
@@ -154,7 +161,7 @@ class ModelRouter:
         self._events.emit(CandidateRead(CandidateResult.READ, candidate.client.model_set))
         step = self._rollouts.evidence().get(candidate.rollout.step, Evidence())
         if step.pairs < _PAIRS_FACTOR * candidate.rollout.limits.min_pairs:
-            self._compare_later(candidate, request, partial(self._check, candidate, request, reading), needs_room=False)
+            self._compare_later(candidate, request, partial(self._check, candidate, request, reading), Lane.LARGE)
         return RoutedReading(reading, candidate.client.models_used, candidate.client.model_set, candidate.rollout.id)
 
     def _failed(self, candidate: _ActiveRollout, error: JobError, *, is_servers: bool) -> None:
@@ -167,47 +174,43 @@ class ModelRouter:
     # Comparisons.
 
     def _compare_later(
-        self,
-        candidate: _ActiveRollout,
-        request: PictureRequest,
-        work: Callable[[], Awaitable[None]],
-        *,
-        needs_room: bool = True,
+        self, candidate: _ActiveRollout, request: PictureRequest, work: Callable[[], Awaitable[None]], lane: Lane
     ) -> None:
         """Compare beside the jobs, or leave it out: one comparison is under way at a time."""
         is_busy = self._comparison is not None and not self._comparison.done()
-        if (
-            is_busy
-            or self._is_large()
-            or len(request.picture) > _MAX_COMPARED_BYTES
-            or (needs_room and not self._has_room())
-        ):
-            self._observe(candidate.rollout, Evidence(dropped=1))
-            self._events.emit(CandidateRead(CandidateResult.DROPPED, candidate.client.model_set))
+        is_crowded = lane is Lane.BACKGROUND and not self._has_room()
+        if is_busy or is_crowded or self._is_large() or len(request.picture) > _MAX_COMPARED_BYTES:
+            self._dropped(candidate)
             return
         context = contextvars.Context()
-        context.run(CURRENT_LANE.set, Lane.LARGE)  # its requests give way to those of small pictures
-        self._comparison = asyncio.get_running_loop().create_task(self._bounded(work), context=context)
+        context.run(CURRENT_LANE.set, lane)
+        self._comparison = asyncio.get_running_loop().create_task(self._bounded(candidate, work), context=context)
 
-    async def _bounded(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _bounded(self, candidate: _ActiveRollout, work: Callable[[], Awaitable[None]]) -> None:
         """Run a comparison; one that fails or takes too long shows nothing and harms nothing."""
         try:
             async with asyncio.timeout(_COMPARISON_SECONDS):
                 await work()
-        except (JobError, TimeoutError, MemoryError) as error:
-            self._events.emit(CandidateRead(CandidateResult.UNDECIDED, "", type(error).__name__))
+        except (JobError, TimeoutError, MemoryError):
+            self._dropped(candidate)
+
+    def _dropped(self, candidate: _ActiveRollout) -> None:
+        self._observe(candidate.rollout, Evidence(dropped=1))
+        self._events.emit(CandidateRead(CandidateResult.DROPPED, candidate.client.model_set))
 
     async def _check(self, candidate: _ActiveRollout, request: PictureRequest, own: PictureReading) -> None:
         """Read a picture again with the models in use, after the candidate."""
-        in_use = await _process(self._in_use, request, _COMPARISON_SECONDS)
+        in_use = await _process(candidate.comparing, request, _COMPARISON_SECONDS)
         await self._compare(candidate, in_use, own)
 
     async def _shadow(self, candidate: _ActiveRollout, request: PictureRequest, in_use: PictureReading) -> None:
         """Read a picture with the candidate, after the models in use."""
         troubles = self._guard.troubles
         try:
-            own = await _read_optional(candidate.client, request)
+            own = await _read_optional(candidate.comparing, request)
         except JobError as error:
+            if error.code in _NO_ROOM:
+                raise
             self._failed(candidate, error, is_servers=self._guard.troubles != troubles)
             return
         self._observe(candidate.rollout, Evidence(jobs=1))
@@ -228,16 +231,21 @@ class ModelRouter:
 
     def _follow(self) -> None:
         """Take the models that the rollout says."""
-        if self._in_use.model_set != self._rollouts.in_use:
-            self._in_use = self._make_client(self._rollouts.in_use, optional=False)
+        in_use = self._rollouts.in_use
+        if self._in_use.model_set != in_use:
+            self._in_use = self._make_client(in_use)
         rollout = self._rollouts.running
         if rollout is None:
             self._candidate = None
             self._guard.forget_optional_models()
-        elif self._candidate is None or self._candidate.rollout.id != rollout.id:
-            self._candidate = _ActiveRollout(rollout, self._make_client(rollout.candidate, optional=True))
+        elif self._candidate is not None and self._candidate.rollout.id == rollout.id:
+            self._candidate = replace(self._candidate, rollout=rollout)
         else:
-            self._candidate = _ActiveRollout(rollout, self._candidate.client)
+            client = self._make_client(rollout.candidate, optional=True)
+            is_shadow = rollout.mode is Mode.SHADOW
+            compared = rollout.candidate if is_shadow else in_use
+            comparing = self._make_client(compared, optional=is_shadow, background=True)
+            self._candidate = _ActiveRollout(rollout, client, comparing)
 
 
 async def _process(client: ModelClient, request: PictureRequest, timeout_seconds: float) -> PictureReading:
