@@ -2,7 +2,7 @@ import pytest
 
 from tests.rollout.test_rollout_state import rollout
 from worker.domain.rollout.evidence import Evidence, part_bin, time_bin
-from worker.domain.rollout.judgment import Criterion, Decision, judge
+from worker.domain.rollout.judgment import Criterion, Decision, judge, needs_pairs
 from worker.domain.rollout.state import Mode, RolloutLimits
 
 GOOD = Evidence(
@@ -62,6 +62,20 @@ def test_what_is_not_known_yet_is_waited_for(seen: Evidence, reason: str) -> Non
 
     assert judgment.decision is Decision.WAIT
     assert reason in judgment.reason
+
+
+@pytest.mark.parametrize(
+    ("seen", "needed"),
+    [
+        (change(pairs=199), True),
+        (change(pairs=200, text={0: 200}), False),
+        (change(pairs=200, text={0: 200}, blanks=3), True),  # 1.5 % is over the limit, and may be chance
+        (change(pairs=200, text={5: 200}), True),
+        (change(pairs=200, text={0: 200}, errors=5), False),  # more pairs say nothing of errors
+    ],
+)
+def test_pairs_are_compared_until_they_decide(seen: Evidence, needed: bool) -> None:  # noqa: FBT001
+    assert needs_pairs(rollout(), seen) is needed
 
 
 def test_one_misread_code_holds_up_no_step() -> None:

@@ -107,8 +107,7 @@ class RolloutControl:
             self._topic, state_key(following, f"command-{secrets.token_hex(4)}").encode(), to_json(following), ()
         )
         asyncio.run(self._send(record))
-        state = self.read().state
-        if state.epoch == following.epoch and state != following:
+        if following not in self.read().history:
             raise RolloutError(
                 "Somebody else changed the rollout at the same moment; see `labelwire canary status`, and decide again."
             )

@@ -21,6 +21,8 @@ _P99: Final = 0.99
 # may have twice as many.
 _MAX_SLOW_RATE: Final = 0.02
 _MIN_TIMES_IN_USE: Final = 100
+# So many times the pairs that a step needs are compared, so that what comes late in a step is seen as well.
+_PAIRS_FACTOR: Final = 4
 # Fewer hold up no step: where a criterion is seldom seen at all, as misread codes are, one would hold it up for ever.
 _MIN_OBSERVATIONS: Final = 5
 # Of the codes whose text only one of both read, the candidate may lose a little more than half.
@@ -94,6 +96,14 @@ def judge(rollout: Rollout, evidence: Mapping[int, Evidence]) -> Judgment:
             return Judgment(Decision.ROLL_BACK, _sentence(finding, here), findings)
     missing = _missing(rollout, here, sum(in_use_times.values())) or _leaning(findings)
     return Judgment(Decision.WAIT if missing else Decision.ADVANCE, missing, findings)
+
+
+def needs_pairs(rollout: Rollout, here: Evidence) -> bool:
+    """Whether a step needs more pairs: there are too few, or what they show is over a limit and not decided yet."""
+    if here.pairs < _PAIRS_FACTOR * rollout.limits.min_pairs:
+        return True
+    of_pairs = (*_rates(here, rollout.limits)[1:], *_reading(here, rollout.limits))
+    return any(finding.speaks_against for finding in of_pairs)
 
 
 def _missing(rollout: Rollout, here: Evidence, times_in_use: int) -> str:

@@ -8,10 +8,11 @@ from worker.domain.rollout.state import ControlState, from_record
 
 
 class RolloutRecords:
-    """The state, and the evidence of its rollout by step and writer."""
+    """The state, the states of its rollout in their order, and its evidence by step and writer."""
 
     def __init__(self) -> None:
         self.state = ControlState()
+        self.history: list[ControlState] = []
         self._evidence: dict[tuple[int, str], Evidence] = {}
 
     def take(self, key: str, value: bytes) -> bool:
@@ -20,9 +21,12 @@ class RolloutRecords:
         rollout = self.state.rollout
         if isinstance(record, ControlState):
             former, self.state = self.state, self.state.follow(record)
+            if self.state is former:
+                return False
             if rollout is None or self.state.rollout is None or rollout.id != self.state.rollout.id:
-                self._evidence = {}
-            return self.state is not former
+                self._evidence, self.history = {}, []
+            self.history.append(self.state)
+            return True
         if rollout is not None and record.rollout == rollout.id:
             self._evidence[record.step, key.rpartition("/")[2]] = record.evidence
         return False

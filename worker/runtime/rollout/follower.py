@@ -13,7 +13,7 @@ from worker.domain.errors import BrokerError, RolloutError
 from worker.domain.events import RolloutChanged
 from worker.domain.model_set import DEFAULT_SET
 from worker.domain.rollout.evidence import Evidence
-from worker.domain.rollout.judgment import Decision, Judgment, judge
+from worker.domain.rollout.judgment import Decision, Judgment, judge, needs_pairs
 from worker.domain.rollout.records import RolloutRecords
 from worker.domain.rollout.routing import ALL
 from worker.domain.rollout.state import (
@@ -87,6 +87,11 @@ class RolloutFollower:
     def judgment(self) -> Judgment | None:
         """Judge the rollout that runs; None if there is none."""
         return None if self.running is None else judge(self.running, self.evidence())
+
+    def needs_pairs(self) -> bool:
+        """Whether more jobs should be read by both: each costs a second reading."""
+        rollout = self.running
+        return rollout is not None and needs_pairs(rollout, self.evidence().get(rollout.step, Evidence()))
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after every change of the state."""

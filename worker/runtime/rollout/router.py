@@ -34,8 +34,6 @@ from worker.runtime.triton_guard import TritonGuard
 _CANDIDATES_PART: Final = 0.25
 # A picture is held for its comparison after its job is done: no larger one is.
 _MAX_COMPARED_BYTES: Final = 16 * 1024 * 1024
-# So many times the pairs that a step needs are compared in a canary; each costs a second reading.
-_PAIRS_FACTOR: Final = 4
 # What a shadow meets where the server or the worker has other work: it is left out then.
 _NO_ROOM: Final = frozenset({ErrorCode.INFERENCE_OVERLOADED, ErrorCode.ATTEMPT_TIMED_OUT})
 # A comparison that takes longer than this waits for a server that is busy or away.
@@ -159,8 +157,7 @@ class ModelRouter:
         self._observe(candidate.rollout, Evidence(jobs=1, candidate_times=times))
         self._events.emit(ReadingFinished(Arm.CANDIDATE, seconds))
         self._events.emit(CandidateRead(CandidateResult.READ, candidate.client.model_set))
-        step = self._rollouts.evidence().get(candidate.rollout.step, Evidence())
-        if step.pairs < _PAIRS_FACTOR * candidate.rollout.limits.min_pairs:
+        if self._rollouts.needs_pairs():
             self._compare_later(candidate, request, partial(self._check, candidate, request, reading), Lane.LARGE)
         return RoutedReading(reading, candidate.client.models_used, candidate.client.model_set, candidate.rollout.id)
 
