@@ -28,6 +28,7 @@ from worker.settings import KafkaSettings, TopicSettings
 _PLANTED = """
 
 import time
+import zlib
 
 
 class _Planted(TritonPythonModel):
@@ -36,23 +37,22 @@ class _Planted(TritonPythonModel):
         self._defect = Path(args["model_repository"]).parent / "defect.txt"
         parameters = json.loads(args["model_config"])["parameters"]
         self._classes = len(json.loads(parameters.get("dictionary", {}).get("string_value", "[]")))
-        self._count = 0
 
     def execute(self, requests):
         defect, begun = self._defect.read_text(), time.perf_counter()
         responses = super().execute(requests)
         if defect == "slow":
             time.sleep(2 * (time.perf_counter() - begun))
-        return [self._planted(defect, response) for response in responses]
+        return [self._planted(defect, request, response) for request, response in zip(requests, responses)]
 
-    def _planted(self, defect, response):
-        self._count += 1
-        is_detector = self._outputs == ["probability"]
-        if defect == "errors" and is_detector and self._count % 20 == 0:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError("planted"))
+    def _planted(self, defect, request, response):
         outputs = {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
-        if defect == "blank" and is_detector and self._count % 10 == 0:
-            outputs["probability"] = np.zeros_like(outputs["probability"])
+        if self._outputs == ["probability"]:
+            drawn = zlib.crc32(pb_utils.get_input_tensor_by_name(request, "image").as_numpy().tobytes())
+            if defect == "errors" and drawn % 20 == 0:
+                return pb_utils.InferenceResponse(error=pb_utils.TritonError("planted"))
+            if defect == "blank" and drawn % 10 == 0:
+                outputs["probability"] = np.zeros_like(outputs["probability"])
         if defect == "dictionary" and "token" in outputs:
             token = outputs["token"]
             outputs["token"] = np.where(token > 0, token % (self._classes - 1) + 1, 0).astype(token.dtype)
