@@ -1,11 +1,11 @@
 """The paired bootstrap."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.lab.evaluation import comparison
-from worker.lab.evaluation.comparison import Difference, differences
+from worker.lab.evaluation.comparison import Difference, differences, resampled
 from worker.lab.evaluation.fields import FieldCounts
 from worker.lab.evaluation.scores import Counts, Score, Scores, total
 
@@ -70,13 +70,14 @@ def test_unpaired_pictures_are_refused() -> None:
         differences([counts(1)], [counts(1), counts(1)])
 
 
-def test_a_set_that_is_drawn_in_parts_has_the_same_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = [counts(10), counts(3), counts(6)], [counts(2), counts(4), counts(6)]
-    whole = differences(first, second, resamples=500)
+@pytest.mark.parametrize("drawn_at_once", [1, 100, 1 << 20])
+def test_resamples_are_the_same_however_many_are_drawn_at_once(drawn_at_once: int) -> None:
+    whole = np.random.default_rng(3).integers(0, 7, size=(50, 7))
 
-    monkeypatch.setattr(comparison, "_MAX_DRAWN_AT_ONCE", 100)
+    parts = list(resampled(7, resamples=50, seed=3, drawn_at_once=drawn_at_once))
 
-    assert differences(first, second, resamples=500) == whole
+    assert np.array_equal(np.concatenate(parts), whole)
+    assert max(part.size for part in parts) <= max(drawn_at_once, 7)
 
 
 picture = st.builds(

@@ -5,7 +5,7 @@ Source: Efron and Tibshirani, "An Introduction to the Bootstrap", percentile int
 give the same interval. All scores are compared on the same resamples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from worker.lab.evaluation.scores import Counts, Score
 
 RESAMPLES: Final = 10_000
+MIDDLE_PERCENT: Final = (2.5, 97.5)
 _MAX_DRAWN_AT_ONCE: Final = 1 << 20  # pictures, so that a large set takes no more memory than a small one
 
 
@@ -46,14 +47,17 @@ def differences(
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} pictures cannot be paired with {len(second)}")
+    if not first:
+        return {}
     left, right = _terms(first), _terms(second)
-    resampled = _resampled(left, right, resamples, np.random.default_rng(seed)) if first else np.zeros((0, len(Score)))
+    drawn = resampled(len(first), resamples=resamples, seed=seed)
+    resampled_differences = np.concatenate([_ratios(_sums(left, part)) - _ratios(_sums(right, part)) for part in drawn])
     found = {}
     for column, score in enumerate(Score):
         if not left[:, column, 1].sum() or not right[:, column, 1].sum():
             continue
-        own = resampled[:, column]
-        low, high = np.percentile(own, [2.5, 97.5])
+        own = resampled_differences[:, column]
+        low, high = np.percentile(own, MIDDLE_PERCENT)
         found[score] = Difference(
             value=float((_ratios(left.sum(axis=0)) - _ratios(right.sum(axis=0)))[column]),
             low=float(low),
@@ -63,23 +67,22 @@ def differences(
     return found
 
 
+def resampled(
+    pictures: int, *, resamples: int = RESAMPLES, seed: int = 0, drawn_at_once: int = _MAX_DRAWN_AT_ONCE
+) -> Iterator[NDArray[np.int64]]:
+    """Yield numbers of pictures drawn with replacement, int64 [some of the resamples, pictures].
+
+    The resamples do not depend on how many pictures are drawn at once.
+    """
+    chance = np.random.default_rng(seed)
+    rows_at_once = max(1, drawn_at_once // pictures)
+    for start in range(0, resamples, rows_at_once):
+        yield chance.integers(0, pictures, size=(min(rows_at_once, resamples - start), pictures))
+
+
 def _terms(counts: Sequence[Counts]) -> NDArray[np.float64]:
     """Return [pictures, scores, 2]: numerator and denominator of each score."""
-    rows = [[score.terms(one) for score in Score] for one in counts]
-    return np.array(rows, dtype=np.float64).reshape(-1, len(Score), 2)
-
-
-def _resampled(
-    left: NDArray[np.float64], right: NDArray[np.float64], resamples: int, chance: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the differences on pictures drawn with replacement, float64 [resamples, scores]."""
-    pictures = len(left)
-    at_once = max(1, _MAX_DRAWN_AT_ONCE // pictures)
-    parts = []
-    for start in range(0, resamples, at_once):
-        drawn = chance.integers(0, pictures, size=(min(at_once, resamples - start), pictures))
-        parts.append(_ratios(_sums(left, drawn)) - _ratios(_sums(right, drawn)))
-    return np.concatenate(parts)
+    return np.array([[score.terms(one) for score in Score] for one in counts], dtype=np.float64)
 
 
 def _sums(terms: NDArray[np.float64], drawn: NDArray[np.int64]) -> NDArray[np.float64]:

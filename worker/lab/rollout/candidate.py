@@ -1,0 +1,92 @@
+"""A model set that is evaluated: where its repository is, and what serves it meanwhile.
+
+Invariant: a repository is read by the engine that it was built for. One that this process cannot serve is read through
+a running server, and only if that server serves the very models of the repository.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from worker.domain.manifest import ModelManifest, ModelRole
+from worker.lab.evaluation.served import manifests_of
+from worker.lab.rollout.errors import RolloutError
+from worker.models.choice import read_stamp
+from worker.models.configs import read_manifest
+from worker.ports import InferenceBackend
+
+
+class Engine(StrEnum):
+    """What serves a model set while it is evaluated."""
+
+    EMBEDDED = "the embedded Triton"
+    IN_PROCESS = "ONNX Runtime in this process"
+    SERVER = "a running Triton"
+
+
+_ENGINES: Final[Mapping[str, Engine]] = {"embedded": Engine.EMBEDDED, "onnx": Engine.IN_PROCESS}
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutCandidate:
+    """A model set under the letter that reports call it by; `url` is the server's that serves it, empty if none is."""
+
+    letter: str
+    repository: Path
+    engine: Engine
+    url: str = ""
+
+    @property
+    def read_by(self) -> str:
+        """What serves it, in words."""
+        return f"{self.engine} at {self.url}" if self.url else self.engine.value
+
+
+def locate(name: str) -> Path:
+    """Return the built repository that a name means: that of a folder.
+
+    Raises RolloutError if there is no such folder, or if no build wrote it.
+    """
+    repository = Path(name)
+    if not repository.is_dir():
+        raise RolloutError(f"{name} is not a folder: give a model repository that `labelwire models build` wrote")
+    if read_stamp(repository) is None:
+        raise RolloutError(
+            f"{name} is no model repository that `labelwire models build` wrote: give one, or build it there"
+        )
+    return repository
+
+
+def choose_engine(letter: str, repository: Path, url: str | None) -> RolloutCandidate:
+    """Return a model set with what serves it: the server at `url` if there is one, else what its profile is for.
+
+    Raises RolloutError for a profile that only a server can serve, where no `url` is given.
+    """
+    if url is not None:
+        return RolloutCandidate(letter, repository, Engine.SERVER, url)
+    profile = str((read_stamp(repository) or {}).get("profile"))
+    if profile not in _ENGINES:
+        raise RolloutError(
+            f"{letter}, {repository}, has the profile {profile}, which is not served here: let a Triton serve it and "
+            "give its address with --url, A's first and then B's"
+        )
+    return RolloutCandidate(letter, repository, _ENGINES[profile])
+
+
+async def served_manifests(candidate: RolloutCandidate, backend: InferenceBackend) -> dict[ModelRole, ModelManifest]:
+    """Return what the models that read say of themselves.
+
+    Raises RolloutError if a running server serves other models than the repository's, ServerMismatchError if it has
+    none of a role, ConfigError if the repository has none, JobError INFERENCE_UNAVAILABLE if nobody answers.
+    """
+    manifests = await manifests_of(backend)
+    for role, served in manifests.items():
+        built = read_manifest(candidate.repository, role)
+        if served != built:
+            raise RolloutError(
+                f"{candidate.read_by} serves version {served.version} of {role}, and {candidate.letter}, "
+                f"{candidate.repository}, holds version {built.version}: let it serve this repository"
+            )
+    return manifests
