@@ -88,7 +88,7 @@ def test_a_set_alone_has_no_other_side() -> None:
 
 
 def test_rows_say_what_is_better_and_what_is_lost() -> None:
-    with_fields = replace(WORSE, fields={"sscc": FieldCounts(10, 9)}, lines_right=910)
+    with_fields = replace(WORSE, fields={"sscc": FieldCounts(10, 9)}, lines_right=910, lines_found=945)
     evaluation = judge(
         dataset(1),
         LIMITS,
@@ -101,12 +101,23 @@ def test_rows_say_what_is_better_and_what_is_lost() -> None:
     assert {title: row.tone for title, row in rows.items()} == {
         "word F1": "worse",
         "line hmean": "better",
-        "detection hmean": "",
+        "detection hmean": "worse",
         "CER": "worse",
         "fields exact": "better",
     }
     assert [title for title, row in rows.items() if row.is_lost] == ["word F1", "CER"]
     assert rows["fields exact"].limit is None
+
+
+def test_a_rise_of_errors_is_a_loss_with_its_interval() -> None:
+    one, other = replace(FAIR, character_edits=60), replace(FAIR, character_edits=90)
+    evaluation = judge(dataset(2), LIMITS, reading("A", [one, other]), reading("B", [FAIR, FAIR]))
+
+    (row,) = (row for row in score_rows(evaluation) if row.title == "CER")
+
+    assert (row.difference, row.low, row.high) == pytest.approx((0.025, 0.01, 0.04))
+    assert row.gain == pytest.approx(-0.025)
+    assert row.gain_interval == pytest.approx((-0.04, -0.01))
 
 
 def test_a_stage_that_only_one_set_went_through_has_no_ratio() -> None:

@@ -49,6 +49,13 @@ class ScoreRow:
         return -change if self.score.less_is_better else change
 
     @property
+    def gain_interval(self) -> tuple[float, float] | None:
+        """The interval of the gain, None where nothing is known."""
+        if self.low is None or self.high is None:
+            return None
+        return (-self.high, -self.low) if self.score.less_is_better else (self.low, self.high)
+
+    @property
     def is_lost(self) -> bool:
         """Whether A loses more than it may."""
         return self.limit is not None and self.gain < -self.limit
@@ -222,7 +229,9 @@ def _lead(evaluation: ModelEvaluation) -> str:
 
 
 def _plots(evaluation: ModelEvaluation, rows: list[ScoreRow], stages: list[StageRow]) -> dict[str, Markup]:
-    gains = [_gain(row, row.low, row.high) for row in rows if row.low is not None and row.high is not None]
+    gains = [
+        Gain(row.title, row.gain, *interval, row.limit) for row in rows if (interval := row.gain_interval) is not None
+    ]
     series: dict[str, dict[str, tuple[float, float]]] = {one.candidate.letter: {} for one in evaluation.readings}
     for row in stages:
         for letter, time in zip(series, (row.a, row.b), strict=False):
@@ -232,12 +241,6 @@ def _plots(evaluation: ModelEvaluation, rows: list[ScoreRow], stages: list[Stage
         "scores": forest(gains, "how much better A is, with the middle 95 % of resamples"),
         "stages": medians(series, "milliseconds a picture: median, and on to the 95th percentile"),
     }
-
-
-def _gain(row: ScoreRow, low: float, high: float) -> Gain:
-    if row.score.less_is_better:
-        low, high = -high, -low
-    return Gain(row.title, row.gain, low, high, row.limit)
 
 
 def _differing(evaluation: ModelEvaluation) -> Iterator[_DifferingPicture]:
