@@ -202,6 +202,23 @@ def test_sets_that_cannot_judge_are_refused_before_anything_is_read(
     assert "so that a loss of 0.005 in word F1 cannot be seen: give --data at least 200 words" in str(small)
 
 
+def test_what_cannot_be_read_is_named(onnx_repository: Path, labels: Path, tmp_path: Path) -> None:
+    incomplete = shutil.copytree(onnx_repository, tmp_path / "incomplete")
+    shutil.rmtree(incomplete / ModelRole.RECOGNIZER)
+
+    away = failed(onnx_repository, "--data", labels, *WIDE, "--url", "127.0.0.1:1")
+    absent = failed(onnx_repository, incomplete, "--data", labels, *WIDE)
+
+    start = (
+        f"A, {onnx_repository}, cannot be read by a running Triton at 127.0.0.1:1: Triton at 127.0.0.1:1 gave no answer"
+    )
+    assert str(away).startswith(start)
+    assert str(absent) == (
+        f"B, {incomplete}, cannot be read by ONNX Runtime in this process: The server has no model text_recognizer "
+        "with a manifest: let it serve a built repository."
+    )
+
+
 def test_more_servers_than_repositories_are_refused(onnx_repository: Path, labels: Path) -> None:
     ended = evaluated(onnx_repository, "--data", labels, "--url", "127.0.0.1:1", "--url", "127.0.0.1:2")
 

@@ -121,12 +121,12 @@ def test_a_rise_of_errors_is_a_loss_with_its_interval() -> None:
 
 
 def test_a_stage_that_only_one_set_went_through_has_no_ratio() -> None:
-    a, b = reading("A", [FAIR], [{"survey": 5.0, "read": 30.0}]), reading("B", [FAIR], [{"read": 10.0}])
+    a, b = reading("A", [FAIR], [{"read": 30.0}]), reading("B", [FAIR], [{"survey": 5.0, "read": 10.0}])
 
     rows = {row.stage: row for row in stage_rows(judge(dataset(1), LIMITS, a, b))}
 
     assert list(rows) == ["survey", "read", "total"]
-    assert rows["survey"].b is None
+    assert rows["survey"].a is None
     assert rows["survey"].ratio is None
     assert rows["read"].ratio == 3.0
 

@@ -90,6 +90,6 @@ async def _read(
         for candidate, backend in served:
             client = bootstrap.open_model_client(_settings(candidate, chosen), backend)
             reader = await stack.enter_async_context(client)
-            readers.append(SetReader(candidate, await served_manifests(candidate, backend), reader))
+            readers.append(SetReader(candidate, await served_manifests(candidate, backend, reader), reader))
         with counted("Reading", len(dataset.samples) * len(readers)) as advance:
             return await read_in_turn(dataset, readers, advance, chosen.runtime.attempt_seconds)

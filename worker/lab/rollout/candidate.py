@@ -10,12 +10,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from worker.domain.errors import JobError, ServerMismatchError
 from worker.domain.manifest import ModelManifest, ModelRole
 from worker.lab.evaluation.served import manifests_of
 from worker.lab.rollout.errors import RolloutError
 from worker.models.choice import read_stamp
 from worker.models.configs import read_manifest
 from worker.ports import InferenceBackend
+from worker.runtime.model_client import ModelClient
 
 
 class Engine(StrEnum):
@@ -75,18 +77,25 @@ def choose_engine(letter: str, repository: Path, url: str | None) -> RolloutCand
     return RolloutCandidate(letter, repository, _ENGINES[profile])
 
 
-async def served_manifests(candidate: RolloutCandidate, backend: InferenceBackend) -> dict[ModelRole, ModelManifest]:
-    """Return what the models that read say of themselves.
+async def served_manifests(
+    candidate: RolloutCandidate, backend: InferenceBackend, client: ModelClient
+) -> dict[ModelRole, ModelManifest]:
+    """Return what the models that read say of themselves, when `client` can read with them.
 
-    Raises RolloutError if a running server serves other models than the repository's, ServerMismatchError if it has
-    none of a role, ConfigError if the repository has none, JobError INFERENCE_UNAVAILABLE if nobody answers.
+    Raises RolloutError if nobody answers, if what is served cannot read, or if a running server serves other models
+    than the repository's; ConfigError if the repository lacks one of them.
     """
-    manifests = await manifests_of(backend)
+    named = f"{candidate.letter}, {candidate.repository},"
+    try:
+        manifests = await manifests_of(backend)
+        await client.refresh()
+    except (ServerMismatchError, JobError) as error:
+        raise RolloutError(f"{named} cannot be read by {candidate.read_by}: {error}") from error
     for role, served in manifests.items():
         built = read_manifest(candidate.repository, role)
         if served != built:
             raise RolloutError(
-                f"{candidate.read_by} serves version {served.version} of {role}, and {candidate.letter}, "
-                f"{candidate.repository}, holds version {built.version}: let it serve this repository"
+                f"{candidate.read_by} serves version {served.version} of {role}, and {named} holds version "
+                f"{built.version}: let it serve this repository"
             )
     return manifests

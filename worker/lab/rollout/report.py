@@ -14,7 +14,7 @@ from worker.lab.evaluation.machine import describe_machine
 from worker.lab.evaluation.scores import Counts, Score, Scores
 from worker.lab.evaluation.worst import ShownPage, shown_page
 from worker.lab.rollout.reading import SetReading
-from worker.lab.rollout.stage_times import StageTime, stage_times
+from worker.lab.rollout.stage_times import StageTime, in_order, stage_times
 from worker.lab.rollout.verdict import TITLES, ModelEvaluation
 from worker.reporting.paired_plots import Gain, forest, medians
 from worker.reporting.render import render, write
@@ -98,9 +98,7 @@ def score_rows(evaluation: ModelEvaluation) -> list[ScoreRow]:
 def stage_rows(evaluation: ModelEvaluation) -> list[StageRow]:
     """Return the times of the stages in the order of the pipeline, and `total` at the end."""
     a, b = _stage_times(evaluation)
-    stages = dict.fromkeys([*a, *b])
-    ordered = [*(stage for stage in stages if stage != "total"), *(stage for stage in stages if stage == "total")]
-    return [StageRow(stage, a.get(stage), b.get(stage)) for stage in ordered]
+    return [StageRow(stage, a.get(stage), b.get(stage)) for stage in in_order({*a, *b})]
 
 
 def word_errors(counts: Counts) -> int:
@@ -199,7 +197,10 @@ def _side(one: SetReading, times: Mapping[str, StageTime]) -> dict[str, Any]:
 
 
 def _models(manifests: Mapping[Any, ModelManifest]) -> dict[str, Any]:
-    return {str(role): {name: getattr(manifest, name) for name in _MODEL_FACTS} for role, manifest in manifests.items()}
+    return {
+        str(role): {name: fact for name in _MODEL_FACTS if (fact := getattr(manifest, name)) is not None}
+        for role, manifest in manifests.items()
+    }
 
 
 def _picture(one: SetReading, number: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Invariant: model sets are compared on the pictures that all of them read to the 
 through it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,8 +50,12 @@ def stage_times(
         for stage, milliseconds in stages.items():
             by_stage.setdefault(stage, []).append(milliseconds)
         by_stage.setdefault(TOTAL, []).append(sum(stages.values()))
-    order = [stage for stage in (*_ORDER, TOTAL) if stage in by_stage]
-    return {stage: _time(by_stage[stage]) for stage in order}
+    return {stage: _time(by_stage[stage]) for stage in in_order(by_stage)}
+
+
+def in_order(stages: Collection[str]) -> list[str]:
+    """Return stages in the order of the pipeline, `total` at the end."""
+    return [stage for stage in (*_ORDER, TOTAL) if stage in stages]
 
 
 def slowdown(stages_ms: Sequence[Mapping[str, float]], others: Sequence[Mapping[str, float]]) -> Slowdown | None:
