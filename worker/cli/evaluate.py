@@ -11,12 +11,12 @@ from rich.console import Console
 
 from worker import bootstrap, settings
 from worker.cli.quantize import serve_embedded
+from worker.lab.acceptance.candidate import AcceptanceCandidate, Engine, choose_engine, locate, served_manifests
+from worker.lab.acceptance.reading import SetReader, SetReading, read_in_turn
+from worker.lab.acceptance.terminal import report_evaluation
+from worker.lab.acceptance.verdict import AcceptanceLimits, ModelEvaluation, check_set, judge
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.in_process import InProcessBackend
-from worker.lab.rollout.candidate import Engine, RolloutCandidate, choose_engine, locate, served_manifests
-from worker.lab.rollout.reading import SetReader, SetReading, read_in_turn
-from worker.lab.rollout.terminal import report_evaluation
-from worker.lab.rollout.verdict import ModelEvaluation, RolloutLimits, check_set, judge
 from worker.local.progress import progress
 from worker.local.stack import provision_triton
 from worker.ports import InferenceBackend
@@ -33,7 +33,7 @@ class EvaluationOrder:
     names: Sequence[str]
     urls: Sequence[str]
     dataset: Dataset
-    limits: RolloutLimits
+    limits: AcceptanceLimits
 
 
 def evaluate(order: EvaluationOrder) -> ModelEvaluation:
@@ -62,7 +62,7 @@ def print_evaluation(evaluation: ModelEvaluation) -> None:
 
 
 @contextmanager
-def _serve(candidate: RolloutCandidate, chosen: Settings) -> Iterator[InferenceBackend]:
+def _serve(candidate: AcceptanceCandidate, chosen: Settings) -> Iterator[InferenceBackend]:
     match candidate.engine:
         case Engine.EMBEDDED:
             with serve_embedded(candidate.repository) as backend:
@@ -75,7 +75,7 @@ def _serve(candidate: RolloutCandidate, chosen: Settings) -> Iterator[InferenceB
             yield bootstrap.triton_backend(chosen)
 
 
-def _settings(candidate: RolloutCandidate, chosen: Settings) -> Settings:
+def _settings(candidate: AcceptanceCandidate, chosen: Settings) -> Settings:
     """Return the settings with which a model set is read: those of Triton hold for a running server alone."""
     if candidate.engine is Engine.SERVER:
         return chosen.model_copy(update={"triton": chosen.triton.model_copy(update={"url": candidate.url})})
@@ -83,7 +83,7 @@ def _settings(candidate: RolloutCandidate, chosen: Settings) -> Settings:
 
 
 async def _read(
-    dataset: Dataset, served: Sequence[tuple[RolloutCandidate, InferenceBackend]], chosen: Settings
+    dataset: Dataset, served: Sequence[tuple[AcceptanceCandidate, InferenceBackend]], chosen: Settings
 ) -> tuple[SetReading, ...]:
     async with AsyncExitStack() as stack:
         readers = []

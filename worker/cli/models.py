@@ -181,12 +181,14 @@ def evaluate(  # noqa: PLR0913  one for each option
     """
     try:
         from worker.cli import evaluate as command  # noqa: PLC0415  needs the lab, which an installed worker lacks
+        from worker.lab.acceptance.report import figures, write_report  # noqa: PLC0415
+        from worker.lab.acceptance.verdict import AcceptanceLimits  # noqa: PLC0415
         from worker.lab.evaluation.dataset import load  # noqa: PLC0415
-        from worker.lab.rollout.report import figures, write_report  # noqa: PLC0415
-        from worker.lab.rollout.verdict import RolloutLimits  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise LabelwireError(missing_package(error.name or "")) from error
-    limits = RolloutLimits(max_word_f1_loss, max_line_hmean_loss, max_detection_hmean_loss, max_cer_rise, max_slowdown)
+    limits = AcceptanceLimits(
+        max_word_f1_loss, max_line_hmean_loss, max_detection_hmean_loss, max_cer_rise, max_slowdown
+    )
     names = [a] if b is None else [a, b]
     if url is not None and len(url) > len(names):
         raise typer.BadParameter(f"{len(url)} servers for {len(names)} of A and B", param_hint="--url")

@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from worker.lab.rollout.reading import SetReading
-from worker.lab.rollout.report import ScoreRow, StageRow, score_rows, stage_rows
-from worker.lab.rollout.verdict import ModelEvaluation
+from worker.lab.acceptance.reading import SetReading
+from worker.lab.acceptance.report import ScoreRow, StageRow, score_rows, stage_rows
+from worker.lab.acceptance.verdict import ModelEvaluation
 from worker.reporting import formats
 
 _SHOWN_NAMES: Final = 10

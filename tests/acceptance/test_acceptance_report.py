@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.rollout.sets import BOX, FAIR, dataset, reading
+from tests.acceptance.sets import BOX, FAIR, dataset, reading
+from worker.lab.acceptance.reading import SetReading
+from worker.lab.acceptance.report import figures, page, score_rows, stage_rows, word_errors, write_report
+from worker.lab.acceptance.terminal import report_evaluation
+from worker.lab.acceptance.verdict import AcceptanceLimits, ModelEvaluation, judge
 from worker.lab.evaluation.dataset import Dataset, Sample
 from worker.lab.evaluation.fields import FieldCounts
 from worker.lab.evaluation.run import score
 from worker.lab.evaluation.scores import Counts
 from worker.lab.evaluation.transcript import Transcript, line
-from worker.lab.rollout.reading import SetReading
-from worker.lab.rollout.report import figures, page, score_rows, stage_rows, word_errors, write_report
-from worker.lab.rollout.terminal import report_evaluation
-from worker.lab.rollout.verdict import ModelEvaluation, RolloutLimits, judge
 from worker.reporting.paired_plots import Gain, forest, medians
 
-LIMITS = RolloutLimits()
+LIMITS = AcceptanceLimits()
 WORSE = replace(FAIR, words_right=800, character_edits=80)
 
 
@@ -145,7 +145,7 @@ def test_a_terminal_shows_scores_times_refusals_and_reasons() -> None:
 def test_the_page_shows_first_the_pictures_that_differ_most_with_both_readings(pictures: Dataset) -> None:
     a = read_as(pictures, "A", "TOTAL 12 <i>", "NOTHING AT ALL")
     b = read_as(pictures, "B", "TOTAL 13 <i>", "TOTAL 12 <i>")
-    evaluation = judge(pictures, RolloutLimits(max_slowdown=1.5), a, b)
+    evaluation = judge(pictures, AcceptanceLimits(max_slowdown=1.5), a, b)
 
     shown = page(evaluation)
 

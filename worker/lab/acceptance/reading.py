@@ -10,6 +10,7 @@ from typing import Final
 
 from worker.domain.errors import Disposition, ErrorCode
 from worker.domain.manifest import ModelManifest, ModelRole
+from worker.lab.acceptance.candidate import AcceptanceCandidate
 from worker.lab.evaluation.answers import Refusal
 from worker.lab.evaluation.dataset import Dataset, Sample
 from worker.lab.evaluation.errors import MeasurementError
@@ -17,7 +18,6 @@ from worker.lab.evaluation.offline import read_offline
 from worker.lab.evaluation.run import SystemReading, reading
 from worker.lab.evaluation.scores import Counts
 from worker.lab.evaluation.systems import SystemRun
-from worker.lab.rollout.candidate import RolloutCandidate
 from worker.runtime.model_client import ModelClient
 
 _PICTURES_FAULT: Final = frozenset(code.value for code in ErrorCode if code.disposition is not Disposition.SYSTEMIC)
@@ -27,7 +27,7 @@ _PICTURES_FAULT: Final = frozenset(code.value for code in ErrorCode if code.disp
 class SetReader:
     """A model set that is served now, what its models say of themselves, and the client that reads with them."""
 
-    candidate: RolloutCandidate
+    candidate: AcceptanceCandidate
     manifests: Mapping[ModelRole, ModelManifest]
     client: ModelClient
 
@@ -40,7 +40,7 @@ class SetReading:
     that was read.
     """
 
-    candidate: RolloutCandidate
+    candidate: AcceptanceCandidate
     manifests: Mapping[ModelRole, ModelManifest]
     read: SystemReading
     counts: tuple[Counts, ...]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.lab.rollout.stage_times import Slowdown, StageTime, slowdown, stage_times
+from worker.lab.acceptance.stage_times import Slowdown, StageTime, slowdown, stage_times
 
 
 def test_stages_come_in_the_order_of_the_pipeline_with_the_total_at_the_end() -> None:

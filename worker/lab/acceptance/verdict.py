@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from worker.lab.acceptance.reading import SetReading
+from worker.lab.acceptance.stage_times import Slowdown, slowdown
 from worker.lab.evaluation.comparison import Difference, differences
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.scores import Score, Scores, total
 from worker.lab.precision import gate
 from worker.lab.precision.errors import GateError
-from worker.lab.rollout.reading import SetReading
-from worker.lab.rollout.stage_times import Slowdown, slowdown
 
 TITLES: Final[Mapping[Score, str]] = {
     Score.WORD_F1: "word F1",
@@ -25,7 +25,7 @@ TITLES: Final[Mapping[Score, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutLimits:
+class AcceptanceLimits:
     """How much a model set may be worse than the one in use: scores as parts of 1, the slowdown as a ratio of times.
 
     Without `max_slowdown` times are reported and not judged. Exact fields are not judged: not every set has them.
@@ -49,7 +49,7 @@ class RolloutLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutVerdict:
+class AcceptanceVerdict:
     """Whether a model set passed, with a sentence for each limit that it exceeds; one that was read alone passes.
 
     `scores` are those of the model set that were measured, by name; `dataset` is its name, `pictures` how many it has.
@@ -71,12 +71,12 @@ class ModelEvaluation:
     """
 
     dataset: Dataset
-    limits: RolloutLimits
+    limits: AcceptanceLimits
     a: SetReading
     b: SetReading | None
     differences: Mapping[Score, Difference]
     slowdown: Slowdown | None
-    verdict: RolloutVerdict
+    verdict: AcceptanceVerdict
 
     @property
     def readings(self) -> tuple[SetReading, ...]:
@@ -84,7 +84,7 @@ class ModelEvaluation:
         return (self.a,) if self.b is None else (self.a, self.b)
 
 
-def check_set(dataset: Dataset, limits: RolloutLimits) -> None:
+def check_set(dataset: Dataset, limits: AcceptanceLimits) -> None:
     """Raise GateError for limits that show no loss, and for a set without truth or too small to see such a loss."""
     if limits.max_slowdown is not None and not limits.max_slowdown > 0:
         raise GateError(f"a slowdown of {limits.max_slowdown:g} is no ratio of times: give a number greater than 0")
@@ -99,7 +99,7 @@ def check_set(dataset: Dataset, limits: RolloutLimits) -> None:
     gate.check_size(dataset, characters, "characters", TITLES[Score.CER], limits.max_cer_rise)
 
 
-def judge(dataset: Dataset, limits: RolloutLimits, a: SetReading, b: SetReading | None) -> ModelEvaluation:
+def judge(dataset: Dataset, limits: AcceptanceLimits, a: SetReading, b: SetReading | None) -> ModelEvaluation:
     """Compare A with B and say whether A passed.
 
     Raises GateError if the better of them reads so little that nothing can be lost.
@@ -112,11 +112,11 @@ def judge(dataset: Dataset, limits: RolloutLimits, a: SetReading, b: SetReading 
     scores = a.read.scores
     reasons = (*_losses(scores, found, limits), *_slowness(slower, limits)) if b else ()
     measured = {score.value: value for score in Score if (value := scores[score]) is not None}
-    verdict = RolloutVerdict(not reasons, reasons, measured, dataset.name, len(dataset.samples))
+    verdict = AcceptanceVerdict(not reasons, reasons, measured, dataset.name, len(dataset.samples))
     return ModelEvaluation(dataset, limits, a, b, found, slower, verdict)
 
 
-def _losses(scores: Scores, found: Mapping[Score, Difference], limits: RolloutLimits) -> Iterator[str]:
+def _losses(scores: Scores, found: Mapping[Score, Difference], limits: AcceptanceLimits) -> Iterator[str]:
     for score, limit in limits.by_score.items():
         difference = found.get(score)
         if difference is None:
@@ -131,7 +131,7 @@ def _losses(scores: Scores, found: Mapping[Score, Difference], limits: RolloutLi
             )
 
 
-def _slowness(slower: Slowdown | None, limits: RolloutLimits) -> Iterator[str]:
+def _slowness(slower: Slowdown | None, limits: AcceptanceLimits) -> Iterator[str]:
     if limits.max_slowdown is None:
         return
     if slower is None:

@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 from worker.cli.models import app
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole, dictionary_digest
+from worker.lab.acceptance.errors import AcceptanceError
 from worker.lab.evaluation.embedded import Labels, drawn
 from worker.lab.evaluation.errors import DatasetError
 from worker.lab.precision.errors import GateError
-from worker.lab.rollout.errors import RolloutError
 from worker.lab.synth.camera import Degradation
 from worker.local.triton import TritonServer
 from worker.models.build import build_repository
@@ -168,7 +168,7 @@ def test_a_folder_that_is_no_repository_is_refused(onnx_repository: Path, labels
     nowhere = failed(tmp_path / "nowhere", "--data", labels)
     foreign = failed(onnx_repository, tmp_path, "--data", labels)
 
-    assert isinstance(nowhere, RolloutError)
+    assert isinstance(nowhere, AcceptanceError)
     assert str(nowhere) == (
         f"{tmp_path}/nowhere is not a folder: give a model repository that `labelwire models build` wrote"
     )
@@ -248,6 +248,6 @@ def test_a_server_that_serves_other_models_is_refused(
 ) -> None:
     error = failed(onnx_repository, "--data", labels, *WIDE, "--url", triton.grpc_url)
 
-    assert isinstance(error, RolloutError)
+    assert isinstance(error, AcceptanceError)
     assert str(error).startswith(f"a running Triton at {triton.grpc_url} serves version ")
     assert str(error).endswith(": let it serve this repository")

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from worker.lab.acceptance.candidate import AcceptanceCandidate, Engine
+from worker.lab.acceptance.reading import SetReading
 from worker.lab.evaluation.answers import Refusal
 from worker.lab.evaluation.dataset import Dataset, Sample
 from worker.lab.evaluation.run import SystemReading
 from worker.lab.evaluation.scores import Counts
 from worker.lab.evaluation.transcript import Transcript, line
-from worker.lab.rollout.candidate import Engine, RolloutCandidate
-from worker.lab.rollout.reading import SetReading
 
 BOX = [(2.0, 2.0), (60.0, 2.0), (60.0, 12.0), (2.0, 12.0)]
 FAIR = Counts(
@@ -45,7 +45,7 @@ def reading(
         for number in range(len(counts))
     )
     return SetReading(
-        RolloutCandidate(letter, Path(f"build/{letter}"), Engine.IN_PROCESS),
+        AcceptanceCandidate(letter, Path(f"build/{letter}"), Engine.IN_PROCESS),
         {},
         SystemReading(letter.lower(), letter, texts, tuple(0.0 for _ in counts), tuple(counts)),
         tuple(counts),

@@ -3,5 +3,5 @@
 from worker.domain.errors import LabelwireError
 
 
-class RolloutError(LabelwireError):
+class AcceptanceError(LabelwireError):
     """A model set cannot be found, or cannot be served here."""

@@ -11,10 +11,10 @@ import pytest
 
 from worker.adapters.clock import SystemClock
 from worker.domain.errors import ErrorCode, JobError
+from worker.lab.acceptance.candidate import AcceptanceCandidate, Engine
+from worker.lab.acceptance.reading import SetReader, SetReading, read_in_turn
 from worker.lab.evaluation.dataset import Dataset, load
 from worker.lab.evaluation.errors import MeasurementError
-from worker.lab.rollout.candidate import Engine, RolloutCandidate
-from worker.lab.rollout.reading import SetReader, SetReading, read_in_turn
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
@@ -75,7 +75,7 @@ class Readers:
             return Pipeline(backend, models, self._executor, SystemClock())
 
         client = ModelClient(backend, make, partial(read_header, limits=self._limits[number]))
-        return SetReader(RolloutCandidate(letter, Path("models"), Engine.IN_PROCESS), {}, client)
+        return SetReader(AcceptanceCandidate(letter, Path("models"), Engine.IN_PROCESS), {}, client)
 
 
 async def test_who_begins_alternates_from_picture_to_picture(dataset: Dataset, executor: Executor) -> None:

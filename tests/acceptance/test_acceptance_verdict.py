@@ -4,23 +4,23 @@ from dataclasses import replace
 
 import pytest
 
-from tests.rollout.sets import FAIR, dataset, reading
+from tests.acceptance.sets import FAIR, dataset, reading
+from worker.lab.acceptance.verdict import AcceptanceLimits, AcceptanceVerdict, ModelEvaluation, check_set, judge
 from worker.lab.evaluation.scores import Counts, Score
 from worker.lab.precision.errors import GateError
-from worker.lab.rollout.verdict import ModelEvaluation, RolloutLimits, RolloutVerdict, check_set, judge
 
 PICTURES = dataset(2)
-LIMITS = RolloutLimits()
+LIMITS = AcceptanceLimits()
 
 
-def judged(a: Counts, b: Counts = FAIR, limits: RolloutLimits = LIMITS) -> ModelEvaluation:
+def judged(a: Counts, b: Counts = FAIR, limits: AcceptanceLimits = LIMITS) -> ModelEvaluation:
     return judge(PICTURES, limits, reading("A", [a, a]), reading("B", [b, b]))
 
 
 def test_a_set_beside_itself_passes_with_differences_of_0() -> None:
     found = judged(FAIR)
 
-    assert found.verdict == RolloutVerdict(
+    assert found.verdict == AcceptanceVerdict(
         passed=True,
         reasons=(),
         scores={"word_f1": 0.9, "line_hmean": 0.9, "detection_hmean": 0.95, "cer": 0.05},
@@ -96,9 +96,9 @@ def test_time_is_judged_only_where_a_limit_is_given() -> None:
     slow, quick = [{"detect": 20.0, "read": 30.0}] * 2, [{"detect": 10.0, "read": 15.0}] * 2
     a, b = reading("A", [FAIR, FAIR], slow), reading("B", [FAIR, FAIR], quick)
 
-    assert judge(PICTURES, RolloutLimits(), a, b).verdict.passed
-    assert judge(PICTURES, RolloutLimits(max_slowdown=2.0), a, b).verdict.passed
-    verdict = judge(PICTURES, RolloutLimits(max_slowdown=1.9), a, b).verdict
+    assert judge(PICTURES, AcceptanceLimits(), a, b).verdict.passed
+    assert judge(PICTURES, AcceptanceLimits(max_slowdown=2.0), a, b).verdict.passed
+    verdict = judge(PICTURES, AcceptanceLimits(max_slowdown=1.9), a, b).verdict
 
     (reason,) = verdict.reasons
     assert reason == (
@@ -111,7 +111,7 @@ def test_times_of_no_common_picture_fail_where_a_limit_is_given() -> None:
     a = reading("A", [FAIR, FAIR], [{}, {"read": 1.0}], refused=[0])
     b = reading("B", [FAIR, FAIR], [{"read": 1.0}, {}], refused=[1])
 
-    verdict = judge(PICTURES, RolloutLimits(max_slowdown=2.0), a, b).verdict
+    verdict = judge(PICTURES, AcceptanceLimits(max_slowdown=2.0), a, b).verdict
 
     assert verdict.reasons == (
         "No picture was read by both, so that their times cannot be compared as --max-slowdown asks.",
@@ -135,11 +135,11 @@ def test_a_set_that_is_too_small_for_a_limit_is_refused() -> None:
     with pytest.raises(GateError, match=r"receipts has 2 lines, so that a loss of 0\.01 in line hmean cannot be seen"):
         check_set(PICTURES, LIMITS)
     with pytest.raises(GateError, match=r"receipts has 100 lines, .* detection hmean cannot be seen: .* 1000 lines"):
-        check_set(pictures, RolloutLimits(max_detection_hmean_loss=0.001))
+        check_set(pictures, AcceptanceLimits(max_detection_hmean_loss=0.001))
     with pytest.raises(GateError, match=r"receipts has 30000 words, so that a loss of 1e-05 in word F1 cannot"):
-        check_set(pictures, RolloutLimits(max_word_f1_loss=1e-5))
+        check_set(pictures, AcceptanceLimits(max_word_f1_loss=1e-5))
     with pytest.raises(GateError, match=r"receipts has 149900 characters, so that a loss of 1e-06 in CER cannot"):
-        check_set(pictures, RolloutLimits(max_cer_rise=1e-6))
+        check_set(pictures, AcceptanceLimits(max_cer_rise=1e-6))
 
 
 def test_a_set_without_truth_is_refused() -> None:
@@ -149,8 +149,8 @@ def test_a_set_without_truth_is_refused() -> None:
         check_set(replace(PICTURES, samples=(replace(sample, truth=None),)), LIMITS)
 
 
-@pytest.mark.parametrize("limits", [RolloutLimits(max_cer_rise=0), RolloutLimits(max_detection_hmean_loss=1)])
-def test_a_limit_that_shows_no_loss_is_refused(limits: RolloutLimits) -> None:
+@pytest.mark.parametrize("limits", [AcceptanceLimits(max_cer_rise=0), AcceptanceLimits(max_detection_hmean_loss=1)])
+def test_a_limit_that_shows_no_loss_is_refused(limits: AcceptanceLimits) -> None:
     with pytest.raises(GateError, match="is no loss that can be seen: give more than 0 and less than 1"):
         check_set(dataset(100), limits)
 
@@ -158,4 +158,4 @@ def test_a_limit_that_shows_no_loss_is_refused(limits: RolloutLimits) -> None:
 @pytest.mark.parametrize("ratio", [0.0, float("nan")])
 def test_a_slowdown_that_is_no_ratio_is_refused(ratio: float) -> None:
     with pytest.raises(GateError, match="is no ratio of times: give a number greater than 0"):
-        check_set(dataset(100), RolloutLimits(max_slowdown=ratio))
+        check_set(dataset(100), AcceptanceLimits(max_slowdown=ratio))

@@ -12,8 +12,8 @@ from typing import Final
 
 from worker.domain.errors import JobError, ServerMismatchError
 from worker.domain.manifest import ModelManifest, ModelRole
+from worker.lab.acceptance.errors import AcceptanceError
 from worker.lab.evaluation.served import manifests_of
-from worker.lab.rollout.errors import RolloutError
 from worker.models.choice import read_stamp
 from worker.models.configs import read_manifest
 from worker.ports import InferenceBackend
@@ -32,7 +32,7 @@ _ENGINES: Final[Mapping[str, Engine]] = {"embedded": Engine.EMBEDDED, "onnx": En
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutCandidate:
+class AcceptanceCandidate:
     """A model set under the letter that reports call it by; `url` is the server's that serves it, empty if none is."""
 
     letter: str
@@ -49,40 +49,40 @@ class RolloutCandidate:
 def locate(name: str) -> Path:
     """Return the built repository that a name means: that of a folder.
 
-    Raises RolloutError if there is no such folder, or if no build wrote it.
+    Raises AcceptanceError if there is no such folder, or if no build wrote it.
     """
     repository = Path(name)
     if not repository.is_dir():
-        raise RolloutError(f"{name} is not a folder: give a model repository that `labelwire models build` wrote")
+        raise AcceptanceError(f"{name} is not a folder: give a model repository that `labelwire models build` wrote")
     if read_stamp(repository) is None:
-        raise RolloutError(
+        raise AcceptanceError(
             f"{name} is no model repository that `labelwire models build` wrote: give one, or build it there"
         )
     return repository
 
 
-def choose_engine(letter: str, repository: Path, url: str | None) -> RolloutCandidate:
+def choose_engine(letter: str, repository: Path, url: str | None) -> AcceptanceCandidate:
     """Return a model set with what serves it: the server at `url` if there is one, else what its profile is for.
 
-    Raises RolloutError for a profile that only a server can serve, where no `url` is given.
+    Raises AcceptanceError for a profile that only a server can serve, where no `url` is given.
     """
     if url is not None:
-        return RolloutCandidate(letter, repository, Engine.SERVER, url)
+        return AcceptanceCandidate(letter, repository, Engine.SERVER, url)
     profile = str((read_stamp(repository) or {}).get("profile"))
     if profile not in _ENGINES:
-        raise RolloutError(
+        raise AcceptanceError(
             f"{letter}, {repository}, has the profile {profile}, which is not served here: let a Triton serve it and "
             "give its address with --url, A's first and then B's"
         )
-    return RolloutCandidate(letter, repository, _ENGINES[profile])
+    return AcceptanceCandidate(letter, repository, _ENGINES[profile])
 
 
 async def served_manifests(
-    candidate: RolloutCandidate, backend: InferenceBackend, client: ModelClient
+    candidate: AcceptanceCandidate, backend: InferenceBackend, client: ModelClient
 ) -> dict[ModelRole, ModelManifest]:
     """Return what the models that read say of themselves, when `client` can read with them.
 
-    Raises RolloutError if nobody answers, if what is served cannot read, or if a running server serves other models
+    Raises AcceptanceError if nobody answers, if what is served cannot read, or if a running server serves other models
     than the repository's; ConfigError if the repository lacks one of them.
     """
     named = f"{candidate.letter}, {candidate.repository},"
@@ -90,11 +90,11 @@ async def served_manifests(
         manifests = await manifests_of(backend)
         await client.refresh()
     except (ServerMismatchError, JobError) as error:
-        raise RolloutError(f"{named} cannot be read by {candidate.read_by}: {error}") from error
+        raise AcceptanceError(f"{named} cannot be read by {candidate.read_by}: {error}") from error
     for role, served in manifests.items():
         built = read_manifest(candidate.repository, role)
         if served != built:
-            raise RolloutError(
+            raise AcceptanceError(
                 f"{candidate.read_by} serves version {served.version} of {role}, and {named} holds version "
                 f"{built.version}: let it serve this repository"
             )

@@ -9,13 +9,13 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from worker.domain.manifest import ModelManifest
+from worker.lab.acceptance.reading import SetReading
+from worker.lab.acceptance.stage_times import StageTime, in_order, stage_times
+from worker.lab.acceptance.verdict import TITLES, ModelEvaluation
 from worker.lab.evaluation.comparison import RESAMPLES
 from worker.lab.evaluation.machine import describe_machine
 from worker.lab.evaluation.scores import Counts, Score, Scores
 from worker.lab.evaluation.worst import ShownPage, shown_page
-from worker.lab.rollout.reading import SetReading
-from worker.lab.rollout.stage_times import StageTime, in_order, stage_times
-from worker.lab.rollout.verdict import TITLES, ModelEvaluation
 from worker.reporting.paired_plots import Gain, forest, medians
 from worker.reporting.render import render, write
 
