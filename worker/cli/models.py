@@ -1,5 +1,6 @@
-"""`labelwire models …`: import models, lower their precision, and build a Triton model repository."""
+"""`labelwire models …`: import models, lower their precision, build a Triton model repository, and evaluate it."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,7 @@ from worker.models.precision.recipe import PAIR, LowPrecision, RecipeError
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(
-    help="Import models, lower their precision, and build model repositories for Triton.",
+    help="Import models, lower their precision, build model repositories for Triton, and evaluate them.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -40,7 +41,7 @@ _Model = Annotated[
 
 @app.callback()
 def _models() -> None:
-    """Import models, lower their precision, and build model repositories for Triton."""
+    """Import models, lower their precision, build model repositories for Triton, and evaluate them."""
 
 
 @app.command()
@@ -153,6 +154,59 @@ def quantize(
         task = bar.add_task("starting", total=1.0)
         recipe = command.quantize(order, folder, lambda what, part: bar.update(task, description=what, completed=part))
     typer.echo(recipe)
+
+
+@app.command()
+def evaluate(  # noqa: PLR0913  one for each option
+    *,
+    a: Annotated[str, typer.Argument(metavar="A", help="Model repository to evaluate (folder).")],
+    b: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="Model repository to compare it with: the one in use.")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Folder with pictures and truth.jsonl.")],
+    url: Annotated[
+        list[str] | None,
+        typer.Option(help="Running Triton (gRPC, host:port) that serves A; given twice, the second one serves B."),
+    ] = None,
+    max_word_f1_loss: Annotated[float, typer.Option(min=0, help="How much word F1 may fall.")] = 0.005,
+    max_line_hmean_loss: Annotated[float, typer.Option(min=0, help="How much line hmean may fall.")] = 0.01,
+    max_detection_hmean_loss: Annotated[float, typer.Option(min=0, help="How much detection hmean may fall.")] = 0.01,
+    max_cer_rise: Annotated[float, typer.Option(min=0, help="How much the character error rate may rise.")] = 0.005,
+    max_slowdown: Annotated[
+        float | None,
+        typer.Option(min=0, help="How many times as long as with B the median picture may take; not judged if absent."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for evaluate.json and evaluate.html.")] = Path("build"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the document instead of tables.")] = False,
+) -> None:
+    """Score a model set before you deploy it, compared with the one in use; exit code 1 if it loses more than it may.
+
+    Both read the same pictures in turn, through the whole pipeline, by the engine that their repository is for:
+    embedded by a Triton of their own, onnx by ONNX Runtime in this process, tensorrt by the Triton at --url.
+    """
+    try:
+        from worker.cli import evaluate as command  # noqa: PLC0415  needs the lab, which an installed worker lacks
+        from worker.lab.acceptance.report import figures, write_report  # noqa: PLC0415
+        from worker.lab.acceptance.verdict import AcceptanceLimits  # noqa: PLC0415
+        from worker.lab.evaluation.dataset import load  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise LabelwireError(missing_package(error.name or "")) from error
+    limits = AcceptanceLimits(
+        max_word_f1_loss, max_line_hmean_loss, max_detection_hmean_loss, max_cer_rise, max_slowdown
+    )
+    names = [a] if b is None else [a, b]
+    if url is not None and len(url) > len(names):
+        raise typer.BadParameter(f"{len(url)} servers for {len(names)} of A and B", param_hint="--url")
+    evaluation = command.evaluate(command.EvaluationOrder(names, url or [], load(data), limits))
+    document = figures(evaluation)
+    report = write_report(evaluation, document, output)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        command.print_evaluation(evaluation)
+        typer.echo(f"The report is {report}")
+    if not evaluation.verdict.passed:
+        raise typer.Exit(1)
 
 
 def _given(detector: Path | None, recognizer: Path | None, orientation: Path | None) -> dict[ModelRole, Path]:

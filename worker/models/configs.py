@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
+from pydantic import ValidationError
 from tritonclient.grpc import model_config_pb2
 
 from worker.domain.errors import LabelwireError
-from worker.domain.manifest import ModelManifest
+from worker.domain.manifest import ModelManifest, ModelRole
 from worker.models.model_card import LINE_HEIGHT_PIXELS
 from worker.models.rewriting import STRIDE_PIXELS
 
@@ -32,6 +33,17 @@ def read_config(path: Path) -> ModelConfig:
         return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     except (OSError, text_format.ParseError) as error:
         raise ConfigError(f"{path} is not a Triton model configuration ({error}): mend or restore it") from error
+
+
+def read_manifest(repository: Path, role: ModelRole) -> ModelManifest:
+    """Return what the model of a role in a built repository says of itself. Raises ConfigError if it says nothing."""
+    path = repository / role.value / "config.pbtxt"
+    try:
+        return ModelManifest.model_validate_json(read_config(path).parameters["manifest"].string_value)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{path} holds no manifest: build the repository anew with `labelwire models build`"
+        ) from error
 
 
 def write_config(config: ModelConfig, path: Path) -> None:

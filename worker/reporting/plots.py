@@ -55,7 +55,7 @@ def distribution(series: Mapping[str, Sequence[float]], label: str, bins: int = 
     """Return histograms over one axis, one below the other, with a mark at each median."""
     present = {name: values for name, values in series.items() if values}
     if not present:
-        return _nothing()
+        return nothing()
     everything = [value for values in present.values() for value in values]
     span = (min(everything), max(everything))
     with mpl.rc_context(SETTINGS):
@@ -76,7 +76,7 @@ def paired(
 ) -> Markup:
     """Return each picture as a dot: how the second system reads it to the right, the first one upwards."""
     if not first:
-        return _nothing()
+        return nothing()
     low = min(*first, *second) - 0.01
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(4.6, 4.4))
@@ -96,7 +96,7 @@ def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
     """Return one row of dots a system, one dot a round, with a bar up to the median."""
     present = {name: values for name, values in series.items() if values}
     if not present:
-        return _nothing()
+        return nothing()
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 0.7 + 0.42 * len(present)))
         axes = drawing.add_subplot()
@@ -108,7 +108,7 @@ def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
         axes.invert_yaxis()
         axes.set_xlim(left=0)
         axes.set_xlabel(label)
-        _quiet(axes)
+        quiet(axes)
         return svg(drawing)
 
 
@@ -116,7 +116,7 @@ def by_kind(kinds: Sequence[str], series: Mapping[str, Sequence[float | None]], 
     """Return one row a kind with a dot for each series, all shares from 0 to 1; what is None has no dot."""
     known = [value for values in series.values() for value in values if value is not None]
     if not known:
-        return _nothing()
+        return nothing()
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 0.9 + 0.26 * len(kinds)))
         axes = drawing.add_subplot()
@@ -131,14 +131,14 @@ def by_kind(kinds: Sequence[str], series: Mapping[str, Sequence[float | None]], 
         axes.set_xlabel(label)
         axes.grid(visible=True, axis="y", linewidth=0.4)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handletextpad=0.2, borderaxespad=0)
-        _quiet(axes)
+        quiet(axes)
         return svg(drawing)
 
 
 def reliability(sure: Sequence[float], right: Sequence[float], counts: Sequence[int], label: str) -> Markup:
     """Return how often the reader was right against how sure it was, one dot a bin, as large as the bin is full."""
     if not sure:
-        return _nothing()
+        return nothing()
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(4.2, 3.6))
         axes = drawing.add_subplot()
@@ -154,7 +154,7 @@ def reliability(sure: Sequence[float], right: Sequence[float], counts: Sequence[
 def batches(histogram: Mapping[int, int], label: str) -> Markup:
     """Return how often a model ran with each batch size."""
     if not histogram:
-        return _nothing()
+        return nothing()
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(4.2, 1.7))
         axes = drawing.add_subplot()
@@ -170,7 +170,7 @@ def batches(histogram: Mapping[int, int], label: str) -> Markup:
 def over_time(series: Mapping[str, Sequence[float]], starts: Sequence[str], label: str) -> Markup:
     """Return what happened in each of the bins that begin at `starts`, one series on top of the other."""
     if not starts:
-        return _nothing()
+        return nothing()
     with mpl.rc_context(SETTINGS):
         drawing = Figure(figsize=(6.4, 2.4))
         axes = drawing.add_subplot()
@@ -191,7 +191,8 @@ def over_time(series: Mapping[str, Sequence[float]], starts: Sequence[str], labe
         return svg(drawing)
 
 
-def _quiet(axes: Axes) -> None:
+def quiet(axes: Axes) -> None:
+    """Leave out the line on the left of rows, and mark the values along them."""
     axes.spines["left"].set_visible(False)
     axes.grid(visible=True, axis="x", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -207,7 +208,8 @@ def _cycled(count: int) -> list[str]:
     return [SERIES[index % len(SERIES)] for index in range(count)]
 
 
-def _nothing() -> Markup:
+def nothing() -> Markup:
+    """Return what stands in the place of a plot without data."""
     return Markup('<p class="note">Nothing to plot.</p>')
 
 

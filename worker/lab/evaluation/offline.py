@@ -27,6 +27,13 @@ async def deliver_offline(
 
     Raises MeasurementError if it refuses a picture for another reason than quality.
     """
+    return complete(await read_offline(dataset, reader, on_picture, timeout_seconds), "Labelwire", GATE_REFUSALS)
+
+
+async def read_offline(
+    dataset: Dataset, reader: ModelClient, on_picture: Callable[[], None], timeout_seconds: float
+) -> SystemRun:
+    """Return what a reader answers on the set, whatever it refuses, with so much time for each picture."""
     names = {sample.path: sample.name for sample in dataset.samples}
     delivery = SystemRun(tuple(names.values()))
     left, again, attempt = list(names), list[Path](), 1
@@ -45,4 +52,4 @@ async def deliver_offline(
     while left:
         await read_files(left, reader, take, ReadingOptions(timeout_seconds=timeout_seconds))
         left, again, attempt = again, [], attempt + 1
-    return complete(delivery, "Labelwire", GATE_REFUSALS)
+    return delivery

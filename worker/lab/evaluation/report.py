@@ -9,10 +9,10 @@ from typing import Any
 from markupsafe import Markup
 
 from worker.lab.evaluation.breakdown import admitted_share
-from worker.lab.evaluation.comparison import Difference, word_f1_difference
+from worker.lab.evaluation.comparison import Difference, differences
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.run import Evaluation, SystemReading
-from worker.lab.evaluation.scores import Scores
+from worker.lab.evaluation.scores import Score, Scores
 from worker.lab.evaluation.tables import field_rows, group_tables, mosaic_table, part_tables
 from worker.lab.evaluation.transcript import corners
 from worker.lab.evaluation.worst import scores_of, worst_pages
@@ -70,7 +70,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
         **asdict(evaluation.labelwire.scores),
         "configuration": dict(evaluation.configuration),
         "baseline": {"rapidocr": asdict(_anchor_scores(evaluation))},
-        "word_f1_difference": asdict(difference) if difference else None,
+        "word_f1_difference": _told(difference) if difference else None,
         "admitted": admitted_share(evaluation.labelwire),
         **group_tables(evaluation.dataset, evaluation.labelwire),
         "mosaic": mosaic_table(evaluation.mosaic),
@@ -162,7 +162,12 @@ def _anchor_scores(evaluation: Evaluation) -> Scores:
 
 def _difference(evaluation: Evaluation) -> Difference | None:
     own, other = evaluation.labelwire.counts, evaluation.rapidocr.counts if evaluation.rapidocr else None
-    return None if own is None or other is None else word_f1_difference(own, other)
+    return None if own is None or other is None else differences(own, other).get(Score.WORD_F1)
+
+
+def _told(difference: Difference) -> dict[str, float]:
+    told = asdict(difference)
+    return {"word_f1": told.pop("value"), **told}
 
 
 def _rows(evaluation: Evaluation) -> Iterator[_PictureRow]:

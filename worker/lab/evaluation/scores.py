@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -73,6 +74,35 @@ class Counts:
 _SUMMED = tuple(part.name for part in fields(Counts) if part.name != "fields")
 
 
+class Score(StrEnum):
+    """A score by which two systems are compared: a ratio of counts that add up over pictures."""
+
+    WORD_F1 = "word_f1"
+    LINE_HMEAN = "line_hmean"
+    DETECTION_HMEAN = "detection_hmean"
+    CER = "cer"
+    FIELD_EXACT = "field_exact"
+
+    @property
+    def less_is_better(self) -> bool:
+        """Whether a lower score is the better one."""
+        return self is Score.CER
+
+    def terms(self, counts: Counts) -> tuple[int, int]:
+        """Return numerator and denominator."""
+        match self:
+            case Score.WORD_F1:
+                return 2 * counts.words_right, counts.words_true + counts.words_read
+            case Score.LINE_HMEAN:
+                return 2 * counts.lines_right, counts.lines_true + counts.lines_read
+            case Score.DETECTION_HMEAN:
+                return 2 * counts.lines_found, counts.lines_true + counts.lines_read
+            case Score.CER:
+                return counts.character_edits, counts.characters_true
+            case Score.FIELD_EXACT:
+                return counts.all_fields.fields_exact, counts.all_fields.fields_true
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """The scores of design's eval report; None is not measured."""
@@ -93,6 +123,10 @@ class Scores:
         """Return the scores of a set without truth."""
         return cls(None, None, None, None, None, None)
 
+    def __getitem__(self, score: Score) -> float | None:
+        value: float | None = getattr(self, score.value)
+        return value
+
     @classmethod
     def of(cls, counts: Counts) -> "Scores":
         """Return the scores of counts."""
@@ -100,11 +134,11 @@ class Scores:
         return cls(
             word_precision=_ratio(counts.words_right, counts.words_read),
             word_recall=_ratio(counts.words_right, counts.words_true),
-            word_f1=_ratio(2 * counts.words_right, counts.words_true + counts.words_read),
-            line_hmean=_ratio(2 * counts.lines_right, counts.lines_true + counts.lines_read),
-            detection_hmean=_ratio(2 * counts.lines_found, counts.lines_true + counts.lines_read),
-            cer=_ratio(counts.character_edits, counts.characters_true),
-            field_exact=found.exact,
+            word_f1=_ratio(*Score.WORD_F1.terms(counts)),
+            line_hmean=_ratio(*Score.LINE_HMEAN.terms(counts)),
+            detection_hmean=_ratio(*Score.DETECTION_HMEAN.terms(counts)),
+            cer=_ratio(*Score.CER.terms(counts)),
+            field_exact=_ratio(*Score.FIELD_EXACT.terms(counts)),
             field_false_accept=found.false_accept,
             address_cer=found.address_cer,
             barcode_recall=_ratio(counts.barcodes_right, counts.barcodes_true),

@@ -37,7 +37,7 @@ def worst_pages(dataset: Dataset, own: SystemReading) -> Iterator[ShownPage]:
     passed = [number for number in range(len(dataset.samples)) if own.passed_gate(number)]
     covered = dataset.covered_types
     for number in sorted(passed, key=lambda number: (_goodness(own.counts, number), number))[:_SHOWN]:
-        yield _shown(dataset, own, number, covered)
+        yield shown_page(dataset, own, number, covered)
 
 
 def scores_of(counts: Sequence[Counts] | None, number: int) -> Scores:
@@ -51,7 +51,11 @@ def _goodness(counts: Sequence[Counts] | None, number: int) -> float:
     return sum(told) / len(told) if told else 1.0
 
 
-def _shown(dataset: Dataset, own: SystemReading, number: int, covered: frozenset[str]) -> ShownPage:
+def shown_page(dataset: Dataset, own: SystemReading, number: int, covered: frozenset[str]) -> ShownPage:
+    """Return a picture with what a system read of it; `covered` are the types of field that the set's truth knows of.
+
+    Raises ValueError for a picture without truth.
+    """
     sample, scores = dataset.samples[number], scores_of(own.counts, number)
     if sample.truth is None:
         raise ValueError(f"{sample.name} has no truth")

@@ -4,6 +4,7 @@ Invariant: what is judged is what a build writes, read by the engine that will s
 profiles that is ONNX Runtime on the CPU: it computes FP16 with FP32 inside a layer and INT8 as it is, and needs no GPU.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -73,8 +74,7 @@ def check_set(dataset: Dataset, limits: Limits) -> None:
     So it is for limits that are no parts of 1.
     """
     for limit in (limits.max_word_f1_loss, limits.max_line_hmean_loss):
-        if not 0 < limit < 1:
-            raise GateError(f"a limit of {limit:g} is no loss that can be seen: give more than 0 and less than 1")
+        check_limit(limit)
     words = 0
     for sample in dataset.samples:
         if sample.truth is None:
@@ -83,19 +83,30 @@ def check_set(dataset: Dataset, limits: Limits) -> None:
                 "folder"
             )
         words += sum(len(line.text.split()) for line in sample.truth.lines)
-    if words * limits.max_word_f1_loss < 1:
+    check_size(dataset, words, "words", "word F1", limits.max_word_f1_loss)
+
+
+def check_limit(limit: float) -> None:
+    """Raise GateError if a limit is no part of 1."""
+    if not 0 < limit < 1:
+        raise GateError(f"a limit of {limit:g} is no loss that can be seen: give more than 0 and less than 1")
+
+
+def check_size(dataset: Dataset, count: int, counted: str, score: str, limit: float) -> None:
+    """Raise GateError if a set has so few of what a score counts that one of them is more than the limit."""
+    if count * limit < 1:
         raise GateError(
-            f"{dataset.name} has {words} words, so that a loss of {limits.max_word_f1_loss:g} in word F1 cannot be "
-            f"seen: give --data at least {round(1 / limits.max_word_f1_loss)} words"
+            f"{dataset.name} has {count} {counted}, so that a loss of {limit:g} in {score} cannot be seen: give --data "
+            f"at least {math.ceil(1 / limit)} {counted}"
         )
 
 
-def check_baseline(dataset: Dataset, in_fp32: Counts, limits: Limits) -> None:
-    """Raise GateError if so little is read in FP32 that whatever reads nothing would pass."""
-    word_f1, line_hmean = _scores(in_fp32)
+def check_baseline(dataset: Dataset, counts: Counts, limits: Limits, reader: str = "FP32") -> None:
+    """Raise GateError if `reader`, whose counts these are, reads so little that whatever reads nothing would pass."""
+    word_f1, line_hmean = _scores(counts)
     if word_f1 <= limits.max_word_f1_loss or line_hmean <= limits.max_line_hmean_loss:
         raise GateError(
-            f"FP32 reads {dataset.name} with word F1 {word_f1:.4f} and line hmean {line_hmean:.4f}, so that a loss "
+            f"{reader} reads {dataset.name} with word F1 {word_f1:.4f} and line hmean {line_hmean:.4f}, so that a loss "
             "cannot be seen: give --data pictures that the models can read"
         )
 

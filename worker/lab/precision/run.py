@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from worker.domain.manifest import ModelManifest, ModelRole
+from worker.domain.manifest import ModelRole
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.scores import Counts
 from worker.lab.precision.errors import GateError
@@ -16,7 +16,7 @@ from worker.lab.precision.gate import Gate, Limits, Read, Serve, check_baseline,
 from worker.lab.precision.samples import Recorder, Request, check_count, check_hard, part_of_tile, with_hard_copies
 from worker.lab.precision.search import LayerChoice, Search
 from worker.models.build import build_repository
-from worker.models.configs import read_config
+from worker.models.configs import read_manifest
 from worker.models.precision.lowering import lowerable
 from worker.models.precision.recipe import PAIR, GateVerdict, GraphRecipe, LowPrecision, PrecisionRecipe
 from worker.models.profiles import Profile
@@ -126,21 +126,16 @@ def _read_in_fp32(order: Order, means: Means, repository: Path) -> tuple[dict[Mo
             recorder = Recorder(backend)
             means.read(order.calibrating, recorder)
     requests = {role: recorder.requests(role) for role in PAIR}
-    pad_value = _manifest(repository, ModelRole.RECOGNIZER).pad_value or 0
+    pad_value = read_manifest(repository, ModelRole.RECOGNIZER).pad_value or 0
     if order.calibrating is None:
         requests = {role: with_hard_copies(kept, pad_value) for role, kept in requests.items()}
     calibrating = (order.calibrating or order.judged).name
     check_hard(requests[ModelRole.RECOGNIZER], calibrating, pad_value)
     check_count(requests, calibrating)
-    shapes = _manifest(repository, ModelRole.DETECTOR).tile_shapes
+    shapes = read_manifest(repository, ModelRole.DETECTOR).tile_shapes
     if shapes is None or not shapes.fixed:
         requests[ModelRole.DETECTOR] = list(map(part_of_tile, requests[ModelRole.DETECTOR]))
     return requests, counts
-
-
-def _manifest(repository: Path, role: ModelRole) -> ModelManifest:
-    config = read_config(repository / role.value / "config.pbtxt")
-    return ModelManifest.model_validate_json(config.parameters["manifest"].string_value)
 
 
 def _graph(repository: Path, role: ModelRole) -> onnx.ModelProto:
