@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from worker import __version__
 from worker.adapters.blob.store import UriStore
+from worker.adapters.cache.memory import MemoryCache
+from worker.adapters.cache.redis import RedisCache
 from worker.adapters.clock import SystemClock
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.isolation import ChildIsolation
@@ -51,6 +54,7 @@ from worker.ports import (
     Isolation,
     RecordSink,
     RecordSource,
+    ResultCache,
     TransactionalSink,
 )
 from worker.runtime.admission import Admission
@@ -68,8 +72,10 @@ from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
 from worker.runtime.outcome_health import OutcomeHealth
 from worker.runtime.partitions import Partitions
+from worker.runtime.reading_cache import ReadingCache
+from worker.runtime.stored_reading import STORED_SCHEMA
 from worker.runtime.triton_guard import TritonGuard
-from worker.settings import Settings
+from worker.settings import CacheSettings, Settings
 
 _LOGGER = logging.getLogger("labelwire")
 
@@ -91,6 +97,7 @@ class Ports:
     blobs: BlobStore
     transactions: TransactionalSink | None = None
     access: ClusterAccess | None = None
+    cache: ResultCache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +114,12 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
     return PipelineOptions(**settings.pipeline.model_dump())
 
 
-def field_options(settings: Settings) -> FieldOptions:
-    """Return which fields are looked for. Raises SettingsError for a wrong file of fields or an unknown type."""
-    chosen, own = settings.fields, own_fields(settings)
+def field_options(settings: Settings, own: CustomFields | None = None) -> FieldOptions:
+    """Return which fields are looked for; `own` are the deployment's, read from their file unless given.
+
+    Raises SettingsError for a wrong file of fields or an unknown type.
+    """
+    chosen, own = settings.fields, own or own_fields(settings)
     known = sorted(own.types)
     if unknown := [name for name in chosen.types if name not in known]:
         raise SettingsError(
@@ -158,7 +168,10 @@ def build(settings: Settings, ports: Ports, executor: Executor, pipeline: type[P
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
-    processor = JobProcessor(model_client, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
+    readings = None
+    if ports.cache is not None:
+        readings = ReadingCache(ports.cache, settings.cache.max_entry_bytes, executor, ports.clock, ports.events)
+    processor = JobProcessor(model_client, executor, ports.clock, budget, ports.blobs, fetch_memory(settings), readings)
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
     intake_controls = IntakeControls(dead_letter_limit, outcome_health, topics)
     loop = Loop(
@@ -272,7 +285,12 @@ def make_model_client(
     clock: Clock,
     pipeline: type[Pipeline] = Pipeline,
 ) -> ModelClient:
-    """Return a client that reads pictures with the models that the backend serves."""
+    """Return a client that reads pictures with the models that the backend serves.
+
+    Raises SettingsError for a wrong file of fields or an unknown type.
+    """
+    own = own_fields(settings)  # read once, so that every pipeline looks for the fields that the identity names
+    fields = field_options(settings, own)
 
     def make_pipeline(models: ModelSet) -> Pipeline:
         if settings.triton.device != "any":
@@ -283,11 +301,36 @@ def make_model_client(
             executor,
             clock,
             pipeline_options(settings),
-            field_options(settings),
+            fields,
             quality_options(settings),
         )
 
-    return ModelClient(backend, make_pipeline, partial(read_header, limits=image_limits(settings)))
+    identity = options_identity(settings, own.file_sha256)
+    return ModelClient(backend, make_pipeline, partial(read_header, limits=image_limits(settings)), identity)
+
+
+def options_identity(settings: Settings, own_fields_sha256: str) -> str:
+    """Name all but the models and the picture that decides how a picture reads, and the form in which that is kept."""
+    return json.dumps(
+        {
+            "worker": __version__,
+            "stored": STORED_SCHEMA,
+            "pipeline": settings.pipeline.model_dump(mode="json"),
+            "fields": settings.fields.model_dump(mode="json", exclude={"file"}) | {"file_sha256": own_fields_sha256},
+            "quality": settings.quality.model_dump(mode="json"),
+            "limits": asdict(image_limits(settings)),
+        },
+        sort_keys=True,
+    )
+
+
+def result_cache(settings: CacheSettings, clock: Clock) -> ResultCache | None:
+    """Return where readings are kept, None where none are."""
+    if settings.backend == "redis":
+        return RedisCache(settings)
+    if settings.backend == "memory":
+        return MemoryCache(settings.max_bytes, settings.ttl_seconds, clock)
+    return None
 
 
 def triton_backend(settings: Settings) -> TritonBackend:
@@ -405,12 +448,15 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
         event_sink=event_sink,
     )
     blobs, transactions = UriStore(settings.blob), None
+    cache = result_cache(settings.cache, clock)
     if runtime.delivery == "exactly-once":
         transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
         access = KafkaAccess(settings.kafka, lambda: source.is_group_denied)
-        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access)
+        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, cache)
     finally:
+        if cache is not None:
+            await cache.close()
         if transactions is not None:
             await transactions.close()
         await isolation.close()

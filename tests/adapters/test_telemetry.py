@@ -49,6 +49,9 @@ NAMES = {
     "labelwire_inflight_jobs": set[str](),
     "labelwire_inflight_pixels": set[str](),
     "labelwire_partition_lag": {"topic", "partition"},
+    "labelwire_cache_requests": {"result"},
+    "labelwire_cache_request_duration_seconds": {"operation"},
+    "labelwire_cache_circuit_state": {"operation"},
     "labelwire_build_info": {"version"},
 }
 AT = Coordinate("label-images", 3, 41)
@@ -73,6 +76,8 @@ SAID: list[events.Event] = [
     events.ReadinessChanged(ready=True, reason=""),
     events.DeadLettersWaiting(12, 1.2, 600, loud=True),
     events.CommitFailed("rebalance"),
+    events.CacheRequestFinished(events.CacheOperation.GET, events.CacheResult.HIT, 0.002),
+    events.CacheCircuitChanged(events.CacheOperation.PUT, CircuitState.OPEN, "The Redis failed."),
 ]
 
 
@@ -122,6 +127,17 @@ def test_what_waits_can_be_seen() -> None:
     assert value("labelwire_retries_in_place_total", {"error_code": "INFERENCE_FAILED"}) is None
     counting.emit(events.ReadinessChanged(ready=False, reason="triton: away"))
     assert value("labelwire_ready") == 0
+
+
+def test_every_result_of_the_cache_is_seen_before_it_happens() -> None:
+    counting, registry = metrics()
+    value = registry.get_sample_value
+    results = ("hit", "miss", "error", "rejected")
+    assert [value("labelwire_cache_requests_total", {"result": result}) for result in results] == [0, 0, 0, 0]
+    counting.emit(events.CacheRequestFinished(events.CacheOperation.PUT, None, 0.002))
+    counting.emit(events.CacheRequestFinished(events.CacheOperation.GET, events.CacheResult.REJECTED, 0.002))
+    assert [value("labelwire_cache_requests_total", {"result": result}) for result in results] == [0, 0, 0, 1]
+    assert value("labelwire_cache_request_duration_seconds_count", {"operation": "put"}) == 1
 
 
 def test_a_circuit_is_seen_from_its_models_first_request_on() -> None:

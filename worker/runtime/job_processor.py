@@ -17,10 +17,12 @@ from worker.domain.job import LabelJob, check_deadline, parse_job
 from worker.domain.records import Record
 from worker.domain.result import LabelText, ModelUsed
 from worker.domain.uri import PictureUri
+from worker.pipeline.pipeline import PictureReading
 from worker.ports import BlobStore, Clock
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.model_client import ModelClient
+from worker.runtime.reading_cache import ReadingCache
 from worker.runtime.resource_shortage import with_shortage_named
 from worker.runtime.results import label_text
 
@@ -67,6 +69,7 @@ class JobProcessor:
         budget: AttemptBudget,
         blobs: BlobStore,
         memory: FetchMemory,
+        readings: ReadingCache | None = None,
     ) -> None:
         self._models = model_client
         self._executor = executor
@@ -74,6 +77,7 @@ class JobProcessor:
         self._budget = budget
         self._blobs = blobs
         self._memory = memory
+        self._readings = readings
 
     @property
     def models_used(self) -> Mapping[str, ModelUsed]:
@@ -99,6 +103,20 @@ class JobProcessor:
                 fetch_seconds = self._clock.monotonic() - begun
                 job, header = await loop.run_in_executor(self._executor, self._with_header, job, picture)
                 return PreparedJob(record, job, header, fetch_seconds, resources.pop_all())
+
+    async def find(self, prepared: PreparedJob, attempt: int) -> LabelText | None:
+        """Return the result of a prepared job whose picture was read before in the same way, None if it has to be read.
+
+        Raises JobError.
+        """
+        with _only_job_errors():
+            key = self._cache_key(prepared.job)
+            if self._readings is None or key is None:
+                return None
+            reading = await self._readings.find(key)
+            if reading is None or self._cache_key(prepared.job) != key:  # other models are served meanwhile
+                return None
+            return self._result(prepared, reading, attempt)
 
     async def process(self, prepared: PreparedJob, attempt: int) -> LabelText:
         """Read a prepared job. Raises JobError, DEADLINE_EXCEEDED or ATTEMPT_TIMED_OUT where it takes too long."""
@@ -131,7 +149,7 @@ class JobProcessor:
         return picture
 
     async def _process(self, prepared: PreparedJob, attempt: int) -> LabelText:
-        record, job, header = prepared.record, prepared.job, prepared.header
+        job, header = prepared.job, prepared.header
         check_deadline(job, self._clock.epoch_ms())
         seconds = self._budget.seconds_for(header.total_pixels)
         try:
@@ -143,9 +161,22 @@ class JobProcessor:
             check_deadline(job, self._clock.epoch_ms())
             message = f"The attempt took longer than {seconds:g} seconds; it is made again."
             raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, message) from error
+        # Before anything is waited for: the models are those that the picture was read with.
+        result, key = self._result(prepared, reading, attempt), self._cache_key(job)
+        if self._readings is not None and key is not None:
+            await self._readings.keep(key, reading)
+        return result
+
+    def _result(self, prepared: PreparedJob, reading: PictureReading, attempt: int) -> LabelText:
         if prepared.fetch_seconds is not None:
             reading = replace(reading, timing_seconds={Stage.FETCH: prepared.fetch_seconds, **reading.timing_seconds})
-        return label_text(record, job, header, reading, self._models.models_used, attempt)
+        models = self._models.models_used
+        return label_text(prepared.record, prepared.job, prepared.header, reading, models, attempt)
+
+    def _cache_key(self, job: LabelJob) -> str | None:
+        """Return the name of the job's picture read as it would be now, None where that has none."""
+        identity = self._models.identity
+        return None if identity is None else f"{identity}:{job.picture_sha256}"
 
     def _seconds_to_deadline(self, job: LabelJob) -> float | None:
         return None if job.deadline_ms is None else (job.deadline_ms - self._clock.epoch_ms()) / 1000

@@ -8,8 +8,11 @@ its content, the models are compared once more before the text is returned.
 """
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
 from worker.domain.image import ImageHeader
@@ -25,6 +28,7 @@ class _ServedModels:
 
     models: ModelSet
     pipeline: Pipeline
+    identity: str | None = None
     readings: set[asyncio.Timeout] = field(default_factory=set)
 
     async def read(
@@ -60,10 +64,12 @@ class ModelClient:
         backend: InferenceBackend,
         make_pipeline: Callable[[ModelSet], Pipeline],
         read_header: Callable[[bytes], ImageHeader],
+        options_identity: str | None = None,
     ) -> None:
         self._backend = backend
         self._make_pipeline = make_pipeline
         self._read_header = read_header
+        self._options_identity = options_identity
         self._served: _ServedModels | None = None
         # Counted, because another one may come while the server is asked because of an earlier one.
         self._invalidations = 1
@@ -96,7 +102,8 @@ class ModelClient:
         invalidations = self._invalidations
         models = await load_models(self._backend, self._served.models if self._served else None)
         if self._served is None or models != self._served.models:
-            former, self._served = self._served, _ServedModels(models, self._make_pipeline(models))
+            identity = _identity(models, self._options_identity)
+            former, self._served = self._served, _ServedModels(models, self._make_pipeline(models), identity)
             if former is not None:
                 former.cancel_readings()
         self._invalidations_handled = max(self._invalidations_handled, invalidations)
@@ -140,9 +147,30 @@ class ModelClient:
         return self._served
 
     @property
+    def identity(self) -> str | None:
+        """What names all that decides how a picture reads now, as 64 hexadecimal digits.
+
+        None where the models' versions say nothing of their content, where the options have no name, and while the
+        server has to be asked for its models.
+        """
+        return None if self._served is None or self.stale else self._served.identity
+
+    @property
     def models_used(self) -> Mapping[str, ModelUsed]:
         """The models, for the result; empty before the server was asked."""
         return self._served.models.used if self._served else {}
+
+
+def _identity(models: ModelSet, options_identity: str | None) -> str | None:
+    """Name the options, and the models by all that they say of themselves, which holds the digests of their content."""
+    if options_identity is None or not models.identified:
+        return None
+    described = sorted(
+        (asdict(replace(model, parameters=dict(model.parameters))) for model in models.descriptions),
+        key=itemgetter("name"),
+    )
+    named = json.dumps([options_identity, described], sort_keys=True)
+    return hashlib.sha256(named.encode()).hexdigest()
 
 
 def _models_changed() -> JobError:

@@ -28,6 +28,8 @@ _NAMES: dict[type, tuple[str, str]] = {
     events.DeadLettersWaiting: ("warning", "bad jobs wait for their dead letters"),
     events.CommitFailed: ("warning", "commit failed"),
     events.PositionReset: ("warning", "position reset"),
+    events.CacheCircuitChanged: ("warning", "cache of readings changed"),
+    events.CacheRequestFinished: ("warning", "cache of readings asked"),
 }
 
 
@@ -40,7 +42,8 @@ class EventLog:
     def emit(self, event: events.Event) -> None:
         """Log an event."""
         level, name = _NAMES.get(type(event), ("", ""))
-        if isinstance(event, events.DeadLettersWaiting) and not event.loud:
+        is_quiet = isinstance(event, events.DeadLettersWaiting) and not event.loud
+        if is_quiet or (isinstance(event, events.CacheRequestFinished) and not event.rejection):
             level = "debug"
         if not level or not self._logger.isEnabledFor(getattr(logging, level.upper())):
             return

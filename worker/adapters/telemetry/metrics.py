@@ -10,6 +10,7 @@ from worker.domain.circuit import CircuitState
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _AGE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
+_CACHE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _LINES = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000)
 _CIRCUIT_STATES = (CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN)
 _CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -82,6 +83,28 @@ class Metrics:
         self.lag = gauge(
             "partition_lag", "Records of a partition that the worker has not taken yet.", "topic", "partition"
         )
+        self.cache_requests = counter(
+            "cache_requests_total",
+            "Requests to the cache of readings: hit, miss, error (it failed, or is left alone because it failed), "
+            "rejected (an entry that is no worker's, or a reading too large to keep).",
+            "result",
+        )
+        for result in events.CacheResult:
+            self.cache_requests.labels(result)
+        self.cache_duration = histogram(
+            "cache_request_duration_seconds",
+            "Time of one request to the cache of readings, get or put.",
+            ("operation",),
+            _CACHE_SECONDS,
+        )
+        self.cache_state = gauge(
+            "cache_circuit_state",
+            "State of the circuit of the cache of readings, for get and for put: 0 closed, 2 open.",
+            "operation",
+        )
+        for operation in events.CacheOperation:
+            self.cache_duration.labels(operation)
+            self.cache_state.labels(operation)
         gauge("build_info", "Always 1; the label holds the worker's version.", "version").labels(__version__).set(1)
 
     def emit(self, event: events.Event) -> None:
@@ -167,6 +190,16 @@ class Metrics:
     def _inflight_changed(self, event: events.InflightChanged) -> None:
         self.inflight_jobs.set(event.jobs)
         self.inflight_pixels.set(event.pixels)
+
+    @_count.register
+    def _cache_request_finished(self, event: events.CacheRequestFinished) -> None:
+        if event.result is not None:
+            self.cache_requests.labels(event.result).inc()
+        self.cache_duration.labels(event.operation).observe(event.duration_seconds)
+
+    @_count.register
+    def _cache_circuit_changed(self, event: events.CacheCircuitChanged) -> None:
+        self.cache_state.labels(event.operation).set(_CIRCUIT_STATES.index(event.state))
 
     @_count.register
     def _lag_observed(self, event: events.LagObserved) -> None:
