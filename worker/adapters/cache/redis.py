@@ -74,7 +74,8 @@ class RedisCache:
         """Keep a value under a key for the time to live. Raises CacheError."""
         name = f"{KEY_PREFIX}{key}"
         async with self._answering():
-            await self._client.set(name, self._tag(name, value) + value, ex=self._ttl_seconds)
+            if not await self._client.set(name, self._tag(name, value) + value, ex=self._ttl_seconds):
+                raise TypeError("an answer to SET is OK")
 
     async def close(self) -> None:
         """Close the connections."""
