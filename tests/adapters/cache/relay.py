@@ -63,6 +63,19 @@ def answering(answer: bytes) -> Behavior:
     return behave
 
 
+def dripping(answer: bytes, interval_seconds: float) -> Behavior:
+    """Answer with one of these bytes at a time."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.read(65536)
+        for byte in answer:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(interval_seconds)
+
+    return behave
+
+
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Take everything and answer nothing."""
     while await reader.read(65536):

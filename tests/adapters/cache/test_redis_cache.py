@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from tests.adapters.blob.https_server import make_certificate
-from tests.adapters.cache.relay import answering, passing_on, serving, silent
+from tests.adapters.cache.relay import answering, dripping, passing_on, serving, silent
 from tests.real_redis import SECRET, cache_settings, demand_real_redis, raw_client
 from worker.adapters.cache.redis import KEY_PREFIX, TAG_BYTES, RedisCache
 from worker.domain.errors import CacheError, RejectedEntryError
@@ -156,6 +156,15 @@ async def test_a_silent_server_costs_the_timeout_and_no_more(redis: RedisServer)
         begun = time.monotonic()
         answers = await asyncio.gather(*(cache.get(str(number)) for number in range(40)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [CacheError] * 40
+        assert time.monotonic() - begun < 2
+        await cache.close()
+
+
+async def test_a_server_that_drips_has_no_more_time(redis: RedisServer) -> None:
+    async with serving(dripping(b"+" + b"x" * 1000, 0.05)) as port:
+        cache = RedisCache(cache_settings(redis, url=f"redis://127.0.0.1:{port}", timeout_seconds=0.3))
+        begun = time.monotonic()
+        assert "(TimeoutError)" in await failure(cache)
         assert time.monotonic() - begun < 2
         await cache.close()
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -35,17 +35,19 @@ class RedisCache:
         self._timeout_seconds = settings.timeout_seconds
         self._ttl_seconds = settings.ttl_seconds
         self._max_value_bytes = settings.max_entry_bytes + TAG_BYTES
-        # One try each: the reading that is asked for takes less time than a second one.
-        pool = BlockingConnectionPool.from_url(
+        # One try each, because there is no time for a second one. The client's own timeouts bound what it does after a
+        # request was given up: closing a connection.
+        pool = ConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
-            timeout=settings.timeout_seconds,
             socket_timeout=settings.timeout_seconds,
             socket_connect_timeout=settings.timeout_seconds,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
         self._client = Redis.from_pool(pool)
+        # Not the client's pool that waits: under Python 3.11 its wait_for may lose the cancellation of a request.
+        self._connections = asyncio.Semaphore(_MAX_CONNECTIONS)
 
     async def get(self, key: str) -> bytes | None:
         """Return what a worker with the same secret put under a key. Raises CacheError and RejectedEntryError."""
@@ -89,7 +91,7 @@ class RedisCache:
     async def _answering(self) -> AsyncIterator[None]:
         """Let the block take no longer than a request may, and translate what it raises to CacheError."""
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self._timeout_seconds), self._connections:
                 yield
         except Exception as error:  # a server that is none makes the client raise anything
             # Its class alone: a message may quote the command, and so the entry.
