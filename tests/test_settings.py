@@ -147,6 +147,9 @@ def test_a_cache_in_redis_needs_an_address_and_a_secret(missing: str) -> None:
     ("name", "value", "sentence"),
     [
         ("LABELWIRE_CACHE__URL", "http://hunter2@redis", "LABELWIRE_CACHE__URL: give redis://host:port or rediss://"),
+        ("LABELWIRE_CACHE__URL", "redis://", "LABELWIRE_CACHE__URL: give redis://host:port or rediss://"),
+        ("LABELWIRE_CACHE__URL", "redis://hunter2@redis:99999", "LABELWIRE_CACHE__URL: Port out of range"),
+        ("LABELWIRE_CACHE__URL", "redis://hunter2@redis:0", "LABELWIRE_CACHE__URL: the port is a number from 1"),
         ("LABELWIRE_CACHE__SECRET", "hunter2", "LABELWIRE_CACHE__SECRET: Value should have at least 16 items"),
         ("LABELWIRE_CACHE__BACKEND", "disk", "LABELWIRE_CACHE__BACKEND='disk': "),
     ],

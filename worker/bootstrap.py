@@ -355,6 +355,11 @@ def check_blob_store(settings: Settings) -> None:
     UriStore(settings.blob)
 
 
+def check_cache(settings: Settings) -> None:
+    """Raise SettingsError if the address of the cache of readings cannot be used; nothing is connected."""
+    result_cache(settings.cache, SystemClock())
+
+
 async def check_cluster(settings: Settings) -> None:
     """Raise BrokerError, with the worker's own message, if a worker could not work with Kafka."""
     needs = _topic_needs(settings)

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -306,8 +307,12 @@ class CacheSettings(Section):
     @field_validator("url")
     @classmethod
     def _of_redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://")):
-            raise ValueError("give redis://host:port or rediss://host:port")
+        if value is not None:
+            address = urlsplit(value.get_secret_value())
+            if address.scheme not in {"redis", "rediss"} or not address.hostname:
+                raise ValueError("give redis://host:port or rediss://host:port")
+            if address.port == 0:
+                raise ValueError("the port is a number from 1 to 65535")
         return value
 
     @model_validator(mode="after")

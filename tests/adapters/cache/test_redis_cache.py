@@ -13,8 +13,9 @@ from tests.adapters.blob.https_server import make_certificate
 from tests.adapters.cache.relay import answering, dripping, passing_on, serving, silent
 from tests.real_redis import SECRET, cache_settings, demand_real_redis, raw_client
 from worker.adapters.cache.redis import KEY_PREFIX, TAG_BYTES, RedisCache
-from worker.domain.errors import CacheError, RejectedEntryError
+from worker.domain.errors import CacheError, RejectedEntryError, SettingsError
 from worker.local.redis import RedisServer
+from worker.settings import CacheSettings
 
 MAX_ENTRY_BYTES = 4096
 
@@ -114,6 +115,18 @@ async def test_an_entry_has_a_time_to_live(redis: RedisServer, raw: Redis, topic
     await cache.put(topic, b"a reading")
     await cache.close()
     assert 98 <= raw.ttl(f"{KEY_PREFIX}{topic}") <= 100
+
+
+async def test_a_user_needs_two_commands_on_these_keys_alone(redis: RedisServer, raw: Redis, topic: str) -> None:
+    rights = ["~labelwire:reading:*", "+getrange", "+set"]
+    raw.execute_command("ACL", "SETUSER", topic, "on", ">hunter2", *rights)  # type: ignore[no-untyped-call]
+    cache = RedisCache(cache_settings(redis, url=redis.url.replace("redis://", f"redis://{topic}:hunter2@")))
+    await cache.put(topic, b"a reading")
+    assert await cache.get(topic) == b"a reading"
+    await cache.close()
+    stranger = RedisCache(cache_settings(redis, url=redis.url.replace("redis://", f"redis://{topic}:wrong@")))
+    assert "(AuthenticationError)" in await failure(stranger, topic)
+    await stranger.close()
 
 
 # How the server behaves.
@@ -241,6 +254,14 @@ async def test_a_server_with_a_certificate_is_believed_only_if_somebody_vouches_
         stranger = RedisCache(cache_settings(redis, url=f"rediss://localhost:{port}/0"))
         assert "(ConnectionError)" in await failure(stranger, topic)
         await stranger.close()
+
+
+@pytest.mark.parametrize("options", ["db=first", "no_such_option=1", "socket_timeout=soon"])
+def test_an_address_with_wrong_options_is_a_wrong_setting(options: str) -> None:
+    given = {"backend": "redis", "url": f"redis://user:hunter2@127.0.0.1:6379?{options}", "secret": SECRET}
+    with pytest.raises(SettingsError, match="LABELWIRE_CACHE__URL has options that the Redis client") as raised:
+        RedisCache(CacheSettings.model_validate(given))
+    assert "hunter2" not in str(raised.value)
 
 
 def test_the_secret_stands_in_no_representation(redis: RedisServer) -> None:

@@ -5,18 +5,18 @@ was not compared with it. No more of a value is read than an entry may have. Eve
 """
 
 import asyncio
-import hashlib
+import contextlib
 import hmac
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
-from worker.domain.errors import CacheError, RejectedEntryError
+from worker.domain.errors import CacheError, RejectedEntryError, SettingsError
 from worker.settings import CacheSettings
 
 KEY_PREFIX: Final = "labelwire:reading:"
@@ -25,7 +25,10 @@ _MAX_CONNECTIONS: Final = 16
 
 
 class RedisCache:
-    """A `ResultCache` in a Redis; it connects when it is first asked, and again whenever it has to."""
+    """A `ResultCache` in a Redis; it connects when it is first asked, and again whenever it has to.
+
+    Raises SettingsError for options in the address that the client does not know.
+    """
 
     def __init__(self, settings: CacheSettings) -> None:
         url = settings.redis_url
@@ -37,14 +40,21 @@ class RedisCache:
         self._max_value_bytes = settings.max_entry_bytes + TAG_BYTES
         # One try each, because there is no time for a second one. The client's own timeouts bound what it does after a
         # request was given up: closing a connection.
-        pool = ConnectionPool.from_url(
-            url,
-            max_connections=_MAX_CONNECTIONS,
-            socket_timeout=settings.timeout_seconds,
-            socket_connect_timeout=settings.timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        try:
+            pool = ConnectionPool.from_url(
+                url,
+                max_connections=_MAX_CONNECTIONS,
+                socket_timeout=settings.timeout_seconds,
+                socket_connect_timeout=settings.timeout_seconds,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+            )
+            # It does not connect, but takes the options of the address.
+            pool.make_connection()  # type: ignore[no-untyped-call]
+        except (TypeError, ValueError, RedisError) as error:
+            raise SettingsError(
+                "LABELWIRE_CACHE__URL has options that the Redis client does not take; leave them out or correct them."
+            ) from error
         self._client = Redis.from_pool(pool)
         # Not the client's pool that waits: under Python 3.11 its wait_for may lose the cancellation of a request.
         self._connections = asyncio.Semaphore(_MAX_CONNECTIONS)
@@ -80,14 +90,15 @@ class RedisCache:
                 raise TypeError("an answer to SET is OK")
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+        """Close the connections; one that cannot be closed in an orderly way ends with the process."""
+        with contextlib.suppress(RedisError, OSError):
+            await self._client.aclose()
 
     def _tag(self, name: str, payload: bytes) -> bytes:
         """Return the HMAC of an entry; a name holds no NUL byte, so the two cannot be cut otherwise."""
-        return hmac.digest(self._secret, name.encode() + b"\0" + payload, hashlib.sha256)
+        return hmac.digest(self._secret, name.encode() + b"\0" + payload, "sha256")
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
         """Let the block take no longer than a request may, and translate what it raises to CacheError."""
         try:
