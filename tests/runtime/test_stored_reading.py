@@ -101,7 +101,7 @@ def test_a_reading_over_the_limit_is_not_kept() -> None:
 
 def test_what_grows_too_much_is_neither_kept_nor_unpacked() -> None:
     endless = replace(PAGE, lines=tuple([PAGE.lines[0]] * 20_000))
-    with pytest.raises(RejectedEntryError, match="over the limit of 131072"):
+    with pytest.raises(RejectedEntryError, match="over the limit of 65536"):
         encode((endless,), 4096)
     bomb = zlib.compress(b" " * 50_000_000)
     with pytest.raises(RejectedEntryError, match="cut off, or larger"):
