@@ -1,18 +1,23 @@
 """Whatever decides how a picture reads is part of the name under which its reading is kept."""
 
+import json
+import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
-import pytest
-
-from tests.runtime.parts import Parts
-from worker import bootstrap
+from tests.runtime.parts import LIMITS, Parts
+from worker import __version__
 from worker.adapters.cache.memory import MemoryCache
 from worker.adapters.cache.redis import RedisCache
-from worker.bootstrap import image_limits, make_model_client, result_cache
+from worker.bootstrap import image_limits, make_model_client, options_identity, result_cache
+from worker.domain.image import PageText
 from worker.picture_settings import FieldSettings, PipelineSettings, QualitySettings, Section
+from worker.pipeline.header.reading import read_header
+from worker.runtime.model_client import ModelClient
+from worker.runtime.stored_reading import STORED_SCHEMA, encode
 from worker.settings import CacheSettings, load
 from worker.testing.backend import FakeBackend, fake_models
 from worker.testing.clock import ManualClock
@@ -101,14 +106,26 @@ async def test_a_file_of_fields_that_changes_later_changes_neither_fields_nor_id
         assert client.identity == before
 
 
-async def test_the_version_of_the_worker_and_of_the_stored_form_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = await identity({})
-    monkeypatch.setattr(bootstrap, "__version__", "99")
-    other_worker = await identity({})
-    monkeypatch.undo()
-    monkeypatch.setattr(bootstrap, "STORED_SCHEMA", "labelwire.stored-reading/2")
-    other_form = await identity({})
-    assert len({before, other_worker, other_form}) == 3
+def test_the_version_of_the_worker_and_of_the_stored_form_count() -> None:
+    named = json.loads(options_identity(load({}), "a digest"))
+    assert named["worker"] == __version__
+    assert named["stored"] == STORED_SCHEMA
+    kept = json.loads(zlib.decompress(encode((PageText(1, 1),), 1000)))
+    assert kept["schema"] == STORED_SCHEMA
+
+
+async def test_each_part_of_the_options_changes_the_identity() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        parts, header_of = Parts(executor), partial(read_header, limits=LIMITS)
+        clients = [ModelClient(parts.backend, parts.pipeline_maker(), header_of, name) for name in ("a", "b", "b")]
+        found = []
+        for client in clients:
+            await client.refresh()
+            found.append(client.identity)
+        unnamed = ModelClient(parts.backend, parts.pipeline_maker(), header_of)
+        await unnamed.refresh()
+    assert found[0] != found[1] == found[2]
+    assert unnamed.identity is None
 
 
 async def test_what_does_not_decide_how_a_picture_reads_does_not_count() -> None:

@@ -256,6 +256,17 @@ async def test_a_server_with_a_certificate_is_believed_only_if_somebody_vouches_
         await stranger.close()
 
 
+async def test_a_certificate_of_another_name_is_not_believed(redis: RedisServer, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path, "DNS:elsewhere")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    async with serving(passing_on(redis.url), context) as port:
+        url = f"rediss://localhost:{port}/0?ssl_ca_certs={tmp_path / 'authority.pem'}"
+        cache = RedisCache(cache_settings(redis, url=url))
+        assert "(ConnectionError)" in await failure(cache)
+        await cache.close()
+
+
 @pytest.mark.parametrize("options", ["db=first", "no_such_option=1", "socket_timeout=soon"])
 def test_an_address_with_wrong_options_is_a_wrong_setting(options: str) -> None:
     given = {"backend": "redis", "url": f"redis://user:hunter2@127.0.0.1:6379?{options}", "secret": SECRET}
