@@ -97,7 +97,7 @@ lock:  ## update and pin all dependencies, with hashes (needs uv and Maven; UPGR
 	$(LOCK) docker/build.in -c build/constraints.txt -o docker/build.lock.txt
 	for name in java rapidocr; do \
 	  $(LOCK) $(UPGRADE) worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
-	for name in triton tensorrt cuda; do \
+	for name in triton tensorrt cuda redis; do \
 	  $(LOCK) $(UPGRADE) --no-deps worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
 	$(MAKE) setup
 	$(BIN)/python -m tests.setup

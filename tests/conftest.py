@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.real_kafka import demand_real_kafka
+from tests.real_redis import demand_real_redis
 from worker.local.kafka import KafkaServer
+from worker.local.redis import RedisServer
 from worker.local.triton import TritonServer
 
 LONG = ("setup", "image")
@@ -44,6 +46,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """A real broker; topics are made by the tests, with names of their own."""
     demand_real_kafka()
     with KafkaServer(run_dir=tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis; tests take keys of their own, and leave it running."""
+    demand_real_redis()
+    with RedisServer(run_dir=tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 

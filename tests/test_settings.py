@@ -119,6 +119,55 @@ def test_names_of_other_parts_are_left_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert "LABELWIRE_CACHE_DIR" not in settings.effective(settings.load())
 
 
+REDIS = {
+    "LABELWIRE_CACHE__BACKEND": "redis",
+    "LABELWIRE_CACHE__URL": "rediss://user:hunter2@redis:6379/0",
+    "LABELWIRE_CACHE__SECRET": "hunter2 hunter2 hunter2",
+}
+
+
+def test_the_secrets_of_the_cache_are_hidden() -> None:
+    loaded = settings.load(REDIS)
+    assert loaded.cache.redis_url == REDIS["LABELWIRE_CACHE__URL"]
+    assert loaded.cache.redis_secret == REDIS["LABELWIRE_CACHE__SECRET"].encode()
+    shown = settings.effective(loaded)
+    assert [shown[name] for name in REDIS] == ["redis", "(hidden)", "(hidden)"]
+    assert "hunter2" not in repr(loaded)
+
+
+@pytest.mark.parametrize("missing", ["LABELWIRE_CACHE__URL", "LABELWIRE_CACHE__SECRET"])
+def test_a_cache_in_redis_needs_an_address_and_a_secret(missing: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings.load({name: value for name, value in REDIS.items() if name != missing})
+    assert "LABELWIRE_CACHE: the backend redis needs LABELWIRE_CACHE__URL and" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("LABELWIRE_CACHE__URL", "http://hunter2@redis", "LABELWIRE_CACHE__URL: give redis://host:port or rediss://"),
+        ("LABELWIRE_CACHE__URL", "redis://", "LABELWIRE_CACHE__URL: give redis://host:port or rediss://"),
+        ("LABELWIRE_CACHE__URL", "redis://hunter2@redis:99999", "LABELWIRE_CACHE__URL: Port out of range"),
+        ("LABELWIRE_CACHE__URL", "redis://hunter2@redis:0", "LABELWIRE_CACHE__URL: the port is a number from 1"),
+        ("LABELWIRE_CACHE__SECRET", "hunter2", "LABELWIRE_CACHE__SECRET: Value should have at least 16 items"),
+        ("LABELWIRE_CACHE__BACKEND", "disk", "LABELWIRE_CACHE__BACKEND='disk': "),
+    ],
+)
+def test_a_wrong_setting_of_the_cache_is_named_and_no_secret_is_shown(name: str, value: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings.load(REDIS | {name: value})
+    assert sentence in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_an_entry_of_the_cache_in_memory_is_no_larger_than_the_cache() -> None:
+    given = {"LABELWIRE_CACHE__BACKEND": "memory", "LABELWIRE_CACHE__MAX_BYTES": "1048576"}
+    with pytest.raises(SettingsError, match="max_entry_bytes is larger than max_bytes, so lower it"):
+        settings.load(given | {"LABELWIRE_CACHE__MAX_ENTRY_BYTES": "1048577"})
+    assert settings.load(given).cache.max_bytes == 1048576
+
+
 def test_tiles_share_at_most_half(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABELWIRE_PIPELINE__TILE_SIDE", "256")
     monkeypatch.setenv("LABELWIRE_PIPELINE__TILE_OVERLAP", "129")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import secrets
@@ -9,7 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from worker import __version__
 from worker.adapters.blob.store import UriStore
+from worker.adapters.cache.memory import MemoryCache
+from worker.adapters.cache.redis import RedisCache
 from worker.adapters.clock import SystemClock
 from worker.adapters.idle_thread import run_when_idle
 from worker.adapters.isolation.child import attach, serve
@@ -57,6 +60,7 @@ from worker.ports import (
     Isolation,
     RecordSink,
     RecordSource,
+    ResultCache,
     TransactionalSink,
 )
 from worker.runtime.admission import Admission
@@ -74,10 +78,12 @@ from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import DirectOutbox, Outbox, TransactionalOutbox
 from worker.runtime.outcome_health import OutcomeHealth
 from worker.runtime.partitions import Partitions
+from worker.runtime.reading_cache import ReadingCache
 from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
 from worker.runtime.rollout.router import ModelRouter
+from worker.runtime.stored_reading import STORED_SCHEMA
 from worker.runtime.triton_guard import TritonGuard
-from worker.settings import Settings
+from worker.settings import CacheSettings, Settings
 
 _LOGGER = logging.getLogger("labelwire")
 
@@ -104,6 +110,7 @@ class Ports:
     transactions: TransactionalSink | None = None
     access: ClusterAccess | None = None
     control: ControlLog | None = None
+    cache: ResultCache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +128,12 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
     return PipelineOptions(**settings.pipeline.model_dump())
 
 
-def field_options(settings: Settings) -> FieldOptions:
-    """Return which fields are looked for. Raises SettingsError for a wrong file of fields or an unknown type."""
-    chosen, own = settings.fields, own_fields(settings)
+def field_options(settings: Settings, own: CustomFields | None = None) -> FieldOptions:
+    """Return which fields are looked for; `own` are the deployment's, read from their file unless given.
+
+    Raises SettingsError for a wrong file of fields or an unknown type.
+    """
+    chosen, own = settings.fields, own or own_fields(settings)
     known = sorted(own.types)
     if unknown := [name for name in chosen.types if name not in known]:
         raise SettingsError(
@@ -190,7 +200,10 @@ def build(
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
     destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
-    processor = JobProcessor(models, executor, ports.clock, budget, ports.blobs, fetch_memory(settings))
+    readings = None
+    if ports.cache is not None:
+        readings = ReadingCache(ports.cache, settings.cache.max_entry_bytes, executor, ports.clock, ports.events)
+    processor = JobProcessor(models, executor, ports.clock, budget, ports.blobs, fetch_memory(settings), readings)
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
     intake_controls = IntakeControls(dead_letter_limit, outcome_health, topics)
     loop = Loop(
@@ -340,7 +353,12 @@ def make_model_client(
     clock: Clock,
     pipeline: type[Pipeline] = Pipeline,
 ) -> ModelClient:
-    """Return a client that reads pictures with the models that the backend serves."""
+    """Return a client that reads pictures with the models that the backend serves.
+
+    Raises SettingsError for a wrong file of fields or an unknown type.
+    """
+    own = own_fields(settings)  # read once, so that every pipeline looks for the fields that the identity names
+    fields = field_options(settings, own)
 
     def make_pipeline(models: ModelSet) -> Pipeline:
         if settings.triton.device != "any":
@@ -351,12 +369,37 @@ def make_model_client(
             executor,
             clock,
             pipeline_options(settings),
-            field_options(settings),
+            fields,
             quality_options(settings),
         )
 
-    limits = image_limits(settings)
-    return ModelClient(backend, make_pipeline, partial(read_header, limits=limits), settings.triton.model_set)
+    identity = options_identity(settings, own.file_sha256)
+    header = partial(read_header, limits=image_limits(settings))
+    return ModelClient(backend, make_pipeline, header, identity, settings.triton.model_set)
+
+
+def options_identity(settings: Settings, own_fields_sha256: str) -> str:
+    """Name all but the models and the picture that decides how a picture reads, and the form in which that is kept."""
+    return json.dumps(
+        {
+            "worker": __version__,
+            "stored": STORED_SCHEMA,
+            "pipeline": settings.pipeline.model_dump(mode="json"),
+            "fields": settings.fields.model_dump(mode="json", exclude={"file"}) | {"file_sha256": own_fields_sha256},
+            "quality": settings.quality.model_dump(mode="json"),
+            "limits": asdict(image_limits(settings)),
+        },
+        sort_keys=True,
+    )
+
+
+def result_cache(settings: CacheSettings, clock: Clock) -> ResultCache | None:
+    """Return where readings are kept, None where none are."""
+    if settings.backend == "redis":
+        return RedisCache(settings)
+    if settings.backend == "memory":
+        return MemoryCache(settings.max_bytes, settings.ttl_seconds, clock)
+    return None
 
 
 def triton_backend(settings: Settings) -> TritonBackend:
@@ -379,6 +422,11 @@ async def open_model_client(settings: Settings, served: InferenceBackend | None 
 def check_blob_store(settings: Settings) -> None:
     """Raise SettingsError if an allowed prefix names a bucket that cannot be used here."""
     UriStore(settings.blob)
+
+
+def check_cache(settings: Settings) -> None:
+    """Raise SettingsError if the address of the cache of readings cannot be used; nothing is connected."""
+    result_cache(settings.cache, SystemClock())
 
 
 async def check_cluster(settings: Settings) -> None:
@@ -508,13 +556,16 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
     )
     blobs, transactions = UriStore(settings.blob), None
     control = KafkaControlLog(settings.kafka, topics.rollouts_topic, sink, clock)
+    cache = result_cache(settings.cache, clock)
     if runtime.delivery == "exactly-once":
         transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
         access = KafkaAccess(settings.kafka, lambda: source.is_group_denied)
-        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control)
+        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control, cache)
     finally:
         await control.close()
+        if cache is not None:
+            await cache.close()
         if transactions is not None:
             await transactions.close()
         await isolation.close()

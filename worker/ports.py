@@ -227,6 +227,23 @@ class ControlLog(Protocol):
         """Stop reading."""
 
 
+class ResultCache(Protocol):
+    """Keeps readings by key for a while, as bytes; it may forget any of them at any time."""
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what was put under a key, None if nothing is there.
+
+        Raises CacheError where the cache does not answer in time or refuses, and RejectedEntryError for an entry that
+        no worker put there or that is over the size limit. Nothing over that limit is read into memory.
+        """
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Keep a value under a key, in place of what was there. Raises CacheError."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
 class Clock(Protocol):
     """The only source of the time."""
 

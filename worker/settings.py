@@ -8,9 +8,10 @@ import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.domain.errors import SettingsError
@@ -288,6 +289,63 @@ class RuntimeSettings(Section):
     )
 
 
+class CacheSettings(Section):
+    """Readings that are kept, so that a picture that was read before is answered without Triton."""
+
+    backend: Literal["off", "memory", "redis"] = Field(
+        default="off",
+        description="Where readings are kept: `memory` of each worker, or a `redis` that workers share.",
+    )
+    url: SecretStr | None = Field(
+        default=None, description="Address of the Redis: `rediss://user:password@host:6379/0`; `redis://` without TLS."
+    )
+    secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Secret that signs entries in Redis, the same for all workers; at least 16 characters.",
+    )
+    max_bytes: int = Field(
+        default=64 * MEBIBYTE, ge=MEBIBYTE, description="Memory that the backend `memory` takes in each worker."
+    )
+    ttl_seconds: int = Field(default=86_400, ge=1, description="Time after which a reading is forgotten.")
+    timeout_seconds: Positive = Field(
+        default=0.05,
+        description="Longest time for one request to Redis, connecting included; then the picture is read instead.",
+    )
+    max_entry_bytes: int = Field(
+        default=256 * 1024, ge=1024, description="Largest reading that is kept, compressed; larger ones are read anew."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _of_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            address = urlsplit(value.get_secret_value())
+            if address.scheme not in {"redis", "rediss"} or not address.hostname:
+                raise ValueError("give redis://host:port or rediss://host:port")
+            if address.port == 0:
+                raise ValueError("the port is a number from 1 to 65535")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.backend == "redis" and (self.url is None or self.secret is None):
+            raise ValueError("the backend redis needs LABELWIRE_CACHE__URL and LABELWIRE_CACHE__SECRET")
+        if self.backend == "memory" and self.max_entry_bytes > self.max_bytes:
+            raise ValueError("max_entry_bytes is larger than max_bytes, so lower it")
+        return self
+
+    @property
+    def redis_url(self) -> str:
+        """The address with its password, for the client alone."""
+        return "" if self.url is None else self.url.get_secret_value()
+
+    @property
+    def redis_secret(self) -> bytes:
+        """The secret, for the adapter alone."""
+        return b"" if self.secret is None else self.secret.get_secret_value().encode()
+
+
 class HttpSettings(Section):
     """The worker's own endpoints: /livez, /readyz and /metrics."""
 
@@ -326,6 +384,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     blob: BlobSettings = BlobSettings()
     runtime: RuntimeSettings = RuntimeSettings()
+    cache: CacheSettings = CacheSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
@@ -414,10 +473,12 @@ def _broken_json(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _sentences(error: ValidationError, environment: Mapping[str, str]) -> Iterator[str]:
+    secrets = {(section, name) for section, name, field in _fields() if SecretStr in get_args(field.annotation)}
     for problem in error.errors(include_url=False):
         path = [str(part) for part in problem["loc"]]
         name = PREFIX + "__".join(path).upper()
-        hidden = path[:2] == ["kafka", "client"] or name not in environment
+        is_secret = path[:2] == ["kafka", "client"] or tuple(path[:2]) in secrets
+        hidden = is_secret or name not in environment
         value = "" if hidden else f"={environment[name]!r}"
         yield f"{name}{value}: {problem['msg'].removeprefix('Value error, ')}."
 
@@ -437,6 +498,8 @@ def effective(settings: Settings) -> dict[str, str]:
 
 def _shown(value: object) -> str:
     """Return a value as the environment has to say it."""
+    if isinstance(value, SecretStr):
+        return "(hidden)"
     if isinstance(value, tuple):
         return json.dumps(value, default=str)
     return "" if value is None else str(value)

@@ -20,12 +20,14 @@ from worker.domain import events
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, SettingsError, Stage
 from worker.domain.records import Coordinate, TopicPartition
+from worker.domain.rollout.candidate import CandidateResult
+from worker.domain.rollout.state import Phase
 from worker.domain.start_position import ResetReason
 from worker.runtime.health import Health
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 
-# The closed list of shared names, less what comes with shadow requests.
+# The closed list.
 NAMES = {
     "labelwire_job_duration_seconds": {"outcome", "lane"},
     "labelwire_job_age_seconds": set[str](),
@@ -49,6 +51,13 @@ NAMES = {
     "labelwire_inflight_jobs": set[str](),
     "labelwire_inflight_pixels": set[str](),
     "labelwire_partition_lag": {"topic", "partition"},
+    "labelwire_cache_requests": {"result"},
+    "labelwire_cache_request_duration_seconds": {"operation"},
+    "labelwire_cache_circuit_state": {"operation"},
+    "labelwire_rollout_share": set[str](),
+    "labelwire_rollout_phase": {"phase"},
+    "labelwire_shadow_compared": {"result"},
+    "labelwire_rollout_reading_duration_seconds": {"arm"},
     "labelwire_build_info": {"version"},
 }
 AT = Coordinate("label-images", 3, 41)
@@ -73,6 +82,11 @@ SAID: list[events.Event] = [
     events.ReadinessChanged(ready=True, reason=""),
     events.DeadLettersWaiting(12, 1.2, 600, loud=True),
     events.CommitFailed("rebalance"),
+    events.CacheRequestFinished(events.CacheOperation.GET, events.CacheResult.HIT, 0.002),
+    events.RolloutChanged("0123456789ab", "canary", "running", "v2", "", 0.05, ""),
+    events.CandidateRead("agreed", "v2"),
+    events.ReadingFinished("candidate", 0.2),
+    events.CacheCircuitChanged(events.CacheOperation.PUT, CircuitState.OPEN, "The Redis failed."),
 ]
 
 
@@ -122,6 +136,31 @@ def test_what_waits_can_be_seen() -> None:
     assert value("labelwire_retries_in_place_total", {"error_code": "INFERENCE_FAILED"}) is None
     counting.emit(events.ReadinessChanged(ready=False, reason="triton: away"))
     assert value("labelwire_ready") == 0
+
+
+def test_every_phase_of_a_rollout_and_every_result_of_a_candidate_is_seen_before_it_happens() -> None:
+    counting, registry = metrics()
+    value = registry.get_sample_value
+    for result in CandidateResult:
+        assert value("labelwire_shadow_compared_total", {"result": result.value}) == 0
+    assert [value("labelwire_rollout_phase", {"phase": phase.value}) for phase in Phase] == [0] * len(Phase)
+    counting.emit(events.RolloutChanged("0123456789ab", "canary", "running", "v2", "", 0.05, ""))
+    assert value("labelwire_rollout_share") == 0.05
+    counting.emit(events.RolloutChanged("0123456789ab", "canary", "rolled_back", "v2", "", 0.0, "It fails."))
+    phases = {phase.value: value("labelwire_rollout_phase", {"phase": phase.value}) for phase in Phase}
+    assert phases == {phase.value: phase is Phase.ROLLED_BACK for phase in Phase}
+    assert value("labelwire_rollout_share") == 0
+
+
+def test_every_result_of_the_cache_is_seen_before_it_happens() -> None:
+    counting, registry = metrics()
+    value = registry.get_sample_value
+    results = ("hit", "miss", "error", "rejected")
+    assert [value("labelwire_cache_requests_total", {"result": result}) for result in results] == [0, 0, 0, 0]
+    counting.emit(events.CacheRequestFinished(events.CacheOperation.PUT, None, 0.002))
+    counting.emit(events.CacheRequestFinished(events.CacheOperation.GET, events.CacheResult.REJECTED, 0.002))
+    assert [value("labelwire_cache_requests_total", {"result": result}) for result in results] == [0, 0, 0, 1]
+    assert value("labelwire_cache_request_duration_seconds_count", {"operation": "put"}) == 1
 
 
 def test_a_circuit_is_seen_from_its_models_first_request_on() -> None:

@@ -44,6 +44,22 @@ def test_what_is_wrong_ends_with_2_and_one_line_that_names_it(name: str, value: 
     assert ended.stdout == ""
 
 
+def test_an_address_of_the_cache_that_its_client_does_not_take_ends_with_2_and_is_not_shown() -> None:
+    given = {
+        "LABELWIRE_CACHE__BACKEND": "redis",
+        "LABELWIRE_CACHE__SECRET": "hunter2 hunter2 hunter2",
+        "LABELWIRE_CACHE__URL": "redis://user:hunter2@redis:6379/0",
+    }
+    ended = check("--json", **given)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["LABELWIRE_CACHE__URL"] == "(hidden)"
+    assert "hunter2" not in ended.stdout + ended.stderr
+    wrong = check(**given | {"LABELWIRE_CACHE__URL": "redis://user:hunter2@redis:6379?db=first"})
+    assert wrong.returncode == 2
+    assert "LABELWIRE_CACHE__URL has options" in wrong.stderr
+    assert "hunter2" not in wrong.stdout + wrong.stderr
+
+
 def test_it_shows_where_pictures_may_come_from_as_it_takes_effect() -> None:
     given = {
         "LABELWIRE_BLOB__ALLOWED_PREFIXES": '["HTTPS://CDN.example.com:443/labels/"]',

@@ -64,7 +64,7 @@ class Rig:
         def make(models: ModelSet) -> Pipeline:
             return Pipeline(backend, models, self.executor, self.guard.working_time)
 
-        return ModelClient(backend, make, partial(read_header, limits=LIMITS), model_set)
+        return ModelClient(backend, make, partial(read_header, limits=LIMITS), "options", model_set)
 
     def follow(self, state: ControlState) -> ControlState:
         self.follower.received(state_key(state, "person"), to_json(state))
@@ -133,7 +133,7 @@ def overloaded(_role: ModelRole, _answer: dict[str, Tensor]) -> dict[str, Tensor
 async def test_without_a_rollout_the_models_in_use_read(rig: Rig) -> None:
     read = await rig.read()
 
-    assert (texts(read), read.model_set, read.rollout) == (["HELLO"], "", None)
+    assert (texts(read), read.source.model_set, read.source.rollout) == (["HELLO"], "", None)
     assert await rig.seen() == Evidence()
 
 
@@ -142,8 +142,8 @@ async def test_a_canary_reads_its_share_and_the_result_names_who_read_it(rig: Ri
 
     read = await rig.read()
 
-    assert (texts(read), read.model_set, read.rollout) == (["HELLO"], "v2", "0123456789ab")
-    assert read.models_used["text_detector"].version == fake_models(model_set="v2")["text_detector.v2"].version
+    assert (texts(read), read.source.model_set, read.source.rollout) == (["HELLO"], "v2", "0123456789ab")
+    assert read.source.models_used["text_detector"].version == fake_models(model_set="v2")["text_detector.v2"].version
     seen = await rig.seen()
     assert (seen.jobs, seen.errors, seen.pairs, seen.text, seen.blanks) == (1, 0, 1, {0: 1}, 0)
     assert sum(seen.candidate_times.values()) == 1
@@ -153,8 +153,8 @@ async def test_a_canary_reads_its_share_and_the_result_names_who_read_it(rig: Ri
 async def test_keys_outside_of_the_share_are_read_by_the_models_in_use(rig: Rig) -> None:
     rig.follow(rig.follower.state.started(rollout(steps=(2500, 10_000))))
 
-    sets = [(await rig.read(f"key-{number}".encode())).model_set for number in range(40)]
-    again = [(await rig.read(f"key-{number}".encode())).model_set for number in range(40)]
+    sets = [(await rig.read(f"key-{number}".encode())).source.model_set for number in range(40)]
+    again = [(await rig.read(f"key-{number}".encode())).source.model_set for number in range(40)]
 
     assert sets == again
     assert 3 <= sets.count("v2") <= 20
@@ -168,7 +168,7 @@ async def test_a_candidate_that_fails_costs_no_job(rig: Rig, distortion: object)
 
     read = await rig.read()
 
-    assert (texts(read), read.model_set) == (["HELLO"], "")
+    assert (texts(read), read.source.model_set) == (["HELLO"], "")
     seen = await rig.seen()
     assert (seen.jobs, seen.errors, seen.undecided) == (1, 1, 0)
     assert rig.results() == ["failed"]
@@ -196,7 +196,7 @@ async def test_a_candidate_that_hangs_costs_a_part_of_the_attempt(rig: Rig) -> N
 
     read = await rig.read(timeout_seconds=0.4)
 
-    assert (texts(read), read.model_set) == (["HELLO"], "")
+    assert (texts(read), read.source.model_set) == (["HELLO"], "")
     assert (await rig.seen()).errors == 1
 
 
@@ -212,7 +212,7 @@ async def test_its_open_circuit_holds_up_nothing_and_closes_with_the_rollout(rig
     assert not rig.guard.is_open
     rig.follow(state.rolled_back("It fails.", 2))
     read = await rig.read()
-    assert (read.model_set, read.rollout) == ("", None)
+    assert (read.source.model_set, read.source.rollout) == ("", None)
 
 
 async def test_a_failure_while_the_server_fails_everybody_decides_nothing(rig: Rig) -> None:
@@ -261,7 +261,7 @@ async def test_a_shadow_reads_beside_the_job_and_never_for_it(rig: Rig) -> None:
 
     read = await rig.read()
 
-    assert (texts(read), read.model_set) == (["HELLO"], "")
+    assert (texts(read), read.source.model_set) == (["HELLO"], "")
     seen = await rig.seen()
     assert (seen.jobs, seen.pairs, seen.candidate_times) == (1, 1, {})
     assert rig.results() == ["differed"]
@@ -310,8 +310,8 @@ async def test_a_promoted_candidate_is_in_use_and_its_failures_are_the_servers(r
     rig.follow(state.promoted(now_ms=2))
 
     read = await rig.read()
-    assert (texts(read), read.model_set, read.rollout) == (["HELLO"], "v2", None)
-    assert rig.router.models_used == read.models_used
+    assert (texts(read), read.source.model_set, read.source.rollout) == (["HELLO"], "v2", None)
+    assert rig.router.models_used == read.source.models_used
     for _ in range(5):
         rig.backend.fail(UNAVAILABLE)
         await rig.read()
@@ -326,5 +326,5 @@ async def test_readings_in_flight_end_with_the_models_that_they_began_with(rig: 
 
     first, second = await reading, await rig.read()
 
-    assert (first.model_set, second.model_set) == ("", "v2")
-    assert first.models_used != second.models_used
+    assert (first.source.model_set, second.source.model_set) == ("", "v2")
+    assert first.source.models_used != second.source.models_used

@@ -14,7 +14,7 @@ from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
-from worker.ports import InferenceBackend
+from worker.ports import Clock, InferenceBackend, ResultCache
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
@@ -27,6 +27,7 @@ from worker.runtime.lifecycle import TOPICS, TopicMonitor, TopicNeeds
 from worker.runtime.model_client import ModelClient
 from worker.runtime.outbox import DirectOutbox
 from worker.runtime.outcome_health import OUTCOMES, OutcomeHealth
+from worker.runtime.reading_cache import ReadingCache
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
 from worker.testing.block_font import BlockLine, draw_blocks, encode_png
@@ -91,6 +92,7 @@ class Parts:
     waiting_bounds: WaitingBounds = field(default_factory=WaitingBounds)
     attempt_seconds: float = 5.0
     min_result_bytes: int = 0
+    readings: ReadingCache | None = None
     isolation: FakeIsolation = field(init=False)
     health: Health = field(init=False)
     topics: TopicMonitor = field(init=False)
@@ -114,7 +116,15 @@ class Parts:
         return partial(_pipeline, backend or self.backend, self.executor, self.clock)
 
     def reading(self) -> JobProcessor:
-        return JobProcessor(self.reader, self.executor, self.clock, self.budget, self.blobs, self.room)
+        return JobProcessor(self.reader, self.executor, self.clock, self.budget, self.blobs, self.room, self.readings)
+
+    async def keep_readings(self, cache: ResultCache, clock: Clock | None = None) -> None:
+        """Let readings be kept in a cache, all of them made with the same options and the models of now."""
+        self.readings = ReadingCache(cache, 65_536, self.executor, clock or self.clock, self.events)
+        self.reader = ModelClient(
+            self.backend, self.pipeline_maker(), lambda picture: read_header(picture, LIMITS), "options"
+        )
+        await self.reader.refresh()
 
     def delivery(self) -> Delivery:
         return Delivery(

@@ -9,9 +9,11 @@ import pytest
 
 from tests.runtime.looping import until
 from tests.runtime.parts import JOBS, LETTERS, PICTURE, PNG, RESULTS, RETRIES, Parts
+from worker.adapters.cache.memory import MemoryCache
 from worker.bootstrap import Ports, Worker, build
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.result import LabelText
+from worker.ports import ResultCache
 from worker.settings import RuntimeSettings, Settings
 from worker.testing.access import MemoryAccess
 from worker.testing.backend import fake_models
@@ -26,7 +28,7 @@ UNAVAILABLE = JobError(ErrorCode.INFERENCE_UNAVAILABLE, "Triton does not answer.
 class Life:
     """A whole worker over memory; `turn` lets the time of one look pass."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, cache: ResultCache | None = None) -> None:
         self.parts = Parts(parts.executor, broker=MemoryBroker(), clock=ManualClock(sleeps_pass=False))
         self.broker = self.parts.broker
         later = (LETTERS, *RETRIES, f"{JOBS}.replay")
@@ -46,6 +48,7 @@ class Life:
             self.parts.events,
             self.parts.blobs,
             access=self.access,
+            cache=cache,
         )
         # The clock leaps while real threads decode, so an attempt must not end by it.
         settings = Settings(runtime=RuntimeSettings(attempt_seconds=1e9))
@@ -96,6 +99,21 @@ async def test_a_worker_whose_surroundings_fit_is_ready_and_works(life: Life) ->
         await life.turn_until(lambda: len(life.results()) == 1)
     assert life.results()[0].pages[0].lines[0].text == "HELLO"
     assert life.broker.committed["labelwire", life.broker.partitions(JOBS)[0]].offset == 1
+
+
+async def test_a_worker_that_was_given_a_cache_reads_a_picture_once(parts: Parts) -> None:
+    life = Life(parts, MemoryCache(1024 * 1024, 1e9, parts.clock))
+    async with living(life):
+        await life.turn_until(lambda: life.health.ready)
+        sent: list[int] = []
+        for _ in range(3):
+            life.submit()
+            await life.turn_until(lambda: len(life.results()) > len(sent))
+            sent.append(len(life.backend.calls))
+    assert sent[0] > 0
+    assert sent == [sent[0]] * 3
+    assert [list(result.timing_ms) for result in life.results()[1:]] == [["cache"]] * 2
+    assert [result.pages for result in life.results()] == [life.results()[0].pages] * 3
 
 
 def without_a_model(life: Life) -> None:

@@ -43,7 +43,7 @@ def test_the_locks_are_these() -> None:
         "docker/build.lock.txt",
         "docker/source.lock.txt",
         "docker/worker.lock.txt",
-        *(f"worker/local/locks/{name}.txt" for name in ("cuda", "java", "rapidocr", "tensorrt", "triton")),
+        *(f"worker/local/locks/{name}.txt" for name in ("cuda", "java", "rapidocr", "redis", "tensorrt", "triton")),
     }
 
 

@@ -31,6 +31,7 @@ def check(
     if connect:
         asyncio.run(bootstrap.check_cluster(chosen))
     bootstrap.check_blob_store(chosen)
+    bootstrap.check_cache(chosen)
     own = bootstrap.own_fields(chosen)
     effective = settings.effective(chosen)
     if as_json:

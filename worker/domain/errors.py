@@ -5,6 +5,8 @@ LabelwireError               a sentence for a person: what, where, which value, 
 ├── JobError                 one job failed; its code gives the stage and the disposition
 ├── ServerMismatchError      Triton answers, but does not serve models this worker understands
 ├── BrokerError              Kafka cannot be reached, or its topics do not fit
+├── CacheError               the cache of readings cannot be used now; never the fault of a job
+├── RejectedEntryError       what the cache holds is not a reading that a worker put there, or is too large
 └── LocalStackError          the embedded broker or server could not be provided
 """
 
@@ -17,6 +19,7 @@ class Stage(StrEnum):
 
     CONSUME = "consume"
     FETCH = "fetch"
+    CACHE = "cache"
     ADMIT = "admit"
     DECODE = "decode"
     CHECK = "check"
@@ -106,6 +109,14 @@ class BrokerError(LabelwireError):
 
 class RolloutError(LabelwireError):
     """A rollout cannot be begun, ended or read."""
+
+
+class CacheError(LabelwireError):
+    """The cache of readings does not answer, or refuses."""
+
+
+class RejectedEntryError(LabelwireError):
+    """An entry of the cache of readings is not what a worker put there, or is larger than entries may be."""
 
 
 class LocalStackError(LabelwireError):

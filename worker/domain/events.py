@@ -4,6 +4,7 @@ No event carries text read off a label, a record's key or its value.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, Stage
@@ -191,6 +192,48 @@ class ReadingFinished:
     duration_seconds: float
 
 
+class CacheResult(StrEnum):
+    """How a question to the cache of readings ended.
+
+    `error`: the cache failed, or is not asked because it failed before. `rejected`: the entry is not what a worker put
+    there, or a reading is too large to be kept.
+    """
+
+    HIT = "hit"
+    MISS = "miss"
+    ERROR = "error"
+    REJECTED = "rejected"
+
+
+class CacheOperation(StrEnum):
+    """What the cache of readings is asked for."""
+
+    GET = "get"
+    PUT = "put"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRequestFinished:
+    """A request to the cache of readings ended; `result` is None where a reading was kept.
+
+    `rejection` says why an entry was rejected, where that is to be logged as a warning.
+    """
+
+    operation: CacheOperation
+    result: CacheResult | None
+    duration_seconds: float
+    rejection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheCircuitChanged:
+    """The cache of readings is left alone for an operation, or used for it again; `reason` is the failure, if any."""
+
+    operation: CacheOperation
+    state: CircuitState
+    reason: str
+
+
 Event = (
     JobFinished
     | StageFinished
@@ -211,4 +254,6 @@ Event = (
     | RolloutChanged
     | CandidateRead
     | ReadingFinished
+    | CacheRequestFinished
+    | CacheCircuitChanged
 )

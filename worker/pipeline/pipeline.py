@@ -38,11 +38,16 @@ from worker.ports import Clock, InferenceBackend
 
 @dataclass(frozen=True, slots=True)
 class PictureReading:
-    """What a picture's pages say, how many seconds each stage took over all of them, and how each was searched."""
+    """What a picture's pages say, how many seconds each stage took over all of them, and how each was searched.
+
+    One that is `from_cache` was made earlier, for the same picture: its only stage is the cache's. It lacks what no
+    result holds, the searches and the characters of lines.
+    """
 
     pages: tuple[PageText, ...]
     timing_seconds: Mapping[Stage, float]
     searches: tuple[PageSearch, ...] = ()
+    from_cache: bool = False
 
 
 class Pipeline:

@@ -157,10 +157,14 @@ class Delivery:
             lane = self._admission.lane_of(prepared.pixels)
             CURRENT_LANE.set(lane)
             job.set_lane(lane)
-            async with self._admission.admitted(prepared.pixels):
+            result = await self._processor.find(prepared, attempt)
+            if result is not None:  # nothing is decoded, so it takes no pixels
                 job.working = True
-                self._inflight_changed()
-                result = await self._processor.process(prepared, attempt)
+            else:
+                async with self._admission.admitted(prepared.pixels):
+                    job.working = True
+                    self._inflight_changed()
+                    result = await self._processor.process(prepared, attempt)
         for stage, milliseconds in result.timing_ms.items():
             self._events.emit(events.StageFinished(Stage(stage), milliseconds / 1000))
         return result

@@ -20,7 +20,8 @@ from worker.domain.uri import PictureUri
 from worker.ports import BlobStore, Clock
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.fetch_memory import FetchMemory
-from worker.runtime.model_client import PictureReader, PictureRequest
+from worker.runtime.model_client import PictureReader, PictureRequest, RoutedReading
+from worker.runtime.reading_cache import ReadingCache
 from worker.runtime.resource_shortage import with_shortage_named
 from worker.runtime.results import label_text
 
@@ -67,6 +68,7 @@ class JobProcessor:
         budget: AttemptBudget,
         blobs: BlobStore,
         memory: FetchMemory,
+        readings: ReadingCache | None = None,
     ) -> None:
         self._reader = reader
         self._executor = executor
@@ -74,6 +76,7 @@ class JobProcessor:
         self._budget = budget
         self._blobs = blobs
         self._memory = memory
+        self._readings = readings
 
     @property
     def models_used(self) -> Mapping[str, ModelUsed]:
@@ -104,6 +107,21 @@ class JobProcessor:
                 fetch_seconds = self._clock.monotonic() - begun
                 job, header = await loop.run_in_executor(self._executor, self._with_header, job, picture)
                 return PreparedJob(record, job, header, fetch_seconds, resources.pop_all())
+
+    async def find(self, prepared: PreparedJob, attempt: int) -> LabelText | None:
+        """Return the result of a prepared job whose picture was read before in the same way, None if it has to be read.
+
+        Raises JobError.
+        """
+        with _only_job_errors():
+            routing_key = _routing_key(prepared)
+            source = self._reader.source(routing_key)
+            if self._readings is None or source.identity is None:
+                return None
+            reading = await self._readings.find(_cache_key(source.identity, prepared.job))
+            if reading is None or self._reader.source(routing_key) != source:  # other models are served meanwhile
+                return None
+            return self._result(prepared, RoutedReading(reading, source), attempt)
 
     async def process(self, prepared: PreparedJob, attempt: int) -> LabelText:
         """Read a prepared job. Raises JobError, DEADLINE_EXCEEDED or ATTEMPT_TIMED_OUT where it takes too long."""
@@ -136,31 +154,43 @@ class JobProcessor:
         return picture
 
     async def _process(self, prepared: PreparedJob, attempt: int) -> LabelText:
-        record, job, header = prepared.record, prepared.job, prepared.header
+        job, header = prepared.job, prepared.header
         check_deadline(job, self._clock.epoch_ms())
         seconds = self._budget.seconds_for(header.total_pixels)
         try:
             async with self._budget.attempt(seconds), asyncio.timeout(self._seconds_to_deadline(job)):
                 read = await self._reader.read(
-                    PictureRequest(
-                        record.key if record.key is not None else job.job_id.encode("utf-8", "surrogatepass"),
-                        job.picture,
-                        header,
-                        seconds,
-                        job.job_id,
-                    )
+                    PictureRequest(_routing_key(prepared), job.picture, header, seconds, job.job_id)
                 )
         except TimeoutError as error:
             check_deadline(job, self._clock.epoch_ms())
             message = f"The attempt took longer than {seconds:g} seconds; it is made again."
             raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, message) from error
+        # Before anything is waited for: the models are those that the picture was read with.
+        result = self._result(prepared, read, attempt)
+        if self._readings is not None and read.source.identity is not None:
+            await self._readings.keep(_cache_key(read.source.identity, job), read.reading)
+        return result
+
+    def _result(self, prepared: PreparedJob, read: RoutedReading, attempt: int) -> LabelText:
         if prepared.fetch_seconds is not None:
             timing = {Stage.FETCH: prepared.fetch_seconds, **read.reading.timing_seconds}
             read = replace(read, reading=replace(read.reading, timing_seconds=timing))
-        return label_text(record, job, header, read, attempt)
+        return label_text(prepared.record, prepared.job, prepared.header, read, attempt)
 
     def _seconds_to_deadline(self, job: LabelJob) -> float | None:
         return None if job.deadline_ms is None else (job.deadline_ms - self._clock.epoch_ms()) / 1000
+
+
+def _routing_key(prepared: PreparedJob) -> bytes:
+    """Return what decides which models read a job: its record's key, else its id."""
+    key = prepared.record.key
+    return prepared.job.job_id.encode("utf-8", "surrogatepass") if key is None else key
+
+
+def _cache_key(identity: str, job: LabelJob) -> str:
+    """Return the name of the job's picture, read in the way that `identity` names."""
+    return f"{identity}:{job.picture_sha256}"
 
 
 @contextmanager

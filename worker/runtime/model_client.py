@@ -8,8 +8,11 @@ its content, the models are compared once more before the text is returned.
 """
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 from typing import Protocol
 
 from worker.domain.errors import ErrorCode, JobError, ServerMismatchError
@@ -33,13 +36,24 @@ class PictureRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class RoutedReading:
-    """What a picture says, and who read it; `rollout` is the id of the rollout that decided it, if one ran."""
+class ReadingSource:
+    """Who reads a picture: the models, the name of their set, and the id of the rollout that runs, if one does.
 
-    reading: PictureReading
+    `identity` names all but the picture that decides how it reads; None where that cannot be named.
+    """
+
     models_used: Mapping[str, ModelUsed]
     model_set: str
+    identity: str | None = None
     rollout: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedReading:
+    """What a picture says, and who read it."""
+
+    reading: PictureReading
+    source: ReadingSource
 
 
 class PictureReader(Protocol):
@@ -56,6 +70,9 @@ class PictureReader(Protocol):
     def header(self, picture: bytes) -> ImageHeader:
         """Read the picture's header. Raises JobError."""
 
+    def source(self, key: bytes) -> ReadingSource:
+        """Return who would read a picture of this key now."""
+
     async def read(self, request: PictureRequest) -> RoutedReading:
         """Read a picture. Raises JobError."""
 
@@ -66,6 +83,7 @@ class _ServedModels:
 
     models: ModelSet
     pipeline: Pipeline
+    identity: str | None = None
     readings: set[asyncio.Timeout] = field(default_factory=set)
 
     async def read(
@@ -101,12 +119,14 @@ class ModelClient:
         backend: InferenceBackend,
         make_pipeline: Callable[[ModelSet], Pipeline],
         read_header: Callable[[bytes], ImageHeader],
+        options_identity: str | None = None,
         model_set: str = DEFAULT_SET,
     ) -> None:
         self._backend = backend
         self.model_set = model_set
         self._make_pipeline = make_pipeline
         self._read_header = read_header
+        self._options_identity = options_identity
         self._served: _ServedModels | None = None
         # Counted, because another one may come while the server is asked because of an earlier one.
         self._invalidations = 1
@@ -139,7 +159,8 @@ class ModelClient:
         invalidations = self._invalidations
         models = await load_models(self._backend, self._served.models if self._served else None, self.model_set)
         if self._served is None or models != self._served.models:
-            former, self._served = self._served, _ServedModels(models, self._make_pipeline(models))
+            identity = _identity(models, self._options_identity)
+            former, self._served = self._served, _ServedModels(models, self._make_pipeline(models), identity)
             if former is not None:
                 former.cancel_readings()
         self._invalidations_handled = max(self._invalidations_handled, invalidations)
@@ -175,7 +196,11 @@ class ModelClient:
         reading = await self.process(
             request.picture, request.header, timeout_seconds=request.timeout_seconds, request_id=request.request_id
         )
-        return RoutedReading(reading, self.models_used, self.model_set)
+        return RoutedReading(reading, self.source(request.key))
+
+    def source(self, _key: bytes) -> ReadingSource:
+        """Return who would read a picture now, whatever its key."""
+        return ReadingSource(self.models_used, self.model_set, self.identity)
 
     async def _current(self) -> _ServedModels:
         if self.stale:
@@ -190,9 +215,30 @@ class ModelClient:
         return self._served
 
     @property
+    def identity(self) -> str | None:
+        """What names all that decides how a picture reads now, as 64 hexadecimal digits.
+
+        None where the models' versions say nothing of their content, where the options have no name, and while the
+        server has to be asked for its models.
+        """
+        return None if self._served is None or self.stale else self._served.identity
+
+    @property
     def models_used(self) -> Mapping[str, ModelUsed]:
         """The models, for the result; empty before the server was asked."""
         return self._served.models.used if self._served else {}
+
+
+def _identity(models: ModelSet, options_identity: str | None) -> str | None:
+    """Name the options, and the models by all that they say of themselves, which holds the digests of their content."""
+    if options_identity is None or not models.identified:
+        return None
+    described = sorted(
+        (asdict(replace(model, parameters=dict(model.parameters))) for model in models.descriptions),
+        key=itemgetter("name"),
+    )
+    named = json.dumps([options_identity, described], sort_keys=True)
+    return hashlib.sha256(named.encode()).hexdigest()
 
 
 def _models_changed() -> JobError:

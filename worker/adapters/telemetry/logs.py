@@ -30,6 +30,8 @@ _NAMES: dict[type, tuple[str, str]] = {
     events.PositionReset: ("warning", "position reset"),
     events.RolloutChanged: ("warning", "rollout changed"),
     events.CandidateRead: ("debug", "a rollout's candidate read a job"),
+    events.CacheCircuitChanged: ("warning", "cache of readings changed"),
+    events.CacheRequestFinished: ("warning", "cache of readings asked"),
 }
 
 
@@ -42,7 +44,8 @@ class EventLog:
     def emit(self, event: events.Event) -> None:
         """Log an event."""
         level, name = _NAMES.get(type(event), ("", ""))
-        if isinstance(event, events.DeadLettersWaiting) and not event.loud:
+        is_quiet = isinstance(event, events.DeadLettersWaiting) and not event.loud
+        if is_quiet or (isinstance(event, events.CacheRequestFinished) and not event.rejection):
             level = "debug"
         if not level or not self._logger.isEnabledFor(getattr(logging, level.upper())):
             return

@@ -12,6 +12,7 @@ from worker.domain.rollout.state import Phase
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _AGE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
+_CACHE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _LINES = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000)
 _CIRCUIT_STATES = (CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN)
 _CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -101,6 +102,28 @@ class Metrics:
             ("arm",),
             _SECONDS,
         )
+        self.cache_requests = counter(
+            "cache_requests_total",
+            "Requests to the cache of readings: hit, miss, error (it failed, or is left alone because it failed), "
+            "rejected (an entry that is no worker's, or a reading too large to keep).",
+            "result",
+        )
+        for outcome in events.CacheResult:
+            self.cache_requests.labels(outcome)
+        self.cache_duration = histogram(
+            "cache_request_duration_seconds",
+            "Time of one request to the cache of readings, get or put.",
+            ("operation",),
+            _CACHE_SECONDS,
+        )
+        self.cache_state = gauge(
+            "cache_circuit_state",
+            "State of the circuit of the cache of readings, for get and for put: 0 closed, 2 open.",
+            "operation",
+        )
+        for operation in events.CacheOperation:
+            self.cache_duration.labels(operation)
+            self.cache_state.labels(operation)
         gauge("build_info", "Always 1; the label holds the worker's version.", "version").labels(__version__).set(1)
 
     def emit(self, event: events.Event) -> None:
@@ -200,6 +223,16 @@ class Metrics:
     @_count.register
     def _reading_finished(self, event: events.ReadingFinished) -> None:
         self.reading_duration.labels(event.arm).observe(event.duration_seconds)
+
+    @_count.register
+    def _cache_request_finished(self, event: events.CacheRequestFinished) -> None:
+        if event.result is not None:
+            self.cache_requests.labels(event.result).inc()
+        self.cache_duration.labels(event.operation).observe(event.duration_seconds)
+
+    @_count.register
+    def _cache_circuit_changed(self, event: events.CacheCircuitChanged) -> None:
+        self.cache_state.labels(event.operation).set(_CIRCUIT_STATES.index(event.state))
 
     @_count.register
     def _lag_observed(self, event: events.LagObserved) -> None:

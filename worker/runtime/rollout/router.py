@@ -26,7 +26,7 @@ from worker.domain.rollout.state import Mode, Rollout
 from worker.pipeline.pipeline import PictureReading
 from worker.ports import Clock, EventSink
 from worker.runtime.admission import CURRENT_LANE, Lane
-from worker.runtime.model_client import ModelClient, PictureRequest, RoutedReading
+from worker.runtime.model_client import ModelClient, PictureRequest, ReadingSource, RoutedReading
 from worker.runtime.rollout.follower import RolloutFollower
 from worker.runtime.triton_guard import TritonGuard
 
@@ -54,6 +54,10 @@ class _ActiveRollout:
     rollout: Rollout
     client: ModelClient
     comparing: ModelClient
+
+    def takes(self, key: bytes) -> bool:
+        """Whether the candidate reads jobs of this key, or reads them too."""
+        return is_in_share(self.rollout.id, key, self.rollout.share)
 
 
 class ModelRouter:
@@ -121,10 +125,16 @@ class ModelRouter:
 
     # The way of a picture.
 
+    def source(self, key: bytes) -> ReadingSource:
+        """Return who would read a picture of this key now."""
+        candidate = self._candidate
+        is_canary = candidate is not None and candidate.rollout.mode is Mode.CANARY and candidate.takes(key)
+        return _source(candidate.client if candidate and is_canary else self._in_use, candidate, key)
+
     async def read(self, request: PictureRequest) -> RoutedReading:
         """Read a picture. Raises JobError."""
         candidate = self._candidate
-        if candidate is not None and is_in_share(candidate.rollout.id, request.key, candidate.rollout.share):
+        if candidate is not None and candidate.takes(request.key):
             if candidate.rollout.mode is Mode.CANARY:
                 return await self._read_by_candidate(candidate, request)
             read = await self._read_in_use(request)
@@ -142,7 +152,7 @@ class ModelRouter:
             seconds = self._clock.monotonic() - begun
             self._observe(candidate.rollout, Evidence(in_use_times={time_bin(seconds): 1}))
             self._events.emit(ReadingFinished(Arm.IN_USE, seconds))
-        return RoutedReading(reading, client.models_used, client.model_set, candidate.rollout.id if candidate else None)
+        return RoutedReading(reading, _source(client, candidate, request.key))
 
     async def _read_by_candidate(self, candidate: _ActiveRollout, request: PictureRequest) -> RoutedReading:
         begun, troubles = self._clock.monotonic(), self._guard.troubles
@@ -159,7 +169,7 @@ class ModelRouter:
         self._events.emit(CandidateRead(CandidateResult.READ, candidate.client.model_set))
         if self._rollouts.needs_pairs():
             self._compare_later(candidate, request, partial(self._check, candidate, request, reading), Lane.LARGE)
-        return RoutedReading(reading, candidate.client.models_used, candidate.client.model_set, candidate.rollout.id)
+        return RoutedReading(reading, _source(candidate.client, candidate, request.key))
 
     def _failed(self, candidate: _ActiveRollout, error: JobError, *, is_servers: bool) -> None:
         """Note that the candidate failed a picture that the models in use then read."""
@@ -243,6 +253,10 @@ class ModelRouter:
             compared = rollout.candidate if is_shadow else in_use
             comparing = self._make_client(compared, optional=is_shadow, background=True)
             self._candidate = _ActiveRollout(rollout, client, comparing)
+
+
+def _source(client: ModelClient, rollout: _ActiveRollout | None, key: bytes) -> ReadingSource:
+    return replace(client.source(key), rollout=None if rollout is None else rollout.rollout.id)
 
 
 async def _process(client: ModelClient, request: PictureRequest, timeout_seconds: float) -> PictureReading:

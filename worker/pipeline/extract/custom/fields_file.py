@@ -4,6 +4,7 @@ Invariant: nothing in the file takes effect unless all of it is right. An error 
 value and the remedy.
 """
 
+import hashlib
 import tomllib
 from dataclasses import dataclass
 from itertools import chain
@@ -33,11 +34,15 @@ _KEYS: Final = ("pattern", "check", "labels", "strip", "upper")
 
 @dataclass(frozen=True, slots=True)
 class CustomFields:
-    """What a deployment declares: fields with a pattern, and numbers; `catalog` has these and the built-in numbers."""
+    """What a deployment declares: fields with a pattern, and numbers; `catalog` has these and the built-in numbers.
+
+    `file_sha256` is the hex SHA-256 of the file, empty where there is none.
+    """
 
     patterns: tuple[PatternField, ...] = ()
     numbers: tuple[Form, ...] = ()
     catalog: NumberCatalog = BUILT_IN_CATALOG
+    file_sha256: str = ""
 
     @property
     def types(self) -> frozenset[str]:
@@ -75,7 +80,8 @@ def load_custom_fields(path: Path) -> CustomFields:
         if numbers.names or numbers.forms
         else BUILT_IN_CATALOG
     )
-    return CustomFields(tuple(patterns), tuple(chain.from_iterable(numbers.forms.values())), catalog)
+    declared = tuple(chain.from_iterable(numbers.forms.values()))
+    return CustomFields(tuple(patterns), declared, catalog, hashlib.sha256(content).hexdigest())
 
 
 def _check_name(declared: TomlTable, name: str, *, of_numbers: bool) -> None:
