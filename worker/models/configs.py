@@ -52,9 +52,9 @@ def add_manifest(config: ModelConfig, manifest: ModelManifest, dictionary: Seque
 
 
 def content_digest(config: ModelConfig, folder: Path) -> str:
-    """Return the hex SHA-256 of a configuration and the files of its model."""
+    """Return the hex SHA-256 of a configuration and the files of its model, without folders that a server left."""
     state = hashlib.sha256(config.SerializeToString(deterministic=True))
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         state.update(path.name.encode())
         with path.open("rb") as file:
             state.update(hashlib.file_digest(file, "sha256").digest())
