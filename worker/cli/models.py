@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from worker.cli import missing_package
+from worker.cli import missing_package, registry
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
@@ -217,3 +217,8 @@ def import_(  # noqa: PLR0913  one for each option
         typer.echo(import_checkpoint(kind, Checkpoint(checkpoint, architecture, python), output, facts))
     elif onnx is not None:
         typer.echo(import_model(kind, onnx, output, facts))
+
+
+for _command in (registry.publish, registry.show, registry.verify, registry.promote, registry.rollback, registry.fetch):
+    app.command()(_command)
+app.command("list")(registry.list_versions)
