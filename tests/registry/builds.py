@@ -99,7 +99,6 @@ def read_checked(repository: Path) -> Release:
 
 
 def reseal(document: dict[str, Any]) -> bytes:
-    """Return a changed document as a forger would store it, with the digest of its new content."""
-    content = {name: value for name, value in document.items() if name != "sha256"}
-    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return json.dumps(content | {"sha256": hashlib.sha256(canonical.encode()).hexdigest()}).encode()
+    """Return a changed document as a forger would store it, with the digest of its new bytes."""
+    unsealed = json.dumps(document | {"sha256": "0" * 64}).encode()
+    return unsealed.replace(b"0" * 64, hashlib.sha256(unsealed).hexdigest().encode())

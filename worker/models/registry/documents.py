@@ -1,6 +1,6 @@
 """The documents of a registry.
 
-Invariants: each document holds the digest of its own content, so that a changed one is noticed. A version's id is the
+Invariants: each document holds the digest of its own bytes, so that a changed one is noticed. A version's id is the
 digest of everything that it serves and says of its models: the same content has the same id, whenever and by whichever
 release of Labelwire it was built. A path in a document names a file of one of its models, and nothing else.
 """
@@ -26,6 +26,7 @@ _MAX_RELEASE_BYTES: Final = 64 * 1024**3
 _MAX_FILES: Final = 10_000
 _SHOWN_CHARACTERS: Final = 12
 _HEX: Final = r"^[0-9a-f]{64}$"
+_NO_DIGEST: Final = "0" * 64
 _PATH: Final = r"^[a-z][a-z0-9_]{0,99}/(config\.pbtxt|[1-9][0-9]{0,9}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99})$"
 # When and by which release the same content was built, which is no part of it.
 _PROVENANCE: Final = frozenset({"digest", "built_at", "labelwire"})
@@ -42,7 +43,7 @@ def _digest(document: dict[str, Any]) -> str:
 
 
 class Document(BaseModel):
-    """A document that holds the digest of its own content when it is stored."""
+    """A document that is stored with the digest of its own bytes, in which zeros stand in the place of the digest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -52,20 +53,23 @@ class Document(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Return the document as it is stored."""
-        content = self.document()
-        return (json.dumps(content | {"sha256": _digest(content)}, ensure_ascii=False, indent=2) + "\n").encode()
+        unsealed = self.document() | {"sha256": _NO_DIGEST}
+        stored = (json.dumps(unsealed, ensure_ascii=False, indent=2) + "\n").encode()
+        before, _, after = stored.rpartition(_NO_DIGEST.encode())
+        return before + hashlib.sha256(stored).hexdigest().encode() + after
 
     @classmethod
     def of_bytes(cls, stored: bytes, name: str) -> Self:
         """Return a stored document. Raises DamagedError if it was changed, or is of a schema that is not known here."""
         try:
             content = json.loads(stored)
-        except ValueError:  # no UTF-8, or no JSON
+        except (ValueError, RecursionError):  # no UTF-8, no JSON, or nested without end
             content = None
         if not isinstance(content, dict):
             raise DamagedError(f"{name} is damaged: it is no JSON object")
-        digest = content.pop("sha256", None)
-        if digest != _digest(content):
+        digest = str(content.pop("sha256", None)).encode()
+        before, _, after = stored.rpartition(digest)
+        if hashlib.sha256(before + _NO_DIGEST.encode() + after).hexdigest().encode() != digest:
             raise DamagedError(f"{name} is damaged: its content does not have the SHA-256 that it names")
         try:
             return cls.model_validate_json(json.dumps(content))
