@@ -98,6 +98,14 @@ def read_checked(repository: Path) -> Release:
     return release
 
 
+def version_of(document: dict[str, Any]) -> str:
+    """Return the id of a release's document, whatever stands in it."""
+    build = {name: value for name, value in document["build"].items() if name in {"profile", "alphabet", "device"}}
+    content = {name: value for name, value in document.items() if name != "sha256"} | {"build": build}
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
 def reseal(document: dict[str, Any]) -> bytes:
     """Return a changed document as a forger would store it, with the digest of its new bytes."""
     unsealed = json.dumps(document | {"sha256": "0" * 64}).encode()

@@ -1,6 +1,8 @@
 """Versions are there whole or not at all, are fetched as they were published, and what is damaged is named."""
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.registry.builds import reseal, tree, write_build
+from tests.registry.builds import reseal, tree, version_of, write_build
 from tests.registry.registries import SIGNED, Place, publish, silently
 from worker.adapters.blob.object_folder import ObjectFolder
 from worker.models.registry.built import read_build
@@ -232,6 +234,17 @@ def _huge(document: dict[str, Any]) -> None:
     document["files"][0]["size_bytes"] = 10**15
 
 
+def _many_large(document: dict[str, Any]) -> None:
+    path = document["files"][0]["path"].rpartition("/")[0]
+    document["files"] += [
+        {"path": f"{path}/part{number}", "size_bytes": 2 * 1024**3, "sha256": "a" * 64} for number in range(33)
+    ]
+
+
+def _without_number(document: dict[str, Any]) -> None:
+    del document["models"]["text_reader"]["version"]
+
+
 def _other_license(document: dict[str, Any]) -> None:
     document["models"]["text_detector"]["licence"] = "MIT"
 
@@ -244,32 +257,50 @@ def _later_schema(document: dict[str, Any]) -> None:
     document["schema"] = "labelwire.release/2"
 
 
-@pytest.mark.parametrize(
-    "forge",
-    [
-        _outside,
-        _absolute,
-        _hidden_outside,
-        _of_another_version,
-        _of_no_model,
-        _twice,
-        _huge,
-        _other_license,
-        _other_profile,
-        _later_schema,
-    ],
-)
-def test_a_forged_document_is_not_believed(tmp_path: Path, forge: Callable[[dict[str, Any]], None]) -> None:
-    registry = Place(str(tmp_path / "registry"), tmp_path / "registry").open()
+@pytest.mark.parametrize("forge", [_other_license, _other_profile])
+def test_a_document_that_says_something_else_is_not_believed(
+    registry: ObjectFolder, place: Place, tmp_path: Path, forge: Callable[[dict[str, Any]], None]
+) -> None:
     version = publish(registry, tmp_path / "built")
-    stored = tmp_path / "registry" / "versions" / version / "release.json"
+    stored = place.stored(f"versions/{version}/release.json")
     document = json.loads(stored.read_bytes())
+    assert version_of(document) == version
     forge(document)
     stored.write_bytes(reseal(document))
+
+    with pytest.raises(DamagedError, match=f"its content is that of version {version_of(document)[:12]}"):
+        _fetch(registry, version, tmp_path / "fetched")
+
+
+@pytest.mark.parametrize(
+    ("forge", "says"),
+    [
+        (_outside, "files.0.path: String should match pattern"),
+        (_absolute, "files.0.path: String should match pattern"),
+        (_hidden_outside, "files.0.path: String should match pattern"),
+        (_of_another_version, "does not belong to the version of"),
+        (_of_no_model, "its files are not those of its models"),
+        (_twice, "a path stands there twice"),
+        (_huge, "files.0.size_bytes: Input should be less than or equal to"),
+        (_many_large, "its files have more than"),
+        (_without_number, "names no version"),
+        (_later_schema, "schema: Input should be 'labelwire.release/1'"),
+    ],
+)
+def test_a_version_that_a_forger_made_up_writes_nothing(
+    tmp_path: Path, forge: Callable[[dict[str, Any]], None], says: str
+) -> None:
+    registry = Place(str(tmp_path / "registry"), tmp_path / "registry").open()
+    version = publish(registry, tmp_path / "built")
+    document = json.loads(registry.read(f"versions/{version}/release.json", 10**6))
+    forge(document)
+    forged = version_of(document)
+    shutil.copytree(tmp_path / "registry" / "versions" / version, tmp_path / "registry" / "versions" / forged)
+    (tmp_path / "registry" / "versions" / forged / "release.json").write_bytes(reseal(document))
     before = tree(tmp_path)
 
-    with pytest.raises(DamagedError, match=r"release\.json in "):
-        _fetch(registry, version, tmp_path / "deep" / "fetched")
+    with pytest.raises(DamagedError, match=re.escape(says)):
+        _fetch(registry, forged, tmp_path / "deep" / "fetched")
 
     assert tree(tmp_path) == before
 
