@@ -146,6 +146,33 @@ def test_a_rollback_returns_to_what_was_replaced_and_a_second_one_further_back(
     ]
 
 
+def test_a_rollback_to_a_version_that_was_in_use_twice_keeps_what_was_between(
+    registry: ObjectFolder, versions: list[str]
+) -> None:
+    first, second, third = versions
+    for version in (first, second, first, third):
+        _promote(registry, version)
+
+    assert [rollback(registry, SIGNED, silently).version for _ in range(2)] == [first, second]
+
+
+def test_a_record_under_another_number_and_one_that_is_missing_are_named(
+    registry: ObjectFolder, place: Place, versions: list[str]
+) -> None:
+    for version in versions:
+        _promote(registry, version)
+    assert list(promotions(registry).problems()) == []
+    place.stored("promotions/000000000005.json").write_bytes(place.stored("promotions/000000000002.json").read_bytes())
+
+    missing, moved = promotions(registry).problems()
+
+    assert "there is no promotions/000000000004.json" in missing
+    assert "promotions/000000000005.json" in moved
+    assert "is the record of another number" in moved
+    with pytest.raises(DamagedError, match="is the record of another number"):
+        _promote(registry, versions[0])
+
+
 def test_a_rollback_to_a_version_that_was_in_use_before(registry: ObjectFolder, versions: list[str]) -> None:
     first, second, third = versions
     _promote(registry, first)

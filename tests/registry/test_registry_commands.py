@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -195,3 +196,21 @@ def test_a_registry_may_move(run: Run, place: Place, versions: list[str], tmp_pa
     shutil.copytree(place.path, tmp_path / "moved", ignore=shutil.ignore_patterns(".*"))
 
     assert _done(run("verify", versions[0], "--registry", tmp_path / "moved"))
+
+
+def test_an_installed_worker_has_all_but_what_builds(place: Place, versions: list[str], tmp_path: Path) -> None:
+    def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
+        script = "import sys\nsys.modules['onnx'] = None\nimport worker.cli\nworker.cli.main()"
+        argv = [sys.executable, "-c", script, "models", *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+    fetched = ended("fetch", versions[0], "--registry", place.address, "--output", str(tmp_path / "fetched"))
+    assert fetched.returncode == 0, fetched.stderr
+    assert tree(tmp_path / "fetched") == tree(tmp_path / "built-0")
+    for arguments in (
+        ("build", "--profile", "onnx"),
+        ("publish", str(tmp_path / "fetched"), "--registry", place.address),
+    ):
+        refused = ended(*arguments)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("Needs the package onnx, which an installed worker leaves out")

@@ -1,4 +1,4 @@
-"""`labelwire models …`: import models, lower their precision, and build a Triton model repository."""
+"""`labelwire models …`: import models, lower their precision, build repositories for Triton, keep their versions."""
 
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ from worker.models.precision.recipe import PAIR, LowPrecision, RecipeError
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(
-    help="Import models, lower their precision, and build model repositories for Triton.",
+    help="Import models, lower their precision, build model repositories for Triton, and keep their versions.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -39,7 +39,7 @@ _Model = Annotated[
 
 @app.callback()
 def _models() -> None:
-    """Import models, lower their precision, and build model repositories for Triton."""
+    """Import models, lower their precision, build model repositories for Triton, and keep their versions."""
 
 
 @app.command()
@@ -219,6 +219,4 @@ def import_(  # noqa: PLR0913  one for each option
         typer.echo(import_model(kind, onnx, output, facts))
 
 
-for _command in (registry.publish, registry.show, registry.verify, registry.promote, registry.rollback, registry.fetch):
-    app.command()(_command)
-app.command("list")(registry.list_versions)
+app.add_typer(registry.app)

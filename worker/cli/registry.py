@@ -1,4 +1,7 @@
-"""`labelwire models publish | list | show | verify | promote | rollback | fetch`: the registry of models."""
+"""`labelwire models publish | list | show | verify | promote | rollback | fetch`: the registry of models.
+
+All but `publish` need no more than a worker's own packages.
+"""
 
 import getpass
 import json
@@ -15,6 +18,8 @@ from rich.table import Table
 from worker import settings
 from worker.adapters.blob.object_folder import ObjectFolder
 from worker.adapters.blob.store import trusted_certificates
+from worker.cli import missing_package
+from worker.domain.errors import LabelwireError
 from worker.models.registry import promotion
 from worker.models.registry.documents import Promotion, short
 from worker.models.registry.errors import RegistryError
@@ -29,8 +34,13 @@ from worker.models.registry.versions import Versions
 from worker.reporting.formats import DASH, moment, printable, size
 from worker.reporting.progress import reaching
 
+app = typer.Typer(
+    help="Keep the versions of model repositories; building them needs a checkout.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 _COLUMNS: Final = ("version", "built", "profile", "alphabet", "precision", "evaluation", "in use")
-_Registry = Annotated[
+RegistryAddress = Annotated[
     str, typer.Option(help="Folder of the registry: a path, or s3://, gs:// or az://BUCKET/FOLDER.", show_default=False)
 ]
 _Version = Annotated[str, typer.Argument(metavar="VERSION", help="The id of a version, or how it begins.")]
@@ -39,24 +49,28 @@ _By = Annotated[str | None, typer.Option(help="Who does this.", show_default="us
 _Reason = Annotated[str, typer.Option(help="Why, for those who read the records later.", show_default=False)]
 
 
+@app.command()
 def publish(
     repository: Annotated[Path, typer.Argument(metavar="REPOSITORY", help="Folder that `models build` wrote.")],
     *,
-    registry: _Registry,
+    registry: RegistryAddress,
 ) -> None:
     """Publish a built repository as a version, and print the version's id."""
-    from worker.models.registry.built import read_build  # noqa: PLC0415  needs onnx, which an installed worker lacks
-
+    try:
+        from worker.models.registry.built import read_build  # noqa: PLC0415  needs onnx, which an installed worker lacks
+    except ModuleNotFoundError as error:
+        raise LabelwireError(missing_package(error.name or "")) from error
     release = read_build(repository)
-    folder = _open(registry, create=True)
+    folder = open_registry(registry, create=True)
     if not Versions(folder).publish(release, repository, reaching):
         print(f"{folder} holds this version already.", file=sys.stderr)
     print(release.version)
 
 
-def list_versions(*, registry: _Registry, as_json: _AsJson = False) -> None:
+@app.command("list")
+def list_versions(*, registry: RegistryAddress, as_json: _AsJson = False) -> None:
     """List the versions, the one that was built last first."""
-    rows = version_rows(_open(registry))
+    rows = version_rows(open_registry(registry))
     if as_json:
         print(json.dumps([row.document() for row in rows], indent=2))
         return
@@ -74,9 +88,10 @@ def list_versions(*, registry: _Registry, as_json: _AsJson = False) -> None:
             print(printable(row.problem), file=sys.stderr)
 
 
-def show(version: _Version, *, registry: _Registry, as_json: _AsJson = False) -> None:
+@app.command()
+def show(version: _Version, *, registry: RegistryAddress, as_json: _AsJson = False) -> None:
     """Show everything about a version: how it was built, its models, files, verdicts, and when it came into use."""
-    folder = _open(registry)
+    folder = open_registry(registry)
     document = version_document(folder, Versions(folder).find(version))
     if as_json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
@@ -85,16 +100,17 @@ def show(version: _Version, *, registry: _Registry, as_json: _AsJson = False) ->
         print(printable(line))
 
 
+@app.command()
 def verify(
     version: Annotated[
         str | None, typer.Argument(metavar="VERSION", help="The id of a version, or how it begins; all if not given.")
     ] = None,
     *,
-    registry: _Registry,
+    registry: RegistryAddress,
     as_json: _AsJson = False,
 ) -> None:
     """Read every file and compare it with what was published; exit code 1 if one is changed, missing or too many."""
-    folder = _open(registry)
+    folder = open_registry(registry)
     found = Versions(folder)
     versions = [found.find(version)] if version else [listed.version for listed in found.listed()]
     records = promotion_problems(folder)
@@ -112,10 +128,11 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command()
 def promote(
     version: _Version,
     *,
-    registry: _Registry,
+    registry: RegistryAddress,
     unevaluated: Annotated[
         bool, typer.Option("--unevaluated", help="Allow a version that was never evaluated against the one in use.")
     ] = False,
@@ -124,15 +141,16 @@ def promote(
     as_json: _AsJson = False,
 ) -> None:
     """Put a version into use, after every file of it was verified and if its last evaluation passed."""
-    folder = _open(registry)
+    folder = open_registry(registry)
     chosen = Versions(folder).find(version)
     record = promotion.promote(folder, chosen, _signature(by, reason), reaching, unevaluated=unevaluated)
     _print_record(record, as_json=as_json)
 
 
+@app.command()
 def rollback(
     *,
-    registry: _Registry,
+    registry: RegistryAddress,
     to: Annotated[
         str | None,
         typer.Option(metavar="VERSION", help="A version that was in use before; if not given, the one replaced last."),
@@ -142,23 +160,24 @@ def rollback(
     as_json: _AsJson = False,
 ) -> None:
     """Put the version into use again that the one in use replaced, after every file of it was verified."""
-    folder = _open(registry)
+    folder = open_registry(registry)
     chosen = None if to is None else Versions(folder).find(to)
     record = promotion.rollback(folder, _signature(by, reason), reaching, to=chosen)
     _print_record(record, as_json=as_json)
 
 
+@app.command()
 def fetch(
     version: Annotated[
         str | None,
         typer.Argument(metavar="VERSION", help="The id of a version, or how it begins; the one in use if not given."),
     ] = None,
     *,
-    registry: _Registry,
+    registry: RegistryAddress,
     output: Annotated[Path, typer.Option(help="Folder to write; a built repository in it is replaced as a whole.")],
 ) -> None:
     """Fetch a version, checked file by file, as a model repository for Triton, and print its folder."""
-    folder = _open(registry)
+    folder = open_registry(registry)
     found = Versions(folder)
     if version is None:
         current = promotion.version_in_use(folder)
@@ -173,7 +192,8 @@ def fetch(
     print(output)
 
 
-def _open(registry: str, *, create: bool = False) -> ObjectFolder:
+def open_registry(registry: str, *, create: bool = False) -> ObjectFolder:
+    """Open the registry at an address, with the certificates of the settings; `create` makes a missing folder."""
     certificates, _ = trusted_certificates(settings.load().blob.tls_root_certificates)
     return ObjectFolder.open(registry, root_certificates=certificates, create=create)
 

@@ -119,7 +119,8 @@ def _replaced(records: Iterator[Promotion]) -> list[str]:
     stack: list[str] = []
     for record in records:
         if record.action == "rollback" and record.version in stack:
-            del stack[stack.index(record.version) :]
+            while stack.pop() != record.version:
+                pass
         stack.append(record.version)
     return [version for version in reversed(stack) if version != stack[-1]]
 

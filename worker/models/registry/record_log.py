@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from worker.adapters.blob.object_folder import ObjectExistsError, ObjectFolder, ObjectMissingError
+from worker.adapters.blob.object_folder import ObjectExistsError, ObjectFolder, ObjectMissingError, ObjectTooLargeError
 from worker.models.registry.documents import MAX_DOCUMENT_BYTES, Document
 from worker.models.registry.errors import DamagedError
 
@@ -31,9 +31,15 @@ class RecordLog(Generic[RecordT]):
         return sorted(int(match[1]) for match in map(_NAME.fullmatch, names) if match is not None)
 
     def read(self, number: int) -> RecordT:
-        """Return a record. Raises DamagedError."""
-        name = self._path(number)
-        return self.kind.of_bytes(self.folder.read(name, MAX_DOCUMENT_BYTES), f"{name} in {self.folder}")
+        """Return a record. Raises DamagedError, also if it is one that was written under another number."""
+        name = f"{self._path(number)} in {self.folder}"
+        try:
+            record = self.kind.of_bytes(self.folder.read(self._path(number), MAX_DOCUMENT_BYTES), name)
+        except ObjectTooLargeError as error:
+            raise DamagedError(str(error)) from None
+        if record.document().get("number", number) != number:
+            raise DamagedError(f"{name} is damaged: it is the record of another number")
+        return record
 
     def newest_first(self) -> Iterator[tuple[int, RecordT]]:
         """Give all records with their numbers, the last one first. Raises DamagedError on the way."""
@@ -54,11 +60,11 @@ class RecordLog(Generic[RecordT]):
         return True
 
     def problems(self) -> Iterator[str]:
-        """Give a sentence for each record that is damaged."""
-        for number in self.numbers():
+        """Give a sentence for each record that is damaged, or missing before the last one."""
+        for number in range(1, max(self.numbers(), default=0) + 1):
             try:
                 self.read(number)
-            except DamagedError as error:
+            except (DamagedError, ObjectMissingError) as error:
                 yield str(error)
 
     def _path(self, number: int) -> str:
