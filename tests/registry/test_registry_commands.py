@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,19 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture
-def run(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(place: Place, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    own = list(sys.argv)
+
     def models(command: str, *arguments: object) -> Ended:
         registry = () if "--registry" in arguments else ("--registry", place.address)
-        monkeypatch.setattr(sys, "argv", ["labelwire", "models", command, *map(str, arguments), *registry])
+        sys.argv[:] = ["labelwire", "models", command, *map(str, arguments), *registry]
         with pytest.raises(SystemExit) as ended:
             cli.main()
         said = capsys.readouterr()
         return Ended(int(ended.value.code or 0), said.out, said.err)
 
-    return models
+    yield models
+    sys.argv[:] = own
 
 
 def _done(ended: Ended) -> str:

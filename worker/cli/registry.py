@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from worker import settings
 from worker.adapters.blob.object_folder import ObjectFolder
@@ -74,15 +74,16 @@ def list_versions(*, registry: RegistryAddress, as_json: _AsJson = False) -> Non
     if as_json:
         print(json.dumps([row.document() for row in rows], indent=2))
         return
+    cells = [tuple(map(printable, _cells(row))) for row in rows]
     console = Console(highlight=False)
     if console.is_terminal:
-        table = Table(*_COLUMNS, box=None)
-        for row in rows:
-            table.add_row(*_cells(row))
-        console.print(table)
+        widths = [max(map(len, column)) for column in zip(_COLUMNS, *cells, strict=True)]
+        for line, style in ((_COLUMNS, "dim"), *((row_cells, "") for row_cells in cells)):
+            padded = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            console.print(Text(padded.rstrip(), style=style), soft_wrap=True)
     else:
-        for row in rows:
-            print("\t".join(_cells(row)))
+        for row_cells in cells:
+            print("\t".join(row_cells))
     for row in rows:
         if row.problem is not None:
             print(printable(row.problem), file=sys.stderr)
@@ -261,4 +262,4 @@ def _print_record(record: Promotion, *, as_json: bool) -> None:
         print(json.dumps(record.document(), indent=2, ensure_ascii=False))
         return
     before = "" if record.previous is None else f"; before it was {short(record.previous)}"
-    print(printable(f"version {short(record.version)} is in use by {record.action} {record.number}{before}"))
+    print(f"version {short(record.version)} is in use{before} (record {record.number})")
