@@ -1,5 +1,6 @@
 """A folder and a real S3 server."""
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from tests.adapters.blob.https_server import make_certificate
 from tests.adapters.blob.versitygw import GATEWAY, Certificate, S3Gateway
 from tests.go_tools import demand_go_tool
-from tests.registry.registries import Place
+from tests.registry.registries import Place, ReadOnly
 from worker.adapters.blob.object_folder import ObjectFolder
 
 
@@ -34,6 +35,20 @@ def s3(gateway: S3Gateway, certificate: Certificate, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("LABELWIRE_BLOB__TLS_ROOT_CERTIFICATES", str(authority))
     bucket = gateway.make_bucket(name)
     return Place(f"s3://{name}/the/registry", bucket / "the" / "registry", authority.read_text("ascii"))
+
+
+@pytest.fixture
+def read_only(certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReadOnly]:
+    demand_go_tool(GATEWAY)
+    with S3Gateway(certificate, run_dir=tmp_path / "read-only-s3", is_read_only=True) as server:
+
+        def served(place: Place) -> Place:
+            folder = server.make_bucket("models") / "r"
+            shutil.copytree(place.path, folder)
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.environment["AWS_ENDPOINT_URL"])
+            return Place("s3://models/r", folder, place.root_certificates)
+
+        yield served
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.real)])

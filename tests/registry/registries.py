@@ -1,5 +1,6 @@
 """The registries of the tests: a folder, and a bucket of a real S3 server, whose folder the tests may damage."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,10 @@ class Place:
     def stored(self, name: str) -> Path:
         """Return where an object lies."""
         return self.path / name
+
+
+ReadOnly = Callable[[Place], Place]
+"""Gives the same objects by a server that refuses to write."""
 
 
 def silently(_: str, __: int) -> "nullcontext[Reached]":

@@ -1,7 +1,6 @@
 """What a folder of objects must do, on this machine and in a bucket of a real S3 server."""
 
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -9,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.blob.versitygw import GATEWAY, Certificate, S3Gateway
-from tests.go_tools import demand_go_tool
-from tests.registry.registries import Place
+from tests.registry.registries import Place, ReadOnly
 from worker.adapters.blob.object_folder import (
     ObjectExistsError,
     ObjectFolder,
@@ -165,18 +162,10 @@ def test_a_folder_that_may_only_be_read_is_told_in_one_sentence(readable: Path) 
 
 
 @pytest.mark.real
-def test_a_store_that_may_only_be_read_is_told_in_one_sentence(
-    s3: Place, certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    demand_go_tool(GATEWAY)
+def test_a_store_that_may_only_be_read_is_told_in_one_sentence(s3: Place, read_only: ReadOnly) -> None:
     s3.open().create("a/x", b"1")
-    with S3Gateway(certificate, run_dir=tmp_path / "s3", is_read_only=True) as server:
-        shutil.copytree(s3.path, server.make_bucket("models") / "r")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.environment["AWS_ENDPOINT_URL"])
-        folder = ObjectFolder.open("s3://models/r", root_certificates=s3.root_certificates)
+    folder = read_only(s3).open()
 
-        assert folder.read("a/x", 1) == b"1"
-        with pytest.raises(
-            ObjectFolderError, match=r"a/y in s3://models/r cannot be written, because the store refuses"
-        ):
-            folder.create("a/y", b"1")
+    assert folder.read("a/x", 1) == b"1"
+    with pytest.raises(ObjectFolderError, match=r"a/y in s3://models/r cannot be written, because the store refuses"):
+        folder.create("a/y", b"1")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.registry.builds import tree, write_build
-from tests.registry.registries import Place, verdict
+from tests.registry.registries import Place, ReadOnly, publish, verdict
 from worker import cli
 from worker.adapters.blob.object_folder import ObjectFolder
 from worker.models.registry.evaluations import record_evaluation
@@ -193,6 +193,24 @@ def test_a_registry_that_does_not_exist_is_told_in_one_sentence(run: Run, tmp_pa
         said = _refused(run(*command, "--registry", tmp_path / "none"))
         assert "none does not exist: give another, or publish to it first" in said
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.real
+def test_a_registry_that_may_only_be_read_is_read_and_not_changed(
+    s3: Place, read_only: ReadOnly, run: Run, tmp_path: Path
+) -> None:
+    registry = s3.open()
+    first, second = (publish(registry, tmp_path / f"built-{seed}", seed) for seed in range(2))
+    _done(run("promote", first, "--registry", s3.address))
+    served = read_only(s3)
+    before = tree(served.path)
+    there = ("--registry", served.address)
+
+    assert _done(run("fetch", "--output", tmp_path / "fetched", *there))
+    assert _done(run("verify", *there))
+    for command in (("publish", write_build(tmp_path / "built-2", 2)), ("promote", second, "--unevaluated")):
+        assert "because the store refuses these credentials" in _refused(run(*command, *there))
+    assert tree(served.path) == before
 
 
 def test_a_registry_may_move(run: Run, place: Place, versions: list[str], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,22 @@ def test_a_repository_that_changes_while_it_is_published_becomes_no_version(
         Versions(registry).publish(release, built, silently)
 
     assert list(Versions(registry).listed()) == []
+
+
+def test_the_same_content_that_many_publish_at_once_is_one_version(
+    registry: ObjectFolder, place: Place, tmp_path: Path
+) -> None:
+    built = write_build(tmp_path / "built")
+    release = read_build(built)
+
+    def publish_alone(_: int) -> bool:
+        return Versions(place.open()).publish(release, built, silently)
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        made = list(pool.map(publish_alone, range(4)))
+
+    assert sorted(made) == [False, False, False, True]
+    assert Versions(registry).problems(release.version, silently) == []
 
 
 def _flip_a_bit(stored: Path) -> None:
