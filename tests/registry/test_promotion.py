@@ -1,6 +1,7 @@
 """What comes into use and what does not, one record after the other, and what a reader sees meanwhile."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from worker.adapters.blob.object_folder import ObjectFolder
 from worker.models.registry.documents import Promotion
 from worker.models.registry.errors import DamagedError, PromotionError, UnknownVersionError
 from worker.models.registry.evaluations import evaluation_problems, evaluations, last_evaluation, record_evaluation
-from worker.models.registry.promotion import promote, promotions, rollback, version_in_use
+from worker.models.registry.promotion import Signature, promote, promotions, rollback, version_in_use
 from worker.models.registry.versions import Versions
 
 
@@ -88,6 +89,18 @@ def test_a_version_that_failed_with_nothing_in_use_does_not_come_into_use(
 
     with pytest.raises(PromotionError, match="failed its gate with nothing in use"):
         _promote(registry, versions[0])
+
+
+@pytest.mark.parametrize("signature", [replace(SIGNED, by="a" * 201), replace(SIGNED, reason="\udcff")])
+def test_what_cannot_be_recorded_is_refused_before_anything_is_done(
+    registry: ObjectFolder, versions: list[str], signature: Signature
+) -> None:
+    says = r"the (name|reason) of \d+ characters cannot be recorded"
+    with pytest.raises(PromotionError, match=says):
+        promote(registry, versions[0], signature, silently)
+    with pytest.raises(PromotionError, match=says):
+        rollback(registry, signature, silently)
+    assert version_in_use(registry) is None
 
 
 def test_what_is_in_use_already_is_not_promoted_again(registry: ObjectFolder, versions: list[str]) -> None:

@@ -1,6 +1,7 @@
 """`labelwire models publish, list, show, verify, promote, rollback, fetch`, as a user runs them."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -235,3 +236,20 @@ def test_an_installed_worker_has_all_but_what_builds(place: Place, versions: lis
         refused = ended(*arguments)
         assert refused.returncode == 1
         assert refused.stderr.startswith("Needs the package onnx, which an installed worker leaves out")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a name")
+def test_a_user_without_a_name_signs_with_a_number(tmp_path: Path) -> None:
+    registry = Place(str(tmp_path / "registry"), tmp_path / "registry").open()
+    version = publish(registry, tmp_path / "built")
+    command = ["models", "promote", version, "--registry", str(tmp_path / "registry"), "--json"]
+    script = f"import os, sys\nimport worker.cli.models\nos.setresuid(54321, 54321, 0)\nsys.argv[1:] = {command!r}\n"
+    script += "os.seteuid(0)\nimport worker.cli\nworker.cli.main()"
+    names = {"LOGNAME", "USER", "LNAME", "USERNAME"}
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["by"].startswith("54321@")

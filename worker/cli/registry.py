@@ -5,6 +5,7 @@ All but `publish` need no more than a worker's own packages.
 
 import getpass
 import json
+import os
 import socket
 import sys
 from datetime import UTC, datetime
@@ -200,8 +201,16 @@ def open_registry(registry: str, *, create: bool = False) -> ObjectFolder:
 
 
 def _signature(by: str | None, reason: str) -> promotion.Signature:
-    who = by or f"{getpass.getuser()}@{socket.gethostname()}"
+    who = by or f"{_user()}@{socket.gethostname()}"
     return promotion.Signature(who, datetime.now(UTC).replace(microsecond=0), reason)
+
+
+def _user() -> str:
+    """Return the user's name, or the number of a user without one, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _cells(row: VersionRow) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ EVALUATION_SCHEMA: Final = "labelwire.evaluation/1"
 CONFIG_FILE: Final = "config.pbtxt"
 MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 MAX_FILE_BYTES: Final = 2 * 1024**3  # in memory while it is published: an object is only created by one request
+MAX_NAME_CHARACTERS: Final = 200
+MAX_REASON_CHARACTERS: Final = 2000
 _MAX_RELEASE_BYTES: Final = 64 * 1024**3
 _MAX_FILES: Final = 10_000
 _SHOWN_CHARACTERS: Final = 12
@@ -152,8 +154,8 @@ class Promotion(Document):
     previous: str | None = Field(default=None, pattern=_HEX)
     evaluation: int | None = None
     at: AwareDatetime
-    by: str = Field(max_length=200)
-    reason: str = Field(default="", max_length=2000)
+    by: str = Field(max_length=MAX_NAME_CHARACTERS)
+    reason: str = Field(default="", max_length=MAX_REASON_CHARACTERS)
     token: str = Field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -172,4 +174,4 @@ class EvaluationRecord(Document):
     dataset: str = Field(max_length=1000)
     pictures: int = Field(ge=1)
     at: AwareDatetime
-    by: str = Field(max_length=200)
+    by: str = Field(max_length=MAX_NAME_CHARACTERS)

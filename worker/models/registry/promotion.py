@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker.adapters.blob.object_folder import ObjectFolder
-from worker.models.registry.documents import Promotion, short
+from worker.models.registry.documents import MAX_NAME_CHARACTERS, MAX_REASON_CHARACTERS, Promotion, short
 from worker.models.registry.errors import PromotionError
 from worker.models.registry.evaluations import last_evaluation_against
 from worker.models.registry.record_log import RecordLog
@@ -46,6 +46,7 @@ def promote(
     Raises PromotionError if its last verdict against the version in use is `failed`, if there is none and `unevaluated`
     does not allow that, or if another change was made meanwhile; DamagedError if a file is not what was published.
     """
+    signed = _signed(signature)
     current = version_in_use(registry)
     if current is not None and current.version == version:
         return current
@@ -71,7 +72,7 @@ def promote(
             version=version,
             previous=in_use,
             evaluation=None if found is None else found[0],
-            **_signed(signature),
+            **signed,
         ),
     )
 
@@ -83,6 +84,7 @@ def rollback(registry: ObjectFolder, signature: Signature, progress: Progress, *
     the one before is in use. Raises PromotionError if there is none, or another change was made meanwhile; DamagedError
     if a file of the version is not what was published.
     """
+    signed = _signed(signature)
     records = list(reversed(list(promotions(registry).newest_first())))
     if not records:
         raise PromotionError(f"no version is in use in {registry}: there is nothing to roll back")
@@ -109,7 +111,7 @@ def rollback(registry: ObjectFolder, signature: Signature, progress: Progress, *
             action="rollback",
             version=target,
             previous=current.version,
-            **_signed(signature),
+            **signed,
         ),
     )
 
@@ -126,6 +128,14 @@ def _replaced(records: Iterator[Promotion]) -> list[str]:
 
 
 def _signed(signature: Signature) -> dict[str, object]:
+    for what, text, limit in (
+        ("name", signature.by, MAX_NAME_CHARACTERS),
+        ("reason", signature.reason, MAX_REASON_CHARACTERS),
+    ):
+        if len(text) > limit or text.encode(errors="replace").decode() != text:
+            raise PromotionError(
+                f"the {what} of {len(text)} characters cannot be recorded: give at most {limit}, all of them Unicode"
+            )
     return {"by": signature.by, "at": signature.at, "reason": signature.reason}
 
 
