@@ -19,10 +19,11 @@ def record_evaluation(registry: ObjectFolder, evaluation: EvaluationRecord) -> i
     """
     Versions(registry).release(evaluation.version)
     log = _log(registry, evaluation.version)
-    number = max(log.numbers(), default=0) + 1
-    for candidate in range(number, number + _MAX_TRIES):
-        if log.take(candidate, evaluation):
-            return candidate
+    for _ in range(_MAX_TRIES):
+        # Counted anew each time: who was in the way may have failed, and no number may be left out.
+        number = max(log.numbers(), default=0) + 1
+        if log.take(number, evaluation):
+            return number
     raise RegistryError(f"{_MAX_TRIES} others judged {evaluation.version[:12]} in {registry} meanwhile: try again")
 
 
