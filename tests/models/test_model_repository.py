@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import yaml
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from worker import __version__
 from worker.domain.errors import LocalStackError
 from worker.domain.manifest import ModelManifest, dictionary_digest
 from worker.local.triton import TritonServer
 from worker.models.build import BuildError, build_repository
 from worker.models.configs import content_digest, read_config, write_config
 from worker.models.profiles import select_profile
+from worker.models.stamp import read_stamp
 from worker.models.templates import templates_directory
 from worker.settings import Settings
 
@@ -86,6 +89,24 @@ def test_every_manifest_describes_its_model(embedded: Path, onnx_on_gpu: Path) -
             for width, model in (manifest.buckets or {}).items():
                 assert width % 32 == 0
                 assert (repository / model / "config.pbtxt").is_file()
+
+
+def test_every_manifest_says_what_was_rewritten_in_the_graph(embedded: Path, onnx_on_gpu: Path) -> None:
+    changes = {name: _manifest(config).graph_changes for name, config in _configs(embedded).items()}
+    dictionary = json.loads(_config(embedded, "text_recognizer").parameters["dictionary"].string_value)
+
+    assert changes["text_detector"] == (
+        "takes the UINT8 pixels of image",
+        "normalizes BGR levels: mean 0.5, deviation 0.5",
+        "computes the two transposed convolutions at its end as pointwise ones, a quarter of the size",
+        "returns probabilities as UINT8, rounded to 255ths",
+    )
+    assert f"has {len(dictionary)} of the head's 18710 classes" in (changes["text_recognizer"] or ())
+    assert "adds the best others for each step, 2 in all, out of 94 classes" in (changes["text_recognizer"] or ())
+    assert changes["text_reader"] is None, "an ensemble has no graph"
+    narrow = _manifest(_config(onnx_on_gpu, "text_recognizer_w160")).graph_changes or ()
+    assert narrow[-1] == "takes lines of 160 pixels only"
+    assert not [change for change in narrow if "head's" in change], "the full alphabet cuts no class"
 
 
 @pytest.mark.parametrize(
@@ -200,6 +221,25 @@ def test_the_same_build_is_not_done_twice(embedded: Path) -> None:
     again = build_repository("embedded", embedded, alphabet="latin", alternatives=2)
 
     assert (again, embedded.stat().st_ino) == (embedded, built)
+
+
+def test_the_stamp_says_what_was_built_when_and_by_which_release(embedded: Path) -> None:
+    stamp = read_stamp(embedded)
+
+    assert stamp is not None
+    assert (stamp.profile, stamp.alphabet, stamp.device, stamp.labelwire) == ("embedded", "latin", "cpu", __version__)
+    assert timedelta() <= datetime.now(UTC) - stamp.built_at < timedelta(days=1)
+
+
+def test_a_build_of_an_earlier_release_is_done_again(embedded: Path, tmp_path: Path) -> None:
+    shutil.copytree(embedded, tmp_path / "models")
+    stamp = json.loads((embedded / "labelwire.json").read_text(encoding="utf-8"))
+    del stamp["built_at"]
+    (tmp_path / "models" / "labelwire.json").write_text(json.dumps(stamp), encoding="utf-8")
+
+    build_repository("embedded", tmp_path / "models", alphabet="latin", alternatives=2)
+
+    assert read_stamp(tmp_path / "models") is not None
 
 
 def test_another_build_replaces_the_repository_as_a_whole(embedded: Path, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from worker.models.precision import lowering
 from worker.models.precision.halves import half_nodes, with_halves
 from worker.models.precision.integers import linear_layer, linear_layers, with_integers
 from worker.models.precision.lifted_integers import pointwise_layers, with_lifted_integers
-from worker.models.precision.recipe import Engine, GraphRecipe, RecipeError, find_recipes
+from worker.models.precision.recipe import Engine, GraphRecipe, LowPrecision, RecipeError, find_recipes
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
-from worker.models.rewriting import load_graph
+from worker.models.rewriting import load_graph, noted_changes
 from worker.models.source import ModelSource
 
 _UPRIGHT = np.zeros((1, 1), dtype=np.float32)
@@ -49,6 +49,30 @@ def detector(sources: Mapping[ModelRole, ModelSource]) -> onnx.ModelProto:
 def ranges(sources: Mapping[ModelRole, ModelSource]) -> dict[ModelRole, dict[str, tuple[float, float]]]:
     """The ranges of the committed recipe for the pinned models and ONNX Runtime."""
     return _committed("onnx", sources)
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "change"),
+    [
+        ("onnx", "fp16", "computes in FP16, but for 0 nodes that stay in FP32"),
+        ("onnx", "int8", "computes 23 layers in INT8"),
+        ("openvino", "int8", "computes 31 layers in INT8"),
+    ],
+)
+def test_a_lowered_graph_says_so_behind_all_that_was_rewritten_before(
+    recognizer: onnx.ModelProto,
+    sources: Mapping[ModelRole, ModelSource],
+    engine: Engine,
+    precision: LowPrecision,
+    change: str,
+) -> None:
+    digests = {role: source.judged_sha256 for role, source in sources.items()}
+    recipe = find_recipes(engine, digests, ())[precision].graphs[ModelRole.RECOGNIZER]
+
+    lowered = lowering.lowered(recognizer, engine, precision, recipe)
+
+    assert len(noted_changes(recognizer)) > 3
+    assert noted_changes(lowered) == (*noted_changes(recognizer), change)
 
 
 def _committed(

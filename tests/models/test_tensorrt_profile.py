@@ -16,6 +16,7 @@ import pytest
 from tests.models import own_models
 from tests.models.plans import L4, GraphPlanMaker
 from tests.models.reference import onnxruntime_session
+from tests.registry.builds import read_checked
 from worker.domain.errors import LocalStackError
 from worker.domain.manifest import ModelManifest, ModelRole, TileShapes
 from worker.local.triton import TritonServer
@@ -71,6 +72,14 @@ def test_each_gpu_loads_its_own_plan_and_another_gpu_none(planned: Path) -> None
     assert (orientation.backend, files_of(planned, "line_orientation")) == ("onnxruntime", {"model.onnx"})
     steps = read_config(planned / "text_reader_w96" / "config.pbtxt").ensemble_scheduling.step
     assert [step.model_name for step in steps] == ["line_orientation", "text_recognizer_w96"]
+
+
+def test_a_registry_takes_a_repository_of_plans(planned: Path) -> None:
+    release = read_checked(planned)
+
+    assert release.build.plans is not None
+    assert release.build.plans.target == L4
+    assert {name for name, manifest in release.models.items() if manifest.plan == L4} == PLANNED
 
 
 def test_a_manifest_names_the_gpu_the_driver_and_the_tensorrt_of_its_plan(planned: Path) -> None:

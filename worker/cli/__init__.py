@@ -6,6 +6,7 @@ no more than its own packages.
 
 import importlib
 import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
 import typer
@@ -17,6 +18,8 @@ from worker.domain.errors import LabelwireError, SettingsError
 _WRONG_SETTING: Final = 2
 _FAILURE: Final = 1
 _LAB: Final = "worker.lab"  # left out of the wheel
+# What remains of a group where its packages are missing, and which of its commands do not.
+_REMAINING: Final = {"models": ("registry", ("build", "quantize", "choose", "import"))}
 
 _COMMANDS: Final = (
     "demo",
@@ -58,20 +61,32 @@ def _load(name: str) -> object:
         missing = error.name or ""
         if missing.partition(".")[0] == "worker" and not missing.startswith(_LAB):
             raise
-        command = typer.main.get_command(_substitute(missing))
+        command = typer.main.get_command(_reduced(name, missing) if name in _REMAINING else _substitute(missing))
     command.name = name
     return command
 
 
-def _substitute(package: str) -> typer.Typer:
-    """Return a command that says what is missing, and where the command can be run."""
+def _reduced(name: str, package: str) -> typer.Typer:
+    """Return a group with the commands that remain, and with substitutes for the others."""
+    remaining, others = _REMAINING[name]
+    app = typer.Typer(no_args_is_help=True, add_completion=False)
+    app.add_typer(importlib.import_module(f"worker.cli.{remaining}").app)
+    app.add_typer(_substitute(package, others))
+    return app
+
+
+def _substitute(package: str, names: Sequence[str] = ("missing",)) -> typer.Typer:
+    """Return commands that say what is missing, and where the command can be run."""
     sentence = missing_package(package)
     app = typer.Typer(add_completion=False)
 
-    @app.command(help=sentence, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
     def missing() -> None:
         raise LabelwireError(sentence)
 
+    for name in names:
+        app.command(name, help=sentence, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+            missing
+        )
     return app
 
 

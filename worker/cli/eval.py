@@ -122,7 +122,7 @@ async def _offline(
 ) -> Evaluation:
     async with bootstrap.open_model_client(chosen, server) as reader:
         way = "by Triton alone" if isinstance(server, TritonBackend) else "by ONNX Runtime in this process"
-        description = describe_served(configuration, await manifests_of(server), way)
+        description = describe_served(configuration, await manifests_of(server, chosen.triton.model_set), way)
 
         async def read(dataset: Dataset, on_picture: Callable[[], None]) -> SystemRun:
             return await deliver_offline(dataset, reader, on_picture, chosen.runtime.attempt_seconds)

@@ -1,7 +1,8 @@
-"""`labelwire models …`: import models, lower their precision, build a Triton model repository, and evaluate it."""
+"""`labelwire models …`: import models, lower their precision, build, evaluate and keep model repositories."""
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from worker.cli import missing_package
+from worker.cli import missing_package, registry
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.domain.model_set import DEFAULT_SET, check_set_name, served_name
@@ -30,7 +31,7 @@ from worker.models.precision.recipe import PAIR, LowPrecision, RecipeError
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
 
 app = typer.Typer(
-    help="Import models, lower their precision, build model repositories for Triton, and evaluate them.",
+    help="Import models, lower their precision, build and evaluate repositories for Triton, keep their versions.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -41,7 +42,7 @@ _Model = Annotated[
 
 @app.callback()
 def _models() -> None:
-    """Import models, lower their precision, build model repositories for Triton, and evaluate them."""
+    """Import models, lower their precision, build and evaluate repositories for Triton, keep their versions."""
 
 
 @app.command()
@@ -159,9 +160,18 @@ def quantize(
 @app.command()
 def evaluate(  # noqa: PLR0913  one for each option
     *,
-    a: Annotated[str, typer.Argument(metavar="A", help="Model repository to evaluate (folder).")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="Model repository to evaluate: a folder, or a version in the registry.")
+    ],
     b: Annotated[
-        str | None, typer.Argument(metavar="[B]", help="Model repository to compare it with: the one in use.")
+        str | None,
+        typer.Argument(
+            metavar="[B]", help="Model repository to compare it with; with --registry, the version in use if not given."
+        ),
+    ] = None,
+    registry_address: Annotated[
+        str | None,
+        typer.Option("--registry", help="Registry that holds A and B, and takes the verdict on A, which promote asks."),
     ] = None,
     data: Annotated[Path, typer.Option(help="Folder with pictures and truth.jsonl.")],
     url: Annotated[
@@ -194,10 +204,14 @@ def evaluate(  # noqa: PLR0913  one for each option
     limits = AcceptanceLimits(
         max_word_f1_loss, max_line_hmean_loss, max_detection_hmean_loss, max_cer_rise, max_slowdown
     )
-    names = [a] if b is None else [a, b]
-    if url is not None and len(url) > len(names):
-        raise typer.BadParameter(f"{len(url)} servers for {len(names)} of A and B", param_hint="--url")
-    evaluation = command.evaluate(command.EvaluationOrder(names, url or [], load(data), limits))
+    with tempfile.TemporaryDirectory() as work:
+        shelf = None if registry_address is None else registry.open_registry(registry_address)
+        found = command.locate_both(a, b, shelf, Path(work))
+        if url is not None and len(url) > len(found):
+            raise typer.BadParameter(f"{len(url)} servers for {len(found)} of A and B", param_hint="--url")
+        evaluation = command.evaluate(command.EvaluationOrder(found, url or [], load(data), limits))
+        if shelf is not None:
+            command.record(shelf, found, evaluation.verdict, registry.signed_by(None))
     document = figures(evaluation)
     report = write_report(evaluation, document, output)
     if as_json:
@@ -276,3 +290,6 @@ def import_(  # noqa: PLR0913  one for each option
         typer.echo(import_checkpoint(kind, Checkpoint(checkpoint, architecture, python), output, facts))
     elif onnx is not None:
         typer.echo(import_model(kind, onnx, output, facts))
+
+
+app.add_typer(registry.app)

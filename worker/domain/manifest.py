@@ -76,7 +76,8 @@ class ModelManifest(_ManifestPart):
     recognizer in turn. `content_sha256` is the digest of the model's files and configuration. `version` is the number
     under which the model is to be served, made from all the rest of the manifest: a worker asks for the model by this
     number, so that no other one under the same name can answer. `passed_precisions` are those other than `precision` in
-    which this model passed the accuracy gate on real pictures.
+    which this model passed the accuracy gate on real pictures. `graph_changes` say what the build rewrote in the graph
+    of the source, in this order.
     """
 
     schema_: Literal["labelwire.manifest/1"] = Field(default=MANIFEST_SCHEMA, alias="schema")
@@ -100,6 +101,7 @@ class ModelManifest(_ManifestPart):
     alphabet: str | None = None
     accuracy: dict[str, float] | None = None
     passed_precisions: tuple[Literal["bf16", "fp16", "int8"], ...] | None = None
+    graph_changes: tuple[str, ...] | None = None
     plan: PlanTarget | None = None
     content_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     version: str | None = Field(default=None, pattern=r"^[1-9][0-9]*$")

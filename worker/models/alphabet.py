@@ -25,6 +25,11 @@ class AlphabetError(LabelwireError):
     """The alphabet asked for cannot be cut out of the recognizer's dictionary."""
 
 
+def alphabet_name(alphabet: str) -> str:
+    """Return what an alphabet is called: `full`, `latin`, or the name of its file without folder and suffix."""
+    return alphabet if alphabet in {FULL, LATIN} else Path(alphabet).stem
+
+
 def ctc_dictionary(characters: Sequence[str]) -> tuple[str, ...]:
     """Return a PP-OCR dictionary in the order of the head's classes: blank, the characters, the space."""
     return (BLANK, *characters, _SPACE)

@@ -16,7 +16,7 @@ from worker.domain.manifest import ModelManifest, ModelRole, TileShapes, diction
 from worker.domain.model_set import DEFAULT_SET, served_name
 from worker.models import configs
 from worker.models.accelerator import accelerate, check_accelerators
-from worker.models.alphabet import FULL, LATIN, ctc_dictionary, kept_classes
+from worker.models.alphabet import alphabet_name, ctc_dictionary, kept_classes
 from worker.models.detector import rewrite_detector
 from worker.models.model_card import LINE_HEIGHT_PIXELS, LineFormat
 from worker.models.orientation import rewrite_orientation
@@ -26,7 +26,7 @@ from worker.models.precision.choice import Precisions
 from worker.models.precision.lowering import lowered
 from worker.models.profiles import TILE_SHAPES, Profile
 from worker.models.recognizer import fix_width, recognizer_characters, rewrite_recognizer
-from worker.models.rewriting import load_graph
+from worker.models.rewriting import load_graph, noted_changes
 from worker.models.serving_checks import (
     ONNXRUNTIME,
     TENSORRT_BACKEND,
@@ -222,7 +222,7 @@ class Assembly:
             alternatives=self.alternatives,
             reading="ensemble" if self.profile.reads_by_ensemble and role is ModelRole.RECOGNIZER else None,
             dictionary_sha256=dictionary_digest(recognizer.dictionary),
-            alphabet=self.alphabet if self.alphabet in {FULL, LATIN} else Path(self.alphabet).stem,
+            alphabet=alphabet_name(self.alphabet),
         )
 
     def _manifest(self, config: configs.ModelConfig, role: ModelRole, **particular: object) -> ModelManifest:
@@ -264,6 +264,7 @@ class Assembly:
             shutil.copyfile(backend_code_path(), files / "model.py")
             configs.set_parameter(config, "inference_precision", _OPENVINO_PRECISION[self.precisions.floating])
         if graph is not None:
+            manifest = manifest.model_copy(update={"graph_changes": noted_changes(graph)})
             check_bytes(graph, config.name)
             onnx.save(graph, files / _GRAPH_FILE)
             if config.backend == ONNXRUNTIME:

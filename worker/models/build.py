@@ -4,28 +4,27 @@ Invariant: a repository is there whole or not at all. It is written beside its p
 it names the digest of everything that went into it, so that the same build is not done twice.
 """
 
-import fcntl
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from worker import __version__
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.domain.model_set import DEFAULT_SET, check_set_name
-from worker.models.alphabet import FULL, LATIN
+from worker.models.alphabet import FULL, LATIN, alphabet_name
 from worker.models.assembly import Assembly
-from worker.models.choice import STAMP_FILE
+from worker.models.files import locked, replaced_whole
 from worker.models.model_card import LineFormat
 from worker.models.plans import PlanMaker, host_plan_maker
 from worker.models.precision.choice import Precisions, floating_precision, resolve_precision
 from worker.models.precision.recipe import PAIR, PrecisionRecipe, find_recipes
 from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
 from worker.models.source import ModelSource, file_digest, find_sources
+from worker.models.stamp import BuildStamp, BuiltPlans, holds_something_else, read_stamp
 from worker.models.templates import templates_directory
 
 Progress = Callable[[str, float], None]
@@ -87,9 +86,9 @@ def build_repository(
     order = _Order(chosen, alphabet, alternatives, found, _precisions(chosen, found, recipe), plans, model_set)
     digest = _digest(order)
     output = output.absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(output.with_name(f".{output.name}.lock")):
-        if _stamped_digest(output) != digest:
+    with locked(output):
+        stamp = read_stamp(output)
+        if stamp is None or stamp.digest != digest:
             _write_and_swap(order, digest, output, report)
     report("done", 1.0)
     return output
@@ -130,29 +129,10 @@ def _digest(order: _Order) -> str:
     return state.hexdigest()
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one build at a time write to a place."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _stamped_digest(repository: Path) -> str | None:
-    stamp = repository / STAMP_FILE
-    if not stamp.is_file():
-        return None
-    digest = json.loads(stamp.read_text(encoding="utf-8")).get("digest")
-    return digest if isinstance(digest, str) else None
-
-
 def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) -> None:
-    if output.exists() and _stamped_digest(output) is None and any(output.iterdir()):
+    if holds_something_else(output):
         raise BuildError(f"{output} holds something that is no built repository: give another folder or remove it")
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        new, old = work / "new", work / "old"
-        new.mkdir()
+    with replaced_whole(output) as new:
         assembly = Assembly(
             order.profile,
             order.alphabet,
@@ -164,17 +144,17 @@ def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) 
             order.model_set,
         )
         assembly.write(report)
-        stamp: dict[str, object] = {"digest": digest, "profile": order.profile.name, "alphabet": order.alphabet}
-        stamp["device"] = order.profile.device
-        stamp["model_set"] = order.model_set
-        if order.plans is not None:
-            stamp["plans"] = {"target": order.plans.target.model_dump(), "files": _plan_digests(new)}
-        (new / STAMP_FILE).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
-        if output.exists():
-            output.replace(old)
-        new.replace(output)
-    finally:
-        shutil.rmtree(work)
+        plans = None if order.plans is None else BuiltPlans(target=order.plans.target, files=_plan_digests(new))
+        BuildStamp(
+            digest=digest,
+            profile=order.profile.name,
+            alphabet=alphabet_name(order.alphabet),
+            device=order.profile.device,
+            model_set=order.model_set,
+            built_at=datetime.now(UTC).replace(microsecond=0),
+            labelwire=__version__,
+            plans=plans,
+        ).write(new)
 
 
 def _plan_digests(repository: Path) -> dict[str, str]:

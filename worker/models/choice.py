@@ -114,7 +114,7 @@ def choose(repositories: Sequence[Path], host: Host) -> Choice:
 
 def unfit_reason(repository: Path, host: Host) -> str | None:
     """Return why a host cannot serve a repository, None if it can."""
-    stamp = read_stamp(repository)
+    stamp = _stamp(repository)
     if stamp is None:
         return "no `labelwire models build` wrote it"
     if stamp.get("device") != "gpu":
@@ -154,7 +154,7 @@ def _sha256(path: Path) -> str:
     return state.hexdigest()
 
 
-def read_stamp(repository: Path) -> dict[str, Any] | None:
+def _stamp(repository: Path) -> dict[str, Any] | None:
     """Return what a build wrote of its repository, None where no build did."""
     try:
         stamp = json.loads((repository / STAMP_FILE).read_text(encoding="utf-8"))

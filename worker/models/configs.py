@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tritonclient.grpc import model_config_pb2
 
 from worker.domain.errors import LabelwireError
-from worker.domain.manifest import ModelManifest, ModelRole
+from worker.domain.manifest import ModelManifest
 from worker.models.model_card import LINE_HEIGHT_PIXELS
 from worker.models.rewriting import STRIDE_PIXELS
 
@@ -35,9 +35,9 @@ def read_config(path: Path) -> ModelConfig:
         raise ConfigError(f"{path} is not a Triton model configuration ({error}): mend or restore it") from error
 
 
-def read_manifest(repository: Path, role: ModelRole) -> ModelManifest:
-    """Return what the model of a role in a built repository says of itself. Raises ConfigError if it says nothing."""
-    path = repository / role.value / "config.pbtxt"
+def read_manifest(repository: Path, name: str) -> ModelManifest:
+    """Return what a model in a built repository says of itself. Raises ConfigError if it says nothing."""
+    path = repository / name / "config.pbtxt"
     try:
         return ModelManifest.model_validate_json(read_config(path).parameters["manifest"].string_value)
     except ValidationError as error:
@@ -64,9 +64,9 @@ def add_manifest(config: ModelConfig, manifest: ModelManifest, dictionary: Seque
 
 
 def content_digest(config: ModelConfig, folder: Path) -> str:
-    """Return the hex SHA-256 of a configuration and the files of its model."""
+    """Return the hex SHA-256 of a configuration and the files of its model, without folders that a server left."""
     state = hashlib.sha256(config.SerializeToString(deterministic=True))
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         state.update(path.name.encode())
         with path.open("rb") as file:
             state.update(hashlib.file_digest(file, "sha256").digest())

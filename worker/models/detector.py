@@ -31,6 +31,8 @@ def rewrite_detector(
     head = None if returns_logits else _find_upsampling_head(rewriter)
     height, width = tile or ("H", "W")
     if head is None:
+        if returns_logits:
+            rewriter.note("computes probabilities out of logits")
         probability = rewriter.original_output
         if returns_logits:
             rewriter.after.append(helper.make_node("Sigmoid", [probability], ["labelwire/probability"]))
@@ -38,7 +40,11 @@ def rewrite_detector(
         _in_255ths(rewriter, probability)
         rewriter.over_axes("Squeeze", "labelwire/rounded", "labelwire/map", 1)
     else:
+        rewriter.note("computes the two transposed convolutions at its end as pointwise ones, a quarter of the size")
         _compute_small(rewriter, head)
+    if tile is not None:
+        rewriter.note(f"takes tiles of {height} x {width} pixels only")
+    rewriter.note("returns probabilities as UINT8, rounded to 255ths")
     rewriter.after.append(helper.make_node("Cast", ["labelwire/map"], ["probability"], to=TensorProto.UINT8))
     return rewriter.finish(
         signature(image=(TensorProto.UINT8, ("N", height, width, 3))),

@@ -26,14 +26,17 @@ def rewrite_orientation(
     rewriter = Rewriter(model)
     levels = rewriter.as_levels("line")
     if whole_line is None:
+        rewriter.note(f"sees the first {WIDTH_PIXELS} columns of a line, padded where there are fewer")
         _cut_to_width(rewriter, levels, "labelwire/cut")
         rewriter.normalize("labelwire/cut", normalization)
     else:
         rewriter.normalize(levels, normalization, size=whole_line)
     sides = rewriter.original_output
     if returns_logits:
+        rewriter.note("computes probabilities out of logits")
         rewriter.after.append(helper.make_node("Softmax", [sides], ["labelwire/sides"], axis=1))
         sides = "labelwire/sides"
+    rewriter.note("returns the probability of upside down alone")
     bounds = [rewriter.indices(f"class_{name}", value) for name, value in (("from", 1), ("to", 2), ("axis", 1))]
     rewriter.after.append(helper.make_node("Slice", [sides, *bounds], ["upside_down"]))
     return rewriter.finish(

@@ -12,7 +12,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from worker.models.alphabet import ctc_dictionary
 from worker.models.model_card import LINE_HEIGHT_PIXELS, LineFormat, Normalization
-from worker.models.rewriting import STRIDE_PIXELS, GraphError, Rewriter, opset, signature
+from worker.models.rewriting import STRIDE_PIXELS, GraphError, Rewriter, note_change, opset, signature
 
 _GROUP_CLASSES = 144
 _LAST_AXIS_BY_DEFAULT_FROM = 13  # the opset in which Softmax got this default
@@ -62,6 +62,7 @@ def rewrite_recognizer(
         labels = ctc_dictionary(recognizer_characters(model))
     candidates = _candidates(labels or (), classes, alternatives) if alternatives > 1 else []
     rewriter = Rewriter(model)
+    rewriter.note("turns lines by 180 degrees that stand upside down")
     _turn(rewriter, rewriter.as_levels("line"), "upside_down", "labelwire/upright")
     heights = None if line.height == LINE_HEIGHT_PIXELS else (LINE_HEIGHT_PIXELS, line.height)
     rewriter.normalize("labelwire/upright", normalization, heights=heights)
@@ -72,9 +73,12 @@ def rewrite_recognizer(
             "give the dictionary that it was trained with"
         )
     if classes is not None:
+        rewriter.note(f"has {len(classes)} of the head's {head.class_count} classes")
         head.keep(classes)
+    rewriter.note("returns the best class of each step and its softmax instead of all probabilities")
     _take_best(rewriter, head)
     if alternatives > 1:
+        rewriter.note(f"adds the best others for each step, {alternatives} in all, out of {len(candidates)} classes")
         _add_alternatives(rewriter, head.logits, candidates, alternatives - 1)
     else:
         _name_outputs(rewriter)
@@ -101,6 +105,7 @@ def fix_width(recognizer: onnx.ModelProto, width_pixels: int, stride_pixels: int
         for dim in tensor.type.tensor_type.shape.dim:
             if dim.dim_param in sizes:
                 dim.dim_value = sizes[dim.dim_param]
+    note_change(fixed, f"takes lines of {width_pixels} pixels only")
     return fixed
 
 

@@ -5,6 +5,7 @@ at the opset of the original, 11 or later. Bytes enter and leave a graph by a Ca
 them: TensorRT refuses all else, and ONNX Runtime has no CUDA kernel for most of it.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ _AXES_ARE_INPUTS_FROM = {"Squeeze": 13, "Unsqueeze": 13, "ReduceSum": 13, "Reduc
 _STANDARD_DOMAINS = {"", "ai.onnx"}
 # Names that a rewritten graph gives to its own inputs and outputs.
 _RESERVED = {"image", "probability", "line", "upside_down", "token", "confidence"}
+_CHANGES_KEY = "labelwire.changes"
 
 
 class GraphError(LabelwireError):
@@ -92,8 +94,13 @@ class Rewriter:
         name = self.indices(f"axes_of_{output.removeprefix('labelwire/')}", *axes)
         return helper.make_node(operator, [tensor, name], [output], **attributes)
 
+    def note(self, change: str) -> None:
+        """Note what is rewritten, for the manifest."""
+        note_change(self.model, change)
+
     def as_levels(self, pixels: str) -> str:
         """Make FP32 levels, 0 to 255, out of UINT8 pixels, and return their name."""
+        self.note(f"takes the UINT8 pixels of {pixels}")
         self.before.append(helper.make_node("Cast", [pixels], ["labelwire/levels"], to=TensorProto.FLOAT))
         return "labelwire/levels"
 
@@ -110,6 +117,8 @@ class Rewriter:
         `heights` are the heights (from, to) in pixels of lines that the original takes at another height; their width
         is scaled alike. `size` is the (height, width) in pixels that pictures of any shape are scaled to.
         """
+        mean, deviation = _listed(normalization.mean), _listed(normalization.deviation)
+        self.note(f"normalizes {normalization.channels.upper()} levels: mean {mean}, deviation {deviation}")
         if normalization.channels == "rgb":
             order = self.indices("rgb", 2, 1, 0)
             self.before.append(helper.make_node("Gather", [levels, order], ["labelwire/rgb_levels"], axis=3))
@@ -118,11 +127,13 @@ class Rewriter:
         planes = "labelwire/planes"
         self.before.append(helper.make_node("Transpose", [levels], [planes], perm=[0, 3, 1, 2]))
         if heights is not None:
+            self.note(f"scales lines of {heights[0]} pixels to the {heights[1]} that the network takes")
             factor = heights[1] / heights[0]
             planes = self._resize(
                 planes, [self.constant("resize_scales", np.array([1, 1, factor, factor], np.float32))]
             )
         elif size is not None:
+            self.note(f"scales pictures to {size[0]} x {size[1]} pixels")
             planes = self._resize(planes, ["", self._size_of_planes(planes, size)])
         self.before += [
             helper.make_node("Mul", [planes, scale], ["labelwire/scaled_levels"]),
@@ -221,6 +232,28 @@ def opset(model: onnx.ModelProto) -> int:
     return max((entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS), default=0)
 
 
+def note_change(model: onnx.ModelProto, change: str) -> None:
+    """Note in a graph's metadata what was rewritten in it."""
+    set_noted_changes(model, (*noted_changes(model), change))
+
+
+def noted_changes(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return what was rewritten in a graph, in the order in which it was done."""
+    for entry in model.metadata_props:
+        if entry.key == _CHANGES_KEY:
+            return tuple(json.loads(entry.value))
+    return ()
+
+
+def set_noted_changes(model: onnx.ModelProto, changes: Sequence[str]) -> None:
+    """Let these be the noted changes: tools that lower a graph may drop its metadata."""
+    others = [entry for entry in model.metadata_props if entry.key != _CHANGES_KEY]
+    kept = [onnx.StringStringEntryProto(key=entry.key, value=entry.value) for entry in others]
+    model.ClearField("metadata_props")
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=_CHANGES_KEY, value=json.dumps(list(changes), ensure_ascii=False))
+
+
 def signature(**tensors: tuple[int, Sequence[str | int]]) -> dict[str, onnx.ValueInfoProto]:
     """Return graph inputs or outputs by name, out of element types and shapes."""
     return {
@@ -259,6 +292,10 @@ def load_graph(path: Path) -> onnx.ModelProto:
         )
     _rename_reserved(model)
     return model
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
 def _names(tensors: Iterable[onnx.ValueInfoProto]) -> str:

@@ -33,9 +33,10 @@ class S3Gateway(LocalServer):
     title = "The S3 gateway"
     name = "versitygw"
 
-    def __init__(self, certificate: Certificate, *, run_dir: Path | None = None) -> None:
+    def __init__(self, certificate: Certificate, *, run_dir: Path | None = None, is_read_only: bool = False) -> None:
         super().__init__(run_dir, _READY_SECONDS)
         self._certificate = certificate
+        self._is_read_only = is_read_only
 
     @property
     def environment(self) -> dict[str, str]:
@@ -72,6 +73,7 @@ class S3Gateway(LocalServer):
         self._buckets.mkdir(exist_ok=True)
         argv = [str(GATEWAY.provide()), "--port", f"127.0.0.1:{self._port()}", "--region", _REGION, "--quiet"]
         argv += ["--cert", str(self._certificate.certificate), "--key", str(self._certificate.key)]
+        argv += ["--readonly"] if self._is_read_only else []
         argv += ["posix", str(self._buckets)]
         given = self.environment
         environment = {

@@ -1,4 +1,7 @@
-"""The real `BlobStore`: object stores by obstore, https by aiohttp, files. Only this package imports those two."""
+"""The real `BlobStore`: object stores by obstore, https by aiohttp, files. Only this package imports those two.
+
+Beside it, `object_folder.py` reads and writes objects in a folder, for the registry of models.
+"""
 
 from worker.adapters.blob.store import UriStore
 

@@ -67,16 +67,23 @@ class ObjectFetcher:
         self._stores.clear()
 
 
+def open_bucket(
+    scheme: str, bucket: str, options: "ClientConfig", retries: "RetryConfig", *, folder: str | None = None
+) -> ObjectStore:
+    """Return the client of a bucket or container, or of a folder in it. Raises BaseError or ValueError of obstore's."""
+    if scheme == "gs":
+        return GCSStore(bucket, prefix=folder, client_options=options, retry_config=retries)
+    # Options that are given here make the clients look past the variable that allows endpoints without TLS.
+    vendor = "AWS" if scheme == "s3" else "AZURE"
+    if os.environ.get(f"{vendor}_ALLOW_HTTP", "").lower() in {"1", "true"}:
+        options = {**options, "allow_http": True}
+    make = S3Store if scheme == "s3" else AzureStore
+    return make(bucket, prefix=folder, client_options=options, retry_config=retries)
+
+
 def _opened(prefix: PictureUri, options: "ClientConfig") -> ObjectStore:
     try:
-        if prefix.scheme == "gs":
-            return GCSStore(prefix.authority, client_options=options, retry_config=_NO_RETRIES)
-        # Options that are given here make the clients look past the variable that allows endpoints without TLS.
-        vendor = "AWS" if prefix.scheme == "s3" else "AZURE"
-        if os.environ.get(f"{vendor}_ALLOW_HTTP", "").lower() in {"1", "true"}:
-            options = {**options, "allow_http": True}
-        make = S3Store if prefix.scheme == "s3" else AzureStore
-        return make(prefix.authority, client_options=options, retry_config=_NO_RETRIES)
+        return open_bucket(prefix.scheme, prefix.authority, options, _NO_RETRIES)
     except (exceptions.BaseError, ValueError) as error:
         why = str(error).partition("\n")[0][:200].rstrip(".")
         raise SettingsError(

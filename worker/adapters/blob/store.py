@@ -29,7 +29,7 @@ class UriStore:
     def __init__(self, settings: BlobSettings) -> None:
         self._settings = settings
         self._allowed = AllowedPrefixes(settings.allowed_prefixes)
-        root_certificates, trusted = _trusted(settings.tls_root_certificates)
+        root_certificates, trusted = trusted_certificates(settings.tls_root_certificates)
         objects = ObjectFetcher(
             allowed=self._allowed,
             root_certificates=root_certificates,
@@ -79,8 +79,11 @@ class UriStore:
         raise AssertionError
 
 
-def _trusted(root_certificates: str | None) -> tuple[str, ssl.SSLContext]:
-    """Return the certificates of a PEM file, and a context that trusts them besides those of the system."""
+def trusted_certificates(root_certificates: str | None) -> tuple[str, ssl.SSLContext]:
+    """Return the certificates of a PEM file, and a context that trusts them besides those of the system.
+
+    Raises SettingsError if it is no such file.
+    """
     context = ssl.create_default_context()
     if root_certificates is None:
         return "", context

@@ -12,10 +12,11 @@ from typing import Final
 
 from worker.domain.errors import JobError, ServerMismatchError
 from worker.domain.manifest import ModelManifest, ModelRole
+from worker.domain.model_set import DEFAULT_SET, served_name
 from worker.lab.acceptance.errors import AcceptanceError
 from worker.lab.evaluation.served import manifests_of
-from worker.models.choice import read_stamp
 from worker.models.configs import read_manifest
+from worker.models.stamp import read_stamp
 from worker.ports import InferenceBackend
 from worker.runtime.model_client import ModelClient
 
@@ -33,12 +34,16 @@ _ENGINES: Final[Mapping[str, Engine]] = {"embedded": Engine.EMBEDDED, "onnx": En
 
 @dataclass(frozen=True, slots=True)
 class AcceptanceCandidate:
-    """A model set under the letter that reports call it by; `url` is the server's that serves it, empty if none is."""
+    """A model set under the letter that reports call it by; `url` is the server's that serves it, empty if none is.
+
+    `model_set` is the name of the set, empty where its models have the plain names.
+    """
 
     letter: str
     repository: Path
     engine: Engine
     url: str = ""
+    model_set: str = DEFAULT_SET
 
     @property
     def read_by(self) -> str:
@@ -66,15 +71,16 @@ def choose_engine(letter: str, repository: Path, url: str | None) -> AcceptanceC
 
     Raises AcceptanceError for a profile that only a server can serve, where no `url` is given.
     """
+    stamp = read_stamp(repository)
+    profile, model_set = ("", DEFAULT_SET) if stamp is None else (stamp.profile, stamp.model_set)
     if url is not None:
-        return AcceptanceCandidate(letter, repository, Engine.SERVER, url)
-    profile = str((read_stamp(repository) or {}).get("profile"))
+        return AcceptanceCandidate(letter, repository, Engine.SERVER, url, model_set)
     if profile not in _ENGINES:
         raise AcceptanceError(
             f"{letter}, {repository}, has the profile {profile}, which is not served here: let a Triton serve it and "
             "give its address with --url, A's first and then B's"
         )
-    return AcceptanceCandidate(letter, repository, _ENGINES[profile])
+    return AcceptanceCandidate(letter, repository, _ENGINES[profile], model_set=model_set)
 
 
 async def served_manifests(
@@ -87,12 +93,12 @@ async def served_manifests(
     """
     named = f"{candidate.letter}, {candidate.repository},"
     try:
-        manifests = await manifests_of(backend)
+        manifests = await manifests_of(backend, candidate.model_set)
         await client.refresh()
     except (ServerMismatchError, JobError) as error:
         raise AcceptanceError(f"{named} cannot be read by {candidate.read_by}: {error}") from error
     for role, served in manifests.items():
-        built = read_manifest(candidate.repository, role)
+        built = read_manifest(candidate.repository, served_name(role, candidate.model_set))
         if served != built:
             raise AcceptanceError(
                 f"{candidate.read_by} serves version {served.version} of {role}, and {named} holds version "

@@ -5,18 +5,19 @@ from typing import Any
 
 from worker.domain.errors import ServerMismatchError
 from worker.domain.manifest import ModelManifest, ModelRole
+from worker.domain.model_set import DEFAULT_SET, served_name
 from worker.lab.evaluation.configuration import WorkerConfiguration
 from worker.ports import InferenceBackend
 
 _ROLES = (ModelRole.DETECTOR, ModelRole.ORIENTATION, ModelRole.RECOGNIZER)
 
 
-async def manifests_of(backend: InferenceBackend) -> dict[ModelRole, ModelManifest]:
-    """Ask a server for the manifests of the models that read.
+async def manifests_of(backend: InferenceBackend, model_set: str = DEFAULT_SET) -> dict[ModelRole, ModelManifest]:
+    """Ask a server for the manifests of the models of a set that read.
 
     Raises ServerMismatchError if a model or its manifest is absent, JobError INFERENCE_UNAVAILABLE if nobody answers.
     """
-    return {role: await _manifest(backend, role) for role in _ROLES}
+    return {role: await _manifest(backend, served_name(role, model_set)) for role in _ROLES}
 
 
 def describe_served(
@@ -37,9 +38,9 @@ def describe_served(
     }
 
 
-async def _manifest(backend: InferenceBackend, role: ModelRole) -> ModelManifest:
-    description = await backend.describe(role.value)
+async def _manifest(backend: InferenceBackend, name: str) -> ModelManifest:
+    description = await backend.describe(name)
     text = None if description is None else description.parameters.get("manifest")
     if text is None:
-        raise ServerMismatchError(f"The server has no model {role} with a manifest: let it serve a built repository.")
+        raise ServerMismatchError(f"The server has no model {name} with a manifest: let it serve a built repository.")
     return ModelManifest.model_validate_json(text)

@@ -8,6 +8,7 @@ from worker.models.precision.halves import half_nodes, with_halves
 from worker.models.precision.integers import LinearLayer, linear_layers, with_integers, with_names
 from worker.models.precision.lifted_integers import pointwise_layers, with_lifted_integers
 from worker.models.precision.recipe import Engine, GraphRecipe, LowPrecision, RecipeError
+from worker.models.rewriting import noted_changes, set_noted_changes
 
 
 def lowered(model: onnx.ModelProto, engine: Engine, precision: LowPrecision, recipe: GraphRecipe) -> onnx.ModelProto:
@@ -23,8 +24,14 @@ def lowered(model: onnx.ModelProto, engine: Engine, precision: LowPrecision, rec
             "models quantize`"
         )
     if precision == "fp16":
-        return with_halves(model, recipe.kept)
-    return with_lifted_integers(model, recipe.ranges) if engine == "openvino" else with_integers(model, recipe.ranges)
+        result = with_halves(model, recipe.kept)
+        change = f"computes in FP16, but for {len(recipe.kept)} nodes that stay in FP32"
+    else:
+        lower = with_lifted_integers if engine == "openvino" else with_integers
+        result = lower(model, recipe.ranges)
+        change = f"computes {len(recipe.ranges)} layers in INT8"
+    set_noted_changes(result, (*noted_changes(model), change))
+    return result
 
 
 def lowerable(model: onnx.ModelProto, engine: Engine, precision: LowPrecision) -> list[str]:
