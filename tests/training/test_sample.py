@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.records import Coordinate
-from worker.training.sample import Candidate, CandidatePool, spread
+from worker.training.sample import CandidatePool, ExportCandidate, spread
 
 
-def candidate(number: int, *, key: str | None = None, at_ms: int = 0, confidence: float = 0.5) -> Candidate:
+def candidate(number: int, *, key: str | None = None, at_ms: int = 0, confidence: float = 0.5) -> ExportCandidate:
     name = None if key is None else key.encode()
-    return Candidate(f"content-{number}", Coordinate("t", 0, number), name, at_ms, confidence)
+    return ExportCandidate(f"content-{number}", Coordinate("t", 0, number), name, at_ms, confidence)
 
 
 @given(st.lists(st.integers(0, 30), max_size=80), st.integers(1, 40), st.randoms(use_true_random=False))
@@ -35,7 +35,7 @@ def test_the_pool_is_the_same_in_whatever_order_records_come(
 def test_of_one_picture_the_newest_record_is_kept() -> None:
     pool = CandidatePool(0)
     for offset, at_ms in enumerate((5, 9, 7)):
-        pool.offer(Candidate("same", Coordinate("t", 0, offset), None, at_ms, 0.5))
+        pool.offer(ExportCandidate("same", Coordinate("t", 0, offset), None, at_ms, 0.5))
 
     assert [each.coordinate.offset for each in pool.ranked()] == [1]
     assert pool.repeated == 2

@@ -20,7 +20,7 @@ _CONFIDENCE_BANDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ExportCandidate:
     """A record that could be exported.
 
     `content` is the same for records of the same picture, `key` for records of the same key. `confidence` is that of
@@ -45,12 +45,12 @@ class CandidatePool:
     def __init__(self, seed: int, max_candidates: int = MAX_CANDIDATES) -> None:
         self._seed = seed
         self._max_candidates = max_candidates
-        self._kept: dict[str, Candidate] = {}
+        self._kept: dict[str, ExportCandidate] = {}
         self._ranks: list[tuple[float, str]] = []  # a heap, the highest rank first
         self.repeated = 0
         self.dropped = 0
 
-    def offer(self, candidate: Candidate) -> None:
+    def offer(self, candidate: ExportCandidate) -> None:
         """Take a candidate, or drop it or another one."""
         known = self._kept.get(candidate.content)
         if known is not None:
@@ -63,12 +63,12 @@ class CandidatePool:
             self.dropped += 1
             del self._kept[heapq.heappop(self._ranks)[1]]
 
-    def ranked(self) -> list[Candidate]:
+    def ranked(self) -> list[ExportCandidate]:
         """Return what was kept, in the random order of the seed."""
         return [self._kept[content] for _, content in sorted(self._ranks, reverse=True)]
 
 
-def spread(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+def spread(candidates: Sequence[ExportCandidate], count: int) -> list[ExportCandidate]:
     """Return up to `count` candidates, spread over keys, time and confidence.
 
     No key comes a second time before each has come once. Otherwise ten bands of time and four of confidence take turns,
@@ -100,5 +100,5 @@ def _bands(values: Sequence[float], count: int) -> list[int]:
     return [0 if high == low else min(count - 1, int((value - low) * count / (high - low))) for value in values]
 
 
-def _age(candidate: Candidate) -> tuple[int, Coordinate]:
+def _age(candidate: ExportCandidate) -> tuple[int, Coordinate]:
     return candidate.timestamp_ms, candidate.coordinate
