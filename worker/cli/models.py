@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from worker.cli import missing_package
+from worker.cli.export_data import export_data
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.models.build import build_repository
@@ -35,6 +36,9 @@ app = typer.Typer(
 _Model = Annotated[
     Path | None, typer.Option(help="Imported model (folder) or ONNX file to use instead of the pinned one.")
 ]
+
+
+app.command(name="export-data")(export_data)
 
 
 @app.callback()
