@@ -27,7 +27,6 @@ FIGURES = TrainingFigures(
     review_lines=40,
     review_pictures=3,
     longest_text=30,
-    widest_crop=410,
     trust=Counter({Trust.CONFIDENT: 19_000, Trust.BARCODE: 1000}),
 )
 OPTIONS = SavedOptions(seed=4, split=(80, 10, 10), split_by=SplitBy.CONTENT, min_confidence=0.9)
@@ -72,22 +71,16 @@ def test_the_best_model_is_looked_for_each_epoch_but_not_all_the_time() -> None:
     assert detector(Path("/data"), few)["Global"]["eval_batch_step"] == [0, 50]
 
 
-@pytest.mark.parametrize(
-    ("widest", "longest", "width", "text", "batch"),
-    [(410, 30, 416, 32, 49), (20, 3, 320, 25, 64), (4000, 300, 1280, 160, 16), (0, 0, 320, 25, 64)],
-)
-def test_the_recognizer_sees_lines_as_wide_as_they_are(
-    widest: int, longest: int, width: int, text: int, batch: int
-) -> None:
-    configuration = recognizer(Path("/data"), replace(FIGURES, widest_crop=widest, longest_text=longest))
+@pytest.mark.parametrize(("longest", "text"), [(3, 25), (30, 32), (300, 38), (0, 25)])
+def test_the_recognizer_takes_texts_as_long_as_its_steps_allow(longest: int, text: int) -> None:
+    configuration = recognizer(Path("/data"), replace(FIGURES, longest_text=longest))
 
     for mode in ("Train", "Eval"):
         (resize,) = [each for each in configuration[mode]["dataset"]["transforms"] if "RecResizeImg" in each]
-        assert resize["RecResizeImg"]["image_shape"] == [3, 48, width]
+        assert resize["RecResizeImg"]["image_shape"] == [3, 48, 320]
     assert configuration["Global"]["max_text_length"] == text
     heads = configuration["Architecture"]["Head"]["head_list"]
     assert heads[1]["NRTRHead"]["max_text_length"] == text
-    assert configuration["Train"]["loader"]["batch_size_per_card"] == batch
 
 
 def commands_of(text: str) -> list[list[str]]:

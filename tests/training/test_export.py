@@ -292,6 +292,24 @@ def test_pictures_of_dead_letters_are_for_review_without_labels(tmp_path: Path) 
     assert (tmp_path / "detection/det_gt_train.txt").read_text() == ""
 
 
+def test_letters_that_are_exported_already_are_not_fetched_again(tmp_path: Path) -> None:
+    topics = Topics()
+    by_uri = json.dumps({"image_uri": "s3://labels/in/a.png"}).encode()
+    topics.pictures_by_uri["s3://labels/in/a.png"] = drawn("URI")
+    for number in range(2):
+        coordinate = Coordinate(JOBS, 3, number)
+        received = Record(coordinate, None, by_uri, (("content-type", b"application/json"), *ALLOWED), NOW_MS)
+        topics.letters.append(letter(received, number, at_ms=NOW_MS + number))
+    first = export(topics, tmp_path, order(DEAD))
+    topics.pictures_by_uri.clear()
+    topics.letters = topics.letters[1:]
+
+    again = export(topics, tmp_path, order(DEAD), resume=True)
+
+    assert (first.written[DEAD], first.reasons(DEAD)) == (1, {"repeated": 1})
+    assert (again.written[DEAD], again.present[DEAD], again.reasons(DEAD)) == (0, 1, {})
+
+
 def test_a_letter_whose_job_stayed_behind_needs_the_consent_of_that_job(tmp_path: Path) -> None:
     topics = Topics()
     large = job(2, PICTURE * 3)

@@ -116,7 +116,7 @@ def test_a_crop_reads_as_its_line(text: str, *, upside_down: bool) -> None:
         page = PageImage(np.ascontiguousarray(page.pixels[::-1, ::-1]))
         polygon = (WIDTH, HEIGHT) - polygon
 
-    crop = line_crop(page, polygon)
+    crop = line_crop(page, polygon, text)
 
     assert crop is not None
     assert crop.shape[0] == 48
@@ -153,7 +153,7 @@ def test_the_crop_is_the_one_that_the_worker_read() -> None:
     (published,) = place_lines([ReadLine(region, "text", 0.9, upside_down=False)], WIDTH, HEIGHT, PipelineOptions())
     (worker_crop,) = crop_line(page, region, LineShape(48, 128, 8, (160, 320, 640)))
 
-    crop = line_crop(page, published.polygon)
+    crop = line_crop(page, published.polygon, "text")
 
     assert crop is not None
     assert crop.shape[1] == worker_crop.content_width
@@ -169,5 +169,16 @@ def rectangle(length: float, height: float, angle: float) -> Points:
 def test_what_is_no_line_of_one_crop_has_none() -> None:
     page = PageImage(np.full((40, 6000, 3), 255, np.uint8))
 
-    assert line_crop(page, points_of([(0, 0), (6000, 0), (6000, 30), (0, 30)])) is None
-    assert line_crop(page, points_of([(5, 5), (5, 5), (5, 5), (5, 5)])) is None
+    assert line_crop(page, points_of([(0, 0), (6000, 0), (6000, 30), (0, 30)]), "long " * 50) is None
+    assert line_crop(page, points_of([(5, 5), (5, 5), (5, 5), (5, 5)]), "X") is None
+
+
+def test_characters_that_stand_one_below_another_have_no_crop() -> None:
+    page = PageImage(np.full((400, 400, 3), 255, np.uint8))
+    stacked = points_of([(50, 20), (70, 20), (70, 320), (50, 320)])
+    column_that_runs_down = points_of([(70, 20), (70, 320), (50, 320), (50, 20)])
+
+    assert line_crop(page, stacked, "MSCU1234565") is None
+    assert line_crop(page, column_that_runs_down, "MSCU1234") is None
+    assert line_crop(page, column_that_runs_down, "a line that is turned by 90 degrees") is not None
+    assert line_crop(page, stacked, "I") is not None

@@ -30,10 +30,11 @@ _RECOGNIZER_RATE: Final = 5e-5
 _DETECTOR_EPOCHS: Final = 50
 _RECOGNIZER_EPOCHS: Final = 30
 _MIN_STEPS: Final = 50  # between two evaluations
-_COLUMNS_A_STEP: Final = 8  # of a crop, for each step of CTC
-_LEAST_WIDTH: Final = 320  # what the weights were trained with
-_MOST_WIDTH: Final = 1280
+# The backbone pools any width to 40 steps of CTC while it trains, and makes one of 8 columns when it reads. So crops
+# are brought to 320 columns, as the weights were trained, and no text has more characters than fit into the steps.
+_LINE_WIDTH_PIXELS: Final = 320
 _LEAST_TEXT: Final = 25
+_MOST_TEXT: Final = 38
 
 _DETECTOR: Final = """\
 # Fine-tuning of PP-OCRv4's server detector on an export of Labelwire. Its README.md has the command.
@@ -41,6 +42,7 @@ Global:
   use_gpu: true
   distributed: false
   epoch_num: {epochs}
+  log_smooth_window: 20
   print_batch_step: 10
   save_model_dir: {output}
   save_epoch_step: {epochs}
@@ -112,6 +114,7 @@ Global:
   use_gpu: true
   distributed: false
   epoch_num: {epochs}
+  log_smooth_window: 20
   print_batch_step: 10
   save_model_dir: {output}
   save_epoch_step: {epochs}
@@ -200,22 +203,19 @@ def detector_configuration(folder: Path, figures: TrainingFigures) -> str:
 def recognizer_configuration(folder: Path, figures: TrainingFigures) -> str:
     """Return the YAML that fine-tunes a recognizer on the export in `folder`.
 
-    Crops are as wide as the widest of the export needs, within limits: PaddleOCR squeezes a longer line into the width.
+    PaddleOCR squeezes a line that is wider than its pictures, and leaves out one with too many characters.
     """
-    width = min(_MOST_WIDTH, max(_LEAST_WIDTH, math.ceil(figures.widest_crop / 32) * 32))
-    # Memory goes by the pixels of a batch.
-    batch = max(1, _RECOGNIZER_BATCH * _LEAST_WIDTH // width)
     return _RECOGNIZER.format(
         output=_quoted(folder / "output" / "recognizer"),
         epochs=_RECOGNIZER_EPOCHS,
-        evaluate_each=_steps(figures.lines[Split.TRAIN], batch),
+        evaluate_each=_steps(figures.lines[Split.TRAIN], _RECOGNIZER_BATCH),
         weights=RECOGNIZER_WEIGHTS,
         rate=_RECOGNIZER_RATE,
-        batch=batch,
+        batch=_RECOGNIZER_BATCH,
         height=LINE_HEIGHT_PIXELS,
-        width=width,
-        # CTC needs a step for each character, and PaddleOCR counts a beginning and an end.
-        max_text=min(width // _COLUMNS_A_STEP, max(_LEAST_TEXT, figures.longest_text + 2)),
+        width=_LINE_WIDTH_PIXELS,
+        # PaddleOCR counts a beginning and an end.
+        max_text=min(_MOST_TEXT, max(_LEAST_TEXT, figures.longest_text + 2)),
         data=_quoted(folder / RECOGNITION),
         train=_quoted(folder / RECOGNITION / "rec_gt_train.txt"),
         validation=_quoted(folder / RECOGNITION / "rec_gt_validation.txt"),

@@ -130,6 +130,8 @@ class TrainingExport:
         # The producer's headers may have stayed at the source; then they are asked once the job is here.
         if not letter.is_reference and not self._order.consent.allows(record):
             self.counts.skip(kind, Skip.NO_CONSENT)
+        elif self._manifest.holds_record(kind, record):
+            self.counts.present[kind] += 1
         elif letter.code == str(ErrorCode.POISON):
             self.counts.skip(kind, Skip.POISON)
         else:
@@ -184,7 +186,7 @@ class TrainingExport:
         if subject is None:
             return
         if self._manifest.holds(kind, subject.content_sha256):
-            self.counts.present[kind] += 1
+            self.counts.skip(kind, Skip.REPEATED)
             return
         self._write(subject, None, code=letter.code)
 
@@ -291,7 +293,7 @@ class TrainingExport:
         return tuple(lines)
 
     def _crop(self, subject: _Subject, page: UprightPage, line: Line, split: str, folder: Path) -> str | None:
-        pixels = line_crop(page.square, page.on_square(points_of(line.polygon)))
+        pixels = line_crop(page.square, page.on_square(points_of(line.polygon)), line.text)
         # A list of crops has one line for each text, and a tab before it.
         if pixels is None or line.text.splitlines() != [line.text] or "\t" in line.text:
             return None

@@ -1,14 +1,11 @@
 """What is in an export, in figures: the training configurations and the README are made of them."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from worker.domain.geometry import lengths_and_heights
-from worker.training.crops import LINE_HEIGHT_PIXELS, points_of
-from worker.training.manifest import TrainingKind, TrainingLine, TrainingRecord
+from worker.training.manifest import TrainingKind, TrainingRecord
 from worker.training.split import Split
 from worker.training.trust import Trust
 
@@ -18,8 +15,7 @@ class TrainingFigures:
     """Counts of an export.
 
     `pictures` and `lines` are those to train on, by split. `review_lines` and `review_pictures` are those to correct.
-    `longest_text` is in characters and `widest_crop` in pixels, of the lines to train on. `trust` counts these lines by
-    why they are trusted.
+    `longest_text` is in characters, of the lines to train on; `trust` counts these by why they are trusted.
     """
 
     pictures: Counter[Split]
@@ -28,14 +24,13 @@ class TrainingFigures:
     review_lines: int
     review_pictures: int
     longest_text: int
-    widest_crop: int
     trust: Counter[Trust]
 
     @classmethod
     def of(cls, records: Iterable[TrainingRecord]) -> Self:
         """Count what is in a manifest."""
         pictures, lines, single_words, trust = Counter[Split](), Counter[Split](), Counter[Split](), Counter[Trust]()
-        review, longest, widest = Counter[TrainingKind](), 0, 0
+        review, longest = Counter[TrainingKind](), 0
         for record in records:
             if record.kind is TrainingKind.DEAD_LETTERS:
                 review[record.kind] += len(record.pages)
@@ -49,7 +44,6 @@ class TrainingFigures:
             single_words[record.split] += sum(len(line.text.split()) == 1 for line in cut)
             trust.update(line.trust for line in cut)
             longest = max([longest, *(len(line.text) for line in cut)])
-            widest = max([widest, *(_crop_width(line) for line in cut)])
         return cls(
             pictures,
             lines,
@@ -57,12 +51,5 @@ class TrainingFigures:
             review[TrainingKind.LINES],
             review[TrainingKind.DEAD_LETTERS],
             longest,
-            widest,
             trust,
         )
-
-
-def _crop_width(line: TrainingLine) -> int:
-    """Return about how wide a line is at the height of crops; the margin makes it a little narrower."""
-    length, height = map(float, lengths_and_heights(points_of(line.polygon)))
-    return math.ceil(LINE_HEIGHT_PIXELS * length / max(height, 1.0))

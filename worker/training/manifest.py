@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.dlq.inspect.files import put, unwritable
 from worker.domain.errors import LabelwireError
+from worker.domain.records import Record
 from worker.domain.result import Quad
 from worker.training.split import Split, SplitBy
 from worker.training.trust import Trust
@@ -98,6 +99,7 @@ class TrainingManifest:
         self.options = options
         self.records = list(records)
         self._contents = {(each.kind, each.content_sha256) for each in records}
+        self._places = {(each.kind, each.coordinate, each.timestamp_ms) for each in records}
         self._splits = {each.content_sha256: each.split for each in records}
         self._counts = Counter(each.kind for each in records)
         self._file: IO[bytes] | None = None
@@ -126,6 +128,10 @@ class TrainingManifest:
     def holds(self, kind: TrainingKind, content_sha256: str) -> bool:
         """Say whether the picture of this digest is exported as this kind."""
         return (kind, content_sha256) in self._contents
+
+    def holds_record(self, kind: TrainingKind, record: Record) -> bool:
+        """Say whether this very record is exported as this kind; its picture need not be known."""
+        return (kind, str(record.coordinate), record.timestamp_ms) in self._places
 
     def count(self, kind: TrainingKind) -> int:
         """Return how many records of a kind are exported."""
@@ -158,6 +164,7 @@ class TrainingManifest:
             raise unwritable(self.folder / MANIFEST, error) from error
         self.records.append(record)
         self._contents.add((record.kind, record.content_sha256))
+        self._places.add((record.kind, record.coordinate, record.timestamp_ms))
         self._splits[record.content_sha256] = record.split
         self._counts[record.kind] += 1
 
