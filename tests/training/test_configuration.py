@@ -83,6 +83,15 @@ def test_the_recognizer_takes_texts_as_long_as_its_steps_allow(longest: int, tex
     assert heads[1]["NRTRHead"]["max_text_length"] == text
 
 
+def test_the_recognizer_starts_from_its_full_weights_with_a_rate_that_is_a_number() -> None:
+    configuration = recognizer(Path("/data"))
+
+    assert configuration["Optimizer"]["lr"]["learning_rate"] == 5e-5
+    assert configuration["Optimizer"]["regularizer"]["factor"] == 3e-5
+    assert configuration["Global"]["pretrained_model"].endswith("/PP-OCRv4_server_rec_pretrained.pdparams")
+    assert configuration["Global"]["character_dict_path"] == "ppocr/utils/ppocr_keys_v1.txt"
+
+
 def commands_of(text: str) -> list[list[str]]:
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     return [shlex.split(line) for block in blocks for line in block.replace("\\\n", "").splitlines()]

@@ -43,6 +43,12 @@ def turned_by_exif() -> bytes:
     return encoded("JPEG", exif=exif)
 
 
+def on_transparent_ground() -> bytes:
+    """Return black print on transparent ground whose hidden color is black, too."""
+    alpha = np.where(PIXELS[:, :, 2] < 128, 255, 0).astype(np.uint8)
+    return cv2.imencode(".png", np.dstack([np.zeros_like(PIXELS), alpha]))[1].tobytes()
+
+
 def as_trainers_see(content: bytes) -> Pixels:
     """Return the pixels that a reader sees that knows no EXIF, BGR."""
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))[:, :, ::-1]
@@ -61,12 +67,13 @@ def test_a_plain_picture_stays_byte_for_byte(form: str) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [turned_by_exif, lambda: encoded("WEBP", lossless=True), lambda: encoded("TIFF")],
-    ids=["exif", "webp", "tiff"],
+    [turned_by_exif, lambda: encoded("WEBP", lossless=True), lambda: encoded("TIFF"), on_transparent_ground],
+    ids=["exif", "webp", "tiff", "alpha"],
 )
 def test_what_readers_would_see_otherwise_becomes_a_png_of_what_the_worker_sees(make: Callable[[], bytes]) -> None:
     page = only_page(make())
 
+    assert page.content != make()
     assert page.suffix == ".png"
     assert np.array_equal(as_trainers_see(page.content), page.square.pixels)
     assert page.square.pixels.shape[:2] == (page.height, page.width)

@@ -192,7 +192,7 @@ def detector_configuration(folder: Path, figures: TrainingFigures) -> str:
         epochs=_DETECTOR_EPOCHS,
         evaluate_each=_steps(figures.pictures[Split.TRAIN], _DETECTOR_BATCH),
         weights=DETECTOR_WEIGHTS,
-        rate=_DETECTOR_RATE,
+        rate=f"{_DETECTOR_RATE:f}",
         batch=_DETECTOR_BATCH,
         data=_quoted(folder / DETECTION),
         train=_quoted(folder / DETECTION / "det_gt_train.txt"),
@@ -210,7 +210,7 @@ def recognizer_configuration(folder: Path, figures: TrainingFigures) -> str:
         epochs=_RECOGNIZER_EPOCHS,
         evaluate_each=_steps(figures.lines[Split.TRAIN], _RECOGNIZER_BATCH),
         weights=RECOGNIZER_WEIGHTS,
-        rate=_RECOGNIZER_RATE,
+        rate=f"{_RECOGNIZER_RATE:f}",  # YAML takes 5e-05 for a word
         batch=_RECOGNIZER_BATCH,
         height=LINE_HEIGHT_PIXELS,
         width=_LINE_WIDTH_PIXELS,
