@@ -84,11 +84,12 @@ paddle2onnx --model_dir {path}/output/recognizer/inference --model_filename infe
 ```sh
 labelwire models import --kind paddle-det --onnx {path}/output/detector.onnx --license Apache-2.0
 labelwire models import --kind paddle-rec --onnx {path}/output/recognizer.onnx --license Apache-2.0 \\
-  --dictionary ppocr_keys_v1.txt
+  --dictionary PaddleOCR/ppocr/utils/ppocr_keys_v1.txt
 labelwire models build --profile onnx --detector build/models/text_detector --recognizer build/models/text_recognizer
-labelwire eval --data {path}/detection/test --repository build/model_repository/onnx
-labelwire eval --data {path}/detection/test --repository REPOSITORY_THAT_SERVES_NOW
+labelwire models evaluate build/model_repository/onnx REPOSITORY_IN_USE --data {path}/detection/test
 ```
+
+`labelwire eval --data {path}/detection/test --repository build/model_repository/onnx` scores the new models alone.
 
 Or docTR's checkpoint, by the interpreter that has docTR:
 
