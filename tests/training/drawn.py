@@ -1,23 +1,26 @@
 """Pictures in the block font, and results, jobs and dead letters of them, for the tests of training data."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from worker.dlq.payload import Fetch
-from worker.domain.errors import ErrorCode, JobError
 from worker.domain.fields import Check, Source
 from worker.domain.image import Pixels
-from worker.domain.job import parse_job
 from worker.domain.records import Coordinate, Headers, Record
 from worker.domain.result import LabelField, LabelText, Line, ModelUsed, Page, Quad, SourceCoordinate, SourceImage
+from worker.domain.uri import AllowedPrefixes
+from worker.testing.blob import MemoryBlobStore
 from worker.testing.block_font import BlockLine, draw_blocks, encode_png
-from worker.training.records import JobLookup, TrainingRecords
+from worker.training.records import JobLookup, JobPictures, TrainingRecords
 
 JOBS: Final = "label-images"
 RESULTS: Final = "label-text"
 LETTERS: Final = "label-images.dlq"
+FOLDER: Final = "s3://labels/in/"
 WIDTH, HEIGHT = 640, 320
 ALLOWED: Final[Headers] = (("labelwire.consent", b"training"),)
 NOW_MS: Final = 1_700_000_000_000
@@ -81,7 +84,7 @@ class Topics:
     jobs: list[Record] = field(default_factory=list)
     results: list[Record] = field(default_factory=list)
     letters: list[Record] = field(default_factory=list)
-    pictures_by_uri: dict[str, bytes] = field(default_factory=dict)
+    blobs: MemoryBlobStore = field(default_factory=partial(MemoryBlobStore, AllowedPrefixes.of([FOLDER])))
 
     def add(
         self,
@@ -111,9 +114,5 @@ class Topics:
         return TrainingRecords(self.results, self.letters, self.fetch, JobLookup(self.fetch).of, self._picture)
 
     def _picture(self, job: Record) -> bytes:
-        parsed = parse_job(job)
-        if parsed.uri is None:
-            return parsed.picture
-        if parsed.uri.original not in self.pictures_by_uri:
-            raise JobError(ErrorCode.URI_NOT_FOUND, f"There is no picture at {parsed.uri}.")
-        return self.pictures_by_uri[parsed.uri.original]
+        with asyncio.Runner() as runner:
+            return JobPictures(self.blobs, runner).of(job)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.dlq.letters import standing, written
-from tests.training.drawn import ALLOWED, JOBS, LETTERS, NOW_MS, Topics, drawn, field_of, page_of, read_line
+from tests.training.drawn import ALLOWED, FOLDER, JOBS, LETTERS, NOW_MS, Topics, drawn, field_of, page_of, read_line
 from worker.domain.errors import ErrorCode, LabelwireError
 from worker.domain.records import Coordinate, Headers, Record
 from worker.lab.evaluation.dataset import load
@@ -266,7 +266,7 @@ def test_pictures_that_cannot_be_had_are_counted_by_reason(tmp_path: Path) -> No
 def test_pictures_of_dead_letters_are_for_review_without_labels(tmp_path: Path) -> None:
     topics = Topics()
     by_uri = json.dumps({"image_uri": "s3://labels/in/a.png"}).encode()
-    topics.pictures_by_uri["s3://labels/in/a.png"] = drawn("URI")
+    topics.blobs.put(f"{FOLDER}a.png", drawn("URI"))
     large = job(2, PICTURE, *ALLOWED)
     topics.jobs.append(large)
     topics.letters = [
@@ -276,12 +276,15 @@ def test_pictures_of_dead_letters_are_for_review_without_labels(tmp_path: Path) 
         letter(job(3, drawn("CRASH"), *ALLOWED), 3, code=ErrorCode.POISON),
         letter(job(4, b"no picture", *ALLOWED), 4),
         letter(job(5, b'{"image_uri": "s3://labels/in/b.png"}', ("content-type", b"application/json"), *ALLOWED), 5),
+        letter(job(7, b"{}", ("content-type", b"application/json"), *ALLOWED), 7),
+        letter(job(6, b'{"image_uri": "s3://others/a.png"}', ("content-type", b"application/json"), *ALLOWED), 6),
     ]
 
     counts = export(topics, tmp_path, order(DEAD))
 
     assert counts.written[DEAD] == 3
-    assert counts.reasons(DEAD) == {"picture-missing": 1, "picture-unreadable": 1, "poison": 1}
+    assert counts.reasons(DEAD) == {"picture-missing": 2, "picture-unreadable": 2, "poison": 1}
+    assert {str(uri) for uri in topics.blobs.fetched} == {f"{FOLDER}a.png", f"{FOLDER}b.png"}
     records = manifest_of(tmp_path)
     assert sorted(record.code for record in records) == ["IMAGE_CORRUPT", "IMAGE_CORRUPT", "IMAGE_QUALITY_POOR"]
     pictures = {(tmp_path / str(record.pages[0].file)).read_bytes() for record in records}
@@ -295,19 +298,20 @@ def test_pictures_of_dead_letters_are_for_review_without_labels(tmp_path: Path) 
 def test_letters_that_are_exported_already_are_not_fetched_again(tmp_path: Path) -> None:
     topics = Topics()
     by_uri = json.dumps({"image_uri": "s3://labels/in/a.png"}).encode()
-    topics.pictures_by_uri["s3://labels/in/a.png"] = drawn("URI")
+    topics.blobs.put(f"{FOLDER}a.png", drawn("URI"))
     for number in range(2):
         coordinate = Coordinate(JOBS, 3, number)
         received = Record(coordinate, None, by_uri, (("content-type", b"application/json"), *ALLOWED), NOW_MS)
         topics.letters.append(letter(received, number, at_ms=NOW_MS + number))
     first = export(topics, tmp_path, order(DEAD))
-    topics.pictures_by_uri.clear()
+    topics.blobs.fetched.clear()
     topics.letters = topics.letters[1:]
 
     again = export(topics, tmp_path, order(DEAD), resume=True)
 
     assert (first.written[DEAD], first.reasons(DEAD)) == (1, {"repeated": 1})
     assert (again.written[DEAD], again.present[DEAD], again.reasons(DEAD)) == (0, 1, {})
+    assert topics.blobs.fetched == []
 
 
 def test_a_letter_whose_job_stayed_behind_needs_the_consent_of_that_job(tmp_path: Path) -> None:

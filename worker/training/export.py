@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from worker.dlq.inspect.files import put, unwritable
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import PayloadMissingError, original_job
-from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.errors import ErrorCode, JobError
 from worker.domain.records import Coordinate, Record
 from worker.domain.result import LabelText, Line, Page
 from worker.pipeline.options import ImageLimits
@@ -40,7 +40,7 @@ from worker.training.split import Splitter
 from worker.training.trust import line_trust
 
 _OF_RESULTS: Final = (TrainingKind.RESULTS, TrainingKind.LINES)
-_FETCHING: Final = frozenset({Stage.FETCH, Stage.CONSUME})
+_MISSING: Final = frozenset({ErrorCode.URI_FORBIDDEN, ErrorCode.URI_NOT_FOUND, ErrorCode.URI_UNAVAILABLE})
 
 # Shows how far counted work is; `worker.reporting.progress.counted` is one.
 Counted = Callable[[str, int], AbstractContextManager[Advance]]
@@ -198,8 +198,7 @@ class TrainingExport:
         try:
             picture = self._records.picture_of(job)
         except JobError as error:
-            missing = error.stage in _FETCHING
-            reason = Skip.PICTURE_MISSING if missing else Skip.PICTURE_UNREADABLE
+            reason = Skip.PICTURE_MISSING if error.code in _MISSING else Skip.PICTURE_UNREADABLE
             self.counts.skip(kind, reason, f"{record.coordinate}: {error}")
             return None
         return _Subject(kind, record, origin, picture, sha256_of(picture))
