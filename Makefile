@@ -79,8 +79,8 @@ tensorrt-test: $(SETUP)  ## build plans of all ONNX graphs with TensorRT for RTX
 	$(BIN)/pytest -m tensorrt tests/models
 
 # docTR and torch take 6 GB, so they are in no lock and are not fetched here.
-doctr-test: $(SETUP)  ## train two docTR models, import their checkpoints (minutes; DOCTR=a Python with python-doctr)
-	LABELWIRE_DOCTR_PYTHON="$(or $(DOCTR),$(error give DOCTR=a Python interpreter that has python-doctr))" $(BIN)/pytest -m doctr tests/models
+doctr-test: $(SETUP)  ## train and import two docTR models, read an export by docTR (minutes; DOCTR=a Python with python-doctr)
+	LABELWIRE_DOCTR_PYTHON="$(or $(DOCTR),$(error give DOCTR=a Python interpreter that has python-doctr))" $(BIN)/pytest -m doctr tests/models tests/training
 
 docs: $(SETUP)  ## write the generated pages of docs/
 	$(BIN)/python -m worker.reporting.generated_docs docs

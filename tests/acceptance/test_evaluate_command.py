@@ -178,7 +178,8 @@ def test_a_folder_that_is_no_repository_is_refused(onnx_repository: Path, labels
 
 
 def test_plans_need_a_server(onnx_repository: Path, labels: Path, tmp_path: Path) -> None:
-    (tmp_path / STAMP_FILE).write_text(json.dumps({"digest": "0", "profile": "tensorrt", "device": "gpu"}))
+    stamp = json.loads((onnx_repository / STAMP_FILE).read_text())
+    (tmp_path / STAMP_FILE).write_text(json.dumps(stamp | {"profile": "tensorrt", "device": "gpu"}))
 
     error = failed(onnx_repository, tmp_path, "--data", labels)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from worker.cli import missing_package, registry
+from worker.cli.export_data import export_data
 from worker.domain.errors import LabelwireError
 from worker.domain.manifest import ModelRole
 from worker.domain.model_set import DEFAULT_SET, check_set_name, served_name
@@ -38,6 +39,9 @@ app = typer.Typer(
 _Model = Annotated[
     Path | None, typer.Option(help="Imported model (folder) or ONNX file to use instead of the pinned one.")
 ]
+
+
+app.command(name="export-data")(export_data)
 
 
 @app.callback()

@@ -150,7 +150,7 @@ def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) 
             profile=order.profile.name,
             alphabet=alphabet_name(order.alphabet),
             device=order.profile.device,
-            model_set=order.model_set,
+            model_set=order.model_set or None,
             built_at=datetime.now(UTC).replace(microsecond=0),
             labelwire=__version__,
             plans=plans,

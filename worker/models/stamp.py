@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.domain.manifest import Device, PlanTarget
-from worker.domain.model_set import DEFAULT_SET, ModelSetName
+from worker.domain.model_set import ModelSetName
 from worker.models.choice import STAMP_FILE
 
 _MAX_STAMP_BYTES = 1024 * 1024
@@ -36,7 +36,7 @@ class BuildStamp(_StampPart):
     profile: str
     alphabet: str
     device: Device
-    model_set: ModelSetName = DEFAULT_SET
+    model_set: ModelSetName | None = None
     built_at: AwareDatetime
     labelwire: str
     plans: BuiltPlans | None = None

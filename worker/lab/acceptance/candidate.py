@@ -72,7 +72,7 @@ def choose_engine(letter: str, repository: Path, url: str | None) -> AcceptanceC
     Raises AcceptanceError for a profile that only a server can serve, where no `url` is given.
     """
     stamp = read_stamp(repository)
-    profile, model_set = ("", DEFAULT_SET) if stamp is None else (stamp.profile, stamp.model_set)
+    profile, model_set = ("", DEFAULT_SET) if stamp is None else (stamp.profile, stamp.model_set or DEFAULT_SET)
     if url is not None:
         return AcceptanceCandidate(letter, repository, Engine.SERVER, url, model_set)
     if profile not in _ENGINES:

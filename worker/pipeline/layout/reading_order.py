@@ -56,6 +56,22 @@ def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
     return [lines[index] for row in rows.from_top_to_bottom() for index in row]
 
 
+def grown_from_published(polygon: Points, unclip_ratio: float) -> Points:
+    """Return the region that the recognizer got for a line whose published polygon this is; both are float64 [4, 2].
+
+    A detector's rectangle of width w and height h grows by d = ratio · w · h / 2 (w + h) to all sides, and the
+    published one is smaller by a part of d. So d follows from the published rectangle: the lower root of a quadratic.
+    """
+    length, height = map(float, lengths_and_heights(polygon))
+    both, kept, ratio = length + height, 2 * (1 - _MARGIN_OF_GROWTH), unclip_ratio
+    # d · 2 (both - 2 kept d) = ratio (length - kept d) (height - kept d)
+    squared = ratio * kept * kept + 4 * kept
+    linear = -(ratio * kept + 2) * both
+    discriminant = linear * linear - 4 * squared * ratio * length * height
+    growth = (-linear - math.sqrt(max(0.0, discriminant))) / (2 * squared)
+    return _pulled_in(polygon, -_MARGIN_OF_GROWTH * growth)
+
+
 def page_angle_degrees(lines: Sequence[TextLine]) -> float:
     """Return the clockwise angle at which most of the text runs, each line weighing its length."""
     angles = np.array([line.rotation_degrees for line in lines])

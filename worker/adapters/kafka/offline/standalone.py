@@ -18,6 +18,7 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 _READERS: Final = "labelwire-reader"
 _MEMBERSHIP: Final = "group."
 _LOGGER = logging.getLogger(__name__)
+_SHORT_QUEUE_BACKOFF_MS: Final = 10
 
 IsolationLevel = Literal["read_committed", "read_uncommitted"]
 
@@ -59,6 +60,8 @@ def standalone_consumer(
         options["queued.max.messages.kbytes"] = max_queued_kibibytes
     if min_queued_messages is not None:
         options["queued.min.messages"] = min_queued_messages
+        # With a queue that a single message fills, librdkafka would wait a second before it fetches the next.
+        options["fetch.queue.backoff.ms"] = _SHORT_QUEUE_BACKOFF_MS
     try:
         return Consumer(options)
     except KafkaException as error:
