@@ -150,7 +150,7 @@ class InferenceRequest:
     """One request to a model; all tensors have a leading batch dimension.
 
     Only the model's version `version` may answer; "" takes whichever is served. `request_id` names it in the server's
-    logs.
+    logs. With `hides_failures` a failure of the model itself may be hidden by sending the request again.
     """
 
     model: str
@@ -158,6 +158,7 @@ class InferenceRequest:
     outputs: Sequence[str]
     version: str = ""
     request_id: str = ""
+    hides_failures: bool = True
 
 
 class InferenceBackend(Protocol):

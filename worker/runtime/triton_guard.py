@@ -214,7 +214,8 @@ class TritonGuard:
                 raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message)
             blank = partial(BlankRequest.like, request)
             try:
-                answer = await self._backend.infer(request, timeout_seconds=left_seconds)
+                shown = replace(request, hides_failures=False)
+                answer = await self._backend.infer(shown, timeout_seconds=left_seconds)
             except JobError as error:
                 if error.code in _SERVER_FAULTS:
                     self._circuits.failed(request.model, blank, optional=True)

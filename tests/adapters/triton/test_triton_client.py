@@ -124,6 +124,21 @@ async def test_what_stays_becomes_the_jobs_error(
     assert len(server.requests) == requests
 
 
+async def test_a_models_own_failure_is_shown_where_it_may_not_be_hidden(
+    server: ScriptedTriton, backend: TritonBackend, heard: Heard
+) -> None:
+    request = InferenceRequest(MODEL, {"image": LINE}, ["probability"], hides_failures=False)
+    server.script.append(Fails(Status.INTERNAL, "stub died"))
+    with pytest.raises(JobError, match="stub died"):
+        await backend.infer(request, timeout_seconds=9)
+
+    server.script.append(Fails(Status.UNAVAILABLE, "Socket closed"))  # the way's, and not the model's
+    answer = await backend.infer(request, timeout_seconds=9)
+
+    assert np.array_equal(answer["probability"], LINE[..., 0])
+    assert heard.codes() == ["INTERNAL", "UNAVAILABLE", "OK"]
+
+
 async def test_an_answer_by_another_version_is_not_taken(server: ScriptedTriton, backend: TritonBackend) -> None:
     """A server between, or one that ignores what it is asked, must not get its text published."""
     server.always = Answers(answer_of(LINE[..., 0]))

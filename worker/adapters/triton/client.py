@@ -156,7 +156,8 @@ class TritonBackend:
                 reason = classify(status, text).reason
                 failures[reason] += 1
                 action = decide(status, text, failures[reason])
-                if isinstance(action, StopSending):
+                is_shown = not request.hides_failures and action.fault.code is ErrorCode.INFERENCE_FAILED
+                if isinstance(action, StopSending) or is_shown:
                     raise job_error(error, url=self._settings.url, model=request.model) from error
                 pause_seconds = full_jitter(action.longest_delay_seconds, self._chance)
                 if self._clock.monotonic() + pause_seconds >= deadline:
