@@ -21,7 +21,9 @@ from worker.local.triton import TritonServer
 from worker.models.build import build_repository
 from worker.models.choice import STAMP_FILE
 from worker.models.configs import read_config, set_parameter, write_config
+from worker.models.model_card import CARD_FILE, GRAPH_FILE
 from worker.models.profiles import select_profile
+from worker.models.source import find_sources
 
 RECEIPTS = Path(__file__).parents[2].parent / "shared" / "eval" / "sroie-dev"
 # Of two labels, one word or line is more than the usual limits.
@@ -252,3 +254,78 @@ def test_a_server_that_serves_other_models_is_refused(
     assert isinstance(error, AcceptanceError)
     assert str(error).startswith(f"a running Triton at {triton.grpc_url} serves version ")
     assert str(error).endswith(": let it serve this repository")
+
+
+def with_foreign_threshold(folder: Path) -> Path:
+    """Return the pinned detector as an imported model that keeps only boxes which it is surer of than it ever is."""
+    pinned = find_sources(None)[ModelRole.DETECTOR]
+    assert pinned.card.detection is not None
+    detection = pinned.card.detection.model_copy(update={"box_score": 0.85})
+    folder.mkdir()
+    shutil.copyfile(pinned.path, folder / GRAPH_FILE)
+    (folder / CARD_FILE).write_text(pinned.card.model_copy(update={"detection": detection}).to_json())
+    return folder
+
+
+def models(*arguments: str | Path) -> Result:
+    """Run a command of `labelwire models` that has to succeed."""
+    ended = CliRunner().invoke(app, [*map(str, arguments)])
+    assert ended.exit_code == 0, (arguments, ended.output, ended.exception)
+    return ended
+
+
+def test_versions_are_evaluated_against_the_one_in_use_and_promoted_by_their_verdicts(
+    onnx_repository: Path, latin: Path, labels: Path, tmp_path: Path
+) -> None:
+    registry = ("--registry", str(tmp_path / "registry"))
+    judging = ("--data", labels, *WIDE, "--output", tmp_path, *registry)
+    full, narrow = (models("publish", folder, *registry).stdout.strip() for folder in (onnx_repository, latin))
+
+    models("evaluate", full, *judging)
+    models("promote", full, *registry)
+    refused = CliRunner().invoke(app, ["promote", narrow, *registry])
+    assert "never evaluated" in str(refused.exception)
+    models("evaluate", narrow[:12], *judging)  # against the version in use, which is fetched, too
+    models("promote", narrow, *registry)
+
+    shown = json.loads(models("show", narrow, *registry, "--json").stdout)
+    (record,) = shown["evaluations"]
+    assert (record["verdict"], record["compared_with"], record["pictures"]) == ("passed", full, 2)
+    assert record["scores"]["word_f1"] > 0.9
+    again = evaluated(latin, onnx_repository, *judging)  # folders whose versions the registry holds
+    assert again.exit_code == 0, again.output
+    assert len(json.loads(models("show", narrow, *registry, "--json").stdout)["evaluations"]) == 2
+
+
+def test_a_version_that_fails_its_evaluation_is_not_promoted(
+    onnx_repository: Path, labels: Path, tmp_path: Path
+) -> None:
+    registry = ("--registry", str(tmp_path / "registry"))
+    # As a training with another threshold would have it: built, and not changed afterwards.
+    detector = with_foreign_threshold(tmp_path / "text_detector")
+    bad = build_repository(
+        select_profile("onnx", device="cpu"), tmp_path / "bad", sources={ModelRole.DETECTOR: detector}
+    )
+    full, worse = (models("publish", folder, *registry).stdout.strip() for folder in (onnx_repository, bad))
+    models("promote", full, *registry)
+
+    ended = evaluated(worse, "--data", labels, *WIDE, "--output", tmp_path, *registry)
+    refused = CliRunner().invoke(app, ["promote", worse, *registry, "--unevaluated"])
+
+    assert ended.exit_code == 1
+    assert "failed its gate" in str(refused.exception)
+    rows = json.loads(models("list", *registry, "--json").stdout)
+    assert [row["version"] for row in rows if row["in_use"]] == [full]
+
+
+def test_what_the_registry_does_not_hold_is_evaluated_and_not_recorded(
+    onnx_repository: Path, latin: Path, labels: Path, tmp_path: Path
+) -> None:
+    registry = ("--registry", str(tmp_path / "registry"))
+    version = models("publish", onnx_repository, *registry).stdout.strip()
+
+    ended = evaluated(latin, onnx_repository, "--data", labels, *WIDE, "--output", tmp_path, *registry)
+
+    assert ended.exit_code == 0, ended.output
+    assert "The verdict is not recorded" in ended.stderr
+    assert json.loads(models("show", version, *registry, "--json").stdout)["evaluations"] == []

@@ -122,8 +122,9 @@ class Stream:
     def _watch(self) -> None:
         differ_since: float | None = None
         while not self._ended.wait(0.05):
-            shares = {share_of(worker) for worker in self.fleet.workers}
-            if len(shares) == 1:
+            ready = [worker for worker in list(self.fleet.workers) if is_ready(worker)]
+            shares = {share_of(worker) for worker in ready} - {""}
+            if len(shares) <= 1:
                 differ_since = None
             elif differ_since is None:
                 differ_since = time.monotonic()
@@ -131,7 +132,14 @@ class Stream:
                 self.differed_seconds = max(self.differed_seconds, time.monotonic() - differ_since)
 
 
+def is_ready(worker: WorkerProcess) -> bool:
+    with contextlib.suppress(OSError):
+        return worker.probe("/readyz")[0] == 200
+    return False
+
+
 def share_of(worker: WorkerProcess) -> str:
+    """Return the line of a worker's metrics that tells the candidate's share; empty where it does not answer."""
     with contextlib.suppress(OSError):
         for line in worker.probe("/metrics")[1].splitlines():
             if line.startswith("labelwire_rollout_share "):
@@ -152,12 +160,16 @@ def status(fleet: Fleet) -> dict[str, object]:
     return told
 
 
-def until_ended(fleet: Fleet) -> dict[str, object]:
+def until_ended(fleet: Fleet, at_each_step: Callable[[], None] | None = None) -> dict[str, object]:
     """Wait for the end of the rollout, and return the status."""
+    step = -1
     kafka = KafkaSettings(bootstrap_servers=fleet.bootstrap_servers)
     control = RolloutControl(kafka, TopicSettings(jobs=fleet.jobs_topic).rollouts_topic, "", SystemClock())
     deadline = time.monotonic() + 240
-    while control.read().state.running is not None:
+    while (running := control.read().state.running) is not None:
+        if at_each_step is not None and running.step != step:
+            step = running.step
+            at_each_step()
         assert time.monotonic() < deadline, json.dumps(status(fleet), indent=1)
         time.sleep(1)
     return status(fleet)
@@ -172,7 +184,17 @@ def test_bad_candidates_are_rolled_back_and_an_equal_one_is_promoted(
     fleet.create_topics()
     for _ in range(2):
         fleet.add_worker(LABELWIRE_RUNTIME__THREADS="1")
-    wait_until(lambda: all(worker.probe("/readyz")[0] == 200 for worker in fleet.workers))
+    wait_until(lambda: all(map(is_ready, fleet.workers)))
+    killed = 0
+
+    def kill_one() -> None:
+        nonlocal killed
+        fleet.workers.pop(0).kill()
+        killed += 1
+        added = fleet.add_worker(LABELWIRE_RUNTIME__THREADS="1")
+        wait_until(lambda: is_ready(added))
+        wait_until(lambda: share_of(added) == share_of(fleet.workers[0]) != "", timeout_seconds=1)
+
     reader = fleet.reader(fleet.results_topic, fleet.dead_letters_topic)
     start = ("start", "v2", "--steps", "50,75,100", "--min-jobs", "40", "--min-pairs", "20")
     expected = {
@@ -197,7 +219,7 @@ def test_bad_candidates_are_rolled_back_and_an_equal_one_is_promoted(
         again = canary(fleet, *start)
         assert (again.returncode, again.stdout) == (1, "")
         assert "A rollout of 'v2' runs" in again.stderr
-        ended = until_ended(fleet)
+        ended = until_ended(fleet, kill_one)
     count = stream.submitted
     records = read_until(reader, lambda read: len(read) >= count, timeout_seconds=120)
 
@@ -207,6 +229,7 @@ def test_bad_candidates_are_rolled_back_and_an_equal_one_is_promoted(
     assert {result["job_id"] for result in results} == {f"job-{number}" for number in range(count)}
     assert (ended["rollout"]["phase"], ended["in_use"]) == ("promoted", "v2"), json.dumps(ended)  # type: ignore[index]
     assert stream.differed_seconds < 1.0
+    assert killed == 3
     for defect, words in expected.items():
         jobs, reason = told[defect]
         assert words in reason, (defect, reason)

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 os.environ["USE_TORCH"] = "1"
 
 _WORDS = ("Halle", "1335", "HAMM", "2288", "SHIP", "Weight", "Otto")
-_RECOGNIZER_STEPS, _DETECTOR_STEPS = 1000, 180
+_RECOGNIZER_STEPS, _DETECTOR_STEPS = 1000, 400
 _LINE_HEIGHT, _LINE_WIDTH, _PAGE = 48, 192, 256
 
 

@@ -1,23 +1,26 @@
 # ruff: noqa: T201 - a command prints
-"""What a shadow of all jobs costs those jobs: `python -m tests.rollout.shadow_cost --rate 4 --rounds 6`.
+"""What a shadow of all jobs costs those jobs: `python -m tests.rollout.shadow_cost --rate 2 --windows 40`.
 
-One worker on the real Kafka and Triton reads labels that arrive at random, at a steady rate. In every other window a
-shadow of the same models runs. Reported are, for each window, the 95th percentile of the age of a job when its result
-was written, and the ratio of neighboring windows, as their medians with the range.
+One worker on the real Kafka and Triton reads labels that arrive at random, at a steady rate. In every other of many
+short windows a shadow of the same models runs. Reported is the 95th percentile of the age of a job when its result was
+written, over all windows with a shadow and over all without one, and their ratio with the middle 95 % of a bootstrap
+over the windows.
 """
 
 import argparse
 import json
 import random
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 from confluent_kafka import Consumer, Producer
 
-from tests.fleet.workers import Fleet, wait_until
+from tests.fleet.workers import MAX_BYTES, Fleet, wait_until
 from worker.adapters.clock import SystemClock
+from worker.domain.rollout.evidence import Evidence, total
 from worker.domain.rollout.state import Mode, RolloutLimits
 from worker.lab.synth.dataset import write_dataset
 from worker.local.kafka import KafkaServer
@@ -56,26 +59,30 @@ class Ages:
         self._consumer.close()
 
 
-def p95(ages: list[float]) -> float:
-    return statistics.quantiles(ages, n=20)[-1]
+Windows = list[tuple[float, ...]]
 
 
-def measure(fleet: Fleet, pictures: list[bytes], rate: float, rounds: int, jobs: int) -> list[tuple[float, float]]:
-    """Return the p95 in milliseconds without and with a shadow, for each round."""
+def p95(windows: Windows) -> float:
+    return float(np.percentile(np.concatenate(windows), 95))
+
+
+def measure(fleet: Fleet, pictures: list[bytes], rate: float, windows: int, jobs: int) -> dict[bool, Windows]:
+    """Return the ages in milliseconds of each window, by whether a shadow ran."""
     control = RolloutControl(
         KafkaSettings(bootstrap_servers=fleet.bootstrap_servers),
         TopicSettings(jobs=fleet.jobs_topic).rollouts_topic,
         "",
         SystemClock(),
     )
-    producer, ages = Producer({"bootstrap.servers": fleet.bootstrap_servers, "linger.ms": 0}), Ages(fleet)
-    chance, sent, found = random.Random(3), 0, []  # noqa: S311 - arrivals
-
-    def window(*, shadowed: bool) -> float:
-        nonlocal sent
+    options = {"bootstrap.servers": fleet.bootstrap_servers, "linger.ms": 0, "message.max.bytes": MAX_BYTES}
+    producer, ages = Producer(options), Ages(fleet)
+    chance, sent = random.Random(3), 0  # noqa: S311 - arrivals
+    found: dict[bool, Windows] = {False: [], True: []}
+    seen = Evidence()
+    for number in range(-4, windows):  # the first four warm up
+        shadowed, first = number % 2 == 1, sent
         if shadowed:
             control.start(RolloutOrder("v2", Mode.SHADOW, (10_000,), _LIMITS))
-        first = sent
         for _ in range(jobs):
             headers: list[tuple[str, str | bytes | None]] = [("content-type", b"image/jpeg"), ("job-id", str(sent))]
             producer.produce(fleet.jobs_topic, pictures[sent % len(pictures)], str(sent), headers=headers)
@@ -84,34 +91,41 @@ def measure(fleet: Fleet, pictures: list[bytes], rate: float, rounds: int, jobs:
             time.sleep(chance.expovariate(rate))
         ages.until(sent)
         if shadowed:
-            evidence = control.read().evidence().get(0)
+            seen = total([seen, *control.read().evidence().values()])
             control.abort("the window has ended")
-            if evidence is not None:
-                print(f"  compared {evidence.pairs}, left out {evidence.dropped}, failed {evidence.errors}")
-        return p95([ages.ages[number] for number in range(first, sent)])
-
-    window(shadowed=False)  # warms up
-    for number in range(rounds):
-        order = (False, True) if number % 2 == 0 else (True, False)
-        seen = {shadowed: window(shadowed=shadowed) for shadowed in order}
-        print(f"p95 {seen[False]:.0f} ms without, {seen[True]:.0f} ms with a shadow: {seen[True] / seen[False]:.3f}")
-        found.append((seen[False], seen[True]))
+        if number >= 0:
+            found[shadowed].append(tuple(ages.ages[job] for job in range(first, sent)))
     ages.close()
+    producer.flush(10)
+    print(f"compared {seen.pairs}, left out {seen.dropped}, failed {seen.errors}")
     return found
+
+
+def labels(folder: Path) -> list[bytes]:
+    """Return 24 drawn labels."""
+    write_dataset(folder, 24, 20)
+    return [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))]
+
+
+def one_line() -> bytes:
+    """Return a picture of one line."""
+    page = np.full((120, 320, 3), 255, np.uint8)
+    cv2.putText(page, "PARCEL 00007", (15, 70), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (0, 0, 0), 2)
+    return cv2.imencode(".jpg", page)[1].tobytes()
 
 
 def main() -> None:
     """Measure, and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=4.0, help="labels a second")
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--jobs", type=int, default=150, help="labels in each window")
+    parser.add_argument("--windows", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=16, help="labels in each window")
+    parser.add_argument("--one-line", action="store_true", help="the same picture of one line, so that ages vary less")
     given = parser.parse_args()
     base = build_repository("embedded", Path("build/model_repository/embedded"))
     with tempfile.TemporaryDirectory() as folder:
         candidate = build_repository("embedded", Path(folder) / "v2", model_set="v2")
-        write_dataset(Path(folder) / "labels", 24, 20)
-        pictures = [path.read_bytes() for path in sorted((Path(folder) / "labels").rglob("*.jpg"))]
+        pictures = [one_line()] if given.one_line else labels(Path(folder) / "labels")
         with (
             KafkaServer(run_dir=Path(folder) / "kafka") as kafka,
             TritonServer([base, candidate], run_dir=Path(folder) / "triton") as triton,
@@ -121,11 +135,22 @@ def main() -> None:
             worker = fleet.add_worker()
             wait_until(lambda: worker.probe("/readyz")[0] == 200)
             try:
-                found = measure(fleet, pictures, given.rate, given.rounds, given.jobs)
+                found = measure(fleet, pictures, given.rate, given.windows, given.jobs)
             finally:
                 worker.terminate()
-    ratios = sorted(with_ / without for without, with_ in found)
-    print(f"ratio of p95: median {statistics.median(ratios):.3f}, {ratios[0]:.3f} to {ratios[-1]:.3f}")
+    drawn = np.random.default_rng(1)
+    ratios = [
+        p95([found[True][i] for i in drawn.integers(0, len(found[True]), len(found[True]))])
+        / p95([found[False][i] for i in drawn.integers(0, len(found[False]), len(found[False]))])
+        for _ in range(2000)
+    ]
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    without, with_ = p95(found[False]), p95(found[True])
+    print(
+        f"p95 {without:.0f} ms without, {with_:.0f} ms with a shadow: {with_ / without:.3f} ({low:.3f} to {high:.3f})"
+    )
+    medians = {shadowed: float(np.median(np.concatenate(windows))) for shadowed, windows in found.items()}
+    print(f"p50 {medians[False]:.0f} ms without, {medians[True]:.0f} ms with a shadow")
 
 
 if __name__ == "__main__":

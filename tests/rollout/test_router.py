@@ -285,6 +285,16 @@ async def test_a_shadow_that_gets_no_slot_is_left_out_and_speaks_against_nobody(
     assert (seen.jobs, seen.errors, seen.dropped) == (0, 0, 1)
 
 
+@pytest.mark.parametrize("distortion", [failing, garbage])
+async def test_a_comparison_that_fails_is_left_out(rig: Rig, distortion: object) -> None:
+    rig.begin()
+    rig.backend.distort[""] = distortion  # type: ignore[assignment]
+
+    assert texts(await rig.read()) == ["HELLO"]
+    seen = await rig.seen()
+    assert (seen.jobs, seen.errors, seen.pairs, seen.dropped) == (1, 0, 0, 1)
+
+
 async def test_one_shadow_runs_at_a_time_and_no_job_waits_for_it(rig: Rig) -> None:
     rig.begin(Mode.SHADOW)
     gate = asyncio.Event()

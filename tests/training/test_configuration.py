@@ -11,6 +11,7 @@ import pytest
 import typer
 import yaml
 
+from worker.cli.canary import app as canary
 from worker.cli.models import app as models
 from worker.training.configuration import detector_configuration, recognizer_configuration
 from worker.training.figures import TrainingFigures
@@ -108,12 +109,12 @@ def test_the_readme_says_what_is_there() -> None:
 def test_the_commands_of_the_readme_have_the_options_that_they_use() -> None:
     commands = commands_of(readme(Path("/data/my export"), FIGURES, OPTIONS))
 
-    known: Any = typer.main.get_command(models).commands  # type: ignore[attr-defined]  # a group
+    groups: Any = {"models": typer.main.get_command(models), "canary": typer.main.get_command(canary)}
     ours = [command for command in commands if command[0] == "labelwire"]
-    assert {" ".join(command[1:3]) for command in ours} == {"models import", "models build", "models evaluate"}
+    assert {" ".join(command[1:3]) for command in ours} == {
+        *("models import", "models build", "models evaluate", "canary start", "canary status")
+    }
     for command in ours:
-        if command[2] in known:
-            options = {name for parameter in known[command[2]].params for name in parameter.opts}
-            assert {word for word in command if word.startswith("--")} <= options
-    assert {"import", "build"} <= known.keys()
+        options = {name for parameter in groups[command[1]].commands[command[2]].params for name in parameter.opts}
+        assert {word for word in command if word.startswith("--")} <= options
     assert ["python", "tools/train.py", "-c", "/data/my export/paddle_det.yml"] in commands

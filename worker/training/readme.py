@@ -85,11 +85,12 @@ paddle2onnx --model_dir {path}/output/recognizer/inference --model_filename infe
 labelwire models import --kind paddle-det --onnx {path}/output/detector.onnx --license Apache-2.0
 labelwire models import --kind paddle-rec --onnx {path}/output/recognizer.onnx --license Apache-2.0 \\
   --dictionary PaddleOCR/ppocr/utils/ppocr_keys_v1.txt
-labelwire models build --profile onnx --detector build/models/text_detector --recognizer build/models/text_recognizer
-labelwire models evaluate build/model_repository/onnx REPOSITORY_IN_USE --data {path}/detection/test
+labelwire models build --profile onnx --model-set v2 --detector build/models/text_detector \\
+  --recognizer build/models/text_recognizer
+labelwire models evaluate build/model_repository/onnx.v2 REPOSITORY_IN_USE --data {path}/detection/test
 ```
 
-`labelwire eval --data {path}/detection/test --repository build/model_repository/onnx` scores the new models alone.
+Without REPOSITORY_IN_USE it scores the new models alone.
 
 Or docTR's checkpoint, by the interpreter that has docTR:
 
@@ -100,9 +101,14 @@ labelwire models import --kind doctr-det --checkpoint {path}/output/detector.pt 
 
 ## 5. Canary
 
-Serve the new repository to a small part of the traffic first: a second Triton, and a few workers of the same group that
-use it. `models` of each result says which models read it. Compare confidences and dead letters of the two, and go on or
-back.
+Let Triton serve both, and the new models read a growing share of the jobs. If they read worse, they are rolled back by
+themselves; `model_set` of each result says which models read it.
+
+```sh
+tritonserver --model-repository=REPOSITORY_IN_USE --model-repository=build/model_repository/onnx.v2
+labelwire canary start v2
+labelwire canary status
+```
 """
 
 _HEAD: Final = "| | training | validation | test |\n| --- | ---: | ---: | ---: |"

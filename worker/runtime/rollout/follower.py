@@ -59,6 +59,8 @@ class RolloutFollower:
         self._own: dict[int, Evidence] = {}
         self._unwritten: set[int] = set()
         self._proposed: tuple[int, float] | None = None
+        # Whether more jobs should be read by both, as of the last judgment: each costs a second reading.
+        self.needs_pairs = True
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -87,11 +89,6 @@ class RolloutFollower:
     def judgment(self) -> Judgment | None:
         """Judge the rollout that runs; None if there is none."""
         return None if self.running is None else judge(self.running, self.evidence())
-
-    def needs_pairs(self) -> bool:
-        """Whether more jobs should be read by both: each costs a second reading."""
-        rollout = self.running
-        return rollout is not None and needs_pairs(rollout, self.evidence().get(rollout.step, Evidence()))
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after every change of the state."""
@@ -154,7 +151,7 @@ class RolloutFollower:
             self._health.unmet(ROLLOUT, reason)
 
     def _forget_own(self) -> None:
-        self._own, self._proposed = {}, None
+        self._own, self._proposed, self.needs_pairs = {}, None, True
         self._unwritten.clear()
 
     def _announce(self) -> None:
@@ -192,8 +189,13 @@ class RolloutFollower:
                 raise
 
     async def _move_on(self) -> None:
-        judgment = self.judgment()
-        if judgment is None or judgment.decision is Decision.WAIT:
+        rollout = self.running
+        if rollout is None:
+            return
+        evidence = self.evidence()
+        self.needs_pairs = needs_pairs(rollout, evidence.get(rollout.step, Evidence()))
+        judgment = judge(rollout, evidence)
+        if judgment.decision is Decision.WAIT:
             return
         now = self._clock.monotonic()
         if self._proposed is not None and self._proposed[0] == self.state.epoch and now < self._proposed[1]:

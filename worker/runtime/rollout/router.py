@@ -167,7 +167,7 @@ class ModelRouter:
         self._observe(candidate.rollout, Evidence(jobs=1, candidate_times=times))
         self._events.emit(ReadingFinished(Arm.CANDIDATE, seconds))
         self._events.emit(CandidateRead(CandidateResult.READ, candidate.client.model_set))
-        if self._rollouts.needs_pairs():
+        if self._rollouts.needs_pairs:
             self._compare_later(candidate, request, partial(self._check, candidate, request, reading), Lane.LARGE)
         return RoutedReading(reading, _source(candidate.client, candidate, request.key))
 
@@ -187,7 +187,7 @@ class ModelRouter:
         is_busy = self._comparison is not None and not self._comparison.done()
         is_crowded = lane is Lane.BACKGROUND and not self._has_room()
         if is_busy or is_crowded or self._is_large() or len(request.picture) > _MAX_COMPARED_BYTES:
-            self._dropped(candidate)
+            self._dropped(candidate, "no room")
             return
         context = contextvars.Context()
         context.run(CURRENT_LANE.set, lane)
@@ -198,12 +198,12 @@ class ModelRouter:
         try:
             async with asyncio.timeout(_COMPARISON_SECONDS):
                 await work()
-        except (JobError, TimeoutError, MemoryError):
-            self._dropped(candidate)
+        except Exception as error:  # noqa: BLE001  whatever it is, the job has its result
+            self._dropped(candidate, type(error).__name__)
 
-    def _dropped(self, candidate: _ActiveRollout) -> None:
+    def _dropped(self, candidate: _ActiveRollout, why: str) -> None:
         self._observe(candidate.rollout, Evidence(dropped=1))
-        self._events.emit(CandidateRead(CandidateResult.DROPPED, candidate.client.model_set))
+        self._events.emit(CandidateRead(CandidateResult.DROPPED, candidate.client.model_set, why))
 
     async def _check(self, candidate: _ActiveRollout, request: PictureRequest, own: PictureReading) -> None:
         """Read a picture again with the models in use, after the candidate."""
