@@ -295,6 +295,24 @@ async def test_a_comparison_that_fails_is_left_out(rig: Rig, distortion: object)
     assert (seen.jobs, seen.errors, seen.pairs, seen.dropped) == (1, 0, 0, 1)
 
 
+async def test_shadows_rest_nine_times_as_long_as_they_took(rig: Rig) -> None:
+    rig.begin(Mode.SHADOW)
+    rig.backend.set_latency_seconds["v2"] = 0.1
+    await rig.read()
+    await rig.seen()
+    took = rig.clock.monotonic()
+    assert took > 0
+
+    rig.clock.advance(8.5 * took)
+    await rig.read()
+    assert (await rig.seen()).dropped == 1
+    rig.clock.advance(took)
+    await rig.read()
+
+    seen = await rig.seen()
+    assert (seen.pairs, seen.dropped) == (2, 1)
+
+
 async def test_one_shadow_runs_at_a_time_and_no_job_waits_for_it(rig: Rig) -> None:
     rig.begin(Mode.SHADOW)
     gate = asyncio.Event()
