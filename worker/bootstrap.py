@@ -192,7 +192,8 @@ def build(
         models = make_model_client(settings, guard, executor, guard.working_time, pipeline)
         router = None
     else:
-        make_client = _ClientMaker(settings, guard, executor, background or executor, pipeline)
+        own = own_fields(settings)  # read once, so that models are compared and promoted with the same fields
+        make_client = _ClientMaker(settings, guard, executor, background or executor, pipeline, own)
         models = router = ModelRouter(make_client, rollouts, guard, ports.clock, ports.events, admission.has_room)
     budget = AttemptBudget(runtime.attempt_seconds)
     guard.on_pause(budget.set_paused)
@@ -243,6 +244,7 @@ class _ClientMaker:
     executor: Executor
     background: Executor
     pipeline: type[Pipeline]
+    own: CustomFields
 
     def __call__(self, model_set: str, *, optional: bool = False, background: bool = False) -> ModelClient:
         backend = self.guard.optional_models() if optional else self.guard
@@ -250,7 +252,7 @@ class _ClientMaker:
         settings = self.settings.model_copy(
             update={"triton": self.settings.triton.model_copy(update={"model_set": model_set})}
         )
-        return make_model_client(settings, backend, executor, self.guard.working_time, self.pipeline)
+        return make_model_client(settings, backend, executor, self.guard.working_time, self.pipeline, self.own)
 
 
 def _rollouts(settings: Settings, ports: Ports, health: Health) -> RolloutFollower | None:
@@ -352,12 +354,14 @@ def make_model_client(
     executor: Executor,
     clock: Clock,
     pipeline: type[Pipeline] = Pipeline,
+    own: CustomFields | None = None,
 ) -> ModelClient:
     """Return a client that reads pictures with the models that the backend serves.
 
-    Raises SettingsError for a wrong file of fields or an unknown type.
+    `own` are the deployment's fields, read from their file unless given. Raises SettingsError for a wrong file of
+    fields or an unknown type.
     """
-    own = own_fields(settings)  # read once, so that every pipeline looks for the fields that the identity names
+    own = own or own_fields(settings)  # read once, so that every pipeline looks for the fields that the identity names
     fields = field_options(settings, own)
 
     def make_pipeline(models: ModelSet) -> Pipeline:

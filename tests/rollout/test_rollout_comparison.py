@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,18 @@ def test_a_line_that_one_detector_cuts_in_two_is_no_difference() -> None:
     halves = page(line("SHIP", width=48), line("TO", left=52, width=48))
 
     assert compare([whole], [halves]).text == 0.0
+
+
+def test_pages_of_noise_take_little_memory() -> None:
+    noise = page(*(line("X", left=5 * (number % 50), top=12 * (number // 50), width=4) for number in range(2_000)))
+    tracemalloc.start()
+    try:
+        assert compare([noise], [noise]).text == 0.0
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak_bytes < 20 * 1024 * 1024
 
 
 def test_the_same_text_elsewhere_is_another_text() -> None:

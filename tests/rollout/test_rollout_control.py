@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
@@ -68,6 +69,22 @@ def test_a_rollout_is_begun_promoted_and_the_next_one_aborted(
 
 
 @pytest.mark.real
+def test_a_foreign_record_does_not_keep_a_person_from_ending_a_rollout(
+    kafka: KafkaServer, topic: str, control: RolloutControl
+) -> None:
+    create(kafka, topic)
+    control.start(ORDER)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer.produce(f"{topic}.rollouts", key=b"evidence/of/another/program", value=b"{}")
+    assert producer.flush(30) == 0
+
+    code, shown, _ = run(kafka, topic, "abort")
+
+    assert (code, control.read().state.running) == (0, None)
+    assert "The rollout has ended" in shown
+
+
+@pytest.mark.real
 def test_of_several_who_begin_at_once_one_wins_and_the_others_are_told(
     kafka: KafkaServer, topic: str, control: RolloutControl
 ) -> None:
@@ -111,6 +128,7 @@ def test_a_topic_that_cannot_hold_the_state_is_named(
         (("start", "v2", "--steps", "5,1"), RolloutError, "ascending"),
         (("start", "v2", "--steps", "1,200"), RolloutError, "up to 100"),
         (("start", "v2", "--steps", "a,b"), RolloutError, "no shares"),
+        (("start", "v2", "--steps", "100"), RolloutError, "leaves no job to the models in use"),
         (("start", "v2", "--max-error-rate", "0"), RolloutError, "--max-error-rate 0.0 cannot be judged by"),
         (("start", "v2", "--min-jobs", "1"), RolloutError, "--min-jobs 1 cannot be judged by"),
         (("start", "v2"), JobError, "127.0.0.1:1"),

@@ -1,6 +1,7 @@
 """Several workers over one log: what they agree on, and what a crash or a slow link changes."""
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
 
@@ -9,9 +10,18 @@ import pytest
 from tests.rollout.fleet import TOPIC, Candidate, Fleet
 from tests.rollout.test_rollout_state import rollout
 from tests.simulation.virtual_time import VirtualClock, VirtualTimeLoop
+from worker.domain.errors import BrokerError
 from worker.domain.events import RolloutChanged
 from worker.domain.rollout.evidence import Evidence
-from worker.domain.rollout.state import Phase, WorkerEvidence, evidence_key, to_json
+from worker.domain.rollout.state import (
+    ROLLOUT_SCHEMA,
+    ControlState,
+    Phase,
+    WorkerEvidence,
+    evidence_key,
+    state_key,
+    to_json,
+)
 from worker.runtime.health import Health
 from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
 from worker.testing.broker import MemoryBroker
@@ -192,6 +202,117 @@ def test_a_foreign_record_in_the_topic_is_left_out() -> None:
         assert fleet.members[0].follower.running is not None
 
     play(scene)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"text": {"-5": 1}},
+        {"fields": {"21": 1}},
+        {"candidate_times": {"100000": 1}, "in_use_times": {"0": 100}},
+        {"errors": 1},
+        {"blanks": 1},
+        {"jobs": 10**309},
+    ],
+)
+def test_evidence_that_cannot_be_stops_no_worker(impossible: dict[str, object]) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(1)
+        begun = fleet.write(lambda state: state.started(rollout(steps=STEPS))).running
+        assert begun is not None
+        value = {"schema": ROLLOUT_SCHEMA, "rollout": begun.id, "step": 0, "evidence": impossible}
+        fleet.broker.append(TOPIC, json.dumps(value).encode(), key=f"evidence/{begun.id}/0/foreign".encode())
+        await VirtualClock(fleet.loop).sleep(2)
+
+        assert not fleet.members[0].running.done()
+        assert fleet.members[0].follower.evidence() == {}
+
+    play(scene)
+
+
+def test_a_rollout_that_is_replaced_while_evidence_is_written_stops_no_worker() -> None:
+    """What a job saw in an earlier step is written as well, so several records may be under way."""
+
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(1)
+        begun = fleet.write(lambda state: state.started(rollout(steps=STEPS))).running
+        fleet.write(lambda state: state.advanced(now_ms=2))
+        await VirtualClock(fleet.loop).sleep(0.1)
+        follower, append = fleet.members[0].follower, fleet.members[0].log.append
+        assert begun is not None
+        assert follower.running is not None
+
+        async def append_slowly(key: str, value: bytes) -> None:
+            await VirtualClock(fleet.loop).sleep(1)
+            await append(key, value)
+
+        fleet.members[0].log.append = append_slowly  # type: ignore[method-assign]
+        follower.observe(begun, Evidence(jobs=1))
+        follower.observe(follower.running, Evidence(jobs=1))
+        await VirtualClock(fleet.loop).sleep(0.6)
+        fleet.write(lambda state: state.aborted("by hand", 3))
+        fleet.write(lambda state: state.started(rollout(id="ba9876543210", candidate="v3", steps=STEPS)))
+        await VirtualClock(fleet.loop).sleep(3)
+
+        assert not fleet.members[0].running.done()
+        assert follower.evidence() == {}
+
+    play(scene)
+
+
+def test_a_record_that_is_refused_when_its_rollout_is_over_stops_no_worker() -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(1)
+        begun = fleet.write(lambda state: state.started(rollout(steps=STEPS))).running
+        await VirtualClock(fleet.loop).sleep(0.1)
+        follower = fleet.members[0].follower
+        assert begun is not None
+
+        async def refuse(key: str, value: bytes) -> None:  # noqa: ARG001
+            await VirtualClock(fleet.loop).sleep(1)
+            raise BrokerError("The broker does not answer.")
+
+        fleet.members[0].log.append = refuse  # type: ignore[method-assign]
+        follower.observe(begun, Evidence(jobs=1))
+        await VirtualClock(fleet.loop).sleep(0.6)
+        fleet.write(lambda state: state.aborted("by hand", 3))
+        fleet.write(lambda state: state.started(rollout(id="ba9876543210", candidate="v3", steps=STEPS)))
+        await VirtualClock(fleet.loop).sleep(3)
+
+        assert not fleet.members[0].running.done()
+
+    play(scene)
+
+
+def test_a_log_that_is_read_again_brings_no_former_rollout_back_and_loses_no_evidence() -> None:
+    loop = VirtualTimeLoop()
+    clock, events = VirtualClock(loop), RecordedEvents()
+    health = Health((ROLLOUT,), clock, events, pulse_seconds=60)
+    follower = RolloutFollower(MemoryControlLog(MemoryBroker(), TOPIC), "worker", clock, events, health)
+    seen: list[tuple[str, str]] = []
+    follower.on_change(lambda: seen.append((follower.in_use, follower.running.candidate if follower.running else "")))
+    begun = ControlState().started(rollout(candidate="bad"))
+    rolled_back = begun.rolled_back("It reads nothing.", 2)
+    again = rolled_back.started(rollout(id="ba9876543210", candidate="v3"))
+    log = [(state_key(state, "person"), to_json(state)) for state in (begun, rolled_back, again)]
+
+    for key, value in log:
+        follower.received(key, value)
+    follower.reached_end()
+    assert follower.running is not None
+    follower.observe(follower.running, Evidence(jobs=1))
+    follower.reset()
+    assert not health.ready
+    for key, value in log:
+        follower.received(key, value)
+        assert follower.running is None
+    follower.reached_end()
+
+    assert health.ready
+    assert set(seen) == {("", "v3")}
+    assert follower.evidence() == {0: Evidence(jobs=1)}
+    assert [event.candidate for event in events.of(RolloutChanged)] == ["v3", "v3"]
+    loop.close()
 
 
 def test_evidence_of_an_older_rollout_does_not_count() -> None:

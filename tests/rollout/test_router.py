@@ -4,29 +4,36 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
 import pytest
 
 from tests.rollout.test_rollout_state import rollout
-from tests.runtime.parts import LIMITS, PICTURE
+from tests.runtime.looping import until
+from tests.runtime.parts import FOLDER, LIMITS, PICTURE, URI, by_uri
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import CandidateRead, CircuitChanged
 from worker.domain.manifest import ModelRole
 from worker.domain.rollout.evidence import Evidence
 from worker.domain.rollout.state import ControlState, Mode, state_key, to_json
+from worker.domain.uri import AllowedPrefixes
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.pipeline import Pipeline
 from worker.ports import Tensor
+from worker.runtime.budget import AttemptBudget
+from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.health import Health
+from worker.runtime.job_processor import JobProcessor
 from worker.runtime.model_client import ModelClient, PictureRequest, RoutedReading
 from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
 from worker.runtime.rollout.router import ModelRouter
 from worker.runtime.triton_guard import TritonGuard
 from worker.settings import TritonSettings
 from worker.testing.backend import FakeBackend, fake_models
+from worker.testing.blob import MemoryBlobStore
 from worker.testing.broker import MemoryBroker
 from worker.testing.clock import ManualClock
 from worker.testing.control_log import MemoryControlLog
@@ -101,8 +108,28 @@ async def rig(executor: Executor) -> AsyncIterator[Rig]:
     await made.guard.close()
 
 
+@pytest.fixture
+async def slow_rig(executor: Executor) -> AsyncIterator[Rig]:
+    """Give a rig in which time passes only when the test lets it."""
+    made = Rig(executor, ManualClock(sleeps_pass=False))
+    yield made
+    await made.router.close()
+    await made.guard.close()
+
+
 def texts(read: RoutedReading) -> list[str]:
     return [line.text for page in read.reading.pages for line in page.lines]
+
+
+def hang(rig: Rig) -> None:
+    """Let requests to the candidate's models never end."""
+    plain, never = rig.clock.sleep, asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await (never.wait() if seconds == 999 else plain(seconds))
+
+    rig.clock.sleep = sleep  # type: ignore[method-assign]
+    rig.backend.set_latency_seconds["v2"] = 999
 
 
 def nothing(role: ModelRole, answer: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -185,19 +212,117 @@ async def test_a_candidate_that_is_not_served_costs_no_job(rig: Rig) -> None:
 
 async def test_a_candidate_that_hangs_costs_a_part_of_the_attempt(rig: Rig) -> None:
     rig.begin()
-    hung = asyncio.Event()
-
-    async def hang(seconds: float) -> None:
-        if seconds == 999:
-            await hung.wait()
-
-    rig.clock.sleep = hang  # type: ignore[method-assign]
-    rig.backend.set_latency_seconds["v2"] = 999
+    hang(rig)
 
     read = await rig.read(timeout_seconds=0.4)
 
     assert (texts(read), read.source.model_set) == (["HELLO"], "")
     assert (await rig.seen()).errors == 1
+
+
+async def test_a_candidate_that_hangs_leaves_time_before_the_jobs_deadline(rig: Rig) -> None:
+    rig.begin()
+    hang(rig)
+    blobs = MemoryBlobStore(AllowedPrefixes.of([FOLDER]))
+    blobs.put(URI, PICTURE)
+    memory, budget = FetchMemory(1_000_000, 4), AttemptBudget(30)
+    processor = JobProcessor(rig.router, rig.executor, rig.clock, budget, blobs, memory)
+    deadline = datetime.fromtimestamp(rig.clock.epoch_ms() / 1000 + 2, UTC)
+
+    result = await processor.read(by_uri(deadline=deadline.isoformat()), 1)
+
+    assert (result.model_set, result.pages[0].lines[0].text) == ("", "HELLO")
+    assert (await rig.seen()).errors == 1
+
+
+async def test_time_that_is_short_for_everybody_decides_nothing(rig: Rig) -> None:
+    rig.begin()
+    hang(rig)
+    rig.backend.set_latency_seconds[""] = 0.1
+
+    assert texts(await rig.read(timeout_seconds=0.8)) == ["HELLO"]
+
+    seen = await rig.seen()
+    assert (seen.jobs, seen.errors, seen.undecided) == (0, 0, 1)
+
+
+async def test_a_candidate_that_is_back_later_than_the_models_in_use_did_not_fail(rig: Rig) -> None:
+    await rig.read()
+    rig.begin()
+    rig.backend.fail(*[UNAVAILABLE] * 6)  # the candidate's request, and five of the models in use
+    assert texts(await rig.read()) == ["HELLO"]
+    assert "text_detector" in [event.model for event in rig.events.of(CircuitChanged) if event.state == "open"]
+    rig.backend.distort["v2"] = failing
+
+    await rig.read()
+    seen = await rig.seen()
+    assert (seen.errors, seen.undecided) == (0, 2)
+    rig.clock.advance(20)
+    await rig.read()
+    assert (await rig.seen()).errors == 1
+
+
+async def test_requests_of_a_candidate_that_is_over_change_no_circuit(rig: Rig) -> None:
+    state = rig.begin()
+    await rig.read()
+    await rig.seen()
+    late = [asyncio.create_task(rig.read()) for _ in range(6)]
+    rig.backend.distort["v2"] = failing
+    await asyncio.sleep(0)
+    rig.follow(state.rolled_back("It fails.", 2))
+
+    assert [texts(await task) for task in late] == [["HELLO"]] * 6
+    assert rig.events.of(CircuitChanged) == []
+
+
+async def test_a_probe_under_way_when_its_model_is_forgotten_opens_nothing(slow_rig: Rig) -> None:
+    rig = slow_rig
+    state = rig.begin()
+    rig.backend.distort["v2"] = failing
+    for _ in range(5):
+        await rig.read()
+    rig.backend.set_latency_seconds["v2"] = 1.0
+    while len([call for call in rig.backend.calls if call.request_id == "probe"]) < 1:
+        rig.clock.advance(0.3)
+        await asyncio.sleep(0.001)
+    for name in fake_models(model_set="v2"):
+        del rig.backend.models[name]
+    rig.follow(state.rolled_back("It fails.", 2))
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context))
+    for _ in range(20):
+        rig.clock.advance(0.3)
+        await asyncio.sleep(0.001)
+
+    last = {event.model: event.state for event in rig.events.of(CircuitChanged)}
+    assert last == {"text_detector.v2": "closed"}
+    assert failures == []
+
+
+async def test_models_that_fail_hold_up_nobody_once_a_promoted_candidate_is_in_use(slow_rig: Rig) -> None:
+    rig = slow_rig
+    rig = slow_rig
+    state = rig.follow(rig.follower.state.started(rollout(steps=(1, 10_000))))
+    opened: list[bool] = []
+    rig.guard.on_open(lambda *, is_open: opened.append(is_open))
+    await rig.read()
+    rig.backend.distort[""] = failing
+    tasks = [asyncio.create_task(rig.read(f"key-{number}".encode())) for number in range(8)]
+    await until(lambda: rig.guard.is_open)
+    await asyncio.sleep(0.01)
+    waiting = [task for task in tasks if not task.done()]
+    assert waiting
+    rig.follow(state.promoted(now_ms=2))
+
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert {error.code for error in outcomes if isinstance(error, JobError)} <= {
+        ErrorCode.MODELS_CHANGED,
+        ErrorCode.INFERENCE_FAILED,
+    }
+    assert (await rig.read()).source.model_set == "v2"
+    assert not rig.guard.is_open
+    assert opened == [True, False]
 
 
 async def test_its_open_circuit_holds_up_nothing_and_closes_with_the_rollout(rig: Rig) -> None:
@@ -281,6 +406,15 @@ async def test_a_shadow_that_gets_no_slot_is_left_out_and_speaks_against_nobody(
     rig.backend.distort["v2"] = overloaded
 
     assert texts(await rig.read()) == ["HELLO"]
+    seen = await rig.seen()
+    assert (seen.jobs, seen.errors, seen.dropped) == (0, 0, 1)
+
+
+async def test_a_shadow_whose_time_is_over_is_left_out_whatever_the_error_says(rig: Rig) -> None:
+    rig.begin(Mode.SHADOW)
+    rig.backend.set_latency_seconds["v2"] = 3  # of 2.5 that it has, so no time is left for the second request
+
+    assert texts(await rig.read(timeout_seconds=10)) == ["HELLO"]
     seen = await rig.seen()
     assert (seen.jobs, seen.errors, seen.dropped) == (0, 0, 1)
 

@@ -1,5 +1,6 @@
 """Whatever decides how a picture reads is part of the name under which its reading is kept."""
 
+import asyncio
 import json
 import zlib
 from collections.abc import Mapping
@@ -8,12 +9,14 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from tests.runtime.parts import LIMITS, Parts
+from tests.rollout.test_rollout_state import rollout
+from tests.runtime.parts import JOBS, LIMITS, Parts
 from worker import __version__
 from worker.adapters.cache.memory import MemoryCache
 from worker.adapters.cache.redis import RedisCache
-from worker.bootstrap import image_limits, make_model_client, options_identity, result_cache
+from worker.bootstrap import Ports, build, image_limits, make_model_client, options_identity, result_cache
 from worker.domain.image import PageText
+from worker.domain.rollout.state import ControlState, state_key, to_json
 from worker.picture_settings import FieldSettings, PipelineSettings, QualitySettings, Section
 from worker.pipeline.header.reading import read_header
 from worker.runtime.model_client import ModelClient
@@ -21,6 +24,8 @@ from worker.runtime.stored_reading import STORED_SCHEMA, encode
 from worker.settings import CacheSettings, load
 from worker.testing.backend import FakeBackend, fake_models
 from worker.testing.clock import ManualClock
+from worker.testing.control_log import MemoryControlLog
+from worker.testing.source import MemorySource
 
 OWN_FIELDS = '[order]\npattern = "[0-9]{6}"\n'
 # One other value for every setting that decides how a picture reads.
@@ -104,6 +109,43 @@ async def test_a_file_of_fields_that_changes_later_changes_neither_fields_nor_id
         parts.backend.models = fake_models()
         await client.refresh()
         assert client.identity == before
+
+
+async def test_a_promoted_model_set_reads_with_the_fields_that_the_worker_began_with(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN_FIELDS)
+    with ThreadPoolExecutor(1) as executor:
+        parts = Parts(executor)
+        parts.backend.models |= fake_models(model_set="v2")
+        parts.broker.create_topic("rollouts")
+        begun = ControlState().started(rollout())
+        for state in (begun, begun.promoted(now_ms=2)):
+            parts.broker.append("rollouts", to_json(state), key=state_key(state, "person").encode())
+        control, source = MemoryControlLog(parts.broker, "rollouts"), MemorySource(parts.broker, [JOBS])
+        ports = Ports(
+            source,
+            parts.sink,
+            parts.backend,
+            parts.isolation,
+            parts.clock,
+            parts.events,
+            parts.blobs,
+            control=control,
+        )
+        worker = build(load({"LABELWIRE_FIELDS__FILE": str(file)}), ports, executor)
+        file.write_text("no TOML")
+        stopping = asyncio.Event()
+        running = asyncio.create_task(worker.lifecycle.run(stopping))
+        router = worker.router
+        assert router is not None
+        async with asyncio.timeout(10):
+            while not router.models_used:  # noqa: ASYNC110 - the worker runs beside
+                await asyncio.sleep(0.01)
+        stopping.set()
+        await running
+        await control.close()
+
+    assert router.model_set == "v2"
 
 
 def test_the_version_of_the_worker_and_of_the_stored_form_count() -> None:

@@ -58,6 +58,11 @@ def start(
     check_set_name(candidate)
     mode = Mode.SHADOW if shadow else Mode.CANARY
     shares = _shares(steps) if steps is not None else ((ALL,) if shadow else DEFAULT_STEPS)
+    if mode is Mode.CANARY and shares[0] == ALL:
+        raise RolloutError(
+            f"--steps {steps} leaves no job to the models in use, with whose times the candidate's are compared: begin "
+            "with a smaller share, as 50,100."
+        )
     try:
         limits = RolloutLimits(
             min_jobs=min_jobs,

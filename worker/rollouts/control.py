@@ -5,6 +5,7 @@ reported; who lost against another writer is told so.
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from worker.domain.rollout.state import (
 from worker.ports import Clock
 from worker.settings import KafkaSettings
 
+_LOGGER = logging.getLogger(__name__)
 Change = Callable[[ControlState], ControlState]
 
 
@@ -59,8 +61,12 @@ class RolloutControl:
         records = RolloutRecords()
         with BoundedReader(self._kafka.bootstrap_servers, [self._topic], self._kafka.client_options()) as reader:
             for record in reader:
-                if record.key is not None and record.value is not None:
+                if record.key is None or record.value is None:
+                    continue
+                try:
                     records.take(record.key.decode("utf-8", "replace"), record.value)
+                except RolloutError as error:  # workers leave it out as well
+                    _LOGGER.warning("A record of the rollout's topic is left out: %s", error)
         return records
 
     def in_use(self, state: ControlState) -> str:

@@ -11,7 +11,7 @@ cannot keep a circuit open.
 import asyncio
 import contextvars
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -132,11 +132,19 @@ class Circuits:
 
     def forget_optional(self) -> None:
         """Forget the models that can be done without: nobody uses them any more."""
-        for entry in [entry for entry in self._models.values() if entry.optional]:
+        self._forget([entry for entry in self._models.values() if entry.optional])
+
+    def forget_all(self) -> None:
+        """Forget all models: others are in use now. Requests that wait pass."""
+        self._forget(list(self._models.values()))
+
+    def _forget(self, entries: Sequence[_ModelCircuit]) -> None:
+        for entry in entries:
             del self._models[entry.model]
             entry.closed.set()
             if entry.announced is not CircuitState.CLOSED:
                 self._events.emit(CircuitChanged(entry.model, CircuitState.CLOSED))
+        self._changed()
 
     def _entry(self, model: str, blank: Callable[[], BlankRequest], *, optional: bool) -> _ModelCircuit:
         entry = self._models.get(model) or self._track(model, blank())
@@ -195,13 +203,13 @@ class Circuits:
 
     async def _probe(self, entry: _ModelCircuit) -> None:
         circuit = entry.circuit
-        while circuit.begin_probe(self._clock.monotonic()):
+        while self._is_tracked(entry) and circuit.begin_probe(self._clock.monotonic()):
             self._announce(entry)
             try:
                 await self._send_blank(entry)
             except JobError as error:
                 circuit.probe_failed(self._clock.monotonic(), self._chance.random())
-                if await self._is_missing(entry.model, error):
+                if await self._is_missing(entry.model, error) and self._is_tracked(entry):
                     self._drop_missing_model(entry, error)
                     return
             except BaseException:
@@ -209,7 +217,12 @@ class Circuits:
                 raise
             else:
                 circuit.probe_succeeded()
-            self._announce(entry)
+            if self._is_tracked(entry):
+                self._announce(entry)
+
+    def _is_tracked(self, entry: _ModelCircuit) -> bool:
+        """Whether the entry is still that of its model: it may have been forgotten while a probe was under way."""
+        return self._models.get(entry.model) is entry
 
     async def _send_blank(self, entry: _ModelCircuit) -> None:
         try:

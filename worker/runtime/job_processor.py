@@ -156,12 +156,11 @@ class JobProcessor:
     async def _process(self, prepared: PreparedJob, attempt: int) -> LabelText:
         job, header = prepared.job, prepared.header
         check_deadline(job, self._clock.epoch_ms())
-        seconds = self._budget.seconds_for(header.total_pixels)
+        seconds, left_seconds = self._budget.seconds_for(header.total_pixels), self._seconds_to_deadline(job)
+        request = PictureRequest(_routing_key(prepared), job.picture, header, seconds, job.job_id, left_seconds)
         try:
-            async with self._budget.attempt(seconds), asyncio.timeout(self._seconds_to_deadline(job)):
-                read = await self._reader.read(
-                    PictureRequest(_routing_key(prepared), job.picture, header, seconds, job.job_id)
-                )
+            async with self._budget.attempt(seconds), asyncio.timeout(left_seconds):
+                read = await self._reader.read(request)
         except TimeoutError as error:
             check_deadline(job, self._clock.epoch_ms())
             message = f"The attempt took longer than {seconds:g} seconds; it is made again."

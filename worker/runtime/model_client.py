@@ -26,13 +26,17 @@ from worker.ports import InferenceBackend
 
 @dataclass(frozen=True, slots=True)
 class PictureRequest:
-    """A picture to read, the key that decides which models read it, and the time that an attempt has."""
+    """A picture to read, the key that decides which models read it, and the time that an attempt has.
+
+    `deadline_seconds` is the time until the job's own deadline, None where it has none.
+    """
 
     key: bytes
     picture: bytes
     header: ImageHeader
     timeout_seconds: float
     request_id: str
+    deadline_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,11 @@ class ModelClient:
         """
         async with self._lock:
             await self._load()
+
+    def cancel_readings(self) -> None:
+        """Cancel all readings, which end as MODELS_CHANGED: others read these pictures."""
+        if self._served is not None:
+            self._served.cancel_readings()
 
     async def _load(self) -> None:
         invalidations = self._invalidations

@@ -34,6 +34,8 @@ _OVERLOAD_SECONDS: Final = 5.0
 # While small requests wait or run, a large request is sent in chunks of this size: 2,560 columns of lines of 48 pixels,
 # some 80 ms of a CPU core. A tile is one row and cannot be split.
 _CHUNK_BYTES: Final = 2560 * 48 * 3
+# Circuits close one after another: for so long after an outage one of them may still be open.
+_RECOVERY_SECONDS: Final = 10.0
 _SERVER_FAULTS: Final = frozenset(
     {ErrorCode.INFERENCE_UNAVAILABLE, ErrorCode.INFERENCE_FAILED, ErrorCode.INFERENCE_OVERLOADED}
 )
@@ -93,6 +95,8 @@ class TritonGuard:
         self._overloads = 0
         self._overloaded_at: float | None = None
         self._troubles = 0
+        self._times_forgotten = 0
+        self._closed_at = float("-inf")
         self._announced_limit: int | None = None
         self._closed = False
 
@@ -100,6 +104,11 @@ class TritonGuard:
     def is_open(self) -> bool:
         """Whether the circuit of any model is open, so that no new work should be begun."""
         return self._circuits.is_open
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether a circuit is open, or was a moment ago: models that can be done without may be back later."""
+        return self.is_open or self._clock.monotonic() - self._closed_at < _RECOVERY_SECONDS
 
     @property
     def limit(self) -> int:
@@ -113,11 +122,17 @@ class TritonGuard:
 
     def optional_models(self) -> "OptionalModels":
         """Return the server for requests to models that can be done without."""
-        return OptionalModels(self)
+        return OptionalModels(self, self._times_forgotten)
 
     def forget_optional_models(self) -> None:
-        """Forget the circuits of such models: nobody uses them any more."""
+        """Forget the circuits of such models: nobody uses them any more, and those who still do change none."""
+        self._times_forgotten += 1
         self._circuits.forget_optional()
+
+    def forget_models(self) -> None:
+        """Forget all circuits: other models are in use now, and one that fails is found again."""
+        self._times_forgotten += 1
+        self._circuits.forget_all()
 
     def on_open(self, listener: OpenListener) -> None:
         """Have `listener(is_open=…)` called whenever `is_open` changes."""
@@ -149,14 +164,19 @@ class TritonGuard:
         lane = CURRENT_LANE.get()
         return await self._in_chunks(request, lane, partial(self._answer, lane=lane, deadline=deadline))
 
-    async def infer_once(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
+    async def infer_once(
+        self, request: InferenceRequest, *, timeout_seconds: float, times_forgotten: int
+    ) -> Mapping[str, Tensor]:
         """Run one request to a model that can be done without: it waits for no circuit and is sent once.
+
+        `times_forgotten` says how often such models had been forgotten when this one came into use.
 
         Raises JobError as `infer`, INFERENCE_UNAVAILABLE while the model's circuit is open or where time is over.
         """
         lane = CURRENT_LANE.get()
         deadline = self._clock.monotonic() + timeout_seconds
-        return await self._in_chunks(request, lane, partial(self._answer_once, lane=lane, deadline=deadline))
+        send = partial(self._answer_once, lane=lane, deadline=deadline, times_forgotten=times_forgotten)
+        return await self._in_chunks(request, lane, send)
 
     async def close(self) -> None:
         """Close the server's connections; requests that wait end as INFERENCE_UNAVAILABLE."""
@@ -203,7 +223,9 @@ class TritonGuard:
             failures += 1
             await self._clock.sleep(pause_seconds)
 
-    async def _answer_once(self, request: InferenceRequest, lane: Lane, deadline: float) -> Mapping[str, Tensor]:
+    async def _answer_once(
+        self, request: InferenceRequest, lane: Lane, deadline: float, times_forgotten: int
+    ) -> Mapping[str, Tensor]:
         if not self._circuits.allows(request.model):
             message = f"{request.model} fails; it is tried again in the background."
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message)
@@ -217,10 +239,12 @@ class TritonGuard:
                 shown = replace(request, hides_failures=False)
                 answer = await self._backend.infer(shown, timeout_seconds=left_seconds)
             except JobError as error:
-                if error.code in _SERVER_FAULTS:
+                # By now the model may be in use, or nobody's.
+                if error.code in _SERVER_FAULTS and times_forgotten == self._times_forgotten:
                     self._circuits.failed(request.model, blank, optional=True)
                 raise
-            self._circuits.succeeded(request.model, blank, optional=True)
+            if times_forgotten == self._times_forgotten:
+                self._circuits.succeeded(request.model, blank, optional=True)
             return answer
 
     def _is_sendable(self, model: str) -> bool:
@@ -311,6 +335,8 @@ class TritonGuard:
         is_open = self._circuits.is_open
         if is_open is not self._was_open:
             self._was_open = is_open
+            if not is_open:
+                self._closed_at = self._clock.monotonic()
             for listener in self._open_listeners:
                 listener(is_open=is_open)
 
@@ -330,8 +356,9 @@ class TritonGuard:
 class OptionalModels:
     """The `InferenceBackend` of models that can be done without, as a rollout's candidate."""
 
-    def __init__(self, guard: TritonGuard) -> None:
+    def __init__(self, guard: TritonGuard, times_forgotten: int) -> None:
         self._guard = guard
+        self._times_forgotten = times_forgotten
 
     async def ready(self) -> bool:
         """Say whether the server answers and calls itself ready; never raises."""
@@ -343,7 +370,9 @@ class OptionalModels:
 
     async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
         """Run one request, once. Raises JobError."""
-        return await self._guard.infer_once(request, timeout_seconds=timeout_seconds)
+        return await self._guard.infer_once(
+            request, timeout_seconds=timeout_seconds, times_forgotten=self._times_forgotten
+        )
 
     async def close(self) -> None:
         """Do nothing: the server is the guard's to close."""

@@ -63,8 +63,10 @@ def _matched(one: Sequence[TextLine], other: Sequence[TextLine]) -> Iterator[tup
     """Yield the texts that lie at the same place, "" where one has none."""
     groups = _Groups(len(one) + len(other))
     if one and other:
-        for left, right in np.argwhere(_cover(_boxes(one), _boxes(other)) >= _MIN_COVER):
-            groups.join(int(left), len(one) + int(right))
+        boxes = _boxes(other)
+        for left, box in enumerate(_boxes(one)):  # one by one: a page of noise has thousands of lines
+            for right in np.flatnonzero(_cover(box, boxes) >= _MIN_COVER):
+                groups.join(left, len(one) + int(right))
     texts: dict[int, tuple[list[str], list[str]]] = {}
     for number, line in enumerate((*one, *other)):
         texts.setdefault(groups.of(number), ([], []))[number >= len(one)].append(" ".join(line.text.split()))
@@ -95,14 +97,10 @@ def _boxes(lines: Sequence[TextLine]) -> NDArray[np.float64]:
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
-def _cover(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return [one, other]: which part of the smaller box lies in both."""
-    begin = np.maximum(one[:, None, :2], other[None, :, :2])
-    end = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    common = np.prod(np.clip(end - begin, 0, None), axis=2)
-    smaller = np.minimum(
-        np.prod(one[:, 2:] - one[:, :2], axis=1)[:, None], np.prod(other[:, 2:] - other[:, :2], axis=1)
-    )
+def _cover(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each of the boxes [boxes, 4] which part of the smaller one lies in both, it and `box` [4]."""
+    common = np.prod(np.clip(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]), 0, None), axis=1)
+    smaller = np.minimum(np.prod(box[2:] - box[:2]), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
     cover: NDArray[np.float64] = np.divide(common, smaller, out=np.zeros_like(common), where=smaller > 0)
     return cover
 

@@ -16,7 +16,10 @@ _MIN_SECONDS: Final = 1e-4
 _PARTS: Final = 20
 """Parts of 1 to which a disagreement is rounded, up."""
 
-_Count = Annotated[int, Field(ge=0)]
+# Bounds that no worker comes near; within them nothing that is computed from a record overflows.
+_Count = Annotated[int, Field(ge=0, le=10**12)]
+_TimeBin = Annotated[int, Field(ge=-1000, le=1000)]
+_PartBin = Annotated[int, Field(ge=0, le=_PARTS)]
 Histogram = dict[int, _Count]
 """How often each bin was seen, by its number."""
 
@@ -39,12 +42,12 @@ class Evidence(BaseModel):
     undecided: _Count = 0
     pairs: _Count = 0
     blanks: _Count = 0
-    text: Histogram = Field(default_factory=dict)
-    fields: Histogram = Field(default_factory=dict)
+    text: dict[_PartBin, _Count] = Field(default_factory=dict)
+    fields: dict[_PartBin, _Count] = Field(default_factory=dict)
     code_lost: _Count = 0
     code_won: _Count = 0
-    candidate_times: Histogram = Field(default_factory=dict)
-    in_use_times: Histogram = Field(default_factory=dict)
+    candidate_times: dict[_TimeBin, _Count] = Field(default_factory=dict)
+    in_use_times: dict[_TimeBin, _Count] = Field(default_factory=dict)
     dropped: _Count = 0
 
     def __add__(self, other: "Evidence") -> "Evidence":

@@ -6,9 +6,9 @@ hold the epoch and the writer: no record replaces another writer's, so compactio
 """
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from worker.domain.errors import RolloutError
 from worker.domain.model_set import ModelSetName
@@ -182,6 +182,12 @@ class WorkerEvidence(BaseModel):
     rollout: str
     step: Annotated[int, Field(ge=0)]
     evidence: Evidence
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.evidence.errors > self.evidence.jobs or self.evidence.blanks > self.evidence.pairs:
+            raise ValueError("more jobs or pairs are bad than there are")
+        return self
 
 
 def state_key(state: ControlState, writer: str) -> str:

@@ -57,6 +57,7 @@ class RolloutFollower:
         self._records = RolloutRecords()
         self._is_known = False
         self._own: dict[int, Evidence] = {}
+        self._own_rollout = ""
         self._unwritten: set[int] = set()
         self._proposed: tuple[int, float] | None = None
         # Whether more jobs should be read by both, as of the last judgment: each costs a second reading.
@@ -115,17 +116,13 @@ class RolloutFollower:
 
     def received(self, key: str, value: bytes) -> None:
         """Take a record of the log."""
-        former = self.state.rollout
         try:
             is_new_state = self._records.take(key, value)
         except RolloutError as error:
             _LOGGER.warning("A record of the rollout's topic is left out: %s", error)
             return
-        if not is_new_state:
-            return
-        if former is None or self.state.rollout is None or former.id != self.state.rollout.id:
-            self._forget_own()
-        if self._is_known:
+        if is_new_state and self._is_known:
+            self._forget_other_rollouts()
             self._announce()
             self._changed()
 
@@ -135,24 +132,32 @@ class RolloutFollower:
             return
         self._is_known = True
         self._health.met(ROLLOUT)
+        self._forget_other_rollouts()
         if self.state.running is not None:
             self._announce()
         self._changed()
 
     def reset(self) -> None:
-        """Forget what was read: the log is the truth, also where it was made anew and is empty."""
+        """Forget what was read: the log is the truth, also where it was made anew and is empty.
+
+        Until it is read to its end, readings go on with the models that they have: its states are past ones.
+        """
         self._records = RolloutRecords()
-        self._forget_own()
-        self._changed()
+        self._is_known = False
+        self._health.unmet(ROLLOUT, "the rollout's topic is read again.")
 
     def failed(self, reason: str) -> None:
         """Note why the log cannot be read: without it nobody knows which models are in use."""
         if not self._is_known:
             self._health.unmet(ROLLOUT, reason)
 
-    def _forget_own(self) -> None:
-        self._own, self._proposed, self.needs_pairs = {}, None, True
-        self._unwritten.clear()
+    def _forget_other_rollouts(self) -> None:
+        """Keep what this worker saw only if the rollout is the same as before."""
+        rollout = self.state.rollout
+        present = "" if rollout is None else rollout.id
+        if present != self._own_rollout:
+            self._own, self._own_rollout, self._proposed, self.needs_pairs = {}, present, None, True
+            self._unwritten.clear()
 
     def _announce(self) -> None:
         rollout = self.state.rollout
@@ -180,12 +185,15 @@ class RolloutFollower:
         if rollout is None:
             return
         for step in sorted(self._unwritten):
+            if self._own_rollout != rollout.id:
+                return  # it was replaced while a record was written
             self._unwritten.discard(step)
             record = WorkerEvidence(rollout=rollout.id, step=step, evidence=self._own[step])
             try:
                 await self._log.append(evidence_key(record, self._writer), to_json(record))
             except BrokerError:
-                self._unwritten.add(step)
+                if self._own_rollout == rollout.id:
+                    self._unwritten.add(step)
                 raise
 
     async def _move_on(self) -> None:

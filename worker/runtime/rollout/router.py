@@ -2,12 +2,13 @@
 
 Invariants: a candidate costs no job. Whatever it fails at, the models in use read the same picture at once, within the
 same attempt, and only their error is the job's. A failure counts against the candidate only if the models in use
-answered all their requests meanwhile; otherwise the server may be at fault. Comparisons run beside the jobs, one at a
-time, and no job waits for one.
+answered all their requests meanwhile; otherwise the server may be at fault. That the time was over counts only if they
+needed much less. Comparisons run beside the jobs, one at a time, and no job waits for one.
 """
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,8 +31,13 @@ from worker.runtime.model_client import ModelClient, PictureRequest, ReadingSour
 from worker.runtime.rollout.follower import RolloutFollower
 from worker.runtime.triton_guard import TritonGuard
 
-# A candidate has this part of an attempt's time, so that the models in use have the rest.
+# A candidate has this part of the time of an attempt and of the time to the job's deadline, so that the models in use
+# have the rest.
 _CANDIDATES_PART: Final = 0.25
+# An error that comes so late is that of a request which had next to no time left, whatever its code.
+_LATE_PART: Final = 0.9
+# A candidate that ran out of time failed only if the models in use need less than this part of what it had.
+_SHORT_PART: Final = 0.5
 # A picture is held for its comparison after its job is done: no larger one is.
 _MAX_COMPARED_BYTES: Final = 16 * 1024 * 1024
 # Shadows take at most a tenth of a worker's time: so few jobs meet one that the 95th percentile of all hardly moves.
@@ -122,9 +128,13 @@ class ModelRouter:
 
     async def close(self) -> None:
         """Give up the comparison under way."""
+        self._cancel_comparison()
+        if self._comparison is not None:
+            await asyncio.wait([self._comparison])
+
+    def _cancel_comparison(self) -> None:
         if self._comparison is not None:
             self._comparison.cancel()
-            await asyncio.wait([self._comparison])
 
     # The way of a picture.
 
@@ -158,12 +168,18 @@ class ModelRouter:
         return RoutedReading(reading, _source(client, candidate, request.key))
 
     async def _read_by_candidate(self, candidate: _ActiveRollout, request: PictureRequest) -> RoutedReading:
-        begun, troubles = self._clock.monotonic(), self._guard.troubles
+        begun, troubles, was_recovering = self._clock.monotonic(), self._guard.troubles, self._guard.is_recovering
+        given_seconds = _candidate_seconds(request)
         try:
-            reading = await _read_optional(candidate.client, request)
+            reading = await self._read_optional(candidate.client, request, given_seconds)
         except JobError as error:
+            failed_at = self._clock.monotonic()
             read = await self._read_in_use(request)
-            self._failed(candidate, error, is_servers=self._guard.troubles != troubles)
+            in_use_seconds = self._clock.monotonic() - failed_at
+            # Little time was given, or everything takes long now.
+            is_short = error.code is ErrorCode.ATTEMPT_TIMED_OUT and in_use_seconds >= _SHORT_PART * given_seconds
+            is_servers = is_short or was_recovering or self._guard.troubles != troubles
+            self._failed(candidate, error, is_servers=is_servers)
             return read
         seconds = self._clock.monotonic() - begun
         times = {} if self._is_large() else {time_bin(seconds): 1}
@@ -180,6 +196,28 @@ class ModelRouter:
         self._observe(candidate.rollout, seen)
         result = CandidateResult.UNDECIDED if is_servers else CandidateResult.FAILED
         self._events.emit(CandidateRead(result, candidate.client.model_set, f"{error.code}: {error.message}"))
+
+    async def _read_optional(self, client: ModelClient, request: PictureRequest, seconds: float) -> PictureReading:
+        """Read in `seconds` with models that can be done without.
+
+        Raises JobError for whatever goes wrong with them, ATTEMPT_TIMED_OUT where it is the time that was over.
+        """
+        begun = self._clock.monotonic()
+        late = JobError(ErrorCode.ATTEMPT_TIMED_OUT, f"The candidate took longer than {seconds:.3g} seconds.")
+        try:
+            async with asyncio.timeout(seconds):
+                return await _process(client, request, seconds)
+        except MemoryError:
+            raise
+        except JobError as error:
+            if self._clock.monotonic() - begun >= _LATE_PART * seconds:
+                raise late from error
+            raise
+        except TimeoutError as error:
+            raise late from error
+        except Exception as error:  # models that answer nonsense must not harm the job, which others read
+            message = f"The candidate's answer led to {type(error).__name__} in {raised_at(error)}."
+            raise JobError(ErrorCode.INFERENCE_FAILED, message) from error
 
     # Comparisons.
 
@@ -222,13 +260,13 @@ class ModelRouter:
 
     async def _shadow(self, candidate: _ActiveRollout, request: PictureRequest, in_use: PictureReading) -> None:
         """Read a picture with the candidate, after the models in use."""
-        troubles = self._guard.troubles
+        troubles, was_recovering = self._guard.troubles, self._guard.is_recovering
         try:
-            own = await _read_optional(candidate.comparing, request)
+            own = await self._read_optional(candidate.comparing, request, _CANDIDATES_PART * request.timeout_seconds)
         except JobError as error:
             if error.code in _NO_ROOM:
                 raise
-            self._failed(candidate, error, is_servers=self._guard.troubles != troubles)
+            self._failed(candidate, error, is_servers=was_recovering or self._guard.troubles != troubles)
             return
         self._observe(candidate.rollout, Evidence(jobs=1))
         await self._compare(candidate, in_use, own)
@@ -250,12 +288,18 @@ class ModelRouter:
         """Take the models that the rollout says."""
         in_use = self._rollouts.in_use
         if self._in_use.model_set != in_use:
-            self._in_use = self._make_client(in_use)
+            former, self._in_use = self._in_use, self._make_client(in_use)
+            if self._guard.is_open:  # no job may wait for models that nobody needs any more
+                former.cancel_readings()
+                self._cancel_comparison()
+                self._guard.forget_models()
         rollout = self._rollouts.running
-        if rollout is None:
+        if self._candidate is not None and (rollout is None or rollout.id != self._candidate.rollout.id):
             self._candidate = None
             self._guard.forget_optional_models()
-        elif self._candidate is not None and self._candidate.rollout.id == rollout.id:
+        if rollout is None:
+            return
+        if self._candidate is not None and self._candidate.rollout.id == rollout.id:
             self._candidate = replace(self._candidate, rollout=rollout)
         else:
             client = self._make_client(rollout.candidate, optional=True)
@@ -275,19 +319,10 @@ async def _process(client: ModelClient, request: PictureRequest, timeout_seconds
     )
 
 
-async def _read_optional(client: ModelClient, request: PictureRequest) -> PictureReading:
-    """Read with models that can be done without. Raises JobError for whatever goes wrong with them."""
-    seconds = request.timeout_seconds * _CANDIDATES_PART
-    try:
-        async with asyncio.timeout(seconds):
-            return await _process(client, request, seconds)
-    except (JobError, MemoryError):
-        raise
-    except TimeoutError as error:
-        raise JobError(ErrorCode.ATTEMPT_TIMED_OUT, f"The candidate took longer than {seconds:.3g} seconds.") from error
-    except Exception as error:  # models that answer nonsense must not harm the job, which others read
-        message = f"The candidate's answer led to {type(error).__name__} in {raised_at(error)}."
-        raise JobError(ErrorCode.INFERENCE_FAILED, message) from error
+def _candidate_seconds(request: PictureRequest) -> float:
+    """Return the time that a candidate has for a job's picture."""
+    left_seconds = math.inf if request.deadline_seconds is None else request.deadline_seconds
+    return _CANDIDATES_PART * min(request.timeout_seconds, left_seconds)
 
 
 def _as_evidence(found: PairComparison) -> Evidence:
