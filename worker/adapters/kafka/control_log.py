@@ -137,6 +137,9 @@ class KafkaControlLog:
                 tell(listener.failed, str(error))
             except KafkaException as error:
                 tell(listener.failed, f"Topic {self._topic} cannot be read: {error.args[0].str()}.")
+            except Exception as error:  # a defect must not leave a worker that hears nothing more
+                _LOGGER.exception("Reading the rollouts' topic failed in an unforeseen way and begins again")
+                tell(listener.failed, f"Topic {self._topic} cannot be read: {type(error).__name__}.")
             self._closing.wait(_AGAIN_SECONDS)
 
     def _read(self, found: ControlTopic, listener: ControlListener, tell: Callable[..., None]) -> None:
