@@ -111,6 +111,7 @@ def test_a_topic_that_cannot_hold_the_state_is_named(
         (("start", "v2", "--steps", "5,1"), RolloutError, "ascending"),
         (("start", "v2", "--steps", "1,200"), RolloutError, "up to 100"),
         (("start", "v2", "--steps", "a,b"), RolloutError, "no shares"),
+        (("start", "v2", "--steps", "100"), RolloutError, "leaves no job"),
         (("start", "v2", "--max-error-rate", "0"), RolloutError, "--max-error-rate 0.0 cannot be judged by"),
         (("start", "v2", "--min-jobs", "1"), RolloutError, "--min-jobs 1 cannot be judged by"),
         (("start", "v2"), JobError, "127.0.0.1:1"),

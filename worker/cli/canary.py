@@ -58,6 +58,11 @@ def start(
     check_set_name(candidate)
     mode = Mode.SHADOW if shadow else Mode.CANARY
     shares = _shares(steps) if steps is not None else ((ALL,) if shadow else DEFAULT_STEPS)
+    if mode is Mode.CANARY and shares[0] == ALL:
+        # Without a time of the models in use the candidate's times could never be judged, and the rollout never end.
+        raise RolloutError(
+            f"--steps {steps!r} leaves no job to the models in use, to compare times with: begin with less, as 50,100."
+        )
     try:
         limits = RolloutLimits(
             min_jobs=min_jobs,
