@@ -28,7 +28,12 @@ _Reason = Annotated[str, typer.Option(help="Why, for those who look later.")]
 
 @app.command()
 def start(
-    candidate: Annotated[str, typer.Argument(help="Model set to roll out, as `models build --model-set` named it.")],
+    candidate: Annotated[
+        str,
+        typer.Argument(
+            help="Model set to roll out, as `models build --model-set` named it; an empty name for the plain names."
+        ),
+    ],
     *,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Only read beside the models in use; publish nothing of it.")
