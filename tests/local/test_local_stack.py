@@ -83,7 +83,9 @@ def test_up_status_up_down(cli: Cli, marked: Marked) -> None:
         topic.name: topic.partitions for topic in DEFAULT_TOPICS
     }
     assert topics["label-images"].max_message_bytes == MAX_RECORD_BYTES
-    assert "up already" in cli.up().stdout
+    again = cli.up()
+    assert "up already" in again.stdout
+    assert "run `labelwire local down` first" in again.stderr
     told = cli.run("status", "--json")
     assert (told.returncode, json.loads(told.stdout)["pid"]) == (0, status.pid)
     assert cli.run("down").returncode == 0

@@ -30,6 +30,10 @@ def up(
     """Start Kafka and Triton in the background, with empty topics, and print their addresses."""
     addresses, was_up = bring_up(folder, lambda: model_repository or [_build_embedded()])
     typer.echo("The local stack is up already." if was_up else "The local stack is up.")
+    if was_up and model_repository:  # a shell that evaluates the exports shows no more than this
+        typer.echo(
+            "It serves what it was started with: to serve other models, run `labelwire local down` first.", err=True
+        )
     _print_addresses(addresses)
 
 
