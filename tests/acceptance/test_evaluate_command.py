@@ -285,7 +285,9 @@ def test_versions_are_evaluated_against_the_one_in_use_and_promoted_by_their_ver
     models("promote", full, *registry)
     refused = CliRunner().invoke(app, ["promote", narrow, *registry])
     assert "never evaluated" in str(refused.exception)
-    models("evaluate", narrow[:12], *judging)  # against the version in use, which is fetched, too
+    told = models("evaluate", narrow[:12], *judging)  # against the version in use, which is fetched, too
+    assert f"A: version {narrow[:12]}, read by" in told.stdout
+    assert f"B: version {full[:12]}, read by" in told.stdout
     models("promote", narrow, *registry)
 
     shown = json.loads(models("show", narrow, *registry, "--json").stdout)

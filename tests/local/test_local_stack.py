@@ -3,11 +3,12 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.local.surroundings import Marked, eventually
+from tests.local.surroundings import Marked, eventually, write_echo_model
 from worker.adapters.kafka.admin import describe_topics
 from worker.local.detached import Status, read_status
 from worker.local.kafka import MAX_RECORD_BYTES
@@ -26,6 +27,13 @@ with LocalStack(repository, run_dir=run_dir):
     (run_dir / "ready").touch()
     signal.pause()
 """
+
+
+def _served(url: str) -> dict[str, str]:
+    """Return the state of each model of a Triton."""
+    request = urllib.request.Request(f"{url}/v2/repository/index", method="POST")  # noqa: S310  (a loopback address)
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        return {model["name"]: model["state"] for model in json.load(answer)}
 
 
 class Cli:
@@ -75,13 +83,26 @@ def test_up_status_up_down(cli: Cli, marked: Marked) -> None:
         topic.name: topic.partitions for topic in DEFAULT_TOPICS
     }
     assert topics["label-images"].max_message_bytes == MAX_RECORD_BYTES
-    assert "up already" in cli.up().stdout
+    again = cli.up()
+    assert "up already" in again.stdout
+    assert "run `labelwire local down` first" in again.stderr
     told = cli.run("status", "--json")
     assert (told.returncode, json.loads(told.stdout)["pid"]) == (0, status.pid)
     assert cli.run("down").returncode == 0
     assert not marked.pids()
     assert cli.run("status").returncode == 1
     assert "no local stack" in cli.run("down").stdout
+
+
+def test_up_serves_the_models_of_two_repositories(tmp_path: Path, echo_repository: Path, marked: Marked) -> None:
+    candidate = write_echo_model(tmp_path / "candidate", "echo.v2")
+    cli = Cli(tmp_path / "local", echo_repository, marked)
+    started = cli.run("up", *("--model-repository", str(echo_repository)), *("--model-repository", str(candidate)))
+    assert started.returncode == 0, started.stderr
+    addresses = cli.status().addresses
+    assert addresses is not None
+    assert _served(addresses.triton_http_url) == {"echo": "READY", "echo.v2": "READY"}
+    assert cli.run("down").returncode == 0
 
 
 def test_down_after_the_starter_was_killed(cli: Cli, marked: Marked) -> None:

@@ -28,7 +28,12 @@ _Reason = Annotated[str, typer.Option(help="Why, for those who look later.")]
 
 @app.command()
 def start(
-    candidate: Annotated[str, typer.Argument(help="Model set to roll out, as `models build --model-set` named it.")],
+    candidate: Annotated[
+        str,
+        typer.Argument(
+            help="Model set to roll out, as `models build --model-set` named it; an empty name for the plain names."
+        ),
+    ],
     *,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Only read beside the models in use; publish nothing of it.")
@@ -59,9 +64,9 @@ def start(
     mode = Mode.SHADOW if shadow else Mode.CANARY
     shares = _shares(steps) if steps is not None else ((ALL,) if shadow else DEFAULT_STEPS)
     if mode is Mode.CANARY and shares[0] == ALL:
+        # Without a time of the models in use the candidate's times could never be judged, and the rollout never end.
         raise RolloutError(
-            f"--steps {steps} leaves no job to the models in use, with whose times the candidate's are compared: begin "
-            "with a smaller share, as 50,100."
+            f"--steps {steps!r} leaves no job to the models in use, to compare times with: begin with less, as 50,100."
         )
     try:
         limits = RolloutLimits(

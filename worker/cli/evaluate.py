@@ -23,7 +23,7 @@ from worker.lab.evaluation.in_process import InProcessBackend
 from worker.local.progress import progress
 from worker.local.stack import provision_triton
 from worker.models.registry.built import read_build
-from worker.models.registry.documents import EvaluationRecord
+from worker.models.registry.documents import EvaluationRecord, short
 from worker.models.registry.evaluations import record_evaluation
 from worker.models.registry.promotion import version_in_use
 from worker.models.registry.versions import Versions
@@ -84,6 +84,7 @@ def record(
             by=by,
         ),
     )
+    print(f"The verdict on version {short(str(a))} is recorded in {registry}.", file=sys.stderr)
 
 
 def _located(name: str, registry: ObjectFolder | None, work: Path) -> LocatedRepository:
@@ -104,7 +105,7 @@ def evaluate(order: EvaluationOrder) -> ModelEvaluation:
     """Have both read the set, in turn, and judge. Raises LabelwireError."""
     chosen = settings.load()
     candidates = [
-        choose_engine(letter, located.folder, url)
+        choose_engine(letter, located.folder, url, located.version)
         for letter, located, url in zip("AB", order.repositories, [*order.urls, None, None], strict=False)
     ]
     check_set(order.dataset, order.limits)

@@ -21,12 +21,19 @@ _Folder = Annotated[Path, typer.Option("--folder", help="Folder for state, logs 
 def up(
     folder: _Folder = STATE_FOLDER,
     model_repository: Annotated[
-        Path | None, typer.Option(help="Built model repository; without it, the embedded profile is built.")
+        list[Path] | None,
+        typer.Option(
+            help="Built model repository; give it twice for two model sets. Without it, the embedded one is built."
+        ),
     ] = None,
 ) -> None:
     """Start Kafka and Triton in the background, with empty topics, and print their addresses."""
-    addresses, was_up = bring_up(folder, lambda: model_repository or _build_embedded())
+    addresses, was_up = bring_up(folder, lambda: model_repository or [_build_embedded()])
     typer.echo("The local stack is up already." if was_up else "The local stack is up.")
+    if was_up and model_repository:  # a shell that evaluates the exports shows no more than this
+        typer.echo(
+            "It serves what it was started with: to serve other models, run `labelwire local down` first.", err=True
+        )
     _print_addresses(addresses)
 
 

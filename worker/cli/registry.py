@@ -274,5 +274,5 @@ def _print_record(record: Promotion, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(record.document(), indent=2, ensure_ascii=False))
         return
-    before = "" if record.previous is None else f"; before it was {short(record.previous)}"
+    before = "" if record.previous is None else f"; {short(record.previous)} was in use before"
     print(f"version {short(record.version)} is in use{before} (record {record.number})")

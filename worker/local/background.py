@@ -1,4 +1,4 @@
-"""The process behind `labelwire local up`: `python -m worker.local.background FOLDER MODEL_REPOSITORY`.
+"""The process behind `labelwire local up`: `python -m worker.local.background FOLDER MODEL_REPOSITORY…`.
 
 It forks, leaves the terminal's session, owns the stack until SIGTERM, and keeps the folder's state file up to date.
 """
@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -18,7 +19,7 @@ from worker.local.stack import LocalStack
 
 def main() -> int:
     """Fork; in the child run the stack until SIGTERM."""
-    folder, model_repository = map(Path, sys.argv[1:])
+    folder, *model_repositories = map(Path, sys.argv[1:])
     reader, writer = os.pipe()
     pid = os.fork()
     if pid:
@@ -29,16 +30,16 @@ def main() -> int:
     os.read(reader, 1)  # the state file names this process now
     for descriptor in (reader, writer):
         os.close(descriptor)
-    return _run(folder, model_repository)
+    return _run(folder, model_repositories)
 
 
-def _run(folder: Path, model_repository: Path) -> int:
+def _run(folder: Path, model_repositories: Sequence[Path]) -> int:
     signal.signal(signal.SIGTERM, _leave)
     run_dir = folder / "run"
     shutil.rmtree(run_dir, ignore_errors=True)
     state = _state(os.getpid())
     try:
-        with LocalStack(model_repository, run_dir=run_dir) as stack:
+        with LocalStack(model_repositories, run_dir=run_dir) as stack:
             stack.ensure_topics()
             write_state(folder, state.model_copy(update={"phase": "up", "addresses": Addresses.of(stack)}))
             while True:

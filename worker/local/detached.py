@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -89,10 +89,10 @@ class Status(BaseModel):
     triton_ready: bool | None = None
 
 
-def bring_up(folder: Path, repository: Callable[[], Path]) -> tuple[Addresses, bool]:
+def bring_up(folder: Path, repositories: Callable[[], Sequence[Path]]) -> tuple[Addresses, bool]:
     """Start the stack in the background; return its addresses and whether it was up before.
 
-    `repository` gives the built model repository, building it if need be. Raises LocalStackError.
+    `repositories` gives the built model repositories, building one if need be. Raises LocalStackError.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,10 +100,10 @@ def bring_up(folder: Path, repository: Callable[[], Path]) -> tuple[Addresses, b
         state = read_state(folder)
         if state is not None and state.is_alive:
             return _wait_until_up(folder), True
-        model_repository = repository()
+        model_repositories = repositories()
         provision_triton()
         choose_broker()
-        _spawn(folder, model_repository)
+        _spawn(folder, model_repositories)
         try:
             with progress("Starting Kafka and Triton in the background"):
                 return _wait_until_up(folder), False
@@ -158,8 +158,9 @@ def _log_path(folder: Path) -> Path:
     return folder / "background.log"
 
 
-def _spawn(folder: Path, model_repository: Path) -> None:
-    argv = [sys.executable, "-m", "worker.local.background", str(folder), str(model_repository.absolute())]
+def _spawn(folder: Path, model_repositories: Sequence[Path]) -> None:
+    served = [str(repository.absolute()) for repository in model_repositories]
+    argv = [sys.executable, "-m", "worker.local.background", str(folder), *served]
     with _log_path(folder).open("wb") as log:
         # It forks and returns at once, when the state file names the process that goes on.
         ended = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)  # noqa: S603

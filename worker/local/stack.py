@@ -1,6 +1,6 @@
 """The embedded stack as one thing: a broker and a Triton server, started side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -20,12 +20,13 @@ DEFAULT_TOPICS = tuple(topic_specs(TopicSettings(), PARTITIONS, MAX_RECORD_BYTES
 class LocalStack:
     """A broker and a Triton server for as long as the `with` block lasts.
 
-    `run_dir` takes logs and data; without one they are temporary. `real_kafka=False` asks for the mock cluster.
+    `model_repository` is one or more, as TritonServer takes them. `run_dir` takes logs and data; without one they are
+    temporary. `real_kafka=False` asks for the mock cluster.
     """
 
     def __init__(
         self,
-        model_repository: Path,
+        model_repository: Path | Sequence[Path],
         *,
         run_dir: Path | None = None,
         profile: str | None = None,

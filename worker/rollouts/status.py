@@ -18,7 +18,7 @@ from worker.domain.rollout.state import ControlState, Mode, Rollout
 _WHAT = {
     Criterion.ERRORS: "jobs that fail with the candidate alone",
     Criterion.BLANKS: "pages that are blank for the candidate alone",
-    Criterion.CODES: "barcodes whose text only the models in use read, of those that one of both read",
+    Criterion.CODES: "barcode texts that the candidate lost, of those that only one read",
     Criterion.TEXT: "mean part of the characters that differ",
     Criterion.FIELDS: "mean part of the fields that differ",
     Criterion.P99: "p99 of the time of a reading, ratio to the models in use",
@@ -56,7 +56,7 @@ def status_view(state: ControlState, in_use: str, evidence: Mapping[int, Evidenc
     if rollout is None:
         return Text(f"The model set {set_title(in_use)!r} is in use; there was no rollout yet.")
     judgment = judge(rollout, evidence)
-    table = Table("what is compared", "seen", "limit", "of", "evidence against", title=_title(rollout))
+    table = Table("what is compared", "seen", "limit", "samples", "evidence against", title=_title(rollout))
     for finding in judgment.findings:
         table.add_row(*_row(finding))
     here = evidence.get(rollout.step, Evidence())

@@ -127,7 +127,7 @@ class ControlState(BaseModel):
         """Return the state in which a rollout has begun. Raises RolloutError while another one runs."""
         if (running := self.running) is not None:
             raise RolloutError(
-                f"A rollout of {running.candidate!r} runs since {running.started_at_ms} at step {running.step + 1} of "
+                f"A rollout of {running.candidate!r} runs already, at step {running.step + 1} of "
                 f"{len(running.steps)}: wait for its end, or end it with `labelwire canary abort` or `promote`."
             )
         return self._next(self.in_use, rollout)

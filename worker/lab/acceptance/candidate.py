@@ -16,6 +16,7 @@ from worker.domain.model_set import DEFAULT_SET, served_name
 from worker.lab.acceptance.errors import AcceptanceError
 from worker.lab.evaluation.served import manifests_of
 from worker.models.configs import read_manifest
+from worker.models.registry.documents import short
 from worker.models.stamp import read_stamp
 from worker.ports import InferenceBackend
 from worker.runtime.model_client import ModelClient
@@ -36,7 +37,8 @@ _ENGINES: Final[Mapping[str, Engine]] = {"embedded": Engine.EMBEDDED, "onnx": En
 class AcceptanceCandidate:
     """A model set under the letter that reports call it by; `url` is the server's that serves it, empty if none is.
 
-    `model_set` is the name of the set, empty where its models have the plain names.
+    `model_set` is the name of the set, empty where its models have the plain names. `version` is its id in a registry;
+    the folder of such a set may be a temporary copy.
     """
 
     letter: str
@@ -44,6 +46,12 @@ class AcceptanceCandidate:
     engine: Engine
     url: str = ""
     model_set: str = DEFAULT_SET
+    version: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What reports call it beside its letter."""
+        return _title(self.repository, self.version)
 
     @property
     def read_by(self) -> str:
@@ -66,7 +74,7 @@ def locate(name: str) -> Path:
     return repository
 
 
-def choose_engine(letter: str, repository: Path, url: str | None) -> AcceptanceCandidate:
+def choose_engine(letter: str, repository: Path, url: str | None, version: str | None = None) -> AcceptanceCandidate:
     """Return a model set with what serves it: the server at `url` if there is one, else what its profile is for.
 
     Raises AcceptanceError for a profile that only a server can serve, where no `url` is given.
@@ -74,13 +82,17 @@ def choose_engine(letter: str, repository: Path, url: str | None) -> AcceptanceC
     stamp = read_stamp(repository)
     profile, model_set = ("", DEFAULT_SET) if stamp is None else (stamp.profile, stamp.model_set or DEFAULT_SET)
     if url is not None:
-        return AcceptanceCandidate(letter, repository, Engine.SERVER, url, model_set)
+        return AcceptanceCandidate(letter, repository, Engine.SERVER, url, model_set, version)
     if profile not in _ENGINES:
         raise AcceptanceError(
-            f"{letter}, {repository}, has the profile {profile}, which is not served here: let a Triton serve it and "
-            "give its address with --url, A's first and then B's"
+            f"{letter}, {_title(repository, version)}, has the profile {profile}, which is not served here: let a "
+            "Triton serve it and give its address with --url, A's first and then B's"
         )
-    return AcceptanceCandidate(letter, repository, _ENGINES[profile], model_set=model_set)
+    return AcceptanceCandidate(letter, repository, _ENGINES[profile], model_set=model_set, version=version)
+
+
+def _title(repository: Path, version: str | None) -> str:
+    return str(repository) if version is None else f"version {short(version)}"
 
 
 async def served_manifests(
@@ -91,7 +103,7 @@ async def served_manifests(
     Raises AcceptanceError if nobody answers, if what is served cannot read, or if a running server serves other models
     than the repository's; ConfigError if the repository lacks one of them.
     """
-    named = f"{candidate.letter}, {candidate.repository},"
+    named = f"{candidate.letter}, {candidate.title},"
     try:
         manifests = await manifests_of(backend, candidate.model_set)
         await client.refresh()

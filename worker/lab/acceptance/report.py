@@ -187,7 +187,8 @@ def _score_row(evaluation: ModelEvaluation, score: Score, a: Scores, b: Scores) 
 
 def _side(one: SetReading, times: Mapping[str, StageTime]) -> dict[str, Any]:
     return {
-        "repository": str(one.candidate.repository),
+        "repository": one.candidate.title,
+        "version": one.candidate.version,
         "read_by": one.candidate.read_by,
         "models": _models(one.manifests),
         "scores": asdict(one.read.scores),
@@ -221,7 +222,7 @@ def _headline(evaluation: ModelEvaluation) -> str:
 
 
 def _lead(evaluation: ModelEvaluation) -> str:
-    sides = [f"{one.candidate.letter} is {one.candidate.repository}" for one in evaluation.readings]
+    sides = [f"{one.candidate.letter} is {one.candidate.title}" for one in evaluation.readings]
     order = ", picture by picture in turn" if evaluation.b else ""
     return (
         f"{len(evaluation.dataset.samples)} pictures of {evaluation.dataset.name}, read by the whole pipeline{order}. "

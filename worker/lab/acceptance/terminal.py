@@ -32,7 +32,7 @@ def report_evaluation(evaluation: ModelEvaluation) -> RenderableType:
 
 def _identity(one: SetReading) -> str:
     letter, candidate = one.candidate.letter, one.candidate
-    return f"{letter}: {candidate.repository}, read by {candidate.read_by}"
+    return f"{letter}: {candidate.title}, read by {candidate.read_by}"
 
 
 def _scores(rows: Sequence[ScoreRow], readings: Sequence[SetReading], *, compared: bool) -> Table:
