@@ -10,8 +10,8 @@ from rich.console import Console
 
 from worker import bootstrap, settings
 from worker.adapters.clock import SystemClock
-from worker.domain.errors import RolloutError
-from worker.domain.model_set import check_set_name, set_title
+from worker.domain.errors import RolloutError, ServerMismatchError
+from worker.domain.model_set import DEFAULT_SET, DEFAULT_TITLE, check_set_name, set_title
 from worker.domain.rollout.routing import ALL
 from worker.domain.rollout.state import DEFAULT_STEPS, Mode, RolloutLimits
 from worker.pipeline.models import load_models
@@ -60,7 +60,7 @@ def start(
     ] = _DEFAULTS.max_p99_ratio,
 ) -> None:
     """Let a model set read a share of the jobs; it is promoted if it is as good, and rolled back if it is worse."""
-    check_set_name(candidate)
+    candidate = DEFAULT_SET if candidate == DEFAULT_TITLE else check_set_name(candidate)
     mode = Mode.SHADOW if shadow else Mode.CANARY
     shares = _shares(steps) if steps is not None else ((ALL,) if shadow else DEFAULT_STEPS)
     if mode is Mode.CANARY and shares[0] == ALL:
@@ -131,9 +131,14 @@ def _shares(text: str) -> tuple[int, ...]:
 
 
 async def _check_served(chosen: Settings, candidate: str) -> None:
-    """Raise ServerMismatchError or JobError if Triton does not serve the candidate, or workers cannot use it."""
+    """Raise RolloutError if Triton does not serve the candidate as workers need it, JobError if it does not answer."""
     backend = bootstrap.triton_backend(chosen)
     try:
         await load_models(backend, model_set=candidate)
+    except ServerMismatchError as error:
+        raise RolloutError(
+            f"Triton at {chosen.triton.url} does not serve the model set {set_title(candidate)!r} as workers need it: "
+            f"let it serve, beside the models in use, what `labelwire models build --model-set` wrote ({error})."
+        ) from error
     finally:
         await backend.close()
