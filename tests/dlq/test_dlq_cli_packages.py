@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-EXTRA = ("matplotlib", "jinja2", "markupsafe", "scipy", "onnx", "rapidfuzz", "psutil")
+import pytest
+
+EXTRA = ("matplotlib", "jinja2", "markupsafe", "scipy", "onnx", "psutil")
 
 
 def outcome_of(script: str) -> subprocess.CompletedProcess[str]:
@@ -12,12 +14,16 @@ def outcome_of(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", blocked + script], capture_output=True, text=True, check=False)
 
 
-def test_the_commands_load_without_the_extras() -> None:
-    ended = outcome_of("sys.argv[1:] = ['dlq', '--help']\nimport worker.cli\nworker.cli.main()")
+@pytest.mark.parametrize(
+    ("group", "commands"),
+    [("dlq", ("ls", "show", "stats", "export")), ("canary", ("start", "status", "promote", "abort"))],
+)
+def test_the_commands_load_without_the_extras(group: str, commands: tuple[str, ...]) -> None:
+    ended = outcome_of(f"sys.argv[1:] = [{group!r}, '--help']\nimport worker.cli\nworker.cli.main()")
 
     assert ended.returncode == 0, ended.stderr
     assert "Needs the package" not in ended.stdout
-    for command in ("ls", "show", "stats", "export"):
+    for command in commands:
         assert f" {command} " in ended.stdout
 
 

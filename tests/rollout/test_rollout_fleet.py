@@ -117,6 +117,7 @@ def test_a_rollback_is_remembered_by_a_worker_that_starts_later() -> None:
         assert late.follower.running is None
         assert late.follower.in_use == ""
         assert late.follower.state == fleet.state
+        assert [event.phase for event in late.events.of(RolloutChanged)] == ["rolled_back"], "its alert goes on"
         ended = fleet.state.rollout
         assert ended is not None
         assert ended.phase is Phase.ROLLED_BACK

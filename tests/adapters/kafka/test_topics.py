@@ -22,6 +22,7 @@ def test_every_topic_is_there_with_the_same_partitions() -> None:
     assert specs == {
         **dict.fromkeys(["j", "r", "d", "j.retry.1", "j.retry.2", "j.retry.3", "j.replay", "j.parked"], 8),
         "j.replay-runs": 1,
+        "j.rollouts": 1,
     }
 
 
@@ -36,6 +37,11 @@ def test_what_grows_on_its_way_fits_where_it_goes(jobs_bytes: int) -> None:
 def test_the_replays_audit_records_are_kept() -> None:
     (runs,) = (spec for spec in topic_specs(TOPICS, 8, 10**6) if spec.name == "j.replay-runs")
     assert runs.configs == {"retention.ms": "-1"}
+
+
+def test_the_state_of_rollouts_is_compacted() -> None:
+    (rollouts,) = (spec for spec in topic_specs(TOPICS, 8, 10**6) if spec.name == "j.rollouts")
+    assert rollouts.configs == {"cleanup.policy": "compact"}
 
 
 def test_a_job_at_the_limit_goes_whole_to_the_dead_letters() -> None:

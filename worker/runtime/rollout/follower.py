@@ -133,8 +133,7 @@ class RolloutFollower:
         self._is_known = True
         self._health.met(ROLLOUT)
         self._forget_other_rollouts()
-        if self.state.running is not None:
-            self._announce()
+        self._announce()  # also an end: the alert for a rollback must outlive a restart
         self._changed()
 
     def reset(self) -> None:
