@@ -249,10 +249,12 @@ class _ClientMaker:
     def __call__(self, model_set: str, *, optional: bool = False, background: bool = False) -> ModelClient:
         backend = self.guard.optional_models() if optional else self.guard
         executor = self.background if background else self.executor
-        settings = self.settings.model_copy(
-            update={"triton": self.settings.triton.model_copy(update={"model_set": model_set})}
-        )
+        settings = _with_model_set(self.settings, model_set)
         return make_model_client(settings, backend, executor, self.guard.working_time, self.pipeline, self.own)
+
+
+def _with_model_set(settings: Settings, model_set: str) -> Settings:
+    return settings.model_copy(update={"triton": settings.triton.model_copy(update={"model_set": model_set})})
 
 
 def _rollouts(settings: Settings, ports: Ports, health: Health) -> RolloutFollower | None:
@@ -490,8 +492,7 @@ class _IsolatedReader:
 
     def _processor(self, model_set: str) -> JobProcessor:
         if model_set not in self._processors:
-            triton = self._settings.triton.model_copy(update={"model_set": model_set})
-            settings = self._settings.model_copy(update={"triton": triton})
+            settings = _with_model_set(self._settings, model_set)
             self._processors[model_set] = JobProcessor(
                 make_model_client(settings, self._backend, self._executor, self._clock),
                 self._executor,

@@ -150,7 +150,8 @@ def _describe(
         metadata = client.list_topics(timeout=timeout_seconds)
         found = {name: metadata.topics[name] for name in names if name in metadata.topics}
         sizes = {} if is_mock(metadata.cluster_id) else topic_configs(client, found, "max.message.bytes")
-    topics = {name: TopicDescription(name, len(topic.partitions), sizes.get(name)) for name, topic in found.items()}
+    limits = {name: int(size) for name, size in sizes.items()}
+    topics = {name: TopicDescription(name, len(topic.partitions), limits.get(name)) for name, topic in found.items()}
     return metadata.cluster_id or "", topics
 
 
@@ -200,20 +201,20 @@ def is_mock(cluster_id: str | None) -> bool:
     return (cluster_id or "").startswith(MOCK_CLUSTER_PREFIX)
 
 
-def topic_configs(client: AdminClient, names: Iterable[str], config: str) -> dict[str, int]:
+def topic_configs(client: AdminClient, names: Iterable[str], config: str) -> dict[str, str]:
     """Return each topic's value of a config; topics whose config may not be read are left out."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}
-    sizes = {}
+    values = {}
     asked = client.describe_configs(resources, request_timeout=_TIMEOUT_SECONDS)
     for resource, outcome in all_done(_DONE_SECONDS, asked).items():
         try:
-            sizes[resource.name] = int(outcome.result()[config].value)
+            values[resource.name] = str(outcome.result()[config].value)
         except KafkaException as error:
             if _code(error) not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
                 raise
-    return sizes
+    return values
 
 
 @contextlib.contextmanager

@@ -10,17 +10,12 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as KafkaPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
-    AdminClient,
-    ConfigResource,
-    ResourceType,
-)
 
-from worker.adapters.kafka.admin import connected, is_mock, translated
+from worker.adapters.kafka.admin import connected, is_mock, topic_configs, translated
 from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.diagnosis import missing_right
 from worker.adapters.kafka.offline.standalone import standalone_consumer
@@ -43,14 +38,8 @@ _POLICY: Final = "cleanup.policy"
 _REFUSED: Final = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
-class ControlTopic(NamedTuple):
-    """The topic as it is: its id, empty where the broker has none."""
-
-    topic_id: str
-
-
-def find_control_topic(settings: KafkaSettings, topic: str) -> ControlTopic | None:
-    """Return the topic, None if there is none.
+def find_control_topic(settings: KafkaSettings, topic: str) -> str | None:
+    """Return the topic's id, empty where the broker has none; None if there is no such topic.
 
     Raises BrokerError where the topic may not be read, or cannot hold a state for ever and in one order.
     """
@@ -58,7 +47,7 @@ def find_control_topic(settings: KafkaSettings, topic: str) -> ControlTopic | No
     with translated(settings.bootstrap_servers, settings.client_options()):
         metadata = client.list_topics(timeout=_ANSWER_SECONDS)
         if is_mock(metadata.cluster_id):
-            return ControlTopic("") if topic in metadata.topics else None
+            return "" if topic in metadata.topics else None
         (described,) = all_done(
             _DONE_SECONDS, client.describe_topics(TopicCollection([topic]), request_timeout=_ANSWER_SECONDS)
         ).values()
@@ -71,8 +60,8 @@ def find_control_topic(settings: KafkaSettings, topic: str) -> ControlTopic | No
             if code in _REFUSED:
                 raise BrokerError(missing_right(settings.client_options(), "Read", "topic", topic)) from error
             raise
-        _check(topic, len(found.partitions), _policy_of(client, topic))
-        return ControlTopic(str(found.topic_id))
+        _check(topic, len(found.partitions), topic_configs(client, [topic], _POLICY).get(topic))
+        return str(found.topic_id)
 
 
 def _check(topic: str, partitions: int, policy: str | None) -> None:
@@ -123,13 +112,13 @@ class KafkaControlLog:
         was_read = told_absent = False
         while not self._closing.is_set():
             try:
-                found = find_control_topic(self._settings, self._topic)
+                topic_id = find_control_topic(self._settings, self._topic)
                 if was_read:  # it was deleted, or deleted and created again
                     tell(listener.reset)
                     was_read = told_absent = False
-                if found is not None:
+                if topic_id is not None:
                     was_read = True
-                    self._read(found, listener, tell)
+                    self._read(topic_id, listener, tell)
                 elif not told_absent:
                     told_absent = True
                     tell(listener.reached_end)
@@ -142,14 +131,14 @@ class KafkaControlLog:
                 tell(listener.failed, f"Topic {self._topic} cannot be read: {type(error).__name__}.")
             self._closing.wait(_AGAIN_SECONDS)
 
-    def _read(self, found: ControlTopic, listener: ControlListener, tell: Callable[..., None]) -> None:
+    def _read(self, topic_id: str, listener: ControlListener, tell: Callable[..., None]) -> None:
         """Read the topic until it is another one, or the log is closed."""
         options = self._settings.client_options()
         consumer = standalone_consumer(
             self._settings.bootstrap_servers, options, tells_ends=True, max_fetch_bytes=_MAX_FETCH_BYTES
         )
         watch = TopicWatch(topic_ids_of(self._settings), self._clock)
-        watch.hold({self._partition: CommitPoint(0, topic_id=found.topic_id)})
+        watch.hold({self._partition: CommitPoint(0, topic_id=topic_id)})
         told_end = False
         try:
             consumer.assign([KafkaPartition(self._topic, 0, OFFSET_BEGINNING)])
@@ -181,18 +170,6 @@ class KafkaControlLog:
             else:
                 _LOGGER.warning("The rollout's topic %s cannot be read for now: %s", self._topic, error.str())
         return at_end
-
-
-def _policy_of(client: AdminClient, topic: str) -> str | None:
-    """Return the topic's cleanup policy, None where its configuration may not be read."""
-    resource = ConfigResource(ResourceType.TOPIC, topic)
-    (outcome,) = all_done(_DONE_SECONDS, client.describe_configs([resource], request_timeout=_ANSWER_SECONDS)).values()
-    try:
-        return str(outcome.result()[_POLICY].value)
-    except KafkaException as error:
-        if error.args[0].code() in _REFUSED:
-            return None
-        raise
 
 
 def _call(loop: asyncio.AbstractEventLoop, method: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - passed on

@@ -157,7 +157,7 @@ def _too_few_replicas(client: AdminClient, topics: Mapping[str, Any]) -> str:
             if not _has_leader(partition):
                 return f"Partition {partition.id} of topic {name} has no leader: see which of its brokers is down."
             # Kafka asks for no more replicas than a partition has.
-            least = min(needed.get(name, 0), len(partition.replicas))
+            least = min(int(needed.get(name, 0)), len(partition.replicas))
             if len(partition.isr) < least:
                 return (
                     f"Partition {partition.id} of topic {name} has {len(partition.isr)} replicas in sync and needs"

@@ -98,11 +98,6 @@ class ModelRouter:
     # What the worker asks of its models: those in use.
 
     @property
-    def stale(self) -> bool:
-        """Whether the server has to be asked for its models before the next picture."""
-        return self._in_use.stale
-
-    @property
     def models_used(self) -> Mapping[str, ModelUsed]:
         """The models in use, for a dead letter; empty before the server was asked."""
         return self._in_use.models_used
@@ -299,7 +294,7 @@ class ModelRouter:
             self._guard.forget_optional_models()
         if rollout is None:
             return
-        if self._candidate is not None and self._candidate.rollout.id == rollout.id:
+        if self._candidate is not None:
             self._candidate = replace(self._candidate, rollout=rollout)
         else:
             client = self._make_client(rollout.candidate, optional=True)
