@@ -39,6 +39,7 @@ from worker.adapters.telemetry.http import HealthServer
 from worker.adapters.telemetry.logs import EventLog, configure
 from worker.adapters.telemetry.metrics import Metrics
 from worker.adapters.telemetry.standard_error import drain
+from worker.adapters.telemetry.tracing import OpenTelemetryTracer, open_tracer
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import BrokerError, SettingsError
 from worker.domain.records import Record
@@ -51,6 +52,7 @@ from worker.pipeline.models import ModelSet, check_device, with_line_widths
 from worker.pipeline.options import ImageLimits, PipelineOptions, QualityOptions
 from worker.pipeline.pipeline import Pipeline
 from worker.ports import (
+    UNTRACED,
     BlobStore,
     Clock,
     ClusterAccess,
@@ -61,13 +63,14 @@ from worker.ports import (
     RecordSink,
     RecordSource,
     ResultCache,
+    Tracer,
     TransactionalSink,
 )
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.cores import usable_cores
 from worker.runtime.dead_letter_limit import DeadLetterLimit, WaitingBounds
-from worker.runtime.delivery import Delivery, Destination, IntakeControls, WorkerIdentity
+from worker.runtime.delivery import Delivery, Destination, IntakeControls, Observers, WorkerIdentity
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.health import Health
 from worker.runtime.job_processor import JobProcessor
@@ -111,6 +114,7 @@ class Ports:
     access: ClusterAccess | None = None
     control: ControlLog | None = None
     cache: ResultCache | None = None
+    tracer: Tracer = UNTRACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +193,11 @@ def build(
     rollouts = _rollouts(settings, ports, health)
     models: ModelClient | ModelRouter
     if rollouts is None:
-        models = make_model_client(settings, guard, executor, guard.working_time, pipeline)
+        models = make_model_client(settings, guard, executor, guard.working_time, pipeline, tracer=ports.tracer)
         router = None
     else:
         own = own_fields(settings)  # read once, so that models are compared and promoted with the same fields
-        make_client = _ClientMaker(settings, guard, executor, background or executor, pipeline, own)
+        make_client = _ClientMaker(settings, guard, executor, background or executor, pipeline, own, ports.tracer)
         models = router = ModelRouter(make_client, rollouts, guard, ports.clock, ports.events, admission.has_room)
     budget = AttemptBudget(runtime.attempt_seconds)
     guard.on_pause(budget.set_paused)
@@ -204,7 +208,8 @@ def build(
     readings = None
     if ports.cache is not None:
         readings = ReadingCache(ports.cache, settings.cache.max_entry_bytes, executor, ports.clock, ports.events)
-    processor = JobProcessor(models, executor, ports.clock, budget, ports.blobs, fetch_memory(settings), readings)
+    memory = fetch_memory(settings)
+    processor = JobProcessor(models, executor, ports.clock, budget, ports.blobs, memory, readings, ports.tracer)
     topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
     intake_controls = IntakeControls(dead_letter_limit, outcome_health, topics)
     loop = Loop(
@@ -245,12 +250,14 @@ class _ClientMaker:
     background: Executor
     pipeline: type[Pipeline]
     own: CustomFields
+    tracer: Tracer
 
     def __call__(self, model_set: str, *, optional: bool = False, background: bool = False) -> ModelClient:
         backend = self.guard.optional_models() if optional else self.guard
         executor = self.background if background else self.executor
         settings = _with_model_set(self.settings, model_set)
-        return make_model_client(settings, backend, executor, self.guard.working_time, self.pipeline, self.own)
+        clock = self.guard.working_time
+        return make_model_client(settings, backend, executor, clock, self.pipeline, self.own, tracer=self.tracer)
 
 
 def _with_model_set(settings: Settings, model_set: str) -> Settings:
@@ -328,7 +335,7 @@ def _delivery(
         destination=destination,
         identity=WorkerIdentity(settings.kafka.group_id, __version__),
         clock=ports.clock,
-        event_sink=ports.events,
+        observers=Observers(ports.events, ports.tracer),
     )
 
 
@@ -357,6 +364,8 @@ def make_model_client(
     clock: Clock,
     pipeline: type[Pipeline] = Pipeline,
     own: CustomFields | None = None,
+    *,
+    tracer: Tracer = UNTRACED,
 ) -> ModelClient:
     """Return a client that reads pictures with the models that the backend serves.
 
@@ -377,6 +386,7 @@ def make_model_client(
             pipeline_options(settings),
             fields,
             quality_options(settings),
+            tracer,
         )
 
     identity = options_identity(settings, own.file_sha256)
@@ -514,13 +524,16 @@ async def run(settings: Settings) -> None:
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    event_sink = Fanout(Metrics(registry), EventLog())
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
             continue
         asyncio.get_running_loop().add_signal_handler(number, _stop, stopping)
-    async with _ports(settings, event_sink) as ports:
+    traces = open_tracer(settings.tracing, settings.kafka.group_id)
+    sinks: list[EventSink] = [Metrics(registry), EventLog()]
+    if traces is not None:
+        sinks.append(traces)
+    async with _closing(traces), _ports(settings, Fanout(*sinks), traces or UNTRACED) as ports:
         with _pixel_threads(threads(settings)) as executor, _idle_thread() as background:
             worker = build(settings, ports, executor, background=background)
             server = HealthServer(settings.http.host, settings.http.port, worker.health, registry)
@@ -542,9 +555,9 @@ def _stop(stopping: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Ports]:
+async def _ports(settings: Settings, event_sink: EventSink, tracer: Tracer) -> AsyncIterator[Ports]:
     clock = SystemClock()
-    backend = TritonBackend(settings.triton, event_sink, clock)
+    backend = TritonBackend(settings.triton, event_sink, clock, tracer=tracer)
     isolation = make_isolation(settings, clock, event_sink)
     sink = KafkaSink(settings.kafka)
     topics, runtime = settings.topics, settings.runtime
@@ -566,7 +579,9 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
         transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
         access = KafkaAccess(settings.kafka, lambda: source.is_group_denied)
-        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control, cache)
+        yield Ports(
+            source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control, cache, tracer
+        )
     finally:
         await control.close()
         if cache is not None:
@@ -577,6 +592,16 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
         await blobs.close()
         await sink.close()
         await backend.close()
+
+
+@contextlib.asynccontextmanager
+async def _closing(traces: OpenTelemetryTracer | None) -> AsyncIterator[None]:
+    """Send the last traces when all else is closed."""
+    try:
+        yield
+    finally:
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
 
 @contextlib.contextmanager

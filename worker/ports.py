@@ -4,12 +4,14 @@ All methods and all listeners are called on the event loop's thread; an adapter 
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.domain.errors import Stage
 from worker.domain.events import Event
 from worker.domain.records import ClusterDescription, CommitPoint, OutgoingRecord, Record, TopicPartition
 from worker.domain.result import LabelText
@@ -263,3 +265,46 @@ class EventSink(Protocol):
 
     def emit(self, event: Event) -> None:
         """Take an event; never raises and never blocks."""
+
+
+class Tracer(Protocol):
+    """Follows sampled jobs on their way, as a trace of spans for each.
+
+    What happens in the block of a method belongs to the block around it, also in tasks that begin there. Stages may be
+    followed on any thread. A tracer raises nothing of its own, and never waits for who receives the traces.
+    """
+
+    def process(self, record: Record) -> AbstractContextManager[None]:
+        """Follow a record from here to its outcome, in a trace that is linked with the record's producer."""
+
+    def stage(self, stage: Stage) -> AbstractContextManager[None]:
+        """Follow a stage of the job."""
+
+    def infer(self, request: InferenceRequest) -> AbstractContextManager[Mapping[str, str]]:
+        """Follow a request to the server of models, and give the headers that continue the trace there."""
+
+    def send(self, topic: str) -> AbstractContextManager[str]:
+        """Follow a record until it is acknowledged, and give its `traceparent`; empty if the job is not sampled."""
+
+
+class _Untraced:
+    """The `Tracer` that follows nothing."""
+
+    def process(self, record: Record) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Follow nothing."""
+        return nullcontext()
+
+    def stage(self, stage: Stage) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Follow nothing."""
+        return nullcontext()
+
+    def infer(self, request: InferenceRequest) -> AbstractContextManager[Mapping[str, str]]:  # noqa: ARG002
+        """Follow nothing, and give no headers."""
+        return nullcontext({})
+
+    def send(self, topic: str) -> AbstractContextManager[str]:  # noqa: ARG002
+        """Follow nothing."""
+        return nullcontext("")
+
+
+UNTRACED = _Untraced()

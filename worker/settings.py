@@ -364,6 +364,32 @@ class LogSettings(Section):
     )
 
 
+class TracingSettings(Section):
+    """Traces of jobs by OpenTelemetry."""
+
+    endpoint: str | None = Field(
+        default=None,
+        description="Receiver of traces by OTLP over HTTP, as `http://collector:4318`; nothing is traced if unset.",
+    )
+    sample_ratio: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of the jobs that are traced; jobs whose producer's trace is sampled are traced always.",
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _of_http(cls, value: str | None) -> str | None:
+        if value is not None:
+            address = urlsplit(value)
+            if address.scheme not in {"http", "https"} or not address.hostname:
+                raise ValueError("give http://host:port or https://host:port")
+            if address.password is not None:
+                raise ValueError("put credentials into OTEL_EXPORTER_OTLP_HEADERS, because an address is shown")
+        return value
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -387,6 +413,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 class _GivenSettings(Settings):

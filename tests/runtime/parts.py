@@ -14,11 +14,11 @@ from worker.pipeline.header.reading import read_header
 from worker.pipeline.models import ModelSet
 from worker.pipeline.options import ImageLimits
 from worker.pipeline.pipeline import Pipeline
-from worker.ports import Clock, InferenceBackend, ResultCache
+from worker.ports import UNTRACED, Clock, InferenceBackend, ResultCache, Tracer
 from worker.runtime.admission import Admission
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit, WaitingBounds
-from worker.runtime.delivery import Delivery, Destination, IntakeControls, WorkerIdentity
+from worker.runtime.delivery import Delivery, Destination, IntakeControls, Observers, WorkerIdentity
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.health import Health
 from worker.runtime.job import InflightJob
@@ -93,6 +93,7 @@ class Parts:
     attempt_seconds: float = 5.0
     min_result_bytes: int = 0
     readings: ReadingCache | None = None
+    tracer: Tracer = UNTRACED
     isolation: FakeIsolation = field(init=False)
     health: Health = field(init=False)
     topics: TopicMonitor = field(init=False)
@@ -113,10 +114,13 @@ class Parts:
         self.admission = Admission(max_jobs=4, max_pixels=10**6, large_from_pixels=500_000, max_large_jobs=1)
 
     def pipeline_maker(self, backend: InferenceBackend | None = None) -> Callable[[ModelSet], Pipeline]:
-        return partial(_pipeline, backend or self.backend, self.executor, self.clock)
+        return partial(_pipeline, backend or self.backend, self.executor, self.clock, self.tracer)
 
     def reading(self) -> JobProcessor:
-        return JobProcessor(self.reader, self.executor, self.clock, self.budget, self.blobs, self.room, self.readings)
+        memory, readings = self.room, self.readings
+        return JobProcessor(
+            self.reader, self.executor, self.clock, self.budget, self.blobs, memory, readings, self.tracer
+        )
 
     async def keep_readings(self, cache: ResultCache, clock: Clock | None = None) -> None:
         """Let readings be kept in a cache, all of them made with the same options and the models of now."""
@@ -143,7 +147,7 @@ class Parts:
             destination=self.destination,
             identity=WorkerIdentity("group", "1.2.3"),
             clock=self.clock,
-            event_sink=self.events,
+            observers=Observers(self.events, self.tracer),
         )
 
     async def deliver(self, record: Record, *, suspect: bool = False) -> InflightJob:
@@ -165,5 +169,7 @@ class Parts:
         return {name.removeprefix("labelwire.dlq."): (value or b"").decode() for name, value in own}
 
 
-def _pipeline(backend: InferenceBackend, executor: Executor, clock: ManualClock, models: ModelSet) -> Pipeline:
-    return Pipeline(backend, models, executor, clock)
+def _pipeline(
+    backend: InferenceBackend, executor: Executor, clock: ManualClock, tracer: Tracer, models: ModelSet
+) -> Pipeline:
+    return Pipeline(backend, models, executor, clock, tracer=tracer)

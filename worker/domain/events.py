@@ -146,6 +146,16 @@ class DeadLettersWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordsPolled:
+    """A poll brought records of a topic; `producers` are the `traceparent` headers of those that have one."""
+
+    topic: str
+    count: int
+    producers: tuple[str, ...]
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class CommitFailed:
     """A commit was refused; the next one repeats it."""
 
@@ -247,6 +257,7 @@ Event = (
     | PartitionsChanged
     | InflightChanged
     | LagObserved
+    | RecordsPolled
     | ReadinessChanged
     | DeadLettersWaiting
     | CommitFailed

@@ -21,6 +21,12 @@ REPLAY_RUN_ID = "labelwire.replay.run-id"
 MODEL_SET = "labelwire.model-set"
 ROLLOUT = "labelwire.rollout"
 DEAD_LETTER_PREFIX = "labelwire.dlq."
+# W3C Trace Context: on a job its producer's, on a result that of the span that sent it. A retry and a dead letter keep
+# the producer's, and name the attempt that wrote them in a header of their own.
+TRACE_PARENT = "traceparent"
+TRACE_STATE = "tracestate"
+ATTEMPT_TRACE_PARENT = "labelwire.traceparent"
+DEAD_LETTER_TRACE_PARENT = DEAD_LETTER_PREFIX + TRACE_PARENT
 
 _MAX_TOPIC_CHARACTERS = 249  # Kafka's own limit
 _MAX_RUN_ID_CHARACTERS = 256
@@ -92,6 +98,13 @@ class DerivedHeaders:
 def without_dead_letter_headers(headers: Headers) -> Headers:
     """Return the headers without those that a dead letter adds to the record that it was received as."""
     return tuple((name, value) for name, value in headers if not name.startswith(DEAD_LETTER_PREFIX))
+
+
+def with_trace_parent(headers: Headers, name: str, trace_parent: str) -> Headers:
+    """Return the headers with this trace context under `name`, in place of what belongs to an earlier span."""
+    stale = {name, ATTEMPT_TRACE_PARENT} | ({TRACE_STATE} if name == TRACE_PARENT else set())
+    kept = tuple((key, value) for key, value in headers if key.lower() not in stale)
+    return (*kept, (name, trace_parent.encode()))
 
 
 def _number(record: Record, name: str) -> int | None:

@@ -33,7 +33,7 @@ from worker.pipeline.quality.gate import PixelMeasures, QualityGate
 from worker.pipeline.recognize.crop import crop_lines
 from worker.pipeline.recognize.read import LineReader
 from worker.pipeline.stages import Stages
-from worker.ports import Clock, InferenceBackend
+from worker.ports import UNTRACED, Clock, InferenceBackend, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Pipeline:
         options: PipelineOptions = PipelineOptions(),  # noqa: B008 - frozen
         fields: FieldOptions = FieldOptions(),  # noqa: B008 - frozen
         quality: QualityOptions = QualityOptions(),  # noqa: B008 - frozen
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._backend = backend
         self._models = models
@@ -70,12 +71,13 @@ class Pipeline:
         self._options = options
         self._fields = fields
         self._gate = QualityGate(quality)
+        self._tracer = tracer
 
     async def process(
         self, picture: bytes, header: ImageHeader, *, timeout_seconds: float, request_id: str = ""
     ) -> PictureReading:
         """Read a picture, page after page. Raises JobError, and nothing else."""
-        stages = Stages(self._executor, self._clock)
+        stages = Stages(self._executor, self._clock, self._tracer)
         requests = PageRequests(self._backend, self._clock, timeout_seconds=timeout_seconds, request_id=request_id)
         pages = []
         for number, page in enumerate(header.pages):

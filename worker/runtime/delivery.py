@@ -8,19 +8,26 @@ its topic's limit is read again.
 import itertools
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from worker.domain import events
 from worker.domain.dead_letter import Failure, dead_letter, raised_at, release_memory
 from worker.domain.errors import Disposition, ErrorCode, JobError, Stage
-from worker.domain.headers import DerivedHeaders
+from worker.domain.headers import (
+    ATTEMPT_TRACE_PARENT,
+    DEAD_LETTER_TRACE_PARENT,
+    TRACE_PARENT,
+    DerivedHeaders,
+    with_trace_parent,
+)
 from worker.domain.job import job_id_in_headers, job_id_in_value
 from worker.domain.outcome import Completed, DeadLettered, Outcome, Retried
 from worker.domain.records import Coordinate, OutgoingRecord, Record
 from worker.domain.result import LabelText
 from worker.domain.retry import Decision, GiveUp, RetryInPlace, RetryOnTopic, RetryPolicy, retry_record
-from worker.ports import Clock, EventSink, Isolation
+from worker.ports import UNTRACED, Clock, EventSink, Isolation, Tracer
 from worker.runtime.admission import CURRENT_LANE, Admission, Lane
 from worker.runtime.dead_letter_limit import DeadLetterLimit
 from worker.runtime.failure_correlation import FailureCorrelation
@@ -74,6 +81,14 @@ class IntakeControls:
     topics: TopicCheck
 
 
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Who learns what happens to jobs."""
+
+    events: EventSink
+    tracer: Tracer = UNTRACED
+
+
 # How often a record within its topic's limit may be refused for its size: another record of its batch was too large, or
 # the broker that named the limit does not know of a change yet. If that lasts, something else has a lower limit.
 _MAX_SIZE_REFUSALS: Final = 6
@@ -100,7 +115,7 @@ class Delivery:
         destination: Destination,
         identity: WorkerIdentity,
         clock: Clock,
-        event_sink: EventSink,
+        observers: Observers,
     ) -> None:
         self._processor = processor
         self._isolation = isolation
@@ -113,11 +128,16 @@ class Delivery:
         self._destination = destination
         self._identity = identity
         self._clock = clock
-        self._events = event_sink
+        self._events = observers.events
+        self._tracer = observers.tracer
         self._correlation = FailureCorrelation()
 
     async def deliver(self, job: InflightJob) -> Outcome:
         """Bring a record to its outcome, in as many attempts as that takes."""
+        with self._tracer.process(job.record):
+            return await self._deliver(job)
+
+    async def _deliver(self, job: InflightJob) -> Outcome:
         begun, history = self._clock.monotonic(), _History.of(job.record)
         outcome: Outcome | None = None
         while outcome is None:
@@ -135,7 +155,7 @@ class Delivery:
                 await self._read_isolated(job, attempt) if job.suspect else await self._read_in_process(job, attempt)
             )
             begun = self._clock.monotonic()
-            await self._send(job, result_record(job.record, result, self._destination.results))
+            await self._send(job, result_record(job.record, result, self._destination.results), TRACE_PARENT)
             self._events.emit(events.StageFinished(Stage.PUBLISH, self._clock.monotonic() - begun))
         except MemoryError as error:
             # The picture is too large, or the other jobs are. In a child process it harms none of them.
@@ -161,7 +181,9 @@ class Delivery:
             if result is not None:  # nothing is decoded, so it takes no pixels
                 job.working = True
             else:
-                async with self._admission.admitted(prepared.pixels):
+                async with AsyncExitStack() as admitted:
+                    with self._tracer.stage(Stage.ADMIT):
+                        await admitted.enter_async_context(self._admission.admitted(prepared.pixels))
                     job.working = True
                     self._inflight_changed()
                     result = await self._processor.process(prepared, attempt)
@@ -205,7 +227,7 @@ class Delivery:
             due_at_ms=self._clock.epoch_ms() + round(decision.seconds * 1000),
             first_failed_at_ms=history.first_failed_at_ms,
         )
-        await self._send(job, again)
+        await self._send(job, again, ATTEMPT_TRACE_PARENT)
         self._events.emit(
             events.JobRetried(
                 job_id, job.record.coordinate, error.code, error.message, history.attempt, decision.seconds, topic
@@ -257,7 +279,7 @@ class Delivery:
         for attempt in itertools.count(1):
             letter = dead_letter(job.record, failure, self._destination.dead_letters, limit)
             try:
-                await self._send(job, letter)
+                await self._send(job, letter, DEAD_LETTER_TRACE_PARENT)
             except JobError as refusal:
                 if limit is not None and letter.size_bytes > limit:  # there is no smaller one
                     await self._wait(job, refusal, attempt, self._policy.max_seconds)
@@ -267,9 +289,16 @@ class Delivery:
             else:
                 return
 
-    async def _send(self, job: InflightJob, outgoing: OutgoingRecord) -> None:
-        """Return once the record is acknowledged. Raises JobError RESULT_TOO_LARGE by the topic's present limit."""
-        with self._outcome_health.writing(outgoing.topic) as writing:
+    async def _send(self, job: InflightJob, outgoing: OutgoingRecord, trace_header: str) -> None:
+        """Return once the record is acknowledged; in a traced job its header `trace_header` names what sent it.
+
+        Raises JobError RESULT_TOO_LARGE by the topic's present limit.
+        """
+        topic = outgoing.topic
+        with self._tracer.send(topic) as trace_parent, self._outcome_health.writing(topic) as writing:
+            if trace_parent:
+                headers = with_trace_parent(outgoing.headers, trace_header, trace_parent)
+                outgoing = replace(outgoing, headers=headers)
             for failures in itertools.count(1):
                 try:
                     await self._put(job, outgoing, writing)

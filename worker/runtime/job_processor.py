@@ -17,7 +17,7 @@ from worker.domain.job import LabelJob, check_deadline, parse_job
 from worker.domain.records import Record
 from worker.domain.result import LabelText, ModelUsed
 from worker.domain.uri import PictureUri
-from worker.ports import BlobStore, Clock
+from worker.ports import UNTRACED, BlobStore, Clock, Tracer
 from worker.runtime.budget import AttemptBudget
 from worker.runtime.fetch_memory import FetchMemory
 from worker.runtime.model_client import PictureReader, PictureRequest, RoutedReading
@@ -69,6 +69,7 @@ class JobProcessor:
         blobs: BlobStore,
         memory: FetchMemory,
         readings: ReadingCache | None = None,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._reader = reader
         self._executor = executor
@@ -77,6 +78,7 @@ class JobProcessor:
         self._blobs = blobs
         self._memory = memory
         self._readings = readings
+        self._tracer = tracer
 
     @property
     def models_used(self) -> Mapping[str, ModelUsed]:
@@ -95,7 +97,7 @@ class JobProcessor:
 
     async def prepare(self, record: Record) -> PreparedJob:
         """Return the record's job with its picture, with the checks that need no decoding done. Raises JobError."""
-        with _only_job_errors():
+        with _only_job_errors(), self._tracer.stage(Stage.CONSUME):
             loop = asyncio.get_running_loop()
             prepared = await loop.run_in_executor(self._executor, self._prepare, record)
             if isinstance(prepared, PreparedJob):
@@ -143,7 +145,8 @@ class JobProcessor:
         lease = resources.enter_context(self._memory.lease())
         try:
             async with asyncio.timeout(self._seconds_to_deadline(job)), self._memory.fetch_slots:
-                picture = await self._blobs.fetch(uri, lease.grow)
+                with self._tracer.stage(Stage.FETCH):
+                    picture = await self._blobs.fetch(uri, lease.grow)
         except TimeoutError:  # a timeout of the store itself is a JobError
             check_deadline(job, max(self._clock.epoch_ms(), job.deadline_ms or 0))
             raise

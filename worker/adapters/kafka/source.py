@@ -31,8 +31,9 @@ from worker.adapters.kafka.positions import Positions
 from worker.adapters.kafka.topic_ids import TopicIds, topic_ids_of
 from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.domain.errors import BrokerError
-from worker.domain.events import Event, LagObserved
-from worker.domain.records import CommitPoint, TopicPartition
+from worker.domain.events import Event, LagObserved, RecordsPolled
+from worker.domain.headers import TRACE_PARENT
+from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.ports import Clock, EventSink, SourceListener
 from worker.settings import KafkaSettings
 
@@ -259,7 +260,17 @@ class KafkaSource:
         due = self._delays.take_due(records)
         if due:
             self._delivered += len(due)
+            self._note_poll(due)
             self._loop.call_soon_threadsafe(self._listener.received, due)
+
+    def _note_poll(self, records: Sequence[Record]) -> None:
+        seconds = self._clock.monotonic() - (self._polled_at or 0.0)
+        by_topic: dict[str, list[Record]] = {}
+        for record in records:
+            by_topic.setdefault(record.coordinate.topic, []).append(record)
+        for topic, polled in by_topic.items():
+            producers = tuple(filter(None, (record.header(TRACE_PARENT) for record in polled)))
+            self._emit(RecordsPolled(topic, len(polled), producers, seconds))
 
     def _handle_error(self, error: KafkaError) -> None:
         if is_group_denied(error):

@@ -10,9 +10,10 @@ from typing import Literal
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from worker.adapters.telemetry.standard_error import use_nonblocking_stderr
+from worker.adapters.telemetry.tracing import trace_ids
 from worker.domain import events
 
 _MAX_MESSAGES = 1000
@@ -65,8 +66,14 @@ def _plain(value: object) -> object:
     return str(value)
 
 
+def _with_trace_ids(_logger: object, _method: str, event_dict: EventDict) -> EventDict:
+    """Name the sampled trace that a line belongs to."""
+    event_dict.update(trace_ids())
+    return event_dict
+
+
 class _RepeatFilter(logging.Filter):
-    """Drops repeated messages: librdkafka logs twice a second while a broker is away."""
+    """Drops repeated messages: librdkafka logs twice a second while a broker is away, and so does who sends traces."""
 
     def __init__(self, interval_seconds: float = 30.0) -> None:
         super().__init__()
@@ -75,7 +82,7 @@ class _RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether to log a message; messages that differ in digits only are the same."""
-        if not record.name.startswith("worker.adapters.kafka"):
+        if not record.name.startswith(("worker.adapters.kafka", "opentelemetry")):
             return True
         message = re.sub(r"\d+", "#", record.getMessage())
         if record.created - self._last.get(message, float("-inf")) < self._interval_seconds:
@@ -95,6 +102,7 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_trace_ids,
     ]
     # A traceback's local variables hold pictures and texts.
     renderer: list[Processor] = (

@@ -85,6 +85,7 @@ class Metrics:
         self.lag = gauge(
             "partition_lag", "Records of a partition that the worker has not taken yet.", "topic", "partition"
         )
+        self.polled = counter("polled_records_total", "Records that Kafka brought, by topic.", "topic")
         self.rollout_share = gauge(
             "rollout_share", "Share of the jobs that a rollout's candidate reads, 0 to 1; 0 if none runs."
         )
@@ -162,6 +163,10 @@ class Metrics:
     @_count.register
     def _reader_crashed(self, event: events.ReaderCrashed) -> None:  # noqa: ARG002 - its coordinate is no label
         self.reader_crashes.inc()
+
+    @_count.register
+    def _records_polled(self, event: events.RecordsPolled) -> None:
+        self.polled.labels(event.topic).inc(event.count)
 
     @_count.register
     def _commit_failed(self, event: events.CommitFailed) -> None:  # noqa: ARG002 - its reason is a sentence

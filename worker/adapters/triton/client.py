@@ -10,7 +10,7 @@ Whether and when to try longer, and how many requests are under way, is not deci
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
@@ -31,7 +31,7 @@ from worker.adapters.triton.translate import (
 from worker.adapters.triton.wire import AnswerError, decode, encode, parse
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import InferenceFinished, InferenceRetried
-from worker.ports import Clock, EventSink, InferenceRequest, ModelDescription, Tensor
+from worker.ports import UNTRACED, Clock, EventSink, InferenceRequest, ModelDescription, Tensor, Tracer
 from worker.settings import TritonSettings
 
 _READY_SECONDS: Final = 2.0
@@ -66,11 +66,18 @@ class TritonBackend:
     """
 
     def __init__(
-        self, settings: TritonSettings, events: EventSink, clock: Clock, *, chance: random.Random | None = None
+        self,
+        settings: TritonSettings,
+        events: EventSink,
+        clock: Clock,
+        *,
+        tracer: Tracer = UNTRACED,
+        chance: random.Random | None = None,
     ) -> None:
         self._settings = settings
         self._events = events
         self._clock = clock
+        self._tracer = tracer
         self._chance = chance or random.Random()  # noqa: S311 - jitter is no secret
         self._credentials = credentials(settings)
         self._open: _Connection | None = None
@@ -125,8 +132,14 @@ class TritonBackend:
         else INFERENCE_REJECTED, INFERENCE_FAILED, INFERENCE_OVERLOADED or INFERENCE_UNAVAILABLE.
         """
         longest_seconds = min(timeout_seconds, self._settings.request_timeout_seconds)
+        with self._tracer.infer(request) as trace_headers:
+            return await self._infer(request, self._clock.monotonic() + longest_seconds, tuple(trace_headers.items()))
+
+    async def _infer(
+        self, request: InferenceRequest, deadline: float, metadata: Sequence[tuple[str, str]]
+    ) -> Mapping[str, Tensor]:
         try:
-            response = await self._send_until(request, self._clock.monotonic() + longest_seconds)
+            response = await self._send_until(request, deadline, metadata)
             if request.version and response.model_version != request.version:
                 raise JobError(
                     ErrorCode.MODELS_CHANGED,
@@ -145,12 +158,12 @@ class TritonBackend:
         if self._open is not None:
             await self._open.channel.close()
 
-    async def _send_until(self, request: InferenceRequest, deadline: float) -> Any:  # noqa: ANN401 - protobuf's class is untyped
+    async def _send_until(self, request: InferenceRequest, deadline: float, metadata: Sequence[tuple[str, str]]) -> Any:  # noqa: ANN401 - protobuf's class is untyped
         failures: Counter[str] = Counter()
         while True:
             remaining_seconds = deadline - self._clock.monotonic()
             try:
-                return await self._send(request, remaining_seconds * (1 if failures else _FIRST_SHARE))
+                return await self._send(request, remaining_seconds * (1 if failures else _FIRST_SHARE), metadata)
             except grpc.aio.AioRpcError as error:
                 status, text = status_and_text(error)
                 reason = classify(status, text).reason
@@ -165,11 +178,14 @@ class TritonBackend:
             self._events.emit(InferenceRetried(request.model, reason))
             await self._clock.sleep(pause_seconds)
 
-    async def _send(self, request: InferenceRequest, timeout_seconds: float) -> Any:  # noqa: ANN401
+    async def _send(
+        self, request: InferenceRequest, timeout_seconds: float, metadata: Sequence[tuple[str, str]]
+    ) -> Any:  # noqa: ANN401
         payload = encode(request, max(1, int(timeout_seconds * _QUEUE_SHARE * 1_000_000)))
         started, code, version = self._clock.monotonic(), grpc.StatusCode.CANCELLED, ""
         try:
-            answer = await self._uncancelled(self._connection().model_infer(payload, timeout=timeout_seconds))
+            call = self._connection().model_infer(payload, timeout=timeout_seconds, metadata=metadata)
+            answer = await self._uncancelled(call)
             response = parse(answer)
             code, version = grpc.StatusCode.OK, response.model_version
         except grpc.aio.AioRpcError as error:
