@@ -444,7 +444,9 @@ async def check_cluster(settings: Settings) -> None:
     client = settings.kafka
     missing = set(needs.all) - set(describe_topics(client.bootstrap_servers, needs.all, client.client_options()))
     if missing:
-        raise BrokerError(f"Topic {', '.join(sorted(missing))} does not exist on the broker; create it.")
+        raise BrokerError(
+            f"Topic {', '.join(sorted(missing))} does not exist on the broker; create it with `labelwire topics apply`."
+        )
 
 
 def make_isolation(settings: Settings, clock: Clock, event_sink: EventSink) -> ChildIsolation:

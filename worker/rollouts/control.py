@@ -55,8 +55,8 @@ class RolloutControl:
         """Return what the topic says. Raises BrokerError where it is absent or cannot hold a state."""
         if find_control_topic(self._kafka, self._topic) is None:
             raise BrokerError(
-                f"Topic {self._topic} does not exist, so no worker follows a rollout: create it with one partition and"
-                " cleanup.policy=compact."
+                f"Topic {self._topic} does not exist, so no worker follows a rollout: create it with"
+                " `labelwire topics apply`."
             )
         records = RolloutRecords()
         with BoundedReader(self._kafka.bootstrap_servers, [self._topic], self._kafka.client_options()) as reader:

@@ -130,7 +130,7 @@ class TopicMonitor:
         needs = self._needs
         missing = [topic for topic in needs.all if cluster.topics[topic] is None]
         if missing:
-            return f"{', '.join(missing)} does not exist on the broker; create it."
+            return f"{', '.join(missing)} does not exist on the broker; create it with `labelwire topics apply`."
         results, jobs = _limit(cluster, needs.results), _limit(cluster, needs.jobs)
         if results is not None and results < needs.min_result_bytes:
             return (

@@ -45,7 +45,7 @@ class KafkaAccess:
         with translated(servers, options):
             if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id):
                 return ""
-            found = _described(client, {*reads, *writes})
+            found = described_topics(client, {*reads, *writes})
             return (
                 _missing_topic_right(options, found, reads, writes)
                 or self._missing_group_right(next(iter(reads)))
@@ -70,12 +70,17 @@ def denied(bootstrap_servers: str, client_options: Mapping[str, str] | None, top
     options = client_options or {}
     client = connected(bootstrap_servers, options)
     with translated(bootstrap_servers, options):
-        found = {} if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id) else _described(client, [topic])
+        found = (
+            {} if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id) else described_topics(client, [topic])
+        )
     return missing_right(options, "Read", "topic", topic) if isinstance(found.get(topic), KafkaError) else ""
 
 
-def _described(client: AdminClient, names: Collection[str]) -> dict[str, Any]:
-    """Describe topics: None for one that does not exist, a KafkaError for one that may not be described."""
+def described_topics(client: AdminClient, names: Collection[str]) -> dict[str, Any]:
+    """Describe topics: None for one that does not exist, a KafkaError for one that may not be described.
+
+    Raises KafkaException; use it inside `translated`.
+    """
     asked = client.describe_topics(
         TopicCollection(list(names)), include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
     )

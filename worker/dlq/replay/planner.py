@@ -148,7 +148,10 @@ class ReplayPlanner:
         for topic in topics:
             if cluster.topics.get(topic) is None:
                 where = self._settings.kafka.bootstrap_servers
-                raise ReplayError(f"Kafka at {where} has no topic {topic}, which a replay needs; create it.")
+                raise ReplayError(
+                    f"Kafka at {where} has no topic {topic}, which a replay needs; create it with"
+                    " `labelwire topics apply`."
+                )
 
     def _check_letters(self, plan: ReplayPlan) -> None:
         """Raise LettersGoneError where the plan is one for a former topic."""
