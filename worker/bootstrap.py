@@ -205,7 +205,7 @@ def build(
     if ports.cache is not None:
         readings = ReadingCache(ports.cache, settings.cache.max_entry_bytes, executor, ports.clock, ports.events)
     processor = JobProcessor(models, executor, ports.clock, budget, ports.blobs, fetch_memory(settings), readings)
-    topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
+    topics = TopicMonitor(ports.sink, TopicNeeds.of(settings), destination, health, ports.clock, ports.access)
     intake_controls = IntakeControls(dead_letter_limit, outcome_health, topics)
     loop = Loop(
         source=ports.source,
@@ -332,18 +332,6 @@ def _delivery(
     )
 
 
-def _topic_needs(settings: Settings) -> TopicNeeds:
-    topics = settings.topics
-    return TopicNeeds(
-        topics.jobs,
-        topics.results,
-        topics.dead_letters,
-        topics.min_result_bytes,
-        returning=(*topics.retry_topics, topics.replay_topic),
-        retries=() if _in_key_order(settings) else topics.retry_topics,
-    )
-
-
 def _outbox(ports: Ports, partitions: Partitions) -> Outbox:
     if ports.transactions is None:
         return DirectOutbox(ports.sink)
@@ -437,8 +425,9 @@ def check_cache(settings: Settings) -> None:
 
 async def check_cluster(settings: Settings) -> None:
     """Raise BrokerError, with the worker's own message, if a worker could not work with Kafka."""
-    needs = _topic_needs(settings)
-    obstacle = await KafkaAccess(settings.kafka).obstacle(needs.reads, needs.writes)
+    needs, rollouts = TopicNeeds.of(settings), settings.topics.rollouts_topic
+    # A worker without a topic of rollouts works, and one that may not write there until a rollout runs.
+    obstacle = await KafkaAccess(settings.kafka).obstacle((*needs.reads, rollouts), (*needs.writes, rollouts))
     if obstacle:
         raise BrokerError(obstacle)
     client = settings.kafka

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker import settings
+from worker.adapters.kafka.acls import PURPOSES, Role, role_rights
 from worker.adapters.kafka.topic_changes import TopicChanges
 from worker.adapters.kafka.topic_plan import Action, PropertyComparison, TopicOptions, TopicsPlan
 from worker.picture_settings import MEBIBYTE
@@ -68,6 +69,32 @@ def apply(
     options = TopicOptions(partitions, replication_factor, max_message_bytes, letter_retention_days)
     changes = TopicChanges(settings.load(), options)
     _end(changes.apply(_say_changing), as_json=as_json)
+
+
+@app.command()
+def acls(
+    *,
+    role: Annotated[
+        list[Role] | None, typer.Option(help="Role; may be repeated.", show_default="all", case_sensitive=False)
+    ] = None,
+    principal: Annotated[
+        str | None, typer.Option(help="Kafka's name for the user, for one role.", show_default="User:labelwire-ROLE")
+    ] = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Print the rights that each role needs where the broker asks for them, as `kafka-acls` commands."""
+    roles = tuple(dict.fromkeys(role or Role))
+    if principal is not None and len(roles) > 1:
+        raise typer.BadParameter("give it with one --role", param_hint="--principal")
+    chosen = settings.load()
+    found = [role_rights(chosen, each, principal) for each in roles]
+    if as_json:
+        typer.echo(json.dumps([each.to_dict() for each in found], indent=2))
+        return
+    for each in found:
+        typer.echo(f"# {each.role}: {PURPOSES[each.role]}")
+        for line in each.commands(chosen.kafka.bootstrap_servers):
+            typer.echo(line)
 
 
 def _say_changing(topic: str) -> None:

@@ -7,7 +7,7 @@ are met again.
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from worker.domain.errors import BrokerError, JobError, ServerMismatchError
 from worker.domain.records import ClusterDescription, TopicLimits
@@ -19,6 +19,7 @@ from worker.runtime.loop import PARTITIONS, Loop
 from worker.runtime.outcome_health import OUTCOMES, OutcomeHealth
 from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
 from worker.runtime.triton_guard import TritonGuard
+from worker.settings import Settings
 
 TRITON = "triton"
 TOPICS = "topics"
@@ -45,6 +46,20 @@ class TopicNeeds:
     min_result_bytes: int
     returning: tuple[str, ...] = ()
     retries: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return what a worker with these settings needs."""
+        topics = settings.topics
+        return cls(
+            topics.jobs,
+            topics.results,
+            topics.dead_letters,
+            topics.min_result_bytes,
+            returning=(*topics.retry_topics, topics.replay_topic),
+            # Jobs of a key that are in order are tried again in place.
+            retries=() if settings.runtime.ordering == "key" else topics.retry_topics,
+        )
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -116,12 +116,14 @@ def _from_message(address: str, detail: str, options: Mapping[str, Any]) -> str:
     return ""
 
 
-def missing_right(options: Mapping[str, Any], operation: str, kind: str, name: str) -> str:
+def missing_right(options: Mapping[str, Any], operation: str, kind: str, name: str, *, is_prefix: bool = False) -> str:
     """Return the sentence for an operation (as `Write`) that is not allowed on a topic, group or other resource."""
     option = {"topic": "--topic", "group": "--group", "transactional id": "--transactional-id"}[kind]
+    pattern = " --resource-pattern-type prefixed" if is_prefix else ""
     return (
-        f"Kafka does not let {_client_name(options)} {operation} {kind} {name}: grant it with `kafka-acls --add"
-        f" --allow-principal User:{options.get('sasl.username', 'NAME')} --operation {operation} {option} {name}`."
+        f"Kafka does not let {_client_name(options)} {operation} {kind} {name}{'*' if is_prefix else ''}: grant it with"
+        f" `kafka-acls --add --allow-principal User:{options.get('sasl.username', 'NAME')} --operation"
+        f" {operation}{pattern} {option} {name}`."
     )
 
 

@@ -56,9 +56,14 @@ class TopicChanges:
 
     def plan(self) -> TopicsPlan:
         """Ask the broker, and say what would change."""
+        return self._plan("Describe", "DescribeConfigs")
+
+    def _plan(self, operation: str, config_operation: str) -> TopicsPlan:
+        """Plan; the operations are those to name where a topic or its configs may not be described."""
         client = connected(self._servers, self._client_options, timeout_seconds=_ANSWER_SECONDS)
         with translated(self._servers, self._client_options):
-            plan = plan_topics(self._settings, self._options, self._present(client))
+            present = self._present(client, operation, config_operation)
+            plan = plan_topics(self._settings, self._options, present)
             self._check_size(client, plan)
         return plan
 
@@ -67,7 +72,7 @@ class TopicChanges:
 
         Topics that are created get what depends on the broker's defaults in a second step.
         """
-        plan = self._create(self.plan(), changing)
+        plan = self._create(self._plan_changes(), changing)
         client = connected(self._servers, self._client_options, timeout_seconds=_ANSWER_SECONDS)
         for topic in plan.changed:
             changing(topic.wanted.name)
@@ -80,6 +85,10 @@ class TopicChanges:
                     self._set_configs(client, topic.wanted.name, values)
         return self._settled(lambda after: after.is_done)
 
+    def _plan_changes(self) -> TopicsPlan:
+        # Who may alter may describe, so these are the rights that are missing for what follows.
+        return self._plan("Alter", "AlterConfigs")
+
     def _create(self, plan: TopicsPlan, changing: Callable[[str], None]) -> TopicsPlan:
         if not plan.missing:
             return plan
@@ -91,7 +100,7 @@ class TopicChanges:
     def _settled(self, is_settled: Callable[[TopicsPlan], bool]) -> TopicsPlan:
         """Return the plan once the broker shows what was changed: its controller knows that a moment earlier."""
         deadline = time.monotonic() + _SHOWN_SECONDS
-        while not is_settled(plan := self.plan()):
+        while not is_settled(plan := self._plan_changes()):
             if time.monotonic() > deadline:
                 raise BrokerError(
                     f"Kafka at {self._servers} took the changes, but does not show them; run `labelwire topics plan`"
@@ -100,7 +109,7 @@ class TopicChanges:
             time.sleep(_PAUSE_SECONDS)
         return plan
 
-    def _present(self, client: AdminClient) -> dict[str, PresentTopic | None]:
+    def _present(self, client: AdminClient, operation: str, config_operation: str) -> dict[str, PresentTopic | None]:
         names = topic_names(self._settings)
         if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id):
             raise BrokerError(
@@ -110,8 +119,9 @@ class TopicChanges:
         described = described_topics(client, names)
         for name, found in described.items():
             if isinstance(found, KafkaError):
-                raise BrokerError(missing_right(self._client_options, "Describe", "topic", name))
-        configs = self._configs(client, [name for name, found in described.items() if found is not None])
+                raise BrokerError(missing_right(self._client_options, operation, "topic", name))
+        names = [name for name, found in described.items() if found is not None]
+        configs = self._configs(client, names, config_operation)
         return {
             name: found
             and PresentTopic(len(found.partitions), min(len(each.replicas) for each in found.partitions), configs[name])
@@ -137,7 +147,7 @@ class TopicChanges:
                     " --max-message-bytes, or raise the limit on the brokers."
                 )
 
-    def _configs(self, client: AdminClient, names: Collection[str]) -> dict[str, dict[str, str]]:
+    def _configs(self, client: AdminClient, names: Collection[str], operation: str) -> dict[str, dict[str, str]]:
         if not names:
             return {}
         asked = client.describe_configs(
@@ -145,7 +155,7 @@ class TopicChanges:
         )
         found = {}
         for resource, outcome in all_done(_DONE_SECONDS, asked).items():
-            with self._naming("DescribeConfigs", resource.name):
+            with self._naming(operation, resource.name):
                 found[resource.name] = {name: str(entry.value) for name, entry in outcome.result().items()}
         return found
 
