@@ -56,6 +56,7 @@ from worker.ports import (
     ClusterAccess,
     ControlLog,
     EventSink,
+    InferenceAccess,
     InferenceBackend,
     Isolation,
     RecordSink,
@@ -111,6 +112,7 @@ class Ports:
     access: ClusterAccess | None = None
     control: ControlLog | None = None
     cache: ResultCache | None = None
+    inference_access: InferenceAccess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ def build(
     lifecycle = Lifecycle(
         loop=loop,
         topics=topics,
-        models=ModelMonitor(guard, models, health),
+        models=ModelMonitor(guard, models, health, ports.inference_access),
         rollouts=rollouts,
         dead_letter_limit=dead_letter_limit,
         outcome_health=outcome_health,
@@ -557,7 +559,10 @@ async def _ports(settings: Settings, event_sink: EventSink) -> AsyncIterator[Por
         transactions = KafkaTransactions(settings.kafka, lambda: source.group_metadata)
     try:
         access = KafkaAccess(settings.kafka, lambda: source.is_group_denied)
-        yield Ports(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control, cache)
+        yield Ports(
+            *(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control, cache),
+            inference_access=backend,
+        )
     finally:
         await control.close()
         if cache is not None:

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from worker.domain.errors import BrokerError, JobError, ServerMismatchError
 from worker.domain.records import ClusterDescription, TopicLimits
-from worker.ports import Clock, ClusterAccess, RecordSink, RecordSource
+from worker.ports import Clock, ClusterAccess, InferenceAccess, RecordSink, RecordSource
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
 from worker.runtime.delivery import Destination
 from worker.runtime.health import Health
@@ -180,8 +180,11 @@ class ServedModels(Protocol):
 class ModelMonitor:
     """Checks whether Triton serves the models that the worker needs."""
 
-    def __init__(self, guard: TritonGuard, models: ServedModels, health: Health) -> None:
+    def __init__(
+        self, guard: TritonGuard, models: ServedModels, health: Health, access: InferenceAccess | None = None
+    ) -> None:
         self._guard = guard
+        self._access = access
         self._models = models
         self._health = health
         health.met(CIRCUITS)  # none is open before the first request
@@ -190,7 +193,8 @@ class ModelMonitor:
         """Update the condition `triton`, and follow the server's models: they may change while it runs."""
         if not await self._guard.ready():
             self._models.invalidate()
-            self._health.unmet(TRITON, "the server does not answer, or is not ready.")
+            known = self._access.obstacle() if self._access else ""
+            self._health.unmet(TRITON, known or "the server does not answer, or is not ready.")
             return
         if not self._health.is_met(TRITON):
             self._guard.probe_now()
