@@ -58,6 +58,7 @@ from worker.ports import (
     ClusterAccess,
     ControlLog,
     EventSink,
+    InferenceAccess,
     InferenceBackend,
     Isolation,
     RecordSink,
@@ -115,6 +116,7 @@ class Ports:
     control: ControlLog | None = None
     cache: ResultCache | None = None
     tracer: Tracer = UNTRACED
+    inference_access: InferenceAccess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ def build(
         readings = ReadingCache(ports.cache, settings.cache.max_entry_bytes, executor, ports.clock, ports.events)
     memory = fetch_memory(settings)
     processor = JobProcessor(models, executor, ports.clock, budget, ports.blobs, memory, readings, ports.tracer)
-    topics = TopicMonitor(ports.sink, _topic_needs(settings), destination, health, ports.clock, ports.access)
+    topics = TopicMonitor(ports.sink, TopicNeeds.of(settings), destination, health, ports.clock, ports.access)
     intake_controls = IntakeControls(dead_letter_limit, outcome_health, topics)
     loop = Loop(
         source=ports.source,
@@ -227,7 +229,7 @@ def build(
     lifecycle = Lifecycle(
         loop=loop,
         topics=topics,
-        models=ModelMonitor(guard, models, health),
+        models=ModelMonitor(guard, models, health, ports.inference_access),
         rollouts=rollouts,
         dead_letter_limit=dead_letter_limit,
         outcome_health=outcome_health,
@@ -339,18 +341,6 @@ def _delivery(
     )
 
 
-def _topic_needs(settings: Settings) -> TopicNeeds:
-    topics = settings.topics
-    return TopicNeeds(
-        topics.jobs,
-        topics.results,
-        topics.dead_letters,
-        topics.min_result_bytes,
-        returning=(*topics.retry_topics, topics.replay_topic),
-        retries=() if _in_key_order(settings) else topics.retry_topics,
-    )
-
-
 def _outbox(ports: Ports, partitions: Partitions) -> Outbox:
     if ports.transactions is None:
         return DirectOutbox(ports.sink)
@@ -447,14 +437,17 @@ def check_cache(settings: Settings) -> None:
 
 async def check_cluster(settings: Settings) -> None:
     """Raise BrokerError, with the worker's own message, if a worker could not work with Kafka."""
-    needs = _topic_needs(settings)
-    obstacle = await KafkaAccess(settings.kafka).obstacle(needs.reads, needs.writes)
+    needs, rollouts = TopicNeeds.of(settings), settings.topics.rollouts_topic
+    # A worker without a topic of rollouts works, and one that may not write there until a rollout runs.
+    obstacle = await KafkaAccess(settings.kafka).obstacle((*needs.reads, rollouts), (*needs.writes, rollouts))
     if obstacle:
         raise BrokerError(obstacle)
     client = settings.kafka
     missing = set(needs.all) - set(describe_topics(client.bootstrap_servers, needs.all, client.client_options()))
     if missing:
-        raise BrokerError(f"Topic {', '.join(sorted(missing))} does not exist on the broker; create it.")
+        raise BrokerError(
+            f"Topic {', '.join(sorted(missing))} does not exist on the broker; create it with `labelwire topics apply`."
+        )
 
 
 def make_isolation(settings: Settings, clock: Clock, event_sink: EventSink) -> ChildIsolation:
@@ -580,7 +573,8 @@ async def _ports(settings: Settings, event_sink: EventSink, tracer: Tracer) -> A
     try:
         access = KafkaAccess(settings.kafka, lambda: source.is_group_denied)
         yield Ports(
-            source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control, cache, tracer
+            *(source, sink, backend, isolation, clock, event_sink, blobs, transactions, access, control, cache, tracer),
+            inference_access=backend,
         )
     finally:
         await control.close()

@@ -183,6 +183,13 @@ class InferenceBackend(Protocol):
         """Close the connections."""
 
 
+class InferenceAccess(Protocol):
+    """Why a server of models cannot be used."""
+
+    def obstacle(self) -> str:
+        """Return in a sentence why no server was ready when that was last asked; empty if one was."""
+
+
 class BlobStore(Protocol):
     """Fetches pictures that jobs name by URI."""
 

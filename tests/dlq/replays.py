@@ -67,7 +67,7 @@ class Ward:
                 TopicSpec(self.results, PARTITIONS),
                 TopicSpec(self.dead_letters, PARTITIONS),
                 TopicSpec(f"{self.jobs}.parked", 2),
-                TopicSpec(f"{self.jobs}.replay-runs", 1),
+                TopicSpec(f"{self.jobs}.replay-runs", 1, {"cleanup.policy": "compact"}),
                 TopicSpec(self.target, self.target_partitions, self.target_configs),
             ],
         )

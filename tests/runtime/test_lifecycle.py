@@ -173,7 +173,7 @@ def unreachable(broker: MemoryBroker) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (without_results, "label-text does not exist on the broker; create it."),
+        (without_results, "label-text does not exist on the broker; create it with `labelwire topics apply`."),
         (with_small_results, "label-text takes messages of 102400 bytes and results need 262144"),
         (with_small_letters, "label-images.dlq takes messages of 524288 bytes and label-images of 1048576"),
         (unreachable, "does not answer"),

@@ -34,6 +34,7 @@ _COMMANDS: Final = (
     "synth",
     "models",
     "canary",
+    "topics",
     "local",
     "eval",
     "bench",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from worker.adapters.kafka.control_log import find_control_topic
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader
+from worker.adapters.kafka.permissions import check_topic_rights
 from worker.adapters.kafka.sink import KafkaSink
 from worker.domain.errors import BrokerError, JobError, RolloutError
 from worker.domain.model_set import set_title
@@ -55,8 +56,8 @@ class RolloutControl:
         """Return what the topic says. Raises BrokerError where it is absent or cannot hold a state."""
         if find_control_topic(self._kafka, self._topic) is None:
             raise BrokerError(
-                f"Topic {self._topic} does not exist, so no worker follows a rollout: create it with one partition and"
-                " cleanup.policy=compact."
+                f"Topic {self._topic} does not exist, so no worker follows a rollout: create it with"
+                " `labelwire topics apply`."
             )
         records = RolloutRecords()
         with BoundedReader(self._kafka.bootstrap_servers, [self._topic], self._kafka.client_options()) as reader:
@@ -108,6 +109,7 @@ class RolloutControl:
         return self._write(lambda state: state.aborted(reason, self._clock.epoch_ms()))
 
     def _write(self, change: Change) -> ControlState:
+        check_topic_rights(self._kafka, reads=[self._topic], writes=[self._topic])
         following = change(self.read().state)
         record = OutgoingRecord(
             self._topic, state_key(following, f"command-{secrets.token_hex(4)}").encode(), to_json(following), ()

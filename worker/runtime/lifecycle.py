@@ -7,11 +7,11 @@ are met again.
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from worker.domain.errors import BrokerError, JobError, ServerMismatchError
 from worker.domain.records import ClusterDescription, TopicLimits
-from worker.ports import Clock, ClusterAccess, RecordSink, RecordSource
+from worker.ports import Clock, ClusterAccess, InferenceAccess, RecordSink, RecordSource
 from worker.runtime.dead_letter_limit import DEAD_LETTERS, DeadLetterLimit
 from worker.runtime.delivery import Destination
 from worker.runtime.health import Health
@@ -19,6 +19,7 @@ from worker.runtime.loop import PARTITIONS, Loop
 from worker.runtime.outcome_health import OUTCOMES, OutcomeHealth
 from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
 from worker.runtime.triton_guard import TritonGuard
+from worker.settings import Settings
 
 TRITON = "triton"
 TOPICS = "topics"
@@ -45,6 +46,20 @@ class TopicNeeds:
     min_result_bytes: int
     returning: tuple[str, ...] = ()
     retries: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return what a worker with these settings needs."""
+        topics = settings.topics
+        return cls(
+            topics.jobs,
+            topics.results,
+            topics.dead_letters,
+            topics.min_result_bytes,
+            returning=(*topics.retry_topics, topics.replay_topic),
+            # Jobs of a key that are in order are tried again in place.
+            retries=() if settings.runtime.ordering == "key" else topics.retry_topics,
+        )
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -130,7 +145,7 @@ class TopicMonitor:
         needs = self._needs
         missing = [topic for topic in needs.all if cluster.topics[topic] is None]
         if missing:
-            return f"{', '.join(missing)} does not exist on the broker; create it."
+            return f"{', '.join(missing)} does not exist on the broker; create it with `labelwire topics apply`."
         results, jobs = _limit(cluster, needs.results), _limit(cluster, needs.jobs)
         if results is not None and results < needs.min_result_bytes:
             return (
@@ -165,8 +180,11 @@ class ServedModels(Protocol):
 class ModelMonitor:
     """Checks whether Triton serves the models that the worker needs."""
 
-    def __init__(self, guard: TritonGuard, models: ServedModels, health: Health) -> None:
+    def __init__(
+        self, guard: TritonGuard, models: ServedModels, health: Health, access: InferenceAccess | None = None
+    ) -> None:
         self._guard = guard
+        self._access = access
         self._models = models
         self._health = health
         health.met(CIRCUITS)  # none is open before the first request
@@ -175,7 +193,8 @@ class ModelMonitor:
         """Update the condition `triton`, and follow the server's models: they may change while it runs."""
         if not await self._guard.ready():
             self._models.invalidate()
-            self._health.unmet(TRITON, "the server does not answer, or is not ready.")
+            known = self._access.obstacle() if self._access else ""
+            self._health.unmet(TRITON, known or "the server does not answer, or is not ready.")
             return
         if not self._health.is_met(TRITON):
             self._guard.probe_now()

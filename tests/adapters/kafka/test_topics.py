@@ -2,7 +2,8 @@
 
 import pytest
 
-from worker.adapters.kafka.topics import topic_specs
+from worker.adapters.kafka.topics import topic_specs, wanted_topics
+from worker.audit.consistent_cut import outcome_topics
 from worker.domain.dead_letter import Failure, dead_letter
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.headers import DerivedHeaders
@@ -34,14 +35,28 @@ def test_what_grows_on_its_way_fits_where_it_goes(jobs_bytes: int) -> None:
     assert found["r"] >= TOPICS.min_result_bytes
 
 
-def test_the_replays_audit_records_are_kept() -> None:
-    (runs,) = (spec for spec in topic_specs(TOPICS, 8, 10**6) if spec.name == "j.replay-runs")
-    assert runs.configs == {"retention.ms": "-1"}
+def test_records_that_hold_all_of_a_run_or_a_state_are_compacted_and_no_others() -> None:
+    policies = {spec.name: spec.configs["cleanup.policy"] for spec in topic_specs(TOPICS, 8, 10**6)}
+    assert {name for name, policy in policies.items() if policy == "compact"} == {"j.replay-runs", "j.rollouts"}
+    assert set(policies.values()) == {"compact", "delete"}
+    # What the audit reads must not be compacted: a record that is gone proves nothing.
+    assert all(policies[name] == "delete" for name in (TOPICS.jobs, *outcome_topics(TOPICS)))
 
 
-def test_the_state_of_rollouts_is_compacted() -> None:
-    (rollouts,) = (spec for spec in topic_specs(TOPICS, 8, 10**6) if spec.name == "j.rollouts")
-    assert rollouts.configs == {"cleanup.policy": "compact"}
+def test_jobs_outlive_an_outage_and_their_delays_and_two_replicas_are_in_sync_where_there_are_three() -> None:
+    day_seconds = 24 * 3600
+    wanted = {each.name: each for each in wanted_topics(TOPICS, 8, 10**6, longest_delay_seconds=3600)}
+    for name in (TOPICS.jobs, *TOPICS.retry_topics, TOPICS.replay_topic):
+        assert wanted[name].floors["retention.ms"] == (3 * day_seconds + 3600) * 1000
+    for name in (TOPICS.dead_letters, TOPICS.parked_topic):
+        assert wanted[name].floors["retention.ms"] == 14 * day_seconds * 1000
+    in_sync = [wanted[TOPICS.jobs].floors_with(replicas)["min.insync.replicas"] for replicas in (1, 2, 3, 5)]
+    assert in_sync == [1, 1, 2, 2]
+    (kept_a_week,) = (
+        each for each in wanted_topics(TOPICS, 8, 10**6, letter_retention_days=7) if each.name == TOPICS.dead_letters
+    )
+    assert kept_a_week.configs["retention.ms"] == str(7 * day_seconds * 1000)
+    assert "retention.ms" not in kept_a_week.floors
 
 
 def test_a_job_at_the_limit_goes_whole_to_the_dead_letters() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from worker.adapters.triton.translate import SendAgain, StopSending, classify, decide, full_jitter, job_error
 from worker.domain.errors import ErrorCode
+from worker.settings import TritonSettings
 
 Status = grpc.StatusCode
 
@@ -64,7 +65,7 @@ def test_the_sentence_names_server_model_status_and_remedy() -> None:
     error = grpc.aio.AioRpcError(
         Status.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details="Exceeds maximum\nqueue  size."
     )
-    sentence = str(job_error(error, url="triton:8001", model="text_reader"))
+    sentence = str(job_error(error, settings=TritonSettings(url="triton:8001"), model="text_reader"))
     assert sentence == (
         "Triton at triton:8001 gave no answer for text_reader: UNAVAILABLE (Exceeds maximum queue size); "
         "Triton needs more capacity or fewer workers."
@@ -73,4 +74,4 @@ def test_the_sentence_names_server_model_status_and_remedy() -> None:
 
 def test_long_details_are_cut() -> None:
     error = grpc.aio.AioRpcError(Status.INTERNAL, grpc.aio.Metadata(), grpc.aio.Metadata(), details="x" * 10_000)
-    assert len(str(job_error(error, url="u", model="m"))) < 450
+    assert len(str(job_error(error, settings=TritonSettings(url="u"), model="m"))) < 450

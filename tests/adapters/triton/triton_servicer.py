@@ -58,6 +58,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         self.in_turn: deque[str] = deque()  # versions of servers behind this address that answer questions in turn
         self.pause_seconds = 0.0
         self.port = 0
+        self.credentials: grpc.ServerCredentials | None = None
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -76,7 +77,10 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         """Listen on a free port, or on the same one as before."""
         self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)))
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(self.address)
+        if self.credentials is None:
+            self.port = self._server.add_insecure_port(self.address)
+        else:
+            self.port = self._server.add_secure_port(self.address, self.credentials)
         await self._server.start()
 
     async def stop(self) -> None:

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from worker.adapters.kafka.admin_lifetime import kept
 from worker.adapters.kafka.call_timeout import all_done
-from worker.adapters.kafka.diagnosis import ErrorLog, explain
+from worker.adapters.kafka.diagnosis import ErrorLog, explain, refused_topic
 from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
 from worker.domain.errors import BrokerError
 from worker.domain.records import ClusterDescription, TopicLimits
@@ -68,11 +68,11 @@ def create_topics(
     """Create the topics that do not exist; those that do are left as they are.
 
     librdkafka's mock cluster cannot create topics on request; each has four partitions there.
-    Raises BrokerError.
+    Raises BrokerError that names the topic, and the right that is missing.
     """
     client = admin_client(bootstrap_servers, client_options)
     wanted = list(topics)
-    with translated(bootstrap_servers):
+    with translated(bootstrap_servers, client_options):
         if is_mock(client.list_topics(timeout=_TIMEOUT_SECONDS).cluster_id):
             for topic in wanted:
                 client.list_topics(topic.name, timeout=_TIMEOUT_SECONDS)
@@ -88,21 +88,26 @@ def create_topics(
         ]
         if not requests:
             return
-        try:
-            _create(client, requests)
-        except KafkaException as error:
-            # librdkafka gave up the connection to a bootstrap address for one to the broker that it found behind it.
-            if _code(error) != KafkaError._DESTROY_BROKER:  # noqa: SLF001 - librdkafka's own name
-                raise
-            _create(client, requests)
+        refusals = _create(client, requests)
+        # librdkafka gave up the connection to a bootstrap address for one to the broker that it found behind it.
+        if any(error.code() == KafkaError._DESTROY_BROKER for error in refusals.values()):  # noqa: SLF001
+            refusals = _create(client, requests)
+        for name, error in refusals.items():
+            raise BrokerError(refused_topic(error, bootstrap_servers, client_options or {}, "Create", name))
         _wait_until_known(client, {topic.name for topic in wanted})
 
 
-def _create(client: AdminClient, requests: list[NewTopic]) -> None:
+def _create(client: AdminClient, requests: list[NewTopic]) -> dict[str, KafkaError]:
+    """Create topics, and return why some were not created; one that exists is as good."""
     outcomes = client.create_topics(requests, operation_timeout=_TIMEOUT_SECONDS, request_timeout=_TIMEOUT_SECONDS)
-    for outcome in all_done(_DONE_SECONDS, outcomes).values():
-        with _existing_allowed():
+    refusals = {}
+    for name, outcome in all_done(_DONE_SECONDS, outcomes).items():
+        try:
             outcome.result()
+        except KafkaException as error:
+            if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+                refusals[name] = error.args[0]
+    return refusals
 
 
 def _wait_until_known(client: AdminClient, names: set[str]) -> None:
@@ -215,15 +220,6 @@ def topic_configs(client: AdminClient, names: Iterable[str], config: str) -> dic
             if _code(error) not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
                 raise
     return values
-
-
-@contextlib.contextmanager
-def _existing_allowed() -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as error:
-        if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from worker.adapters.kafka.admin import connected, is_mock, topic_configs, translated
 from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.diagnosis import missing_right
-from worker.adapters.kafka.offline.standalone import standalone_consumer
+from worker.adapters.kafka.offline.standalone import concerns_group, standalone_consumer
 from worker.adapters.kafka.topic_ids import topic_ids_of
 from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.domain.errors import BrokerError, JobError
@@ -165,6 +165,8 @@ class KafkaControlLog:
                 at_end = True
             elif error.code() in _REFUSED:
                 raise BrokerError(missing_right(self._settings.client_options(), "Read", "topic", self._topic))
+            elif concerns_group(error):
+                continue
             elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise BrokerError(f"Topic {self._topic} was deleted.")
             else:

@@ -43,6 +43,17 @@ _CLIENT_REFUSED: Final = re.compile(
     r"alert (?:bad certificate|unsupported certificate|unknown ca|access denied"
     r"|certificate (?:revoked|expired|unknown|required))\b"
 )
+_TOPIC_VERBS: Final = {
+    "Create": "create",
+    "Alter": "add partitions to",
+    "AlterConfigs": "change the configs of",
+    "DescribeConfigs": "tell the configs of",
+}
+_TOO_OLD: Final = (KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE)  # noqa: SLF001
+_TOPIC_ADVICE: Final = {
+    KafkaError.INVALID_REPLICATION_FACTOR: "give --replication-factor a number of replicas that its brokers can hold",
+    KafkaError.POLICY_VIOLATION: "ask those who run the cluster, whose policy this is",
+}
 _UNUSABLE_OPTION: Final = re.compile(r"\b(?P<name>ssl\.[\w.]+) failed: (?P<detail>.*)")
 
 
@@ -105,13 +116,32 @@ def _from_message(address: str, detail: str, options: Mapping[str, Any]) -> str:
     return ""
 
 
-def missing_right(options: Mapping[str, Any], operation: str, kind: str, name: str) -> str:
+def missing_right(options: Mapping[str, Any], operation: str, kind: str, name: str, *, is_prefix: bool = False) -> str:
     """Return the sentence for an operation (as `Write`) that is not allowed on a topic, group or other resource."""
     option = {"topic": "--topic", "group": "--group", "transactional id": "--transactional-id"}[kind]
+    pattern = " --resource-pattern-type prefixed" if is_prefix else ""
     return (
-        f"Kafka does not let {_client_name(options)} {operation} {kind} {name}: grant it with `kafka-acls --add"
-        f" --allow-principal User:{options.get('sasl.username', 'NAME')} --operation {operation} {option} {name}`."
+        f"Kafka does not let {_client_name(options)} {operation} {kind} {name}{'*' if is_prefix else ''}: grant it with"
+        f" `kafka-acls --add --allow-principal User:{options.get('sasl.username', 'NAME')} --operation"
+        f" {operation}{pattern} {option} {name}`."
     )
+
+
+def refused_topic(
+    error: KafkaError, bootstrap_servers: str, options: Mapping[str, Any], operation: str, topic: str
+) -> str:
+    """Return the sentence for an operation (as `Create`) on a topic that the broker refused."""
+    code, detail = error.code(), error.str().rstrip(".")
+    if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+        return missing_right(options, operation, "topic", topic)
+    what = f"Kafka at {bootstrap_servers} does not {_TOPIC_VERBS[operation]} topic {topic} ({detail})"
+    if code in _TOO_OLD:
+        return f"{what}: it is too old; Labelwire needs Kafka 2.4 or later."
+    if code in _TOPIC_ADVICE:
+        return f"{what}: {_TOPIC_ADVICE[code]}."
+    if code in _BY_PRECISION or code == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+        return explain(error, bootstrap_servers, options)
+    return f"{what}: check what was asked for, and the broker's own limits."
 
 
 def _unauthorized(error: KafkaError, bootstrap_servers: str, options: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.diagnosis import missing_right
 from worker.adapters.kafka.membership import is_group_denied
 from worker.adapters.kafka.offline.standalone import standalone_consumer
+from worker.domain.errors import BrokerError
 from worker.settings import KafkaSettings
 
 _ANSWER_SECONDS = 5.0
@@ -45,7 +46,7 @@ class KafkaAccess:
         with translated(servers, options):
             if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id):
                 return ""
-            found = _described(client, {*reads, *writes})
+            found = described_topics(client, {*reads, *writes})
             return (
                 _missing_topic_right(options, found, reads, writes)
                 or self._missing_group_right(next(iter(reads)))
@@ -61,8 +62,20 @@ class KafkaAccess:
         that shows when a member is refused.
         """
         settings = self._settings
-        lacks = self._is_group_denied() or _is_refused(settings, TopicPartition(topic, 0))
+        lacks = self._is_group_denied() or is_group_refused(settings, topic)
         return missing_right(settings.client_options(), "Read", "group", settings.group_id) if lacks else ""
+
+
+def check_topic_rights(settings: KafkaSettings, reads: Collection[str] = (), writes: Collection[str] = ()) -> None:
+    """Raise BrokerError that names the first right on these topics which is missing; absent topics are passed over."""
+    servers, options = settings.bootstrap_servers, settings.client_options()
+    client = connected(servers, options)
+    with translated(servers, options):
+        if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id):
+            return
+        found = described_topics(client, {*reads, *writes})
+    if sentence := _missing_topic_right(options, found, reads, writes):
+        raise BrokerError(sentence)
 
 
 def denied(bootstrap_servers: str, client_options: Mapping[str, str] | None, topic: str) -> str:
@@ -70,12 +83,17 @@ def denied(bootstrap_servers: str, client_options: Mapping[str, str] | None, top
     options = client_options or {}
     client = connected(bootstrap_servers, options)
     with translated(bootstrap_servers, options):
-        found = {} if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id) else _described(client, [topic])
+        found = (
+            {} if is_mock(client.list_topics(timeout=_ANSWER_SECONDS).cluster_id) else described_topics(client, [topic])
+        )
     return missing_right(options, "Read", "topic", topic) if isinstance(found.get(topic), KafkaError) else ""
 
 
-def _described(client: AdminClient, names: Collection[str]) -> dict[str, Any]:
-    """Describe topics: None for one that does not exist, a KafkaError for one that may not be described."""
+def described_topics(client: AdminClient, names: Collection[str]) -> dict[str, Any]:
+    """Describe topics: None for one that does not exist, a KafkaError for one that may not be described.
+
+    Raises KafkaException; use it inside `translated`.
+    """
     asked = client.describe_topics(
         TopicCollection(list(names)), include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
     )
@@ -102,12 +120,15 @@ def _missing_topic_right(
     return ""
 
 
-def _is_refused(settings: KafkaSettings, partition: TopicPartition) -> bool:
-    """Say whether the broker refuses to tell the group's position; False if it tells it, or nobody answers in time."""
+def is_group_refused(settings: KafkaSettings, topic: str, group_id: str | None = None) -> bool:
+    """Say whether the broker refuses to tell a group's position, the settings' one unless another is given.
+
+    False if it tells it, or nobody answers in time.
+    """
     consumer = standalone_consumer(
         settings.bootstrap_servers,
         settings.client_options(),
-        group_id=settings.group_id,
+        group_id=group_id or settings.group_id,
         isolation_level="read_uncommitted",
         logger=QUIET,
     )
@@ -115,7 +136,7 @@ def _is_refused(settings: KafkaSettings, partition: TopicPartition) -> bool:
     try:
         while time.monotonic() < deadline:
             try:
-                consumer.committed([partition], timeout=_SLICE_SECONDS)
+                consumer.committed([TopicPartition(topic, 0)], timeout=_SLICE_SECONDS)
             except KafkaException as failure:
                 # That the coordinator may not be asked for is told to who polls; who asks for a position only waits.
                 message = consumer.poll(0)

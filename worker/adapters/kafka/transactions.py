@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.call_timeout import CallTimeoutError, call_within
 from worker.adapters.kafka.commits import kafka_offsets
+from worker.adapters.kafka.diagnosis import missing_right
 from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.positions import RetryingQueries
 from worker.adapters.kafka.sink import producer_options, too_large
@@ -72,7 +73,7 @@ class KafkaTransactions:
         self._make_producer = make_producer
         # A successor with the same id would fence this one; each process has its own, and a producer that was made
         # anew ends what the one before it has left open.
-        self._options = transaction_options(settings, f"{settings.group_id}-{uuid.uuid4()}")
+        self._options = transaction_options(settings, f"{transactional_id_prefix(settings)}{uuid.uuid4()}")
         self._producer: Producer | None = None
         self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-transactions")
@@ -114,7 +115,7 @@ class KafkaTransactions:
             self._end(producer)
         except KafkaException as error:
             self._failed(error.args[0])
-            raise _translated(error.args[0]) from error
+            raise self._translated(error.args[0]) from error
         except (CallTimeoutError, SystemError) as error:
             self._replace(str(error))
             raise _unavailable("the producer did not answer, or failed for good") from error
@@ -218,8 +219,25 @@ class KafkaTransactions:
             consumer.close()
         return found == points
 
+    def _translated(self, error: KafkaError) -> Exception:
+        if error.code() in _FENCED:
+            return FencedError(f"Another member of the group has these partitions now: {error.str()}")
+        if too_large(error):
+            message = "A record of the transaction is larger than its topic takes; raise max.message.bytes."
+            return JobError(ErrorCode.RESULT_TOO_LARGE, message)
+        if error.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+            prefix, options = transactional_id_prefix(self._settings), self._settings.client_options()
+            sentence = missing_right(options, "Write", "transactional id", prefix, is_prefix=True)
+            return JobError(ErrorCode.BROKER_UNAVAILABLE, sentence, stage=Stage.PUBLISH)
+        return _unavailable(error.str())
+
     def _wait(self) -> bool:
         return not self._closing.wait(_RETRY_SECONDS)
+
+
+def transactional_id_prefix(settings: KafkaSettings) -> str:
+    """Return what the transactional id of each worker begins with."""
+    return f"{settings.group_id}-"
 
 
 def transaction_options(settings: KafkaSettings, transactional_id: str) -> dict[str, Any]:
@@ -242,15 +260,6 @@ def _produced(producer: Producer, record: OutgoingRecord, report: Callable[[Kafk
     except BufferError:
         return False
     return True
-
-
-def _translated(error: KafkaError) -> Exception:
-    if error.code() in _FENCED:
-        return FencedError(f"Another member of the group has these partitions now: {error.str()}")
-    if too_large(error):
-        message = "A record of the transaction is larger than its topic takes; raise max.message.bytes."
-        return JobError(ErrorCode.RESULT_TOO_LARGE, message)
-    return _unavailable(error.str())
 
 
 def _unavailable(reason: str) -> JobError:

@@ -26,6 +26,7 @@ from worker.adapters.triton.translate import (
     decide,
     full_jitter,
     job_error,
+    obstacle,
     status_and_text,
 )
 from worker.adapters.triton.wire import AnswerError, decode, encode, parse
@@ -82,6 +83,7 @@ class TritonBackend:
         self._credentials = credentials(settings)
         self._open: _Connection | None = None
         self._closed = False
+        self._obstacle = ""
 
     async def ready(self) -> bool:
         """Say whether a server answers and calls itself ready; never raises."""
@@ -90,9 +92,19 @@ class TritonBackend:
         request = service_pb2.ServerReadyRequest()
         try:
             answer = await self._uncancelled(self._connection().server_ready(request, timeout=_READY_SECONDS))
-        except (grpc.aio.AioRpcError, JobError):
+        except grpc.aio.AioRpcError as error:
+            self._obstacle = obstacle(error, self._settings)
             return False
+        except JobError as error:
+            self._obstacle = error.message
+            return False
+        waits = f"Triton at {self._settings.url} is not ready: see in its log which model it loads, or cannot load."
+        self._obstacle = "" if answer.ready else waits
         return bool(answer.ready)
+
+    def obstacle(self) -> str:
+        """Return in a sentence why no server was ready when that was last asked; empty if one was."""
+        return self._obstacle
 
     async def describe(self, model: str) -> ModelDescription | None:
         """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
@@ -102,7 +114,7 @@ class TritonBackend:
             status, text = status_and_text(error)
             if status is grpc.StatusCode.NOT_FOUND and classify(status, text) is UNFIT:
                 return None
-            failure = job_error(error, url=self._settings.url, model=model)
+            failure = job_error(error, settings=self._settings, model=model)
             raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, failure.message) from error
 
     async def _description(self, model: str) -> ModelDescription:
@@ -171,10 +183,10 @@ class TritonBackend:
                 action = decide(status, text, failures[reason])
                 is_shown = not request.hides_failures and action.fault.code is ErrorCode.INFERENCE_FAILED
                 if isinstance(action, StopSending) or is_shown:
-                    raise job_error(error, url=self._settings.url, model=request.model) from error
+                    raise job_error(error, settings=self._settings, model=request.model) from error
                 pause_seconds = full_jitter(action.longest_delay_seconds, self._chance)
                 if self._clock.monotonic() + pause_seconds >= deadline:
-                    raise job_error(error, url=self._settings.url, model=request.model) from error
+                    raise job_error(error, settings=self._settings, model=request.model) from error
             self._events.emit(InferenceRetried(request.model, reason))
             await self._clock.sleep(pause_seconds)
 

@@ -10,7 +10,9 @@ from typing import Final
 
 import grpc
 
+from worker.adapters.triton.connection_remedy import connection_remedy
 from worker.domain.errors import ErrorCode, JobError
+from worker.settings import TritonSettings
 
 _LONGEST_DETAILS: Final = 300
 _BACKOFF_INITIAL_SECONDS: Final = 0.1
@@ -132,10 +134,19 @@ def status_and_text(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
     return error.code(), text or "no details"
 
 
-def job_error(error: grpc.aio.AioRpcError, *, url: str, model: str) -> JobError:
+def job_error(error: grpc.aio.AioRpcError, *, settings: TritonSettings, model: str) -> JobError:
     """Return the error of the job whose request failed for good."""
+    fault = classify(*status_and_text(error))
+    return JobError(fault.code, f"Triton at {settings.url} gave no answer for {model}: {_cause(error, settings)}.")
+
+
+def obstacle(error: grpc.aio.AioRpcError, settings: TritonSettings) -> str:
+    """Return in a sentence why the server could not be asked whether it is ready."""
+    return f"Triton at {settings.url} does not answer: {_cause(error, settings)}."
+
+
+def _cause(error: grpc.aio.AioRpcError, settings: TritonSettings) -> str:
     status, text = status_and_text(error)
     fault = classify(status, text)
-    return JobError(
-        fault.code, f"Triton at {url} gave no answer for {model}: {status.name} ({text.rstrip('.')}); {fault.remedy}."
-    )
+    remedy = (connection_remedy(text, settings) if fault is UNREACHABLE else "") or fault.remedy
+    return f"{status.name} ({text.rstrip('.')}); {remedy}"

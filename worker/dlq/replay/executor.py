@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader, TopicRecreatedError
 from worker.adapters.kafka.offline.record_fetcher import RecordFetcher
-from worker.adapters.kafka.offline.replay_writer import ReplayWriter
+from worker.adapters.kafka.offline.replay_writer import REPLAY_NAMES, ReplayWriter
 from worker.dlq.replay.canary_outcomes import CanaryMonitor
 from worker.dlq.replay.counts import ReplayCounts
 from worker.dlq.replay.phase import PhaseReplay, StoppableClock, group_id
@@ -50,7 +50,7 @@ def carry_out(
         )
     groups = [group_id(run_id, phase) for phase in ReplayPhase]
     try:
-        with ReplayWriter(settings.kafka, f"labelwire-replay-{run_id}", groups) as writer:
+        with ReplayWriter(settings.kafka, f"{REPLAY_NAMES}{run_id}", groups) as writer:
             return _Execution(settings, prepared, parameters, listener, clock, timing, writer).run()
     except FencedError as error:
         raise ReplayError(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.adapters.kafka.offline.replay_writer import REPLAY_NAMES
 from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import Fetch, PayloadMissingError, original_job
 from worker.dlq.replay.counts import ReplayCounts
@@ -202,4 +203,4 @@ class PhaseReplay:
 
 def group_id(run_id: str, phase: ReplayPhase) -> str:
     """Return the consumer group that holds a phase's positions."""
-    return f"labelwire-replay-{run_id}-{phase}"
+    return f"{REPLAY_NAMES}{run_id}-{phase}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader, present_topic_ids, watermarks
+from worker.adapters.kafka.permissions import check_topic_rights
 from worker.dlq.replay.census import Census, check_targets, limit_plan, take_census
 from worker.dlq.replay.plan import LettersGoneError, ReplayError, ReplayPlan, ReplayRequest, RunClaim
 from worker.dlq.replay.runs import RunHistory, RunRecord, RunState
@@ -49,6 +50,7 @@ class ReplayPlanner:
                 f"--run-id {request.run_id!r} is not a name: use 1 to 64 of the characters a-z A-Z 0-9 . _ -"
             )
         topic = self._topics.dead_letters
+        self._check_rights()
         cluster = self._described([topic, self._topics.replay_runs_topic, self._topics.parked_topic])
         self._check_exist(cluster, [topic, self._topics.replay_runs_topic])
         now_ms = self._clock.epoch_ms()
@@ -68,6 +70,7 @@ class ReplayPlanner:
 
     def resume(self, run_id: str) -> PreparedReplay:
         """Return the plan of an earlier run that is not finished. Raises ReplayError and BrokerError."""
+        self._check_rights()
         cluster = self._described([self._topics.replay_runs_topic, self._topics.parked_topic])
         self._check_exist(cluster, [self._topics.replay_runs_topic])
         run = self.runs(cluster.cluster_id).resumable(run_id)
@@ -96,6 +99,8 @@ class ReplayPlanner:
         self, request: ReplayRequest, claim: RunClaim, earlier: tuple[RunClaim, ...], cluster: ClusterDescription
     ) -> PreparedReplay:
         topics = self._topics
+        if request.canary:
+            check_topic_rights(self._settings.kafka, reads=[topics.results])
         results_topic_id = self._topic_id(topics.results) if request.canary else ""
         results = self._watermarks(topics.results) if request.canary else {}
         draft = ReplayPlan(
@@ -118,10 +123,16 @@ class ReplayPlanner:
         with self._reader(draft.topic, draft.claim.ends) as reader:
             plan, census = take_census(draft, reader, canary=request.canary)
         self._check_letters(plan)
+        check_topic_rights(self._settings.kafka, writes=census.needs)
         described = self._described(census.needs)
         check_targets(plan, census, described)
         self._check_targets(census.needs)
         return PreparedReplay(plan, census, None, _partitions(described, topics.parked_topic))
+
+    def _check_rights(self) -> None:
+        """Raise BrokerError for a right that is missing; a topic that may not be described would seem not to exist."""
+        runs = self._topics.replay_runs_topic
+        check_topic_rights(self._settings.kafka, reads=[self._topics.dead_letters, runs], writes=[runs])
 
     def _check_target(self, target: str | None) -> None:
         if target is not None:
@@ -148,7 +159,10 @@ class ReplayPlanner:
         for topic in topics:
             if cluster.topics.get(topic) is None:
                 where = self._settings.kafka.bootstrap_servers
-                raise ReplayError(f"Kafka at {where} has no topic {topic}, which a replay needs; create it.")
+                raise ReplayError(
+                    f"Kafka at {where} has no topic {topic}, which a replay needs; create it with"
+                    " `labelwire topics apply`."
+                )
 
     def _check_letters(self, plan: ReplayPlan) -> None:
         """Raise LettersGoneError where the plan is one for a former topic."""

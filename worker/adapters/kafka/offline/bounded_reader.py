@@ -18,9 +18,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.admin import connected
-from worker.adapters.kafka.diagnosis import explain
+from worker.adapters.kafka.diagnosis import explain, missing_right
 from worker.adapters.kafka.messages import to_record
-from worker.adapters.kafka.offline.standalone import standalone_consumer
+from worker.adapters.kafka.offline.standalone import concerns_group, standalone_consumer
 from worker.adapters.kafka.permissions import denied
 from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.transient import is_transient, retry_transient
@@ -169,8 +169,10 @@ class BoundedReader:
         """Note how far a partition has come, and return the record if it is one before the end."""
         error = message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
-            if is_transient(error):
+            if is_transient(error) or concerns_group(error):
                 return None
+            if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise BrokerError(missing_right(self._client_options or {}, "Read", "topic", message.topic() or ""))
             raise _broker_error(self._bootstrap_servers, self._client_options, error)
         partition = TopicPartition(message.topic() or "", message.partition() or 0)
         offset, end = message.offset() or 0, self.ends[partition]

@@ -17,8 +17,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from worker.adapters.kafka.admin import connected, is_mock, translated
 from worker.adapters.kafka.call_timeout import all_done
+from worker.adapters.kafka.diagnosis import missing_right
 from worker.adapters.kafka.offline.standalone import standalone_consumer
-from worker.adapters.kafka.permissions import denied
+from worker.adapters.kafka.permissions import denied, is_group_refused
 from worker.adapters.kafka.positions import committed_positions
 from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.transient import is_transient, retry_transient
@@ -71,7 +72,11 @@ class KafkaGroupView:
 
     def positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
         """Return what the group has committed; partitions without a position are left out."""
-        return self._answered(lambda: self._committed(partitions))
+        asked = list(partitions)
+        if asked and is_group_refused(self._settings, asked[0].topic):
+            group = self._settings.group_id
+            raise BrokerError(missing_right(self._settings.client_options(), "Describe", "group", group))
+        return self._answered(lambda: self._committed(asked))
 
     def compacted(self, topics: Collection[str]) -> set[str]:
         """Return those of the topics that Kafka compacts; one whose config may not be read is taken not to be."""

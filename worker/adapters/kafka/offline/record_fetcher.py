@@ -11,8 +11,9 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from worker.adapters.kafka.diagnosis import missing_right
 from worker.adapters.kafka.messages import to_record
-from worker.adapters.kafka.offline.standalone import standalone_consumer
+from worker.adapters.kafka.offline.standalone import concerns_group, standalone_consumer
 from worker.adapters.kafka.transient import is_transient
 from worker.domain.errors import BrokerError
 from worker.domain.records import Coordinate, Record
@@ -39,6 +40,7 @@ class RecordFetcher:
         self, bootstrap_servers: str, client_options: Mapping[str, str] | None = None, *, timeout_seconds: float = 60.0
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._client_options = client_options or {}
         self._timeout_seconds = timeout_seconds
         self._consumer = standalone_consumer(
             bootstrap_servers,
@@ -65,6 +67,8 @@ class RecordFetcher:
         except KafkaException as error:
             if error.args[0].code() in _NOTHING_THERE:
                 return None
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise BrokerError(missing_right(self._client_options, "Read", "topic", coordinate.topic)) from error
             raise BrokerError(f"Kafka at {self._bootstrap_servers}: {error.args[0].str()}.") from error
 
     def close(self) -> None:
@@ -112,6 +116,6 @@ class RecordFetcher:
         error = message.error()
         if error is None or error.code() in _NOTHING_THERE:
             return False
-        if is_transient(error):
+        if is_transient(error) or concerns_group(error):
             return True
         raise KafkaException(error)

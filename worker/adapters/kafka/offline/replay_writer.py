@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.call_timeout import CallTimeoutError, call_within
+from worker.adapters.kafka.diagnosis import explain, missing_right
 from worker.adapters.kafka.offline.standalone import standalone_consumer
+from worker.adapters.kafka.permissions import is_group_refused
 from worker.adapters.kafka.positions import committed_positions
 from worker.adapters.kafka.sink import producer_options
 from worker.adapters.kafka.transient import retry_transient
@@ -40,6 +42,13 @@ _FENCED = (
     KafkaError.INVALID_PRODUCER_EPOCH,
     KafkaError.TRANSACTION_COORDINATOR_FENCED,
 )
+# The names of all runs' groups and transactional ids begin so, and the rights on them are granted for this prefix.
+REPLAY_NAMES: Final = "labelwire-replay-"
+_DENIED = (
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+)
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 _ANY_PARTITION = -1
 _LOGGER = logging.getLogger(__name__)
@@ -56,6 +65,7 @@ class ReplayWriter:
     """
 
     def __init__(self, settings: KafkaSettings, transactional_id: str, groups: Iterable[str]) -> None:
+        self._settings = settings
         self._bootstrap_servers = settings.bootstrap_servers
         self._producer = Producer({**producer_options(settings), **_transactional(transactional_id)})
         # Each stands for a group that nobody is a member of. Positions of an open transaction are waited for.
@@ -87,7 +97,10 @@ class ReplayWriter:
 
     def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, CommitPoint]:
         """Return the group's positions, where it has any. Raises BrokerError."""
-        ask = partial(committed_positions, self._members[group], list(partitions), timeout_seconds=_ANSWER_SECONDS)
+        asked = list(partitions)
+        if asked and is_group_refused(self._settings, asked[0].topic, group):
+            raise BrokerError(self._missing_right("group"))
+        ask = partial(committed_positions, self._members[group], asked, timeout_seconds=_ANSWER_SECONDS)
         try:
             return retry_transient(ask, timeout_seconds=_GIVE_UP_SECONDS, pause_seconds=_AGAIN_SECONDS)
         except KafkaException as error:
@@ -104,6 +117,8 @@ class ReplayWriter:
             try:
                 self._try(records, positions)
             except (KafkaException, SystemError) as error:
+                if isinstance(error, KafkaException) and error.args[0].code() in _DENIED:
+                    raise self._translated(error) from error  # closing aborts it
                 # The binding may lose a fatal error that comes while it calls back; aborting tells which it was.
                 self._abort()
                 self._raise_if_final(error, final=time.monotonic() > deadline)
@@ -180,12 +195,20 @@ class ReplayWriter:
         reason: KafkaError = error.args[0]
         if reason.code() in _FENCED:
             return FencedError(reason.str())
+        if reason.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+            return BrokerError(self._missing_right("transactional id"))
+        if reason.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return BrokerError(self._missing_right("group"))
         if reason.code() in _TOO_LARGE:
             return BrokerError(
                 f"Kafka at {self._bootstrap_servers} refused a record as too large; raise the max.message.bytes of the "
                 "topics that the replay writes to."
             )
-        return BrokerError(f"Kafka at {self._bootstrap_servers}: {reason.str()}.")
+        return BrokerError(explain(reason, self._bootstrap_servers, self._settings.client_options()))
+
+    def _missing_right(self, kind: str) -> str:
+        operation = "Write" if kind == "transactional id" else "Read"
+        return missing_right(self._settings.client_options(), operation, kind, REPLAY_NAMES, is_prefix=True)
 
 
 def _transactional(transactional_id: str) -> dict[str, Any]:

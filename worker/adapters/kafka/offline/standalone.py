@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from worker.adapters.kafka.diagnosis import explain
 from worker.domain.errors import BrokerError
@@ -21,6 +21,11 @@ _LOGGER = logging.getLogger(__name__)
 _SHORT_QUEUE_BACKOFF_MS: Final = 10
 
 IsolationLevel = Literal["read_committed", "read_uncommitted"]
+
+
+def concerns_group(error: KafkaError) -> bool:
+    """Say whether an error is about the group whose id a reader carries; a reader is no member, and needs no right."""
+    return bool(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 
 def standalone_consumer(

@@ -16,7 +16,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.admin import connected, translated
 from worker.adapters.kafka.diagnosis import explain, missing_right
 from worker.adapters.kafka.messages import to_record
-from worker.adapters.kafka.offline.standalone import IsolationLevel, standalone_consumer
+from worker.adapters.kafka.offline.standalone import IsolationLevel, concerns_group, standalone_consumer
 from worker.adapters.kafka.topic_ids import TopicIds
 from worker.adapters.kafka.topic_watch import TopicWatch
 from worker.adapters.kafka.transient import is_transient
@@ -60,8 +60,10 @@ class TopicReader:
             return None
         error = message.error()
         if error is not None:
-            if is_transient(error):
+            if is_transient(error) or concerns_group(error):
                 return None
+            if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise BrokerError(missing_right(self._options, "Read", "topic", message.topic() or ""))
             raise BrokerError(explain(error, self._bootstrap_servers, self._options))
         return to_record(message)
 
