@@ -95,6 +95,10 @@ lock:  ## update and pin all dependencies, with hashes (needs uv and Maven; UPGR
 	$(LOCK) pyproject.toml -c build/constraints.txt --no-emit-package pyvips -o docker/worker.lock.txt
 	echo pyvips | $(LOCK) - -c build/constraints.txt --no-deps -o docker/source.lock.txt
 	$(LOCK) docker/build.in -c build/constraints.txt -o docker/build.lock.txt
+	echo cyclonedx-bom | $(LOCK) - -c build/constraints.txt -o docker/sbom.lock.txt
+	$(LOCK) --extra models pyproject.toml -c build/constraints.txt --no-emit-package pyvips \
+	  $$(grep -oE '^[a-zA-Z][a-zA-Z0-9._-]*==' docker/worker.lock.txt | sed 's/==//; s/^/--no-emit-package /') \
+	  -o docker/models.lock.txt
 	for name in java rapidocr; do \
 	  $(LOCK) $(UPGRADE) worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
 	for name in triton tensorrt cuda redis; do \

@@ -5,8 +5,12 @@
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.12-py3
 
 FROM ${TRITON_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="labelwire-triton" \
-      org.opencontainers.image.description="NVIDIA Triton with Labelwire's models."
+      org.opencontainers.image.description="NVIDIA Triton with Labelwire's models." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 COPY build/model_repository/onnx/ /models/
 # Serves the first of several repositories that fits the host: docs/models.md.
 COPY worker/models/choice.py /opt/labelwire/choice.py

@@ -59,9 +59,19 @@ class Store:
         self._buildah("commit", "--quiet", container, name)
         self._buildah("rm", container)
 
-    def build(self, dockerfile: Path, name: str, **arguments: str) -> None:
-        """Build an image as its recipe says, out of the checkout, with this machine's way to a package index."""
-        options: list[str | Path] = ["--isolation", "chroot", "--pull-never", "--file", dockerfile, "--tag", name]
+    def build(self, dockerfile: Path, name: str, target: str, **arguments: str) -> None:
+        """Build a target of a recipe as it says, out of the checkout, with this machine's way to a package index."""
+        options: list[str | Path] = [
+            "--isolation",
+            "chroot",
+            "--pull-never",
+            "--file",
+            dockerfile,
+            "--tag",
+            name,
+            "--target",
+            target,
+        ]
         options += ["--ignorefile", dockerfile.with_name(f"{dockerfile.name}.dockerignore")]
         for volume in _client_files(self.folder):
             options += ["--volume", f"{volume}:ro"]

@@ -38,6 +38,7 @@ class _Build(_Part):
 
 class _Dependency(_Part):
     condition: Literal["service_healthy", "service_completed_successfully"]
+    required: bool = True
 
 
 class _HealthCheck(_Part):
@@ -49,8 +50,21 @@ class _HealthCheck(_Part):
     start_interval: Duration | None = None
 
 
+class _Network(_Part):
+    aliases: list[str]
+
+
+class _Device(_Part):
+    driver: Literal["nvidia"]
+    count: Literal["all"]
+    capabilities: list[str]
+
+
 class _Service(_Part):
     image: str
+    profiles: list[Literal["cpu", "gpu", "observability"]] = []
+    networks: dict[Literal["default"], _Network] = {}
+    deploy: dict[Literal["resources"], dict[Literal["reservations"], dict[Literal["devices"], list[_Device]]]] = {}
     mem_limit: Size
     restart: Literal["no", "unless-stopped"]
     build: _Build | None = None
@@ -79,7 +93,8 @@ class _StrictLoader(yaml.SafeLoader):
     """Refuses a key that stands twice; YAML's readers keep the last one silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in own]
         assert len(keys) == len(set(keys)), f"a key stands twice:{node.start_mark}"
         return super().construct_mapping(node, deep=deep)
 
@@ -109,7 +124,51 @@ def _seconds(duration: str) -> int:
 
 
 def test_the_file_fits_the_specification(compose: dict[str, Any]) -> None:
-    assert set(_Compose.model_validate(compose).services) == {"kafka", "topics", "triton", "worker"}
+    services = _Compose.model_validate(compose).services
+    by_profile: dict[str, set[str]] = {}
+    for name, service in services.items():
+        for profile in map(str, service.profiles) if service.profiles else ["always"]:
+            by_profile.setdefault(profile, set()).add(name)
+    assert by_profile == {
+        "always": {"kafka", "topics", "worker"},
+        "cpu": {"triton"},
+        "gpu": {"triton-gpu"},
+        "observability": {"prometheus", "grafana", "kafka-ui"},
+    }
+
+
+def test_without_a_profile_triton_runs_on_the_cpu() -> None:
+    assert "COMPOSE_PROFILES=cpu\n" in (COMPOSE.parent / ".env").read_text()
+
+
+def test_what_goes_on_says_whether_it_is_well(services: dict[str, Service]) -> None:
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"topics"}
+
+
+def test_the_gpus_triton_differs_only_in_what_it_serves(services: dict[str, Service]) -> None:
+    cpu, gpu = services["triton"], services["triton-gpu"]
+    assert {name for name in gpu if gpu[name] != cpu.get(name)} == {"profiles", "image", "mem_limit", "deploy"}
+
+
+def test_prometheus_scrapes_the_ports_that_answer(services: dict[str, Service]) -> None:
+    config = yaml.safe_load((COMPOSE.parent / "observability" / "prometheus.yml").read_text())
+    ((worker_name, worker_port), (triton_name, triton_port)) = (
+        (found["names"][0], found["port"]) for job in config["scrape_configs"] for found in job["dns_sd_configs"]
+    )
+    assert services[worker_name]["ports"] == [f"127.0.0.1:{worker_port}:{worker_port}"]
+    assert triton_name in services["triton"]["networks"]["default"]["aliases"]
+    assert f"EXPOSE 8000 8001 {triton_port}\n" in (COMPOSE.parent / "triton.Dockerfile").read_text()
+
+
+def test_what_is_mounted_from_the_checkout_is_there(services: dict[str, Service]) -> None:
+    mounted = [
+        COMPOSE.parent / volume.partition(":")[0]
+        for service in services.values()
+        for volume in service.get("volumes", ())
+        if volume.startswith(".")
+    ]
+    assert len(mounted) == 3
+    assert [path for path in mounted if not path.exists()] == []
 
 
 def test_every_image_has_a_version_and_can_be_replaced_by_a_digest(services: dict[str, Service]) -> None:
@@ -118,6 +177,8 @@ def test_every_image_has_a_version_and_can_be_replaced_by_a_digest(services: dic
     assert re.fullmatch(r"apache/kafka:\d+\.\d+\.\d+", images["kafka"])
     assert images["topics"] == images["worker"]
     assert images["triton"] == f"labelwire-triton:{worker.__version__}"
+    assert images["triton-gpu"] == f"labelwire-triton:{worker.__version__}-gpu"
+    assert all(re.search(r":v?\d+\.\d+\.\d+(-gpu)?$", image) for image in images.values())
     assert images["worker"] == f"labelwire-worker:{worker.__version__}"
 
 
@@ -125,7 +186,13 @@ def test_built_images_have_a_recipe(services: dict[str, Service]) -> None:
     recipes = {name: service["build"]["dockerfile"] for name, service in services.items() if "build" in service}
 
     worker_recipe = "docker/worker.Dockerfile"
-    assert recipes == {"topics": worker_recipe, "triton": "docker/triton.Dockerfile", "worker": worker_recipe}
+    triton_recipe = "docker/triton.Dockerfile"
+    assert recipes == {
+        "topics": worker_recipe,
+        "triton": triton_recipe,
+        "triton-gpu": triton_recipe,
+        "worker": worker_recipe,
+    }
     assert all((COMPOSE.parents[1] / recipe).is_file() for recipe in recipes.values())
 
 
@@ -134,7 +201,9 @@ def test_each_waits_for_what_it_needs(services: dict[str, Service]) -> None:
         for needed, how in service.get("depends_on", {}).items():
             assert (how["condition"] == "service_healthy") == ("healthcheck" in services[needed])
             assert (how["condition"] == "service_completed_successfully") == (services[needed]["restart"] == "no")
-    assert set(services["worker"]["depends_on"]) == {"topics", "triton"}
+    assert set(services["worker"]["depends_on"]) == {"topics", "triton", "triton-gpu"}
+    optional = {name for name, how in services["worker"]["depends_on"].items() if not how.get("required", True)}
+    assert optional == {name for name, service in services.items() if "inference" in str(service.get("networks"))}
     assert set(services["topics"]["depends_on"]) == {"kafka"}
 
 
@@ -186,7 +255,7 @@ def test_the_worker_understands_its_settings_and_has_time_to_drain(
 
     loaded = settings.load()
 
-    assert loaded.triton.url == "dns:///triton:8001"
+    assert loaded.triton.url == "dns:///inference:8001"
     assert _seconds(services["worker"]["stop_grace_period"]) >= loaded.runtime.drain_seconds + 5
     assert services["worker"]["ports"] == [f"127.0.0.1:{loaded.http.port}:{loaded.http.port}"]
 

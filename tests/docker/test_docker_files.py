@@ -12,6 +12,8 @@ from typing import Self
 
 import pytest
 
+import worker
+
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
@@ -68,11 +70,26 @@ def test_there_is_an_image_for_each_deployment() -> None:
 
 
 def test_the_base_image_is_pinned_by_version_and_can_be_replaced_by_a_digest(dockerfile: Dockerfile) -> None:
-    (argument,) = dockerfile.all("ARG")
-    name, _, default = argument.partition("=")
+    name, _, default = dockerfile.all("ARG")[0].partition("=")
+    stages = [rest.split() for rest in dockerfile.all("FROM")]
+    own = {stage[2] for stage in stages if len(stage) == 3}
 
     assert _PINNED.match(default)
-    assert {base.split()[0] for base in dockerfile.all("FROM")} == {f"${{{name}}}"}
+    assert {stage[0] for stage in stages} - own == {f"${{{name}}}"}
+
+
+def test_each_image_says_what_it_is_made_of(dockerfile: Dockerfile) -> None:
+    arguments = [argument.partition("=") for argument in dockerfile.all("ARG")[1:]]
+    labels = dockerfile.all("LABEL")
+
+    assert {(name, default) for name, _, default in arguments} == {
+        ("VERSION", worker.__version__),
+        ("REVISION", "unknown"),
+    }
+    assert labels
+    for label in labels:
+        assert 'org.opencontainers.image.version="${VERSION}"' in label
+        assert 'org.opencontainers.image.revision="${REVISION}"' in label
 
 
 def test_what_is_copied_exists_and_reaches_the_build(dockerfile: Dockerfile) -> None:
@@ -113,12 +130,14 @@ def test_the_worker_installs_nothing_but_the_lock_and_its_own_wheel(worker_image
     assert [command[command.index("-r") + 1] for command in locked] == [
         "docker/worker.lock.txt",
         "docker/build.lock.txt",
+        "docker/sbom.lock.txt",
+        "docker/models.lock.txt",
     ]
     assert [{"--no-deps", "--no-index"} <= set(command) for command in rest] == [True]
     assert [command for command in commands if "wheel" in command and "--no-build-isolation" not in command] == []
 
 
-@pytest.mark.parametrize("lock", ["worker.lock.txt", "source.lock.txt", "build.lock.txt"])
+@pytest.mark.parametrize("lock", [f"{name}.lock.txt" for name in ("worker", "source", "build", "models", "sbom")])
 def test_a_lock_pins_everything_by_hash_and_names_no_address(lock: str) -> None:
     text = (DOCKER / lock).read_text()
     requirements = re.split(r"\n(?=[a-zA-Z])", text.strip())
@@ -139,7 +158,7 @@ def test_the_images_share_the_tested_versions() -> None:
     tested = set(re.findall(r"^[\w.-]+==\S+", (ROOT / ".ci" / "dev.lock.txt").read_text(), flags=re.MULTILINE))
     shipped = {
         pin
-        for lock in ("worker.lock.txt", "source.lock.txt", "build.lock.txt")
+        for lock in ("worker.lock.txt", "source.lock.txt", "build.lock.txt", "models.lock.txt")
         for pin in re.findall(r"^[\w.-]+==\S+", (DOCKER / lock).read_text(), flags=re.MULTILINE)
     }
 

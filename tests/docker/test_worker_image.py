@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +16,13 @@ from typing import Any
 
 import pillow_heif
 import pytest
+from packaging.utils import canonicalize_name
 from PIL import Image as Picture
 
 from tests.docker.containers import ROOT, Image, Store, debian_with_python, missing
 from tests.fleet.workers import read_until
+from tests.setup.locks import read
+from worker import __version__ as worker_version
 from worker.adapters.kafka.admin import create_topics
 from worker.adapters.kafka.offline.topic_reader import TopicReader
 from worker.lab.evaluation import dataset
@@ -34,25 +38,82 @@ _LOG = logging.getLogger(__name__)
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]
 
 
+REVISION = "0123456789abcdef"
+# The last stage of the recipe, which is built without a target, is the worker.
+LAST_STAGE = "worker"
+
+
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     reason = missing()
     if reason:
         pytest.skip(f"no image can be built here: {reason}")
     folder = tmp_path_factory.mktemp("image")
     store = Store(folder)
     store.image_of(debian_with_python(folder / "debian"), "debian-with-python")
-    store.build(ROOT / "docker" / "worker.Dockerfile", "worker", PYTHON_IMAGE="localhost/debian-with-python")
-    yield store.mounted("worker")
+    yield store
     subprocess.run(["umount", *folder.glob("images/vfs/dir/*")], check=False, capture_output=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def image(store: Store) -> Image:
+    return built(store, LAST_STAGE)
+
+
+@pytest.fixture(scope="module")
+def models_image(store: Store) -> Image:
+    return built(store, "models")
+
+
+def built(store: Store, target: str) -> Image:
+    base = "localhost/debian-with-python"
+    store.build(ROOT / "docker" / "worker.Dockerfile", target, target, PYTHON_IMAGE=base, REVISION=REVISION)
+    return store.mounted(target)
+
+
+def test_it_names_its_version_and_lists_its_packages(image: Image) -> None:
+    labels = image.config["Labels"]
+    assert labels["org.opencontainers.image.version"] == worker_version
+    assert labels["org.opencontainers.image.revision"] == REVISION
+    packages = {name: version for name, version, _ in components(image)}
+    locked = locked_in("worker") | locked_in("source")
+    assert locked.items() <= packages.items()
+    assert packages["labelwire"] == worker_version
+    assert set(packages) - set(locked) == {"labelwire"}
+
+
+def test_the_last_stage_is_the_worker() -> None:
+    recipe = (ROOT / "docker" / "worker.Dockerfile").read_text()
+    assert re.findall(r"^FROM .* AS (\w[\w-]*)$", recipe, flags=re.MULTILINE)[-1] == LAST_STAGE
+
+
+def test_the_other_image_builds_models_without_a_package_index(models_image: Image) -> None:
+    packages = {name for name, _, _ in components(models_image)}
+    assert {"onnx", "onnxruntime", "labelwire", "confluent-kafka"} <= packages
+    script = "models build --profile onnx --output /tmp/onnx >/dev/null && cd /tmp/onnx && ls"
+    ended = models_image.run("-c", f"PIP_NO_INDEX=1 labelwire {script}", entrypoint=["sh"])
+    assert ended.returncode == 0, ended.stderr
+    assert {"text_detector", "line_orientation", "text_reader"} <= set(ended.stdout.split())
+
+
+def components(image: Image) -> list[tuple[str, str, str]]:
+    """Return name, version and URL of each package in the image's bill of materials."""
+    listed = json.loads((image.root / "opt/labelwire/sbom.cdx.json").read_text())
+    assert listed["bomFormat"] == "CycloneDX"
+    return [(canonicalize_name(part["name"]), part["version"], part["purl"]) for part in listed["components"]]
+
+
+def locked_in(name: str) -> dict[str, str]:
+    return {line.name: str(line.version) for line in read(ROOT / "docker" / f"{name}.lock.txt")}
 
 
 def test_it_tells_its_commands_and_settings(image: Image) -> None:
     shown = image.run("--help")
     assert shown.returncode == 0, shown.stderr
-    assert "Read shipping labels from a Kafka topic" in shown.stdout
-    assert "installed worker leaves out" in shown.stdout  # of the commands of the lab
+    words = " ".join(shown.stdout.replace("│", " ").split())
+    assert "Read shipping labels from a Kafka topic" in words
+    assert "installed worker leaves out" in words  # of the commands of the lab
     checked = image.run("check")
     assert "LABELWIRE_TRITON__URL" in checked.stdout + checked.stderr
 

@@ -41,6 +41,8 @@ def test_the_locks_are_these() -> None:
     assert {named(lock) for lock in LOCKS} == {
         ".ci/dev.lock.txt",
         "docker/build.lock.txt",
+        "docker/models.lock.txt",
+        "docker/sbom.lock.txt",
         "docker/source.lock.txt",
         "docker/worker.lock.txt",
         *(f"worker/local/locks/{name}.txt" for name in ("cuda", "java", "rapidocr", "redis", "tensorrt", "triton")),
