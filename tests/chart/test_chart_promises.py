@@ -1,6 +1,5 @@
 """What the chart promises about every pod: it ends in time, gains no rights, and finds what it is told to use."""
 
-import itertools
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -258,17 +257,6 @@ def test_the_worker_understands_every_variable_that_the_chart_sets(
 
 def test_the_chart_is_for_this_version() -> None:
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == worker.__version__
-
-
-def test_every_value_is_described() -> None:
-    lines = (CHART / "values.yaml").read_text().splitlines()
-    undescribed = [
-        line
-        for before, line in itertools.pairwise(lines)
-        if line and not line.startswith((" ", "#")) and not line.endswith(":") and not before.startswith("#")
-    ]
-
-    assert undescribed == []
 
 
 def test_triton_endures_the_pings_of_the_worker(chart: Chart) -> None:

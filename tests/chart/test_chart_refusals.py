@@ -3,6 +3,7 @@
 import pytest
 
 from tests.chart.rendering import EXTERNAL, MINIMAL, PRODUCTION, Chart
+from worker.settings import RESERVED_CLIENT_OPTIONS
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -65,18 +66,40 @@ def test_the_schema_refuses(chart: Chart, changes: dict[str, object], said: str)
             "put it as LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD into the Secret that kafka.existingSecret names",
         ),
         ({"kafka.client": {"ssl.key.pem": "x"}}, "kafka.client.ssl.key.pem is a credential"),
-        ({"kafka.client": {"group.id": "other"}}, "kafka.client.group.id belongs to the worker"),
+        ({"kafka.client": {"group.id": "other"}}, "kafka.client.group.id belongs to the worker and cannot be passed"),
+        ({"kafka.client": {"group.id": "other"}}, "through: set kafka.groupId"),
         (
             {"worker.settings": {"LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD": "x"}},
             "worker.settings.LABELWIRE_KAFKA__CLIENT__SASL_PASSWORD is a credential",
         ),
-        ({"worker.settings": {"LABELWIRE_HTTP__PORT": 1}}, "LABELWIRE_HTTP__PORT is set by the chart"),
+        (
+            {"worker.settings": {"LABELWIRE_CACHE__URL": "redis://me:hunter2@redis:6379"}},
+            "worker.settings.LABELWIRE_CACHE__URL is a credential: put it into a Secret",
+        ),
+        (
+            {"worker.settings": {"LABELWIRE_KAFKA__CLIENT__SECURITY_PROTOCOL": "SSL"}},
+            "put it into kafka.client by its own name, security.protocol",
+        ),
+        ({"worker.settings": {"LABELWIRE_HTTP__PORT": 1}}, "LABELWIRE_HTTP__PORT follows from worker.httpPort"),
+        (
+            {"worker.settings": {"LABELWIRE_LOG__LEVL": "debug"}},
+            "LABELWIRE_LOG__LEVL is no setting of the worker: there are LABELWIRE_LOG__FORMAT, LABELWIRE_LOG__LEVEL (",
+        ),
+        (
+            {"worker.settings": {"LABELWIRE_LOGS__LEVEL": "debug"}},
+            "worker.settings.LABELWIRE_LOGS__LEVEL is no setting of the worker: there are LABELWIRE_BLOB__…, ",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused_in_a_sentence(
     chart: Chart, changes: dict[str, object], said: str
 ) -> None:
     assert said in chart.refusal(MINIMAL, changes)
+
+
+@pytest.mark.parametrize("option", sorted(RESERVED_CLIENT_OPTIONS))
+def test_options_that_the_worker_refuses_are_refused_here(chart: Chart, option: str) -> None:
+    assert f"kafka.client.{option} belongs to the worker" in chart.refusal(MINIMAL, {"kafka.client": {option: "x"}})
 
 
 def test_a_refused_password_is_not_repeated(chart: Chart) -> None:

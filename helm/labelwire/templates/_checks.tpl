@@ -1,10 +1,12 @@
 {{/* What values.schema.json cannot say: relations between values. Each refusal is one sentence. */}}
 {{- define "labelwire.checks" -}}
+{{- if not .Values.kafka.bootstrapServers -}}
+{{- fail "kafka.bootstrapServers is empty: give your brokers as host:port,host:port" -}}
+{{- end -}}
+{{- include "labelwire.checkSettings" . -}}
 {{- include "labelwire.checkReplicas" . -}}
 {{- if .Values.triton.enabled -}}
 {{- include "labelwire.checkSharedMemory" . -}}
-{{- else if not .Values.triton.url -}}
-{{- include "labelwire.tritonUrl" . -}}
 {{- end -}}
 {{- end -}}
 

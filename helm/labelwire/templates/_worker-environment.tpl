@@ -3,40 +3,84 @@
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
 {{- end -}}
 
-{{/* The worker's settings as environment variables. Part of the pod template, so a change rolls the pods. */}}
-{{- define "labelwire.workerEnvironment" -}}
+{{/* The settings that follow from values: by environment name, the value's path and what it gives, as JSON. */}}
+{{- define "labelwire.ownSettings" -}}
 {{- $values := .Values -}}
-{{- $environment := dict
-  "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS" (required "kafka.bootstrapServers is empty: give your brokers as host:port,host:port" $values.kafka.bootstrapServers)
-  "LABELWIRE_KAFKA__GROUP_ID" $values.kafka.groupId
-  "LABELWIRE_TOPICS__JOBS" $values.topics.jobs
-  "LABELWIRE_TOPICS__RESULTS" $values.topics.results
-  "LABELWIRE_TOPICS__DEAD_LETTERS" $values.topics.deadLetters
-  "LABELWIRE_TRITON__URL" (include "labelwire.tritonUrl" .)
-  "LABELWIRE_RUNTIME__DRAIN_SECONDS" $values.worker.drainSeconds
-  "LABELWIRE_HTTP__HOST" "::"
-  "LABELWIRE_HTTP__PORT" $values.worker.httpPort
-  "LABELWIRE_LOG__FORMAT" "json"
+{{- $own := dict
+  "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS" (list "kafka.bootstrapServers" $values.kafka.bootstrapServers)
+  "LABELWIRE_KAFKA__GROUP_ID" (list "kafka.groupId" $values.kafka.groupId)
+  "LABELWIRE_TOPICS__JOBS" (list "topics.jobs" $values.topics.jobs)
+  "LABELWIRE_TOPICS__RESULTS" (list "topics.results" $values.topics.results)
+  "LABELWIRE_TOPICS__DEAD_LETTERS" (list "topics.deadLetters" $values.topics.deadLetters)
+  "LABELWIRE_TRITON__URL" (list "triton.url" (include "labelwire.tritonUrl" .))
+  "LABELWIRE_RUNTIME__DRAIN_SECONDS" (list "worker.drainSeconds" $values.worker.drainSeconds)
+  "LABELWIRE_HTTP__HOST" (list "the chart" "::")
+  "LABELWIRE_HTTP__PORT" (list "worker.httpPort" $values.worker.httpPort)
+  "LABELWIRE_LOG__FORMAT" (list "the chart" "json")
 -}}
 {{- if $values.triton.enabled -}}
-{{- $_ := set $environment "LABELWIRE_TRITON__DEVICE" (ternary "gpu" "cpu" (gt (int $values.triton.gpuCount) 0)) -}}
+{{- $_ := set $own "LABELWIRE_TRITON__DEVICE" (list "triton.gpuCount" (ternary "gpu" "cpu" (gt (int $values.triton.gpuCount) 0))) -}}
 {{- end -}}
-{{- range $option, $value := $values.kafka.client -}}
+{{- toJson $own -}}
+{{- end -}}
+
+{{/* The environment name of an option of librdkafka. */}}
+{{- define "labelwire.clientSetting" -}}
+LABELWIRE_KAFKA__CLIENT__{{ upper . | replace "." "_" }}
+{{- end -}}
+
+{{/* Refuses what the worker would refuse at its start, and credentials in plain text. files/worker.json is generated. */}}
+{{- define "labelwire.checkSettings" -}}
+{{- $worker := .Files.Get "files/worker.json" | fromJson -}}
+{{- range $option, $_ := .Values.kafka.client -}}
 {{- if regexMatch "password|secret|pem$|oauthbearer.config$" $option -}}
-{{- fail (printf "kafka.client.%s is a credential: put it as LABELWIRE_KAFKA__CLIENT__%s into the Secret that kafka.existingSecret names" $option ($option | upper | replace "." "_")) -}}
+{{- fail (printf "kafka.client.%s is a credential: put it as %s into the Secret that kafka.existingSecret names" $option (include "labelwire.clientSetting" $option)) -}}
 {{- end -}}
-{{- if has $option (list "bootstrap.servers" "group.id" "enable.auto.commit" "enable.auto.offset.store" "enable.idempotence" "acks") -}}
-{{- fail (printf "kafka.client.%s belongs to the worker and cannot be passed through" $option) -}}
+{{- if has $option $worker.reservedClientOptions -}}
+{{- $instead := get (dict "bootstrap.servers" "set kafka.bootstrapServers" "group.id" "set kafka.groupId") $option | default "leave it out" -}}
+{{- fail (printf "kafka.client.%s belongs to the worker and cannot be passed through: %s" $option $instead) -}}
 {{- end -}}
-{{- $_ := set $environment (printf "LABELWIRE_KAFKA__CLIENT__%s" ($option | upper | replace "." "_")) $value -}}
 {{- end -}}
-{{- range $name, $value := $values.worker.settings -}}
-{{- if hasKey $environment $name -}}
-{{- fail (printf "worker.settings.%s is set by the chart from a value of its own: set that value instead" $name) -}}
+{{- $own := include "labelwire.ownSettings" . | fromJson -}}
+{{- range $name, $_ := .Values.worker.settings -}}
+{{- if hasKey $own $name -}}
+{{- fail (printf "worker.settings.%s follows from %s: leave it out here" $name (get $own $name | first)) -}}
 {{- end -}}
-{{- if regexMatch "PASSWORD|SECRET|TOKEN|PEM$" $name -}}
+{{- if or (has $name $worker.secretSettings) (regexMatch "__CLIENT__.*(PASSWORD|SECRET|TOKEN|PEM)" $name) -}}
 {{- fail (printf "worker.settings.%s is a credential: put it into a Secret and name that in worker.envFrom" $name) -}}
 {{- end -}}
+{{- if hasPrefix "LABELWIRE_KAFKA__CLIENT__" $name -}}
+{{- fail (printf "worker.settings.%s is an option of librdkafka: put it into kafka.client by its own name, %s" $name (trimPrefix "LABELWIRE_KAFKA__CLIENT__" $name | lower | replace "_" ".")) -}}
+{{- end -}}
+{{- include "labelwire.checkKnown" (list "worker.settings" $name $worker.settings) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses a name that is no setting, with those that are: (list "worker.settings" NAME KNOWN). */}}
+{{- define "labelwire.checkKnown" -}}
+{{- $name := index . 1 -}}
+{{- if not (has $name (index . 2)) -}}
+{{- $section := regexFind "^LABELWIRE_[A-Z]+__" $name -}}
+{{- $near := list -}}
+{{- $sections := list -}}
+{{- range $known := index . 2 -}}
+{{- $sections = append $sections (printf "%s…" (regexFind "^LABELWIRE_[A-Z]+__" $known)) -}}
+{{- if and $section (hasPrefix $section $known) -}}{{- $near = append $near $known -}}{{- end -}}
+{{- end -}}
+{{- fail (printf "%s.%s is no setting of the worker: there are %s (docs/settings.md)" (index . 0) $name (join ", " (default (uniq $sections) $near))) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The worker's settings as environment variables. Part of the pod template, so a change rolls the pods. */}}
+{{- define "labelwire.workerEnvironment" -}}
+{{- $environment := dict -}}
+{{- range $name, $setting := include "labelwire.ownSettings" . | fromJson -}}
+{{- $_ := set $environment $name (last $setting) -}}
+{{- end -}}
+{{- range $option, $value := .Values.kafka.client -}}
+{{- $_ := set $environment (include "labelwire.clientSetting" $option) $value -}}
+{{- end -}}
+{{- range $name, $value := .Values.worker.settings -}}
 {{- $_ := set $environment $name $value -}}
 {{- end -}}
 {{- range $name, $value := $environment }}
