@@ -51,7 +51,11 @@ class Rendered:
 
     def environment(self) -> dict[str, str]:
         """Return the worker's environment as far as it stands in the manifest."""
-        return {entry["name"]: entry["value"] for entry in self.container("worker")["env"]}
+        return {entry["name"]: entry["value"] for entry in self.container("worker")["env"] if "value" in entry}
+
+    def references(self, component: str) -> dict[str, Manifest]:
+        """Return the variables of a component that come from elsewhere, with where from."""
+        return {entry["name"]: entry["valueFrom"] for entry in self.container(component)["env"] if "value" not in entry}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +69,23 @@ class Chart:
         """Lint strictly with these values."""
         return self._run("lint", "--strict", str(self.folder), "--values", str(values))
 
-    def render(self, values: Path, changes: Mapping[str, object] | None = None) -> Rendered:
+    def render(self, values: Path, changes: Mapping[str, object] | None = None, *, release: str = "demo") -> Rendered:
         """Render; `changes` are values by their dotted path. AssertionError with Helm's words if it refuses."""
-        result = self._template(values, changes or {})
+        result = self._template(values, changes or {}, release)
         assert result.returncode == 0, result.stderr
         return Rendered([manifest for manifest in yaml.safe_load_all(result.stdout) if manifest])
 
-    def refusal(self, values: Path, changes: Mapping[str, object]) -> str:
+    def refusal(self, values: Path, changes: Mapping[str, object], *, release: str = "demo") -> str:
         """Return what Helm says when it refuses these values; AssertionError if it renders them."""
-        result = self._template(values, changes)
+        result = self._template(values, changes, release)
         assert result.returncode != 0, f"rendered in spite of {dict(changes)}"
         return result.stderr
 
-    def _template(self, values: Path, changes: Mapping[str, object]) -> subprocess.CompletedProcess[str]:
+    def _template(self, values: Path, changes: Mapping[str, object], release: str) -> subprocess.CompletedProcess[str]:
         settings = [f"--set-json={path}={json.dumps(value)}" for path, value in changes.items()]
         return self._run(
             "template",
-            "demo",
+            release,
             str(self.folder),
             "--namespace=labels",
             f"--kube-version={OLDEST_KUBERNETES}",

@@ -60,54 +60,6 @@ def test_every_object_is_named_once_and_in_the_release_namespace(chart: Chart, v
     assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"labels"}
 
 
-def test_a_scaled_object_is_as_keda_reads_it(chart: Chart) -> None:
-    rendered = chart.render(PRODUCTION)
-    spec = rendered.one("ScaledObject", "worker")["spec"]
-    (trigger,) = spec["triggers"]
-
-    assert spec["scaleTargetRef"] == {"name": rendered.one("Deployment", "worker")["metadata"]["name"]}
-    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 24)
-    assert spec["fallback"] == {"failureThreshold": 3, "replicas": 12}
-    assert trigger["type"] == "kafka"
-    # KEDA's metadata is a map of strings: a bare number or bool is refused by its webhook.
-    assert all(isinstance(value, str) for value in trigger["metadata"].values())
-    assert trigger["metadata"] == {
-        "bootstrapServers": "kafka-0.kafka.streams:9093,kafka-1.kafka.streams:9093",
-        "consumerGroup": "labelwire-prod",
-        "topic": "label-images",
-        "lagThreshold": "200",
-        "activationLagThreshold": "10",
-        "limitToPartitionsWithLag": "true",
-        "excludePersistentLag": "false",
-        "sasl": "scram_sha512",
-        "tls": "enable",
-    }
-
-
-def test_keda_takes_its_credentials_from_the_workers_secret(chart: Chart) -> None:
-    rendered = chart.render(PRODUCTION)
-    authentication = rendered.one("TriggerAuthentication", "worker")
-    (trigger,) = rendered.one("ScaledObject", "worker")["spec"]["triggers"]
-
-    assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
-    assert authentication["spec"]["secretTargetRef"] == [
-        {
-            "parameter": parameter,
-            "name": "labelwire-kafka",
-            "key": f"LABELWIRE_KAFKA__CLIENT__SASL_{parameter.upper()}",
-        }
-        for parameter in ("username", "password")
-    ]
-
-
-def test_an_existing_trigger_authentication_is_taken(chart: Chart) -> None:
-    rendered = chart.render(PRODUCTION, {"worker.autoscaling.authenticationRef": "ours"})
-    (trigger,) = rendered.one("ScaledObject", "worker")["spec"]["triggers"]
-
-    assert trigger["authenticationRef"] == {"name": "ours"}
-    assert rendered.all("TriggerAuthentication", "worker") == []
-
-
 @pytest.mark.parametrize("component", ["worker", "triton"])
 def test_pod_monitors_name_a_port_of_their_pods(chart: Chart, component: str) -> None:
     rendered = chart.render(PRODUCTION)

@@ -38,6 +38,7 @@ DEFINITIONS: Final[dict[str, Any]] = {
         "examples": [{}, {"example.com/role": "label-reader"}],
     },
     "arguments": {"type": "array", "items": {"type": "string", "minLength": 1}},
+    "derivedTopic": {"type": "string", "pattern": f"^{_TOPIC}{{0,249}}$"},
     "digest": {"type": "string", "pattern": "^$|^sha256:[a-f0-9]{64}$"},
     "environment": {
         "type": "array",
@@ -141,7 +142,8 @@ DEFINITIONS: Final[dict[str, Any]] = {
         "items": {"type": "object"},
         "examples": [[], [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]],
     },
-    "topic": {"type": "string", "pattern": f"^{_TOPIC}{{1,249}}$"},
+    # Kafka takes 249 characters, and <jobs>.replay-runs has to be a name too.
+    "topic": {"type": "string", "pattern": f"^{_TOPIC}{{1,237}}$"},
     "topologySpread": {
         "type": "array",
         "items": {

@@ -95,7 +95,7 @@ def _read(mapping: yaml.MappingNode, above: tuple[str, ...], lines: Sequence[str
         description, schema = _comment(path, lines, key.start_mark.line, key.start_mark.column)
         is_section = isinstance(node, yaml.MappingNode) and not node.flow_style and not {"type", "$ref"} & set(schema)
         children = tuple(_read(node, path, lines)) if is_section else ()
-        default = yaml.SafeLoader("").construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        default = yaml.SafeLoader("").construct_object(node, deep=True)
         yield ChartValue(path, description, schema, default, children)
 
 

@@ -3,10 +3,45 @@
 {{- if not .Values.kafka.bootstrapServers -}}
 {{- fail "kafka.bootstrapServers is empty: give your brokers as host:port,host:port" -}}
 {{- end -}}
-{{- include "labelwire.checkSettings" . -}}
+{{- include "labelwire.checkNames" . -}}
+{{- include "labelwire.checkTopics" . -}}
+{{- include "labelwire.checkEnvironment" . -}}
 {{- include "labelwire.checkReplicas" . -}}
+{{- if .Values.worker.autoscaling.enabled -}}
+{{- include "labelwire.checkKeda" . -}}
+{{- end -}}
 {{- if .Values.triton.enabled -}}
 {{- include "labelwire.checkSharedMemory" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "labelwire.checkNames" -}}
+{{- if regexMatch "^[0-9]" (include "labelwire.fullname" .) -}}
+{{- fail (printf "the objects would be named %s, and a Service's name must begin with a letter: set fullnameOverride" (include "labelwire.fullname" .)) -}}
+{{- end -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "worker.podLabels" .Values.worker.podLabels "triton.podLabels" .Values.triton.podLabels "metrics.podMonitor.labels" .Values.metrics.podMonitor.labels "metrics.rules.labels" .Values.metrics.rules.labels -}}
+{{- range $label, $_ := $labels -}}
+{{- if has $label $own -}}
+{{- fail (printf "%s has %s, by which the chart selects its objects: choose another name" $path $label) -}}
+{{- end -}}
+{{- if and (ne $path "commonLabels") (hasKey $.Values.commonLabels $label) -}}
+{{- fail (printf "%s has %s, which stands in commonLabels too: leave one out" $path $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "labelwire.checkTopics" -}}
+{{- $taken := dict -}}
+{{- range $level, $topic := include "labelwire.retryTopics" . | fromJsonArray -}}
+{{- $_ := set $taken $topic (printf "retry topic %d of topics.jobs" (add1 $level)) -}}
+{{- end -}}
+{{- range $key, $topic := include "labelwire.namedTopics" . | fromJson -}}
+{{- if hasKey $taken $topic -}}
+{{- fail (printf "topics.%s is %s, which is %s as well: each needs a topic of its own" $key $topic (get $taken $topic)) -}}
+{{- end -}}
+{{- $_ := set $taken $topic (printf "topics.%s" $key) -}}
 {{- end -}}
 {{- end -}}
 

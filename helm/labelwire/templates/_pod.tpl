@@ -1,9 +1,32 @@
-{{/* Both containers' security context: nothing to gain, nothing to write. */}}
+{{/* A container's security context: nothing to gain, nothing to write. (list $ "worker") */}}
 {{- define "labelwire.containerSecurity" -}}
+{{- $ids := (index (index . 0).Values (index . 1)).podSecurity -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
+{{- range $id := list "runAsUser" "runAsGroup" }}
+{{- if not (kindIs "invalid" (index $ids $id)) }}
+{{ $id }}: {{ int64 (index $ids $id) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A pod's security context: (list $ "worker"). */}}
+{{- define "labelwire.podSecurity" -}}
+{{- $ids := (index (index . 0).Values (index . 1)).podSecurity -}}
+runAsNonRoot: true
+{{- if not (kindIs "invalid" $ids.fsGroup) }}
+fsGroup: {{ int64 $ids.fsGroup }}
+{{- end }}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{/* Seconds and failures of a probe of values. */}}
+{{- define "labelwire.probe" -}}
+periodSeconds: {{ int .periodSeconds }}
+timeoutSeconds: {{ int .timeoutSeconds }}
+failureThreshold: {{ int .failureThreshold }}
 {{- end -}}
 
 {{/* Where a component's pods may run: (list $ "worker"). */}}

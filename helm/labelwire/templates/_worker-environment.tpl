@@ -9,19 +9,54 @@
 {{- $own := dict
   "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS" (list "kafka.bootstrapServers" $values.kafka.bootstrapServers)
   "LABELWIRE_KAFKA__GROUP_ID" (list "kafka.groupId" $values.kafka.groupId)
-  "LABELWIRE_TOPICS__JOBS" (list "topics.jobs" $values.topics.jobs)
-  "LABELWIRE_TOPICS__RESULTS" (list "topics.results" $values.topics.results)
-  "LABELWIRE_TOPICS__DEAD_LETTERS" (list "topics.deadLetters" $values.topics.deadLetters)
   "LABELWIRE_TRITON__URL" (list "triton.url" (include "labelwire.tritonUrl" .))
   "LABELWIRE_RUNTIME__DRAIN_SECONDS" (list "worker.drainSeconds" $values.worker.drainSeconds)
   "LABELWIRE_HTTP__HOST" (list "the chart" "::")
   "LABELWIRE_HTTP__PORT" (list "worker.httpPort" $values.worker.httpPort)
   "LABELWIRE_LOG__FORMAT" (list "the chart" "json")
 -}}
+{{- range $key, $topic := include "labelwire.namedTopics" . | fromJson -}}
+{{- $_ := set $own (printf "LABELWIRE_TOPICS__%s" (snakecase $key | upper)) (list (printf "topics.%s" $key) $topic) -}}
+{{- end -}}
 {{- if $values.triton.enabled -}}
 {{- $_ := set $own "LABELWIRE_TRITON__DEVICE" (list "triton.gpuCount" (ternary "gpu" "cpu" (gt (int $values.triton.gpuCount) 0))) -}}
 {{- end -}}
 {{- toJson $own -}}
+{{- end -}}
+
+{{/* The topics that have a value, by its key, derived names filled in, as JSON. */}}
+{{- define "labelwire.namedTopics" -}}
+{{- $topics := .Values.topics -}}
+{{- dict
+  "jobs" $topics.jobs
+  "results" $topics.results
+  "deadLetters" $topics.deadLetters
+  "replays" (default (printf "%s.replay" $topics.jobs) $topics.replays)
+  "parked" (default (printf "%s.parked" $topics.jobs) $topics.parked)
+  "replayRuns" (default (printf "%s.replay-runs" $topics.jobs) $topics.replayRuns)
+  "rollouts" (default (printf "%s.rollouts" $topics.jobs) $topics.rollouts)
+  | toJson -}}
+{{- end -}}
+
+{{/* The retry topics, in their order, as JSON. */}}
+{{- define "labelwire.retryTopics" -}}
+{{- $retries := list -}}
+{{- range $level := list 1 2 3 -}}
+{{- $retries = append $retries (printf "%s.retry.%d" $.Values.topics.jobs $level) -}}
+{{- end -}}
+{{- toJson $retries -}}
+{{- end -}}
+
+{{/* What kafka.secretKeys gives: by its key, the option of librdkafka and KEDA's parameter, as JSON. */}}
+{{- define "labelwire.credentials" -}}
+{{- dict
+  "username" (dict "option" "sasl.username" "parameter" "username")
+  "password" (dict "option" "sasl.password" "parameter" "password")
+  "ca" (dict "option" "ssl.ca.pem" "parameter" "ca")
+  "certificate" (dict "option" "ssl.certificate.pem" "parameter" "cert")
+  "privateKey" (dict "option" "ssl.key.pem" "parameter" "key")
+  "privateKeyPassword" (dict "option" "ssl.key.password" "parameter" "keyPassword")
+  | toJson -}}
 {{- end -}}
 
 {{/* The environment name of an option of librdkafka. */}}
@@ -29,49 +64,12 @@
 LABELWIRE_KAFKA__CLIENT__{{ upper . | replace "." "_" }}
 {{- end -}}
 
-{{/* Refuses what the worker would refuse at its start, and credentials in plain text. files/worker.json is generated. */}}
-{{- define "labelwire.checkSettings" -}}
-{{- $worker := .Files.Get "files/worker.json" | fromJson -}}
-{{- range $option, $_ := .Values.kafka.client -}}
-{{- if regexMatch "password|secret|pem$|oauthbearer.config$" $option -}}
-{{- fail (printf "kafka.client.%s is a credential: put it as %s into the Secret that kafka.existingSecret names" $option (include "labelwire.clientSetting" $option)) -}}
-{{- end -}}
-{{- if has $option $worker.reservedClientOptions -}}
-{{- $instead := get (dict "bootstrap.servers" "set kafka.bootstrapServers" "group.id" "set kafka.groupId") $option | default "leave it out" -}}
-{{- fail (printf "kafka.client.%s belongs to the worker and cannot be passed through: %s" $option $instead) -}}
-{{- end -}}
-{{- end -}}
-{{- $own := include "labelwire.ownSettings" . | fromJson -}}
-{{- range $name, $_ := .Values.worker.settings -}}
-{{- if hasKey $own $name -}}
-{{- fail (printf "worker.settings.%s follows from %s: leave it out here" $name (get $own $name | first)) -}}
-{{- end -}}
-{{- if or (has $name $worker.secretSettings) (regexMatch "__CLIENT__.*(PASSWORD|SECRET|TOKEN|PEM)" $name) -}}
-{{- fail (printf "worker.settings.%s is a credential: put it into a Secret and name that in worker.envFrom" $name) -}}
-{{- end -}}
-{{- if hasPrefix "LABELWIRE_KAFKA__CLIENT__" $name -}}
-{{- fail (printf "worker.settings.%s is an option of librdkafka: put it into kafka.client by its own name, %s" $name (trimPrefix "LABELWIRE_KAFKA__CLIENT__" $name | lower | replace "_" ".")) -}}
-{{- end -}}
-{{- include "labelwire.checkKnown" (list "worker.settings" $name $worker.settings) -}}
-{{- end -}}
+{{/* The security protocol of the brokers, as librdkafka has it. */}}
+{{- define "labelwire.protocol" -}}
+{{- index .Values.kafka.client "security.protocol" | default "PLAINTEXT" | upper -}}
 {{- end -}}
 
-{{/* Refuses a name that is no setting, with those that are: (list "worker.settings" NAME KNOWN). */}}
-{{- define "labelwire.checkKnown" -}}
-{{- $name := index . 1 -}}
-{{- if not (has $name (index . 2)) -}}
-{{- $section := regexFind "^LABELWIRE_[A-Z]+__" $name -}}
-{{- $near := list -}}
-{{- $sections := list -}}
-{{- range $known := index . 2 -}}
-{{- $sections = append $sections (printf "%s…" (regexFind "^LABELWIRE_[A-Z]+__" $known)) -}}
-{{- if and $section (hasPrefix $section $known) -}}{{- $near = append $near $known -}}{{- end -}}
-{{- end -}}
-{{- fail (printf "%s.%s is no setting of the worker: there are %s (docs/settings.md)" (index . 0) $name (join ", " (default (uniq $sections) $near))) -}}
-{{- end -}}
-{{- end -}}
-
-{{/* The worker's settings as environment variables. Part of the pod template, so a change rolls the pods. */}}
+{{/* The worker's environment, as a list of variables. Part of the pod template, so a change rolls the pods. */}}
 {{- define "labelwire.workerEnvironment" -}}
 {{- $environment := dict -}}
 {{- range $name, $setting := include "labelwire.ownSettings" . | fromJson -}}
@@ -86,5 +84,25 @@ LABELWIRE_KAFKA__CLIENT__{{ upper . | replace "." "_" }}
 {{- range $name, $value := $environment }}
 - name: {{ $name }}
   value: {{ include "labelwire.scalar" $value | quote }}
+{{- end }}
+{{- range $key, $credential := include "labelwire.credentials" . | fromJson }}
+{{- with get $.Values.kafka.secretKeys $key }}
+- name: {{ include "labelwire.clientSetting" $credential.option }}
+  valueFrom:
+    secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}
+{{- end }}
+{{- end }}
+{{- with .Values.worker.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
+
+{{/* The sources of the worker's environment; empty if there are none. */}}
+{{- define "labelwire.workerEnvFrom" -}}
+{{- with .Values.kafka.existingSecret }}
+- secretRef: {name: {{ . | quote }}}
+{{- end }}
+{{- with .Values.worker.envFrom }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
