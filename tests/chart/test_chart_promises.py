@@ -7,7 +7,17 @@ import pytest
 import yaml
 
 import worker
-from tests.chart.rendering import CHART, CI_VALUES, EXTERNAL, MINIMAL, PRODUCTION, Chart, Rendered
+from tests.chart.rendering import (
+    CHART,
+    CI_VALUES,
+    CO_LOCATED,
+    EXTERNAL,
+    MINIMAL,
+    PRODUCTION,
+    Chart,
+    Rendered,
+    containers_of,
+)
 from worker import settings
 from worker.adapters.triton import channel
 from worker.local.triton import TritonServer
@@ -61,26 +71,37 @@ def test_selectors_match_labels(rendered: Rendered) -> None:
         assert all(selector and selector.items() <= labels for selector in selectors)
 
 
-def test_pods_have_no_rights_and_write_nowhere_but_where_they_must(rendered: Rendered) -> None:
-    for component in _components(rendered):
-        pod, container = rendered.pod(component), rendered.container(component)
-        user = {"worker": 10001, "triton": 1000}[component]
-        assert pod["securityContext"] == {
-            "runAsNonRoot": True,
-            "fsGroup": user,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        }
-        assert pod["automountServiceAccountToken"] is False
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-            "runAsUser": user,
-            "runAsGroup": user,
-        }
+def test_pods_gain_no_rights(rendered: Rendered) -> None:
+    for name, pod in rendered.pods().items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["automountServiceAccountToken"] is False, name
+        for container in containers_of(pod):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+
+
+def test_pods_write_only_where_space_is_bounded(rendered: Rendered) -> None:
+    for name, pod in rendered.pods().items():
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
-        writable = [mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
-        assert all(volumes[name]["emptyDir"]["sizeLimit"] for name in writable)
+        for container in containers_of(pod):
+            for mount in container["volumeMounts"]:
+                volume = volumes[mount["name"]]
+                bounded = volume.get("emptyDir", {}).get("sizeLimit") or {"persistentVolumeClaim", "ephemeral"} & set(
+                    volume
+                )
+                assert mount.get("readOnly") or bounded, (name, mount)
+
+
+@pytest.mark.parametrize("values", [MINIMAL, CO_LOCATED], ids=lambda path: path.stem)
+def test_each_container_runs_as_the_user_of_its_image(chart: Chart, values: Path) -> None:
+    rendered = chart.render(values)
+
+    for component, user in (("worker", 10001), ("triton", 1000)):
+        context = rendered.container(component)["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"]) == (user, user)
 
 
 @pytest.mark.parametrize("component", ["worker", "triton"])
@@ -129,9 +150,9 @@ def test_a_bucket_of_models_can_be_read_and_copied(chart: Chart) -> None:
 
 
 def test_every_secret_and_volume_that_a_pod_holds_is_used(rendered: Rendered) -> None:
-    for component in _components(rendered):
-        mounted = {mount["name"] for mount in rendered.container(component)["volumeMounts"]}
-        assert mounted == {volume["name"] for volume in rendered.pod(component)["volumes"]}
+    for name, pod in rendered.pods().items():
+        mounted = {mount["name"] for container in containers_of(pod) for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}, name
 
 
 def test_credentials_of_kafka_come_from_keys_of_any_name(chart: Chart) -> None:
@@ -212,20 +233,22 @@ def test_further_labels_stand_beside_those_that_select(chart: Chart) -> None:
 
 def test_service_links_cannot_pose_as_settings(rendered: Rendered) -> None:
     # A Service named labelwire-x would put LABELWIRE_X_PORT into each pod, an unknown setting.
-    assert all(rendered.pod(component)["enableServiceLinks"] is False for component in _components(rendered))
+    assert all(pod["enableServiceLinks"] is False for pod in rendered.pods().values())
 
 
 def test_pods_ask_for_what_they_need(rendered: Rendered) -> None:
-    for component in _components(rendered):
-        resources = rendered.container(component)["resources"]
-        assert set(resources["requests"]) == {"cpu", "memory"}
-        assert _mebibytes(resources["limits"]["memory"]) >= _mebibytes(resources["requests"]["memory"])
+    for pod in rendered.pods().values():
+        for container in containers_of(pod):
+            resources = container["resources"]
+            assert set(resources["requests"]) == {"cpu", "memory"}
+            assert _mebibytes(resources["limits"]["memory"]) >= _mebibytes(resources["requests"]["memory"])
 
 
 def test_images_are_pinned(rendered: Rendered) -> None:
-    for component in _components(rendered):
-        repository, _, version = rendered.container(component)["image"].partition("@")
-        assert version.startswith("sha256:") or repository.rpartition(":")[2][:1].isdigit()
+    for pod in rendered.pods().values():
+        for container in containers_of(pod):
+            repository, _, version = container["image"].partition("@")
+            assert version.startswith("sha256:") or repository.rpartition(":")[2][:1].isdigit()
 
 
 @pytest.mark.parametrize("drain_seconds", [25, 90])
@@ -386,7 +409,7 @@ def test_the_worker_understands_every_variable_that_the_chart_sets(
 
     assert loaded.http.port == rendered.container("worker")["ports"][0]["containerPort"]
     assert loaded.log.format == "json"
-    assert loaded.triton.url.startswith("dns:///")
+    assert loaded.triton.url == "localhost:8001" or loaded.triton.url.startswith("dns:///")
 
 
 def test_the_chart_is_for_this_version() -> None:

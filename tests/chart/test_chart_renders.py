@@ -2,27 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.chart.rendering import CI_VALUES, OLDEST_KUBERNETES, PRODUCTION, Chart, Manifest
+from tests.chart.custom_resources import CustomResourceError, check_custom, is_custom
+from tests.chart.rendering import CI_VALUES, LOCKED_DOWN, OLDEST_KUBERNETES, OLDEST_OF, PRODUCTION, Chart
 from worker.adapters.telemetry.metrics import Metrics
 
 # The first test may have to build Helm.
 pytestmark = pytest.mark.timeout(1200)
-
-_CUSTOM = {
-    "ScaledObject": "keda.sh/v1alpha1",
-    "TriggerAuthentication": "keda.sh/v1alpha1",
-    "PodMonitor": "monitoring.coreos.com/v1",
-    "PrometheusRule": "monitoring.coreos.com/v1",
-}
-
-
-def _is_custom(manifest: Manifest) -> bool:
-    return (manifest["kind"], manifest["apiVersion"]) in _CUSTOM.items()
 
 
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
@@ -33,14 +24,17 @@ def test_lint_finds_nothing(chart: Chart, values: Path) -> None:
     assert "WARNING" not in result.stdout
 
 
-@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("version", ["", kubernetes_validate.latest_version()])
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
-def test_manifests_fit_the_schemas_of_kubernetes(chart: Chart, values: Path, version: str) -> None:
-    manifests = [manifest for manifest in chart.render(values).manifests if not _is_custom(manifest)]
+def test_manifests_fit_the_schemas_of_kubernetes_and_of_operators(chart: Chart, values: Path, version: str) -> None:
+    manifests = chart.render(values, kubernetes=version).manifests
 
     assert {"Deployment"} <= {manifest["kind"] for manifest in manifests}
     for manifest in manifests:
-        kubernetes_validate.validate(manifest, version, strict=True)
+        if is_custom(manifest):
+            check_custom(manifest)
+        else:
+            kubernetes_validate.validate(manifest, version or OLDEST_OF.get(values, OLDEST_KUBERNETES), strict=True)
 
 
 def test_the_schemas_of_kubernetes_notice_a_wrong_field(chart: Chart) -> None:
@@ -51,13 +45,41 @@ def test_the_schemas_of_kubernetes_notice_a_wrong_field(chart: Chart) -> None:
         kubernetes_validate.validate(deployment, kubernetes_validate.latest_version(), strict=True)
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("ScaledObject", "spec.triggers.0.metadata.lagTreshold", "1"),
+        ("ScaledObject", "spec.triggers.0.metadata.lagThreshold", 20),
+        ("ScaledObject", "spec.minReplicas", 1),
+        ("TriggerAuthentication", "spec.env.0.container", "worker"),
+        ("ServiceMonitor", "spec.endpoints.0.interval", 30),
+        ("PrometheusRule", "spec.groups.0.rules.0.severity", "critical"),
+        ("KafkaTopic", "spec.replicas", 0),
+        ("KafkaUser", "spec.authorization.acls.0.operation", "Read"),
+    ],
+)
+def test_the_schemas_of_operators_notice_a_wrong_field(chart: Chart, kind: str, path: str, value: object) -> None:
+    manifest = next(found for found in chart.render(LOCKED_DOWN).manifests if found["kind"] == kind)
+    check_custom(manifest)
+    *above, last = path.split(".")
+    place: Any = manifest
+    for key in above:
+        place = place[int(key) if key.isdigit() else key]
+    place[last] = value
+
+    with pytest.raises(CustomResourceError):
+        check_custom(manifest)
+
+
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
-def test_every_object_is_named_once_and_in_the_release_namespace(chart: Chart, values: Path) -> None:
+def test_every_object_is_named_once_and_in_its_namespace(chart: Chart, values: Path) -> None:
     manifests = chart.render(values).manifests
     names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
 
     assert len(names) == len(set(names))
-    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"labels"}
+    for manifest in manifests:
+        is_of_strimzi = manifest["kind"] in {"KafkaTopic", "KafkaUser"}
+        assert manifest["metadata"]["namespace"] == ("streams" if is_of_strimzi else "labels")
 
 
 @pytest.mark.parametrize("component", ["worker", "triton"])

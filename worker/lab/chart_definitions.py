@@ -40,6 +40,15 @@ DEFINITIONS: Final[dict[str, Any]] = {
     "arguments": {"type": "array", "items": {"type": "string", "minLength": 1}},
     "derivedTopic": {"type": "string", "pattern": f"^{_TOPIC}{{0,249}}$"},
     "digest": {"type": "string", "pattern": "^$|^sha256:[a-f0-9]{64}$"},
+    "egress": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"ports": {"type": "array"}, "to": {"type": "array"}},
+        },
+        "examples": [[], [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 443, "protocol": "TCP"}]}]],
+    },
     "environment": {
         "type": "array",
         "items": {
@@ -84,7 +93,28 @@ DEFINITIONS: Final[dict[str, Any]] = {
         "additionalProperties": {"type": "string", "pattern": f"^({_LABEL_NAME})?$"},
         "examples": [{}, {"example.com/team": "intake"}],
     },
+    "manifests": {
+        "type": "array",
+        "items": {"anyOf": [{"type": "string"}, {"type": "object"}]},
+        "examples": [
+            [],
+            [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fields"}, "data": {"fields.toml": ""}}],
+        ],
+    },
     "mebibytes": {"type": "string", "pattern": "^[1-9][0-9]{0,5}(Mi|Gi)$"},
+    "peers": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "ipBlock": {"type": "object", "required": ["cidr"]},
+                "namespaceSelector": {"type": "object"},
+                "podSelector": {"type": "object"},
+            },
+        },
+        "examples": [[], [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "streams"}}}]],
+    },
     "positiveIntOrPercent": {
         "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[1-9][0-9]?%$"}]
     },
@@ -114,11 +144,17 @@ DEFINITIONS: Final[dict[str, Any]] = {
             {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": 2, "memory": "4096Mi"}},
         ],
     },
+    "schedule": {
+        "type": "string",
+        "pattern": r"^(@(yearly|monthly|weekly|daily|hourly)|(\S+\s+){4}\S+)$",
+        "examples": ["0 3 * * *", "@hourly"],
+    },
     "secretKey": {
         "type": "object",
         "additionalProperties": False,
         "properties": {"secret": _WORD, "key": _WORD},
         "dependencies": {"secret": ["key"], "key": ["secret"]},
+        "examples": [{}],
     },
     "secretNames": {
         "type": "array",

@@ -7,11 +7,11 @@
 {{- include "labelwire.checkTopics" . -}}
 {{- include "labelwire.checkEnvironment" . -}}
 {{- include "labelwire.checkReplicas" . -}}
-{{- if .Values.worker.autoscaling.enabled -}}
-{{- include "labelwire.checkKeda" . -}}
-{{- end -}}
-{{- if .Values.triton.enabled -}}
-{{- include "labelwire.checkSharedMemory" . -}}
+{{- include "labelwire.checkWorkerScaling" . -}}
+{{- include "labelwire.checkTriton" . -}}
+{{- include "labelwire.checkStrimzi" . -}}
+{{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}
+{{- fail "metrics.podMonitor.enabled and metrics.serviceMonitor.enabled are both true, so every pod would be scraped twice: leave one out" -}}
 {{- end -}}
 {{- end -}}
 
@@ -20,7 +20,7 @@
 {{- fail (printf "the objects would be named %s, and a Service's name must begin with a letter: set fullnameOverride" (include "labelwire.fullname" .)) -}}
 {{- end -}}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
-{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "worker.podLabels" .Values.worker.podLabels "triton.podLabels" .Values.triton.podLabels "metrics.podMonitor.labels" .Values.metrics.podMonitor.labels "metrics.rules.labels" .Values.metrics.rules.labels -}}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "worker.podLabels" .Values.worker.podLabels "triton.podLabels" .Values.triton.podLabels "metrics.podMonitor.labels" .Values.metrics.podMonitor.labels "metrics.serviceMonitor.labels" .Values.metrics.serviceMonitor.labels "metrics.rules.labels" .Values.metrics.rules.labels -}}
 {{- range $label, $_ := $labels -}}
 {{- if has $label $own -}}
 {{- fail (printf "%s has %s, by which the chart selects its objects: choose another name" $path $label) -}}
@@ -45,23 +45,54 @@
 {{- end -}}
 {{- end -}}
 
+{{/* A worker without a partition never becomes ready. */}}
 {{- define "labelwire.checkReplicas" -}}
 {{- $partitions := int .Values.topics.jobsPartitions -}}
 {{- $scaling := .Values.worker.autoscaling -}}
-{{- if not $scaling.enabled -}}
-{{- if gt (int .Values.worker.replicas) $partitions -}}
-{{- fail (printf "worker.replicas is %d, but topics.jobsPartitions is %d: a worker without a partition never becomes ready; lower the first or raise the topic's partitions" (int .Values.worker.replicas) $partitions) -}}
+{{- $most := dict "worker.replicas" .Values.worker.replicas -}}
+{{- if $scaling.enabled -}}{{- $most = dict "worker.autoscaling.maxReplicas" $scaling.maxReplicas -}}{{- end -}}
+{{- range $path, $replicas := $most -}}
+{{- if gt (int $replicas) $partitions -}}
+{{- fail (printf "%s is %d, but topics.jobsPartitions is %d: a worker without a partition never becomes ready; lower the first or raise the topic's partitions" $path (int $replicas) $partitions) -}}
 {{- end -}}
-{{- else -}}
-{{- if gt (int $scaling.maxReplicas) $partitions -}}
-{{- fail (printf "worker.autoscaling.maxReplicas is %d, but topics.jobsPartitions is %d: a worker without a partition never becomes ready; lower the first or raise the topic's partitions" (int $scaling.maxReplicas) $partitions) -}}
 {{- end -}}
-{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
-{{- fail (printf "worker.autoscaling.minReplicas is %d, over maxReplicas %d: lower the first" (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- end -}}
-{{- if gt (int $scaling.fallback.replicas) (int $scaling.maxReplicas) -}}
-{{- fail (printf "worker.autoscaling.fallback.replicas is %d, over maxReplicas %d: lower the first" (int $scaling.fallback.replicas) (int $scaling.maxReplicas)) -}}
+
+{{- define "labelwire.checkWorkerScaling" -}}
+{{- $scaling := .Values.worker.autoscaling -}}
+{{- if $scaling.enabled -}}
+{{- include "labelwire.checkScaling" (list "worker" .Values.worker) -}}
+{{- if eq $scaling.type "keda" -}}
+{{- include "labelwire.checkKeda" . -}}
+{{- else if lt (int $scaling.minReplicas) 1 -}}
+{{- fail "worker.autoscaling.minReplicas is 0, but worker.autoscaling.type is hpa, which needs a pod to measure: set it to 1 or more, or take keda" -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What holds for the autoscaling of each component: (list "worker" VALUES). */}}
+{{- define "labelwire.checkScaling" -}}
+{{- $component := index . 0 -}}
+{{- $scaling := (index . 1).autoscaling -}}
+{{- range $path, $replicas := dict "minReplicas" $scaling.minReplicas "fallback.replicas" $scaling.fallback.replicas -}}
+{{- if gt (int $replicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "%s.autoscaling.%s is %d, over maxReplicas %d: lower the first" $component $path (int $replicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $scaling.type "hpa") (not (dig "requests" "cpu" "" (index . 1).resources)) -}}
+{{- fail (printf "%s.resources.requests.cpu is missing, and %s.autoscaling.type is hpa, which measures by it: set it" $component $component) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "labelwire.checkStrimzi" -}}
+{{- $strimzi := .Values.strimzi -}}
+{{- if or $strimzi.topics.enabled $strimzi.user.enabled -}}
+{{- if not $strimzi.cluster -}}
+{{- fail "strimzi.cluster is empty: name the Kafka object that the topics and the user belong to" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $strimzi.topics.enabled (gt (int $strimzi.topics.minInsyncReplicas) (int $strimzi.topics.replicas)) -}}
+{{- fail (printf "strimzi.topics.minInsyncReplicas is %d, over strimzi.topics.replicas %d: nothing could be written; lower the first" (int $strimzi.topics.minInsyncReplicas) (int $strimzi.topics.replicas)) -}}
 {{- end -}}
 {{- end -}}
 

@@ -60,18 +60,26 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "labelwire.tritonUrl" -}}
-{{- if .Values.triton.enabled -}}
+{{- if and .Values.triton.enabled .Values.triton.coLocated -}}
+localhost:8001
+{{- else if .Values.triton.enabled -}}
 {{- printf "dns:///%s:8001" (include "labelwire.tritonService" .) -}}
 {{- else -}}
 {{- required "triton.url is empty: with triton.enabled=false give the gRPC target of your Triton, e.g. dns:///triton-headless.models:8001" .Values.triton.url -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Image reference: (list $ "worker"). A digest wins; "latest" is refused, for nobody could say what runs. */}}
-{{- define "labelwire.image" -}}
-{{- $root := index . 0 -}}
-{{- $image := (index $root.Values (index . 1)).image -}}
-{{- $tag := default $root.Chart.AppVersion $image.tag -}}
+{{/* The components that have a Deployment, as JSON. */}}
+{{- define "labelwire.components" -}}
+{{- $components := list "worker" -}}
+{{- if and .Values.triton.enabled (not .Values.triton.coLocated) -}}{{- $components = append $components "triton" -}}{{- end -}}
+{{- toJson $components -}}
+{{- end -}}
+
+{{/* Image reference: (list $ "worker" IMAGE). A digest wins; "latest" is refused, for nobody could say what runs. */}}
+{{- define "labelwire.imageReference" -}}
+{{- $image := index . 2 -}}
+{{- $tag := default (index . 0).Chart.AppVersion $image.tag -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $image.repository $image.digest -}}
 {{- else if eq $tag "latest" -}}
@@ -79,4 +87,9 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- else -}}
 {{- printf "%s:%s" $image.repository $tag -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Image reference of a component: (list $ "worker"). */}}
+{{- define "labelwire.image" -}}
+{{- include "labelwire.imageReference" (list (index . 0) (index . 1) (index (index . 0).Values (index . 1)).image) -}}
 {{- end -}}

@@ -6,7 +6,8 @@ image: {{ include "labelwire.image" (list $ "triton") | quote }}
 imagePullPolicy: {{ $triton.image.pullPolicy }}
 # No command: NVIDIA's entrypoint matches the driver's libraries, then becomes the server.
 args:
-  {{- with $triton.repositories }}
+  {{- $served := include "labelwire.servedRepositories" . | fromJson }}
+  {{- with $served.choices }}
   # Becomes the server, with the first repository that fits this host in the place of {}.
   - python3
   - /opt/labelwire/choice.py
@@ -16,7 +17,9 @@ args:
   - "--"
   {{- end }}
   - tritonserver
-  - {{ printf "--model-repository=%s" (ternary "{}" $triton.modelRepository (gt (len $triton.repositories) 0)) | quote }}
+  {{- range $served.repositories }}
+  - {{ printf "--model-repository=%s" . | quote }}
+  {{- end }}
   - --model-control-mode=none
   - --disable-auto-complete-config
   - --strict-readiness=true
@@ -72,7 +75,82 @@ securityContext: {{- include "labelwire.containerSecurity" (list $ "triton") | n
 volumeMounts:
   - {name: shm, mountPath: /dev/shm}
   - {name: triton-tmp, mountPath: /tmp}
+  {{- if ne $triton.models.source "image" }}
+  - {name: models, mountPath: /models, readOnly: true}
+  {{- end }}
+  {{- if $triton.plans.enabled }}
+  - {name: plans, mountPath: /plans, readOnly: true}
+  {{- end }}
   {{- with $triton.extraVolumeMounts }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end -}}
+
+{{/*
+What the server serves, as JSON: `repositories` are served, and the first of `choices` that fits the host takes the place
+of {} among them.
+*/}}
+{{- define "labelwire.servedRepositories" -}}
+{{- $triton := .Values.triton -}}
+{{- $repositories := list $triton.modelRepository -}}
+{{- if eq $triton.models.source "registry" -}}
+{{- $repositories = list -}}
+{{- range $triton.models.registry.versions -}}{{- $repositories = append $repositories (printf "/models/%s" .) -}}{{- end -}}
+{{- end -}}
+{{- $choices := $triton.repositories -}}
+{{- if $triton.plans.enabled -}}
+{{- $choices = prepend (default (list (first $repositories)) $choices) (printf "/plans/%s" (include "labelwire.planKey" .)) -}}
+{{- end -}}
+{{- if $choices -}}
+{{- $others := list -}}
+{{- range rest $repositories -}}{{- $others = append $others . -}}{{- end -}}
+{{- $repositories = concat (list "{}") $others -}}
+{{- end -}}
+{{- dict "choices" $choices "repositories" (concat $repositories $triton.extraModelRepositories) | toJson -}}
+{{- end -}}
+
+{{/* What runs before the server: models are fetched, plans are waited for. Empty if nothing does. */}}
+{{- define "labelwire.tritonInitContainers" -}}
+{{- $triton := .Values.triton -}}
+{{- $registry := $triton.models.registry -}}
+{{- if eq $triton.models.source "registry" }}
+{{- range $number, $version := $registry.versions }}
+- name: fetch-{{ $number }}
+  image: {{ include "labelwire.image" (list $ "worker") | quote }}
+  imagePullPolicy: {{ $.Values.worker.image.pullPolicy }}
+  # The whole id is the checksum of the version: any other content is refused.
+  args: [models, fetch, {{ $version | quote }}, {{ printf "--registry=%s" $registry.url | quote }}, --output=/models/{{ $version }}]
+  {{- with $registry.extraEnv }}
+  env: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $registry.envFrom }}
+  envFrom: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  resources: {{- toYaml $registry.resources | nindent 4 }}
+  securityContext: {{- include "labelwire.containerSecurity" (list $ "triton") | nindent 4 }}
+  volumeMounts:
+    - {name: models, mountPath: /models}
+    - {name: triton-tmp, mountPath: /tmp}
+{{- end }}
+{{- end }}
+{{- if and $triton.plans.enabled (gt (int $triton.plans.waitSeconds) 0) }}
+- name: wait-for-plans
+  image: {{ include "labelwire.image" (list $ "triton") | quote }}
+  imagePullPolicy: {{ $triton.image.pullPolicy }}
+  # A build renames the whole repository into its place. Where none comes in time, Triton serves its next choice.
+  command:
+    - python3
+    - -c
+    - |
+      import os, time
+      deadline = time.monotonic() + {{ int $triton.plans.waitSeconds }}
+      while not os.path.exists("/plans/{{ include "labelwire.planKey" . }}/labelwire.json") and time.monotonic() < deadline:
+          time.sleep(2)
+  resources:
+    requests: {cpu: 50m, memory: 64Mi}
+    limits: {memory: 64Mi}
+  securityContext: {{- include "labelwire.containerSecurity" (list $ "triton") | nindent 4 }}
+  volumeMounts:
+    - {name: plans, mountPath: /plans, readOnly: true}
+{{- end }}
 {{- end -}}
 
 {{/* The volumes of the server's container. */}}
@@ -82,15 +160,40 @@ volumeMounts:
   emptyDir: {medium: Memory, sizeLimit: {{ $triton.shmSize }}}
 - name: triton-tmp
   emptyDir: {sizeLimit: {{ $triton.tmpSize }}}
+{{- if eq $triton.models.source "claim" }}
+- name: models
+  persistentVolumeClaim: {claimName: {{ $triton.models.claim | quote }}, readOnly: true}
+{{- else if eq $triton.models.source "imageVolume" }}
+- name: models
+  image: {reference: {{ $triton.models.imageVolume | quote }}, pullPolicy: IfNotPresent}
+{{- else if eq $triton.models.source "registry" }}
+- name: models
+  emptyDir: {sizeLimit: {{ $triton.models.registry.size }}}
+{{- end }}
+{{- if $triton.plans.enabled }}
+- name: plans
+  persistentVolumeClaim: {claimName: {{ $triton.plans.claim | quote }}}
+{{- end }}
 {{- with $triton.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
 {{- define "labelwire.tritonResources" -}}
-{{- $resources := deepCopy .Values.triton.resources -}}
-{{- if gt (int .Values.triton.gpuCount) 0 -}}
-{{- $_ := set $resources.limits "nvidia.com/gpu" (int .Values.triton.gpuCount) -}}
+{{- include "labelwire.withGpus" (list .Values.triton.resources .Values.triton.gpuCount) -}}
+{{- end -}}
+
+{{/* Resources with GPUs: (list RESOURCES COUNT). */}}
+{{- define "labelwire.withGpus" -}}
+{{- $resources := deepCopy (index . 0) -}}
+{{- if gt (int (index . 1)) 0 -}}
+{{- $limits := merge (dict "nvidia.com/gpu" (int (index . 1))) (default (dict) $resources.limits) -}}
+{{- $_ := set $resources "limits" $limits -}}
 {{- end -}}
 {{- toYaml $resources -}}
+{{- end -}}
+
+{{/* How long a pod of Triton may take until it is ready, with a margin for images. */}}
+{{- define "labelwire.tritonStartSeconds" -}}
+{{- add .Values.triton.startupSeconds (ternary .Values.triton.plans.waitSeconds 0 .Values.triton.plans.enabled) 120 -}}
 {{- end -}}

@@ -10,6 +10,7 @@
   "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS" (list "kafka.bootstrapServers" $values.kafka.bootstrapServers)
   "LABELWIRE_KAFKA__GROUP_ID" (list "kafka.groupId" $values.kafka.groupId)
   "LABELWIRE_TRITON__URL" (list "triton.url" (include "labelwire.tritonUrl" .))
+  "LABELWIRE_TRITON__MODEL_SET" (list "triton.modelSet" $values.triton.modelSet)
   "LABELWIRE_RUNTIME__DRAIN_SECONDS" (list "worker.drainSeconds" $values.worker.drainSeconds)
   "LABELWIRE_HTTP__HOST" (list "the chart" "::")
   "LABELWIRE_HTTP__PORT" (list "worker.httpPort" $values.worker.httpPort)
