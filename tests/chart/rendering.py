@@ -114,7 +114,7 @@ class Chart:
         """Render; `changes` are values by their dotted path. AssertionError with Helm's words if it refuses."""
         result = self._template(values, changes or {}, release, kubernetes)
         assert result.returncode == 0, result.stderr
-        return Rendered([manifest for manifest in yaml.safe_load_all(result.stdout) if manifest])
+        return Rendered([manifest for manifest in yaml.load_all(result.stdout, Loader=yaml.CSafeLoader) if manifest])
 
     def refusal(
         self, values: Path, changes: Mapping[str, object], *, release: str = "demo", kubernetes: str = ""

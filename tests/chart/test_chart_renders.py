@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.chart.custom_resources import CustomResourceError, check_custom, is_custom
+from tests.chart.kubernetes_schemas import NEWEST_KUBERNETES, KubernetesSchemaError, check_kubernetes
 from tests.chart.rendering import CI_VALUES, LOCKED_DOWN, OLDEST_KUBERNETES, OLDEST_OF, PRODUCTION, Chart
 from worker.adapters.telemetry.metrics import Metrics
 
@@ -24,7 +24,7 @@ def test_lint_finds_nothing(chart: Chart, values: Path) -> None:
     assert "WARNING" not in result.stdout
 
 
-@pytest.mark.parametrize("version", ["", kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("version", ["", NEWEST_KUBERNETES])
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
 def test_manifests_fit_the_schemas_of_kubernetes_and_of_operators(chart: Chart, values: Path, version: str) -> None:
     manifests = chart.render(values, kubernetes=version).manifests
@@ -34,15 +34,15 @@ def test_manifests_fit_the_schemas_of_kubernetes_and_of_operators(chart: Chart, 
         if is_custom(manifest):
             check_custom(manifest)
         else:
-            kubernetes_validate.validate(manifest, version or OLDEST_OF.get(values, OLDEST_KUBERNETES), strict=True)
+            check_kubernetes(manifest, version or OLDEST_OF.get(values, OLDEST_KUBERNETES))
 
 
 def test_the_schemas_of_kubernetes_notice_a_wrong_field(chart: Chart) -> None:
     deployment = chart.render(PRODUCTION).one("Deployment", "worker")
     deployment["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
 
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(deployment, kubernetes_validate.latest_version(), strict=True)
+    with pytest.raises(KubernetesSchemaError, match="readinesProbe"):
+        check_kubernetes(deployment, NEWEST_KUBERNETES)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,16 @@ def _named(example: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "object", "required": ["name"]}, "examples": [[], [example]]}
 
 
+def _trigger(example: dict[str, str]) -> dict[str, Any]:
+    """Return metadata of a trigger of KEDA."""
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": "^[a-z][A-Za-z]*$"},
+        "additionalProperties": {"type": "string"},
+        "examples": [{}, example],
+    }
+
+
 DEFINITIONS: Final[dict[str, Any]] = {
     "affinity": {
         "type": "object",
@@ -87,6 +97,7 @@ DEFINITIONS: Final[dict[str, Any]] = {
         "additionalProperties": {"type": ["string", "number", "boolean"]},
         "examples": [{}, {"fetch.message.max.bytes": 10485760}, {"security.protocol": "SSL"}],
     },
+    "kafkaTrigger": _trigger({"version": "2.8.0"}),
     "labels": {
         "type": "object",
         "propertyNames": {"pattern": f"^{_LABEL_PREFIX}{_LABEL_NAME}$"},
@@ -118,6 +129,7 @@ DEFINITIONS: Final[dict[str, Any]] = {
     "positiveIntOrPercent": {
         "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[1-9][0-9]?%$"}]
     },
+    "prometheusTrigger": _trigger({"authModes": "bearer"}),
     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "quantities": {
         "type": "object",
