@@ -338,6 +338,7 @@ def test_a_user_has_the_rights_that_a_worker_needs_and_no_more(chart: Chart) -> 
     assert {name for (kind, name), given in found.items() if kind == "topic" and "Write" in given} == writes
     assert all({"Describe", "DescribeConfigs"} <= given for (kind, _), given in found.items() if kind == "topic")
     assert found["group", "labelwire"] == {"Read", "Describe"}
+    assert found["group", "labelwire-reader"] == {"Describe"}
     assert found["transactionalId", "labelwire-"] == {"Write", "Describe"}
 
 
