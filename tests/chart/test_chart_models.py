@@ -79,6 +79,8 @@ def test_models_of_an_image_are_mounted_where_kubernetes_can(chart: Chart) -> No
     image = {"reference": f"models@sha256:{FIRST}", "pullPolicy": "IfNotPresent"}
     assert {"name": "models", "image": image} in rendered.pod("triton")["volumes"]
     assert "Kubernetes v1.30.0 mounts no images: use 1.31" in chart.refusal(MINIMAL, changes, kubernetes="1.30.0")
+    unpinned = {"triton.models": {"source": "imageVolume", "imageVolume": "registry:5000/models" + ":" + "latest"}}
+    assert "triton.models.imageVolume ends in latest" in chart.refusal(MINIMAL, unpinned, kubernetes="1.31.0")
 
 
 def test_a_candidate_is_served_beside_the_models_in_use(chart: Chart) -> None:

@@ -61,7 +61,7 @@
 {{- if semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version -}}
 {{- fail (printf "triton.models.source is imageVolume, but Kubernetes %s mounts no images: use 1.31 or newer, or another source" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
-{{- if hasSuffix ":latest" $models.imageVolume -}}
+{{- if eq (splitList ":" $models.imageVolume | last) "latest" -}}
 {{- fail "triton.models.imageVolume ends in latest: give a version or a digest, so that every pod serves the same models" -}}
 {{- end -}}
 {{- end -}}
