@@ -162,7 +162,9 @@ def _shown(value: ChartValue) -> str:
 
 def _meaning(value: ChartValue) -> str:
     choices = [f"`{choice}`" for choice in value.schema.get("enum", ())]
-    return f"{value.description} One of {', '.join(choices)}." if choices else value.description
+    text = f"{value.description} One of {', '.join(choices)}." if choices else value.description
+    # Markdown would take <jobs> for a tag, and show nothing.
+    return text.replace("<", r"\<")
 
 
 def _worker_contract() -> dict[str, list[str]]:
