@@ -36,7 +36,7 @@ _IMAGE = ImageLimits()
 _FOREIGN = frozenset({"LABELWIRE_CACHE_DIR"})
 
 # The worker owns these: a change would break a delivery rule.
-_RESERVED_CLIENT_OPTIONS = frozenset(
+RESERVED_CLIENT_OPTIONS = frozenset(
     {
         "bootstrap.servers",
         "group.id",
@@ -98,7 +98,7 @@ class KafkaSettings(Section):
         if not isinstance(value, dict):
             return value
         named = {str(name).lower().replace("_", "."): str(option) for name, option in value.items()}
-        reserved = sorted(_RESERVED_CLIENT_OPTIONS & set(named))
+        reserved = sorted(RESERVED_CLIENT_OPTIONS & set(named))
         if reserved:
             raise ValueError(f"{', '.join(reserved)} belongs to the worker and cannot be passed through")
         return named
@@ -462,6 +462,15 @@ def known_names() -> dict[str, str]:
     return names
 
 
+def secret_names() -> frozenset[str]:
+    """Return the environment variables whose values are secret, those of `kafka.client` apart."""
+    return frozenset(
+        f"{PREFIX}{section}__{name}".upper()
+        for section, name, field in _fields()
+        if name != "client" and SecretStr in get_args(field.annotation)
+    )
+
+
 def _fields() -> Iterator[tuple[str, str, Any]]:
     for section, field in Settings.model_fields.items():
         kind = field.annotation
@@ -500,11 +509,11 @@ def _broken_json(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _sentences(error: ValidationError, environment: Mapping[str, str]) -> Iterator[str]:
-    secrets = {(section, name) for section, name, field in _fields() if SecretStr in get_args(field.annotation)}
+    secrets = secret_names()
     for problem in error.errors(include_url=False):
         path = [str(part) for part in problem["loc"]]
         name = PREFIX + "__".join(path).upper()
-        is_secret = path[:2] == ["kafka", "client"] or tuple(path[:2]) in secrets
+        is_secret = path[:2] == ["kafka", "client"] or PREFIX + "__".join(path[:2]).upper() in secrets
         hidden = is_secret or name not in environment
         value = "" if hidden else f"={environment[name]!r}"
         yield f"{name}{value}: {problem['msg'].removeprefix('Value error, ')}."

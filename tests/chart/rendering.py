@@ -11,12 +11,29 @@ import yaml
 
 CHART = Path(__file__).parents[2] / "helm" / "labelwire"
 CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
-MINIMAL, PRODUCTION, EXTERNAL = (
-    CHART / "ci" / f"{name}-values.yaml" for name in ("minimal", "production", "external-triton")
+MINIMAL, PRODUCTION, EXTERNAL, CO_LOCATED, CPU_ONLY, TENSORRT, LOCKED_DOWN, OPENSHIFT = (
+    CHART / "ci" / f"{name}-values.yaml"
+    for name in (
+        "minimal",
+        "production",
+        "external-triton",
+        "co-located",
+        "cpu-only",
+        "gpu-tensorrt",
+        "locked-down",
+        "openshift",
+    )
 )
 OLDEST_KUBERNETES = "1.27.0"
+# Sidecars.
+OLDEST_OF = {CO_LOCATED: "1.29.0"}
 
 Manifest = dict[str, Any]
+
+
+def containers_of(pod: Manifest) -> list[Manifest]:
+    """Return all containers of a pod, those that run before the others first."""
+    return [*pod.get("initContainers", ()), *pod["containers"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +52,43 @@ class Rendered:
         return [
             manifest
             for manifest in self.manifests
-            if manifest["kind"] == kind and manifest["metadata"]["labels"]["app.kubernetes.io/component"] == component
+            if manifest["kind"] == kind
+            and manifest["metadata"].get("labels", {}).get("app.kubernetes.io/component") == component
         ]
 
     def pod(self, component: str) -> Manifest:
         """Return the pod's spec of this component's Deployment."""
-        spec: Manifest = self.one("Deployment", component)["spec"]["template"]["spec"]
+        spec: Manifest = self.one("Deployment", self.home(component))["spec"]["template"]["spec"]
         return spec
 
+    def pods(self) -> dict[str, Manifest]:
+        """Return the specs of all pods that there may be, by kind and name of what makes them."""
+        found = {}
+        for manifest in self.manifests:
+            spec = manifest.get("spec", {})
+            spec = spec.get("jobTemplate", {}).get("spec", spec)
+            spec = spec.get("template", {}).get("spec", spec)
+            if "containers" in spec:
+                found[f"{manifest['kind']} {manifest['metadata']['name']}"] = spec
+        return found
+
+    def home(self, component: str) -> str:
+        """Return the component in whose pods this one runs: Triton may stand beside the workers."""
+        return component if self.all("Deployment", component) else "worker"
+
     def container(self, component: str) -> Manifest:
-        """Return the only container of this component's pod."""
-        (container,) = self.pod(component)["containers"]
-        found: Manifest = container
+        """Return the container of this name in this component's pod."""
+        pod = self.pod(component)
+        (found,) = (found for found in containers_of(pod) if found["name"] == component)
         return found
 
     def environment(self) -> dict[str, str]:
         """Return the worker's environment as far as it stands in the manifest."""
-        return {entry["name"]: entry["value"] for entry in self.container("worker")["env"]}
+        return {entry["name"]: entry["value"] for entry in self.container("worker")["env"] if "value" in entry}
+
+    def references(self, component: str) -> dict[str, Manifest]:
+        """Return the variables of a component that come from elsewhere, with where from."""
+        return {entry["name"]: entry["valueFrom"] for entry in self.container(component)["env"] if "value" not in entry}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +100,40 @@ class Chart:
 
     def lint(self, values: Path) -> subprocess.CompletedProcess[str]:
         """Lint strictly with these values."""
-        return self._run("lint", "--strict", str(self.folder), "--values", str(values))
+        version = OLDEST_OF.get(values, OLDEST_KUBERNETES)
+        return self._run("lint", "--strict", f"--kube-version={version}", str(self.folder), f"--values={values}")
 
-    def render(self, values: Path, changes: Mapping[str, object] | None = None) -> Rendered:
+    def render(
+        self,
+        values: Path,
+        changes: Mapping[str, object] | None = None,
+        *,
+        release: str = "demo",
+        kubernetes: str = "",
+    ) -> Rendered:
         """Render; `changes` are values by their dotted path. AssertionError with Helm's words if it refuses."""
-        result = self._template(values, changes or {})
+        result = self._template(values, changes or {}, release, kubernetes)
         assert result.returncode == 0, result.stderr
-        return Rendered([manifest for manifest in yaml.safe_load_all(result.stdout) if manifest])
+        return Rendered([manifest for manifest in yaml.load_all(result.stdout, Loader=yaml.CSafeLoader) if manifest])
 
-    def refusal(self, values: Path, changes: Mapping[str, object]) -> str:
+    def refusal(
+        self, values: Path, changes: Mapping[str, object], *, release: str = "demo", kubernetes: str = ""
+    ) -> str:
         """Return what Helm says when it refuses these values; AssertionError if it renders them."""
-        result = self._template(values, changes)
+        result = self._template(values, changes, release, kubernetes)
         assert result.returncode != 0, f"rendered in spite of {dict(changes)}"
         return result.stderr
 
-    def _template(self, values: Path, changes: Mapping[str, object]) -> subprocess.CompletedProcess[str]:
+    def _template(
+        self, values: Path, changes: Mapping[str, object], release: str, kubernetes: str
+    ) -> subprocess.CompletedProcess[str]:
         settings = [f"--set-json={path}={json.dumps(value)}" for path, value in changes.items()]
         return self._run(
             "template",
-            "demo",
+            release,
             str(self.folder),
             "--namespace=labels",
-            f"--kube-version={OLDEST_KUBERNETES}",
+            f"--kube-version={kubernetes or OLDEST_OF.get(values, OLDEST_KUBERNETES)}",
             f"--values={values}",
             *settings,
         )

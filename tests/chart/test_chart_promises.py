@@ -1,6 +1,5 @@
 """What the chart promises about every pod: it ends in time, gains no rights, and finds what it is told to use."""
 
-import itertools
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -8,7 +7,17 @@ import pytest
 import yaml
 
 import worker
-from tests.chart.rendering import CHART, CI_VALUES, EXTERNAL, MINIMAL, PRODUCTION, Chart, Rendered
+from tests.chart.rendering import (
+    CHART,
+    CI_VALUES,
+    CO_LOCATED,
+    EXTERNAL,
+    MINIMAL,
+    PRODUCTION,
+    Chart,
+    Rendered,
+    containers_of,
+)
 from worker import settings
 from worker.adapters.triton import channel
 from worker.local.triton import TritonServer
@@ -62,39 +71,184 @@ def test_selectors_match_labels(rendered: Rendered) -> None:
         assert all(selector and selector.items() <= labels for selector in selectors)
 
 
-def test_pods_have_no_rights_and_write_nowhere_but_where_they_must(rendered: Rendered) -> None:
-    for component in _components(rendered):
-        pod, container = rendered.pod(component), rendered.container(component)
-        assert pod["securityContext"]["runAsNonRoot"] is True
-        assert pod["securityContext"]["runAsUser"] >= 1000
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert pod["automountServiceAccountToken"] is False
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
+def test_pods_gain_no_rights(rendered: Rendered) -> None:
+    for name, pod in rendered.pods().items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["automountServiceAccountToken"] is False, name
+        for container in containers_of(pod):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+
+
+def test_pods_write_only_where_space_is_bounded(rendered: Rendered) -> None:
+    for name, pod in rendered.pods().items():
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
-        writable = [mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
-        assert all(volumes[name]["emptyDir"]["sizeLimit"] for name in writable)
+        for container in containers_of(pod):
+            for mount in container["volumeMounts"]:
+                volume = volumes[mount["name"]]
+                bounded = volume.get("emptyDir", {}).get("sizeLimit") or {"persistentVolumeClaim", "ephemeral"} & set(
+                    volume
+                )
+                assert mount.get("readOnly") or bounded, (name, mount)
+
+
+@pytest.mark.parametrize("values", [MINIMAL, CO_LOCATED], ids=lambda path: path.stem)
+def test_each_container_runs_as_the_user_of_its_image(chart: Chart, values: Path) -> None:
+    rendered = chart.render(values)
+
+    for component, user in (("worker", 10001), ("triton", 1000)):
+        context = rendered.container(component)["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"]) == (user, user)
+
+
+@pytest.mark.parametrize("component", ["worker", "triton"])
+def test_ids_of_users_can_be_left_to_the_cluster(chart: Chart, component: str) -> None:
+    ids = dict.fromkeys(f"{component}.podSecurity.{name}" for name in ("runAsUser", "runAsGroup", "fsGroup"))
+
+    rendered = chart.render(PRODUCTION, ids)
+
+    assert set(rendered.pod(component)["securityContext"]) == {"runAsNonRoot", "seccompProfile"}
+    assert not {"runAsUser", "runAsGroup"} & set(rendered.container(component)["securityContext"])
+
+
+def test_an_id_of_openshift_is_written_whole(chart: Chart) -> None:
+    rendered = chart.render(PRODUCTION, {"worker.podSecurity.runAsUser": 1000680000})
+
+    assert rendered.container("worker")["securityContext"]["runAsUser"] == 1000680000
+
+
+def test_each_component_has_an_account_of_its_own_without_a_token(chart: Chart) -> None:
+    rendered = chart.render(PRODUCTION, {"triton.serviceAccount.annotations": {"example.com/role": "models"}})
+
+    for component, role in (("worker", "label-reader"), ("triton", "models")):
+        account = rendered.one("ServiceAccount", component)
+        assert account["automountServiceAccountToken"] is False
+        assert account["metadata"]["annotations"] == {"example.com/role": role}
+        assert rendered.pod(component)["serviceAccountName"] == account["metadata"]["name"]
+
+
+def test_a_bucket_of_models_can_be_read_and_copied(chart: Chart) -> None:
+    credentials = [{"name": "AWS_ACCESS_KEY_ID", "valueFrom": {"secretKeyRef": {"name": "models", "key": "id"}}}]
+    rendered = chart.render(
+        MINIMAL,
+        {
+            "triton.modelRepository": "s3://models/onnx",
+            "triton.extraEnv": credentials,
+            "triton.envFrom": [{"secretRef": {"name": "models"}}],
+            "triton.tmpSize": "20Gi",
+        },
+    )
+    volumes = {volume["name"]: volume for volume in rendered.pod("triton")["volumes"]}
+
+    assert _flag(rendered, "model-repository") == "s3://models/onnx"
+    assert rendered.references("triton")["AWS_ACCESS_KEY_ID"] == credentials[0]["valueFrom"]
+    assert rendered.container("triton")["envFrom"] == [{"secretRef": {"name": "models"}}]
+    assert volumes["triton-tmp"]["emptyDir"] == {"sizeLimit": "20Gi"}
+
+
+def test_every_secret_and_volume_that_a_pod_holds_is_used(rendered: Rendered) -> None:
+    for name, pod in rendered.pods().items():
+        mounted = {mount["name"] for container in containers_of(pod) for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}, name
+
+
+def test_credentials_of_kafka_come_from_keys_of_any_name(chart: Chart) -> None:
+    strimzi = {
+        "kafka.client": {"security.protocol": "SSL"},
+        "kafka.secretKeys": {
+            "ca": {"secret": "main-cluster-ca-cert", "key": "ca.crt"},
+            "certificate": {"secret": "labelwire", "key": "user.crt"},
+            "privateKey": {"secret": "labelwire", "key": "user.key"},
+        },
+    }
+    rendered = chart.render(MINIMAL, strimzi)
+
+    assert rendered.references("worker") == {
+        "LABELWIRE_KAFKA__CLIENT__SSL_CA_PEM": {"secretKeyRef": {"name": "main-cluster-ca-cert", "key": "ca.crt"}},
+        "LABELWIRE_KAFKA__CLIENT__SSL_CERTIFICATE_PEM": {"secretKeyRef": {"name": "labelwire", "key": "user.crt"}},
+        "LABELWIRE_KAFKA__CLIENT__SSL_KEY_PEM": {"secretKeyRef": {"name": "labelwire", "key": "user.key"}},
+    }
+
+
+def test_a_static_member_is_named_as_its_pod(chart: Chart) -> None:
+    rendered = chart.render(MINIMAL, {"worker.staticMembership": True})
+
+    name = "LABELWIRE_KAFKA__GROUP_INSTANCE_ID"
+    assert rendered.references("worker") == {name: {"fieldRef": {"fieldPath": "metadata.name"}}}
+    assert name in settings.known_names()
+
+
+def test_topics_of_other_names_reach_the_worker(chart: Chart) -> None:
+    named = {"replays": "again", "parked": "parking", "replayRuns": "runs", "rollouts": "models"}
+    environment = chart.render(MINIMAL, {f"topics.{key}": name for key, name in named.items()}).environment()
+
+    topics = settings.load(environment).topics
+    assert (topics.replay_topic, topics.parked_topic, topics.replay_runs_topic, topics.rollouts_topic) == (
+        "again",
+        "parking",
+        "runs",
+        "models",
+    )
+
+
+def test_topics_without_a_name_have_the_names_that_the_worker_gives(chart: Chart) -> None:
+    topics = settings.load(chart.render(MINIMAL, {"topics.jobs": "intake"}).environment()).topics
+    derived = settings.TopicSettings(jobs="intake")
+
+    assert topics.replay_topic == derived.replay_topic
+    assert topics.parked_topic == derived.parked_topic
+    assert topics.replay_runs_topic == derived.replay_runs_topic
+    assert topics.rollouts_topic == derived.rollouts_topic
+
+
+def test_drains_pass_pods_that_are_not_ready(chart: Chart) -> None:
+    rendered = chart.render(PRODUCTION)
+
+    for component in ("worker", "triton"):
+        assert rendered.one("PodDisruptionBudget", component)["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_probes_and_temporary_space_can_be_set(chart: Chart) -> None:
+    rendered = chart.render(MINIMAL, {"worker.probes.readiness.failureThreshold": 9, "worker.tmpSize": "1Gi"})
+
+    assert rendered.container("worker")["readinessProbe"]["failureThreshold"] == 9
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}} in rendered.pod("worker")["volumes"]
+
+
+def test_further_labels_stand_beside_those_that_select(chart: Chart) -> None:
+    changes = {"commonLabels": {"example.com/cost": "labels"}, "worker.podLabels": {"example.com/team": "intake"}}
+    rendered = chart.render(MINIMAL, changes)
+    deployment = rendered.one("Deployment", "worker")
+
+    assert all(manifest["metadata"]["labels"]["example.com/cost"] == "labels" for manifest in rendered.manifests)
+    assert "example.com/cost" not in deployment["spec"]["selector"]["matchLabels"]
+    assert deployment["spec"]["template"]["metadata"]["labels"].items() >= {
+        ("example.com/cost", "labels"),
+        ("example.com/team", "intake"),
+    }
 
 
 def test_service_links_cannot_pose_as_settings(rendered: Rendered) -> None:
     # A Service named labelwire-x would put LABELWIRE_X_PORT into each pod, an unknown setting.
-    assert all(rendered.pod(component)["enableServiceLinks"] is False for component in _components(rendered))
+    assert all(pod["enableServiceLinks"] is False for pod in rendered.pods().values())
 
 
 def test_pods_ask_for_what_they_need(rendered: Rendered) -> None:
-    for component in _components(rendered):
-        resources = rendered.container(component)["resources"]
-        assert set(resources["requests"]) == {"cpu", "memory"}
-        assert _mebibytes(resources["limits"]["memory"]) >= _mebibytes(resources["requests"]["memory"])
+    for pod in rendered.pods().values():
+        for container in containers_of(pod):
+            resources = container["resources"]
+            assert set(resources["requests"]) == {"cpu", "memory"}
+            assert _mebibytes(resources["limits"]["memory"]) >= _mebibytes(resources["requests"]["memory"])
 
 
 def test_images_are_pinned(rendered: Rendered) -> None:
-    for component in _components(rendered):
-        repository, _, version = rendered.container(component)["image"].partition("@")
-        assert version.startswith("sha256:") or repository.rpartition(":")[2][:1].isdigit()
+    for pod in rendered.pods().values():
+        for container in containers_of(pod):
+            repository, _, version = container["image"].partition("@")
+            assert version.startswith("sha256:") or repository.rpartition(":")[2][:1].isdigit()
 
 
 @pytest.mark.parametrize("drain_seconds", [25, 90])
@@ -133,7 +287,10 @@ def test_probes_ask_the_right_pages(chart: Chart) -> None:
         ("triton", "liveness"): "/v2/health/live",
         ("triton", "readiness"): "/v2/health/ready",
     }
-    assert {page["port"] for page in pages.values()} == {"http"}
+    assert {(component, page["port"]) for (component, _), page in pages.items()} == {
+        ("worker", "http"),
+        ("triton", "health"),
+    }
 
 
 @pytest.mark.parametrize(("startup_seconds", "probes"), [(600, 120), (601, 121)])
@@ -226,8 +383,7 @@ def test_of_several_repositories_the_first_that_fits_is_served(chart: Chart) -> 
 def test_credentials_are_referred_to_and_never_written(chart: Chart) -> None:
     rendered = chart.render(PRODUCTION)
 
-    names = ("labelwire-kafka", "labels-bucket")
-    assert rendered.container("worker")["envFrom"] == [{"secretRef": {"name": name}} for name in names]
+    assert rendered.container("worker")["envFrom"] == [{"secretRef": {"name": "labels-bucket"}}]
     assert not [name for name in rendered.environment() if "PASSWORD" in name or "SECRET" in name]
     assert "Secret" not in {manifest["kind"] for manifest in rendered.manifests}
 
@@ -246,35 +402,31 @@ def test_whole_numbers_reach_the_worker_whole(chart: Chart) -> None:
 def test_the_worker_understands_every_variable_that_the_chart_sets(
     rendered: Rendered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in rendered.environment().items():
+    for name, value in (rendered.environment() | dict.fromkeys(rendered.references("worker"), "x")).items():
         monkeypatch.setenv(name, value)
 
     loaded = settings.load()
 
     assert loaded.http.port == rendered.container("worker")["ports"][0]["containerPort"]
     assert loaded.log.format == "json"
-    assert loaded.triton.url.startswith("dns:///")
+    assert loaded.triton.url == "localhost:8001" or loaded.triton.url.startswith("dns:///")
 
 
 def test_the_chart_is_for_this_version() -> None:
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == worker.__version__
 
 
-def test_every_value_is_described() -> None:
-    lines = (CHART / "values.yaml").read_text().splitlines()
-    undescribed = [
-        line
-        for before, line in itertools.pairwise(lines)
-        if line and not line.startswith((" ", "#")) and not line.endswith(":") and not before.startswith("#")
-    ]
-
-    assert undescribed == []
-
-
 def test_triton_endures_the_pings_of_the_worker(chart: Chart) -> None:
     allowed_ms = int(_flag(chart.render(MINIMAL), "grpc-http2-min-recv-ping-interval-without-data"))
 
     assert allowed_ms < int(dict(channel.options(max_message_bytes=1))["grpc.keepalive_time_ms"])
+
+
+def test_on_ipv6_alone_triton_listens_there(chart: Chart) -> None:
+    rendered = chart.render(MINIMAL, {"triton.ipv6Only": True})
+
+    assert (_flag(rendered, "http-address"), _flag(rendered, "metrics-address")) == ("ipv6:::", "ipv6:::")
+    assert rendered.environment()["LABELWIRE_HTTP__HOST"] == "::"
 
 
 @pytest.mark.real

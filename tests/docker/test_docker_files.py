@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+import yaml
 
 import worker
 
@@ -109,10 +110,10 @@ def test_the_container_runs_as_a_numeric_user_that_is_not_root(dockerfile: Docke
 
 @pytest.mark.parametrize(("image", "user"), [("worker", 10001), ("triton", 1000)])
 def test_the_chart_runs_it_as_the_same_user(image: str, user: int) -> None:
-    deployment = (ROOT / "helm" / "labelwire" / "templates" / f"{image}-deployment.yaml").read_text()
+    values = yaml.safe_load((ROOT / "helm" / "labelwire" / "values.yaml").read_text(encoding="utf-8"))
 
     assert Dockerfile.read(DOCKER / f"{image}.Dockerfile").all("USER")[-1] == f"{user}:{user}"
-    assert f"runAsUser: {user}\n" in deployment
+    assert values[image]["podSecurity"]["runAsUser"] == user
 
 
 def test_no_shell_stands_between_the_container_and_its_signals(dockerfile: Dockerfile) -> None:

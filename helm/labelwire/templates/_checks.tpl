@@ -1,30 +1,98 @@
 {{/* What values.schema.json cannot say: relations between values. Each refusal is one sentence. */}}
 {{- define "labelwire.checks" -}}
+{{- if not .Values.kafka.bootstrapServers -}}
+{{- fail "kafka.bootstrapServers is empty: give your brokers as host:port,host:port" -}}
+{{- end -}}
+{{- include "labelwire.checkNames" . -}}
+{{- include "labelwire.checkTopics" . -}}
+{{- include "labelwire.checkEnvironment" . -}}
 {{- include "labelwire.checkReplicas" . -}}
-{{- if .Values.triton.enabled -}}
-{{- include "labelwire.checkSharedMemory" . -}}
-{{- else if not .Values.triton.url -}}
-{{- include "labelwire.tritonUrl" . -}}
+{{- include "labelwire.checkWorkerScaling" . -}}
+{{- include "labelwire.checkTriton" . -}}
+{{- include "labelwire.checkStrimzi" . -}}
+{{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}
+{{- fail "metrics.podMonitor.enabled and metrics.serviceMonitor.enabled are both true, so every pod would be scraped twice: leave one out" -}}
 {{- end -}}
 {{- end -}}
 
+{{- define "labelwire.checkNames" -}}
+{{- if regexMatch "^[0-9]" (include "labelwire.fullname" .) -}}
+{{- fail (printf "the objects would be named %s, and a Service's name must begin with a letter: set fullnameOverride" (include "labelwire.fullname" .)) -}}
+{{- end -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "worker.podLabels" .Values.worker.podLabels "triton.podLabels" .Values.triton.podLabels "metrics.podMonitor.labels" .Values.metrics.podMonitor.labels "metrics.serviceMonitor.labels" .Values.metrics.serviceMonitor.labels "metrics.rules.labels" .Values.metrics.rules.labels -}}
+{{- range $label, $_ := $labels -}}
+{{- if has $label $own -}}
+{{- fail (printf "%s has %s, by which the chart selects its objects: choose another name" $path $label) -}}
+{{- end -}}
+{{- if and (ne $path "commonLabels") (hasKey $.Values.commonLabels $label) -}}
+{{- fail (printf "%s has %s, which stands in commonLabels too: leave one out" $path $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "labelwire.checkTopics" -}}
+{{- $taken := dict -}}
+{{- range $level, $topic := include "labelwire.retryTopics" . | fromJsonArray -}}
+{{- $_ := set $taken $topic (printf "retry topic %d of topics.jobs" (add1 $level)) -}}
+{{- end -}}
+{{- range $key, $topic := include "labelwire.namedTopics" . | fromJson -}}
+{{- if hasKey $taken $topic -}}
+{{- fail (printf "topics.%s is %s, which is %s as well: each needs a topic of its own" $key $topic (get $taken $topic)) -}}
+{{- end -}}
+{{- $_ := set $taken $topic (printf "topics.%s" $key) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A worker without a partition never becomes ready. */}}
 {{- define "labelwire.checkReplicas" -}}
 {{- $partitions := int .Values.topics.jobsPartitions -}}
 {{- $scaling := .Values.worker.autoscaling -}}
-{{- if not $scaling.enabled -}}
-{{- if gt (int .Values.worker.replicas) $partitions -}}
-{{- fail (printf "worker.replicas is %d, but topics.jobsPartitions is %d: a worker without a partition never becomes ready; lower the first or raise the topic's partitions" (int .Values.worker.replicas) $partitions) -}}
+{{- $most := dict "worker.replicas" .Values.worker.replicas -}}
+{{- if $scaling.enabled -}}{{- $most = dict "worker.autoscaling.maxReplicas" $scaling.maxReplicas -}}{{- end -}}
+{{- range $path, $replicas := $most -}}
+{{- if gt (int $replicas) $partitions -}}
+{{- fail (printf "%s is %d, but topics.jobsPartitions is %d: a worker without a partition never becomes ready; lower the first or raise the topic's partitions" $path (int $replicas) $partitions) -}}
 {{- end -}}
-{{- else -}}
-{{- if gt (int $scaling.maxReplicas) $partitions -}}
-{{- fail (printf "worker.autoscaling.maxReplicas is %d, but topics.jobsPartitions is %d: a worker without a partition never becomes ready; lower the first or raise the topic's partitions" (int $scaling.maxReplicas) $partitions) -}}
 {{- end -}}
-{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
-{{- fail (printf "worker.autoscaling.minReplicas is %d, over maxReplicas %d: lower the first" (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- end -}}
-{{- if gt (int $scaling.fallback.replicas) (int $scaling.maxReplicas) -}}
-{{- fail (printf "worker.autoscaling.fallback.replicas is %d, over maxReplicas %d: lower the first" (int $scaling.fallback.replicas) (int $scaling.maxReplicas)) -}}
+
+{{- define "labelwire.checkWorkerScaling" -}}
+{{- $scaling := .Values.worker.autoscaling -}}
+{{- if $scaling.enabled -}}
+{{- include "labelwire.checkScaling" (list "worker" .Values.worker) -}}
+{{- if eq $scaling.type "keda" -}}
+{{- include "labelwire.checkKeda" . -}}
+{{- else if lt (int $scaling.minReplicas) 1 -}}
+{{- fail "worker.autoscaling.minReplicas is 0, but worker.autoscaling.type is hpa, which needs a pod to measure: set it to 1 or more, or take keda" -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What holds for the autoscaling of each component: (list "worker" VALUES). */}}
+{{- define "labelwire.checkScaling" -}}
+{{- $component := index . 0 -}}
+{{- $scaling := (index . 1).autoscaling -}}
+{{- range $path, $replicas := dict "minReplicas" $scaling.minReplicas "fallback.replicas" $scaling.fallback.replicas -}}
+{{- if gt (int $replicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "%s.autoscaling.%s is %d, over maxReplicas %d: lower the first" $component $path (int $replicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $scaling.type "hpa") (not (dig "requests" "cpu" "" (index . 1).resources)) -}}
+{{- fail (printf "%s.resources.requests.cpu is missing, and %s.autoscaling.type is hpa, which measures by it: set it" $component $component) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "labelwire.checkStrimzi" -}}
+{{- $strimzi := .Values.strimzi -}}
+{{- if or $strimzi.topics.enabled $strimzi.user.enabled -}}
+{{- if not $strimzi.cluster -}}
+{{- fail "strimzi.cluster is empty: name the Kafka object that the topics and the user belong to" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $strimzi.topics.enabled (gt (int $strimzi.topics.minInsyncReplicas) (int $strimzi.topics.replicas)) -}}
+{{- fail (printf "strimzi.topics.minInsyncReplicas is %d, over strimzi.topics.replicas %d: nothing could be written; lower the first" (int $strimzi.topics.minInsyncReplicas) (int $strimzi.topics.replicas)) -}}
 {{- end -}}
 {{- end -}}
 

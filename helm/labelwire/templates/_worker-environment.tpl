@@ -3,44 +3,107 @@
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
 {{- end -}}
 
-{{/* The worker's settings as environment variables. Part of the pod template, so a change rolls the pods. */}}
-{{- define "labelwire.workerEnvironment" -}}
+{{/* The settings that follow from values: by environment name, the value's path and what it gives, as JSON. */}}
+{{- define "labelwire.ownSettings" -}}
 {{- $values := .Values -}}
-{{- $environment := dict
-  "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS" (required "kafka.bootstrapServers is empty: give your brokers as host:port,host:port" $values.kafka.bootstrapServers)
-  "LABELWIRE_KAFKA__GROUP_ID" $values.kafka.groupId
-  "LABELWIRE_TOPICS__JOBS" $values.topics.jobs
-  "LABELWIRE_TOPICS__RESULTS" $values.topics.results
-  "LABELWIRE_TOPICS__DEAD_LETTERS" $values.topics.deadLetters
-  "LABELWIRE_TRITON__URL" (include "labelwire.tritonUrl" .)
-  "LABELWIRE_RUNTIME__DRAIN_SECONDS" $values.worker.drainSeconds
-  "LABELWIRE_HTTP__HOST" "::"
-  "LABELWIRE_HTTP__PORT" $values.worker.httpPort
-  "LABELWIRE_LOG__FORMAT" "json"
+{{- $own := dict
+  "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS" (list "kafka.bootstrapServers" $values.kafka.bootstrapServers)
+  "LABELWIRE_KAFKA__GROUP_ID" (list "kafka.groupId" $values.kafka.groupId)
+  "LABELWIRE_TRITON__URL" (list "triton.url" (include "labelwire.tritonUrl" .))
+  "LABELWIRE_TRITON__MODEL_SET" (list "triton.modelSet" $values.triton.modelSet)
+  "LABELWIRE_RUNTIME__DRAIN_SECONDS" (list "worker.drainSeconds" $values.worker.drainSeconds)
+  "LABELWIRE_HTTP__HOST" (list "the chart" "::")
+  "LABELWIRE_HTTP__PORT" (list "worker.httpPort" $values.worker.httpPort)
+  "LABELWIRE_LOG__FORMAT" (list "the chart" "json")
 -}}
+{{- range $key, $topic := include "labelwire.namedTopics" . | fromJson -}}
+{{- $_ := set $own (printf "LABELWIRE_TOPICS__%s" (snakecase $key | upper)) (list (printf "topics.%s" $key) $topic) -}}
+{{- end -}}
 {{- if $values.triton.enabled -}}
-{{- $_ := set $environment "LABELWIRE_TRITON__DEVICE" (ternary "gpu" "cpu" (gt (int $values.triton.gpuCount) 0)) -}}
+{{- $_ := set $own "LABELWIRE_TRITON__DEVICE" (list "triton.gpuCount" (ternary "gpu" "cpu" (gt (int $values.triton.gpuCount) 0))) -}}
 {{- end -}}
-{{- range $option, $value := $values.kafka.client -}}
-{{- if regexMatch "password|secret|pem$|oauthbearer.config$" $option -}}
-{{- fail (printf "kafka.client.%s is a credential: put it as LABELWIRE_KAFKA__CLIENT__%s into the Secret that kafka.existingSecret names" $option ($option | upper | replace "." "_")) -}}
+{{- toJson $own -}}
 {{- end -}}
-{{- if has $option (list "bootstrap.servers" "group.id" "enable.auto.commit" "enable.auto.offset.store" "enable.idempotence" "acks") -}}
-{{- fail (printf "kafka.client.%s belongs to the worker and cannot be passed through" $option) -}}
+
+{{/* The topics that have a value, by its key, derived names filled in, as JSON. */}}
+{{- define "labelwire.namedTopics" -}}
+{{- $topics := .Values.topics -}}
+{{- dict
+  "jobs" $topics.jobs
+  "results" $topics.results
+  "deadLetters" $topics.deadLetters
+  "replays" (default (printf "%s.replay" $topics.jobs) $topics.replays)
+  "parked" (default (printf "%s.parked" $topics.jobs) $topics.parked)
+  "replayRuns" (default (printf "%s.replay-runs" $topics.jobs) $topics.replayRuns)
+  "rollouts" (default (printf "%s.rollouts" $topics.jobs) $topics.rollouts)
+  | toJson -}}
 {{- end -}}
-{{- $_ := set $environment (printf "LABELWIRE_KAFKA__CLIENT__%s" ($option | upper | replace "." "_")) $value -}}
+
+{{/* The retry topics, in their order, as JSON. */}}
+{{- define "labelwire.retryTopics" -}}
+{{- $retries := list -}}
+{{- range $level := list 1 2 3 -}}
+{{- $retries = append $retries (printf "%s.retry.%d" $.Values.topics.jobs $level) -}}
 {{- end -}}
-{{- range $name, $value := $values.worker.settings -}}
-{{- if hasKey $environment $name -}}
-{{- fail (printf "worker.settings.%s is set by the chart from a value of its own: set that value instead" $name) -}}
+{{- toJson $retries -}}
 {{- end -}}
-{{- if regexMatch "PASSWORD|SECRET|TOKEN|PEM$" $name -}}
-{{- fail (printf "worker.settings.%s is a credential: put it into a Secret and name that in worker.envFrom" $name) -}}
+
+{{/* What kafka.secretKeys gives: by its key, the option of librdkafka and KEDA's parameter, as JSON. */}}
+{{- define "labelwire.credentials" -}}
+{{- dict
+  "username" (dict "option" "sasl.username" "parameter" "username")
+  "password" (dict "option" "sasl.password" "parameter" "password")
+  "ca" (dict "option" "ssl.ca.pem" "parameter" "ca")
+  "certificate" (dict "option" "ssl.certificate.pem" "parameter" "cert")
+  "privateKey" (dict "option" "ssl.key.pem" "parameter" "key")
+  "privateKeyPassword" (dict "option" "ssl.key.password" "parameter" "keyPassword")
+  | toJson -}}
 {{- end -}}
+
+{{/* The environment name of an option of librdkafka. */}}
+{{- define "labelwire.clientSetting" -}}
+LABELWIRE_KAFKA__CLIENT__{{ upper . | replace "." "_" }}
+{{- end -}}
+
+{{/* The security protocol of the brokers, as librdkafka has it. */}}
+{{- define "labelwire.protocol" -}}
+{{- index .Values.kafka.client "security.protocol" | default "PLAINTEXT" | upper -}}
+{{- end -}}
+
+{{/* The worker's environment, as a list of variables. Part of the pod template, so a change rolls the pods. */}}
+{{- define "labelwire.workerEnvironment" -}}
+{{- $environment := dict -}}
+{{- range $name, $setting := include "labelwire.ownSettings" . | fromJson -}}
+{{- $_ := set $environment $name (last $setting) -}}
+{{- end -}}
+{{- range $option, $value := .Values.kafka.client -}}
+{{- $_ := set $environment (include "labelwire.clientSetting" $option) $value -}}
+{{- end -}}
+{{- range $name, $value := .Values.worker.settings -}}
 {{- $_ := set $environment $name $value -}}
 {{- end -}}
 {{- range $name, $value := $environment }}
 - name: {{ $name }}
   value: {{ include "labelwire.scalar" $value | quote }}
+{{- end }}
+{{- range $key, $credential := include "labelwire.credentials" . | fromJson }}
+{{- with get $.Values.kafka.secretKeys $key }}
+- name: {{ include "labelwire.clientSetting" $credential.option }}
+  valueFrom:
+    secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}
+{{- end }}
+{{- end }}
+{{- with .Values.worker.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
+
+{{/* The sources of the worker's environment; empty if there are none. */}}
+{{- define "labelwire.workerEnvFrom" -}}
+{{- with .Values.kafka.existingSecret }}
+- secretRef: {name: {{ . | quote }}}
+{{- end }}
+{{- with .Values.worker.envFrom }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
