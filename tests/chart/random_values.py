@@ -72,6 +72,8 @@ def _of_type(kind: str, schema: Values) -> st.SearchStrategy[Any]:
             return st.integers(least, schema.get("maximum", least + 1000))
         case "string":
             return _text(schema)
+        case "number":
+            return st.floats(schema["minimum"], schema["maximum"])
         case "array":
             return st.lists(_of(schema["items"]), min_size=schema.get("minItems", 0), max_size=3, unique_by=repr)
         case "object":

@@ -159,6 +159,28 @@ def test_only_workers_reach_triton_and_triton_reaches_only_names(chart: Chart) -
     assert ports(spec["egress"]) == {53}
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [("http://collector:4318", 4318), ("http://collector/", 80), ("https://traces.example", 443)]
+)
+def test_workers_and_triton_send_traces_and_may(chart: Chart, endpoint: str, port: int) -> None:
+    rendered = chart.render(MINIMAL, {"tracing.endpoint": endpoint, "networkPolicy.enabled": True})
+    environment = rendered.environment()
+    flags = [flag for flag in rendered.container("triton")["args"] if flag.startswith("--trace-config")]
+
+    assert settings.load(environment).tracing.endpoint == endpoint
+    assert environment["LABELWIRE_TRACING__SAMPLE_RATIO"] == "0.01"
+    assert f"--trace-config=opentelemetry,url={endpoint.rstrip('/')}/v1/traces" in flags
+    assert "--trace-config=rate=0" in flags
+    for component in ("worker", "triton"):
+        assert port in ports(policy(rendered, component)["egress"])
+
+
+def test_without_a_receiver_nothing_is_traced(chart: Chart) -> None:
+    rendered = chart.render(MINIMAL)
+    assert [name for name in rendered.environment() if "TRACING" in name] == []
+    assert [flag for flag in rendered.container("triton")["args"] if "trace-config" in flag] == []
+
+
 def test_tools_have_the_network_of_the_workers(chart: Chart) -> None:
     rendered = chart.render(LOCKED_DOWN)
     selector = policy(rendered, "worker")["podSelector"]

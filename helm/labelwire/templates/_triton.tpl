@@ -42,6 +42,13 @@ args:
   {{- end }}
   - --allow-gpu-metrics={{ gt (int $triton.gpuCount) 0 }}
   - --log-format=ISO8601
+  {{- with $.Values.tracing.endpoint }}
+  # Continues the traces of requests that carry one, and begins none.
+  - --trace-config=mode=opentelemetry
+  - --trace-config=rate=0
+  - --trace-config=level=TIMESTAMPS
+  - {{ printf "--trace-config=opentelemetry,url=%s/v1/traces" (trimSuffix "/" .) | quote }}
+  {{- end }}
   {{- range $triton.extraArgs }}
   - {{ . | quote }}
   {{- end }}

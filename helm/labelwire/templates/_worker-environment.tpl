@@ -22,6 +22,10 @@
 {{- if $values.triton.enabled -}}
 {{- $_ := set $own "LABELWIRE_TRITON__DEVICE" (list "triton.gpuCount" (ternary "gpu" "cpu" (gt (int $values.triton.gpuCount) 0))) -}}
 {{- end -}}
+{{- if $values.tracing.endpoint -}}
+{{- $_ := set $own "LABELWIRE_TRACING__ENDPOINT" (list "tracing.endpoint" $values.tracing.endpoint) -}}
+{{- $_ := set $own "LABELWIRE_TRACING__SAMPLE_RATIO" (list "tracing.sampleRatio" $values.tracing.sampleRatio) -}}
+{{- end -}}
 {{- toJson $own -}}
 {{- end -}}
 
