@@ -67,13 +67,12 @@ def _of_type(kind: str, schema: Values) -> st.SearchStrategy[Any]:
             return st.none()
         case "boolean":
             return st.booleans()
-        case "integer":
+        case "integer" | "number":
             least = schema.get("minimum", 0)
-            return st.integers(least, schema.get("maximum", least + 1000))
+            most = schema.get("maximum", least + 1000)
+            return st.integers(least, most) if kind == "integer" else st.floats(least, most)
         case "string":
             return _text(schema)
-        case "number":
-            return st.floats(schema["minimum"], schema["maximum"])
         case "array":
             return st.lists(_of(schema["items"]), min_size=schema.get("minItems", 0), max_size=3, unique_by=repr)
         case "object":
@@ -126,6 +125,8 @@ def make_consistent(values: Values) -> None:
     values["topics"]["jobsPartitions"] = max(worker["replicas"], worker["autoscaling"]["maxReplicas"])
     if values["metrics"]["podMonitor"]["enabled"]:
         values["metrics"]["serviceMonitor"]["enabled"] = False
+    if worker["serviceAccount"]["name"] == triton["serviceAccount"]["name"]:
+        triton["serviceAccount"]["name"] = ""
     strimzi = values["strimzi"]
     strimzi["cluster"] = strimzi["cluster"] or "main"
     strimzi["topics"]["minInsyncReplicas"] = min(strimzi["topics"]["minInsyncReplicas"], strimzi["topics"]["replicas"])

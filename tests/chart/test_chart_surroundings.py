@@ -100,6 +100,10 @@ def test_a_query_of_your_own_scales_triton(chart: Chart) -> None:
             {"metrics.podMonitor.enabled": True, "metrics.serviceMonitor.enabled": True},
             "every pod would be scraped twice: leave one out",
         ),
+        (
+            {"worker.serviceAccount.name": "labels", "triton.serviceAccount.name": "labels"},
+            "are both labels, and both are to be made: set create to false for one",
+        ),
         ({"strimzi.topics.enabled": True}, "strimzi.cluster is empty: name the Kafka object"),
         (
             {"strimzi.cluster": "main", "strimzi.topics.enabled": True, "strimzi.topics.minInsyncReplicas": 4},

@@ -16,6 +16,10 @@
 {{- end -}}
 
 {{- define "labelwire.checkNames" -}}
+{{- $account := .Values.triton.serviceAccount -}}
+{{- if and $account.name (eq $account.name .Values.worker.serviceAccount.name) $account.create .Values.worker.serviceAccount.create -}}
+{{- fail (printf "worker.serviceAccount.name and triton.serviceAccount.name are both %s, and both are to be made: set create to false for one" $account.name) -}}
+{{- end -}}
 {{- if regexMatch "^[0-9]" (include "labelwire.fullname" .) -}}
 {{- fail (printf "the objects would be named %s, and a Service's name must begin with a letter: set fullnameOverride" (include "labelwire.fullname" .)) -}}
 {{- end -}}
