@@ -44,6 +44,7 @@ class Recording:
     began_at: int
     steps: int = 0
     expected: dict[int, Collection[str]] = field(default_factory=dict)
+    expected_since: list[tuple[int, int, Collection[str]]] = field(default_factory=list)
     _samples: dict[str, dict[int, str]] = field(default_factory=dict)
     _open: dict[str, set[str]] = field(default_factory=dict)
 
@@ -66,6 +67,10 @@ class Recording:
     def expect(self, *alerts: str) -> None:
         """Expect that these alerts fire in the last step, and no others."""
         self.expected[self.steps - 1] = alerts
+
+    def expect_since(self, step: int, *alerts: str) -> None:
+        """Expect that each of these alerts has fired since a step; others may have."""
+        self.expected_since.append((step, self.steps - 1, alerts))
 
     def verify(self, promtool: Path, folder: Path) -> None:
         """Have promtool evaluate the rules at every step. AssertionError, with its words, where others fired."""
@@ -99,7 +104,12 @@ class Recording:
 
     def _document(self) -> Manifest:
         step = f"{self.interval_seconds}s"
-        firing = 'group by (alertname) (ALERTS{alertstate="firing"})'
+        firing = 'ALERTS{alertstate="firing"}'
+        asked = [(number, f"group by (alertname) ({firing})", alerts) for number, alerts in self.expected.items()]
+        for begin, number, alerts in self.expected_since:
+            seconds = (number - begin + 1) * self.interval_seconds
+            named = f'ALERTS{{alertstate="firing",alertname=~"{"|".join(alerts)}"}}'
+            asked.append((number, f"group by (alertname) (last_over_time({named}[{seconds}s]))", alerts))
         return {
             "rule_files": ["rules.yaml"],
             "evaluation_interval": step,
@@ -113,11 +123,11 @@ class Recording:
                     ],
                     "promql_expr_test": [
                         {
-                            "expr": firing,
+                            "expr": expression,
                             "eval_time": f"{number * self.interval_seconds}s",
                             "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in alerts],
                         }
-                        for number, alerts in self.expected.items()
+                        for number, expression, alerts in asked
                     ],
                 }
             ],

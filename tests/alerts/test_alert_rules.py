@@ -92,9 +92,12 @@ def backlog(cluster: Cluster) -> None:
         worker.lag = 0
     cluster.run(1)
     cluster.expect()
-    for worker in cluster.workers:  # one job that is taken by nobody
-        worker.jobs_per_step, worker.lag = 0, 1
+    for worker in cluster.workers:  # no job comes, and each of the 24 partitions ends with a transaction's marker
+        worker.jobs_per_step, worker.lag = 0, 12
     cluster.run(17)
+    cluster.expect()
+    cluster.workers[0].lag = 13  # a job that nobody takes
+    cluster.run(6)
     cluster.expect("LabelwireBacklog")
 
 

@@ -157,7 +157,7 @@ class InflightChanged:
 
 @dataclass(frozen=True, slots=True)
 class LagObserved:
-    """How far behind the log's end the committed position of a partition is, in records."""
+    """How many records of a partition the worker has not taken yet, up to the log's end."""
 
     partition: TopicPartition
     lag: int
