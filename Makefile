@@ -82,8 +82,9 @@ tensorrt-test: $(SETUP)  ## build plans of all ONNX graphs with TensorRT for RTX
 doctr-test: $(SETUP)  ## train and import two docTR models, read an export by docTR (minutes; DOCTR=a Python with python-doctr)
 	LABELWIRE_DOCTR_PYTHON="$(or $(DOCTR),$(error give DOCTR=a Python interpreter that has python-doctr))" $(BIN)/pytest -m doctr tests/models tests/training
 
-docs: $(SETUP)  ## write the generated pages of docs/
+docs: $(SETUP)  ## write the generated pages of docs/ and the dashboards of the chart
 	$(BIN)/python -m worker.reporting.generated_docs docs
+	$(BIN)/python -m worker.reporting.dashboards helm/labelwire/dashboards
 
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 

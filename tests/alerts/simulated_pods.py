@@ -72,8 +72,10 @@ class SimulatedWorker:
             return None
         self.end_jobs(self.jobs_per_step)
         self.emit(events.LagObserved(JOBS, self.lag))
-        # Of prometheus_client's ProcessCollector, as of this very process.
-        return f"{generate_latest(self._registry).decode()}process_start_time_seconds {self.started_at}\n"
+        # As prometheus_client's ProcessCollector would tell of the process.
+        process = {"start_time_seconds": self.started_at, "resident_memory_bytes": 1e8, "cpu_seconds_total": 12.5}
+        lines = [f"process_{name} {value}\n" for name, value in process.items()]
+        return generate_latest(self._registry).decode() + "".join(lines)
 
 
 @dataclass
@@ -83,6 +85,7 @@ class SimulatedTriton:
     answers: bool = True
     pending: int = 0
     requests: int = 0
+    failures: int = 0
     queued_microseconds: int = 0
     requests_per_step: int = 100
     queue_seconds: float = 0.01
@@ -94,14 +97,14 @@ class SimulatedTriton:
         self.requests += self.requests_per_step
         self.queued_microseconds += round(self.requests_per_step * self.queue_seconds * 1e6)
         text = TRITON_EXPOSITION.read_text(encoding="utf-8")
-        for name, value in {
-            "nv_inference_pending_request_count": self.pending,
-            "nv_inference_request_success": self.requests,
-            "nv_inference_queue_duration_us": self.queued_microseconds,
+        for series, value in {
+            'nv_inference_pending_request_count{model="text_detector"': self.pending,
+            'nv_inference_request_success{model="text_detector"': self.requests,
+            'nv_inference_request_failure{model="text_detector",reason="BACKEND"': self.failures,
+            'nv_inference_queue_duration_us{model="text_detector"': self.queued_microseconds,
         }.items():
-            text, count = re.subn(
-                rf'^({name}{{model="text_detector",.*}}) \S+$', rf"\1 {value}", text, flags=re.MULTILINE
-            )
+            line = re.compile(rf"^({re.escape(series)},.*}}) \S+$", re.MULTILINE)
+            text, count = line.subn(rf"\1 {value}", text)
             assert count == 1
         return text
 
