@@ -26,6 +26,7 @@ from worker.runtime.lifecycle import CIRCUITS, CONDITIONS, TOPICS, TRITON
 pytestmark = pytest.mark.timeout(1800)
 
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
+MONITORING = RUNBOOKS.parent / "monitoring.md"
 _MODEL = "text_detector"
 # Of the targets, as PodMonitors set them, and of histograms.
 _TARGET_LABELS = {"namespace", "pod", "le"}
@@ -386,6 +387,11 @@ def test_every_alert_has_a_page_and_every_page_an_alert(rules: Manifest) -> None
     pages = {page.stem: page.read_text(encoding="utf-8") for page in RUNBOOKS.glob("*.md")}
 
     assert set(pages) == set(alerts(rules))
+    table = re.findall(
+        r"^\| \[(\w+)\]\(runbooks/(\w+)\.md\) \| (\w+) \|", MONITORING.read_text("utf-8"), flags=re.MULTILINE
+    )
+    severities = {alert: rule["labels"]["severity"] for alert, rule in alerts(rules).items()}
+    assert {alert: severity for alert, page, severity in table if alert == page} == severities
     for alert, page in pages.items():
         assert page.startswith(f"# {alert}\n")
         headings = re.findall(r"^## (.+)$", page, flags=re.MULTILINE)

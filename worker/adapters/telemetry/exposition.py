@@ -34,11 +34,16 @@ def fetch_page(url: str, timeout_seconds: float) -> str:
         with urllib.request.urlopen(url, timeout=timeout_seconds) as answer:  # noqa: S310 - its scheme is checked above
             page: bytes = answer.read(_MAX_PAGE_BYTES + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise ExpositionError(f"{url} does not answer: {reason or type(error).__name__}.") from error
+        raise ExpositionError(f"{url} does not answer: {_reason(error)}.") from error
     if len(page) > _MAX_PAGE_BYTES:
         raise ExpositionError(f"{url} answers with more than {_MAX_PAGE_BYTES} bytes: give the address of /metrics.")
     return page.decode("utf-8", "replace")
+
+
+def _reason(error: Exception) -> str:
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    strerror = cause.strerror if isinstance(cause, OSError) else None
+    return strerror or str(cause) or type(cause).__name__
 
 
 def parse_page(page: str) -> list[MetricSample]:
