@@ -104,7 +104,7 @@ def backlog(cluster: Cluster) -> None:
 
 def lag_growing(cluster: Cluster) -> None:
     first, second = cluster.workers
-    first.jobs_per_step = second.jobs_per_step = 1000  # fast enough that all is done soon
+    first.jobs_per_step = second.jobs_per_step = 100  # fast enough that all is done soon
 
     def more() -> None:
         first.lag += 50
@@ -239,7 +239,7 @@ def rolled_back(cluster: Cluster) -> None:
     cluster.run(1)
     cluster.expect()
     change("rolled_back")
-    cluster.run(30)
+    cluster.run(5)
     cluster.expect("LabelwireRolledBack")
     change("running")
     cluster.run(0.5)
@@ -311,7 +311,7 @@ def test_an_alert_fires_when_it_should_and_no_other_does(
     rules: Manifest, promtool: Path, tmp_path: Path, alert: str
 ) -> None:
     cluster = Cluster(rules)
-    cluster.run(20)
+    cluster.run(12)
     cluster.expect()
 
     SCENARIOS[alert](cluster)

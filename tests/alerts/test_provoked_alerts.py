@@ -3,6 +3,7 @@
 Time is compressed by the chart's own values: scrapes are a second apart, and thresholds are seconds.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from tests.fleet.workers import Fleet, WorkerProcess, wait_until
 from tests.real_redis import SECRET, demand_real_redis
 from worker.adapters.clock import SystemClock
 from worker.adapters.telemetry.exposition import fetch_page, parse_page
+from worker.adapters.telemetry.fanout import Fanout
+from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import ExpositionError
 from worker.domain.records import OutgoingRecord
 from worker.domain.rollout.state import Mode, RolloutLimits
@@ -27,8 +30,9 @@ from worker.lab.chaos.poison import POISON_PATH, PoisonKind, poisonous
 from worker.local.kafka import KafkaServer
 from worker.local.redis import RedisServer
 from worker.local.triton import TritonServer
+from worker.ports import InferenceRequest
 from worker.rollouts.control import RolloutControl, RolloutOrder
-from worker.settings import KafkaSettings, TopicSettings
+from worker.settings import KafkaSettings, TopicSettings, TritonSettings
 
 WORKER = target_of("demo-labelwire-worker-0")
 THRESHOLDS = {
@@ -172,10 +176,22 @@ def triton_ends(deployment: Deployment, scrape: LiveScrape) -> None:
         scrape.wait(1)
 
 
+async def crowd(url: str) -> None:
+    """Send more tiles at once than Triton computes in a while, as many workers would."""
+    backend = TritonBackend(TritonSettings(url=url), Fanout(), SystemClock())
+    tile = InferenceRequest("text_detector", {"image": np.zeros((1, 608, 1056, 3), np.uint8)}, ("probability",))
+    try:
+        # Some are refused, as their time in the queue is over.
+        await asyncio.gather(*(backend.infer(tile, timeout_seconds=30) for _ in range(24)), return_exceptions=True)
+    finally:
+        await backend.close()
+
+
 def triton_comes_back_to_much_work(deployment: Deployment, scrape: LiveScrape) -> None:
     deployment.triton.restart()
     wait_until(lambda: deployment.worker.probe("/readyz")[0] == 200)
-    scrape.wait(8)
+    asyncio.run(crowd(deployment.triton.grpc_url))
+    scrape.wait(4)
 
 
 def a_picture_kills_its_reader(deployment: Deployment, scrape: LiveScrape) -> None:
