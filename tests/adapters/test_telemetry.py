@@ -301,6 +301,7 @@ def test_log_lines_are_json_with_what_happened() -> None:
     assert dead["message"] == "The picture is damaged."
     assert by_event["partitions changed"]["partitions"] == ["label-images/3"]
     assert by_event["readiness changed"]["ready"] is True
+    assert by_event["readiness changed"]["unmet"] == []
     assert by_event["job finished"]["lines"] in (0, 2)
     assert by_event["a library's words"]["logger"] == "some.library"
 

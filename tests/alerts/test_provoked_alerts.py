@@ -161,7 +161,7 @@ def bad_pictures_come_redis_ends_and_a_candidate_fails(deployment: Deployment, s
     order = RolloutOrder("absent", Mode.CANARY, (9_000, 10_000), limits)
     RolloutControl(kafka, topic, "", SystemClock()).start(order)
     deployment.submit(*[b"this is no picture"] * 20, *map(label, range(20, 40)))
-    wait_until(lambda: deployment.value("labelwire_cache_circuit_state", operation="get") > 0)
+    wait_until(lambda: deployment.value("labelwire_cache_circuit_state") > 0)
     wait_until(lambda: deployment.value("labelwire_dead_letters_waiting") > 0)
     wait_until(lambda: deployment.value("labelwire_rollout_phase", phase="rolled_back") == 1)
     scrape.wait(6)
