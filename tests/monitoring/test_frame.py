@@ -68,12 +68,15 @@ def test_rates_times_and_codes_are_those_of_the_window() -> None:
     first = worker.page(100.0)
     worker.end_jobs(40, seconds=0.2)
     worker.end_jobs(10, seconds=0.2, code=ErrorCode.IMAGE_CORRUPT)
-    worker.emit(events.LagObserved(JOBS, 7), events.InflightChanged(3, 1000))
+    retried = events.JobFinished(
+        "job", AT, events.JobOutcome.RETRIED, ErrorCode.INFERENCE_FAILED, "small", 0.2, None, (), "1", 1
+    )
+    worker.emit(*[retried] * 20, events.LagObserved(JOBS, 7), events.InflightChanged(3, 1000))
 
     frame = make_frame([PageWindow(first, worker.page(110.0))], [])
 
     assert frame.seconds == 10
-    assert frame.outcomes_per_second == {"completed": 4.0, "dead_lettered": 1.0, "retried": 0.0}
+    assert frame.outcomes_per_second == {"completed": 4.0, "dead_lettered": 1.0, "retried": 2.0}
     assert frame.lag == {"label-images": 7}
     (code,) = frame.dead_letters
     assert (code.code, code.total, code.per_second) == ("IMAGE_CORRUPT", 12, 1.0)
