@@ -1,7 +1,8 @@
-"""The ends of partitions, by what a scripted broker tells of them, in virtual time."""
+"""The ends of partitions: by what a scripted broker tells of them, in virtual time, and on brokers that are there."""
 
+import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from types import SimpleNamespace
 
@@ -9,9 +10,13 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from tests.contracts.brokers import Kafka
+from tests.contracts.members import Listener, member, write
 from worker.adapters.kafka.lag_watch import LagWatch
 from worker.adapters.kafka.topic_ids import TopicIds
+from worker.domain.events import LagObserved
 from worker.domain.records import CommitPoint, TopicPartition
+from worker.local.kafka import MockKafka
 from worker.testing.clock import ManualClock
 
 FIRST, SECOND = TopicPartition("jobs", 0), TopicPartition("jobs", 1)
@@ -104,3 +109,32 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
     assert len(broker.asked) == 2
     broker.tell(7, 9)
     assert watch.ends() == {FIRST: 7, SECOND: 9}
+
+
+@pytest.fixture(params=["mock", pytest.param("real", marks=pytest.mark.real)])
+def bootstrap_servers(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "real":
+        yield request.getfixturevalue("kafka").bootstrap_servers
+        return
+    with MockKafka() as mock:
+        yield mock.bootstrap_servers
+
+
+async def test_the_lag_of_a_member_that_takes_nothing_grows_with_the_log(bootstrap_servers: str) -> None:
+    broker, listener = Kafka(bootstrap_servers, limits_sizes=False), Listener()
+    await broker.create(broker.topic)
+    await write(broker, 2, partition=0)
+    async with member(broker, listener, allowed=2):
+        await listener.until_received(2)
+        await write(broker, 3, partition=0)
+        await write(broker, 4, partition=1)  # of which nothing was ever fetched
+        async with asyncio.timeout(20):
+            while sum(told(broker).values()) + len(listener.records) != 9:  # noqa: ASYNC110 - events are only kept
+                await asyncio.sleep(0.1)
+    assert set(told(broker)) == {0, 1, 2, 3}
+    assert len(listener.records) <= 3, "the allowance is two, and one more may come"
+
+
+def told(broker: Kafka) -> dict[int, int]:
+    """Return the last lag of each partition."""
+    return {event.partition.partition: event.lag for event in broker.events.of(LagObserved)}
