@@ -4,6 +4,7 @@ Time is compressed by the chart's own values: scrapes are a second apart, and th
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tests.alerts.recording import Recording, Target, target_of
 from tests.alerts.simulated_pods import TRITON, TRITON_EXPOSITION
 from tests.chart.rendering import PRODUCTION, Chart, Manifest
 from tests.fleet.workers import Fleet, WorkerProcess, wait_until
+from tests.real_kafka import demand_real_kafka
 from tests.real_redis import SECRET, demand_real_redis
 from worker.adapters.clock import SystemClock
 from worker.adapters.telemetry.exposition import fetch_page, parse_page
@@ -75,6 +77,25 @@ def label(number: int, scale: int = 1) -> bytes:
         at = (15, 70 + 120 * line)
         cv2.putText(page, f"PARCEL {number:05d}", at, cv2.FONT_HERSHEY_SIMPLEX, 1.0, (0, 0, 0), 2)
     return bytes(cv2.imencode(".png", page)[1].tobytes())
+
+
+def compressed_rules(chart: Chart, fleet: Fleet) -> Manifest:
+    """Return the chart's rules for these topics, with seconds for minutes."""
+    changes: dict[str, object] = {f"metrics.rules.thresholds.{name}": value for name, value in THRESHOLDS.items()}
+    changes |= {"metrics.podMonitor.intervalSeconds": 1, "topics.jobs": fleet.jobs_topic, "topics.jobsPartitions": 8}
+    changes |= {"worker.autoscaling.enabled": False}  # which allows no more workers than partitions
+    spec: Manifest = chart.render(PRODUCTION, changes).one("PrometheusRule", "worker")["spec"]
+    return spec
+
+
+def value_of(worker: WorkerProcess, name: str, **labels: str) -> float:
+    """Return the largest value among a worker's series with these labels; 0 where there is none."""
+    found = [
+        sample.value
+        for sample in parse_page(worker.probe("/metrics")[1])
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    return max(found, default=0.0)
 
 
 def page_of_triton(triton: TritonServer) -> str | None:
@@ -140,12 +161,7 @@ class Deployment:
 
     def value(self, name: str, **labels: str) -> float:
         """Return the largest value among the worker's series with these labels; 0 where there is none."""
-        found = [
-            sample.value
-            for sample in parse_page(self.worker.probe("/metrics")[1])
-            if sample.name == name and labels.items() <= sample.labels.items()
-        ]
-        return max(found, default=0.0)
+        return value_of(self.worker, name, **labels)
 
 
 def nothing_happens(_: Deployment, scrape: LiveScrape) -> None:
@@ -215,6 +231,7 @@ def the_worker_is_killed_until_it_stays_down(deployment: Deployment, scrape: Liv
     scrape.wait(7)
 
 
+COMMITS = ("LabelwireCommitFailures",)
 STORY: dict[Callable[[Deployment, LiveScrape], None], tuple[str, ...]] = {
     nothing_happens: (),
     bad_pictures_come_redis_ends_and_a_candidate_fails: (
@@ -246,11 +263,7 @@ STORY: dict[Callable[[Deployment, LiveScrape], None], tuple[str, ...]] = {
 def test_every_trouble_of_a_real_deployment_fires_its_alert(
     fleet: Fleet, triton: TritonServer, own_redis: RedisServer, chart: Chart, promtool: Path, tmp_path: Path
 ) -> None:
-    changes: dict[str, object] = {f"metrics.rules.thresholds.{name}": value for name, value in THRESHOLDS.items()}
-    changes |= {"metrics.podMonitor.intervalSeconds": 1, "topics.jobs": fleet.jobs_topic, "topics.jobsPartitions": 8}
-    changes |= {"worker.autoscaling.enabled": False}  # which allows no more workers than partitions
-    rules = chart.render(PRODUCTION, changes).one("PrometheusRule", "worker")["spec"]
-    recording = Recording(rules, interval_seconds=1, began_at=int(time.time()))
+    recording = Recording(compressed_rules(chart, fleet), interval_seconds=1, began_at=int(time.time()))
     deployment = Deployment(fleet, triton, own_redis, recording)
     deployment.begin()
     with LiveScrape(recording, deployment.pages()) as scrape:
@@ -265,9 +278,40 @@ def test_every_trouble_of_a_real_deployment_fires_its_alert(
     recording.verify(promtool, tmp_path)
 
 
-def test_every_alert_is_provoked_but_for_refused_commits(rules: Manifest) -> None:
-    provoked = {alert for alerts in STORY.values() for alert in alerts}
-    named = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+class RefusingKafka(KafkaServer):
+    """Refuses each commit that says more than an offset, as a worker's do, and takes all else."""
 
-    # A broker that refuses commits and nothing else is not to be had; its scenario in test_alert_rules has to do.
-    assert named - provoked == {"LabelwireCommitFailures"}
+    def _write_properties(self) -> Path:
+        path = super()._write_properties()
+        path.write_text(path.read_text(encoding="utf-8") + "offset.metadata.max.bytes=1\n", encoding="utf-8")
+        return path
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_commits_that_a_real_kafka_refuses_fire_their_alert(
+    triton: TritonServer, chart: Chart, promtool: Path, tmp_path: Path
+) -> None:
+    demand_real_kafka()
+    with RefusingKafka() as kafka, contextlib.ExitStack() as ending:
+        fleet = Fleet(kafka.bootstrap_servers, triton.grpc_url, tmp_path)
+        ending.callback(fleet.stop)
+        fleet.create_topics()
+        recording = Recording(compressed_rules(chart, fleet), interval_seconds=1, began_at=int(time.time()))
+        worker = fleet.add_worker()
+        with LiveScrape(recording, [(WORKER, lambda: worker.probe("/metrics")[1] or None)]) as scrape:
+            wait_until(lambda: worker.probe("/readyz")[0] == 200)
+            headers = (("content-type", b"image/png"),)
+            fleet.submit(*(OutgoingRecord(fleet.jobs_topic, None, label(number), headers) for number in range(4)))
+            wait_until(lambda: value_of(worker, "labelwire_commit_failures_total") >= 5)
+            scrape.wait(2)
+            recording.expect_since(0, *COMMITS)
+            # The jobs are done all the same.
+            wait_until(lambda: value_of(worker, "labelwire_jobs_total", outcome="completed") == 4)
+    recording.verify(promtool, tmp_path)
+
+
+def test_every_alert_is_provoked(rules: Manifest) -> None:
+    provoked = {alert for alerts in (COMMITS, *STORY.values()) for alert in alerts}
+
+    assert provoked == {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
