@@ -259,7 +259,7 @@ STORY: dict[Callable[[Deployment, LiveScrape], None], tuple[str, ...]] = {
 
 
 @pytest.mark.real
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_every_trouble_of_a_real_deployment_fires_its_alert(
     fleet: Fleet, triton: TritonServer, own_redis: RedisServer, chart: Chart, promtool: Path, tmp_path: Path
 ) -> None:
@@ -288,7 +288,7 @@ class RefusingKafka(KafkaServer):
 
 
 @pytest.mark.real
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_commits_that_a_real_kafka_refuses_fire_their_alert(
     triton: TritonServer, chart: Chart, promtool: Path, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from worker.domain.records import OutgoingRecord
 from worker.local.kafka import KafkaServer
 from worker.local.process import free_ports
 from worker.local.triton import TritonServer
-from worker.monitoring.targets import page_url, pages_of, read_pages
+from worker.monitoring.targets import page_url, pages_of, read_pages, resolve
 from worker.runtime.health import Health
 from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
@@ -64,14 +64,26 @@ def test_a_name_with_one_address_is_kept_and_so_is_one_without() -> None:
     assert len(pages_of("http://localhost:8080/metrics")) == 1
 
 
-def test_a_name_with_several_addresses_is_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        assert host == "workers"
-        return [(2, 1, 6, "", (f"10.0.0.{number}", port)) for number in (10, 9, 10)]
+@pytest.mark.parametrize(
+    ("addresses", "hosts"),
+    [
+        (["10.0.0.10", "10.0.0.9", "10.0.0.10"], ["10.0.0.9", "10.0.0.10"]),
+        (["fd00::2", "10.0.0.10", "fd00::1", "10.0.0.9"], ["10.0.0.9", "10.0.0.10"]),
+        (["fd00::2", "fd00::1"], ["[fd00::1]", "[fd00::2]"]),
+        (["fd00::1", "10.0.0.9"], ["workers"]),
+        ([], ["workers"]),
+    ],
+)
+def test_a_name_with_several_addresses_is_all_of_them(addresses: list[str], hosts: list[str]) -> None:
+    pages = pages_of("http://workers:8080/metrics", lambda _: addresses)
 
-    monkeypatch.setattr("socket.getaddrinfo", resolve)
-    assert pages_of("http://workers:8080/metrics") == ["http://10.0.0.9:8080/metrics", "http://10.0.0.10:8080/metrics"]
-    assert pages_of("https://workers:8080/metrics") == ["https://workers:8080/metrics"]
+    assert pages == [f"http://{host}:8080/metrics" for host in hosts]
+    assert pages_of("https://workers:8080/metrics", lambda _: addresses) == ["https://workers:8080/metrics"]
+
+
+def test_names_are_resolved() -> None:
+    assert "127.0.0.1" in resolve("localhost")
+    assert resolve("nowhere.invalid") == set()
 
 
 def test_pages_that_are_away_or_none_are_told_beside_those_that_answer(port: int) -> None:

@@ -5,7 +5,7 @@ Invariant: a page that cannot be had is an answer, too: what is away is shown as
 
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -45,7 +45,15 @@ def page_url(given: str) -> str:
     return url if parts.path.strip("/") else url.rstrip("/") + _PATH
 
 
-def pages_of(url: str) -> list[str]:
+def resolve(host: str) -> set[str]:
+    """Return the addresses of a name, of both kinds; none if it has none."""
+    try:
+        return {str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return set()
+
+
+def pages_of(url: str, resolver: Callable[[str], Iterable[str]] = resolve) -> list[str]:
     """Return the same page at each address of the URL's name: a headless Service has one for each pod.
 
     Asked again each time, because pods come and go. A name that has no address is kept, and is away. With https the
@@ -54,17 +62,13 @@ def pages_of(url: str) -> list[str]:
     parts = urlsplit(url)
     if parts.scheme == "https" or not parts.hostname:
         return [url]
-    try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
-    except OSError:
-        return [url]
-    families = {family for family, *_ in found}
+    found = [ipaddress.ip_address(each) for each in resolver(parts.hostname)]
     # Of a name with addresses of both kinds, as `localhost`, those of IPv4: else each server would count twice.
-    family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
-    addresses = sorted({str(address[0]) for each, *_, address in found if each == family}, key=ipaddress.ip_address)
+    version = min((each.version for each in found), default=4)
+    addresses = sorted({int(each): each for each in found if each.version == version}.items())
     if len(addresses) < 2:  # noqa: PLR2004 - one address is the name's own
         return [url]
-    hosts = [f"[{address}]" if ":" in address else address for address in addresses]
+    hosts = [f"[{address}]" if version == 6 else str(address) for _, address in addresses]  # noqa: PLR2004 - IPv6
     return [parts._replace(netloc=f"{host}:{parts.port or 80}").geturl() for host in hosts]
 
 
