@@ -84,6 +84,7 @@ doctr-test: $(SETUP)  ## train and import two docTR models, read an export by do
 
 docs: $(SETUP)  ## write the generated pages of docs/ and the generated files of the chart
 	$(BIN)/python -m worker.reporting.generated_docs docs
+	$(BIN)/python -m worker.reporting.dashboards helm/labelwire/dashboards
 	$(BIN)/python -m worker.lab.chart_values helm/labelwire
 
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -16,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from worker.adapters.telemetry.fanout import Fanout
 from worker.adapters.telemetry.http import HealthServer
 from worker.adapters.telemetry.metrics import Metrics
+from worker.adapters.triton import translate
 from worker.domain import events
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, SettingsError, Stage
@@ -48,10 +50,11 @@ NAMES = {
     "labelwire_circuit_state": {"model"},
     "labelwire_triton_inflight_limit": set[str](),
     "labelwire_ready": set[str](),
+    "labelwire_ready_condition": {"condition"},
     "labelwire_inflight_jobs": set[str](),
     "labelwire_inflight_pixels": set[str](),
     "labelwire_partition_lag": {"topic", "partition"},
-    "labelwire_polled_records": {"topic"},
+    "labelwire_polled_records": set(),
     "labelwire_cache_requests": {"result"},
     "labelwire_cache_request_duration_seconds": {"operation"},
     "labelwire_cache_circuit_state": {"operation"},
@@ -63,9 +66,12 @@ NAMES = {
 }
 AT = Coordinate("label-images", 3, 41)
 PARTITION = TopicPartition("label-images", 3)
+DEAD = events.JobFinished(
+    "job-8", AT, events.JobOutcome.DEAD_LETTERED, ErrorCode.IMAGE_CORRUPT, "small", 0.1, None, (), "4", 2
+)
 SAID: list[events.Event] = [
-    events.JobFinished("job-7", AT, "completed", None, "small", 0.2, 1.0, (0.9, 0.8), "4", 1),
-    events.JobFinished("job-8", AT, "dead_lettered", ErrorCode.IMAGE_CORRUPT, "small", 0.1, None, (), "4", 2),
+    events.JobFinished("job-7", AT, events.JobOutcome.COMPLETED, None, "small", 0.2, 1.0, (0.9, 0.8), "4", 1),
+    DEAD,
     events.StageFinished(Stage.DECODE, 0.01),
     events.JobDeadLettered(
         "job-8", AT, ErrorCode.IMAGE_CORRUPT, Stage.DECODE, "The picture is damaged.", "decode.py:9 decode"
@@ -77,7 +83,7 @@ SAID: list[events.Event] = [
     events.InflightLimitChanged(24),
     events.ReaderCrashed(AT, "signal SIGSEGV", 1),
     events.PositionReset(PARTITION, ResetReason.TRUNCATED, 9, 4),
-    events.PartitionsChanged("assigned", (PARTITION,)),
+    events.PartitionsChanged(events.PartitionChange.ASSIGNED, (PARTITION,)),
     events.InflightChanged(2, 1000),
     events.LagObserved(PARTITION, 12),
     events.RecordsPolled("label-images", 3, (), 0.1),
@@ -135,9 +141,11 @@ def test_what_waits_can_be_seen() -> None:
     counting.emit(
         events.JobRetried("job-9", AT, ErrorCode.INFERENCE_FAILED, "No.", 1, 30.0, topic="label-images.retry.1")
     )
-    assert value("labelwire_retries_in_place_total", {"error_code": "INFERENCE_FAILED"}) is None
-    counting.emit(events.ReadinessChanged(ready=False, reason="triton: away"))
+    assert value("labelwire_retries_in_place_total", {"error_code": "INFERENCE_FAILED"}) == 0
+    counting.emit(events.ReadinessChanged(ready=False, reason="triton: away", unmet=("triton",)))
     assert value("labelwire_ready") == 0
+    assert value("labelwire_ready_condition", {"condition": "triton"}) == 0
+    assert value("labelwire_ready_condition", {"condition": "topics"}) == 1
 
 
 def test_every_phase_of_a_rollout_and_every_result_of_a_candidate_is_seen_before_it_happens() -> None:
@@ -152,6 +160,41 @@ def test_every_phase_of_a_rollout_and_every_result_of_a_candidate_is_seen_before
     phases = {phase.value: value("labelwire_rollout_phase", {"phase": phase.value}) for phase in Phase}
     assert phases == {phase.value: phase is Phase.ROLLED_BACK for phase in Phase}
     assert value("labelwire_rollout_share") == 0
+
+
+def counters_of(registry: CollectorRegistry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in registry.collect()
+        if family.type == "counter"
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
+def test_no_counter_of_a_closed_list_begins_with_one() -> None:
+    counting, registry = metrics()
+    counting.emit(events.InferenceFinished("text_detector", "1", "OK", 0.1))
+    born = counters_of(registry)
+    assert set(born.values()) == {0}
+    for event in SAID:
+        counting.emit(event)
+    for code in ErrorCode:
+        counting.emit(replace(DEAD, error_code=code))
+        counting.emit(replace(DEAD, error_code=code, outcome=events.JobOutcome.RETRIED))
+        counting.emit(events.JobDeadLettered("job-8", AT, code, Stage.DECODE, "It is damaged.", "decode.py:9 decode"))
+        counting.emit(events.JobRetried("job-9", AT, code, "It failed.", 1, 0.4))
+    for change in events.PartitionChange:
+        counting.emit(events.PartitionsChanged(change, ()))
+    for reason in ResetReason:
+        counting.emit(events.PositionReset(PARTITION, reason, 9, 4))
+    assert counters_of(registry).keys() == born.keys()
+
+
+def test_every_reason_to_send_a_request_again_is_known() -> None:
+    faults = [value for value in vars(translate).values() if isinstance(value, translate.Fault)]
+    assert len(faults) > 10
+    assert {fault.reason for fault in faults if fault.resends} <= set(events.RetryReason)
 
 
 def test_every_result_of_the_cache_is_seen_before_it_happens() -> None:
@@ -200,8 +243,8 @@ def test_a_circuits_state_is_a_number_that_rises_with_the_trouble() -> None:
     assert told == [2, 1, 0]
 
 
-@pytest.mark.parametrize("kind", ["revoked", "lost"])
-def test_the_lag_of_a_partition_that_left_is_not_told_any_more(kind: str) -> None:
+@pytest.mark.parametrize("kind", [events.PartitionChange.REVOKED, events.PartitionChange.LOST])
+def test_the_lag_of_a_partition_that_left_is_not_told_any_more(kind: events.PartitionChange) -> None:
     counting, registry = metrics()
     labels = {"topic": "label-images", "partition": "3"}
     counting.emit(events.LagObserved(PARTITION, 12))
@@ -260,6 +303,7 @@ def test_log_lines_are_json_with_what_happened() -> None:
     assert dead["message"] == "The picture is damaged."
     assert by_event["partitions changed"]["partitions"] == ["label-images/3"]
     assert by_event["readiness changed"]["ready"] is True
+    assert by_event["readiness changed"]["unmet"] == []
     assert by_event["job finished"]["lines"] in (0, 2)
     assert by_event["a library's words"]["logger"] == "some.library"
 

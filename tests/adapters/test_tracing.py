@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from worker.adapters.telemetry.tracing import OpenTelemetryTracer, open_tracer, trace_ids
 from worker.domain.errors import ErrorCode, JobError, Stage
-from worker.domain.events import InferenceFinished, InferenceRetried, JobFinished, RecordsPolled
+from worker.domain.events import InferenceFinished, InferenceRetried, JobFinished, JobOutcome, RecordsPolled
 from worker.domain.records import Coordinate, Record
 from worker.local.process import free_ports
 from worker.ports import UNTRACED, InferenceRequest, Tracer
@@ -151,7 +151,7 @@ def test_events_say_how_a_span_ended(traced: Traced) -> None:
             JobFinished(
                 "job 7",
                 Coordinate("label-images", 3, 17),
-                "dead_lettered",
+                JobOutcome.DEAD_LETTERED,
                 ErrorCode.IMAGE_CORRUPT,
                 "small",
                 1,

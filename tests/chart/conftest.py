@@ -5,15 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.chart.rendering import CHART, Chart
-from tests.go_tools import demand_go_tool
-from worker.local.go_tool import GoTool
-
-_HELM = GoTool("helm.sh/helm/v3/cmd/helm@v3.19.2", "helm", "Helm")
+from tests.go_tools import HELM, demand_go_tool
 
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    return demand_go_tool(_HELM)
+    return demand_go_tool(HELM)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,13 @@
 """What the chart renders is valid for Kubernetes, for the oldest version it claims and the newest known."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from tests.chart.custom_resources import CustomResourceError, check_custom, is_custom
 from tests.chart.kubernetes_schemas import NEWEST_KUBERNETES, KubernetesSchemaError, check_kubernetes
 from tests.chart.rendering import CI_VALUES, LOCKED_DOWN, OLDEST_KUBERNETES, OLDEST_OF, PRODUCTION, Chart
-from worker.adapters.telemetry.metrics import Metrics
 
 # The first test may have to build Helm.
 pytestmark = pytest.mark.timeout(1200)
@@ -93,24 +90,3 @@ def test_pod_monitors_name_a_port_of_their_pods(chart: Chart, component: str) ->
         spec["selector"]["matchLabels"].items()
         <= rendered.one("Deployment", component)["spec"]["template"]["metadata"]["labels"].items()
     )
-
-
-def test_alerts_count_by_metrics_that_workers_have_and_by_the_limit_that_is_set(chart: Chart) -> None:
-    limit = {"worker.settings.LABELWIRE_LIMITS__DEAD_LETTERS_PER_MINUTE": "20", "metrics.rules.enabled": True}
-    (group,) = chart.render(PRODUCTION, limit).one("PrometheusRule", "worker")["spec"]["groups"]
-    rules = {rule["alert"]: rule["expr"] for rule in group["rules"]}
-    metrics = {name.split("{")[0] for expr in rules.values() for name in re.findall(r"labelwire_\w+", expr)}
-    registry = CollectorRegistry()
-    Metrics(registry)
-    known = {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()}
-
-    assert set(rules) == {"LabelwireDeadLetterLimit", "LabelwireCircuitOpen", "LabelwirePoison", "LabelwireRolledBack"}
-    assert metrics <= known
-    assert rules["LabelwireDeadLetterLimit"].endswith(">= 18")
-
-
-def test_without_a_limit_there_is_no_alert_for_it(chart: Chart) -> None:
-    unlimited = {"worker.settings.LABELWIRE_LIMITS__DEAD_LETTERS_PER_MINUTE": "0", "metrics.rules.enabled": True}
-    (group,) = chart.render(PRODUCTION, unlimited).one("PrometheusRule", "worker")["spec"]["groups"]
-
-    assert "LabelwireDeadLetterLimit" not in {rule["alert"] for rule in group["rules"]}

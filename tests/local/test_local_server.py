@@ -127,3 +127,12 @@ def test_a_go_tool_that_is_in_the_cache_needs_no_go(tmp_path: Path, monkeypatch:
     provide(tool.name, content_key(tool.module), lambda folder: folder.joinpath("tool").touch())
     monkeypatch.setenv("PATH", "/nowhere")
     assert demand_go_tool(tool).name == "tool"
+
+
+def test_a_go_tool_that_is_built_otherwise_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWIRE_CACHE_DIR", str(tmp_path))
+    tool = GoTool("example.com/tool@v1", "tool", "the tool", tags="small")
+    provide(tool.name, content_key(tool.module), lambda folder: folder.joinpath("tool").touch())
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(LocalStackError, match="which builds the tool"):
+        tool.provide()

@@ -44,8 +44,8 @@ def test_only_changes_are_told() -> None:
         state.unmet("topics", "away.")
     state.met("topics")
     assert events.all == [
-        ReadinessChanged(ready=False, reason="topics: not checked yet."),
-        ReadinessChanged(ready=False, reason="topics: away."),
+        ReadinessChanged(ready=False, reason="topics: not checked yet.", unmet=("topics",)),
+        ReadinessChanged(ready=False, reason="topics: away.", unmet=("topics",)),
         ReadinessChanged(ready=True, reason=""),
     ]
 

@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     "ocr",
     "submit",
     "tail",
+    "top",
     "dlq",
     "audit",
     "synth",

@@ -7,6 +7,7 @@ LabelwireError               a sentence for a person: what, where, which value, 
 ├── BrokerError              Kafka cannot be reached, or its topics do not fit
 ├── CacheError               the cache of readings cannot be used now; never the fault of a job
 ├── RejectedEntryError       what the cache holds is not a reading that a worker put there, or is too large
+├── ExpositionError          a page of metrics cannot be had, or is none
 └── LocalStackError          the embedded broker or server could not be provided
 """
 
@@ -117,6 +118,10 @@ class CacheError(LabelwireError):
 
 class RejectedEntryError(LabelwireError):
     """An entry of the cache of readings is not what a worker put there, or is larger than entries may be."""
+
+
+class ExpositionError(LabelwireError):
+    """A page of metrics does not answer, or is not in Prometheus' text format."""
 
 
 class LocalStackError(LabelwireError):

@@ -12,13 +12,49 @@ from worker.domain.records import Coordinate, TopicPartition
 from worker.domain.start_position import ResetReason
 
 
+class JobOutcome(StrEnum):
+    """How a record ends, as metrics and logs name it."""
+
+    COMPLETED = "completed"
+    RETRIED = "retried"
+    DEAD_LETTERED = "dead_lettered"
+
+
+class PartitionChange(StrEnum):
+    """How partitions come and go."""
+
+    ASSIGNED = "assigned"
+    REVOKED = "revoked"
+    LOST = "lost"
+
+
+class RetryReason(StrEnum):
+    """Why a request to Triton is sent again.
+
+    The client sends it again for what one status tells; the guard for what the client gave up, which are the last two
+    and `overloaded`.
+    """
+
+    UNREACHABLE = "unreachable"
+    STOPPING = "stopping"
+    NO_VERSION = "no_version"
+    CHANGED = "changed"
+    OVERLOADED = "overloaded"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+    OTHER = "other"
+    UNAVAILABLE = "unavailable"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class JobFinished:
     """A job has its result or dead letter on the broker. `age_seconds` runs from the record's timestamp."""
 
     job_id: str
     coordinate: Coordinate
-    outcome: str
+    outcome: JobOutcome
     error_code: ErrorCode | None
     lane: str
     duration_seconds: float
@@ -82,7 +118,7 @@ class InferenceFinished:
 
 @dataclass(frozen=True, slots=True)
 class InferenceRetried:
-    """A request to Triton is sent again."""
+    """A request to Triton is sent again, for one of `RetryReason`."""
 
     model: str
     reason: str
@@ -105,9 +141,9 @@ class InflightLimitChanged:
 
 @dataclass(frozen=True, slots=True)
 class PartitionsChanged:
-    """Partitions came or went: `kind` is assigned, revoked or lost."""
+    """Partitions came or went."""
 
-    kind: str
+    kind: PartitionChange
     partitions: tuple[TopicPartition, ...]
 
 
@@ -121,7 +157,7 @@ class InflightChanged:
 
 @dataclass(frozen=True, slots=True)
 class LagObserved:
-    """How far behind the log's end the committed position of a partition is, in records."""
+    """How many records of a partition the worker has not taken yet, up to the log's end."""
 
     partition: TopicPartition
     lag: int
@@ -129,10 +165,11 @@ class LagObserved:
 
 @dataclass(frozen=True, slots=True)
 class ReadinessChanged:
-    """The worker became ready, or not, and why in a sentence."""
+    """The worker became ready, or not, and why in a sentence; `unmet` names the conditions that are not met."""
 
     ready: bool
     reason: str
+    unmet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

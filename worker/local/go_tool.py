@@ -13,18 +13,22 @@ from worker.local.provision import run_tool
 
 @dataclass(frozen=True, slots=True)
 class GoTool:
-    """A program of a Go `module` with its version; `title` is what messages call it, `name` the cache."""
+    """A program of a Go `module` with its version; `title` is what messages call it, `name` the cache.
+
+    `tags` are build tags, comma-separated, that leave out what is not needed.
+    """
 
     module: str
     name: str
     title: str
+    tags: str = ""
 
     def provide(self) -> Path:
         """Return the program, built if it is not there.
 
         Raises LocalStackError without Go, or if the build fails.
         """
-        key = content_key(self.module)
+        key = content_key(*filter(None, (self.module, self.tags)))
         if not entry_path(self.name, key).exists() and shutil.which("go") is None:
             raise LocalStackError(f"Go is not on the PATH; install Go 1.24 or newer, which builds {self.title}")
         program = self.module.partition("@")[0].rpartition("/")[2]
@@ -34,4 +38,5 @@ class GoTool:
         # Go checks the module's hash against the public checksum database, where it can be reached.
         with progress(f"Building {self.title} (once)") as report:
             environment = {**os.environ, "GOBIN": str(folder)}
-            run_tool(["go", "install", self.module], folder / "build.log", report, environment)
+            command = ["go", "install", f"-tags={self.tags}", self.module]
+            run_tool(command, folder / "build.log", report, environment)

@@ -93,10 +93,10 @@ class Observers:
 # the broker that named the limit does not know of a change yet. If that lasts, something else has a lower limit.
 _MAX_SIZE_REFUSALS: Final = 6
 
-_OUTCOME_NAMES: Final[Mapping[type[Outcome], str]] = {
-    Completed: "completed",
-    Retried: "retried",
-    DeadLettered: "dead_lettered",
+_OUTCOME_NAMES: Final[Mapping[type[Outcome], events.JobOutcome]] = {
+    Completed: events.JobOutcome.COMPLETED,
+    Retried: events.JobOutcome.RETRIED,
+    DeadLettered: events.JobOutcome.DEAD_LETTERED,
 }
 
 

@@ -36,7 +36,8 @@ class Health:
         if self._reasons[condition] == reason:
             return
         self._reasons[condition] = reason
-        self._events.emit(ReadinessChanged(self.ready, self.reason))
+        unmet = tuple(name for name, why in self._reasons.items() if why)
+        self._events.emit(ReadinessChanged(self.ready, self.reason, unmet))
 
     def is_met(self, *conditions: str) -> bool:
         """Say whether all of these are met."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.domain.events import PartitionsChanged
+from worker.domain.events import PartitionChange, PartitionsChanged
 from worker.domain.records import CommitPoint, Record, TopicPartition
 from worker.ports import Clock, EventSink, RecordSource
 from worker.runtime.delivery import Delivery
@@ -113,7 +113,7 @@ class Loop:
     async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
         """Begin to track these partitions, and return what to commit first: that this worker has begun."""
         points = self._partitions.assign(partitions)
-        self._events.emit(PartitionsChanged("assigned", tuple(partitions)))
+        self._events.emit(PartitionsChanged(PartitionChange.ASSIGNED, tuple(partitions)))
         self._note_partitions()
         self._allow()
         return points
@@ -128,14 +128,14 @@ class Loop:
         await self._cancel(running)
         # While it is not known what a transaction has committed, nothing may be committed beside it.
         points = self._partitions.commit_points(ended, clean_end=True) if await self._outbox_is_idle() else {}
-        self._forget("revoked", ended)
+        self._forget(PartitionChange.REVOKED, ended)
         return points
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """Cancel the jobs of these partitions: another member reads them again."""
         for task in self._tasks_of(partitions):
             task.cancel()
-        self._forget("lost", partitions)
+        self._forget(PartitionChange.LOST, partitions)
 
     def failed(self, _error: BaseException) -> None:
         """End: the source's `close` raises the error."""
@@ -193,7 +193,7 @@ class Loop:
         waiting.cancel()
         return bool(idle)
 
-    def _forget(self, change: str, partitions: Collection[TopicPartition]) -> None:
+    def _forget(self, change: PartitionChange, partitions: Collection[TopicPartition]) -> None:
         self._partitions.drop(partitions)
         self._events.emit(PartitionsChanged(change, tuple(partitions)))
         self._note_partitions()

@@ -25,6 +25,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from worker.adapters.kafka.commits import Commits
 from worker.adapters.kafka.delays import Delays
+from worker.adapters.kafka.lag_watch import LagWatch
 from worker.adapters.kafka.membership import Membership, has_consumer_protocol, is_denied, is_fatal, is_group_denied
 from worker.adapters.kafka.messages import to_record
 from worker.adapters.kafka.positions import Positions
@@ -42,7 +43,6 @@ _POLL_SECONDS = 0.1
 _PAUSE_AFTER_SECONDS = 1.0
 _WAIT_STEP_SECONDS = 0.05
 _RETRY_SECONDS = 0.5
-_LAG_INTERVAL_SECONDS = 5.0
 _MAX_AT_ONCE = 500
 _MAX_DELAY_SECONDS = 24 * 3600.0
 
@@ -94,6 +94,7 @@ class KafkaSource:
             settings.start_from, self._topics, self._topic_ids, self._wait_before_retry, self._emit
         )
         self._watch = TopicWatch(self._topic_ids, clock)
+        self._lag = LagWatch(self._topic_ids, clock)
         self._to_seek: dict[TopicPartition, int] = {}
         self._delivered = 0
         self._paused: set[TopicPartition] = set()
@@ -101,7 +102,6 @@ class KafkaSource:
         self._ended_meanwhile: set[TopicPartition] = set()
         self._blocked_since: float | None = None
         self._polled_at: float | None = None
-        self._lag_observed_at = clock.monotonic()
         self._is_group_denied = False
 
     # The port, on the loop's thread.
@@ -337,6 +337,7 @@ class KafkaSource:
             self._is_group_denied = self._commits.is_group_denied = False
         self._assigned |= points.keys()
         self._watch.hold(points)
+        self._lag.hold(points)
         self._commits.mark(consumer, marks)
 
     def _reconcile_pauses(self, requested: frozenset[TopicPartition]) -> None:
@@ -383,6 +384,7 @@ class KafkaSource:
         self._paused -= partitions
         self._delays.forget(partitions)
         self._watch.release(partitions)
+        self._lag.release(partitions)
         for partition in partitions:
             self._to_seek.pop(partition, None)
         self._ended_meanwhile |= partitions
@@ -397,15 +399,12 @@ class KafkaSource:
             raise BrokerError("The worker ends, because its event loop did not answer a rebalance in time.") from error
 
     def _observe_lag(self) -> None:
-        now = self._clock.monotonic()
-        if now - self._lag_observed_at < _LAG_INTERVAL_SECONDS:
-            return
-        self._lag_observed_at = now
-        for position in self._consumer.position(_kafka_partitions(self._assigned)):
-            _, high = self._consumer.get_watermark_offsets(position, cached=True)
-            if position.offset >= 0 and high >= 0:
-                stands_at = self._delays.position(_partition(position), position.offset)
-                self._emit(LagObserved(_partition(position), max(0, high - stands_at)))
+        ends = self._lag.ends()
+        for position in self._consumer.position(_kafka_partitions(ends)) if ends else ():
+            partition = _partition(position)
+            consumed = position.offset if position.offset >= 0 else self._lag.begun_at(partition)
+            stands_at = self._delays.position(partition, consumed)
+            self._emit(LagObserved(partition, max(0, ends[partition] - stands_at)))
 
     def _emit(self, event: Event) -> None:
         self._loop.call_soon_threadsafe(self._events.emit, event)

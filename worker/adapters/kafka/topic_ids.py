@@ -7,7 +7,7 @@ this module untranslated: its callers use librdkafka themselves.
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
@@ -106,12 +106,16 @@ class TopicIds:
 
     def high_watermark(self, partition: TopicPartition) -> int:
         """Return the offset after the last record that is written. Raises KafkaException."""
-        asked = {KafkaPartition(*partition): _LATEST}
-        answers = self._client.list_offsets(
+        (answer,) = self._done(self.ask_high_watermarks([partition])).values()
+        return int(answer.result().offset)
+
+    def ask_high_watermarks(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Future[Any]]:
+        """Ask for the offset after the last record of each, without waiting: each answer has an `offset`."""
+        asked = {KafkaPartition(*partition): _LATEST for partition in partitions}
+        answers: Mapping[KafkaPartition, Future[Any]] = self._client.list_offsets(
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_SECONDS
         )
-        (answer,) = self._done(answers).values()
-        return int(answer.result().offset)
+        return {TopicPartition(told.topic, told.partition): answer for told, answer in answers.items()}
 
     def _results(self, asked: "Mapping[str, Future[Any]]") -> dict[str, TopicFound | None]:
         """Return what was found. A client that found nothing out is replaced.

@@ -61,7 +61,7 @@ def _plain(value: object) -> object:
         return round(value, 4)
     if isinstance(value, bool | int) or value is None:
         return value
-    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+    if type(value) is tuple:  # and no coordinate, which is one with names
         return [str(part) for part in value]
     return str(value)
 

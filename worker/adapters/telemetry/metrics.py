@@ -1,5 +1,14 @@
-"""The worker's metrics: a closed list. No job id and no key is ever a label."""
+"""The worker's metrics: a closed list. No job id and no key is ever a label.
 
+Invariant: a counter whose labels are closed lists is there with 0 from the start. Prometheus sees no increase of one
+that begins with 1, so an alert would not see the first error of a code.
+
+The labels that are no closed lists are models, their versions, topics and partitions. A model's series stay until the
+worker ends, some 20 for each version: they grow by one set of models with each rollout.
+"""
+
+import itertools
+from collections.abc import Iterable
 from functools import singledispatchmethod
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -7,14 +16,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from worker import __version__
 from worker.domain import events
 from worker.domain.circuit import CircuitState
-from worker.domain.rollout.candidate import CandidateResult
+from worker.domain.errors import ErrorCode
+from worker.domain.rollout.candidate import Arm, CandidateResult
 from worker.domain.rollout.state import Phase
+from worker.domain.start_position import ResetReason
+from worker.runtime.admission import Lane
+from worker.runtime.lifecycle import CONDITIONS
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _AGE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
 _CACHE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _LINES = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000)
 _CIRCUIT_STATES = (CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN)
+# The lane `background` is for readings that end no job.
+_JOB_LANES = (Lane.SMALL, Lane.LARGE)
 _CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 
 
@@ -76,6 +91,9 @@ class Metrics:
         )
         self.triton_limit = gauge("triton_inflight_limit", "Current limit of concurrent requests to Triton.")
         self.ready = gauge("ready", "1 while the worker is ready, otherwise 0.")
+        self.condition = gauge(
+            "ready_condition", "1 while this condition of readiness is met, otherwise 0.", "condition"
+        )
         self.inflight_jobs = gauge("inflight_jobs", "Jobs that are being read now.")
         self.inflight_pixels = gauge("inflight_pixels", "Decoded pixels in memory now.")
         self.letters_waiting = gauge("dead_letters_waiting", "Bad jobs that wait because of the dead-letter limit.")
@@ -85,18 +103,14 @@ class Metrics:
         self.lag = gauge(
             "partition_lag", "Records of a partition that the worker has not taken yet.", "topic", "partition"
         )
-        self.polled = counter("polled_records_total", "Records that Kafka brought, by topic.", "topic")
+        self.polled = counter("polled_records_total", "Records that polls brought.")
         self.rollout_share = gauge(
             "rollout_share", "Share of the jobs that a rollout's candidate reads, 0 to 1; 0 if none runs."
         )
         self.rollout_phase = gauge("rollout_phase", "1 for the phase of the last rollout, 0 for the others.", "phase")
-        for phase in Phase:
-            self.rollout_phase.labels(phase.value).set(0)
         self.compared = counter(
             "shadow_compared_total", "Jobs that a rollout's candidate was to read, by what came of them.", "result"
         )
-        for result in CandidateResult:
-            self.compared.labels(result.value)
         self.reading_duration = histogram(
             "rollout_reading_duration_seconds",
             "Time of reading one picture while a canary runs, by who read it.",
@@ -109,8 +123,6 @@ class Metrics:
             "rejected (an entry that is no worker's, or a reading too large to keep).",
             "result",
         )
-        for outcome in events.CacheResult:
-            self.cache_requests.labels(outcome)
         self.cache_duration = histogram(
             "cache_request_duration_seconds",
             "Time of one request to the cache of readings, get or put.",
@@ -122,10 +134,39 @@ class Metrics:
             "State of the circuit of the cache of readings, for get and for put: 0 closed, 2 open.",
             "operation",
         )
-        for operation in events.CacheOperation:
-            self.cache_duration.labels(operation)
-            self.cache_state.labels(operation)
         gauge("build_info", "Always 1; the label holds the worker's version.", "version").labels(__version__).set(1)
+        self._models: set[str] = set()
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Make the series of all closed lists."""
+        codes = tuple(map(str, ErrorCode))
+        failed = itertools.product((events.JobOutcome.RETRIED, events.JobOutcome.DEAD_LETTERED), codes)
+        closed: tuple[tuple[Counter | Gauge | Histogram, Iterable[tuple[str, ...]]], ...] = (
+            (self.jobs, [(events.JobOutcome.COMPLETED, ""), *failed]),
+            (self.job_duration, itertools.product(events.JobOutcome, _JOB_LANES)),
+            (self.dead_letters, zip(codes, strict=True)),
+            (self.retries_in_place, zip(codes, strict=True)),
+            (self.rebalances, zip(events.PartitionChange, strict=True)),
+            (self.position_resets, [(reason.name.lower(),) for reason in ResetReason]),
+            (self.condition, zip(CONDITIONS, strict=True)),
+            (self.rollout_phase, zip(Phase, strict=True)),
+            (self.compared, zip(CandidateResult, strict=True)),
+            (self.reading_duration, zip(Arm, strict=True)),
+            (self.cache_requests, zip(events.CacheResult, strict=True)),
+            (self.cache_duration, zip(events.CacheOperation, strict=True)),
+            (self.cache_state, zip(events.CacheOperation, strict=True)),
+        )
+        for metric, series in closed:
+            for labels in series:
+                metric.labels(*labels)
+
+    def _begin_model_at_zero(self, model: str) -> None:
+        """Make the series of a model that gets its first request; its circuit is closed until it changes."""
+        self._models.add(model)
+        self.circuit_state.labels(model)
+        for reason in events.RetryReason:
+            self.triton_retries.labels(model, reason)
 
     def emit(self, event: events.Event) -> None:
         """Count an event."""
@@ -166,7 +207,7 @@ class Metrics:
 
     @_count.register
     def _records_polled(self, event: events.RecordsPolled) -> None:
-        self.polled.labels(event.topic).inc(event.count)
+        self.polled.inc(event.count)
 
     @_count.register
     def _commit_failed(self, event: events.CommitFailed) -> None:  # noqa: ARG002 - its reason is a sentence
@@ -179,6 +220,8 @@ class Metrics:
     @_count.register
     def _readiness_changed(self, event: events.ReadinessChanged) -> None:
         self.ready.set(event.ready)
+        for condition in CONDITIONS:
+            self.condition.labels(condition).set(condition not in event.unmet)
 
     @_count.register
     def _dead_letters_waiting(self, event: events.DeadLettersWaiting) -> None:
@@ -187,8 +230,9 @@ class Metrics:
 
     @_count.register
     def _inference_finished(self, event: events.InferenceFinished) -> None:
+        if event.model not in self._models:
+            self._begin_model_at_zero(event.model)
         self.triton_duration.labels(event.model, event.version, event.grpc_code).observe(event.duration_seconds)
-        self.circuit_state.labels(event.model)  # from the first request on, closed until a circuit changes
 
     @_count.register
     def _inference_retried(self, event: events.InferenceRetried) -> None:
@@ -205,7 +249,7 @@ class Metrics:
     @_count.register
     def _partitions_changed(self, event: events.PartitionsChanged) -> None:
         self.rebalances.labels(event.kind).inc()
-        if event.kind != "assigned":
+        if event.kind is not events.PartitionChange.ASSIGNED:
             for partition in event.partitions:
                 # Another worker reports it from now on.
                 self.lag.remove(partition.topic, str(partition.partition))
