@@ -158,9 +158,15 @@ def _client_name(options: Mapping[str, Any]) -> str:
 
 def _refused_user(address: str, detail: str, options: Mapping[str, Any]) -> str:
     detail = detail.removeprefix("SASL authentication error: ")
-    if "mechanism" in detail:
-        mechanism = options.get("sasl.mechanisms", options.get("sasl.mechanism", "GSSAPI"))
+    mechanism = options.get("sasl.mechanisms", options.get("sasl.mechanism", "GSSAPI"))
+    # Where a password is wrong, the broker names the mechanism as well.
+    if "unsupported" in detail.lower():
         return f"Kafka at {address} has no SASL mechanism {mechanism!r} ({detail}): check {_CLIENT}SASL_MECHANISMS."
+    if mechanism == "OAUTHBEARER":
+        return (
+            f"Kafka at {address} gets no token that it accepts (SASL: {detail}): check {_CLIENT}SASL_OAUTHBEARER_*, the"
+            " server that gives the tokens, and what the broker wants to find in them."
+        )
     return (
         f"Kafka refuses {_client_name(options)} at {address} (SASL: {detail}): check {_CLIENT}SASL_USERNAME and"
         f" {_CLIENT}SASL_PASSWORD."
