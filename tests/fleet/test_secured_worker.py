@@ -1,9 +1,13 @@
 """A worker between a Kafka with users, rights and TLS, and a Triton with TLS; and what keeps it from its work there."""
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.adapters.blob.https_server import make_certificate
@@ -15,6 +19,7 @@ from tests.real_kafka import demand_real_kafka
 from worker.adapters.kafka.acls import Right, Role, role_rights
 from worker.audit.run import audit
 from worker.domain.records import OutgoingRecord
+from worker.domain.result import LabelText
 from worker.local.triton import TritonServer
 from worker.settings import KafkaSettings, Settings, TopicSettings
 
@@ -183,3 +188,85 @@ def test_what_keeps_a_worker_from_its_servers_is_said_by_each_and_ends_none(
         assert "guessed" not in log
         assert PASSWORD not in log
         assert worker.terminate() == 0, name
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_no_secret_and_no_text_of_a_label_is_written_while_it_works_and_while_all_of_it_fails(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """Each secret is a canary that is looked for in all that the worker and the commands write."""
+    fleet, client = deployment.fleet, "LABELWIRE_KAFKA__CLIENT__"
+    key = tmp_path / "locked-key.pem"
+    canaries = {
+        name: f"canary-{name}-5b1e" for name in ("cache", "signing", "s3", "session", "oauth", "locked", "signature")
+    }
+    lock = ["pkcs8", "-topk8", "-in", str(deployment.triton.shown.key), "-out", str(key)]
+    subprocess.run(["openssl", *lock, "-passout", f"pass:{canaries['locked']}"], check=True)
+    environment = {
+        f"{client}SSL_CERTIFICATE_PEM": deployment.triton.shown.certificate.read_text(),
+        f"{client}SSL_KEY_PEM": key.read_text(),
+        f"{client}SSL_KEY_PASSWORD": canaries["locked"],
+        f"{client}SASL_OAUTHBEARER_CLIENT_SECRET": canaries["oauth"],
+        f"{client}DEBUG": "conf,security",
+        "LABELWIRE_CACHE__BACKEND": "redis",
+        "LABELWIRE_CACHE__URL": f"redis://user:{canaries['cache']}@127.0.0.1:9/0",
+        "LABELWIRE_CACHE__SECRET": canaries["signing"],
+        "LABELWIRE_BLOB__ALLOWED_PREFIXES": '["s3://labels/", "https://127.0.0.1/"]',
+        "LABELWIRE_LOG__LEVEL": "debug",
+        "LABELWIRE_RUNTIME__RETRY_DELAYS_SECONDS": "[0.5, 0.5, 0.5]",
+        "AWS_ACCESS_KEY_ID": "labels",
+        "AWS_SECRET_ACCESS_KEY": canaries["s3"],
+        "AWS_SESSION_TOKEN": canaries["session"],
+        "AWS_ENDPOINT": "https://127.0.0.1:9",
+        "AWS_REGION": "eu",
+    }
+    # The lines of the key's body, and the password, are secrets as well.
+    secrets = {*canaries.values(), PASSWORD, *key.read_text().splitlines()[1:-1]}
+    signed = f"https://127.0.0.1/label.png?X-Amz-Signature={canaries['signature']}"
+    uris = [json.dumps({"image_uri": uri}).encode() for uri in ("s3://labels/label.png", signed)]
+    bad = [b"no picture", b'{"image_base64": "!"}', *uris]
+    worker = deployment.add_worker(**environment)
+    wrong = deployment.add_worker(**environment, **{f"{client}SASL_PASSWORD": "canary-wrong-5b1e"})
+    secrets.add("canary-wrong-5b1e")
+    fleet.submit(job(fleet, 1), *(OutgoingRecord(fleet.jobs_topic, b"bad", value, ()) for value in bad))
+    with fleet.reader(fleet.results_topic, fleet.dead_letters_topic) as reader:
+        records = read_until(reader, lambda seen: len(seen) >= 1 + len(bad), 120)
+    wait_until(lambda: f"Kafka refuses user {USER!r}" in wrong.probe("/readyz")[1])
+    written = {
+        "probes": "".join(
+            each.probe(path)[1] for each in (worker, wrong) for path in ("/livez", "/readyz", "/metrics")
+        ),
+        "arguments": "".join(_arguments_of(each.process.pid) for each in (worker, wrong)),
+        "headers": str([record.headers for record in records]),
+    }
+    for each, arguments in (
+        (worker, ["check", "--json"]),
+        (worker, ["dlq", "ls", "--json"]),
+        (wrong, ["check", "--connect"]),
+    ):
+        written[f"{' '.join(arguments)}, {each.log_path.name}"] = _output(arguments, each.environment)
+    assert (worker.terminate(), wrong.terminate()) == (0, 0)
+    for each in (worker, wrong):
+        written[each.log_path.name] = each.log_path.read_text()
+    for failure in ("cache of readings asked", "URI_UNAVAILABLE", "URI_FORBIDDEN", "JOB_INVALID"):
+        assert failure in written["worker-0.log"]
+    assert "[redacted]" in written["worker-0.log"], "librdkafka has told its configuration"
+    found = {(where, secret) for where, text in written.items() for secret in secrets if secret in text}
+    assert found == set()
+    (result,) = (record for record in records if record.coordinate.topic == fleet.results_topic)
+    read = [line.text for page in LabelText.model_validate_json(result.value or b"").pages for line in page.lines]
+    assert "BERLIN" in read
+    assert [line for line in read for name in written if name.endswith(".log") and line in written[name]] == []
+
+
+def _arguments_of(pid: int) -> str:
+    """Return the arguments of a process and its children."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return " ".join(argument for process in processes for argument in process.cmdline())
+
+
+def _output(arguments: list[str], environment: dict[str, str]) -> str:
+    command = [sys.executable, "-m", "worker", *arguments]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return ended.stdout + ended.stderr

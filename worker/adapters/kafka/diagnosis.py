@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError
 
+from worker.adapters.kafka.secret_options import hide_secrets
 from worker.settings import PREFIX
 
 _CLIENT: Final = f"{PREFIX}KAFKA__CLIENT__"
@@ -80,8 +81,9 @@ class ErrorLog:
 
 def explain(error: KafkaError, bootstrap_servers: str, options: Mapping[str, Any]) -> str:
     """Return a sentence for an error that librdkafka returned or reported."""
-    found = _ADDRESS.match(error.str())
-    address, detail = (found["address"], found["detail"]) if found else (bootstrap_servers, error.str().rstrip("."))
+    said = hide_secrets(error.str(), options)
+    found = _ADDRESS.match(said)
+    address, detail = (found["address"], found["detail"]) if found else (bootstrap_servers, said.rstrip("."))
     code = error.code()
     if code in _AUTHORIZATION_ERRORS:
         return _unauthorized(error, bootstrap_servers, options)
