@@ -29,6 +29,7 @@ from worker.adapters.kafka.acls import ResourceKind, Right
 from worker.local.kafka import KafkaServer
 
 USER, PASSWORD = "reader", "opensesame"
+REQUEST_BYTES = 32 * 1024 * 1024
 _ANSWER_SECONDS = 10.0
 _MODULES = "org.apache.kafka.common.security"
 _TOKENS = "oauthbearer.OAuthBearerLoginModule"
@@ -163,6 +164,7 @@ class SecuredKafka(KafkaServer):
             "super.users=User:ANONYMOUS",
             "allow.everyone.if.no.acl.found=false",
             "sasl.enabled.mechanisms=PLAIN",
+            f"socket.request.max.bytes={REQUEST_BYTES}",
             "ssl.keystore.type=PEM",
             f"ssl.keystore.location={store}",
             f"listener.name.expired.ssl.keystore.location={expired}",

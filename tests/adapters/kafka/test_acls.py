@@ -12,13 +12,13 @@ import pytest
 from confluent_kafka import Producer
 from typer.testing import CliRunner, Result
 
-from tests.adapters.kafka.secured_broker import PASSWORD, USER, SecuredKafka
+from tests.adapters.kafka.secured_broker import PASSWORD, REQUEST_BYTES, USER, SecuredKafka
 from tests.adapters.kafka.token_server import TokenServer
 from tests.dlq.letters import job, written
 from tests.real_kafka import demand_real_kafka
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.acls import ResourceKind, Right, Role, role_rights
-from worker.adapters.kafka.admin import create_topics
+from worker.adapters.kafka.admin import create_topics, describe_topics
 from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.topics import topic_specs
 from worker.adapters.kafka.transactions import KafkaTransactions
@@ -280,3 +280,12 @@ def test_who_creates_and_changes_topics(secured: SecuredKafka) -> None:
     ward.secured.take(alter)
     partitions = 2
     hold(ward, alter, change)
+
+
+def test_a_message_over_what_a_broker_takes_at_once_is_refused_before_a_topic_is_made(secured: SecuredKafka) -> None:
+    ward = Ward(secured)
+    names = {name: text for name, text in ward.environment.items() if name.startswith("LABELWIRE_TOPICS__")}
+    ward.environment = names | {"LABELWIRE_KAFKA__BOOTSTRAP_SERVERS": secured.bootstrap_servers}
+    ended = ward.run("topics", "apply", "--max-message-bytes", str(REQUEST_BYTES))
+    assert f"are over socket.request.max.bytes={REQUEST_BYTES} of broker 1: lower" in str(ended.exception)
+    assert describe_topics(secured.bootstrap_servers, [ward.name]) == {}
