@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 UPGRADE ?= --upgrade
 
-.PHONY: help setup install demo test setup-test image-test tensorrt-test doctr-test check eval parity bench gpu-bench simulation fuzz chaos docs lock clean
+.PHONY: help setup install demo test check-deps setup-test image-test tensorrt-test doctr-test check eval parity bench gpu-bench simulation fuzz chaos docs lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -63,6 +63,10 @@ check: $(SETUP)  ## check format, lint, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# pip-audit is in no lock: it needs advisories that only some machines reach. It is named in PIP_AUDIT, or on the PATH.
+check-deps: $(SETUP)  ## list what is shipped with its licenses, and look for known weaknesses (needs pip-audit and a network)
+	@$(BIN)/python -m tests.setup.dependency_audit
 
 # Three at once, each with a Kafka and a Triton of its own: the longest tests wait for groups and brokers. Files come in the
 # order of tests/conftest.py, the long ones first; by itself, the plugin puts those with few tests last.

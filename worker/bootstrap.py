@@ -43,6 +43,7 @@ from worker.adapters.telemetry.tracing import OpenTelemetryTracer, open_tracer
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import BrokerError, SettingsError
 from worker.domain.records import Record
+from worker.domain.redaction import WHOLE, Redaction
 from worker.domain.result import LabelText
 from worker.domain.retry import RetryPolicy
 from worker.pipeline.extract.custom.fields_file import CustomFields, load_custom_fields
@@ -148,6 +149,22 @@ def field_options(settings: Settings, own: CustomFields | None = None) -> FieldO
     return FieldOptions(frozenset(chosen.types) or None, chosen.phone_region, own.patterns, own.catalog)
 
 
+def redaction(settings: Settings) -> Redaction:
+    """Return what results leave out.
+
+    Raises SettingsError for a type of field that is not looked for, whose text would stay.
+    """
+    names = frozenset(settings.privacy.redact)
+    if types := names - WHOLE:
+        sought = set(settings.fields.types) or own_fields(settings).types
+        if unknown := sorted(types - set(sought)):
+            raise SettingsError(
+                f"LABELWIRE_PRIVACY__REDACT names {', '.join(unknown)}, no type of field that is looked for; there are"
+                f" {', '.join(sorted(sought))}, and for all texts {' and '.join(sorted(WHOLE))}."
+            )
+    return Redaction(names)
+
+
 def own_fields(settings: Settings) -> CustomFields:
     """Return the fields that the deployment declares. Raises SettingsError for a wrong file."""
     return load_custom_fields(Path(settings.fields.file)) if settings.fields.file else CustomFields()
@@ -206,7 +223,11 @@ def build(
     intake = IntakeLimits(records=2 * max_jobs(settings), held_bytes=limits.max_inflight_bytes)
     partitions = Partitions(limits.partition_window, intake.records)
     outbox = _outbox(ports, partitions)
-    destination = Destination(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics)
+    destination = Destination(
+        *(settings.topics.results, settings.topics.dead_letters, settings.topics.retry_topics),
+        redaction=redaction(settings),
+        copies_payload=settings.privacy.dead_letter_payload == "copy",
+    )
     readings = None
     if ports.cache is not None:
         readings = ReadingCache(ports.cache, settings.cache.max_entry_bytes, executor, ports.clock, ports.events)

@@ -346,6 +346,20 @@ class CacheSettings(Section):
         return b"" if self.secret is None else self.secret.get_secret_value().encode()
 
 
+class PrivacySettings(Section):
+    """What is left out of what workers write, because it may be personal data."""
+
+    redact: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
+        default=(),
+        description="Texts that results leave out, as JSON: types of fields with their lines and barcodes, `lines` or"
+        " `barcodes`.",
+    )
+    dead_letter_payload: Literal["copy", "reference"] = Field(
+        default="copy",
+        description="`reference` leaves the job's value out of its dead letter, which then names where it stands.",
+    )
+
+
 class HttpSettings(Section):
     """The worker's own endpoints: /livez, /readyz and /metrics."""
 
@@ -411,6 +425,7 @@ class Settings(BaseSettings):
     blob: BlobSettings = BlobSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     cache: CacheSettings = CacheSettings()
+    privacy: PrivacySettings = PrivacySettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()

@@ -95,3 +95,19 @@ def test_a_wrong_file_of_fields_ends_with_2(tmp_path: Path) -> None:
     ended = check(LABELWIRE_FIELDS__FILE=str(file))
     assert ended.returncode == 2
     assert "the field 'bay' has pattern '('" in ended.stderr
+
+
+@pytest.mark.parametrize("given", ['["phones"]', '["phone"]'])
+def test_a_type_that_is_redacted_must_be_looked_for(given: str) -> None:
+    """Its text would stay in the results otherwise."""
+    sought = {"LABELWIRE_FIELDS__TYPES": '["sscc"]'} if given == '["phone"]' else {}
+    ended = check(LABELWIRE_PRIVACY__REDACT=given, **sought)
+    assert ended.returncode == 2
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"LABELWIRE_PRIVACY__REDACT names {given[2:-2]}, no type of field that is looked for; there")
+
+
+def test_types_lines_and_barcodes_may_be_redacted() -> None:
+    ended = check("--json", LABELWIRE_PRIVACY__REDACT='["phone", "lines", "barcodes"]')
+    assert ended.returncode == 0
+    assert json.loads(json.loads(ended.stdout)["LABELWIRE_PRIVACY__REDACT"]) == ["phone", "lines", "barcodes"]

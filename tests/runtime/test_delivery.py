@@ -18,6 +18,7 @@ from worker.domain.events import JobDeadLettered, JobFinished, JobRetried
 from worker.domain.headers import DerivedHeaders
 from worker.domain.outcome import Completed, DeadLettered, Retried
 from worker.domain.records import Record
+from worker.domain.redaction import MASK, Redaction
 from worker.domain.result import LabelText
 from worker.pipeline.header.reading import read_header
 from worker.pipeline.options import ImageLimits
@@ -67,6 +68,27 @@ async def test_a_result_has_one_content_type_however_the_jobs_was_written(parts:
     await parts.deliver(record(PICTURE, ("Content-Type", b"image/png"), ("own", b"x")))
     written = parts.results()[0]
     assert [value for name, value in written.headers if name.lower() == "content-type"] == [b"application/json"]
+
+
+@pytest.mark.parametrize("suspect", [False, True])
+async def test_a_result_leaves_out_what_is_redacted_wherever_it_was_read(parts: Parts, *, suspect: bool) -> None:
+    parts.destination.redaction = Redaction(frozenset({"lines"}))
+    await parts.delivery().deliver(in_hand(record(PICTURE), suspect=suspect))
+    (written,) = parts.results()
+    result = LabelText.model_validate_json(written.value or b"")
+    assert [line.text for line in result.pages[0].lines] == [MASK]
+    assert b"HELLO" not in (written.value or b"")
+
+
+async def test_a_dead_letter_names_where_its_payload_stands_if_none_is_copied(parts: Parts) -> None:
+    parts.destination.copies_payload = False
+    await parts.deliver(record(b"no picture", ("job-id", b"j1")))
+    (written,) = parts.letters()
+    headers = dict(written.headers)
+    assert written.value is None
+    assert headers["labelwire.dlq.payload.mode"] == b"reference"
+    assert headers["labelwire.dlq.payload.sha256"] == hashlib.sha256(b"no picture").hexdigest().encode()
+    assert (headers["labelwire.dlq.source.topic"], headers["job-id"]) == (JOBS.encode(), b"j1")
 
 
 async def test_a_blank_picture_is_a_result_without_lines(parts: Parts) -> None:

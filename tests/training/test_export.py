@@ -16,6 +16,7 @@ from tests.dlq.letters import standing, written
 from tests.training.drawn import ALLOWED, FOLDER, JOBS, LETTERS, NOW_MS, Topics, drawn, field_of, page_of, read_line
 from worker.domain.errors import ErrorCode, LabelwireError
 from worker.domain.records import Coordinate, Headers, Record
+from worker.domain.redaction import MASK
 from worker.lab.evaluation.dataset import load
 from worker.pipeline.options import ImageLimits
 from worker.reporting.progress import counted
@@ -246,6 +247,7 @@ def test_pictures_that_cannot_be_had_are_counted_by_reason(tmp_path: Path) -> No
     topics.add(drawn("E"), page_of([SURE]), page_of([SURE]))
     topics.add(drawn("F"), page_of([]))
     topics.add(drawn("G"), page_of([DOUBTFUL]))
+    topics.add(drawn("H"), page_of([SURE, read_line(1, MASK)]))
     topics.results.append(Record(Coordinate("label-text", 0, 99), None, b"{}", ALLOWED, 0))
     topics.results.append(Record(Coordinate("label-text", 0, 100), None, None, ALLOWED, 0))
     topics.jobs = [each for each in topics.jobs if each.coordinate.offset != gone.coordinate.offset]
@@ -256,6 +258,7 @@ def test_pictures_that_cannot_be_had_are_counted_by_reason(tmp_path: Path) -> No
     assert counts.reasons(RESULTS) == {
         "not-a-result": 2,
         "no-such-lines": 2,
+        "redacted": 1,
         "picture-missing": 1,
         "picture-changed": 3,
         "picture-unreadable": 1,

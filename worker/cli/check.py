@@ -32,6 +32,7 @@ def check(
         asyncio.run(bootstrap.check_cluster(chosen))
     bootstrap.check_blob_store(chosen)
     bootstrap.check_cache(chosen)
+    bootstrap.redaction(chosen)
     own = bootstrap.own_fields(chosen)
     effective = settings.effective(chosen)
     if as_json:

@@ -31,20 +31,22 @@ class Failure:
     model_version: str
 
 
-def dead_letter(record: Record, failure: Failure, topic: str, max_message_bytes: int | None) -> OutgoingRecord:
+def dead_letter(
+    record: Record, failure: Failure, topic: str, max_message_bytes: int | None, *, copies_payload: bool = True
+) -> OutgoingRecord:
     """Return the dead letter for `topic`.
 
-    A record over `max_message_bytes` is not copied: the value is left out, and the header `payload.mode` says
-    `reference`. If that is still too large, key and received headers are left out as well.
+    A record over `max_message_bytes` is not copied, and none is without `copies_payload`: the value is left out, and
+    the header `payload.mode` says `reference`. If that is still too large, key and received headers are left out, too.
     """
     derived = replace(DerivedHeaders.of(record).without_retry(), job_id=failure.job_id, attempt=failure.attempt)
     received = derived.onto(without_dead_letter_headers(record.headers))
     whole = OutgoingRecord(topic, record.key, record.value, received + _headers(record, failure, derived, "inline"))
-    if max_message_bytes is None or whole.size_bytes <= max_message_bytes:
+    if copies_payload and (max_message_bytes is None or whole.size_bytes <= max_message_bytes):
         return whole
     own = _headers(record, failure, derived, "reference")
     reference = OutgoingRecord(topic, record.key, None, received + own)
-    if reference.size_bytes <= max_message_bytes:
+    if max_message_bytes is None or reference.size_bytes <= max_message_bytes:
         return reference
     named = replace(derived, job_id=failure.job_id[:MAX_JOB_ID_CHARACTERS])
     return OutgoingRecord(topic, None, None, named.onto(()) + own)

@@ -25,6 +25,7 @@ from worker.domain.headers import (
 from worker.domain.job import job_id_in_headers, job_id_in_value
 from worker.domain.outcome import Completed, DeadLettered, Outcome, Retried
 from worker.domain.records import Coordinate, OutgoingRecord, Record
+from worker.domain.redaction import Redaction
 from worker.domain.result import LabelText
 from worker.domain.retry import Decision, GiveUp, RetryInPlace, RetryOnTopic, RetryPolicy, retry_record
 from worker.ports import UNTRACED, Clock, EventSink, Isolation, Tracer
@@ -37,10 +38,15 @@ from worker.runtime.outbox import Outbox
 from worker.runtime.outcome_health import OutcomeHealth, PendingOutcome
 from worker.runtime.results import result_record
 
+_NOTHING_REDACTED = Redaction()
+
 
 @dataclass(slots=True)
 class Destination:
-    """The topics that records are written to, and their size limits; a limit is None until the broker has named it."""
+    """The topics that records are written to, and what is left out of these records.
+
+    A size limit is None until the broker has named it.
+    """
 
     results: str
     dead_letters: str
@@ -48,6 +54,8 @@ class Destination:
     cluster_id: str = ""
     max_result_bytes: int | None = None
     max_dead_letter_bytes: int | None = None
+    redaction: Redaction = _NOTHING_REDACTED
+    copies_payload: bool = True
 
     def limit_of(self, topic: str) -> int | None:
         """Return the bytes that a record for a topic may take, as last seen; None where that is not known."""
@@ -155,7 +163,8 @@ class Delivery:
                 await self._read_isolated(job, attempt) if job.suspect else await self._read_in_process(job, attempt)
             )
             begun = self._clock.monotonic()
-            await self._send(job, result_record(job.record, result, self._destination.results), TRACE_PARENT)
+            published = self._destination.redaction.of(result)
+            await self._send(job, result_record(job.record, published, self._destination.results), TRACE_PARENT)
             self._events.emit(events.StageFinished(Stage.PUBLISH, self._clock.monotonic() - begun))
         except MemoryError as error:
             # The picture is too large, or the other jobs are. In a child process it harms none of them.
@@ -277,7 +286,10 @@ class Delivery:
     async def _write_dead_letter(self, job: InflightJob, failure: Failure) -> None:
         limit: int | None = None
         for attempt in itertools.count(1):
-            letter = dead_letter(job.record, failure, self._destination.dead_letters, limit)
+            letter = dead_letter(
+                *(job.record, failure, self._destination.dead_letters, limit),
+                copies_payload=self._destination.copies_payload,
+            )
             try:
                 await self._send(job, letter, DEAD_LETTER_TRACE_PARENT)
             except JobError as refusal:

@@ -16,6 +16,7 @@ class Skip(StrEnum):
     NO_CONSENT = "no-consent"
     NOT_A_RESULT = "not-a-result"
     NO_SUCH_LINES = "no-such-lines"  # results: none that is a label; lines: none that is doubtful
+    REDACTED = "redacted"  # texts were left out of the result
     REPEATED = "repeated"  # another record has the same picture
     OVER_LIMIT = "over-limit"
     PICTURE_MISSING = "picture-missing"

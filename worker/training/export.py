@@ -17,6 +17,7 @@ from worker.dlq.letter import DeadLetter
 from worker.dlq.payload import PayloadMissingError, original_job
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.records import Coordinate, Record
+from worker.domain.redaction import is_redacted
 from worker.domain.result import LabelText, Line, Page
 from worker.pipeline.options import ImageLimits
 from worker.reporting.progress import Advance
@@ -120,6 +121,8 @@ class TrainingExport:
                 self.counts.skip(kind, reason)
             elif self._manifest.holds(kind, result.image.sha256):
                 self.counts.present[kind] += 1
+            elif is_redacted(result):
+                self.counts.skip(kind, Skip.REDACTED)
             elif not any(self._wanted(kind, page) for page in result.pages):
                 self.counts.skip(kind, Skip.NO_SUCH_LINES)
             else:

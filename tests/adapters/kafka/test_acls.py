@@ -10,22 +10,15 @@ from dataclasses import replace
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    ResourcePatternType,
-    ResourceType,
-)
 from typer.testing import CliRunner, Result
 
-from tests.adapters.kafka.secured_broker import PASSWORD, USER, SecuredKafka
+from tests.adapters.kafka.secured_broker import PASSWORD, REQUEST_BYTES, USER, SecuredKafka
+from tests.adapters.kafka.token_server import TokenServer
 from tests.dlq.letters import job, written
 from tests.real_kafka import demand_real_kafka
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.acls import ResourceKind, Right, Role, role_rights
-from worker.adapters.kafka.admin import create_topics
+from worker.adapters.kafka.admin import create_topics, describe_topics
 from worker.adapters.kafka.offline.standalone import standalone_consumer
 from worker.adapters.kafka.topics import topic_specs
 from worker.adapters.kafka.transactions import KafkaTransactions
@@ -40,19 +33,6 @@ from worker.settings import KafkaSettings, Settings, load
 pytestmark = pytest.mark.real
 
 _ANSWER_SECONDS = 10.0
-_KINDS = {
-    ResourceKind.TOPIC: ResourceType.TOPIC,
-    ResourceKind.GROUP: ResourceType.GROUP,
-    ResourceKind.TRANSACTIONAL_ID: ResourceType.TRANSACTIONAL_ID,
-}
-_OPERATIONS = {
-    "Read": AclOperation.READ,
-    "Write": AclOperation.WRITE,
-    "Create": AclOperation.CREATE,
-    "Alter": AclOperation.ALTER,
-    "AlterConfigs": AclOperation.ALTER_CONFIGS,
-    "Describe": AclOperation.DESCRIBE,
-}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +60,6 @@ class Ward:
             "LABELWIRE_TOPICS__DEAD_LETTERS": f"{self.name}.dlq",
             "LABELWIRE_RUNTIME__DELIVERY": "exactly-once",
         }
-        self._admin = secured.admin()
         self._producer = Producer({"bootstrap.servers": secured.bootstrap_servers})
 
     @property
@@ -93,16 +72,6 @@ class Ward:
     def create_topics(self) -> None:
         create_topics(self.secured.bootstrap_servers, topic_specs(self.settings.topics, 1, 10**6))
 
-    def grant(self, rights: Sequence[Right]) -> None:
-        bindings = [AclBinding(*_pattern(right), AclPermissionType.ALLOW) for right in rights]
-        for done in self._admin.create_acls(bindings, request_timeout=_ANSWER_SECONDS).values():
-            done.result()
-
-    def take(self, rights: Sequence[Right]) -> None:
-        filters = [AclBindingFilter(*_pattern(right), AclPermissionType.ALLOW) for right in rights]
-        for done in self._admin.delete_acls(filters, request_timeout=_ANSWER_SECONDS).values():
-            assert done.result()
-
     def put(self, *records: OutgoingRecord) -> None:
         for record in records:
             self._producer.produce(record.topic, record.value, record.key, headers=list(record.headers))
@@ -110,11 +79,6 @@ class Ward:
 
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(_app, arguments, env=self.environment)
-
-
-def _pattern(right: Right) -> tuple[ResourceType, str, ResourcePatternType, str, str, AclOperation]:
-    pattern = ResourcePatternType.PREFIXED if right.is_prefix else ResourcePatternType.LITERAL
-    return _KINDS[right.kind], right.name, pattern, f"User:{USER}", "*", _OPERATIONS[right.operation]
 
 
 @pytest.fixture
@@ -129,12 +93,12 @@ def hold(ward: Ward, rights: Sequence[Right], command: Callable[[Right | None], 
 
     `command` is given the right that is missing, None at last.
     """
-    ward.grant(rights)
+    ward.secured.grant(rights)
     try:
         for right in rights:
-            ward.take([right])
+            ward.secured.take([right])
             said = str(_until_refused(command, right).exception)
-            ward.grant([right])
+            ward.secured.grant([right])
             kind, star = right.kind.replace("-", " "), "*" if right.is_prefix else ""
             assert f"Kafka does not let user {USER!r} {right.operation} {kind} {right.name}{star}: grant it" in said
             assert f"--operation {right.operation} " in said
@@ -142,7 +106,7 @@ def hold(ward: Ward, rights: Sequence[Right], command: Callable[[Right | None], 
         assert ended.exit_code == 0, (ended.exception, ended.stdout)
         return ended
     finally:
-        ward.take(rights)
+        ward.secured.take(rights)
 
 
 def _until_refused(command: Callable[[Right | None], Result], right: Right) -> Result:
@@ -186,7 +150,7 @@ def test_a_payload_that_stayed_at_its_source_names_the_right_that_it_takes(ward:
     ward.put(OutgoingRecord(topics.jobs, b"key", b"picture", ()))
     ward.put(written(at_source, topic=topics.dead_letters, max_message_bytes=100))
     rights = ward.needed(Role.DEAD_LETTERS)
-    ward.grant(rights)
+    ward.secured.grant(rights)
     try:
         (optional,) = (
             right
@@ -195,11 +159,11 @@ def test_a_payload_that_stayed_at_its_source_names_the_right_that_it_takes(ward:
         )
         ended = ward.run("dlq", "show", f"{topics.dead_letters}/0/0")
         assert f"{USER!r} Read topic {topics.jobs}: grant it with" in str(ended.exception)
-        ward.grant([optional])
+        ward.secured.grant([optional])
         rights.append(optional)
         assert ward.run("dlq", "show", f"{topics.dead_letters}/0/0").exit_code == 0
     finally:
-        ward.take(rights)
+        ward.secured.take(rights)
 
 
 def test_an_operator_of_canaries(ward: Ward) -> None:
@@ -228,6 +192,42 @@ def test_a_worker(ward: Ward) -> None:
     hold(ward, rights, lambda _missing: ward.run("check", "--connect"))
 
 
+def test_rights_are_those_of_the_user_whom_a_certificate_or_a_token_names(ward: Ward) -> None:
+    client, folder = "LABELWIRE_KAFKA__CLIENT__", ward.secured.authority.parent
+    for name in list(ward.environment):
+        if name.startswith(client):
+            del ward.environment[name]
+    plain, rights = dict(ward.environment), ward.needed(Role.WORKER)
+    with TokenServer("ocr", PASSWORD) as tokens:
+        ways = {
+            "localhost": {
+                "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS": f"localhost:{ward.secured.mutual_port}",
+                f"{client}SECURITY_PROTOCOL": "SSL",
+                f"{client}SSL_CA_LOCATION": str(ward.secured.authority),
+                f"{client}SSL_CERTIFICATE_LOCATION": str(folder / "certificate.pem"),
+                f"{client}SSL_KEY_LOCATION": str(folder / "key.pem"),
+            },
+            "ocr": {
+                "LABELWIRE_KAFKA__BOOTSTRAP_SERVERS": f"localhost:{ward.secured.token_port}",
+                f"{client}SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                f"{client}SASL_MECHANISMS": "OAUTHBEARER",
+                f"{client}SASL_OAUTHBEARER_METHOD": "oidc",
+                f"{client}SASL_OAUTHBEARER_CLIENT_ID": "ocr",
+                f"{client}SASL_OAUTHBEARER_CLIENT_SECRET": PASSWORD,
+                f"{client}SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": tokens.url,
+            },
+        }
+        for user, way in ways.items():
+            ward.environment = plain | way
+            assert "Kafka does not let this client Read topic" in str(ward.run("check", "--connect").exception)
+            ward.secured.grant(rights, user)
+            try:
+                ended = ward.run("check", "--connect")
+                assert ended.exit_code == 0, ended.exception
+            finally:
+                ward.secured.take(rights, user)
+
+
 async def test_a_worker_that_writes_in_transactions(ward: Ward) -> None:
     kafka, result = ward.settings.kafka, OutgoingRecord(ward.settings.topics.results, b"key", b"{}", ())
     rights = ward.needed(Role.WORKER)
@@ -235,20 +235,20 @@ async def test_a_worker_that_writes_in_transactions(ward: Ward) -> None:
     member = standalone_consumer(kafka.bootstrap_servers, kafka.client_options(), group_id=kafka.group_id)
     point = {TopicPartition(ward.name, 0): CommitPoint(0)}
     transactions = KafkaTransactions(kafka, member.consumer_group_metadata)
-    ward.grant(rights)
+    ward.secured.grant(rights)
     try:
-        ward.take([right])
+        ward.secured.take([right])
         named = (
             f"{USER!r} Write transactional id {ward.name}-\\*: grant it with `kafka-acls .* prefixed --transactional-id"
         )
         with pytest.raises(JobError, match=named):
             await transactions.commit([result], point)
-        ward.grant([right])
+        ward.secured.grant([right])
         await _until_committed(transactions, result, point)
     finally:
         await transactions.close()
         member.close()
-        ward.take(rights)
+        ward.secured.take(rights)
 
 
 async def _until_committed(
@@ -275,8 +275,17 @@ def test_who_creates_and_changes_topics(secured: SecuredKafka) -> None:
         return ward.run("topics", "apply", "--partitions", str(partitions))
 
     # At first nothing is there, and each run comes as far as the topic that it may not create.
-    ward.grant(alter)
+    ward.secured.grant(alter)
     hold(ward, create, change)
-    ward.take(alter)
+    ward.secured.take(alter)
     partitions = 2
     hold(ward, alter, change)
+
+
+def test_a_message_over_what_a_broker_takes_at_once_is_refused_before_a_topic_is_made(secured: SecuredKafka) -> None:
+    ward = Ward(secured)
+    names = {name: text for name, text in ward.environment.items() if name.startswith("LABELWIRE_TOPICS__")}
+    ward.environment = names | {"LABELWIRE_KAFKA__BOOTSTRAP_SERVERS": secured.bootstrap_servers}
+    ended = ward.run("topics", "apply", "--max-message-bytes", str(REQUEST_BYTES))
+    assert f"are over socket.request.max.bytes={REQUEST_BYTES} of broker 1: lower" in str(ended.exception)
+    assert describe_topics(secured.bootstrap_servers, [ward.name]) == {}

@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from tests.adapters.blob.https_server import make_certificate, make_dated_certificate
 from tests.adapters.kafka.secured_broker import PASSWORD, USER, SecuredKafka
+from tests.adapters.kafka.token_server import TokenServer
 from tests.real_kafka import demand_real_kafka
 from tests.runtime.parts import PICTURE
 from worker.adapters.clock import SystemClock
@@ -35,6 +36,7 @@ from worker.adapters.kafka.permissions import KafkaAccess
 from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.topics import topic_specs
+from worker.adapters.kafka.validate import validate_options
 from worker.bootstrap import Ports, Worker, build, check_cluster
 from worker.domain.errors import BrokerError
 from worker.domain.records import OutgoingRecord
@@ -316,6 +318,34 @@ def refusal(bootstrap_servers: str, options: dict[str, str]) -> str:
     with pytest.raises(BrokerError) as caught:
         connected(bootstrap_servers, options, timeout_seconds=1)
     return str(caught.value)
+
+
+def test_scram_and_tokens_are_let_in_and_their_refusals_are_told_apart(secured: SecuredKafka) -> None:
+    secured.add_scram_user("ocr", PASSWORD)
+    scram = over_tls(secured, sasl_mechanisms="SCRAM-SHA-512", sasl_username="ocr")
+    where = f"localhost:{secured.tls_port}"
+    assert connected(where, scram).list_topics(timeout=5)
+    assert refusal(where, scram | {"sasl.password": "guessed"}).startswith(f"Kafka refuses user 'ocr' at {where} (SASL")
+    assert "SASL_MECHANISMS" in refusal(where, scram | {"sasl.mechanisms": "SCRAM-SHA-256"})
+    where = f"localhost:{secured.token_port}"
+    with TokenServer("ocr", PASSWORD) as tokens:
+        bearer = {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanisms": "OAUTHBEARER",
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.client.id": "ocr",
+            "sasl.oauthbearer.client.secret": PASSWORD,
+            "sasl.oauthbearer.token.endpoint.url": tokens.url,
+        }
+        validate_options(KafkaSettings.model_validate({"bootstrap_servers": where, "client": bearer}))
+        assert connected(where, bearer).list_topics(timeout=5)
+        denied = refusal(where, bearer | {"sasl.oauthbearer.client.secret": "guessed"})
+    away = refusal(where, bearer)
+    for sentence in (denied, away):
+        assert sentence.startswith(f"Kafka at {where} gets no token that it accepts (SASL: ")
+        assert "LABELWIRE_KAFKA__CLIENT__SASL_OAUTHBEARER_*" in sentence
+        assert "guessed" not in sentence
+        assert PASSWORD not in sentence
 
 
 async def test_a_wrong_password_makes_a_worker_unready_and_is_named(deployment: Deployment) -> None:

@@ -14,6 +14,7 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.triton.client import TritonBackend
 from worker.domain.errors import ErrorCode, JobError
 from worker.settings import TritonSettings
+from worker.testing.clock import ManualClock
 from worker.testing.events import RecordedEvents
 
 DAY = timedelta(days=1)
@@ -38,6 +39,7 @@ def shown(made: Certificate, *, asks_clients: bool = False) -> grpc.ServerCreden
 async def trouble(credentials: grpc.ServerCredentials | None, host: str = "localhost", **settings: object) -> str:
     """Return what a worker with these settings says of a server with these credentials; empty if it is ready."""
     triton = ScriptedTriton()
+    triton.host = "localhost"  # both of its addresses, because gRPC tells what is wrong with one of them alone
     triton.credentials = credentials
     async with triton:
         chosen = TritonSettings.model_validate({"url": f"{host}:{triton.port}", "tls": True, **settings})
@@ -109,6 +111,7 @@ async def test_files_that_are_no_pair_are_named(sound: Certificate, tmp_path: Pa
 async def test_a_certificate_that_is_renewed_on_the_server_ends_it(sound: Certificate, tmp_path: Path) -> None:
     expired = make_dated_certificate(tmp_path, NOW - 3 * DAY, NOW - DAY)
     triton = ScriptedTriton()
+    triton.host = "localhost"
     triton.credentials = shown(expired)
     async with triton:
         roots = str(tmp_path / "authority.pem")
@@ -124,6 +127,48 @@ async def test_a_certificate_that_is_renewed_on_the_server_ends_it(sound: Certif
                 await asyncio.sleep(0.1)
         assert backend.obstacle() == ""
         await backend.close()
+
+
+async def test_an_address_where_nobody_listens_does_not_hide_what_is_wrong_with_another(
+    sound: Certificate, tmp_path: Path
+) -> None:
+    """`localhost` leads to an address of each family, and gRPC tells of one, then of the other."""
+    assert sound.certificate.is_file()
+    triton = ScriptedTriton()
+    triton.credentials = shown(make_dated_certificate(tmp_path, NOW - 3 * DAY, NOW - DAY))
+    async with triton:
+        roots = str(tmp_path / "authority.pem")
+        settings = TritonSettings(url=f"localhost:{triton.port}", tls=True, tls_root_certificates=roots)
+        backend = TritonBackend(settings, RecordedEvents(), SystemClock())
+        async with asyncio.timeout(20):
+            while "has expired" not in backend.obstacle():
+                assert not await backend.ready()
+        for _ in range(10):
+            assert not await backend.ready()
+            assert "has expired" in backend.obstacle()
+            await asyncio.sleep(0.1)
+        await backend.close()
+
+
+async def test_a_server_that_is_gone_is_told_once_its_certificate_is_forgotten(
+    sound: Certificate, tmp_path: Path
+) -> None:
+    assert sound.certificate.is_file()
+    triton, clock = ScriptedTriton(), ManualClock()
+    triton.host = "localhost"
+    triton.credentials = shown(make_dated_certificate(tmp_path, NOW - 3 * DAY, NOW - DAY))
+    await triton.start()
+    roots = str(tmp_path / "authority.pem")
+    settings = TritonSettings(url=f"localhost:{triton.port}", tls=True, tls_root_certificates=roots)
+    backend = TritonBackend(settings, RecordedEvents(), clock)
+    assert not await backend.ready()
+    await triton.stop()
+    async with asyncio.timeout(20):
+        while "Connection refused" not in backend.obstacle():
+            clock.advance(20)
+            assert not await backend.ready()
+            await asyncio.sleep(0.1)
+    await backend.close()
 
 
 async def test_a_server_that_answers_and_is_not_ready_is_named() -> None:

@@ -59,6 +59,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         self.pause_seconds = 0.0
         self.port = 0
         self.credentials: grpc.ServerCredentials | None = None
+        self.host = "127.0.0.1"
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -78,9 +79,9 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)))
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
         if self.credentials is None:
-            self.port = self._server.add_insecure_port(self.address)
+            self.port = self._server.add_insecure_port(f"{self.host}:{self.port}")
         else:
-            self.port = self._server.add_secure_port(self.address, self.credentials)
+            self.port = self._server.add_secure_port(f"{self.host}:{self.port}", self.credentials)
         await self._server.start()
 
     async def stop(self) -> None:

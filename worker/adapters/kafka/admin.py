@@ -22,6 +22,7 @@ from worker.adapters.kafka.admin_lifetime import kept
 from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.diagnosis import ErrorLog, explain, refused_topic
 from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
+from worker.adapters.kafka.secret_options import RedactingLogger
 from worker.domain.errors import BrokerError
 from worker.domain.records import ClusterDescription, TopicLimits
 
@@ -198,7 +199,7 @@ def _admin_client(
 ) -> AdminClient:
     options: dict[str, Any] = {**client_options, "bootstrap.servers": bootstrap_servers}
     with translated(bootstrap_servers, client_options):
-        return kept(AdminClient(options, logger=logger))
+        return kept(AdminClient(options, logger=RedactingLogger(logger, options)))
 
 
 def is_mock(cluster_id: str | None) -> bool:

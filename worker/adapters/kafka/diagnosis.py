@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError
 
+from worker.adapters.kafka.secret_options import hide_secrets
 from worker.settings import PREFIX
 
 _CLIENT: Final = f"{PREFIX}KAFKA__CLIENT__"
@@ -80,8 +81,9 @@ class ErrorLog:
 
 def explain(error: KafkaError, bootstrap_servers: str, options: Mapping[str, Any]) -> str:
     """Return a sentence for an error that librdkafka returned or reported."""
-    found = _ADDRESS.match(error.str())
-    address, detail = (found["address"], found["detail"]) if found else (bootstrap_servers, error.str().rstrip("."))
+    said = hide_secrets(error.str(), options)
+    found = _ADDRESS.match(said)
+    address, detail = (found["address"], found["detail"]) if found else (bootstrap_servers, said.rstrip("."))
     code = error.code()
     if code in _AUTHORIZATION_ERRORS:
         return _unauthorized(error, bootstrap_servers, options)
@@ -158,9 +160,15 @@ def _client_name(options: Mapping[str, Any]) -> str:
 
 def _refused_user(address: str, detail: str, options: Mapping[str, Any]) -> str:
     detail = detail.removeprefix("SASL authentication error: ")
-    if "mechanism" in detail:
-        mechanism = options.get("sasl.mechanisms", options.get("sasl.mechanism", "GSSAPI"))
+    mechanism = options.get("sasl.mechanisms", options.get("sasl.mechanism", "GSSAPI"))
+    # Where a password is wrong, the broker names the mechanism as well.
+    if "unsupported" in detail.lower():
         return f"Kafka at {address} has no SASL mechanism {mechanism!r} ({detail}): check {_CLIENT}SASL_MECHANISMS."
+    if mechanism == "OAUTHBEARER":
+        return (
+            f"Kafka at {address} gets no token that it accepts (SASL: {detail}): check {_CLIENT}SASL_OAUTHBEARER_*, the"
+            " server that gives the tokens, and what the broker wants to find in them."
+        )
     return (
         f"Kafka refuses {_client_name(options)} at {address} (SASL: {detail}): check {_CLIENT}SASL_USERNAME and"
         f" {_CLIENT}SASL_PASSWORD."

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from worker.adapters.kafka.secret_options import RedactingLogger
 from worker.settings import KafkaSettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ def consumer_options(settings: KafkaSettings, protocol: GroupProtocol = "consume
         "enable.auto.offset.store": False,
         "isolation.level": "read_committed",
         "max.poll.interval.ms": int(settings.max_poll_interval_seconds * 1000),
-        "logger": _LOGGER,
+        "logger": RedactingLogger(_LOGGER, settings.client_options()),
     }
     if protocol == "classic":
         options["partition.assignment.strategy"] = "cooperative-sticky"

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from worker.adapters.kafka.admin import describe_cluster
 from worker.adapters.kafka.diagnosis import missing_right
 from worker.adapters.kafka.membership import is_fatal
+from worker.adapters.kafka.secret_options import RedactingLogger
 from worker.domain.errors import ErrorCode, JobError, Stage
 from worker.domain.records import ClusterDescription, OutgoingRecord
 from worker.picture_settings import MEBIBYTE
@@ -128,7 +129,7 @@ def producer_options(settings: KafkaSettings) -> dict[str, Any]:
         # producer is new to the partition the broker takes that, and librdkafka counts the first one as written, too.
         "max.in.flight.requests.per.connection": 1,
         "acks": "all",
-        "logger": _LOGGER,
+        "logger": RedactingLogger(_LOGGER, settings.client_options()),
     }
 
 

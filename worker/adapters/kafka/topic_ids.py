@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from worker.adapters.kafka.admin_lifetime import kept
 from worker.adapters.kafka.call_timeout import all_done
 from worker.adapters.kafka.mock_cluster import MOCK_CLUSTER_PREFIX
+from worker.adapters.kafka.secret_options import RedactingLogger
 from worker.domain.records import TopicPartition
 from worker.settings import KafkaSettings
 
@@ -152,7 +153,7 @@ class TopicIds:
 def topic_ids_of(settings: KafkaSettings) -> TopicIds:
     """Return what asks the settings' cluster."""
     options: dict[str, Any] = {**settings.client_options(), "bootstrap.servers": settings.bootstrap_servers}
-    return TopicIds(lambda: kept(AdminClient(options, logger=_LOGGER)))
+    return TopicIds(lambda: kept(AdminClient(options, logger=RedactingLogger(_LOGGER, options))))
 
 
 def _found(future: "Future[Any]") -> TopicFound | None:

@@ -23,6 +23,7 @@ from worker.settings import Settings
 
 PARTITIONS: Final = "partitions"
 REPLICATION_FACTOR: Final = "replication.factor"
+NOT_TOLD: Final = "not told"  # by a broker that hides some of its configs
 _FOR_EVER: Final = -1
 
 
@@ -150,7 +151,8 @@ def plan_topics(settings: Settings, options: TopicOptions, present: Mapping[str,
     else:
         partitions = options.partitions or jobs.partitions
         # The other topics have to take what is on this one by now.
-        max_message_bytes = max(options.max_message_bytes or 0, int(jobs.configs[MAX_MESSAGE_BYTES]))
+        present_bytes = int(jobs.configs.get(MAX_MESSAGE_BYTES, DEFAULT_MAX_MESSAGE_BYTES))
+        max_message_bytes = max(options.max_message_bytes or 0, present_bytes)
     wanted = wanted_topics(
         settings.topics,
         partitions,
@@ -222,8 +224,8 @@ def _compared_replicas(wanted: WantedTopic, present: PresentTopic, options: Topi
 
 
 def _compared_value(topic: str, name: str, value: str, present: PresentTopic) -> PropertyComparison:
-    actual = present.configs[name]
-    if actual == value:
+    actual = present.configs.get(name, NOT_TOLD)
+    if actual in (value, NOT_TOLD):
         return PropertyComparison(name, value, actual, Action.NONE)
     if name == CLEANUP_POLICY and actual == "compact":
         # Nothing of it was ever deleted for its age, so all that is older than the retention would go at once.
@@ -237,6 +239,8 @@ def _compared_value(topic: str, name: str, value: str, present: PresentTopic) ->
 
 
 def _compared_floor(name: str, least: int, present: PresentTopic) -> PropertyComparison:
+    if name not in present.configs:
+        return PropertyComparison(name, _at_least(least), NOT_TOLD, Action.NONE)
     actual = int(present.configs[name])
     enough = actual >= least or (name == RETENTION_MS and actual == _FOR_EVER)
     if enough:

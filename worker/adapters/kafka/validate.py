@@ -3,6 +3,7 @@
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from worker.adapters.kafka.membership import consumer_options, group_protocols
+from worker.adapters.kafka.secret_options import hide_secrets
 from worker.adapters.kafka.sink import producer_options
 from worker.adapters.kafka.transactions import transaction_options
 from worker.domain.errors import SettingsError
@@ -18,11 +19,11 @@ def validate_options(settings: KafkaSettings) -> None:
             Consumer(consumer_options(settings, protocol)).close()
     except (KafkaException, ValueError, TypeError) as error:
         reason = error.args[0]
-        message = reason.str() if hasattr(reason, "str") else reason
+        message = hide_secrets(reason.str() if hasattr(reason, "str") else str(reason), settings.client_options())
         # librdkafka's default mechanism is missing from its wheels, and its message advises to compile it.
         advice = (
             f" Set {PREFIX}KAFKA__CLIENT__SASL_MECHANISM to one of these."
-            if "No provider for SASL mechanism" in str(message)
+            if "No provider for SASL mechanism" in message
             else ""
         )
         raise SettingsError(f"{PREFIX}KAFKA__CLIENT__*: librdkafka refuses an option: {message}.{advice}") from error

@@ -8,6 +8,7 @@ Whether and when to try longer, and how many requests are under way, is not deci
 """
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from worker.adapters.triton.translate import (
     classify,
     decide,
     full_jitter,
+    is_precise,
     job_error,
     obstacle,
     status_and_text,
@@ -38,6 +40,7 @@ from worker.settings import TritonSettings
 _READY_SECONDS: Final = 2.0
 _DESCRIBE_SECONDS: Final = 10.0
 _MAX_MISMATCHES: Final = 8
+_PRECISE_SECONDS: Final = 15.0
 # If the first server hangs, time is left to ask another one.
 _FIRST_SHARE: Final = 2 / 3
 # Triton must be the one to say that a request waited too long: that is overload, and a late answer is a failure.
@@ -84,6 +87,7 @@ class TritonBackend:
         self._open: _Connection | None = None
         self._closed = False
         self._obstacle = ""
+        self._precise_until = -math.inf
 
     async def ready(self) -> bool:
         """Say whether a server answers and calls itself ready; never raises."""
@@ -93,7 +97,7 @@ class TritonBackend:
         try:
             answer = await self._uncancelled(self._connection().server_ready(request, timeout=_READY_SECONDS))
         except grpc.aio.AioRpcError as error:
-            self._obstacle = obstacle(error, self._settings)
+            self._note(error)
             return False
         except JobError as error:
             self._obstacle = error.message
@@ -105,6 +109,19 @@ class TritonBackend:
     def obstacle(self) -> str:
         """Return in a sentence why no server was ready when that was last asked; empty if one was."""
         return self._obstacle
+
+    def _note(self, error: grpc.aio.AioRpcError) -> None:
+        """Keep why the server does not answer.
+
+        Of several addresses behind a name, gRPC tells the error of one, and of another one the next time. That nobody
+        listens at one says less than what is wrong with the certificate of another.
+        """
+        now = self._clock.monotonic()
+        if is_precise(error, self._settings):
+            self._precise_until = now + _PRECISE_SECONDS
+        elif now < self._precise_until:
+            return
+        self._obstacle = obstacle(error, self._settings)
 
     async def describe(self, model: str) -> ModelDescription | None:
         """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""

@@ -145,6 +145,11 @@ def obstacle(error: grpc.aio.AioRpcError, settings: TritonSettings) -> str:
     return f"Triton at {settings.url} does not answer: {_cause(error, settings)}."
 
 
+def is_precise(error: grpc.aio.AioRpcError, settings: TritonSettings) -> bool:
+    """Say whether an error tells what is wrong with a connection, and not only that there is none."""
+    return bool(connection_remedy(status_and_text(error)[1], settings))
+
+
 def _cause(error: grpc.aio.AioRpcError, settings: TritonSettings) -> str:
     status, text = status_and_text(error)
     fault = classify(status, text)

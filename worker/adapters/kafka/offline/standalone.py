@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from worker.adapters.kafka.diagnosis import explain
+from worker.adapters.kafka.secret_options import RedactingLogger
 from worker.domain.errors import BrokerError
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
@@ -59,7 +60,7 @@ def standalone_consumer(
         "auto.offset.reset": lost_offset,
         "enable.partition.eof": tells_ends,
         "fetch.message.max.bytes": max_fetch_bytes,
-        "logger": logger,
+        "logger": RedactingLogger(logger, client_options or {}),
     }
     if max_queued_kibibytes is not None:
         options["queued.max.messages.kbytes"] = max_queued_kibibytes

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from worker.adapters.kafka.admin import connected
 from worker.adapters.kafka.diagnosis import missing_right
 from worker.adapters.kafka.offline.standalone import MAX_MESSAGE_BYTES
+from worker.adapters.kafka.secret_options import RedactingLogger
 from worker.domain.errors import BrokerError
 from worker.domain.records import OutgoingRecord
 
@@ -41,7 +42,7 @@ def submit(
             # librdkafka may acknowledge what a leader that has just come up did not take.
             "enable.idempotence": True,
             "max.in.flight.requests.per.connection": 1,
-            "logger": _LOGGER,
+            "logger": RedactingLogger(_LOGGER, client_options or {}),
         }
     )
     for record in records:
