@@ -80,7 +80,9 @@ def test_it_names_its_version_and_lists_its_packages(image: Image) -> None:
     locked = locked_in("worker") | locked_in("source")
     assert locked.items() <= packages.items()
     assert packages["labelwire"] == worker_version
-    assert set(packages) - set(locked) == {"labelwire"}
+    # Which patch of a Python the base has decides on the markers of some.
+    known = {line.name for name in ("worker", "source") for line in read(ROOT / "docker" / f"{name}.lock.txt")}
+    assert set(packages) - known == {"labelwire"}
 
 
 def test_the_last_stage_is_the_worker() -> None:
