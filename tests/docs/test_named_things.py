@@ -46,6 +46,7 @@ def test_each_metric_is_there(page: Path) -> None:
 def test_each_value_of_the_chart_is_there(page: Path) -> None:
     named = [match.group() for span in spans(page) if (match := VALUE.match(span))]
     named += re.findall(r"--set(?:-string)? ([A-Za-z.]+)=", "\n".join(block.text for block in blocks(page)))
+    named += [name for block in blocks(page) if block.language == "yaml" for name in _paths(yaml.safe_load(block.text))]
     assert [name for name in named if not name.endswith(FILES) and not _is_value(name)] == []
 
 
@@ -56,6 +57,17 @@ def test_names_are_found_and_wrong_ones_seen() -> None:
     assert len([span for span in spans(ROOT / "docs" / "operations.md") if VALUE.match(span)]) > 10
     assert not _is_value("worker.autoscaling.lagTreshold")
     assert _is_value("worker.resources.limits.memory")
+    assert _paths({"worker": {"replica": 3, "envFrom": []}}) == ["worker.replica", "worker.envFrom"]
+    assert _paths({"services": {"triton": 1}}) == []
+
+
+def _paths(document: Any, above: str = "") -> list[str]:  # noqa: ANN401 - a document may be anything
+    """Return the path of each leaf of a document that begins with a section of the chart's values."""
+    if not above and not (isinstance(document, dict) and document.keys() <= VALUES.keys()):
+        return []
+    if not isinstance(document, dict) or not document:
+        return [above]
+    return [path for key, below in document.items() for path in _paths(below, f"{above}.{key}".lstrip("."))]
 
 
 def _is_value(name: str) -> bool:
