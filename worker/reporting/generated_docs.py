@@ -50,13 +50,19 @@ def _settings() -> str:
 def _metrics() -> str:
     registry = CollectorRegistry()
     Metrics(registry)
-    return f"# Metrics\n\n{_NOTE}\n" + _table(("Metric", "Type", "Meaning"), _families(registry))
+    return f"# Metrics\n\n{_NOTE}\n" + _table(("Metric", "Type", "Labels", "Meaning"), _families(registry))
 
 
-def _families(registry: CollectorRegistry) -> Iterator[tuple[str, str, str]]:
+def _families(registry: CollectorRegistry) -> Iterator[tuple[str, str, str, str]]:
+    # prometheus_client tells the labels of a metric in no public way before it has a sample.
+    labels = {
+        name: ", ".join(f"`{label}`" for label in collector._labelnames)  # type: ignore[attr-defined]  # noqa: SLF001
+        for collector, names in registry._collector_to_names.items()  # noqa: SLF001
+        for name in names
+    }
     for family in registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        yield f"`{name}`", family.type, family.documentation
+        yield f"`{name}`", family.type, labels[family.name], family.documentation
 
 
 def _errors() -> str:
