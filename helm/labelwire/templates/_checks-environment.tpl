@@ -79,6 +79,7 @@
 {{- if hasKey $own $name -}}
 {{- fail (printf "worker.settings.%s follows from %s: leave it out here" $name (get $own $name | first)) -}}
 {{- end -}}
+{{- include "labelwire.checkTracing" (list (printf "worker.settings.%s" $name) $name) -}}
 {{- if eq $name "LABELWIRE_KAFKA__GROUP_INSTANCE_ID" -}}
 {{- fail (printf "worker.settings.%s would be the same for all workers, and each must have its own: set worker.staticMembership" $name) -}}
 {{- end -}}
@@ -113,6 +114,7 @@
 {{- if hasKey $elsewhere .name -}}
 {{- fail (printf "%s stands in %s too: leave one out" $path (get $elsewhere .name)) -}}
 {{- end -}}
+{{- include "labelwire.checkTracing" (list $path .name) -}}
 {{- if eq .name "LABELWIRE_KAFKA__GROUP_INSTANCE_ID" -}}
 {{- fail (printf "%s would name members of the group, and each pod must have a name of its own: set worker.staticMembership" $path) -}}
 {{- end -}}
@@ -130,6 +132,13 @@
 {{- include "labelwire.checkKnown" (list $path .name $worker.settings) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses a receiver of traces that only the workers would know: (list "worker.settings.NAME" NAME). */}}
+{{- define "labelwire.checkTracing" -}}
+{{- if eq (index . 1) "LABELWIRE_TRACING__ENDPOINT" -}}
+{{- fail (printf "%s would tell neither Triton nor the networks: set tracing.endpoint" (index . 0)) -}}
 {{- end -}}
 {{- end -}}
 

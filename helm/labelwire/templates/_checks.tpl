@@ -7,6 +7,7 @@
 {{- include "labelwire.checkTopics" . -}}
 {{- include "labelwire.checkEnvironment" . -}}
 {{- include "labelwire.checkVolumes" . -}}
+{{- include "labelwire.checkNetwork" . -}}
 {{- include "labelwire.checkReplicas" . -}}
 {{- include "labelwire.checkWorkerScaling" . -}}
 {{- include "labelwire.checkTriton" . -}}
@@ -33,6 +34,26 @@
 {{- if and (ne $path "commonLabels") (hasKey $.Values.commonLabels $label) -}}
 {{- fail (printf "%s has %s, which stands in commonLabels too: leave one out" $path $label) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A network that is closed to what the settings name would only be seen by jobs that wait. */}}
+{{- define "labelwire.checkNetwork" -}}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.workerEgress) -}}
+{{- $given := dict -}}
+{{- range $name, $value := .Values.worker.settings -}}{{- $_ := set $given $name (list (printf "worker.settings.%s" $name) $value) -}}{{- end -}}
+{{- range .Values.worker.extraEnv -}}{{- $_ := set $given .name (list (printf "worker.extraEnv[%s]" .name) (default "" .value)) -}}{{- end -}}
+{{- $far := dict -}}
+{{- range $name, $pattern := dict "LABELWIRE_BLOB__ALLOWED_PREFIXES" "[a-z0-9]://" "LABELWIRE_CACHE__BACKEND" "^redis$" -}}
+{{- if hasKey $given $name -}}
+{{- if regexMatch $pattern (get $given $name | last | toString) -}}{{- $_ := set $far $name (get $given $name | first) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $tokens := "sasl.oauthbearer.token.endpoint.url" -}}
+{{- if hasKey .Values.kafka.client $tokens -}}{{- $_ := set $far $tokens (printf "kafka.client.%s" $tokens) -}}{{- end -}}
+{{- range $_, $path := $far -}}
+{{- fail (printf "networkPolicy.workerEgress is empty, but %s names what workers reach besides Kafka and Triton: add a rule that lets them" $path) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
