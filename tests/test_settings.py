@@ -65,7 +65,6 @@ def test_an_unknown_name_is_refused_with_what_comes_near(monkeypatch: pytest.Mon
         ("LABELWIRE_LOG__LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("LABELWIRE_KAFKA__GROUP_PROTOCOL", "raft", "'consumer' or 'classic'"),
         ("LABELWIRE_TOPICS__JOBS", "no spaces", "pattern"),
-        ("LABELWIRE_TOPICS__DEAD_LETTERS", "label-images", "must differ"),
         ("LABELWIRE_RUNTIME__DRAIN_SECONDS", "0", "greater than 0"),
         ("LABELWIRE_TRITON__TLS", "perhaps", "boolean"),
     ],
@@ -77,6 +76,22 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
     said = refusal()
     assert f"{name}={value!r}" in said
     assert says in said
+
+
+@pytest.mark.parametrize(
+    ("name", "topic", "others"),
+    [
+        ("DEAD_LETTERS", "label-images", "jobs and for dead letters"),
+        ("RESULTS", "label-images", "jobs and for results"),
+        ("RESULTS", "label-images.retry.2", "results and for retry 2"),
+        ("PARKED", "label-images.dlq", "dead letters and for parked jobs"),
+        ("REPLAYS", "label-images.rollouts", "replays and for rollouts"),
+        ("REPLAY_RUNS", "label-text", "results and for replay runs"),
+    ],
+)
+def test_no_topic_has_two_purposes(monkeypatch: pytest.MonkeyPatch, name: str, topic: str, others: str) -> None:
+    monkeypatch.setenv(f"LABELWIRE_TOPICS__{name}", topic)
+    assert refusal() == f"LABELWIRE_TOPICS: the topic {topic} is for {others}: give each a topic of its own."
 
 
 def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

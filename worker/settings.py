@@ -129,12 +129,18 @@ class TopicSettings(Section):
         default=256 * 1024, ge=1024, description="The result topic must accept messages of at least this size."
     )
 
-    @field_validator("dead_letters")
-    @classmethod
-    def _not_the_jobs(cls, value: str, info: Any) -> str:  # noqa: ANN401 - pydantic's own type is private
-        if value in {info.data.get("jobs"), info.data.get("results")}:
-            raise ValueError("the dead-letter topic must differ from the topics of jobs and results")
-        return value
+    @model_validator(mode="after")
+    def _all_differ(self) -> Self:
+        named = {"jobs": self.jobs, "results": self.results, "dead letters": self.dead_letters}
+        named |= {f"retry {level}": name for level, name in enumerate(self.retry_topics, 1)}
+        named |= {"replays": self.replay_topic, "parked jobs": self.parked_topic}
+        named |= {"replay runs": self.replay_runs_topic, "rollouts": self.rollouts_topic}
+        roles: dict[str, str] = {}
+        for role, name in named.items():
+            other = roles.setdefault(name, role)
+            if other != role:
+                raise ValueError(f"the topic {name} is for {other} and for {role}: give each a topic of its own")
+        return self
 
     @property
     def retry_topics(self) -> tuple[str, ...]:

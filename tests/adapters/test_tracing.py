@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from worker.adapters.telemetry.tracing import OpenTelemetryTracer, open_tracer, trace_ids
-from worker.domain.errors import ErrorCode, JobError, Stage
+from worker.domain.errors import ErrorCode, JobError, SettingsError, Stage
 from worker.domain.events import InferenceFinished, InferenceRetried, JobFinished, JobOutcome, RecordsPolled
 from worker.domain.records import Coordinate, Record
 from worker.local.process import free_ports
@@ -211,6 +211,46 @@ def test_a_receiver_that_is_away_holds_nobody_up() -> None:
         follow(tracer, job())
     tracer.close()
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "authorization: Bearer hunter2",
+        "tenant=1,authorization: Bearer hunter2",
+        "authorization=Bearer hunter2\nx-tenant=1",
+        "authorization=Bearer%0Ahunter2",
+        'authorization="hunter2"',
+        "authorization=hunter2%E2%82%AC",
+    ],
+)
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+def test_a_header_that_cannot_be_sent_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, headers: str
+) -> None:
+    monkeypatch.setenv(variable, headers)
+    with pytest.raises(SettingsError, match=f"^{variable}: header . of . cannot be sent") as refused:
+        open_tracer(TracingSettings(endpoint="http://127.0.0.1:9"), "labels")
+    assert "hunter2" not in str(refused.value) + caplog.text
+
+
+def test_headers_that_can_be_sent_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hunter2, x-tenant=a b=c,\n")
+    tracer = open_tracer(TracingSettings(endpoint="http://127.0.0.1:9"), "labels")
+    assert tracer is not None
+    tracer.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "9999"), ("OTEL_BSP_SCHEDULE_DELAY", "-5")],
+)
+def test_a_variable_that_open_telemetry_refuses_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=r"^OpenTelemetry refuses a variable of its own"):
+        open_tracer(TracingSettings(endpoint="http://127.0.0.1:9"), "labels")
 
 
 def test_without_an_endpoint_nothing_is_traced() -> None:

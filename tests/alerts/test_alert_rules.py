@@ -12,9 +12,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
-from tests.alerts.recording import metric_names
+from tests.alerts.recording import metric_names, target_of
 from tests.alerts.simulated_pods import JOBS, TRITON_EXPOSITION, Cluster, SimulatedWorker
-from tests.chart.rendering import EXTERNAL, MINIMAL, PRODUCTION, Chart, Manifest
+from tests.chart.rendering import CO_LOCATED, EXTERNAL, MINIMAL, PRODUCTION, Chart, Manifest
 from worker.adapters.telemetry.exposition import parse_page
 from worker.adapters.telemetry.metrics import Metrics
 from worker.domain import events
@@ -317,6 +317,24 @@ def test_an_alert_fires_when_it_should_and_no_other_does(
     SCENARIOS[alert](cluster)
 
     assert any(alert in expected for expected in cluster.recording.expected.values())
+    cluster.recording.verify(promtool, tmp_path)
+
+
+def test_a_worker_that_is_down_is_not_hidden_by_the_triton_in_its_pod(
+    chart: Chart, promtool: Path, tmp_path: Path
+) -> None:
+    spec = chart.render(CO_LOCATED, {"metrics.rules.enabled": True}).one("PrometheusRule", "worker")["spec"]
+    cluster = Cluster(spec)
+
+    def scrape_sidecars() -> None:
+        for worker in cluster.workers:
+            cluster.recording.scrape({**target_of(worker.pod), "container": "triton"}, cluster.triton.exposition())
+
+    cluster.run(12, scrape_sidecars)
+    cluster.expect()
+    cluster.workers[0].answers = False
+    cluster.run(6, scrape_sidecars)
+    cluster.expect("LabelwireWorkerDown")
     cluster.recording.verify(promtool, tmp_path)
 
 

@@ -151,6 +151,7 @@ def _separate_labels(values: Values) -> None:
         (metrics["podMonitor"], "labels"),
         (metrics["serviceMonitor"], "labels"),
         (metrics["rules"], "labels"),
+        (metrics["dashboards"], "labels"),
     ):
         if set(section[key]) & set(values["commonLabels"]):
             section[key] = {}

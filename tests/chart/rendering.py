@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,15 @@ OLDEST_KUBERNETES = "1.27.0"
 OLDEST_OF = {CO_LOCATED: "1.29.0"}
 
 Manifest = dict[str, Any]
+
+
+class _StrictLoader(yaml.CSafeLoader):
+    """Refuses a key that stands twice; YAML's readers keep the last one silently, and Kubernetes' API warns."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"a key stands twice:{node.start_mark}"
+        return super().construct_mapping(node, deep=deep)
 
 
 def containers_of(pod: Manifest) -> list[Manifest]:
@@ -114,7 +123,8 @@ class Chart:
         """Render; `changes` are values by their dotted path. AssertionError with Helm's words if it refuses."""
         result = self._template(values, changes or {}, release, kubernetes)
         assert result.returncode == 0, result.stderr
-        return Rendered([manifest for manifest in yaml.load_all(result.stdout, Loader=yaml.CSafeLoader) if manifest])
+        # A safe loader by inheritance.
+        return Rendered([manifest for manifest in yaml.load_all(result.stdout, Loader=_StrictLoader) if manifest])
 
     def refusal(
         self, values: Path, changes: Mapping[str, object], *, release: str = "demo", kubernetes: str = ""

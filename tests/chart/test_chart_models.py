@@ -128,8 +128,9 @@ def test_whatever_makes_other_plans_gives_them_another_folder(chart: Chart, chan
     assert choices(before)[0] != choices(after)[0]
 
 
-def test_another_pod_is_another_job_that_makes_the_same_plans(chart: Chart) -> None:
-    before, after = chart.render(TENSORRT), chart.render(TENSORRT, {"triton.tolerations": []})
+@pytest.mark.parametrize("changes", [{"triton.tolerations": []}, {"commonLabels": {"example.com/cost": "labels"}}])
+def test_another_pod_is_another_job_that_makes_the_same_plans(chart: Chart, changes: dict[str, object]) -> None:
+    before, after = chart.render(TENSORRT), chart.render(TENSORRT, changes)
 
     assert choices(before) == choices(after)
     # The pod of a Job cannot be changed.

@@ -12,9 +12,12 @@ from tests.chart.rendering import (
     CI_VALUES,
     CO_LOCATED,
     EXTERNAL,
+    LOCKED_DOWN,
     MINIMAL,
     PRODUCTION,
+    TENSORRT,
     Chart,
+    Manifest,
     Rendered,
     containers_of,
 )
@@ -218,6 +221,12 @@ def test_probes_and_temporary_space_can_be_set(chart: Chart) -> None:
     assert {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}} in rendered.pod("worker")["volumes"]
 
 
+def pod_templates(spec: Manifest) -> list[Manifest]:
+    """Return the templates of pods in a spec, those of a CronJob's jobs among them."""
+    job = spec.get("jobTemplate", {}).get("spec", spec)
+    return [job["template"]] if "containers" in job.get("template", {}).get("spec", {}) else []
+
+
 def test_further_labels_stand_beside_those_that_select(chart: Chart) -> None:
     changes = {"commonLabels": {"example.com/cost": "labels"}, "worker.podLabels": {"example.com/team": "intake"}}
     rendered = chart.render(MINIMAL, changes)
@@ -229,6 +238,18 @@ def test_further_labels_stand_beside_those_that_select(chart: Chart) -> None:
         ("example.com/cost", "labels"),
         ("example.com/team", "intake"),
     }
+
+
+@pytest.mark.parametrize("values", [LOCKED_DOWN, TENSORRT], ids=lambda values: values.stem)
+def test_further_labels_reach_every_pod(chart: Chart, values: Path) -> None:
+    templates = [
+        part
+        for manifest in chart.render(values, {"commonLabels": {"example.com/cost": "labels"}}).manifests
+        for part in pod_templates(manifest.get("spec", {}))
+    ]
+
+    assert len(templates) > 2
+    assert all(template["metadata"]["labels"]["example.com/cost"] == "labels" for template in templates)
 
 
 def test_service_links_cannot_pose_as_settings(rendered: Rendered) -> None:

@@ -19,8 +19,9 @@ def test_each_generated_file_is_up_to_date(name: str) -> None:
 @pytest.mark.timeout(1200)
 def test_the_chart_takes_every_setting_that_the_worker_has(chart: Chart) -> None:
     external = {"triton.enabled": False, "triton.url": "triton:8001"}
-    # Each worker has a group instance id of its own, so it is a value.
-    own = {*chart.render(MINIMAL, external).environment(), "LABELWIRE_KAFKA__GROUP_INSTANCE_ID"}
+    # Each worker has a group instance id of its own, and Triton sends its traces where workers do, so these are values.
+    values = {"LABELWIRE_KAFKA__GROUP_INSTANCE_ID", "LABELWIRE_TRACING__ENDPOINT"}
+    own = {*chart.render(MINIMAL, external).environment(), *values}
     others = set(known_names()) - own - secret_names()
 
     environment = chart.render(MINIMAL, {**external, "worker.settings": dict.fromkeys(others, "x")}).environment()

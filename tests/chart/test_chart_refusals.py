@@ -2,10 +2,12 @@
 
 import pytest
 
-from tests.chart.rendering import EXTERNAL, MINIMAL, Chart
+from tests.chart.rendering import CO_LOCATED, EXTERNAL, MINIMAL, Chart
 from worker.settings import RESERVED_CLIENT_OPTIONS
 
 pytestmark = pytest.mark.timeout(1200)
+
+SECRET = {"secretKeyRef": {"name": "a", "key": "b"}}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,8 @@ pytestmark = pytest.mark.timeout(1200)
         ({"worker.extraEnv": [{"value": "x"}]}, "'/worker/extraEnv/0': missing property 'name'"),
         ({"worker.podLabels": {"team": "of many words"}}, "'/worker/podLabels/team'"),
         ({"worker.drainSeconds": None}, "'/worker': missing property 'drainSeconds'"),
+        ({"triton.models.registry.versions": ["0" * 64] * 2}, "'/triton/models/registry/versions': items at 0 and 1"),
+        ({"triton.extraModelRepositories": ["/a", "/a"]}, "'/triton/extraModelRepositories': items at 0 and 1"),
     ],
 )
 def test_the_schema_refuses(chart: Chart, changes: dict[str, object], said: str) -> None:
@@ -164,6 +168,55 @@ def test_the_schema_refuses(chart: Chart, changes: dict[str, object], said: str)
             "worker.extraEnv[LABELWIRE_LOG__LEVEL] stands in worker.settings too: leave one out",
         ),
         (
+            {
+                "kafka.client": {"security.protocol": "SASL_SSL"},
+                "worker.extraEnv": [{"name": "LABELWIRE_KAFKA__CLIENT__SECURITY_PROTOCOL", "value": "SSL"}],
+            },
+            "worker.extraEnv[LABELWIRE_KAFKA__CLIENT__SECURITY_PROTOCOL] stands in kafka.client too: leave one out",
+        ),
+        (
+            {
+                "kafka.client": {"security.protocol": "SSL"},
+                "kafka.secretKeys.ca": {"secret": "ca", "key": "ca.crt"},
+                "worker.extraEnv": [{"name": "LABELWIRE_KAFKA__CLIENT__SSL_CA_PEM", "valueFrom": SECRET}],
+            },
+            "worker.extraEnv[LABELWIRE_KAFKA__CLIENT__SSL_CA_PEM] stands in kafka.secretKeys too: leave one out",
+        ),
+        (
+            {"worker.extraEnv": [{"name": "LABELWIRE_KAFKA__GROUP_INSTANCE_ID", "value": "one"}]},
+            "each pod must have a name of its own: set worker.staticMembership",
+        ),
+        (
+            {"worker.extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]},
+            "worker.extraEnv has A twice: leave one out",
+        ),
+        ({"triton.extraEnv": [{"name": "A"}, {"name": "A"}]}, "triton.extraEnv has A twice: leave one out"),
+        (
+            {"triton.models.registry.extraEnv": [{"name": "A"}, {"name": "A"}]},
+            "triton.models.registry.extraEnv has A twice: leave one out",
+        ),
+        (
+            {"worker.extraVolumes": [{"name": "tmp", "emptyDir": {}}]},
+            "worker.extraVolumes has tmp, which the chart sets: leave it out, or choose another name",
+        ),
+        (
+            {"triton.extraVolumes": [{"name": "shm", "emptyDir": {}}]},
+            "triton.extraVolumes has shm, which the chart sets",
+        ),
+        (
+            {"metrics.dashboards.labels": {"app.kubernetes.io/name": "mine"}},
+            "metrics.dashboards.labels has app.kubernetes.io/name, by which the chart selects",
+        ),
+        (
+            {"commonLabels": {"grafana_dashboard": "0"}},
+            "metrics.dashboards.labels has grafana_dashboard, which stands in commonLabels too: leave one out",
+        ),
+        ({"commonLabels": {"strimzi.io/cluster": "mine"}}, "commonLabels has strimzi.io/cluster, by which the chart"),
+        (
+            {"triton.extraArgs": ["--http-port=9000"]},
+            "triton.extraArgs has --http-port, which the chart sets: leave it",
+        ),
+        (
             {"triton.extraEnv": [{"name": "HOME", "value": "/root"}]},
             "triton.extraEnv has HOME, which the chart sets: leave it out",
         ),
@@ -178,6 +231,50 @@ def test_values_that_contradict_each_other_are_refused_in_a_sentence(
 @pytest.mark.parametrize("option", sorted(RESERVED_CLIENT_OPTIONS))
 def test_options_that_the_worker_refuses_are_refused_here(chart: Chart, option: str) -> None:
     assert f"kafka.client.{option} belongs to the worker" in chart.refusal(MINIMAL, {"kafka.client": {option: "x"}})
+
+
+# All of librdkafka 2.16 that hold a credential, or more than a certificate.
+@pytest.mark.parametrize(
+    "option",
+    [
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+        "sasl.oauthbearer.client.credentials.client.secret",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.keystore.password",
+    ],
+)
+def test_a_credential_is_refused_wherever_it_could_stand(chart: Chart, option: str) -> None:
+    variable = f"LABELWIRE_KAFKA__CLIENT__{option.upper().replace('.', '_')}"
+    assert f"kafka.client.{option} is a credential" in chart.refusal(MINIMAL, {"kafka.client": {option: "x"}})
+    assert "is a credential" in chart.refusal(MINIMAL, {"worker.settings": {variable: "x"}})
+    assert "is a credential" in chart.refusal(MINIMAL, {"worker.extraEnv": [{"name": variable, "value": "x"}]})
+
+
+def test_the_address_of_a_server_of_tokens_is_no_credential(chart: Chart) -> None:
+    variable = "LABELWIRE_KAFKA__CLIENT__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL"
+    chart.render(MINIMAL, {"worker.extraEnv": [{"name": variable, "value": "https://example.com/token"}]})
+
+
+def test_volumes_of_one_pod_have_names_of_their_own(chart: Chart) -> None:
+    volume = [{"name": "shared", "emptyDir": {}}]
+    changes = {"worker.extraVolumes": volume, "triton.extraVolumes": volume}
+    chart.render(MINIMAL, changes)
+    chart.render(MINIMAL, {"triton.extraVolumes": [{"name": "plans", "emptyDir": {}}]})
+    assert "triton.extraVolumes has shared twice: leave one out" in chart.refusal(CO_LOCATED, changes)
+
+
+def test_no_argument_of_the_chart_can_be_given_again(chart: Chart) -> None:
+    arguments = chart.render(MINIMAL, {"triton.ipv6Only": True}).container("triton")["args"]
+    flags = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
+    assert len(flags) > 10
+    for flag in flags:
+        words = chart.refusal(MINIMAL, {"triton.extraArgs": [f"{flag}=x"]})
+        assert f"triton.extraArgs has {flag}, which the chart sets" in words
 
 
 def test_a_refused_password_is_not_repeated(chart: Chart) -> None:

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 MEBIBYTE = 2**20
 NETWORK: dict[str, object] = {"networkPolicy.enabled": True}
+NO_BUCKET = {"worker.settings.LABELWIRE_BLOB__ALLOWED_PREFIXES": "[]"}
 
 
 def test_a_number_that_something_scales_is_not_set(chart: Chart) -> None:
@@ -109,12 +110,48 @@ def test_a_query_of_your_own_scales_triton(chart: Chart) -> None:
             {"strimzi.cluster": "main", "strimzi.topics.enabled": True, "strimzi.topics.minInsyncReplicas": 4},
             "strimzi.topics.minInsyncReplicas is 4, over strimzi.topics.replicas 3",
         ),
+        (
+            {
+                "networkPolicy.enabled": True,
+                "worker.settings": {"LABELWIRE_BLOB__ALLOWED_PREFIXES": '["s3://labels/"]'},
+            },
+            "networkPolicy.workerEgress is empty, but worker.settings.LABELWIRE_BLOB__ALLOWED_PREFIXES names what",
+        ),
+        (
+            {
+                "networkPolicy.enabled": True,
+                "worker.extraEnv": [{"name": "LABELWIRE_CACHE__BACKEND", "value": "redis"}],
+            },
+            "networkPolicy.workerEgress is empty, but worker.extraEnv[LABELWIRE_CACHE__BACKEND] names",
+        ),
+        (
+            {
+                "networkPolicy.enabled": True,
+                "kafka.client": {"sasl.oauthbearer.token.endpoint.url": "https://example.com/token"},
+            },
+            "networkPolicy.workerEgress is empty, but kafka.client.sasl.oauthbearer.token.endpoint.url names",
+        ),
+        (
+            {"worker.settings": {"LABELWIRE_TRACING__ENDPOINT": "http://collector:4318"}},
+            "LABELWIRE_TRACING__ENDPOINT would tell neither Triton nor the networks: set tracing.endpoint",
+        ),
+        (
+            {"worker.extraEnv": [{"name": "LABELWIRE_TRACING__ENDPOINT", "value": "http://collector:4318"}]},
+            "worker.extraEnv[LABELWIRE_TRACING__ENDPOINT] would tell neither",
+        ),
         ({"tools.audit.schedule": "at night"}, "'/tools/audit/schedule'"),
         ({"networkPolicy.metricsFrom": [{"pods": {}}]}, "'pods' not allowed"),
     ],
 )
 def test_surroundings_that_cannot_work_are_refused(chart: Chart, changes: dict[str, object], said: str) -> None:
     assert said in chart.refusal(CPU_ONLY, changes)
+
+
+def test_closed_networks_need_no_rule_for_what_is_not_far(chart: Chart) -> None:
+    settings = {"LABELWIRE_BLOB__ALLOWED_PREFIXES": "[]", "LABELWIRE_CACHE__BACKEND": "memory"}
+    rendered = chart.render(MINIMAL, {"networkPolicy.enabled": True, "worker.settings": settings})
+
+    assert rendered.environment().items() >= settings.items()
 
 
 def policy(rendered: Rendered, component: str) -> Manifest:
@@ -139,7 +176,7 @@ def pod_labels(rendered: Rendered, component: str) -> dict[str, str]:
 
 
 def test_workers_reach_kafka_triton_and_names_and_nothing_else(chart: Chart) -> None:
-    rendered = chart.render(PRODUCTION, NETWORK)
+    rendered = chart.render(PRODUCTION, NETWORK | NO_BUCKET)
     spec = policy(rendered, "worker")
 
     assert spec["policyTypes"] == ["Ingress", "Egress"]
@@ -151,7 +188,7 @@ def test_workers_reach_kafka_triton_and_names_and_nothing_else(chart: Chart) -> 
 
 
 def test_only_workers_reach_triton_and_triton_reaches_only_names(chart: Chart) -> None:
-    rendered = chart.render(PRODUCTION, NETWORK)
+    rendered = chart.render(PRODUCTION, NETWORK | NO_BUCKET)
     spec = policy(rendered, "triton")
     from_workers, from_prometheus = spec["ingress"]
 
@@ -233,12 +270,12 @@ def test_a_service_monitor_finds_its_service_and_that_finds_the_pods(chart: Char
     )
     (endpoint,) = monitor["endpoints"]
     (port,) = service["spec"]["ports"]
-    target = {port["name"]: port["containerPort"] for port in rendered.container(component)["ports"]}
+    target = {port["containerPort"] for port in rendered.container(component)["ports"]}
 
     assert service["spec"]["selector"].items() <= pod_labels(rendered, component).items()
     assert service["spec"]["publishNotReadyAddresses"] is True
     assert endpoint["port"] == port["name"]
-    assert target[port["targetPort"]] == port["port"]
+    assert port["targetPort"] in target
 
 
 def tool(rendered: Rendered, name: str) -> Manifest:

@@ -149,6 +149,26 @@ def test_what_the_broker_refuses_is_one_sentence(topics: Topics) -> None:
     assert str(ended.exception).endswith("give --replication-factor a number of replicas that its brokers can hold.")
 
 
+def test_a_topic_that_takes_more_than_the_broker_does_is_named(topics: Topics) -> None:
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap_servers})
+    create_topic(admin, topics.jobs, 1, {"max.message.bytes": str(200 * 1024 * 1024)})
+    ended = topics.run("plan")
+    assert isinstance(ended.exception, BrokerError)
+    assert "over socket.request.max.bytes=104857600 of broker" in str(ended.exception)
+    assert f": lower max.message.bytes of topic {topics.jobs}, or raise" in str(ended.exception)
+
+
+def test_a_topic_that_nothing_can_be_written_to_is_left_to_a_person(topics: Topics) -> None:
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap_servers})
+    create_topic(admin, topics.jobs, 1, {"min.insync.replicas": "2"})
+    found = topics.found("plan")
+    assert actions(found)[topics.jobs] == {"min.insync.replicas": "decide"}
+    (sentence,) = found["decisions"]
+    assert sentence.startswith(
+        f"Topic {topics.jobs} has min.insync.replicas=2 over its replication.factor=1, so nothing"
+    )
+
+
 def test_the_mock_cluster_says_that_it_has_no_topics_to_plan() -> None:
     with MockKafka() as mock:
         ended = Topics(mock.bootstrap_servers).run("plan")

@@ -1,9 +1,13 @@
 """`labelwire top` on real pages: of a server in this process, of what is away, and of a real worker."""
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -96,6 +100,71 @@ def test_pages_that_are_away_or_none_are_told_beside_those_that_answer(port: int
     assert any(sample.name == "labelwire_ready" for sample in answers.samples)
     assert away.problem == f"http://127.0.0.1:{closed}/metrics does not answer: Connection refused."
     assert "is not in Prometheus' text format" in other.problem
+
+
+class _Half(BaseHTTPRequestHandler):
+    """A worker that half works: what it answers is named by the path."""
+
+    def do_GET(self) -> None:
+        answer = getattr(self, f"_{self.path.strip('/')}")
+        with contextlib.suppress(OSError):  # who asked has gone
+            answer()
+
+    def _drip(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        for _ in range(600):
+            self.wfile.write(b"# a line now and then\n")
+            time.sleep(0.05)
+
+    def _garbage(self) -> None:
+        self.wfile.write(bytes(range(256)) * 8)
+
+    def _odd(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(
+            b'labelwire_ready 1\nlabelwire_partition_lag{topic="t",partition="0"} NaN\nlabelwire_inflight_jobs +Inf\n'
+            b'labelwire_circuit_state{model="m"} 7\nlabelwire_jobs_total 1\nlabelwire_ready_condition 0\n'
+        )
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name in the base class
+        """Say nothing."""
+
+
+@pytest.fixture
+def half() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Half)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_page_that_never_ends_is_not_waited_for(half: str) -> None:
+    begun = time.monotonic()
+
+    (page,) = read_pages([f"{half}/drip"], SystemClock(), 0.2)
+
+    assert time.monotonic() - begun < 5
+    assert page.problem == f"{half}/drip does not answer: timed out."
+
+
+def test_what_a_stranger_answers_is_a_short_line(half: str) -> None:
+    (page,) = read_pages([f"{half}/garbage"], SystemClock(), 2.0)
+
+    assert page.problem.startswith(f"{half}/garbage does not answer: ")
+    assert len(page.problem) < 300
+    assert len(page.problem.splitlines()) == 1
+
+
+def test_values_that_are_none_end_nothing(half: str) -> None:
+    ended = CliRunner().invoke(app, ["--once", "--json", "--interval", "0.2", "--worker", f"{half}/odd"])
+
+    assert ended.exception is None or isinstance(ended.exception, SystemExit)
+    (worker,) = json.loads(ended.output)["workers"]
+    assert (worker["state"], worker["lag"], worker["inflight_jobs"]) == ("ready", 0, 0)
 
 
 def test_once_shows_a_worker_and_one_that_is_down(port: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -18,6 +19,7 @@ from worker.testing.clock import ManualClock
 A = TopicPartition(JOBS, 0)
 AWAY = JobError(ErrorCode.BROKER_UNAVAILABLE, "The broker is away.")
 TOO_LARGE = JobError(ErrorCode.RESULT_TOO_LARGE, "It is too large.")
+CURRENT_JOB: ContextVar[str] = ContextVar("current_job", default="none")
 
 
 class ScriptedTransactions:
@@ -30,9 +32,11 @@ class ScriptedTransactions:
         self.let = asyncio.Event()
         self.let.set()
         self.begun = 0
+        self.written_for: list[str] = []
 
     async def commit(self, records: Sequence[OutgoingRecord], points: Mapping[TopicPartition, CommitPoint]) -> None:
         self.begun += 1
+        self.written_for.append(CURRENT_JOB.get())
         await self.let.wait()
         if self.script:
             raise self.script.pop(0)
@@ -92,6 +96,14 @@ async def test_what_is_ready_meanwhile_goes_into_the_next_transaction() -> None:
     assert (first[0], first[1].offset, set(decode_done(first[1]))) == ([b"2"], 0, {2})
     assert (second[0], second[1].offset, set(decode_done(second[1]))) == ([b"0", b"3"], 1, {2, 3})
     assert desk.base() == 1
+
+
+async def test_a_transaction_belongs_to_none_of_the_jobs_that_it_writes_for() -> None:
+    desk = Desk()
+    token = CURRENT_JOB.set("job 0")
+    await desk.put(0)
+    CURRENT_JOB.reset(token)
+    assert desk.sink.written_for == ["none"]
 
 
 async def test_a_transaction_that_fails_has_written_and_counted_nothing() -> None:

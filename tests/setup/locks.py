@@ -59,7 +59,8 @@ class Line:
             frozenset(re.findall(r"[0-9a-f]{64}", hashes)),
         )
 
-    def applies_to(self, python: tuple[int, int]) -> bool:
+    def applies_to(self, python: tuple[int, ...]) -> bool:
+        """Say whether a Python, as (3, 11) or (3, 11, 2), gets it."""
         return self.marker is None or self.marker.evaluate(environment(python))
 
 
@@ -71,14 +72,15 @@ def read(lock: Path) -> tuple[Line, ...]:
 
 
 @functools.cache
-def environment(python: tuple[int, int]) -> dict[str, str]:
-    """Return what markers see under a Python on the platform that is supported."""
-    version = ".".join(map(str, python))
+def environment(python: tuple[int, ...]) -> dict[str, str]:
+    """Return what markers see under a Python on the platform that is supported; its seventh release unless it says."""
+    version = ".".join(map(str, python[:2]))
+    full_version = ".".join(map(str, (*python, 7)[:3]))
     return {
         **{name: str(value) for name, value in default_environment().items()},
         "python_version": version,
-        "python_full_version": f"{version}.7",
-        "implementation_version": f"{version}.7",
+        "python_full_version": full_version,
+        "implementation_version": full_version,
         "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
         "platform_machine": "x86_64",

@@ -13,7 +13,7 @@ from typing import Any, Final
 from worker.adapters.telemetry.exposition import MetricSample
 from worker.monitoring.targets import ReadPage
 
-_CIRCUITS: Final = ("closed", "half-open", "open")
+_CIRCUITS: Final = {0: "closed", 1: "half-open", 2: "open"}
 _MICROSECOND: Final = 1e-6
 
 
@@ -106,7 +106,7 @@ class _Counts:
 
     def values(self, name: str, label: str) -> list[str]:
         """Return the values of a label, in order."""
-        return sorted({each.labels[label] for each in self.of(name)})
+        return sorted({each.labels[label] for each in self.of(name) if label in each.labels})
 
     def quantiles(self, name: str, **labels: str) -> Quantiles:
         """Return the quantiles of a histogram."""
@@ -223,12 +223,12 @@ def _worker_row(page: PageWindow) -> WorkerRow:
     observed = _Observed([page])
     now, rates = observed.now, observed.rates
     state, reason = _state(page.later, now)
-    ended = sum(each.value for each in rates.of("labelwire_jobs_total") if each.labels["outcome"] != "retried")
+    ended = sum(each.value for each in rates.of("labelwire_jobs_total") if each.labels.get("outcome") != "retried")
     return WorkerRow(
         name=page.later.name,
         state=state,
         reason=reason,
-        version=next((each.labels["version"] for each in now.of("labelwire_build_info")), ""),
+        version=next((each.labels.get("version", "") for each in now.of("labelwire_build_info")), ""),
         jobs_per_second=ended,
         inflight_jobs=round(now.total("labelwire_inflight_jobs")),
         lag=round(now.total("labelwire_partition_lag")),
@@ -245,7 +245,7 @@ def _state(page: ReadPage, now: _Counts) -> tuple[str, str]:
     ready = now.largest("labelwire_ready")
     if ready is None:
         return "down", f"{page.name} is no worker: its page has no labelwire_ready."
-    unmet = [each.labels["condition"] for each in now.of("labelwire_ready_condition") if not each.value]
+    unmet = [each.labels.get("condition", "") for each in now.of("labelwire_ready_condition") if not each.value]
     return ("ready", "") if ready else ("not ready", ", ".join(unmet))
 
 
@@ -259,9 +259,9 @@ def _model_row(name: str, workers: _Observed, servers: _Observed) -> ModelRow:
     pending = [each.value for each in servers.now.of("nv_inference_pending_request_count", model=name)]
     return ModelRow(
         name=name,
-        circuit="" if circuit is None else _CIRCUITS[round(circuit)],
+        circuit="" if circuit is None else _CIRCUITS.get(round(circuit), ""),
         requests_per_second=sum(each.value for each in counted),
-        failures_per_second=sum(each.value for each in counted if each.labels["grpc_code"] != "OK"),
+        failures_per_second=sum(each.value for each in counted if each.labels.get("grpc_code") != "OK"),
         duration=workers.rates.quantiles(requests, model=name),
         batch_size=served.total("nv_inference_count", model=name) / executions if executions else None,
         queue_seconds=queued / answered if answered else None,

@@ -5,6 +5,7 @@ and the position are written together or not at all.
 """
 
 import asyncio
+import contextvars
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,7 +82,8 @@ class TransactionalOutbox:
         queued = _QueuedOutcome(job, record, asyncio.get_running_loop().create_future())
         self._waiting.append(queued)
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_all())
+            # It writes for all jobs: without this job's context, no line of its log names this one's trace.
+            self._writing = asyncio.create_task(self._write_all(), context=contextvars.Context())
         try:
             await queued.written
         finally:

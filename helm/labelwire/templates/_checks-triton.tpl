@@ -6,6 +6,7 @@
 {{- fail (printf "triton.url is %s, but triton.enabled is true: leave the address out, or set triton.enabled to false to use that server" $triton.url) -}}
 {{- end -}}
 {{- include "labelwire.checkSharedMemory" . -}}
+{{- include "labelwire.checkArguments" . -}}
 {{- include "labelwire.checkModels" . -}}
 {{- $rolling := $triton.strategy.rollingUpdate -}}
 {{- if and (eq $triton.strategy.type "RollingUpdate") (has (toString $rolling.maxSurge) (list "0" "0%")) (has (toString $rolling.maxUnavailable) (list "0" "0%")) -}}
@@ -25,6 +26,16 @@
 {{- if $isSet -}}
 {{- fail (printf "triton.%s is true, but triton.enabled is false, so there is no Triton: set one of them otherwise" $path) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Triton takes the last of two, so one here would open what the chart closes, or leave the probes without a port. */}}
+{{- define "labelwire.checkArguments" -}}
+{{- range $argument := .Values.triton.extraArgs -}}
+{{- $flag := regexFind "^[^=]+" $argument -}}
+{{- if has $flag (list "--model-repository" "--model-store" "--model-control-mode" "--disable-auto-complete-config" "--strict-readiness" "--exit-timeout-secs" "--grpc-port" "--grpc-max-connection-age" "--grpc-keepalive-permit-without-calls" "--grpc-http2-min-recv-ping-interval-without-data" "--grpc-restricted-protocol" "--http-port" "--http-restricted-api" "--http-address" "--metrics-port" "--metrics-address" "--allow-gpu-metrics" "--log-format") -}}
+{{- fail (printf "triton.extraArgs has %s, which the chart sets: leave it out" $flag) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

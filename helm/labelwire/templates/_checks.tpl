@@ -6,6 +6,8 @@
 {{- include "labelwire.checkNames" . -}}
 {{- include "labelwire.checkTopics" . -}}
 {{- include "labelwire.checkEnvironment" . -}}
+{{- include "labelwire.checkVolumes" . -}}
+{{- include "labelwire.checkNetwork" . -}}
 {{- include "labelwire.checkReplicas" . -}}
 {{- include "labelwire.checkWorkerScaling" . -}}
 {{- include "labelwire.checkTriton" . -}}
@@ -23,8 +25,8 @@
 {{- if regexMatch "^[0-9]" (include "labelwire.fullname" .) -}}
 {{- fail (printf "the objects would be named %s, and a Service's name must begin with a letter: set fullnameOverride" (include "labelwire.fullname" .)) -}}
 {{- end -}}
-{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
-{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "worker.podLabels" .Values.worker.podLabels "triton.podLabels" .Values.triton.podLabels "metrics.podMonitor.labels" .Values.metrics.podMonitor.labels "metrics.serviceMonitor.labels" .Values.metrics.serviceMonitor.labels "metrics.rules.labels" .Values.metrics.rules.labels -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" "strimzi.io/cluster" -}}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "worker.podLabels" .Values.worker.podLabels "triton.podLabels" .Values.triton.podLabels "metrics.podMonitor.labels" .Values.metrics.podMonitor.labels "metrics.serviceMonitor.labels" .Values.metrics.serviceMonitor.labels "metrics.rules.labels" .Values.metrics.rules.labels "metrics.dashboards.labels" .Values.metrics.dashboards.labels -}}
 {{- range $label, $_ := $labels -}}
 {{- if has $label $own -}}
 {{- fail (printf "%s has %s, by which the chart selects its objects: choose another name" $path $label) -}}
@@ -33,6 +35,41 @@
 {{- fail (printf "%s has %s, which stands in commonLabels too: leave one out" $path $label) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A network that is closed to what the settings name would only be seen by jobs that wait. */}}
+{{- define "labelwire.checkNetwork" -}}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.workerEgress) -}}
+{{- $given := dict -}}
+{{- range $name, $value := .Values.worker.settings -}}{{- $_ := set $given $name (list (printf "worker.settings.%s" $name) $value) -}}{{- end -}}
+{{- range .Values.worker.extraEnv -}}{{- $_ := set $given .name (list (printf "worker.extraEnv[%s]" .name) (default "" .value)) -}}{{- end -}}
+{{- $far := dict -}}
+{{- range $name, $pattern := dict "LABELWIRE_BLOB__ALLOWED_PREFIXES" "[a-z0-9]://" "LABELWIRE_CACHE__BACKEND" "^redis$" -}}
+{{- if hasKey $given $name -}}
+{{- if regexMatch $pattern (get $given $name | last | toString) -}}{{- $_ := set $far $name (get $given $name | first) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $tokens := "sasl.oauthbearer.token.endpoint.url" -}}
+{{- if hasKey .Values.kafka.client $tokens -}}{{- $_ := set $far $tokens (printf "kafka.client.%s" $tokens) -}}{{- end -}}
+{{- range $_, $path := $far -}}
+{{- fail (printf "networkPolicy.workerEgress is empty, but %s names what workers reach besides Kafka and Triton: add a rule that lets them" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* In a pod with both, each needs names that the other has not. */}}
+{{- define "labelwire.checkVolumes" -}}
+{{- $triton := .Values.triton -}}
+{{- $ofWorker := list "tmp" -}}
+{{- $ofTriton := list "shm" "triton-tmp" -}}
+{{- if ne $triton.models.source "image" -}}{{- $ofTriton = append $ofTriton "models" -}}{{- end -}}
+{{- if $triton.plans.enabled -}}{{- $ofTriton = append $ofTriton "plans" -}}{{- end -}}
+{{- if and $triton.enabled $triton.coLocated -}}
+{{- include "labelwire.checkOnce" (list "worker.extraVolumes and triton.extraVolumes" (concat .Values.worker.extraVolumes $triton.extraVolumes) (concat $ofWorker $ofTriton)) -}}
+{{- else -}}
+{{- include "labelwire.checkOnce" (list "worker.extraVolumes" .Values.worker.extraVolumes $ofWorker) -}}
+{{- include "labelwire.checkOnce" (list "triton.extraVolumes" $triton.extraVolumes $ofTriton) -}}
 {{- end -}}
 {{- end -}}
 

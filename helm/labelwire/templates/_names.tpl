@@ -48,6 +48,15 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* Labels of the pods of a command that runs once: (list $ "audit"). */}}
+{{- define "labelwire.toolLabels" -}}
+{{- $root := index . 0 -}}
+{{ include "labelwire.selectorLabels" . }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{/* ServiceAccount of a component: (list $ "worker"). */}}
 {{- define "labelwire.serviceAccountName" -}}
 {{- $account := (index (index . 0).Values (index . 1)).serviceAccount -}}

@@ -142,9 +142,15 @@ class TopicChanges:
                     raise
                 return  # who may not see the limit is told by the broker when it is reached
             if size > limit:
+                asked_for = self._options.max_message_bytes or 0
+                jobs = next(each.present for each in plan.topics if each.wanted.name == self._settings.topics.jobs)
+                is_asked = jobs is None or asked_for > int(jobs.configs[MAX_MESSAGE_BYTES])
+                lower = (
+                    "--max-message-bytes" if is_asked else f"{MAX_MESSAGE_BYTES} of topic {self._settings.topics.jobs}"
+                )
                 raise BrokerError(
                     f"Messages of {size} bytes are over {_REQUEST_LIMIT}={limit} of broker {resource.name}: lower"
-                    " --max-message-bytes, or raise the limit on the brokers."
+                    f" {lower}, or raise the limit on the brokers."
                 )
 
     def _configs(self, client: AdminClient, names: Collection[str], operation: str) -> dict[str, dict[str, str]]:

@@ -15,6 +15,7 @@ from worker.adapters.kafka.topics import (
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_PARTITIONS,
     MAX_MESSAGE_BYTES,
+    MIN_INSYNC_REPLICAS,
     RETENTION_MS,
     WantedTopic,
     wanted_topics,
@@ -177,7 +178,7 @@ def _compared(
         _compared_partitions(wanted, present, options),
         _compared_replicas(wanted, present, options),
         *(_compared_value(wanted.name, name, value, present) for name, value in wanted.configs.items()),
-        *(_compared_floor(name, least, present) for name, least in floors.items()),
+        *(_compared_floor(wanted.name, name, least, present) for name, least in floors.items()),
     )
 
 
@@ -238,10 +239,17 @@ def _compared_value(topic: str, name: str, value: str, present: PresentTopic) ->
     return PropertyComparison(name, value, actual, Action.CHANGE, value)
 
 
-def _compared_floor(name: str, least: int, present: PresentTopic) -> PropertyComparison:
+def _compared_floor(topic: str, name: str, least: int, present: PresentTopic) -> PropertyComparison:
     if name not in present.configs:
         return PropertyComparison(name, _at_least(least), NOT_TOLD, Action.NONE)
     actual = int(present.configs[name])
+    if name == MIN_INSYNC_REPLICAS and actual > present.replicas:
+        advice = (
+            f"Topic {topic} has {MIN_INSYNC_REPLICAS}={actual} over its {REPLICATION_FACTOR}={present.replicas}, so"
+            f" nothing can be written to it: set the first to {least} with kafka-configs, or place more replicas with"
+            " kafka-reassign-partitions."
+        )
+        return PropertyComparison(name, f"{_at_least(least)}, ≤ replicas", str(actual), Action.DECIDE, advice=advice)
     enough = actual >= least or (name == RETENTION_MS and actual == _FOR_EVER)
     if enough:
         return PropertyComparison(name, _at_least(least), str(actual), Action.NONE)

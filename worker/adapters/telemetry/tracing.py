@@ -7,6 +7,9 @@ Invariants: no job waits for the receiver of traces; what does not fit into a bo
 label, no key and no value of a record gets into a span.
 """
 
+import logging
+import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,17 +26,19 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.re import parse_env_headers
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from worker import __version__
 from worker.domain import events
-from worker.domain.errors import JobError, Stage
+from worker.domain.errors import JobError, SettingsError, Stage
 from worker.domain.headers import ATTEMPT_TRACE_PARENT, TRACE_PARENT, TRACE_STATE
 from worker.domain.records import Record
 from worker.ports import InferenceRequest
 from worker.settings import TracingSettings
 
-# A huge picture has a thousand spans. They are sent within a second or two, and one takes about 2 KiB until then.
+# A huge picture has a thousand spans. They are sent within a second or two. Until then a job's take 3 KiB each, 9 KiB
+# with the longest trace state, and a poll with all its links takes 25 KiB.
 _MAX_QUEUED_SPANS: Final = 8192
 _EXPORT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 3.0
@@ -42,6 +47,10 @@ _NANOSECONDS: Final = 1_000_000_000
 _MAX_POLL_LINKS: Final = 32
 _MAX_HEADER_CHARACTERS: Final = 512
 _W3C: Final = TraceContextTextMapPropagator()
+_HEADER_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+_HEADER_TEXT: Final = re.compile(r"[\x20-\x7e]+")
+# It logs whole headers that it cannot read, and they hold credentials; `_check_headers` names them instead.
+logging.getLogger("opentelemetry.util.re").disabled = True
 
 
 class OpenTelemetryTracer:
@@ -244,11 +253,33 @@ def open_tracer(settings: TracingSettings, group_id: str) -> OpenTelemetryTracer
     """Return a tracer that sends to the settings' receiver, None where they name none.
 
     Headers and certificates for the receiver come from OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_HEADERS, ...).
+    Raises SettingsError for one of them that cannot be used.
     """
     if settings.endpoint is None:
         return None
-    exporter = OTLPSpanExporter(f"{settings.endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_SECONDS)
-    return OpenTelemetryTracer(exporter, group_id, settings.sample_ratio)
+    _check_headers()
+    try:
+        exporter = OTLPSpanExporter(f"{settings.endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_SECONDS)
+        return OpenTelemetryTracer(exporter, group_id, settings.sample_ratio)
+    except ValueError as error:
+        reason = str(error).rstrip(".")
+        raise SettingsError(
+            f"OpenTelemetry refuses a variable of its own, such as OTEL_BSP_… ({reason}): correct it, or unset"
+            " LABELWIRE_TRACING__ENDPOINT."
+        ) from error
+
+
+def _check_headers() -> None:
+    """Raise SettingsError, which repeats no value, for a header that could not be sent as it stands."""
+    for variable in _HEADER_VARIABLES:
+        given = [header for header in os.environ.get(variable, "").split(",") if header.strip()]
+        for number, header in enumerate(given, 1):
+            values = parse_env_headers(header, liberal=True).values()
+            if not values or not all(map(_HEADER_TEXT.fullmatch, values)):
+                raise SettingsError(
+                    f"{variable}: header {number} of {len(given)} cannot be sent; give name=value, several with commas"
+                    " between them, other than letters and digits percent-encoded."
+                )
 
 
 def trace_ids() -> dict[str, str]:
