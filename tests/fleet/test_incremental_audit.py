@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.fleet.workers import Fleet, read_until, wait_until
+from tests.docs.scale_page import SERIES_PER_WORKER
+from tests.fleet.workers import Fleet, WorkerProcess, read_until, wait_until
 from worker.adapters.kafka.offline.group_view import KafkaGroupView
 from worker.audit.report import AuditReport
 from worker.audit.run import audit
@@ -19,12 +20,14 @@ from worker.local.triton import TritonServer
 from worker.settings import KafkaSettings, TopicSettings
 
 ROUNDS = 3
-JOBS = 10  # in a round; the last one is no picture
-BLANK = bytes(cv2.imencode(".png", np.full((64, 128, 3), 255, np.uint8))[1].tobytes())
+JOBS = 10  # in a round; the first one has a line of text, the last one is no picture
+PAGE = np.full((64, 160, 3), 255, np.uint8)
+BLANK = bytes(cv2.imencode(".png", PAGE)[1].tobytes())
 
 
 def jobs_of(fleet: Fleet, number: int) -> list[OutgoingRecord]:
-    pictures = [BLANK] * (JOBS - 1) + [b"no picture"]
+    line = cv2.putText(PAGE.copy(), f"BOX {number}", (9, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (0, 0, 0), 2)
+    pictures = [cv2.imencode(".png", line)[1].tobytes(), *[BLANK] * (JOBS - 2), b"no picture"]
     names = [f"round-{number}-{each}".encode() for each in range(JOBS)]
     return [
         OutgoingRecord(fleet.jobs_topic, name, picture, (("content-type", b"image/png"), ("job-id", name)))
@@ -37,6 +40,12 @@ def all_is_committed(view: KafkaGroupView, topic: str) -> bool:
     ends = view.ends(view.partitions([topic]), stable=False)
     positions = view.positions(list(ends))
     return all(end == 0 or (p in positions and positions[p].offset == end) for p, end in ends.items())
+
+
+def series(worker: WorkerProcess) -> int:
+    """Return how many series a worker exposes, without those of its partitions."""
+    lines = worker.probe("/metrics")[1].splitlines()
+    return sum(not line.startswith(("#", "labelwire_partition_lag")) for line in lines)
 
 
 def counts(report: AuditReport) -> dict[str, object]:
@@ -60,6 +69,7 @@ def test_each_audit_reads_what_came_since_the_last_one_though_a_worker_is_killed
         for number in range(ROUNDS):
             fleet.submit(*jobs_of(fleet, number))
             if number == 1:
+                assert series(worker) == pytest.approx(SERIES_PER_WORKER, rel=0.1)
                 read_until(reader, lambda seen: len(seen) >= 2)
                 worker.kill()
                 fleet.add_worker()
