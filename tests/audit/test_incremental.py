@@ -1,6 +1,9 @@
 """Audits with a state find what one full audit finds, wherever the history is cut."""
 
 import contextlib
+import signal
+import subprocess
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -407,6 +410,32 @@ def test_two_audits_at_once_are_refused_and_the_first_one_counts(tmp_path: Path)
         with pytest.raises(AuditStateError, match="in use by another audit"):
             second.__enter__()
     assert Rounds(tmp_path).audit().since_ms is None
+
+
+def test_an_audit_that_is_killed_as_it_writes_leaves_the_state_of_the_one_before(tmp_path: Path) -> None:
+    Rounds(tmp_path).audit()
+    path = tmp_path / "audit.sqlite"
+    before = path.stat().st_size
+    ended = subprocess.run([sys.executable, "-c", _KILLED, tmp_path], check=False, env={"PYTHONPATH": "."})
+    assert ended.returncode == -signal.SIGKILL
+    assert path.stat().st_size > 100 * before
+    with opened_state(tmp_path) as state:
+        assert (state.number, state.ledger().size) == (2, 6)
+
+
+# More than the database holds in memory, so that it is written before the end.
+_KILLED = """
+import os, pathlib, signal, sys
+from worker.audit.state import opened_state
+from worker.audit.verdict import AuditEntry, RecordKind
+from worker.domain.records import Coordinate
+with opened_state(pathlib.Path(sys.argv[1])) as state:
+    ledger = state.ledger()
+    for offset in range(500_000):
+        at = Coordinate("jobs", 0, offset)
+        ledger.add(AuditEntry(at, 0, RecordKind.JOB, True, True, 0, at, 0, identity=b"x" * 16))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.mark.parametrize("spoilt", ["no database", "cut short", "another one's"])

@@ -48,6 +48,7 @@ DEAD_LETTER_SHARE: Final = 0.005
 RETRY_SHARE: Final = 0.01
 BROKERS: Final = 6
 OFFSET_RECORD_BYTES: Final = 100
+AUDIT_BITS_PER_SECOND: Final = 1e9
 RESULT_READERS: Final = 1
 
 
@@ -146,7 +147,9 @@ def group_table() -> str:
             "object store requests a second, by URI",
             [_number(load.mean_per_second * (1 + RETRY_SHARE)) for load in loads],
         ),
-        ("a day's audit, hours", [f"{_audit_hours(load):.1f}" for load in loads]),
+        ("a day's audit, hours for its records", [_number(_audit_hours(load)) for load in loads]),
+        ("— for its bytes at 1 Gbit/s", [_number(_transfer_hours(load)) for load in loads]),
+        ("— the same, by URI", [_number(_transfer_hours(load)) for load in (DAILY_BY_URI, CONSTANT_BY_URI)]),
         ("— its state", [_size(_state_bytes(load)) for load in loads]),
     ]
     return _table(("", *(load.name for load in loads)), rows)
@@ -233,6 +236,10 @@ def _offset_bytes() -> int:
 
 def _audit_hours(load: Load) -> float:
     return load.labels_per_day * (2 + RETRY_SHARE) / AUDIT_RECORDS_PER_SECOND / 3600
+
+
+def _transfer_hours(load: Load) -> float:
+    return DAY_SECONDS * 8 * _written(load) / AUDIT_BITS_PER_SECOND / 3600
 
 
 def _state_bytes(load: Load) -> float:
