@@ -29,8 +29,6 @@ HEADER_BYTES: Final = 238
 WORKER_CPU_SECONDS: Final = 0.077
 SERIES_PER_WORKER: Final = 429
 KAFKA_CONNECTIONS: Final = 7
-TRACKER_BYTES: Final = 941
-FULL_TRACKER_BYTES: Final = 557_469
 AUDIT_RECORDS_PER_SECOND: Final = 5_000
 STATE_BYTES_PER_JOB: Final = 150
 EVIDENCE_BYTES: Final = 1_400
@@ -129,8 +127,8 @@ def group_table() -> str:
         ("bytes a second on the offsets topic", [_rate(each * _offset_bytes()) for each in commits]),
         ("commit requests a second, at most", [_number(load.workers / interval) for load in loads]),
         ("positions in the second of a rebalance", [_number(busiest * consumed * load.partitions) for load in loads]),
-        ("memory of the trackers of a worker", [_size(each * TRACKER_BYTES) for each in per_worker]),
-        ("— with all windows full", [_size(each * FULL_TRACKER_BYTES) for each in per_worker]),
+        ("memory of the trackers of a worker", [_size(each * SIMULATED["tracker_bytes"]) for each in per_worker]),
+        ("— with all windows full", [_size(each * SIMULATED["full_tracker_bytes"]) for each in per_worker]),
         ("connections to 6 brokers, at most", [_number(load.workers * KAFKA_CONNECTIONS * BROKERS) for load in loads]),
         ("connections to Triton, one server a GPU", [_number(load.workers * load.gpus) for load in loads]),
         (

@@ -9,13 +9,16 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.simulation.many import run_many
-from tests.simulation.scale import PHASES_SECONDS, ScaleMeasurement, ScalePlan, measure
+from tests.simulation.scale import PHASES_SECONDS, ScalePlan, measure, tracker_bytes
 from tests.simulation.world import simulate
+from worker.domain.offsets import MAX_WINDOW
 from worker.reporting.formats import DASH, decimals, whole
 from worker.reporting.progress import counted, reaching
 
@@ -67,15 +70,15 @@ def _run_all(seeds: range, jobs: int) -> int:
 def _measure(plan: ScalePlan, *, as_json: bool) -> int:
     with reaching("virtual seconds", PHASES_SECONDS) as show:
         measured = measure(plan, show)
+    shown = {**measured.to_dict(), "tracker_bytes": tracker_bytes(8), "full_tracker_bytes": tracker_bytes(MAX_WINDOW)}
     if as_json:
-        print(json.dumps(measured.to_dict(), indent=2))
+        print(json.dumps(shown, indent=2))
     else:
-        _show(measured)
+        _show(shown)
     return 1 if measured.failures else 0
 
 
-def _show(measured: ScaleMeasurement) -> None:
-    shown = measured.to_dict()
+def _show(shown: Mapping[str, Any]) -> None:
     table = Table(box=None)
     names = ["phase", "workers", "jobs", "results", "dead letters", "retries", "commits/s", "in the busiest s"]
     names += ["requests/s", "moved", "read twice", "unread for s (max)", "longest pause s", "open at most"]
@@ -97,9 +100,14 @@ def _show(measured: ScaleMeasurement) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
     sizes = ", ".join(f"{part} {size}" for part, size in shown["metadata_bytes"].items())
-    recovery = f"{measured.recovery_seconds} s" if measured.recovery_seconds else "longer than the phase"
-    console.print(f"Metadata of a commit in bytes: {sizes}. Recovery after the outage: {recovery}.")
-    for failure in measured.failures:
+    recovery = shown["recovery_seconds"]
+    console.print(f"Metadata of a commit in bytes: {sizes}.")
+    console.print(f"Recovery after the outage: {'longer than its phase' if recovery is None else f'{recovery} s'}.")
+    console.print(
+        f"A partition's tracker takes {whole(shown['tracker_bytes'])} bytes with 8 jobs under way, and"
+        f" {whole(shown['full_tracker_bytes'])} with a full window."
+    )
+    for failure in shown["failures"]:
         console.print(failure, markup=False)
 
 

@@ -11,6 +11,7 @@ whose assignor keeps what it can. All that are revoked in one go are assigned wh
 import base64
 import hashlib
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,7 +26,8 @@ from tests.simulation.source import CONSUMED, SimulatedSource
 from tests.simulation.trace import Trace
 from tests.simulation.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.simulation.world import WatchedBroker, World
-from worker.domain.records import Coordinate, Record, TopicPartition
+from worker.domain.offsets import MAX_WINDOW, OffsetTracker
+from worker.domain.records import CommitPoint, Coordinate, Record, TopicPartition
 
 _MAX_CALLBACKS = 2_000_000_000
 _PHASE_SECONDS = 15.0
@@ -33,6 +35,8 @@ PHASES_SECONDS = round(7 * _PHASE_SECONDS)
 _BATCHES_A_SECOND = 4
 _TEXTS = 200
 _NEVER_SECONDS = 1e9
+_TRACKERS = 20
+_FIRST_OFFSET = 10**9
 # Of a hundred jobs one is damaged, and of two hundred one fails in all its attempts.
 _KINDS = {"good": 985, "corrupt": 10, "cursed": 5}
 _TERMINAL = (TOPICS.results, TOPICS.dead_letters)
@@ -287,7 +291,7 @@ def _tuning(plan: ScalePlan) -> Tuning:
     return Tuning(
         max_jobs=8,
         max_inflight_pixels=64_000_000,
-        partition_window=8192,
+        partition_window=MAX_WINDOW,
         commit_interval_seconds=1.0,
         attempt_seconds=120.0,
         retry_initial_seconds=0.5,
@@ -376,6 +380,21 @@ def measure(plan: ScalePlan, show: Callable[[int], object] = _ignore) -> ScaleMe
         loop.close()
         random.setstate(state)
     return ScaleMeasurement(plan, tuple(world.judge.failures), tuple(world.meter.phases), loop.time())
+
+
+def tracker_bytes(open_offsets: int) -> int:
+    """Return the memory of one partition's tracker with so many jobs under way."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        trackers = [OffsetTracker(CommitPoint(_FIRST_OFFSET), topic_id="x" * 22) for _ in range(_TRACKERS)]
+        for tracker in trackers:
+            for offset in range(_FIRST_OFFSET, _FIRST_OFFSET + open_offsets):
+                tracker.deliver(offset)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return round((after - before) / _TRACKERS)
 
 
 def _summary(phase: Phase) -> dict[str, Any]:
