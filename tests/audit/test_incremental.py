@@ -438,6 +438,23 @@ with opened_state(pathlib.Path(sys.argv[1])) as state:
 """
 
 
+def test_a_volume_that_takes_no_more_is_no_damage(tmp_path: Path) -> None:
+    Rounds(tmp_path).audit()
+    ended = subprocess.run(
+        [sys.executable, "-c", _FULL + _KILLED, tmp_path], check=False, env={"PYTHONPATH": "."}, capture_output=True
+    )
+    assert b"AuditStateError: The state of audits in" in ended.stderr
+    assert b"check its volume, and audit again" in ended.stderr or b"has no space left" in ended.stderr
+    with opened_state(tmp_path) as state:
+        assert (state.number, state.ledger().size) == (2, 6)
+
+
+_FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+"""
+
+
 @pytest.mark.parametrize("spoilt", ["no database", "cut short", "another one's"])
 def test_a_damaged_or_foreign_file_is_never_believed(tmp_path: Path, spoilt: str) -> None:
     Rounds(tmp_path).audit(2000)

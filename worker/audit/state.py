@@ -51,6 +51,7 @@ _REASONS: Final = {
     "SQLITE_BUSY": "is in use by another audit; wait until that has ended",
     "SQLITE_FULL": "has no space left; make its volume or TMPDIR larger, and audit again",
     "SQLITE_READONLY": "cannot be written; give this user the right to write, and audit again",
+    "SQLITE_IOERR": "cannot be read or written now; check its volume, and audit again",
     "SQLITE_CANTOPEN": "cannot be opened; give this user the right to write in its folder",
 }
 _DAMAGED: Final = "is damaged, or no state of an audit; delete it, and audit everything again"
@@ -266,6 +267,11 @@ def opened_state(folder: Path, horizon_seconds: float = DEFAULT_HORIZON_SECONDS)
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditStateError(
+            f"The folder {folder} cannot hold the state of audits ({error}); name another."
+        ) from error
+    try:
         with contextlib.closing(sqlite3.connect(folder / _FILE_NAME, isolation_level=None, timeout=0)) as database:
             for pragma in ("temp_store=FILE", f"cache_size=-{_CACHE_KIBIBYTES}", "synchronous=FULL"):
                 database.execute(f"PRAGMA {pragma}")
@@ -274,12 +280,7 @@ def opened_state(folder: Path, horizon_seconds: float = DEFAULT_HORIZON_SECONDS)
             yield AuditState.on(database, folder, horizon_seconds)
             database.execute("COMMIT")
     except sqlite3.Error as error:
-        reason = _REASONS.get(getattr(error, "sqlite_errorname", ""), _DAMAGED)
-        raise AuditStateError(f"The state of audits in {folder} {reason} ({error}).") from error
-    except OSError as error:
-        raise AuditStateError(
-            f"The folder {folder} cannot hold the state of audits ({error}); name another."
-        ) from error
+        raise AuditStateError(f"The state of audits in {folder} {_reason(error)} ({error}).") from error
 
 
 @contextlib.contextmanager
@@ -295,6 +296,12 @@ def temporary_state(parent: Path | None = None) -> Iterator[AuditState]:
         database.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
         database.execute("BEGIN")
         yield AuditState.on(database, None, float("inf"))
+
+
+def _reason(error: sqlite3.Error) -> str:
+    """Return what an error says of a state; SQLite's own name of it may be longer than that of its kind."""
+    named = getattr(error, "sqlite_errorname", "")
+    return next((reason for name, reason in _REASONS.items() if named.startswith(name)), _DAMAGED)
 
 
 def _check_file(database: sqlite3.Connection, folder: Path) -> None:
