@@ -35,7 +35,7 @@ PHASES_SECONDS = round(7 * _PHASE_SECONDS)
 _BATCHES_A_SECOND = 4
 _TEXTS = 200
 _NEVER_SECONDS = 1e9
-_TRACKERS = 20
+_TRACKED_OFFSETS = 200_000
 _FIRST_OFFSET = 10**9
 # Of a hundred jobs one is damaged, and of two hundred one fails in all its attempts.
 _KINDS = {"good": 985, "corrupt": 10, "cursed": 5}
@@ -384,17 +384,19 @@ def measure(plan: ScalePlan, show: Callable[[int], object] = _ignore) -> ScaleMe
 
 def tracker_bytes(open_offsets: int) -> int:
     """Return the memory of one partition's tracker with so many jobs under way."""
+    # So many that what Python takes from its lists of freed objects, and does not count, is little.
+    count = _TRACKED_OFFSETS // open_offsets
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        trackers = [OffsetTracker(CommitPoint(_FIRST_OFFSET), topic_id="x" * 22) for _ in range(_TRACKERS)]
+        trackers = [OffsetTracker(CommitPoint(_FIRST_OFFSET), topic_id="x" * 22) for _ in range(count)]
         for tracker in trackers:
             for offset in range(_FIRST_OFFSET, _FIRST_OFFSET + open_offsets):
                 tracker.deliver(offset)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    return round((after - before) / _TRACKERS)
+    return round((after - before) / count)
 
 
 def _summary(phase: Phase) -> dict[str, Any]:
