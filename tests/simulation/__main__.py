@@ -22,6 +22,8 @@ from worker.domain.offsets import MAX_WINDOW
 from worker.reporting.formats import DASH, decimals, whole
 from worker.reporting.progress import counted, reaching
 
+_TABLE_CHARACTERS = 170
+
 
 def main() -> int:
     """Run seeds, say which fail and how to see one; the exit code is 0 only if none does."""
@@ -97,7 +99,7 @@ def _show(shown: Mapping[str, Any]) -> None:
             decimals(phase["longest_pause_seconds"], 2),
             whole(phase["most_open_jobs"]),
         )
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, width=_TABLE_CHARACTERS)
     console.print(table)
     sizes = ", ".join(f"{part} {size}" for part, size in shown["metadata_bytes"].items())
     recovery = shown["recovery_seconds"]
