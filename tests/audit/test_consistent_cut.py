@@ -267,8 +267,8 @@ def test_an_end_that_stays_hidden_is_not_waited_for_for_ever() -> None:
 
 def test_many_removed_partitions_are_one_sentence() -> None:
     view = StillView([TOPICS.jobs, TOPICS.results], lows=3, compacted=[TOPICS.results])
-    gaps = find_removals(view, [TOPICS.jobs, TOPICS.results])
+    gaps = find_removals(view, [TOPICS.jobs, TOPICS.results]).gaps
     assert [gap.topic for gap in gaps] == [TOPICS.jobs, TOPICS.results, TOPICS.results]
     assert "label-images/0 below offset 3" in gaps[0].sentence
     assert "and 2 more" in gaps[0].sentence
-    assert find_removals(StillView([TOPICS.jobs]), [TOPICS.jobs]) == ()
+    assert find_removals(StillView([TOPICS.jobs]), [TOPICS.jobs]).gaps == ()

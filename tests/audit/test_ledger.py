@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.audit.histories import TOPICS, Logs
 from worker.audit.account import account
 from worker.audit.consistent_cut import ConsistentCut
-from worker.audit.ledger import Ledger
+from worker.audit.state import temporary_state
 from worker.audit.verdict import AuditEntry, RecordKind
 from worker.domain.headers import ORIGIN_OFFSET
 from worker.domain.records import CommitPoint, Coordinate, Record, TopicPartition
@@ -67,9 +67,10 @@ def test_an_entry_comes_back_as_it_was_and_numbers_of_any_size_fit() -> None:
         reading=b"r",
         models=b"m",
     )
-    with Ledger() as ledger:
+    with temporary_state() as state:
+        ledger = state.ledger()
         ledger.add(entry)
-        (chain,) = ledger.histories()
+        (chain,) = ledger.histories(lambda _at: True, state.covers)
         assert (chain.origin, chain.generation, chain.results) == (entry.origin, entry.generation, 1)
         assert chain.evidence == (entry.at,)
         assert chain.result_identities == {b"i": entry.at}
@@ -90,6 +91,6 @@ def test_headers_with_absurd_numbers_spoil_nothing() -> None:
 
 
 def test_the_ledger_leaves_no_file_behind(tmp_path: Path) -> None:
-    with Ledger(tmp_path):
+    with temporary_state(tmp_path):
         assert list(tmp_path.iterdir())
     assert list(tmp_path.iterdir()) == []

@@ -12,11 +12,13 @@ from tests.rollout.test_rollout_state import rollout
 from tests.simulation.virtual_time import VirtualClock, VirtualTimeLoop
 from worker.domain.errors import BrokerError
 from worker.domain.events import RolloutChanged
+from worker.domain.records import TopicPartition
 from worker.domain.rollout.evidence import Evidence
 from worker.domain.rollout.state import (
     ROLLOUT_SCHEMA,
     ControlState,
     Phase,
+    RolloutLimits,
     WorkerEvidence,
     evidence_key,
     state_key,
@@ -103,6 +105,23 @@ def test_a_worker_killed_in_any_step_comes_back_to_the_same_share_and_evidence(k
         assert killed
         assert fleet.state.rollout is not None
         assert fleet.state.rollout.phase is Phase.PROMOTED
+
+    play(scene)
+
+
+@pytest.mark.parametrize(("workers", "records_a_second"), [(5, 10), (40, 40)])
+def test_many_workers_write_a_bounded_number_of_records_together(workers: int, records_a_second: int) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.start(workers)
+        fleet.write(lambda state: state.started(rollout(steps=STEPS, limits=RolloutLimits(min_jobs=10**6))))
+        await fleet.read_jobs(15 * workers, pause_seconds=0.2 / workers)  # each reads five a second, for three seconds
+        before = fleet.broker.end(TopicPartition(TOPIC, 0))
+        await fleet.read_jobs(50 * workers, pause_seconds=0.2 / workers)  # and for ten more
+        written = fleet.broker.end(TopicPartition(TOPIC, 0)) - before
+
+        assert 0.7 * records_a_second <= written / 10 <= 1.1 * records_a_second
+        seen = [member.follower.evidence()[0].jobs for member in fleet.members]
+        assert min(seen) > 0.4 * fleet.canary_jobs
 
     play(scene)
 

@@ -16,6 +16,8 @@ from tests.simulation.trace import Trace
 from worker.domain.records import CommitPoint, TopicPartition
 from worker.testing.broker import MemoryBroker
 
+Assignor = Callable[[Sequence[TopicPartition], Sequence[Member]], dict[Member, list[TopicPartition]]]
+
 GROUP = "labelwire"
 _DELAY_SECONDS = 0.2
 _SLACK_SECONDS = 1.0
@@ -23,7 +25,10 @@ _NOTICE_SECONDS = 0.3
 
 
 class Coordinator:
-    """Keeps the partitions dealt out. `garbles` says whether committed metadata is spoilt before it is handed on."""
+    """Keeps the partitions dealt out. `garbles` says whether committed metadata is spoilt before it is handed on.
+
+    Without an `assignor` the partitions are dealt round robin, anew each time, so that they move as much as they can.
+    """
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class Coordinator:
         trace: Trace,
         chance: random.Random,
         garbles: Callable[[], bool],
+        assignor: Assignor | None = None,
     ) -> None:
         self._broker = broker
         self._members = members
@@ -42,6 +48,7 @@ class Coordinator:
         self._trace = trace
         self._chance = chance
         self._garbles = garbles
+        self._assignor = assignor or self._round_robin
         self._change = asyncio.Event()
         self._partitions: list[TopicPartition] = []
 
@@ -61,20 +68,22 @@ class Coordinator:
     async def _deal(self) -> None:
         takers = [member for member in self._members if member.takes_partitions]
         self._trace.note("coordinator", "deals", *(member.name for member in takers))
-        wanted = self._wanted(takers)
+        wanted = self._assignor(self._partitions, takers)
         away = {member: [p for p in member.held if p not in wanted[member]] for member in takers}
         await self._all_answer({member: self._revoke(member, gone) for member, gone in away.items() if gone})
-        free = [p for p in self._partitions if (GROUP, p) not in self._broker.owners]
+        free = {p for p in self._partitions if (GROUP, p) not in self._broker.owners}
         coming = {member: [p for p in wanted.get(member, ()) if p in free] for member in takers}
         await self._all_answer({member: self._give(member, new) for member, new in coming.items() if new})
         if takers and any((GROUP, p) not in self._broker.owners for p in self._partitions):
             self.changed()
 
-    def _wanted(self, takers: Sequence[Member]) -> dict[Member, list[TopicPartition]]:
-        """Deal round robin, from a member that the dice choose."""
+    def _round_robin(
+        self, partitions: Sequence[TopicPartition], takers: Sequence[Member]
+    ) -> dict[Member, list[TopicPartition]]:
+        """Deal from a member that the dice choose."""
         wanted: dict[Member, list[TopicPartition]] = {member: [] for member in takers}
         start = self._chance.randrange(len(takers)) if takers else 0
-        for place, partition in enumerate(self._partitions if takers else ()):
+        for place, partition in enumerate(partitions if takers else ()):
             wanted[takers[(place + start) % len(takers)]].append(partition)
         return wanted
 

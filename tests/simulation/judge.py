@@ -100,8 +100,13 @@ class Judge:
         """Say whether a position was made for the topic that there is, as far as it says so."""
         return topic_id_of(point) in {"", self._topic_ids[partition.topic]}
 
+    def commit_requested(self) -> None:
+        """A member has committed positions, in one request."""
+        self._trace.note("broker", "commit request")
+
     def committed(self, partition: TopicPartition, point: CommitPoint) -> None:
         """A position was committed."""
+        self._trace.note("broker", "metadata", partition, len(point.metadata))
         if not self.belongs(partition, point):
             self._trace.note("broker", "committed", partition, point.offset, "of a former topic")
             return

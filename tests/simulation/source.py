@@ -32,6 +32,10 @@ class SimulatedSource(MemorySource):
         self._generations.update(partitions)
         await super().assign(partitions)
 
+    def wake(self) -> None:
+        """Look for records, because one of a partition that is held has come."""
+        self._wake()
+
     def generation(self, partition: TopicPartition) -> int:
         """Say in which generation this member holds a partition."""
         return self._generations[partition]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.simulation.building import Doors, settings_of
-from tests.simulation.coordinator import Coordinator
+from tests.simulation.coordinator import Assignor, Coordinator
 from tests.simulation.faults import FaultScript
 from tests.simulation.jobs import BUCKETS, JOB_LIMIT_BYTES, RESULT_LIMIT_BYTES, TOPICS, Sent, closing_job
 from tests.simulation.judge import Judge
@@ -77,6 +77,8 @@ class _Positions(dict[tuple[str, TopicPartition], CommitPoint]):
         self._judge = judge
 
     def update(self, points: dict[tuple[str, TopicPartition], CommitPoint]) -> None:  # type: ignore[override]
+        if points:
+            self._judge.commit_requested()
         for (group, partition), point in sorted(points.items()):  # in whatever order a set gave them
             self[group, partition] = point
 
@@ -85,7 +87,7 @@ class _Positions(dict[tuple[str, TopicPartition], CommitPoint]):
         super().__setitem__(name, point)
 
 
-class _WatchedBroker(MemoryBroker):
+class WatchedBroker(MemoryBroker):
     """A broker that shows the judge what workers write."""
 
     def __init__(self, judge: Judge, clock: VirtualClock) -> None:
@@ -107,11 +109,13 @@ class _WatchedBroker(MemoryBroker):
 class World:
     """The broker, Triton, the workers, and what happens to them."""
 
-    def __init__(self, loop: VirtualTimeLoop, plan: Scenario) -> None:
+    def __init__(
+        self, loop: VirtualTimeLoop, plan: Scenario, trace: Trace | None = None, assignor: Assignor | None = None
+    ) -> None:
         self.plan = plan
-        self.trace = Trace(loop.time)
+        self.trace = trace or Trace(loop.time)
         self.judge = Judge(TOPICS, plan.tuning, self.trace)
-        self.broker = _WatchedBroker(self.judge, VirtualClock(loop))
+        self.broker = self._make_broker(VirtualClock(loop))
         self.triton = FakeBackend(buckets=BUCKETS)
         self.members: list[Member] = []
         self.weather = Weather.of(plan.tuning, random.Random(f"weather {plan.seed}"))  # noqa: S311 - dice
@@ -123,9 +127,10 @@ class World:
             self.trace,
             random.Random(f"coordinator {plan.seed}"),  # noqa: S311 - dice
             lambda: self.weather.metadata_garbled,
+            assignor,
         )
         self._settings = settings_of(plan.tuning)
-        self._loop = loop
+        self.loop = loop
         self._context = contextvars.copy_context()
         self._processes: list[VirtualProcess] = []
         self._lives = 0
@@ -134,20 +139,27 @@ class World:
 
     async def run(self) -> None:
         """Let everything happen, and judge it."""
-        coordinating = self._loop.create_task(self.coordinator.run())
-        for slot in range(self.plan.workers):
-            self.start_worker(slot)
-        for job in self.plan.jobs:
-            self._loop.call_at(job.at_seconds, self._send, job)
-        script = FaultScript(self)
-        for fault in self.plan.faults:
-            self._loop.call_at(fault.at_seconds, script.begin, fault)
+        coordinating = self.loop.create_task(self.coordinator.run())
+        self._begin()
         await asyncio.sleep(self.plan.calm_from_seconds + 0.1)
         self.trace.note("world", "calm")
         await self._until_drained()
         await self._stop_all()
         coordinating.cancel()
         self.judge.conclude()
+
+    def _begin(self) -> None:
+        """Start the workers, and let jobs and faults come at their times."""
+        for slot in range(self.plan.workers):
+            self.start_worker(slot)
+        for job in self.plan.jobs:
+            self.loop.call_at(job.at_seconds, self._send, job)
+        script = FaultScript(self)
+        for fault in self.plan.faults:
+            self.loop.call_at(fault.at_seconds, script.begin, fault)
+
+    def _make_broker(self, clock: VirtualClock) -> WatchedBroker:
+        return WatchedBroker(self.judge, clock)
 
     def _create_topics(self) -> None:
         self._create_jobs_topic()
@@ -178,11 +190,11 @@ class World:
             return
         self._lives += 1
         name = f"worker-{slot}.{self._lives}"
-        process = VirtualProcess(self._loop, name)
+        process = VirtualProcess(self.loop, name)
         self._processes.append(process)
         doors = Doors(
             name=name,
-            loop=self._loop,
+            loop=self.loop,
             broker=self.broker,
             triton=self.triton,
             weather=self.weather,
@@ -224,14 +236,14 @@ class World:
     # The end.
 
     async def _until_drained(self) -> None:
-        limit_seconds, looks = self._loop.time() + self._patience_seconds, 0
+        limit_seconds, looks = self.loop.time() + self._patience_seconds, 0
         while not self._drained:
             await asyncio.sleep(_LOOK_SECONDS)
             looks += 1
             if self.judge.open_jobs and (looks < _CLOSING_JOBS or looks % _CLOSING_JOBS == 0):
                 # Whether a job itself is to blame shows only where others succeed.
                 self._send(closing_job(looks, looks % self.plan.partitions))
-            if self._loop.time() > limit_seconds:
+            if self.loop.time() > limit_seconds:
                 self.judge.fail(f"Not drained {self._patience_seconds:g} s after the last fault: {self._remaining}.")
                 return
 
@@ -284,18 +296,18 @@ class World:
         for process in self._processes:
             process.release()
         for _ in range(_ROUNDS):
-            tasks = asyncio.all_tasks(self._loop)
+            tasks = asyncio.all_tasks(self.loop)
             if not tasks:
                 return
             for task in tasks:
                 task.cancel()
             with contextlib.suppress(StandstillError):
-                self._loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+                self.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
 
     def later(self, seconds: float, act: Callable[..., object], *arguments: object) -> None:
         """Do something after so many seconds."""
         # In the world's own context: what a dying process asks for must not die with it.
-        self._loop.call_later(seconds, act, *arguments, context=self._context)
+        self.loop.call_later(seconds, act, *arguments, context=self._context)
 
 
 def _only_broker_errors(error: BaseException) -> bool:

@@ -16,7 +16,8 @@ topic of that name: it says nothing of the present records, and workers begin th
 (`domain/start_position.py`). The ids are asked for first of all; that they are the same at the end is the reader's to
 see.
 
-What was removed is asked for last of all, once everything was read (`find_removals`).
+What was removed is asked for last of all, once everything was read (`find_removals`). What an earlier audit has read
+before it was removed is no gap.
 """
 
 import time
@@ -147,14 +148,27 @@ def _hidden(partition: TopicPartition, stable: int, end: int) -> Gap:
     )
 
 
-def find_removals(view: GroupView, topics: Collection[str]) -> tuple[Gap, ...]:
-    """Return a gap for each topic that lost records by retention, by hand or by compaction. Raises BrokerError."""
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """The low watermarks, and a gap for each topic that lost records which nobody had accounted for."""
+
+    lows: Mapping[TopicPartition, int] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+
+
+def find_removals(
+    view: GroupView, topics: Collection[str], starts: Mapping[TopicPartition, int] | None = None
+) -> Removals:
+    """Return what the topics lost by retention, by hand or by compaction, from `starts` on. Raises BrokerError."""
     lows, compacted = view.lows(view.partitions(topics)), view.compacted(topics)
-    return tuple(gap for topic in topics for gap in _removals(topic, lows, compacted))
+    gaps = tuple(gap for topic in topics for gap in _gaps(topic, lows, starts or {}, compacted))
+    return Removals(lows, gaps)
 
 
-def _removals(topic: str, lows: Mapping[TopicPartition, int], compacted: Collection[str]) -> list[Gap]:
-    moved = [(partition, low) for partition, low in lows.items() if partition.topic == topic and low > 0]
+def _gaps(
+    topic: str, lows: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int], compacted: Collection[str]
+) -> list[Gap]:
+    moved = [(p, low) for p, low in lows.items() if p.topic == topic and low > starts.get(p, 0)]
     gaps = []
     if moved:
         shown = ", ".join(f"{partition} below offset {low}" for partition, low in moved[:_SHOWN_PARTITIONS])

@@ -1,7 +1,7 @@
 """What the audit keeps of a record: coordinates and digests, never text off a label.
 
 Invariant: nothing here raises, whatever the bytes. A record that names no job becomes an `UnknownRecord`, and one on
-the topic of results that holds no result an `UnreadableResult`.
+the topic of results that holds no result an entry of the kind UNREADABLE.
 """
 
 import hashlib
@@ -26,21 +26,16 @@ _MAX_INTEGER: Final = 2**63 - 1  # headers may hold any digits, and the ledger 6
 
 
 class AfterCut(NamedTuple):
-    """A record of a job that came after the cut."""
+    """A record of a job that came after the cut: the entry for an audit of a later one."""
+
+    entry: AuditEntry
 
 
 class UnknownRecord(NamedTuple):
     """A record on an outcome topic that names no job."""
 
 
-class UnreadableResult(NamedTuple):
-    """A record on the result topic that names a job and holds no result."""
-
-    origin: Coordinate
-    at: Coordinate
-
-
-Classified = AuditEntry | AfterCut | UnknownRecord | UnreadableResult
+Classified = AuditEntry | AfterCut | UnknownRecord
 
 
 def _kinds(topics: TopicSettings) -> dict[str, RecordKind]:
@@ -70,15 +65,23 @@ class Classifier:
         origin_kind = self._kinds.get(derived.origin.topic)
         if not kind.is_input and origin_kind is not None and not origin_kind.is_input:
             return UnknownRecord()
-        if origin_kind is not None and self._is_later(derived.origin):
-            return AfterCut()
-        is_root = kind.is_input and (origin_kind is None or derived.origin == record.coordinate)
+        entry = self._entry(record, kind, derived, is_foreign=origin_kind is None)
+        return AfterCut(entry) if origin_kind is not None and self._is_later(derived.origin) else entry
+
+    def is_done(self, at: Coordinate) -> bool:
+        """Say whether the group's positions have passed an input."""
+        partition = TopicPartition(at.topic, at.partition)
+        base = self._bases.get(partition)
+        return base is not None and (at.offset < base or at.offset in self._done[partition])
+
+    def _entry(self, record: Record, kind: RecordKind, derived: DerivedHeaders, *, is_foreign: bool) -> AuditEntry:
+        is_root = kind.is_input and (is_foreign or derived.origin == record.coordinate)
         entry = AuditEntry(
             origin=derived.origin._replace(offset=min(derived.origin.offset, _MAX_INTEGER)),
             generation=min(derived.replay_count, _MAX_INTEGER),
             kind=kind,
             is_root=is_root,
-            done=kind.is_input and self._is_done(record.coordinate),
+            done=kind.is_input and self.is_done(record.coordinate),
             attempt=min(derived.attempt, _MAX_INTEGER),
             at=record.coordinate,
             timestamp_ms=record.timestamp_ms,
@@ -92,11 +95,6 @@ class Classifier:
 
     def _is_later(self, origin: Coordinate) -> bool:
         return origin.offset >= self._ends.get(TopicPartition(origin.topic, origin.partition), 0)
-
-    def _is_done(self, at: Coordinate) -> bool:
-        partition = TopicPartition(at.topic, at.partition)
-        base = self._bases.get(partition)
-        return base is not None and (at.offset < base or at.offset in self._done[partition])
 
 
 def _origin_timestamp_ms(record: Record, derived: DerivedHeaders) -> int:
@@ -118,7 +116,7 @@ def _expected(record: Record) -> bytes | None:
         return None
 
 
-def _with_reading(entry: AuditEntry, record: Record) -> AuditEntry | UnreadableResult:
+def _with_reading(entry: AuditEntry, record: Record) -> AuditEntry:
     try:
         document = from_json(record.value or b"")
         lines = [[line["text"] for line in page["lines"]] for page in document["pages"]]
@@ -127,7 +125,7 @@ def _with_reading(entry: AuditEntry, record: Record) -> AuditEntry | UnreadableR
             identity=digest(str(document["result_id"])), reading=digest(reading), models=_models(document)
         )
     except (ValueError, TypeError, KeyError):
-        return UnreadableResult(entry.origin, entry.at)
+        return entry._replace(kind=RecordKind.UNREADABLE)
 
 
 def _models(document: Mapping[str, Any]) -> bytes:

@@ -5,9 +5,14 @@ job is counted under exactly one of them.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from worker.audit.state import StateSummary
 from worker.domain.records import Coordinate
+from worker.reporting.formats import moment
+
+_DAY_SECONDS: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,14 @@ class AuditReport:
     former: int
     records: int
     seconds: float
+    late: int = 0
+    records_read: int = 0
+    since_ms: int | None = None
+    until_ms: int = 0
     gaps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     offenders: tuple[Offender, ...] = ()
+    state: StateSummary | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -94,7 +104,7 @@ class AuditReport:
 
     def verdict(self) -> str:
         """Return the result in a sentence."""
-        read = f"({self.records} records in {self.seconds:.1f} s)"
+        read = f"({self.records_read} records in {self.seconds:.1f} s)"
         if not self.is_sound:
             return f"It is not proved that every job has exactly one outcome {read}."
         if self.pending:
@@ -104,10 +114,46 @@ class AuditReport:
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON, coordinates as topic/partition/offset."""
         shown = asdict(self)
+        since_ms, until_ms = shown.pop("since_ms"), shown.pop("until_ms")
+        shown |= {"since": None if since_ms is None else _utc(since_ms), "until": _utc(until_ms)}
         shown["seconds"] = round(self.seconds, 3)
         shown["sound"] = self.is_sound
         shown["offenders"] = [
             {"problem": o.problem, "origin": str(o.origin), "records": [str(record) for record in o.records]}
             for o in self.offenders
         ]
+        if self.state is not None:
+            opened_ms = self.state.open_since_ms
+            shown["state"] = {
+                "folder": self.state.folder,
+                "began": _utc(self.state.began_ms),
+                "audits": self.state.audits,
+                "horizon_days": self.state.horizon_seconds / _DAY_SECONDS,
+                "kept_records": self.state.kept_records,
+                "size_bytes": self.state.size_bytes,
+                "forgotten": dict(self.state.forgotten),
+                "open_since": None if opened_ms is None else _utc(opened_ms),
+            }
         return shown
+
+    def span(self) -> list[str]:
+        """Return which time the audit covers, and what its state keeps and has forgotten, in sentences."""
+        if self.state is None:
+            return []
+        sentences = [
+            f"Read {self.records_read} records that came up to {moment(self.until_ms)}, since "
+            + ("the beginning of the topics." if self.since_ms is None else f"the audit of {moment(self.since_ms)}.")
+        ]
+        if self.state.open_since_ms is not None:
+            sentences.append(f"The oldest pending job is open since the audit of {moment(self.state.open_since_ms)}.")
+        forgotten = [f"{jobs} {state.replace('_', '-')}" for state, jobs in self.state.forgotten.items() if jobs]
+        if forgotten:
+            sentences.append(
+                f"Not counted below: jobs untouched for {self.state.horizon_seconds / _DAY_SECONDS:g} days, which the"
+                f" state has forgotten ({', '.join(forgotten)}); repeats of their results are no longer found."
+            )
+        return sentences
+
+
+def _utc(epoch_ms: int) -> str:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")

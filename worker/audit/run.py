@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.offline.bounded_reader import BoundedReader
 from worker.adapters.kafka.offline.group_view import KafkaGroupView
 from worker.audit.account import account
 from worker.audit.consistent_cut import ConsistentCut, find_removals, take_cut
 from worker.audit.report import AuditReport
+from worker.audit.state import DEFAULT_HORIZON_SECONDS, Scope, opened_state, temporary_state
 from worker.domain.errors import BrokerError
 from worker.domain.records import Record
 from worker.domain.start_position import is_same_topic
@@ -31,24 +34,36 @@ def audit(
     progress: Progress | None = None,
     offenders: int = 20,
     settle_seconds: float = 60.0,
+    state_folder: Path | None = None,
+    horizon_seconds: float = DEFAULT_HORIZON_SECONDS,
 ) -> AuditReport:
     """Read all topics up to a cut and say what became of every job; at most `offenders` are named for each problem.
 
-    `progress(what, total)` opens a display and gives a function to call with how much of it is behind. Waits at most
-    `settle_seconds` for transactions that are open at the cut.
-    Raises BrokerError where the broker does not answer, has no topic of jobs or results, or lost a topic meanwhile.
+    With a `state_folder` only what came since the last audit with that folder is read; finished jobs stay in the state
+    for `horizon_seconds`. `progress(what, total)` opens a display and gives a function to call with how much of it is
+    behind. Waits at most `settle_seconds` for transactions that are open at the cut.
+    Raises BrokerError where the broker does not answer, has no topic of jobs or results, or lost a topic meanwhile, and
+    AuditStateError where the state cannot be used or is that of another deployment.
     """
+    until_ms = SystemClock().epoch_ms()
     view = KafkaGroupView(kafka)
-    cut = take_cut(view, topics, settle_seconds=settle_seconds)
-    with BoundedReader(kafka.bootstrap_servers, cut.topics, kafka.client_options(), ends=cut.ends) as reader:
-        _check_topics(cut, reader.topic_ids)
-        report = account(
-            _shown(reader, progress),
-            cut,
-            topics,
-            find_gaps=partial(find_removals, view, cut.topics),
-            offenders=offenders,
-        )
+    with temporary_state() if state_folder is None else opened_state(state_folder, horizon_seconds) as state:
+        state.claim(Scope.of(view.cluster_id(), kafka.group_id, topics))
+        cut = take_cut(view, topics, settle_seconds=settle_seconds)
+        state.check(cut)
+        with BoundedReader(
+            kafka.bootstrap_servers, cut.topics, kafka.client_options(), starts=state.starts, ends=cut.ends
+        ) as reader:
+            _check_topics(cut, reader.topic_ids)
+            report = account(
+                _shown(reader, progress),
+                cut,
+                topics,
+                find_removals=partial(find_removals, view, cut.topics, state.starts),
+                offenders=offenders,
+                state=state,
+                until_ms=until_ms,
+            )
     return replace(report, notes=_notes(cut, kafka, report))
 
 
@@ -59,11 +74,20 @@ def audit_until_settled(
     wait_seconds: float,
     progress: Progress | None = None,
     offenders: int = 20,
+    state_folder: Path | None = None,
+    horizon_seconds: float = DEFAULT_HORIZON_SECONDS,
 ) -> AuditReport:
     """Repeat the audit until no job is pending or the time is over, and return the last report."""
     deadline = time.monotonic() + wait_seconds
     while True:
-        report = audit(kafka, topics, progress=progress, offenders=offenders)
+        report = audit(
+            kafka,
+            topics,
+            progress=progress,
+            offenders=offenders,
+            state_folder=state_folder,
+            horizon_seconds=horizon_seconds,
+        )
         left = deadline - time.monotonic()
         if not report.pending or left <= 0:
             return report
@@ -105,5 +129,10 @@ def _notes(cut: ConsistentCut, kafka: KafkaSettings, report: AuditReport) -> tup
         notes.append(
             f"{report.former} records belong to jobs of a topic that was deleted and created again; they are not"
             " counted."
+        )
+    if report.late:
+        notes.append(
+            f"{report.late} records belong to jobs that an earlier audit had accounted for and that the state has"
+            " forgotten; they are not counted, and not compared with the earlier ones."
         )
     return tuple(notes)

@@ -22,7 +22,9 @@ stands for it.
 
 A topic that was deleted and created again has other jobs at the same coordinates. A record that names another timestamp
 of its origin than the record there has belongs to a former job. The topic of a former job is no longer audited, so any
-input stands for the job itself, and its outcomes say nothing about the job that is there now.
+input stands for the job itself, and its outcomes say nothing about the job that is there now. The same holds for a job
+that an earlier audit has accounted for and forgotten since: what comes of it later is `late`, and if it is begun again,
+the input stands for the job.
 """
 
 from enum import IntEnum, StrEnum
@@ -40,6 +42,7 @@ class RecordKind(IntEnum):
     RESULT = 3
     DEAD_LETTER = 4
     PARKED = 5
+    UNREADABLE = 6  # on the topic of results, and none
 
     @property
     def is_input(self) -> bool:
@@ -72,6 +75,7 @@ class AuditEntry(NamedTuple):
     group's positions have passed an input. `origin_timestamp_ms` is that of the job's own record, 0 if it is not told.
     Digests are None where a record has none: `identity` is a result's id, or
     the id that a result of this job must have, or a dead letter's; `reading` covers what was read, `models` with what.
+    `audit` is the number of the audit that read it.
     """
 
     origin: Coordinate
@@ -86,18 +90,23 @@ class AuditEntry(NamedTuple):
     identity: bytes | None = None
     reading: bytes | None = None
     models: bytes | None = None
+    audit: int = 0
 
 
 class JobHistory:
     """All that was seen of one job, in constant memory but for its distinct identities; entries come in any order.
 
-    `is_former` says that another job stands at its origin now; `records` counts what was seen.
+    `former_ms` is when the job was written if another one stands at its origin now, else 0. `is_forgotten` says that an
+    earlier audit has accounted for the job at this origin. `records` counts what was seen. Of the audits that saw it,
+    `last_audit` is the last one's number, and `opened_by` that of the first one which saw the newest generation.
     """
 
-    def __init__(self, origin: Coordinate, *, is_former: bool = False) -> None:
+    def __init__(self, origin: Coordinate, *, former_ms: int = 0, is_forgotten: bool = False) -> None:
         self.origin = origin
-        self.is_former = is_former
+        self.former_ms = former_ms
+        self.is_detached = former_ms > 0 or is_forgotten
         self.records = 0
+        self.opened_by = self.last_audit = 0
         self.is_rooted = False
         self.generation = -1
         self.expected_identity: bytes | None = None
@@ -109,17 +118,19 @@ class JobHistory:
 
     def take(self, entry: AuditEntry) -> None:
         """Note one record of the job."""
+        self.last_audit = max(self.last_audit, entry.audit)
         self.records += 1
-        if entry.is_root or (self.is_former and entry.kind.is_input):
+        if entry.is_root or (self.is_detached and entry.kind.is_input):
             self.is_rooted = True
             self.expected_identity = entry.identity or self.expected_identity
         if entry.kind is RecordKind.RESULT:
             self.results += 1
             self.result_identities.setdefault(entry.identity or b"", entry.at)
         if entry.generation > self.generation:
-            self.generation = entry.generation
+            self.generation, self.opened_by = entry.generation, entry.audit
             self._latest, self._open, self._last_done = {}, None, None
         if entry.generation == self.generation:
+            self.opened_by = min(self.opened_by, entry.audit)
             self._take_newest(entry)
 
     def _take_newest(self, entry: AuditEntry) -> None:
@@ -129,6 +140,12 @@ class JobHistory:
             self._last_done = _later(self._last_done, entry)
         else:
             self._open = _later(self._open, entry)
+
+    @property
+    def dead_letter(self) -> Coordinate | None:
+        """The last dead letter of the newest generation."""
+        letter = self._latest.get(RecordKind.DEAD_LETTER)
+        return letter.at if letter else None
 
     @property
     def is_contradictory(self) -> bool:

@@ -31,6 +31,11 @@ class RolloutRecords:
             self._evidence[record.step, key.rpartition("/")[2]] = record.evidence
         return False
 
+    @property
+    def writers(self) -> int:
+        """How many workers have written evidence of the rollout."""
+        return len({writer for _, writer in self._evidence})
+
     def evidence(self, *, without: str = "") -> dict[int, Evidence]:
         """Return the evidence of each step, without that of one writer."""
         steps = {step for step, _ in self._evidence}

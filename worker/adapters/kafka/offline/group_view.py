@@ -44,6 +44,10 @@ class KafkaGroupView:
         self._client = connected(settings.bootstrap_servers, settings.client_options(), timeout_seconds=_ANSWER_SECONDS)
         self._topic_ids = TopicIds(lambda: self._client)
 
+    def cluster_id(self) -> str:
+        """Return the id of the cluster."""
+        return str(self._answered(lambda: self._client.list_topics(timeout=_ANSWER_SECONDS).cluster_id))
+
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """Return the partitions of those of the topics that exist."""
         # Asked for all topics, because asking for one by name may create it.
