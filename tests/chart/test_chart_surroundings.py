@@ -347,6 +347,20 @@ def test_an_audit_has_space_for_its_ledger(chart: Chart, storage_class: str, vol
     assert pod["containers"][0]["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the mount under test
 
 
+def test_an_audit_keeps_its_state_on_a_claim(chart: Chart) -> None:
+    enabled: dict[str, object] = {"tools.audit.enabled": True}
+    kept, whole = (
+        tool(chart.render(MINIMAL, enabled | changes), "audit")["jobTemplate"]["spec"]["template"]["spec"]
+        for changes in ({"tools.audit.state.claim": "audit"}, {})
+    )
+
+    assert kept["containers"][0]["args"] == ["audit", "--json", "--state=/state"]
+    assert {"name": "state", "mountPath": "/state"} in kept["containers"][0]["volumeMounts"]
+    assert {"name": "state", "persistentVolumeClaim": {"claimName": "audit"}} in kept["volumes"]
+    assert whole["containers"][0]["args"] == ["audit", "--json"]
+    assert [volume["name"] for volume in whole["volumes"]] == ["tmp"]
+
+
 def test_a_static_member_has_no_double(chart: Chart) -> None:
     rendered = chart.render(LOCKED_DOWN, {"worker.staticMembership": True})
     (container,) = tool(rendered, "audit")["jobTemplate"]["spec"]["template"]["spec"]["containers"]

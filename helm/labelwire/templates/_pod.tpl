@@ -86,7 +86,8 @@ topologySpreadConstraints:
 
 {{/*
 The pod of a command that runs once, with the workers' image, settings and credentials:
-(dict "root" $ "component" "audit" "args" (list …) "resources" RESOURCES), with "space" for a volume other than the workers' /tmp.
+(dict "root" $ "component" "audit" "args" (list …) "resources" RESOURCES), with "space" for a volume other than the
+workers' /tmp, and "stateClaim" for a claim to mount at /state.
 */}}
 {{- define "labelwire.toolPod" -}}
 {{- $root := .root -}}
@@ -118,8 +119,15 @@ containers:
     securityContext: {{- include "labelwire.containerSecurity" (list $root "worker") | nindent 6 }}
     volumeMounts:
       - {name: tmp, mountPath: /tmp}
+      {{- if .stateClaim }}
+      - {name: state, mountPath: /state}
+      {{- end }}
       {{- with $worker.extraVolumeMounts }}{{ toYaml . | nindent 6 }}{{ end }}
 volumes:
+  {{- with .stateClaim }}
+  - name: state
+    persistentVolumeClaim: {claimName: {{ . | quote }}}
+  {{- end }}
   - name: tmp
     {{- default (dict "emptyDir" (dict "sizeLimit" $worker.tmpSize)) .space | toYaml | nindent 4 }}
   {{- with $worker.extraVolumes }}{{ toYaml . | nindent 2 }}{{ end }}
