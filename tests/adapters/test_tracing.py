@@ -253,6 +253,19 @@ def test_a_variable_that_open_telemetry_refuses_is_a_sentence(
         open_tracer(TracingSettings(endpoint="http://127.0.0.1:9"), "labels")
 
 
+@pytest.mark.parametrize(("given", "name"), [(None, "labelwire-worker"), ("east", "east")])
+def test_a_deployment_may_name_its_workers(monkeypatch: pytest.MonkeyPatch, given: str | None, name: str) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=dev")
+    if given is not None:
+        monkeypatch.setenv("OTEL_SERVICE_NAME", given)
+    traced = Traced()
+    follow(traced.tracer, job(("traceparent", SAMPLED.encode())))
+    resource = traced.spans()["process label-images"].resource.attributes
+    assert resource["service.name"] == name
+    assert resource["deployment.environment.name"] == "dev"
+    assert resource["service.instance.id"]
+
+
 def test_without_an_endpoint_nothing_is_traced() -> None:
     assert open_tracer(TracingSettings(), "labels") is None
     assert follow(UNTRACED, job(("traceparent", SAMPLED.encode()))) == ({}, "")

@@ -10,6 +10,7 @@ label, no key and no value of a record gets into a span.
 import logging
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +59,10 @@ class OpenTelemetryTracer:
 
     def __init__(self, exporter: SpanExporter, group_id: str, sample_ratio: float) -> None:
         self._group_id = group_id
-        resource = Resource.create({"service.name": "labelwire-worker", "service.version": __version__})
+        # The SDK would let what is given here win over the variable.
+        name = os.environ.get("OTEL_SERVICE_NAME") or "labelwire-worker"
+        host = socket.gethostname()  # on Kubernetes the pod's name
+        resource = Resource.create({"service.name": name, "service.version": __version__, "service.instance.id": host})
         self._provider = TracerProvider(
             sampler=ParentBased(_LinkedOrShare(sample_ratio)), resource=resource, shutdown_on_exit=False
         )
