@@ -326,7 +326,7 @@ def test_scram_and_tokens_are_let_in_and_their_refusals_are_told_apart(secured: 
     where = f"localhost:{secured.tls_port}"
     assert connected(where, scram).list_topics(timeout=5)
     assert refusal(where, scram | {"sasl.password": "guessed"}).startswith(f"Kafka refuses user 'ocr' at {where} (SASL")
-    assert "SASL_MECHANISMS" in refusal(where, scram | {"sasl.mechanisms": "SCRAM-SHA-256"})
+    assert "SASL_MECHANISM" in refusal(where, scram | {"sasl.mechanisms": "SCRAM-SHA-256"})
     where = f"localhost:{secured.token_port}"
     with TokenServer("ocr", PASSWORD) as tokens:
         bearer = {

@@ -163,7 +163,7 @@ def _refused_user(address: str, detail: str, options: Mapping[str, Any]) -> str:
     mechanism = options.get("sasl.mechanisms", options.get("sasl.mechanism", "GSSAPI"))
     # Where a password is wrong, the broker names the mechanism as well.
     if "unsupported" in detail.lower():
-        return f"Kafka at {address} has no SASL mechanism {mechanism!r} ({detail}): check {_CLIENT}SASL_MECHANISMS."
+        return f"Kafka at {address} has no SASL mechanism {mechanism!r} ({detail}): check {_CLIENT}SASL_MECHANISM."
     if mechanism == "OAUTHBEARER":
         return (
             f"Kafka at {address} gets no token that it accepts (SASL: {detail}): check {_CLIENT}SASL_OAUTHBEARER_*, the"
