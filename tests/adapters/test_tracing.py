@@ -1,5 +1,6 @@
 """Spans as OpenTelemetry's own exporter gets them."""
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -211,6 +212,7 @@ def test_a_receiver_that_is_away_holds_nobody_up() -> None:
         follow(tracer, job())
     tracer.close()
     assert time.monotonic() - begun < 20
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith(("Otel", "traces"))] == []
 
 
 @pytest.mark.parametrize(

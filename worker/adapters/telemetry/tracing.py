@@ -58,6 +58,7 @@ class OpenTelemetryTracer:
     """A `Tracer`, and an `EventSink`: what happens within a span becomes an attribute or an event of it."""
 
     def __init__(self, exporter: SpanExporter, group_id: str, sample_ratio: float) -> None:
+        self._exporter = exporter
         self._group_id = group_id
         # The SDK would let what is given here win over the variable.
         name = os.environ.get("OTEL_SERVICE_NAME") or "labelwire-worker"
@@ -77,6 +78,9 @@ class OpenTelemetryTracer:
         ending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
         ending.start()
         ending.join(_CLOSE_SECONDS)
+        if ending.is_alive():
+            self._exporter.shutdown()  # it waits for a receiver that is away, and would try again and again
+            ending.join(_CLOSE_SECONDS)
 
     # The tracer.
 
