@@ -110,7 +110,8 @@ def test_a_worker_that_is_killed_from_outside_convicts_nobody(
 
         records += read_until(reader, restarting(worker, done), 300)
         assert worker.terminate() == 0
-        assert reader.poll(0.5) is None
+        # What a killed worker had under way may come a second time, also behind the last new result.
+        records += iter(lambda: reader.poll(0.5), None)
     assert numbers(records, fleet.dead_letters_topic) == set()
     texts = {
         result.result_id: (result.job_id, tuple(line.text for line in result.pages[0].lines))
