@@ -88,11 +88,29 @@ def test_a_bad_candidate_is_rolled_back_before_the_minimum_is_seen() -> None:
     assert judge(rollout(), {0: seen}).decision is Decision.ROLL_BACK
 
 
-def test_only_the_present_step_decides_but_times_in_use_come_from_all() -> None:
-    seen = {0: change(errors=50), 1: change(in_use_times={})}
+def test_only_the_present_step_decides() -> None:
+    assert judge(rollout(step=1), {0: change(errors=50), 1: GOOD}).decision is Decision.ADVANCE
 
-    assert judge(rollout(step=1), seen).decision is Decision.ADVANCE
-    assert judge(rollout(step=1), {1: seen[1]}).decision is Decision.WAIT
+
+BUSY = change(candidate_times={time_bin(0.9): 150}, in_use_times={})
+"""What a step sees in which the candidate reads all jobs while the machine is busy."""
+
+
+def test_times_are_compared_with_those_of_the_same_step() -> None:
+    in_a_busy_hour = BUSY.model_copy(update={"in_use_times": {time_bin(0.9): 150}})
+
+    assert judge(rollout(step=1), {0: GOOD, 1: in_a_busy_hour}).decision is Decision.ADVANCE
+    assert judge(rollout(step=1), {0: GOOD, 1: change(candidate_times={time_bin(0.9): 150})}).decision is (
+        Decision.ROLL_BACK
+    )
+
+
+def test_a_candidate_that_reads_all_jobs_was_compared_before() -> None:
+    a_late_one = BUSY.model_copy(update={"in_use_times": {time_bin(0.2): 1}})
+
+    assert judge(rollout(step=1), {0: GOOD, 1: BUSY}).decision is Decision.ADVANCE
+    assert judge(rollout(step=1), {0: GOOD, 1: a_late_one}).decision is Decision.ADVANCE
+    assert judge(rollout(step=1), {1: BUSY}).decision is Decision.WAIT
 
 
 def test_a_shadow_is_not_judged_by_its_time() -> None:

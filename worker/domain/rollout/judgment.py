@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from worker.domain.rollout.evidence import Evidence, part_counts, quantile_bin, time_of_bin, total
+from worker.domain.rollout.evidence import Evidence, part_counts, quantile_bin, time_of_bin
 from worker.domain.rollout.sequential import log_wealth, threshold
 from worker.domain.rollout.state import Mode, Rollout, RolloutLimits
 
@@ -84,17 +84,19 @@ class Judgment:
 def judge(rollout: Rollout, evidence: Mapping[int, Evidence]) -> Judgment:
     """Judge a rollout by the evidence of each of its steps.
 
-    The present step decides. Times of the models in use count from all steps: in the last one they read nothing.
+    The present step decides, also for times: machines are busier at one time than at another, so a candidate's are
+    compared with what the models in use took beside it. Where it reads all jobs nothing is left to compare with; it had
+    to be compared in a step before.
     """
     here = evidence.get(rollout.step, Evidence())
-    in_use_times = total(evidence.values()).in_use_times
     findings = (*_rates(here, rollout.limits), *_reading(here, rollout.limits))
     if rollout.mode is Mode.CANARY:  # a shadow gives way to other work, so its times say nothing
-        findings = (*findings, _p99(here.candidate_times, in_use_times, rollout.limits))
+        findings = (*findings, _p99(here.candidate_times, here.in_use_times, rollout.limits))
     for finding in findings:
         if finding.limit_reached:
             return Judgment(Decision.ROLL_BACK, _sentence(finding, here), findings)
-    missing = _missing(rollout, here, sum(in_use_times.values())) or _leaning(findings)
+    times_beside = max((sum(seen.in_use_times.values()) for seen in evidence.values()), default=0)
+    missing = _missing(rollout, here, times_beside) or _leaning(findings)
     return Judgment(Decision.WAIT if missing else Decision.ADVANCE, missing, findings)
 
 
@@ -106,14 +108,14 @@ def needs_pairs(rollout: Rollout, here: Evidence) -> bool:
     return any(finding.speaks_against for finding in of_pairs)
 
 
-def _missing(rollout: Rollout, here: Evidence, times_in_use: int) -> str:
+def _missing(rollout: Rollout, here: Evidence, times_beside: int) -> str:
     """Return in a sentence what is to be seen before the step ends; empty if enough was."""
     if here.jobs < rollout.limits.min_jobs:
         return f"{here.jobs} of {rollout.limits.min_jobs} jobs are judged."
     if here.pairs < rollout.limits.min_pairs:
         return f"{here.pairs} of {rollout.limits.min_pairs} jobs are compared."
-    if rollout.mode is Mode.CANARY and times_in_use < _MIN_TIMES_IN_USE:
-        return f"{times_in_use} of {_MIN_TIMES_IN_USE} times of the models in use are known."
+    if rollout.mode is Mode.CANARY and times_beside < _MIN_TIMES_IN_USE:
+        return f"{times_beside} of {_MIN_TIMES_IN_USE} times of the models in use are known."
     return ""
 
 
@@ -151,15 +153,14 @@ def _mean(criterion: Criterion, histogram: Mapping[int, int], seen: float | None
 def _p99(candidate: Mapping[int, int], in_use: Mapping[int, int], limits: RolloutLimits) -> CriterionFinding:
     """Compare times: too many of the candidate's readings over the limit speak against it.
 
-    `seen` is the ratio of both 99th percentiles.
+    `seen` is the ratio of both 99th percentiles, None while too few of the models in use are known.
     """
     count, in_use_bin, own_bin = sum(candidate.values()), quantile_bin(in_use, _P99), quantile_bin(candidate, _P99)
-    if in_use_bin is None or own_bin is None:
+    if in_use_bin is None or own_bin is None or sum(in_use.values()) < _MIN_TIMES_IN_USE:
         return CriterionFinding(Criterion.P99, count, None, limits.max_p99_ratio, 0.0)
     p99 = time_of_bin(in_use_bin)
     slow = sum(n for number, n in candidate.items() if time_of_bin(number) > limits.max_p99_ratio * p99)
-    enough = sum(in_use.values()) >= _MIN_TIMES_IN_USE
-    wealth = log_wealth({1.0: slow, 0.0: count - slow}, _MAX_SLOW_RATE) if enough else 0.0
+    wealth = log_wealth({1.0: slow, 0.0: count - slow}, _MAX_SLOW_RATE)
     return CriterionFinding(Criterion.P99, count, time_of_bin(own_bin) / p99, limits.max_p99_ratio, wealth)
 
 
