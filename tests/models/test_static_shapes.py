@@ -10,11 +10,17 @@ import pytest
 from tritonclient import grpc as triton_grpc
 
 from tests.models.drawing import Pixels, draw_line, draw_page
+from worker.cli.quantize import read_set, serve_embedded
+from worker.lab.evaluation.dataset import load
+from worker.lab.precision.gate import Gate, Limits
 from worker.local.triton import TritonServer
 from worker.models.build import build_repository
 from worker.models.configs import read_config
 from worker.models.model_card import LineFormat
 from worker.models.profiles import select_profile
+
+RECEIPTS = Path(__file__).parents[2].parent / "shared" / "eval" / "sroie-dev"
+EVERY = 3  # of the receipts
 
 STATIC_WIDTHS = (320, 352)
 STATIC_TILES = ((160, 352), (192, 352))
@@ -78,6 +84,23 @@ def test_tiles_give_the_same_map(client: Any, rows: int) -> None:  # noqa: ANN40
 
     assert free.max() > 200
     np.testing.assert_allclose(static.astype(int), free.astype(int), atol=1)
+
+
+@pytest.mark.real
+def test_what_is_built_by_default_passes_the_gate_on_real_pictures(model_repository: Path, tmp_path: Path) -> None:
+    """Against plain graphs: FP32 and free sizes."""
+    if not RECEIPTS.is_dir():
+        pytest.skip("the folder shared/eval/sroie-dev of receipts is not beside this checkout")
+    receipts = load(RECEIPTS)
+    some = replace(receipts, samples=receipts.samples[::EVERY])
+    plain = replace(select_profile("embedded", precision="fp32"), static_widths=(), static_tiles=())
+    with serve_embedded(build_repository(plain, tmp_path / "plain")) as backend:
+        in_fp32 = read_set(some, backend)
+
+    verdict = Gate(some, {}, plain, Limits(), serve_embedded, read_set, in_fp32).judge_repository(model_repository)
+
+    assert verdict.word_f1_fp32 > 0.9, "the receipts were read"
+    assert verdict.passed, verdict
 
 
 def _padded(line: Pixels, width: int) -> Pixels:
