@@ -97,5 +97,6 @@ def test_the_report_is_written_as_json_and_page(run: BenchRun, tmp_path: Path) -
     text = shown.read_text()
     assert "1.35 × as fast as RapidOCR and zxing-cpp" in text  # noqa: RUF001 - the sign of multiplication
     assert "1.20 to 1.50" in text
+    assert "100.0 ms<br>5 MB" in text
     assert "a &lt;broker&gt;" in text
     assert "<svg" in text

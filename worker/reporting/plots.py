@@ -112,9 +112,8 @@ def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
         return svg(drawing)
 
 
-def stacked(rows: Mapping[str, Mapping[str, float]], label: str) -> Markup:
-    """Return one bar a row, made of its named parts one after the other; a part has one color in all rows."""
-    names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
+def stacked(rows: Mapping[str, Mapping[str, float]], names: Sequence[str], label: str) -> Markup:
+    """Return one bar a row, made of its named parts in the order of `names`; a part has one color in all rows."""
     if not names:
         return nothing()
     with mpl.rc_context(SETTINGS):

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.lab.bench import summary
-from worker.lab.bench.contestants import ContestantTurn
+from worker.lab.bench.contestants import BROKER, TRITON, ContestantTurn
 from worker.lab.bench.facts import facts
 from worker.lab.bench.summary import RoundSpread, SystemFigures
 from worker.lab.evaluation.configuration import RAPIDOCR, RAPIDOCR_OPENVINO
@@ -70,12 +70,6 @@ class _SystemRow:
         """Whether it is the worker."""
         return self.name in {summary.LABELWIRE, summary.LATIN}
 
-    @property
-    def processes(self) -> list[tuple[str, float, float]]:
-        """Each process with its CPU milliseconds a picture and its peak of memory in megabytes."""
-        memory = self.figures.peak_rss_mb_by_process
-        return [(name, cpu, memory[name]) for name, cpu in self.figures.cpu_ms_per_image.items()]
-
 
 @dataclass(frozen=True, slots=True)
 class _BatchPlot:
@@ -120,6 +114,7 @@ def page(run: BenchRun) -> str:
     own_cpu = summary.worker_cpu_ms(turns[summary.LABELWIRE])
     titles = _titles(run.configuration)
     rows = list(_system_rows(turns, titles))
+    processes = _process_names(rows)
     return render(
         "bench",
         kind="bench",
@@ -134,8 +129,11 @@ def page(run: BenchRun) -> str:
             {titles[name]: [turn.images_per_second for turn in own] for name, own in turns.items()}, "pictures a second"
         ),
         cpu=plots.stacked(
-            {row.title: row.figures.cpu_ms_per_image for row in rows}, "milliseconds of CPU a picture, by process"
+            {row.title: row.figures.cpu_ms_per_image for row in rows},
+            processes,
+            "milliseconds of CPU a picture, by process",
         ),
+        processes=processes,
         batches=list(_batch_plots(summary.batches(turns[summary.LABELWIRE]))),
         facts=_facts(run),
         configuration=json.dumps(run.configuration, indent=2),
@@ -172,6 +170,12 @@ def _system_rows(turns: Mapping[str, Sequence[ContestantTurn]], titles: Mapping[
     best = max((one.images_per_second or 0.0 for one in systems.values()), default=0.0) or 1.0
     for name, one in systems.items():
         yield _SystemRow(name, titles[name], one, (one.images_per_second or 0.0) / best)
+
+
+def _process_names(rows: Sequence[_SystemRow]) -> list[str]:
+    """Return the names of all processes: the systems' own, then those of Triton, the broker last."""
+    names = {name for row in rows for name in row.figures.cpu_ms_per_image}
+    return sorted(names, key=lambda name: (name == BROKER, name.startswith(TRITON), name == TRITON, name))
 
 
 def _ratio_rows(ratios: Mapping[str, RoundSpread | None], titles: Mapping[str, str]) -> list[tuple[str, RoundSpread]]:
