@@ -20,7 +20,6 @@ from worker.lab.evaluation.systems import Job, RunningSystem, complete
 
 BROKER: Final = "kafka"
 TRITON: Final = "triton"
-_WARM_UP_SHARE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Contestant(Protocol):
         """All processes that work for it."""
 
     def warm_up(self, on_picture: Callable[[], None]) -> None:
-        """Read some pictures that nobody times."""
+        """Read each picture once, untimed."""
 
     def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> ContestantTurn:
         """Read all pictures once; `others` are the processes that should be idle meanwhile."""
@@ -115,9 +114,8 @@ class SystemContestant:
         return (self._running.pid, *self._running.system.server_pids)
 
     def warm_up(self, on_picture: Callable[[], None]) -> None:
-        """Read a quarter of the pictures, evenly spread."""
-        samples = self._dataset.samples[:: warm_up_step(len(self._dataset.samples))]
-        jobs = [Job.of(sample, "warm-up/") for sample in samples]
+        """Read each picture once: a server that meets a size of input for the first time prepares itself for it."""
+        jobs = [Job.of(sample, "warm-up/") for sample in self._dataset.samples]
         complete(self._running.answer_all(jobs, on_picture), self.title)
 
     def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> ContestantTurn:
@@ -177,11 +175,8 @@ class BareContestant:
         return (self._triton_pid,)
 
     def warm_up(self, on_picture: Callable[[], None]) -> None:
-        """Replay the requests of a quarter of the pictures."""
-        count = 1 + max((request.picture for request in self._requests), default=-1)
-        chosen = range(0, count, warm_up_step(count))
-        replay_to(self._triton_url, [request for request in self._requests if request.picture in chosen])
-        for _ in chosen:
+        """Replay the requests of each picture once."""
+        for _ in replay_to(self._triton_url, self._requests).milliseconds:
             on_picture()
 
     def turn(self, number: int, others: Sequence[int], on_picture: Callable[[], None]) -> ContestantTurn:
@@ -205,11 +200,6 @@ class BareContestant:
             processes=meter.uses,
             batches=_since(read_statistics(self._triton_url), counts_before),
         )
-
-
-def warm_up_step(count: int) -> int:
-    """Return the stride that takes about a quarter of the pictures, two of them at least if there are two."""
-    return max(1, min(_WARM_UP_SHARE, (count + 1) // 2))
 
 
 def _peak_bytes(uses: Mapping[str, ProcessUse]) -> int:
