@@ -44,7 +44,7 @@ parity: $(SETUP)  ## check that both profiles read DATA, a folder with truth.jso
 	$(BIN)/python -m tests.parity "$(or $(DATA),$(error give DATA=a folder with pictures and truth.jsonl))"
 
 bench: $(SETUP)  ## measure throughput, compared with RapidOCR on the same cores; writes build/bench.json and .html
-	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")
+	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)") $(if $(ON),--on $(ON))
 
 gpu-bench: $(SETUP)  ## measure FP32, FP16 and INT8 on an NVIDIA GPU in 8 minutes; writes build/gpu-bench.json and .html
 	$(BIN)/labelwire gpu-bench $(if $(DATA),--data "$(DATA)")

@@ -112,6 +112,31 @@ def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
         return svg(drawing)
 
 
+def stacked(rows: Mapping[str, Mapping[str, float]], names: Sequence[str], label: str) -> Markup:
+    """Return one bar a row, made of its named parts in the order of `names`; a part has one color in all rows."""
+    if not names:
+        return nothing()
+    with mpl.rc_context(SETTINGS):
+        drawing = Figure(figsize=(6.4, 1.0 + 0.42 * len(rows)))
+        axes = drawing.add_subplot()
+        left = [0.0] * len(rows)
+        for number, (name, color) in enumerate(zip(names, _cycled(len(names)), strict=True)):
+            widths = [parts.get(name, 0.0) for parts in rows.values()]
+            # Colors come again after the last one, paler.
+            alpha = 0.9 if number < len(SERIES) else 0.45
+            axes.barh(
+                range(len(rows)), widths, left=left, height=0.6, color=color, alpha=alpha, label=name, linewidth=0
+            )
+            left = [start + width for start, width in zip(left, widths, strict=True)]
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.invert_yaxis()
+        axes.set_xlabel(label)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handlelength=0.9, borderaxespad=0)
+        quiet(axes)
+        return svg(drawing)
+
+
 def by_kind(kinds: Sequence[str], series: Mapping[str, Sequence[float | None]], label: str) -> Markup:
     """Return one row a kind with a dot for each series, all shares from 0 to 1; what is None has no dot."""
     known = [value for values in series.values() for value in values if value is not None]
