@@ -28,14 +28,12 @@ RECOGNIZER = ModelDescription(
 
 def lines(*seeds: int) -> dict[str, Tensor]:
     pixels = [np.random.default_rng(seed).integers(0, 255, (48, 320, 3), np.uint8) for seed in seeds]
-    upright: Tensor = np.zeros((len(seeds), 1), dtype=np.float32)
-    stacked: Tensor = np.stack(pixels)
-    return {"line": stacked, "upside_down": upright}
+    return {"line": np.stack(pixels), "upside_down": np.zeros((len(seeds), 1), np.float32)}
 
 
 def answer(*seeds: int) -> Mapping[str, Tensor]:
     tokens = np.stack([np.full((40, 1), seed, np.int32) for seed in seeds])
-    return {"token": tokens, "confidence": tokens.astype(np.float32) / 100}
+    return {"token": tokens, "confidence": tokens.astype(np.float32)}
 
 
 def request(*seeds: int, version: str = "17") -> InferenceRequest:

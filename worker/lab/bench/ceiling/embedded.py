@@ -2,7 +2,8 @@
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,31 +47,46 @@ class CeilingPlan:
     backlogs: Sequence[int] = BACKLOGS
 
 
-def measure(plan: CeilingPlan, folder: Path) -> CeilingRun:
-    """Record the models, then measure the worker against the recording. Raises LabelwireError."""
-    sets, configuration = _picture_sets(plan.dataset, folder), plan.configuration
+@dataclass(frozen=True, slots=True)
+class RecordedWorker:
+    """A worker that runs against a recorded Triton; `parts` says in words what ran."""
+
+    stream: JobStream
+    worker_pid: int
+    stub_pid: int
+    parts: dict[str, str]
+
+
+@contextmanager
+def recorded_worker(
+    configuration: WorkerConfiguration, pictures: Sequence[bytes], folder: Path
+) -> Iterator[RecordedWorker]:
+    """Record the models' answers for some pictures, and run a worker against the recording. Raises LabelwireError."""
     recording = folder / "recording"
     shutil.rmtree(recording, ignore_errors=True)
-    everything = [picture for shown in sets for picture in shown.pictures]
     with stack.triton(configuration, folder / "run") as server:
         models = stack.describe_triton(server, configuration)
-        with counted("Recording the models", len(everything)) as advance:
-            rows = record_from(server.grpc_url, everything, configuration.pipeline_options(), recording, advance)
+        with counted("Recording the models", len(pictures)) as advance:
+            rows = record_from(server.grpc_url, pictures, configuration.pipeline_options(), recording, advance)
     with stack.broker(folder / "run") as kafka, RecordedTritonServer(recording, run_dir=folder / "run") as stub:
         endpoints = Endpoints(kafka.bootstrap_servers, stub.grpc_url, stub.pid, free_ports(1)[0])
         system = labelwire_system("labelwire", "Labelwire", configuration, endpoints)
         running = RunningSystem(system, kafka.bootstrap_servers, stack.launch, folder / "labelwire.log")
+        parts = {"broker": stack.describe_broker(kafka), "triton": f"a recording of {rows} rows of {models}"}
         with JobStream(kafka.bootstrap_servers, system.topics) as stream, running:
             running.wait_until_ready()
-            turns = _turns(Ceiling(stream, running.pid, stub.pid), sets, plan)
-        description = configuration.describe() | {
-            "broker": stack.describe_broker(kafka),
-            "triton": f"a recording of {rows} rows of {models}",
-            "rounds": plan.rounds,
-            "backlogs": list(plan.backlogs),
-            "machine": describe_machine(),
-        }
-    return CeilingRun(sets, turns, description)
+            yield RecordedWorker(stream, running.pid, stub.pid, parts)
+
+
+def measure(plan: CeilingPlan, folder: Path) -> CeilingRun:
+    """Measure the worker against a recording of the models. Raises LabelwireError."""
+    sets = picture_sets(plan.dataset, folder)
+    everything = [picture for shown in sets for picture in shown.pictures]
+    with recorded_worker(plan.configuration, everything, folder) as worker:
+        turns = _turns(Ceiling(worker.stream, worker.worker_pid, worker.stub_pid), sets, plan)
+        description = plan.configuration.describe() | worker.parts
+    more = {"rounds": plan.rounds, "backlogs": list(plan.backlogs), "machine": describe_machine()}
+    return CeilingRun(sets, turns, description | more)
 
 
 def _turns(ceiling: Ceiling, sets: Sequence[PictureSet], plan: CeilingPlan) -> list[CeilingTurn]:
@@ -90,7 +106,8 @@ def _turns(ceiling: Ceiling, sets: Sequence[PictureSet], plan: CeilingPlan) -> l
     return turns
 
 
-def _picture_sets(dataset: Dataset | None, folder: Path) -> list[PictureSet]:
+def picture_sets(dataset: Dataset | None, folder: Path) -> list[PictureSet]:
+    """Return the given pictures, if there are any, then synthetic labels, and photos of some of them."""
     labels = [sample.read_bytes() for sample in stack.pictures(None, _LABELS, folder).samples]
     given = [] if dataset is None else [sample.read_bytes() for sample in dataset.samples]
     kinds = [("pictures", dataset.name if dataset else "", given), ("labels", "synthetic labels", labels)]
