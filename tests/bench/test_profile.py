@@ -12,17 +12,18 @@ import pytest
 
 from worker.lab.bench.profile.report import ProfileRun, write_report
 from worker.lab.bench.profile.sampler import SampledStack, Sampler, parse_stacks
-from worker.lab.bench.profile.stages import OUTSIDE, part_of, samples_by_function, samples_by_part
+from worker.lab.bench.profile.stages import OUTSIDE, function_of, part_of, seconds_by
 from worker.lab.bench.profile.threads import ThreadTimes, since, thread_times
 from worker.lab.evaluation.errors import MeasurementError
 from worker.local.provision import python_environment
 
 COLLAPSED = """\
-thread (1): asyncio_0;run (a.py:5);on_cpu (worker/pipeline/stages.py:40);decode (worker/pipeline/decode/jpeg.py:9) 6
-thread (1): asyncio_0;decode (worker/pipeline/decode/jpeg.py:12);asarray (numpy/core.py:1) 2
+thread (1): pixels;x;run (a.py:5);on_cpu (worker/pipeline/stages.py:4);decode (worker/pipeline/decode/jpeg.py:9) 6
+thread (1): pixels;x;decode (worker/pipeline/decode/jpeg.py:12);asarray (numpy/core.py:1) 2
+thread (1): pixels;x;run (a.py:5);_worker (concurrent/futures/thread.py:81) 12
 thread (2): kafka;_poll_once (/opt/app/worker/adapters/kafka/source.py:20) 3
 thread (2): kafka;deliver (worker/runtime/delivery.py:9) 1
-thread (3): other;run (threading.py:5) 4
+thread (5): idle;run (worker/cli/run.py:5);select (selectors.py:468) 7
 """
 BUSY = """
 import threading, time
@@ -41,12 +42,28 @@ def spin(seconds: float) -> None:
         pass
 
 
-def test_a_stack_belongs_to_the_workers_own_innermost_code() -> None:
+THREADS = {
+    1: ThreadTimes("python", 6.0),
+    2: ThreadTimes("python", 2.0),
+    3: ThreadTimes("rdk:broker1", 1.0),
+    4: ThreadTimes("rdk:broker1", 0.5),
+    5: ThreadTimes("python", 0.5),
+}
+
+
+def test_the_time_of_threads_is_spread_as_their_samples_that_worked() -> None:
     stacks = list(parse_stacks(COLLAPSED))
 
-    assert samples_by_part(stacks) == {"pipeline/decode": 8, OUTSIDE: 4, "adapters/kafka": 3, "runtime": 1}
-    assert samples_by_function(stacks)["decode (worker/pipeline/decode/jpeg.py)"] == 8
-    assert part_of(SampledStack(("f (co_worker/pipeline/decode.py:1)",), 1)) == OUTSIDE
+    assert seconds_by(part_of, stacks, THREADS) == {
+        "pipeline/decode": 6,
+        OUTSIDE: 2,
+        "adapters/kafka": 1.5,
+        "runtime": 0.5,
+    }
+    assert seconds_by(function_of, stacks, THREADS)["decode (worker/pipeline/decode/jpeg.py)"] == 6
+    assert part_of(SampledStack(1, ("f (co_worker/pipeline/decode.py:1)",), 1)) == OUTSIDE
+    with pytest.raises(MeasurementError, match="names no thread: 'run"):
+        list(parse_stacks("run (a.py:5) 3"))
 
 
 def test_the_time_of_a_thread_is_its_own() -> None:
@@ -66,25 +83,21 @@ def test_the_time_of_a_thread_is_its_own() -> None:
 
 
 def test_the_report_adds_up(tmp_path: Path) -> None:
-    threads = {
-        1: ThreadTimes("python", 6.0),
-        2: ThreadTimes("python", 2.0),
-        3: ThreadTimes("rdk:broker1", 1.0),
-        4: ThreadTimes("rdk:broker1", 1.0),
-    }
-    names = {1: "asyncio_0", 2: "kafka"}
-    run = ProfileRun(100, threads, names, list(parse_stacks(COLLAPSED)), "<svg/>", {})
+    names = {1: "pixels", 2: "kafka", 5: "idle"}
+    run = ProfileRun(100, THREADS, names, list(parse_stacks(COLLAPSED)), "<svg/>", {})
 
     page = write_report(run, tmp_path)
 
     measured = json.loads((tmp_path / "profile.json").read_text())
-    assert (measured["cpu_ms"], measured["samples"]) == (100, 16)
+    assert (measured["cpu_ms"], measured["samples"]) == (100, 31)
     assert [(one["name"], one["cpu_ms"]) for one in measured["threads"]] == [
-        ("asyncio_0", 60),
+        ("pixels", 60),
         ("kafka", 20),
-        ("rdk:broker1 (library)", 20),
+        ("rdk:broker1 (library)", 15),
+        ("idle", 5),
     ]
-    assert measured["parts"][0] == {"name": "pipeline/decode", "samples": 8, "share": 0.5, "cpu_ms": 40}
+    assert measured["parts"][0] == {"name": "pipeline/decode", "cpu_seconds": 6, "cpu_ms": 60, "share": 0.6}
+    assert sum(one["cpu_ms"] for one in measured["parts"]) == 100
     assert (tmp_path / "flame.svg").read_text() == "<svg/>"
     assert 'href="flame.svg"' in page.read_text()
 

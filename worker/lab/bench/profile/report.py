@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from worker.lab.bench.facts import facts
 from worker.lab.bench.profile.sampler import SampledStack
-from worker.lab.bench.profile.stages import samples_by_function, samples_by_part
+from worker.lab.bench.profile.stages import function_of, part_of, seconds_by
 from worker.lab.bench.profile.threads import ThreadTimes
 from worker.reporting import formats
 from worker.reporting.render import render, write
@@ -16,8 +16,8 @@ from worker.reporting.render import render, write
 DEFINITIONS: Final = {
     "threads": "CPU time as Linux counts it for each thread. A thread that Python does not know is a library's.",
     "cpu_ms": "CPU milliseconds over the pictures that were answered meanwhile.",
-    "parts": "Where the samples of running Python threads were: in the innermost code of the worker's own on the stack,"
-    " which has called what runs. Their milliseconds are their share of the CPU time of Python's threads.",
+    "parts": "The CPU time of each thread, in the shares of its samples. A sample counts for the innermost code of the"
+    " worker's own on its stack, which has called what runs. Threads of libraries have no samples.",
     "flame graph": "flame.svg, the same load in a second sampling: open it in a browser and click on a frame.",
 }
 _FUNCTIONS: Final = 25
@@ -39,29 +39,14 @@ class ProfileRun:
 def figures(run: ProfileRun) -> dict[str, Any]:
     """Return the content of `profile.json`."""
     total = sum(times.cpu_seconds for times in run.threads.values())
-    by_python = sum(times.cpu_seconds for number, times in run.threads.items() if number in run.names)
-    samples = sum(stack.samples for stack in run.stacks)
-    parts, functions = samples_by_part(run.stacks), samples_by_function(run.stacks)
-    ms_per_sample = 1000 * by_python / samples / run.pictures if samples and run.pictures else 0.0
+    functions = seconds_by(function_of, run.stacks, run.threads)
     return {
         "pictures": run.pictures,
         "cpu_ms": _per_picture(total, run.pictures),
-        "samples": samples,
-        "threads": [
-            {
-                "name": name,
-                "cpu_seconds": round(seconds, 2),
-                "cpu_ms": _per_picture(seconds, run.pictures),
-                "share": round(seconds / total, 4),
-            }
-            for name, seconds in _by_name(run).items()
-            if seconds >= _LEAST_SHARE * total
-        ],
-        "parts": [{"name": name, **_of_samples(count, samples, ms_per_sample)} for name, count in parts.items()],
-        "functions": [
-            {"name": name, **_of_samples(count, samples, ms_per_sample)}
-            for name, count in list(functions.items())[:_FUNCTIONS]
-        ],
+        "samples": sum(stack.samples for stack in run.stacks),
+        "threads": _rows(_by_name(run), run.pictures),
+        "parts": _rows(seconds_by(part_of, run.stacks, run.threads), run.pictures),
+        "functions": _rows(functions, run.pictures)[:_FUNCTIONS],
         "configuration": dict(run.configuration),
     }
 
@@ -95,9 +80,20 @@ def _by_name(run: ProfileRun) -> dict[str, float]:
     return dict(sorted(seconds.items(), key=lambda one: -one[1]))
 
 
+def _rows(seconds: Mapping[str, float], pictures: int) -> list[dict[str, Any]]:
+    """Return what took at least a thousandth of all."""
+    total = sum(seconds.values())
+    return [
+        {
+            "name": name,
+            "cpu_seconds": round(spent, 3),
+            "cpu_ms": _per_picture(spent, pictures),
+            "share": round(spent / total, 4),
+        }
+        for name, spent in seconds.items()
+        if spent > _LEAST_SHARE * total
+    ]
+
+
 def _per_picture(seconds: float, pictures: int) -> float | None:
     return round(1000 * seconds / pictures, 2) if pictures else None
-
-
-def _of_samples(count: int, samples: int, ms_per_sample: float) -> dict[str, float]:
-    return {"samples": count, "share": round(count / samples, 4), "cpu_ms": round(count * ms_per_sample, 2)}

@@ -1,10 +1,12 @@
 """Samples of a running process's Python stacks, by py-spy, from outside.
 
 py-spy reads the process's memory. On Linux it may do so as root, or for a child of its own where ptrace is restricted
-(Yama's ptrace_scope). Only threads that run count, so the samples show where CPU goes, and not what is waited for.
+(Yama's ptrace_scope). It leaves out threads that sleep, but meets some of them just as they wake or fall asleep: so
+samples say how a thread's time is spread, and Linux says how much time that is (threads.py).
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +17,15 @@ from worker.lab.evaluation.errors import MeasurementError
 
 RATE_PER_SECOND: Final = 100
 _MARGIN_SECONDS: Final = 60.0
+# A thread's name stands before the first frame and may hold anything.
+_STACK: Final = re.compile(r"thread \((?P<thread>\d+)\): (?P<frames>.+) (?P<samples>\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class SampledStack:
-    """Frames from the outermost to the innermost, each as `function (file:line)`, and how often they were seen."""
+    """A thread by Linux's id, its frames as `function (file:line)`, innermost last, and how often it was seen so."""
 
+    thread: int
     frames: tuple[str, ...]
     samples: int
 
@@ -49,7 +54,7 @@ class Sampler:
 
     def _record(self, kind: Literal["raw", "flamegraph"], seconds: int, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rate = ["--rate", str(RATE_PER_SECOND), "--duration", str(seconds)]
+        rate = ["--threads", "--rate", str(RATE_PER_SECOND), "--duration", str(seconds)]
         self._run("record", "--pid", str(self._pid), "--format", kind, "--output", str(path), *rate, seconds=seconds)
 
     def _run(self, *arguments: str, seconds: float = 0.0) -> str:
@@ -67,7 +72,12 @@ class Sampler:
 
 
 def parse_stacks(collapsed: str) -> Iterator[SampledStack]:
-    """Read collapsed stacks: a line a stack, frames with semicolons between them, then a space and a count."""
+    """Read collapsed stacks: a line a stack, a thread and its frames with semicolons between them, a space, a count.
+
+    Raises MeasurementError for a line that names no thread.
+    """
     for line in collapsed.splitlines():
-        frames, _, count = line.rpartition(" ")
-        yield SampledStack(tuple(frames.split(";")), int(count))
+        match = _STACK.fullmatch(line)
+        if match is None:
+            raise MeasurementError(f"py-spy wrote a stack that names no thread: {line[:80]!r}; use the locked version.")
+        yield SampledStack(int(match["thread"]), tuple(match["frames"].split(";")), int(match["samples"]))
