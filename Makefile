@@ -105,7 +105,7 @@ lock:  ## update and pin all dependencies, with hashes (needs uv and Maven; UPGR
 	$(LOCK) --extra models pyproject.toml -c build/constraints.txt --no-emit-package pyvips \
 	  $$(grep -oE '^[a-zA-Z][a-zA-Z0-9._-]*==' docker/worker.lock.txt | sed 's/==//; s/^/--no-emit-package /') \
 	  -o docker/models.lock.txt
-	for name in java rapidocr; do \
+	for name in java rapidocr profile; do \
 	  $(LOCK) $(UPGRADE) worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
 	for name in triton tensorrt cuda redis; do \
 	  $(LOCK) $(UPGRADE) --no-deps worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done

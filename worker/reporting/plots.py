@@ -29,6 +29,7 @@ _COLORS: Final = {
 INK, _FAINT, _RULE = "#010101", "#020202", "#030303"
 _MAX_TIME_MARKS: Final = 6
 _MIN_TIME_BINS: Final = 12
+_MAX_MARKED_POINTS: Final = 20
 SERIES: Final = tuple(f"#0a000{number}" for number in range(1, 6))
 # Typed as anything: matplotlib's own type lists every key there is.
 SETTINGS: Final[Any] = {
@@ -213,6 +214,26 @@ def over_time(series: Mapping[str, Sequence[float]], starts: Sequence[str], labe
         axes.grid(visible=True, axis="y", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handlelength=0.9, borderaxespad=0)
+        return svg(drawing)
+
+
+def courses(series: Mapping[str, Sequence[tuple[float, float]]], across: str, upwards: str) -> Markup:
+    """Return one line a series through its points (x, y), from zero upwards; `across` and `upwards` name the axes."""
+    present = {name: points for name, points in series.items() if points}
+    if not present:
+        return nothing()
+    with mpl.rc_context(SETTINGS):
+        drawing = Figure(figsize=(6.4, 2.8))
+        axes = drawing.add_subplot()
+        for (name, points), color in zip(present.items(), _cycled(len(present)), strict=True):
+            marker = "o" if len(points) <= _MAX_MARKED_POINTS else ""
+            axes.plot(*zip(*points, strict=True), color=color, marker=marker, markersize=4, linewidth=1.6, label=name)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(across)
+        axes.set_ylabel(upwards)
+        axes.grid(visible=True, axis="y", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=9, handlelength=0.9, borderaxespad=0)
         return svg(drawing)
 
 
