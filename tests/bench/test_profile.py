@@ -62,6 +62,8 @@ def test_the_time_of_threads_is_spread_as_their_samples_that_worked() -> None:
     }
     assert seconds_by(function_of, stacks, THREADS)["decode (worker/pipeline/decode/jpeg.py)"] == 6
     assert part_of(SampledStack(1, ("f (co_worker/pipeline/decode.py:1)",), 1)) == OUTSIDE
+    (begun,) = parse_stacks("thread (6) 1")
+    assert part_of(begun) == OUTSIDE
     with pytest.raises(MeasurementError, match="names no thread: 'run"):
         list(parse_stacks("run (a.py:5) 3"))
 

@@ -18,7 +18,7 @@ from worker.lab.evaluation.errors import MeasurementError
 RATE_PER_SECOND: Final = 100
 _MARGIN_SECONDS: Final = 60.0
 # A thread's name stands before the first frame and may hold anything.
-_STACK: Final = re.compile(r"thread \((?P<thread>\d+)\): (?P<frames>.+) (?P<samples>\d+)")
+_STACK: Final = re.compile(r"thread \((?P<thread>\d+)\)(?:: (?P<frames>.+))? (?P<samples>\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,12 @@ class Sampler:
 def parse_stacks(collapsed: str) -> Iterator[SampledStack]:
     """Read collapsed stacks: a line a stack, a thread and its frames with semicolons between them, a space, a count.
 
+    A thread that was seen as it began or ended has no frames.
+
     Raises MeasurementError for a line that names no thread.
     """
     for line in collapsed.splitlines():
         match = _STACK.fullmatch(line)
         if match is None:
             raise MeasurementError(f"py-spy wrote a stack that names no thread: {line[:80]!r}; use the locked version.")
-        yield SampledStack(int(match["thread"]), tuple(match["frames"].split(";")), int(match["samples"]))
+        yield SampledStack(int(match["thread"]), tuple((match["frames"] or "").split(";")), int(match["samples"]))
