@@ -9,6 +9,8 @@ from worker.domain.barcode import DecodedBarcode
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels
 from worker.pipeline.barcodes.find import find_codes, luminance, merge_barcodes
+from worker.pipeline.barcodes.maxicode import find_bullseyes
+from worker.pipeline.barcodes.texture import Middles
 from worker.pipeline.options import BarcodeOptions
 
 OPTIONS = BarcodeOptions()
@@ -81,10 +83,53 @@ def test_a_light_code_on_any_ground_is_read(name: str, ground: int) -> None:
     assert CONTENTS[name] in {text for _, text in product(on_page(light, ground=ground))}
 
 
-def test_grey_is_what_zxing_makes_of_colours() -> None:
+def test_grey_is_within_a_level_of_what_zxing_makes_of_colours() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     weighed = (pixels.astype(np.int64) * (117, 601, 306)).sum(axis=2)
-    np.testing.assert_array_equal(luminance(pixels), (weighed + 512) >> 10)
+    np.testing.assert_allclose(luminance(pixels), (weighed + 512) >> 10, atol=1)
+
+
+@pytest.mark.parametrize("name", ["QRCode", "MicroQRCode", "RMQRCode", "DataMatrix", "PDF417", "MicroPDF417", "Aztec"])
+@pytest.mark.parametrize(("scale", "place"), [(2, (7, 9)), (2, (1801, 1700)), (3, (900, 650))])
+def test_a_matrix_on_a_large_page_with_grain_is_read_once_and_in_place(
+    name: str, scale: int, place: tuple[int, int]
+) -> None:
+    ink = drawn(name, scale=scale)
+    x, y = place
+    rows, columns = max(1900, y + len(ink) + 9), max(2003, x + ink.shape[1] + 9)
+    page = np.full((rows, columns), 200, dtype=np.uint8)
+    page[y : y + len(ink), x : x + ink.shape[1]] = np.minimum(ink, 200)
+    noise = np.random.default_rng(4).normal(0, 5, page.shape)
+    seen = np.clip(page + noise, 0, 255).astype(np.uint8)
+    [code] = find_codes(seen, OPTIONS).barcodes
+    assert (code.format, code.text) == (name, CONTENTS[name])
+    np.testing.assert_allclose(code.polygon.mean(axis=0), (x + ink.shape[1] / 2, y + len(ink) / 2), atol=2 * scale)
+
+
+@pytest.mark.parametrize(("name", "scale", "off"), [("QRCode", 24, 1), ("QRCode", 100, 1), ("PDF417", 24, 12)])
+def test_a_matrix_of_large_modules_is_read_once_and_where_zxing_reads_it(name: str, scale: int, off: float) -> None:
+    """Bars of PDF417 that are so wide have blocks without an edge, so that its parts are not the whole of it."""
+    ink, bars = drawn(name, scale=scale), drawn("Code128", quiet=40)
+    seen = on_page(ink, size=(ink.shape[0] + 900, ink.shape[1] + 1600))
+    seen[-300 : len(bars) - 300, :449] = bars  # where anything is read, half the size is not looked at
+    [code, _] = find_codes(seen, OPTIONS).barcodes
+    [known] = (code for code in zxingcpp.read_barcodes(seen) if code.format.name == name)
+    assert code.text == known.text == CONTENTS[name]
+    at = known.position
+    corners = [(at.top_left.x, at.top_left.y), (at.bottom_right.x, at.bottom_right.y)]
+    np.testing.assert_allclose(code.polygon[[0, 2]], corners, atol=off)
+
+
+def test_a_bullseye_is_looked_for_where_a_symbol_may_have_its_middle() -> None:
+    page = on_page(drawn("MaxiCode", scale=1), size=(1100, 1100))
+    blocks = np.ones((-(-1100 // 16), -(-1100 // 16)), dtype=np.uint8)
+    [eye] = find_bullseyes(page, Middles(blocks, 16))
+    assert 9.5 * eye.ring_pixels < 8 * 16
+    x, y = eye.middle
+    blocks[:] = 0
+    assert find_bullseyes(page, Middles(blocks, 16)) == []
+    blocks[int(y) // 16, int(x) // 16] = 1
+    assert len(find_bullseyes(page, Middles(blocks, 16))) == 1
 
 
 def test_a_short_number_is_believed_only_of_tall_bars() -> None:

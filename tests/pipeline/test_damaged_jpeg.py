@@ -202,6 +202,20 @@ def test_the_small_files_that_users_sent_are_told_apart() -> None:
     assert read_whole((cases / "pictures" / "jpeg-without-end-marker.jpg").read_bytes()).shape == (600, 900, 3)
 
 
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_large_jpeg_is_decoded_in_rows_as_opencv_does_and_its_damage_is_seen(subsampling: int) -> None:
+    large = label().resize((2500, 1611))
+    data = save(large, "JPEG", quality=60, subsampling=subsampling)
+    stored = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+    assert np.array_equal(read_whole(data), stored)
+    for damage in ("nearly all, then the end marker", "bytes missing", "a piece of another file"):
+        with pytest.raises(JobError) as caught:
+            read_whole(DAMAGE[damage](data))
+        assert caught.value.code is ErrorCode.IMAGE_CORRUPT
+    inks = save(large.convert("CMYK"), "JPEG", quality=60)
+    assert np.array_equal(read_whole(inks), np.asarray(cv2.imdecode(np.frombuffer(inks, np.uint8), cv2.IMREAD_COLOR)))
+
+
 @pytest.mark.parametrize("height", [897, 900, 903, 904, 905])
 @pytest.mark.parametrize("way", [{}, {"subsampling": 2}, {"optimize": True}])
 @pytest.mark.parametrize("mode", ["L", "RGB"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from worker.domain.image import Pixels
 from worker.domain.manifest import TileShapes
 from worker.pipeline.decode.page_rows import STRIP_ROWS
+from worker.pipeline.decode.thumbnail import Thumbnail
 from worker.pipeline.detect.detail_grid import CELL_PIXELS
 from worker.pipeline.large.scan_plan import ScanPlan, plan_scan
 from worker.pipeline.large.strip_map import stitch
@@ -23,8 +24,8 @@ def survey_of(detail: list[tuple[int, int]], rows: int, columns: int) -> Survey:
     cells = np.zeros((rows, columns), dtype=np.bool_)
     for row, column in detail:
         cells[row % rows, column % columns] = True
-    thumbnail = np.zeros((8, 8, 3), dtype=np.uint8)
-    return Survey(columns * CELL_PIXELS, rows * CELL_PIXELS, thumbnail, cells, ())
+    width, height = columns * CELL_PIXELS, rows * CELL_PIXELS
+    return Survey(width, height, Thumbnail(width, height, 8), cells, ())
 
 
 def kept(plan: ScanPlan) -> Pixels:
@@ -82,7 +83,7 @@ def test_the_stitched_map_does_not_depend_on_the_tiles(side: int, overlap: int, 
     """With a detector that looks at each pixel by itself, any grid gives the map of the whole page."""
     pixels = np.random.default_rng(seed).integers(1, 256, (700, 900), dtype=np.uint8)
     detail = np.ones((-(-700 // CELL_PIXELS), -(-900 // CELL_PIXELS)), dtype=np.bool_)
-    survey = Survey(900, 700, np.zeros((8, 8, 3), dtype=np.uint8), detail, ())
+    survey = Survey(900, 700, Thumbnail(900, 700, 8), detail, ())
     plan = plan_scan(survey, 1.0, TileShapes(), PipelineOptions(tile_side=side, tile_overlap=overlap))
     stitched = np.concatenate(
         [
@@ -136,4 +137,4 @@ def test_a_survey_does_not_depend_on_what_is_below() -> None:
     page[100:120:5, 100:300] = 0
     survey, longer = surveyed(page), surveyed(np.pad(page, ((0, 512), (0, 0), (0, 0)), constant_values=255))
     np.testing.assert_array_equal(survey.detail[:16], longer.detail[:16])
-    assert max(survey.thumbnail.shape) == 256
+    assert max(survey.thumbnail.pixels().shape) == 256

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pipeline.recognize.ctc import decode_ctc
+from worker.pipeline.recognize.ctc import decode_ctc, join_steps
 
 LETTERS = ["", "a", "b", "c", " "]
 
@@ -43,6 +43,20 @@ def test_ctc_decodes_as_the_naive_way(rows: list[list[int]], seed: int) -> None:
         assert line.confidence == pytest.approx(sum(kept) / len(kept) if kept else 0.0)
         assert [character.confidence for character in line.characters] == pytest.approx(kept)
         assert [character.position * len(row) for character in line.characters] == pytest.approx(middles)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9)), min_size=1, max_size=4), st.integers(0, 999))
+def test_answers_of_any_length_decode_together_as_each_alone(shapes: list[tuple[int, int]], seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    tokens = [chance.integers(0, 5, (lines, steps, 3), dtype=np.int32) for lines, steps in shapes]
+    confidences = [chance.random(answer.shape).astype(np.float32) for answer in tokens]
+    covered = [chance.uniform(0.5, answer.shape[1], len(answer)) for answer in tokens]
+    alone = [
+        line
+        for answer, levels, steps in zip(tokens, confidences, covered, strict=True)
+        for line in decode_ctc(answer, levels, LETTERS, steps)
+    ]
+    assert decode_ctc(join_steps(tokens), join_steps(confidences), LETTERS, np.concatenate(covered)) == alone
 
 
 def test_positions_are_parts_of_the_picture_not_of_the_padding() -> None:

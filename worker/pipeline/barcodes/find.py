@@ -1,8 +1,9 @@
 """The symbols of a page, by zxing-cpp, which works without the interpreter's lock.
 
-A page goes to zxing-cpp whole, with its own defaults; what that misses is looked for besides. Invariants: what a symbol
-says is what was decoded, error-free; a symbol that does not decode is absent; what zxing-cpp reads on the page as it
-stands is there, unless `_is_believed` or `merge_barcodes` says why not.
+A page goes to zxing-cpp at its full resolution, with its own defaults; what that misses is looked for besides. Linear
+symbols are read on the whole page; matrix codes where anything is printed, for a grain without print costs zxing-cpp as
+much as print. Invariants: what a symbol says is what was decoded, error-free; a symbol that does not decode is absent;
+what zxing-cpp reads on the page as it stands is there, unless `_is_believed` or `merge_barcodes` says why not.
 """
 
 import math
@@ -30,15 +31,16 @@ from worker.pipeline.barcodes.linear import (
     whole_bars,
 )
 from worker.pipeline.barcodes.maxicode import MIN_SIDE_PIXELS, Bullseye, find_bullseyes, outline, redrawn
-from worker.pipeline.barcodes.texture import may_hold_matrix, texture
+from worker.pipeline.barcodes.texture import Texture, matrix_middles, printed_parts, texture
 from worker.pipeline.options import BarcodeOptions
 
 _GRAY_DIMENSIONS: Final = 2
 _MOSTLY: Final = 0.6
 _SMALL_PIXELS: Final = 120_000  # a picture of so few with a symbol has seldom another, and none that zxing-cpp misses
 _TINY: Final = 1e-9
-# How zxing-cpp weighs blue, green and red; the last term rounds halves up, as it does.
-_LUMINANCE: Final = np.array([[117 / 1024, 601 / 1024, 306 / 1024, 1e-4]], dtype=np.float32)
+_PARTED_FROM_PIXELS: Final = 1_000_000  # a smaller page is looked at whole in less time than its parts are found
+_HALF: Final = 0.5  # of the page's size: it hides noise and gaps between modules; zxing-cpp itself tries a third
+_QUARTER: Final = 0.25  # of the page's size: there the largest modules that leave blocks without an edge are small
 
 _LINEAR: Final = frozenset(
     {
@@ -109,18 +111,22 @@ def find_codes(pixels: Pixels, options: BarcodeOptions) -> Codes:
     Symbols of which zxing-cpp is sure without being able to decode them are areas without text, too.
     """
     gray = luminance(pixels)
-    seen = find_plain_codes(gray, options)
+    blocks = _blocks(gray, options)
+    seen = _plain_codes(gray, options, blocks)
     if gray.size <= _SMALL_PIXELS and any(code.format != Symbology.ITF for code in seen.barcodes):
         return replace(seen, barcodes=tuple(merge_barcodes(seen.barcodes)))
-    missed = find_missed_codes(gray, options, seen)
+    missed = _missed_codes(gray, options, seen, blocks)
     return Codes(tuple(merge_barcodes((*seen.barcodes, *missed.barcodes))), seen.areas + missed.areas)
 
 
 def luminance(pixels: Pixels) -> Pixels:
-    """Return a picture, uint8 [h, w, 3] BGR or [h, w], as the gray, uint8 [h, w], that zxing-cpp would make of it."""
+    """Return a picture, uint8 [h, w, 3] BGR or [h, w], as gray, uint8 [h, w].
+
+    It is within one level of what zxing-cpp would make of it, whose weights differ from these by 3/8192 at most.
+    """
     if pixels.ndim == _GRAY_DIMENSIONS or not pixels.size:
         return pixels[..., 0] if pixels.ndim > _GRAY_DIMENSIONS else pixels
-    return np.asarray(cv2.transform(pixels, _LUMINANCE), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
 
 
 def find_plain_codes(gray: Pixels, options: BarcodeOptions) -> Codes:
@@ -129,10 +135,13 @@ def find_plain_codes(gray: Pixels, options: BarcodeOptions) -> Codes:
     Linear symbols are read by a call of their own, which is to return no errors: a linear symbol in error would take
     the place of the sound ones that it overlaps.
     """
+    return _plain_codes(gray, options, _blocks(gray, options) if gray.size >= _PARTED_FROM_PIXELS else None)
+
+
+def _plain_codes(gray: Pixels, options: BarcodeOptions, blocks: Texture | None) -> Codes:
     formats = frozenset(options.formats)
-    linear = _decoded(gray, formats & _LINEAR, plain=True)
-    matrices = _decoded(gray, formats - _LINEAR, plain=True, with_errors=True)
-    seen = [_seen(symbol) for symbol in (*linear, *matrices) if _is_believed(symbol, gray)]
+    linear = [_seen(symbol) for symbol in _decoded(gray, formats & _LINEAR, plain=True) if _is_believed(symbol, gray)]
+    seen = [*linear, *_matrices(gray, formats - _LINEAR, blocks)]
     barcodes = tuple(mark.barcode for mark in seen if mark.barcode is not None)
     if gray.size > _SMALL_PIXELS:  # of a small picture all rows are tried
         barcodes = tuple(_reaching(gray, code) for code in barcodes)
@@ -146,9 +155,16 @@ def find_missed_codes(gray: Pixels, options: BarcodeOptions, seen: Codes) -> Cod
     Bars are looked at straightened and cleared, MaxiCode redrawn. Bars that read as ITF are looked at again: a scan
     that leaves the bars reads a shorter number.
     """
+    return _missed_codes(gray, options, seen, _blocks(gray, options))
+
+
+def _blocks(gray: Pixels, options: BarcodeOptions) -> Texture | None:
+    return texture(gray) if options.formats else None
+
+
+def _missed_codes(gray: Pixels, options: BarcodeOptions, seen: Codes, blocks: Texture | None) -> Codes:
     formats = frozenset(options.formats)
-    blocks = texture(gray) if formats & (_BARRED | {Symbology.MAXICODE}) else None
-    if blocks is None:
+    if blocks is None or not formats & (_BARRED | {Symbology.MAXICODE}):
         return Codes()
     sure = [_ground(code) for code in seen.barcodes if code.format != Symbology.ITF]
     areas = find_bars(gray, blocks, sure) if formats & _BARRED else []
@@ -158,10 +174,10 @@ def find_missed_codes(gray: Pixels, options: BarcodeOptions, seen: Codes) -> Cod
     if Symbology.PDF417 in formats:
         known = [*sure, *(code.polygon for code in found)]
         found += [code for area in find_stacked(blocks, known) for code in _in_bars(gray, area, formats)]
-    looked_for = Symbology.MAXICODE in formats and may_hold_matrix(blocks, seen.areas, MIN_SIDE_PIXELS)
-    eyes = find_bullseyes(gray, seen.areas) if looked_for else []
+    middles = matrix_middles(blocks, seen.areas, MIN_SIDE_PIXELS)
+    eyes = find_bullseyes(gray, middles, seen.areas) if Symbology.MAXICODE in formats and middles.any() else []
     if not seen.barcodes:
-        found += _at_half_size(gray, formats - _LINEAR)
+        found += _at_size(gray, _HALF, formats - _LINEAR)
     marks = [_maxicode(gray, eye) for eye in eyes]
     found += [mark.barcode for mark in marks if mark.barcode is not None]
     undecoded = tuple(mark.polygon for mark in marks if mark.barcode is None)
@@ -173,15 +189,41 @@ def without_codes(regions: Sequence[TextRegion], areas: Sequence[Points]) -> lis
 
     What counts of a region is what the detector marked, before it was grown: a line printed right under the bars stays.
     """
-    return [region for region in regions if not any(_share_inside(region, area) >= _MOSTLY for area in areas)]
+    if not areas:
+        return list(regions)
+    marked = ((region, _marked(region)) for region in regions)
+    return [region for region, quad in marked if not any(_share_inside(quad, area) >= _MOSTLY for area in areas)]
 
 
-def _share_inside(region: TextRegion, area: Points) -> float:
-    marked = _marked(region)
+def _share_inside(marked: Points, area: Points) -> float:
     if (marked.min(axis=0) > area.max(axis=0)).any() or (marked.max(axis=0) < area.min(axis=0)).any():
         return 0.0
     shared, _ = cv2.intersectConvexConvex(_hull(marked), _hull(area))
     return float(shared) / max(_area(marked), _TINY)
+
+
+def _matrices(gray: Pixels, formats: frozenset[Symbology], blocks: Texture | None) -> list[_Mark]:
+    """Return the symbols, read or in error, of formats that report errors: where a large page has any print.
+
+    Without `blocks` it is looked at whole. Symbols with modules so large that parts of them have no edge are seen at a
+    quarter of its size.
+    """
+    parts = None if blocks is None or gray.size < _PARTED_FROM_PIXELS else printed_parts(blocks, gray.shape)
+    if parts is None:
+        return _matrices_in(gray, formats, Transform.identity())
+    marks = [
+        mark
+        for left, top, right, bottom in parts
+        for mark in _matrices_in(gray[top:bottom, left:right], formats, Transform.scale_then_shift(1.0, 1.0, left, top))
+    ]
+    known = [mark.barcode for mark in marks if mark.barcode is not None]
+    large = [code for code in _at_size(gray, _QUARTER, formats) if not any(_is_same(code, other) for other in known)]
+    return [*marks, *(_Mark(code.polygon, code) for code in large)]
+
+
+def _matrices_in(gray: Pixels, formats: frozenset[Symbology], to_page: Transform) -> list[_Mark]:
+    symbols = _decoded(gray, formats, plain=True, with_errors=True)
+    return [_seen(symbol, to_page) for symbol in symbols if _is_believed(symbol, gray)]
 
 
 def _decoded(
@@ -223,11 +265,13 @@ def _is_tall(polygon: Points) -> bool:
     return math.hypot(*down) >= _MIN_BARS_SHARE * math.hypot(*along)
 
 
-def _at_half_size(gray: Pixels, formats: frozenset[Symbology]) -> list[DecodedBarcode]:
-    """Look at half the size, which hides noise and gaps between modules; zxing-cpp itself tries a third."""
-    half = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    doubled = Transform.scale_then_shift(2.0, 2.0, 0.0, 0.0)
-    return [_barcode(symbol, doubled) for symbol in _decoded(half, formats, plain=True)]
+def _at_size(gray: Pixels, scale: float, formats: frozenset[Symbology]) -> list[DecodedBarcode]:
+    """Read a picture made smaller."""
+    if not formats or not gray.size:
+        return []
+    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    to_page = Transform.scale_then_shift(1 / scale, 1 / scale, 0.0, 0.0)
+    return [_barcode(symbol, to_page) for symbol in _decoded(small, formats, plain=True)]
 
 
 def _in_bars(gray: Pixels, area: BarArea, formats: frozenset[Symbology]) -> list[DecodedBarcode]:
@@ -342,8 +386,8 @@ def _maxicode(gray: Pixels, eye: Bullseye) -> _Mark:
     return _Mark(eye.surroundings, None)
 
 
-def _seen(symbol: zxingcpp.Barcode) -> _Mark:
-    barcode = _barcode(symbol)
+def _seen(symbol: zxingcpp.Barcode, to_page: Transform | None = None) -> _Mark:
+    barcode = _barcode(symbol, to_page)
     return _Mark(barcode.polygon, barcode if symbol.valid else None)
 
 

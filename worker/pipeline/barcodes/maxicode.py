@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels
+from worker.pipeline.barcodes.texture import Middles
 
 MIN_SIDE_PIXELS: Final = 70
 """The height of a symbol whose bullseye is found."""
@@ -33,6 +34,7 @@ _CENTERS: Final = np.array([-4.25, -3.25, -2.25, -1.25, 0, 1.25, 2.25, 3.25, 4.2
 _SHIFTS: Final = np.array([-0.6, -0.3, 0.0, 0.3, 0.6])  # a row may meet the middle off its center
 _SURE_HALF: Final = 15.0  # in widths of a ring: what any symbol around a bullseye fills
 _MAX_BULLSEYES: Final = 16
+_FINE_BLOCKS: Final = 8  # a bullseye of so many blocks has none without an edge
 
 # The symbol's own plane: x and y in widths of a module from the bullseye's middle.
 _ROWS: Final = 33
@@ -91,12 +93,18 @@ class Bullseye:
         return np.asarray(self.middle + corners * (_SURE_HALF * self.ring_pixels), dtype=np.float64)
 
 
-def find_bullseyes(gray: Pixels, known: Sequence[Points] = ()) -> list[Bullseye]:
-    """Return the bullseyes of a picture, uint8 [h, w], outside of known areas, float64 [4, 2] each and convex."""
+def find_bullseyes(gray: Pixels, middles: Middles, known: Sequence[Points] = ()) -> list[Bullseye]:
+    """Return the bullseyes of a picture, uint8 [h, w], outside of known areas, float64 [4, 2] each and convex.
+
+    `middles` are those of squares of `MIN_SIDE_PIXELS` that may be a part of a symbol; only of a bullseye so large that
+    its rings are wider than blocks nothing is asked.
+    """
     hulls = [cv2.convexHull(area.astype(np.float32)) for area in known]
     rows = np.ascontiguousarray(gray[::_ROW_STEP])
     found: list[Bullseye] = []
     for x, y, length in _ringed_below(gray, *_ringed(_is_dark(rows).ravel()), rows.shape[1]):
+        if length <= _FINE_BLOCKS * middles.block_pixels and not middles.has(x, y):
+            continue
         if any(math.dist(eye.middle, (x, y)) < 2 * length for eye in found):
             continue
         if any(cv2.pointPolygonTest(hull, (x, y), measureDist=False) >= 0 for hull in hulls):

@@ -1,9 +1,10 @@
 """JPEG files of which all pixels are there, told from those that libjpeg would only warn about.
 
-libjpeg fills what is missing with gray and warns, and OpenCV drops its warnings. So libvips, to which a warning is an
-error, passes over the entropy-coded data first, at an eighth of the size: that takes 0.8 of the time of decoding the
-picture. Invariant: what is whole but for its end marker, or has padding or odd segments beside its pixels, is sound;
-what lacks anything of a pixel is not.
+libjpeg fills what is missing with gray and warns. To libvips a warning is an error, so it decodes large files if their
+rows stream (`streamed_jpeg`). The others are for OpenCV, which drops warnings (`sound_jpeg`): libvips passes over their
+entropy-coded data first, at an eighth of the size, which takes 0.8 of the time of decoding the picture. Invariant: what
+is whole but for its end marker, or has padding or odd segments beside its pixels, is sound; what lacks anything of a
+pixel is not.
 """
 
 import re
@@ -29,6 +30,7 @@ _MAX_SEGMENTS: Final = 4000
 _PLAIN_JFIF: Final = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 _TRANSFORMS: Final = {3: (0, 1), 4: (0, 2)}  # by the number of components; the last is what libjpeg takes others for
 _TRANSFORM_AT: Final = 15
+_INKS: Final = 4
 _COEFFICIENTS: Final = 64
 _EIGHTH: Final = 8
 _MAX_ROWS: Final = 65_500  # that libjpeg takes
@@ -87,6 +89,13 @@ def sound_jpeg(data: bytes, header: ImageHeader) -> bytes:
     if sound is None:
         raise corrupt(header, 0, "some of its pixels are missing or changed") from warning
     return sound.joined()
+
+
+def has_inks(data: bytes) -> bool:
+    """Say whether a JPEG holds four inks, which decoders mix in ways of their own."""
+    frames = (data[start:stop] for marker, start, stop in _segments(data) if marker in _FRAMES)
+    frame = next(frames, b"")
+    return len(frame) > _COUNT_AT and frame[_COUNT_AT] == _INKS
 
 
 def is_sound(data: bytes, header: ImageHeader) -> bool:

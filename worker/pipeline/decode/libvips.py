@@ -17,11 +17,12 @@ from worker.pipeline.decode.background import WHITE, BorderLevels
 from worker.pipeline.decode.jpeg import streamed_jpeg
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.tiff import check_pieces, plain_page
-from worker.pipeline.decode.to_bgr import HAVE_ALPHA, SampleLayout, count_borders, to_bgr
+from worker.pipeline.decode.to_bgr import HAVE_ALPHA, SampleLayout, count_borders, write_bgr
 from worker.pipeline.header import png, tiff
 from worker.pipeline.page_claim import DamagedHeaderError
 
-_ROWS_AT_ONCE: Final = 16
+_ROWS_AT_ONCE: Final = 16  # at least; a multiple of libvips's own 8
+_BYTES_AT_ONCE: Final = 768 * 1024  # what stays in a core's cache
 _ROWS_OF_BORDERS: Final = 64
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
 _LAYOUTS: Final = {1: SampleLayout.GRAY, 2: SampleLayout.GRAY_ALPHA, 3: SampleLayout.RGB, 4: SampleLayout.RGBA}
@@ -52,10 +53,11 @@ class RowReader:
         strip = np.empty((rows, self.image.width, 3), np.uint8)
         try:
             region = pyvips.Region.new(self.image)  # one a call, for a region belongs to the thread that made it
-            for done in range(0, rows, _ROWS_AT_ONCE):
-                count = min(_ROWS_AT_ONCE, rows - done)
-                fetched = region.fetch(0, top + done, self.image.width, count)
-                strip[done : done + count] = to_bgr(self._samples(fetched, count), self.layout, self.background)
+            at_once = max(1, _BYTES_AT_ONCE // (self.image.width * self.image.bands * _ROWS_AT_ONCE)) * _ROWS_AT_ONCE
+            for done in range(0, rows, at_once):
+                count = min(at_once, rows - done)
+                samples = self._samples(region.fetch(0, top + done, self.image.width, count), count)
+                write_bgr(strip[done : done + count], samples, self.layout, self.background)
         except pyvips.Error as error:
             raise corrupt(self.header, self.number, _said(error)) from error
         return strip

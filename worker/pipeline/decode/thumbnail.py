@@ -28,12 +28,16 @@ class Thumbnail:
         self._reduced[self._rows : self._rows + len(reduced)] = reduced
         self._rows += len(reduced)
 
-    def pixels(self) -> Pixels:
-        """Return the page, uint8 [h, w, 3] BGR; one that is not longer than wanted stays as it is."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """The (width, height) of `pixels`."""
         height, width = self._reduced.shape[:2]
         scale = min(1.0, self._wanted / max(width, height))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        return np.asarray(cv2.resize(self._reduced, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    def pixels(self) -> Pixels:
+        """Return the page, uint8 [h, w, 3] BGR; one that is not longer than wanted stays as it is."""
+        return np.asarray(cv2.resize(self._reduced, self.size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def shrunk(strip: Pixels, reduction: int) -> Pixels:

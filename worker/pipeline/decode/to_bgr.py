@@ -64,6 +64,14 @@ def to_bgr(samples: NDArray[Any], layout: SampleLayout, background: int | None =
     return np.asarray(cv2.cvtColor(levels, _TO_BGR[layout]), dtype=np.uint8)
 
 
+def write_bgr(target: Pixels, samples: NDArray[Any], layout: SampleLayout, background: int) -> None:
+    """Write what `to_bgr` returns to `target`; where channels only change places, without a copy. Raises as it does."""
+    if layout in _TO_BGR and samples.dtype == np.uint8:
+        cv2.cvtColor(samples, _TO_BGR[layout], dst=target)
+    else:
+        target[:] = to_bgr(samples, layout, background)
+
+
 def count_borders(borders: BorderLevels, samples: NDArray[Any], layout: SampleLayout) -> None:
     """Count the pixels of samples with alpha that border on transparent ones. Raises as `to_bgr` does."""
     borders.add(_to_bgra(samples, layout))

@@ -55,7 +55,7 @@ class FirstPass:
             sideways = is_sideways(regions) and not self._models.tile_shapes.fixed
             if sideways:
                 regions = await self._regions(survey, sideways=True)
-        thumbnail_scale = max(survey.thumbnail.shape[:2]) / max(survey.width, survey.height)
+        thumbnail_scale = max(survey.thumbnail.size) / max(survey.width, survey.height)
         return FirstPassResult(regions, choose_scale(thumbnail_scale, regions, self._options), sideways)
 
     async def _regions(self, survey: Survey, *, sideways: bool) -> list[TextRegion]:
@@ -64,10 +64,11 @@ class FirstPass:
         close = [region for regions in found for region in regions]
         if close:
             return close
-        to_page = np.array([survey.width, survey.height]) / survey.thumbnail.shape[1::-1]
+        to_page = np.array([survey.width, survey.height]) / survey.thumbnail.size
+        thumbnail = await self._stages.on_cpu(survey.thumbnail.pixels)
         return [
             replace(region, quad=region.quad * to_page, growth_pixels=region.growth_pixels * float(to_page.mean()))
-            for region in await self._search(survey.thumbnail, sideways=sideways)
+            for region in await self._search(thumbnail, sideways=sideways)
         ]
 
     async def _search_window(self, window: Window, *, sideways: bool) -> list[TextRegion]:

@@ -39,13 +39,14 @@ class Window:
 class Survey:
     """What was collected of a page.
 
-    `thumbnail` is uint8 [h, w, 3] BGR of the whole page; `detail` is bool [rows, columns], one for each cell of
-    `CELL_PIXELS` square of the page, true where there is anything; `windows` are where most of it is.
+    `thumbnail` shows the whole page; its pixels are made where they are asked for, which is seldom. `detail` is bool
+    [rows, columns], one for each cell of `CELL_PIXELS` square of the page, true where there is anything; `windows` are
+    where most of it is.
     """
 
     width: int
     height: int
-    thumbnail: Pixels
+    thumbnail: Thumbnail
     detail: NDArray[np.bool_]
     windows: tuple[Window, ...]
 
@@ -97,7 +98,7 @@ class Surveyor:
         """Return what was collected."""
         detail = cells_with_detail(np.concatenate(self._steps))
         windows = tuple(window for _, window in self._fullest.values())
-        return Survey(self._width, self._height, self._thumbnail.pixels(), detail, windows)
+        return Survey(self._width, self._height, self._thumbnail, detail, windows)
 
     def _consider(self, strip: Pixels, detail: NDArray[np.bool_]) -> None:
         """Keep the strip's windows that are fuller than those seen in their part of the page."""

@@ -6,6 +6,7 @@ Invariant: a line's characters spell its text, from left to right, and its confi
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from worker.domain.image import Character
 _BLANK = 0
 _MIN_PROBABILITY = 1e-3  # what is less likely is no alternative
 
+_Scalar = TypeVar("_Scalar", np.int32, np.float32)
 _Alternatives = tuple[tuple[str, float], ...]
 
 
@@ -61,6 +63,21 @@ def decode_ctc(
     )
     bounds = np.searchsorted(rows, np.arange(len(best) + 1)).tolist()
     return [spell(found[first:last]) for first, last in itertools.pairwise(bounds)]
+
+
+def join_steps(answers: Sequence[NDArray[_Scalar]]) -> NDArray[_Scalar]:
+    """Return answers [n, T, K] of any T as one, to be decoded together: a pass costs about the same for few and many.
+
+    Behind a line with fewer steps than others stand tokens 0: blanks, which count for nothing.
+    """
+    lines = sum(len(answer) for answer in answers)
+    steps, alternatives = (max(answer.shape[axis] for answer in answers) for axis in (1, 2))
+    joined = np.zeros((lines, steps, alternatives), dtype=answers[0].dtype)
+    first = 0
+    for answer in answers:
+        joined[first : first + len(answer), : answer.shape[1], : answer.shape[2]] = answer
+        first += len(answer)
+    return joined
 
 
 def spell(characters: Sequence[Character]) -> Spelling:

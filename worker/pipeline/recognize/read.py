@@ -19,7 +19,7 @@ from worker.pipeline.inference import PageRequests, gather_results
 from worker.pipeline.models import CONFIDENCE, LINE, TOKEN, UPSIDE_DOWN, ModelSet, ServedModel
 from worker.pipeline.options import PipelineOptions
 from worker.pipeline.recognize.crop import rotated_180
-from worker.pipeline.recognize.ctc import Spelling, decode_ctc
+from worker.pipeline.recognize.ctc import Spelling, decode_ctc, join_steps
 from worker.pipeline.recognize.join import LinePiece, join_pieces
 from worker.pipeline.recognize.upside_down import Flags, LinePositions, certain, decide, log_odds, sample, spread
 from worker.ports import Tensor
@@ -32,6 +32,10 @@ _PROBED_LINES: Final = 4
 _TURNED_ABOVE: Final = 0.5  # by a recognizer's graph
 _ROUNDING: Final = 0.01  # of a sum of probabilities in FP16 or TF32
 _EVEN: Final = 0.5  # a confidence that speaks neither for a reading nor against it
+
+
+_Answer = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]
+"""Tokens and confidences [n, T, K] of the lines of a request, and how probably each is upside down [n]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +191,20 @@ class LineReader:
 
         That is 0 where the models are recognizers, which are sent upright lines.
         """
+        if not crops:
+            return []
         chunks = self._chunks(crops, models)
-        read = await gather_results(self._ask(model, [crops[index] for index in chunk]) for model, chunk in chunks)
-        spelled: dict[int, tuple[Spelling, float]] = {}
-        for (_, chunk), found in zip(chunks, read, strict=True):
-            spelled.update(zip(chunk, found, strict=True))
+        answers = await gather_results(self._ask(model, [crops[index] for index in chunk]) for model, chunk in chunks)
+        members = [index for _, chunk in chunks for index in chunk]
+        content_steps = np.array([crops[index].content_width for index in members]) / self._models.line.stride
+        tokens = join_steps([tokens for tokens, *_ in answers])
+        confidences = join_steps([confidences for _, confidences, _ in answers])
+        spellings = decode_ctc(tokens, confidences, self._models.dictionary, content_steps)
+        sides = [float(side) for *_, answered in answers for side in answered]
+        spelled = dict(zip(members, zip(spellings, sides, strict=True), strict=True))
         return [spelled[index] for index in range(len(crops))]
 
-    async def _ask(self, model: ServedModel, crops: Sequence[LineCrop]) -> list[tuple[Spelling, float]]:
+    async def _ask(self, model: ServedModel, crops: Sequence[LineCrop]) -> _Answer:
         lines: Tensor = np.stack([crop.pixels for crop in crops])
         upright: Tensor = np.zeros((len(crops), 1), dtype=np.float32)
         if model in self._models.readers.values():
@@ -205,10 +215,7 @@ class LineReader:
         tokens = outputs[TOKEN].astype(np.int32, copy=False)
         confidences = _probabilities(model, outputs[CONFIDENCE])
         _check_steps(model, tokens, confidences, len(crops), len(self._models.dictionary))
-        content_steps = np.array([crop.content_width for crop in crops]) / self._models.line.stride
-        spellings = decode_ctc(tokens, confidences, self._models.dictionary, content_steps)
-        sides = _probabilities(model, outputs.get(UPSIDE_DOWN, upright))[:, 0]
-        return [(spelling, float(side)) for spelling, side in zip(spellings, sides, strict=True)]
+        return tokens, confidences, _probabilities(model, outputs.get(UPSIDE_DOWN, upright))[:, 0]
 
     def _chunks(
         self, crops: Sequence[LineCrop], models: Mapping[int, ServedModel]
