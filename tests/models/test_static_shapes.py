@@ -87,7 +87,7 @@ def test_tiles_give_the_same_map(client: Any, rows: int) -> None:  # noqa: ANN40
 
 
 @pytest.mark.real
-def test_what_is_built_by_default_passes_the_gate_on_real_pictures(model_repository: Path, tmp_path: Path) -> None:
+def test_what_is_built_by_default_passes_the_gate_on_real_pictures(tmp_path: Path) -> None:
     """Against plain graphs: FP32 and free sizes."""
     if not RECEIPTS.is_dir():
         pytest.skip("the folder shared/eval/sroie-dev of receipts is not beside this checkout")
@@ -97,7 +97,9 @@ def test_what_is_built_by_default_passes_the_gate_on_real_pictures(model_reposit
     with serve_embedded(build_repository(plain, tmp_path / "plain")) as backend:
         in_fp32 = read_set(some, backend)
 
-    verdict = Gate(some, {}, plain, Limits(), serve_embedded, read_set, in_fp32).judge_repository(model_repository)
+    built = build_repository("embedded", tmp_path / "embedded")
+
+    verdict = Gate(some, {}, plain, Limits(), serve_embedded, read_set, in_fp32).judge_repository(built)
 
     assert verdict.word_f1_fp32 > 0.9, "the receipts were read"
     assert verdict.passed, verdict
