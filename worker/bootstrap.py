@@ -587,6 +587,7 @@ async def _ports(settings: Settings, event_sink: EventSink, tracer: Tracer) -> A
         drain_seconds=runtime.drain_seconds,
         clock=clock,
         event_sink=event_sink,
+        tells_membership=runtime.delivery == "exactly-once",  # its transactions are all that asks for it
     )
     blobs, transactions = UriStore(settings.blob), None
     control = KafkaControlLog(settings.kafka, topics.rollouts_topic, sink, clock)
