@@ -22,6 +22,7 @@ from worker.adapters.blob.store import UriStore
 from worker.adapters.cache.memory import MemoryCache
 from worker.adapters.cache.redis import RedisCache
 from worker.adapters.clock import SystemClock
+from worker.adapters.garbage import pass_over_lasting_objects
 from worker.adapters.idle_thread import run_when_idle
 from worker.adapters.isolation.child import attach, serve
 from worker.adapters.isolation.isolation import ChildIsolation
@@ -552,6 +553,7 @@ async def run(settings: Settings) -> None:
             worker = build(settings, ports, executor, background=background)
             server = HealthServer(settings.http.host, settings.http.port, worker.health, registry)
             _LOGGER.info("serving /livez, /readyz and /metrics on port %d", server.start())
+            pass_over_lasting_objects()
             try:
                 await worker.lifecycle.run(stopping)
             finally:
@@ -585,6 +587,7 @@ async def _ports(settings: Settings, event_sink: EventSink, tracer: Tracer) -> A
         drain_seconds=runtime.drain_seconds,
         clock=clock,
         event_sink=event_sink,
+        tells_membership=runtime.delivery == "exactly-once",  # its transactions are all that asks for it
     )
     blobs, transactions = UriStore(settings.blob), None
     control = KafkaControlLog(settings.kafka, topics.rollouts_topic, sink, clock)

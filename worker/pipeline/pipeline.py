@@ -50,6 +50,16 @@ class PictureReading:
     from_cache: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _CroppedPage:
+    """What is read of a page: its lines, and the columns of characters among them; its quality, None if not judged."""
+
+    lines: list[LineCrop]
+    columns: list[tuple[Column, LineCrop]]
+    quality: PageQuality | None
+    sideways: bool
+
+
 class Pipeline:
     """Reads pictures: geometry in the executor's threads, tensors on the server."""
 
@@ -96,23 +106,21 @@ class Pipeline:
         found, codes = await asyncio.gather(
             self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
         )
-        regions = await stages.on_cpu(self._find_regions, tiled, found, stages)
-        again = await stages.on_cpu(self._tile_again, page, tiled, regions, stages)
-        if again is not None:
-            tiled = again
+        cropped = await stages.on_cpu(self._crop_or_tile_again, page, measures, tiled, found, codes, stages)
+        if isinstance(cropped, TiledPage):
+            tiled = cropped
             found = await self._detect(tiled, requests, stages)
-            regions = await stages.on_cpu(self._find_regions, tiled, found, stages)
-        crops, columns, quality = await stages.on_cpu(
-            self._judge_and_crop, page, measures, without_codes(regions, codes.areas), stages
-        )
+            cropped = await stages.on_cpu(self._crop_found, page, measures, tiled, found, codes, stages)
         with stages.timed(Stage.READ):
             reader = LineReader(self._models, requests, self._options)
-            lines, stacked = await asyncio.gather(reader.read(crops), reader.read([crop for _, crop in columns]))
-            lines = with_columns(lines, [column for column, _ in columns], stacked)
+            lines, stacked = await asyncio.gather(
+                reader.read(cropped.lines), reader.read([crop for _, crop in cropped.columns])
+            )
+            lines = with_columns(lines, [column for column, _ in cropped.columns], stacked)
         placed = place_lines(lines, page.width, page.height, self._options)
         text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
-        search = PageSearch(tiled.scale, tiles_on_page([tiled.tile], tiled.to_page), sideways=is_sideways(regions))
-        return replace(text, quality=quality), search
+        search = PageSearch(tiled.scale, tiles_on_page([tiled.tile], tiled.to_page), sideways=cropped.sideways)
+        return replace(text, quality=cropped.quality), search
 
     async def _large_page(
         self, encoded: EncodedPage, requests: PageRequests, stages: Stages
@@ -166,12 +174,6 @@ class Pipeline:
         with stages.timed(Stage.TILE):
             return page, measures, tile_page(page, self._models.tile_shapes, self._options)
 
-    def _tile_again(
-        self, page: PageImage, tiled: TiledPage, regions: list[TextRegion], stages: Stages
-    ) -> TiledPage | None:
-        with stages.timed(Stage.TILE):
-            return tile_again(page, tiled, regions, self._models.tile_shapes, self._options)
-
     async def _detect(self, tiled: TiledPage, requests: PageRequests, stages: Stages) -> Pixels:
         with stages.timed(Stage.DETECT):
             [found] = await detect([tiled.tile], self._models, requests)
@@ -182,18 +184,50 @@ class Pipeline:
         with stages.timed(Stage.BARCODES):
             return find_codes(page.pixels, self._options.barcodes)
 
+    def _crop_or_tile_again(
+        self,
+        page: PageImage,
+        measures: PixelMeasures | None,
+        tiled: TiledPage,
+        found: Pixels,
+        codes: Codes,
+        stages: Stages,
+    ) -> "_CroppedPage | TiledPage":
+        """Cut the lines out of a page, or return the tile in which it is searched a second time."""
+        regions = self._find_regions(tiled, found, stages)
+        with stages.timed(Stage.TILE):
+            again = tile_again(page, tiled, regions, self._models.tile_shapes, self._options)
+        return self._judge_and_crop(page, measures, regions, codes, stages) if again is None else again
+
+    def _crop_found(
+        self,
+        page: PageImage,
+        measures: PixelMeasures | None,
+        tiled: TiledPage,
+        found: Pixels,
+        codes: Codes,
+        stages: Stages,
+    ) -> "_CroppedPage":
+        return self._judge_and_crop(page, measures, self._find_regions(tiled, found, stages), codes, stages)
+
     def _find_regions(self, tiled: TiledPage, found: Pixels, stages: Stages) -> list[TextRegion]:
         with stages.timed(Stage.STITCH):
             return find_regions(page_map(tiled, found), self._models.thresholds)
 
     def _judge_and_crop(
-        self, page: PageImage, measures: PixelMeasures | None, regions: list[TextRegion], stages: Stages
-    ) -> tuple[list[LineCrop], list[tuple[Column, LineCrop]], PageQuality | None]:
+        self,
+        page: PageImage,
+        measures: PixelMeasures | None,
+        regions: list[TextRegion],
+        codes: Codes,
+        stages: Stages,
+    ) -> "_CroppedPage":
+        texts = without_codes(regions, codes.areas)
         with stages.timed(Stage.CHECK):
-            quality = self._gate.judge(measures, regions, (page.width, page.height))
-        columns = self._crop_columns(page, regions, stages)
+            quality = self._gate.judge(measures, texts, (page.width, page.height))
+        columns = self._crop_columns(page, texts, stages)
         with stages.timed(Stage.CROP):
-            return crop_lines(page, regions, self._models.line), columns, quality
+            return _CroppedPage(crop_lines(page, texts, self._models.line), columns, quality, is_sideways(regions))
 
     def _crop_columns(
         self, page: PageImage, regions: Sequence[TextRegion], stages: Stages

@@ -89,7 +89,7 @@ def _quality(quality: quality.PageQuality) -> Quality:
 
 
 def _quad(points: Points) -> Quad:
-    first, second, third, fourth = ((round(float(x), 1), round(float(y), 1)) for x, y in points)
+    first, second, third, fourth = ((round(x, 1), round(y, 1)) for x, y in points.tolist())
     return first, second, third, fourth
 
 

@@ -59,7 +59,9 @@ class Listener:
         self.said.append(error)
 
 
-def source_of(consumer: ScriptedConsumer, clock: Clock, events: RecordedEvents) -> KafkaSource:
+def source_of(
+    consumer: ScriptedConsumer, clock: Clock, events: RecordedEvents, *, tells_membership: bool = True
+) -> KafkaSource:
     settings = KafkaSettings(group_protocol="consumer")
     return KafkaSource(
         settings,
@@ -67,6 +69,7 @@ def source_of(consumer: ScriptedConsumer, clock: Clock, events: RecordedEvents) 
         drain_seconds=1,
         clock=clock,
         event_sink=events,
+        tells_membership=tells_membership,
         make_consumer=consumer.made_with,
         topic_ids=consumer.topics.made_for,
     )
@@ -303,6 +306,22 @@ async def test_events_come_on_the_loops_thread() -> None:
         await until(lambda: bool(events.all))
     assert events.of(LagObserved)[0] == LagObserved(FIRST, 7)
     assert set(threads) == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("tells_membership", [True, False])
+async def test_the_membership_is_told_only_to_who_needs_it(*, tells_membership: bool) -> None:
+    consumer, listener = ScriptedConsumer(), Listener()
+    consumer.polls.extend([assigns(0), brings(3)])
+    source = source_of(consumer, SystemClock(), RecordedEvents(), tells_membership=tells_membership)
+    source.allow(1000, ())
+    await source.start(listener)
+
+    await until(consumer.idle.is_set)
+    await asyncio.sleep(0)  # what the thread said until then is heard
+    told = source.group_metadata
+    await source.close()
+
+    assert told is (consumer if tells_membership else None)
 
 
 async def test_options_that_librdkafka_refuses_are_a_broker_error_and_the_source_can_be_closed() -> None:

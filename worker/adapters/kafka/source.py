@@ -59,10 +59,11 @@ class KafkaSource:
     """Consumes topics as a member of a group.
 
     A record of `delayed_topics` waits until it is due, `max_delay_seconds` after its timestamp at the latest.
+    `tells_membership` says whether anybody reads `group_metadata`, which wakes the event loop after every poll.
     Where partitions are assigned while nothing may be delivered, one record of them may come over the allowance.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what its tests replace is a parameter
         self,
         settings: KafkaSettings,
         topics: Sequence[str],
@@ -72,6 +73,7 @@ class KafkaSource:
         drain_seconds: float,
         clock: Clock,
         event_sink: EventSink,
+        tells_membership: bool = True,
         make_consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
         probe: Callable[[KafkaSettings], bool | None] = has_consumer_protocol,
         topic_ids: Callable[[KafkaSettings], TopicIds] = topic_ids_of,
@@ -79,6 +81,7 @@ class KafkaSource:
         self._settings = settings
         self._topics = tuple(topics)
         self._drain_seconds = drain_seconds
+        self._tells_membership = tells_membership
         self._clock = clock
         self._events = event_sink
         self._make_consumer = make_consumer
@@ -139,7 +142,7 @@ class KafkaSource:
 
     @property
     def group_metadata(self) -> object | None:
-        """What librdkafka's transactions need of the membership; None before there is one.
+        """What librdkafka's transactions need of the membership; None before there is one, or if it is not told.
 
         It changes on the event loop's thread, in order with the listener's calls: until the listener is told of the
         loss of its partitions, this is the metadata of the membership in which it had them.
@@ -221,7 +224,8 @@ class KafkaSource:
             self._reconcile_pauses(frozenset(self._assigned))
             # What librdkafka had already handed on is taken all the same: a few records over the allowance.
             self._take_messages(self._consumer.poll(_POLL_SECONDS), 1)
-        self._publish_membership()
+        if self._tells_membership:
+            self._publish_membership()
         self._observe_lag()
 
     def _publish_membership(self) -> None:

@@ -185,8 +185,10 @@ class Metrics:
             self.job_age.observe(event.age_seconds)
         if event.error_code is None:
             self.lines.observe(len(event.confidences))
-        for confidence in event.confidences:
-            self.confidence.labels(event.recognizer_version).observe(confidence)
+        if event.confidences:
+            by_version = self.confidence.labels(event.recognizer_version)
+            for confidence in event.confidences:
+                by_version.observe(confidence)
 
     @_count.register
     def _stage_finished(self, event: events.StageFinished) -> None:
