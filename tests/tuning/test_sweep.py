@@ -55,6 +55,8 @@ def test_memory_bounds_what_is_taken() -> None:
     assert not judge(faster, 1001, 900, LIMITS).taken
     assert judge(faster, 1000, 900, LIMITS).taken
     assert judge(slower, 900, 1001, LIMITS).taken, "what does not fit must give way to what does"
+    assert judge(slower, 1500, 2000, LIMITS).taken, "and to what is nearer to it"
+    assert not judge(faster, 2000, 1500, LIMITS).taken
     assert judge(faster, 10**6, 900, SweepLimits()).taken, "there is no bound where none was given"
 
 
@@ -199,12 +201,13 @@ def test_what_cannot_be_served_is_refused_with_the_reason() -> None:
 def test_nothing_is_chosen_if_nothing_fits_into_the_memory() -> None:
     stand = Stand()
     default = FakeServer(stand, _steady(4), memory_mb=1200)
-    stand.plans = {1: FakeServer(stand, _steady(9), memory_mb=1100)}
+    smaller = FakeServer(stand, _steady(2), memory_mb=1100)
+    stand.plans = {1: smaller}
 
-    with pytest.raises(SweepError, match="no candidate fits into 1000 MB, the best one takes 1200"):
+    with pytest.raises(SweepError, match="no candidate fits into 1000 MB, the best one takes 1100"):
         stand.descend(default, 1)
 
-    assert default.closed == 1
+    assert (default.closed, smaller.closed) == (1, 1)
 
 
 def test_a_slower_one_that_fits_takes_the_place_of_a_default_that_does_not() -> None:

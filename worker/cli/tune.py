@@ -41,13 +41,14 @@ class TuneRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class PipelineReader:
     """Reads a set as a worker with these settings does."""
 
     dataset: Dataset
     chosen: Settings
 
-    def __call__(self, url: str) -> RecordedReading:
+    def read(self, url: str) -> RecordedReading:
+        """Read the set by the Triton at a gRPC address, and keep the requests."""
         return asyncio.run(self._read(url))
 
     async def _read(self, url: str) -> RecordedReading:
@@ -67,7 +68,7 @@ def tune(request: TuneRequest) -> Tuning:
         order = TuneOrder(
             request.profile, request.alphabet, request.sources, request.dataset, request.limits, Path(folder)
         )
-        return EmbeddedSweep(order, _Reader(request.dataset, settings.load()), _announce, report).choose()
+        return EmbeddedSweep(order, PipelineReader(request.dataset, settings.load()).read, _announce, report).choose()
 
 
 def write(tuning: Tuning, output: Path) -> None:

@@ -27,8 +27,11 @@ class Change:
 
 
 def changes(traffic: Traffic, widths: Sequence[int], cores: int) -> list[Change]:
-    """Return all changes, those first that decide most; `widths` are all that lines are padded to, ascending."""
-    return [*_cores(cores), *_tiles(traffic), *_widths(traffic, widths), *_delays(), *_batches(traffic)]
+    """Return all changes; `widths` are all that lines are padded to, ascending.
+
+    Static shapes come first, so that where memory is short they are given up before instances are.
+    """
+    return [*_tiles(traffic), *_widths(traffic, widths), *_cores(cores), *_delays(), *_batches(traffic)]
 
 
 def _cores(cores: int) -> Iterator[Change]:

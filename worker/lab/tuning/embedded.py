@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -99,7 +99,7 @@ class EmbeddedServer:
         return 0.0 if self._memory is None else self._memory.peak_bytes / BYTES_PER_MEGABYTE
 
     def close(self) -> None:
-        """End the server and remove its repository."""
+        """End the server and remove its repository; again it does nothing."""
         self._opened.close()
         shutil.rmtree(self.repository, ignore_errors=True)
 
@@ -138,18 +138,14 @@ class EmbeddedSweep:
         profile = order.profile.of_lines(find_sources(order.sources)[ModelRole.RECOGNIZER].card.line or LineFormat())
         settings = settings_of(profile)
         self._report("default: building and starting")
-        server = self._serve(settings)
-        try:
+        with closing(self._serve(settings)) as server:
             default = self._measure_default(settings, server)
-        except BaseException:
-            server.close()
-            raise
-        # A candidate takes as long, and its comparison has as many turns again.
-        expected_seconds = time.monotonic() - began + default.replay_seconds
-        means = SweepMeans(self._serve, time.monotonic, self._note_trial, self._report)
-        sweep = Sweep(means, order.limits, began + order.limits.seconds)
-        tried = order.choose(default.traffic, profile.buckets, profile.cores)
-        best = sweep.descend((settings, server), default.read, tried, expected_seconds)
+            # A candidate takes as long, and its comparison has as many turns again.
+            expected_seconds = time.monotonic() - began + default.replay_seconds
+            means = SweepMeans(self._serve, time.monotonic, self._note_trial, self._report)
+            sweep = Sweep(means, order.limits, began + order.limits.seconds)
+            tried = order.choose(default.traffic, profile.buckets, profile.cores)
+            best = sweep.descend((settings, server), default.read, tried, expected_seconds)
         return Tuning(**best.model_dump(), evidence=self._evidence(default))
 
     def _measure_default(self, settings: ServingSettings, server: EmbeddedServer) -> _MeasuredDefault:

@@ -106,11 +106,17 @@ def over_memory(rss_mb: float, limits: SweepLimits) -> bool:
 
 
 def judge(compared: SweepComparison, rss_mb: float, incumbent_rss_mb: float, limits: SweepLimits) -> SweepVerdict:
-    """Return whether a candidate that passed the gate is taken; one that fits is, where the incumbent does not fit."""
+    """Return whether a candidate that passed the gate is taken.
+
+    While the incumbent does not fit into the memory, what takes less is taken, however fast it is.
+    """
+    if over_memory(incumbent_rss_mb, limits) and rss_mb < incumbent_rss_mb:
+        return SweepVerdict(
+            taken=True,
+            reason=f"takes {rss_mb:.0f} MB, and {incumbent_rss_mb:.0f} before it are over {limits.memory_mb:g}",
+        )
     if over_memory(rss_mb, limits):
         return SweepVerdict(taken=False, reason=f"takes {rss_mb:.0f} MB, over {limits.memory_mb:g}")
-    if over_memory(incumbent_rss_mb, limits):
-        return SweepVerdict(taken=True, reason=f"fits into {limits.memory_mb:g} MB, the one before it does not")
     if compared.is_beyond_spread:
         return SweepVerdict(taken=True, reason=f"{compared.gain:+.1%}, its slowest round over the other's fastest")
     return SweepVerdict(taken=False, reason=f"{compared.gain:+.1%}, not beyond the spread of the rounds")
