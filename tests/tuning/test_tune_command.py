@@ -5,25 +5,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from worker import settings
 from worker.cli.models import app
 from worker.cli.tune import PipelineReader, print_tuning, write
+from worker.lab.bench.bare import RecordedRequest
 from worker.lab.evaluation.dataset import load
 from worker.lab.evaluation.embedded import Labels, drawn
-from worker.lab.evaluation.errors import DatasetError
+from worker.lab.evaluation.errors import DatasetError, MeasurementError
 from worker.lab.synth.camera import Degradation
 from worker.lab.tuning.candidates import Change
-from worker.lab.tuning.embedded import EmbeddedSweep, TuneOrder
+from worker.lab.tuning.embedded import EmbeddedSweep, TuneOrder, replay_all
 from worker.lab.tuning.errors import SweepError
 from worker.lab.tuning.judgment import SweepLimits
 from worker.lab.tuning.traffic import Traffic
+from worker.local.process import free_ports
 from worker.models.build import build_repository
 from worker.models.profiles import select_profile
 from worker.models.stamp import read_stamp
 from worker.models.tuning import CandidateEvidence, Tuning, read_tuning
+from worker.ports import InferenceRequest
 
 WIDTHS = (64, 320)
 
@@ -108,6 +112,15 @@ def test_what_was_written_can_be_built_with(tuning: Tuning, tmp_path: Path, caps
     page = path.with_suffix(".html").read_text(encoding="utf-8")
     assert "2 static widths" in page
     assert "MB of memory at its highest" in page
+
+
+def test_a_server_that_died_fails_its_candidate_and_not_the_sweep() -> None:
+    """A sweep refuses what raises a LabelwireError; a group of errors would end it."""
+    request = InferenceRequest("text_detector", {"image": np.zeros((1, 32, 32, 3), np.uint8)}, ("probability",))
+    (port,) = free_ports(1)
+
+    with pytest.raises(MeasurementError, match="a request that was replayed was not answered"):
+        replay_all(f"127.0.0.1:{port}", [RecordedRequest(0, request), RecordedRequest(1, request)])
 
 
 def test_more_cores_than_there_are_cannot_be_tuned_for(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from worker import __version__
+from worker.domain.errors import JobError
 from worker.domain.manifest import ModelRole
-from worker.lab.bench.bare import RecordedRequest, repeated, replay_to
+from worker.lab.bench.bare import RecordedRequest, ReplayTimes, repeated, replay_to
 from worker.lab.bench.resources import PeakMemory, cpu_seconds
 from worker.lab.evaluation.dataset import Dataset
+from worker.lab.evaluation.errors import MeasurementError
 from worker.lab.evaluation.machine import describe_machine
 from worker.lab.tuning.candidates import Change, changes
 from worker.lab.tuning.errors import SweepError
@@ -90,7 +92,7 @@ class EmbeddedServer:
         pictures = len({request.picture for request in self.requests})
         times = math.ceil(self._turn_pictures / pictures)
         before = cpu_seconds([self._server.pid])
-        replayed = replay_to(self._server.grpc_url, repeated(self.requests, times))
+        replayed = replay_all(self._server.grpc_url, repeated(self.requests, times))
         used, sent = cpu_seconds([self._server.pid]) - before, len(replayed.milliseconds)
         return SweepTurn(sent / replayed.seconds, used / sent)
 
@@ -101,7 +103,8 @@ class EmbeddedServer:
     def close(self) -> None:
         """End the server and remove its repository; again it does nothing."""
         self._opened.close()
-        shutil.rmtree(self.repository, ignore_errors=True)
+        if self.repository.exists():
+            shutil.rmtree(self.repository)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,21 @@ class EmbeddedSweep:
             min_equal_lines=None if has_truth else limits.min_equal_lines,
             candidates=tuple(self._candidates),
         )
+
+
+def replay_all(url: str, requests: Sequence[RecordedRequest]) -> ReplayTimes:
+    """Send requests to the Triton at `url` at full load. Raises MeasurementError if one of them is not answered."""
+    try:
+        return replay_to(url, requests)
+    except ExceptionGroup as group:
+        failed, others = group.split(JobError)
+        if failed is None or others is not None:
+            raise
+        raise MeasurementError(f"a request that was replayed was not answered: {_first(failed)}") from group
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _check_cores(cores: int) -> None:
