@@ -189,6 +189,14 @@ def test_what_fails_the_gate_is_not_even_timed() -> None:
     assert stand.plans[1].closed == 1
 
 
+def test_what_takes_too_much_memory_is_not_even_timed() -> None:
+    stand = Stand()
+    stand.plans = {1: FakeServer(stand, iter(()), memory_mb=1001)}
+
+    assert stand.descend(FakeServer(stand, iter(())), 1) == DEFAULT
+    assert (stand.trials[0].verdict.reason, stand.trials[0].peak_rss_mb) == ("takes 1001 MB, over 1000", 1001)
+
+
 def test_what_cannot_be_served_is_refused_with_the_reason() -> None:
     stand = Stand()
     default = FakeServer(stand, _steady(4))

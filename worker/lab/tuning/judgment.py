@@ -105,18 +105,25 @@ def over_memory(rss_mb: float, limits: SweepLimits) -> bool:
     return limits.memory_mb is not None and rss_mb > limits.memory_mb
 
 
+def too_large(rss_mb: float, incumbent_rss_mb: float, limits: SweepLimits) -> str | None:
+    """Return why a candidate takes too much memory, None if it does not, or takes less than one that does not fit."""
+    is_less = over_memory(incumbent_rss_mb, limits) and rss_mb < incumbent_rss_mb
+    return f"takes {rss_mb:.0f} MB, over {limits.memory_mb:g}" if over_memory(rss_mb, limits) and not is_less else None
+
+
 def judge(compared: SweepComparison, rss_mb: float, incumbent_rss_mb: float, limits: SweepLimits) -> SweepVerdict:
     """Return whether a candidate that passed the gate is taken.
 
     While the incumbent does not fit into the memory, what takes less is taken, however fast it is.
     """
-    if over_memory(incumbent_rss_mb, limits) and rss_mb < incumbent_rss_mb:
+    large = too_large(rss_mb, incumbent_rss_mb, limits)
+    if large is not None:
+        return SweepVerdict(taken=False, reason=large)
+    if over_memory(incumbent_rss_mb, limits):
         return SweepVerdict(
             taken=True,
             reason=f"takes {rss_mb:.0f} MB, and {incumbent_rss_mb:.0f} before it are over {limits.memory_mb:g}",
         )
-    if over_memory(rss_mb, limits):
-        return SweepVerdict(taken=False, reason=f"takes {rss_mb:.0f} MB, over {limits.memory_mb:g}")
     if compared.is_beyond_spread:
         return SweepVerdict(taken=True, reason=f"{compared.gain:+.1%}, its slowest round over the other's fastest")
     return SweepVerdict(taken=False, reason=f"{compared.gain:+.1%}, not beyond the spread of the rounds")

@@ -22,6 +22,7 @@ from worker.lab.tuning.judgment import (
     judge,
     lost_by,
     over_memory,
+    too_large,
 )
 from worker.models.tuning import ServingSettings
 
@@ -141,6 +142,7 @@ class Sweep:
         self._means.report(f"{words}: reading")
         read = server.read()
         lost = lost_by(read, default, self._limits)
+        lost = lost or too_large(server.peak_rss_mb(), other.peak_rss_mb(), self._limits)
         compared = None
         if lost is None:
             compared = self._compare(words, server, other)
