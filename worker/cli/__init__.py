@@ -19,7 +19,7 @@ _WRONG_SETTING: Final = 2
 _FAILURE: Final = 1
 _LAB: Final = "worker.lab"  # left out of the wheel
 # What remains of a group where its packages are missing, and which of its commands do not.
-_REMAINING: Final = {"models": ("registry", ("build", "quantize", "choose", "import"))}
+_REMAINING: Final = {"models": ("registry", ("build", "quantize", "tune", "choose", "import"))}
 
 _COMMANDS: Final = (
     "demo",

@@ -30,6 +30,7 @@ from worker.models.importing import (
 from worker.models.model_card import ModelKind
 from worker.models.precision.recipe import PAIR, LowPrecision, RecipeError
 from worker.models.profiles import DEFAULT_ALTERNATIVES, DEFAULT_CORES, select_profile
+from worker.models.tuning import TuningError, read_tuning, what_is_taken
 
 app = typer.Typer(
     help="Import models, lower their precision, build and evaluate repositories for Triton, keep their versions.",
@@ -71,6 +72,9 @@ def build(  # noqa: PLR0913  one for each option
     model_set: Annotated[
         str, typer.Option(help="Name of the set, as v2: its models can be served beside those of other sets.")
     ] = DEFAULT_SET,
+    tuning: Annotated[
+        Path | None, typer.Option(help="File of models tune, for a CPU: instances, threads, static shapes, delay.")
+    ] = None,
     detector: _Model = None,
     recognizer: _Model = None,
     orientation: _Model = None,
@@ -80,6 +84,9 @@ def build(  # noqa: PLR0913  one for each option
     The profile tensorrt has to be built on the GPU host that serves, where the Python module tensorrt is installed.
     """
     chosen = select_profile(profile, device=device, precision=precision, cores=cores, accelerator=accelerator)
+    if tuning is not None and cores is not None:
+        raise TuningError(f"--cores {cores} and --tuning {tuning} both say how many cores serve: give one of them")
+    read = None if tuning is None else read_tuning(tuning)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=1.0)
@@ -90,8 +97,12 @@ def build(  # noqa: PLR0913  one for each option
             alternatives=alternatives,
             sources=_given(detector, recognizer, orientation),
             model_set=model_set,
+            tuning=read,
             progress=lambda what, part: bar.update(task, description=what, completed=part),
         )
+    if read is not None:
+        taken = what_is_taken(chosen)
+        typer.echo(f"Of the tuning {tuning} ({read.sha256[:12]}) the profile {profile} takes {taken}.", err=True)
     typer.echo(repository)
 
 
@@ -159,6 +170,56 @@ def quantize(
         task = bar.add_task("starting", total=1.0)
         recipe = command.quantize(order, folder, lambda what, part: bar.update(task, description=what, completed=part))
     typer.echo(recipe)
+
+
+@app.command()
+def tune(  # noqa: PLR0913  one for each option
+    *,
+    data: Annotated[Path, typer.Option(help="Folder with pictures like those of your topic; truth.jsonl is the gate.")],
+    count: Annotated[int, typer.Option(min=1, help="Use only the first COUNT pictures.")] = 32,
+    cores: Annotated[
+        int, typer.Option(min=1, help="CPU cores of the server; this machine needs as many.")
+    ] = DEFAULT_CORES,
+    memory_mb: Annotated[
+        float | None, typer.Option(min=1, help="Memory that the server may take, in 10⁶ bytes; no limit if not given.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Time for the sweep; what it leaves out is named.")] = 10,
+    rounds: Annotated[int, typer.Option(min=3, help="Rounds of each comparison.")] = 3,
+    max_word_f1_loss: Annotated[float, typer.Option(min=0, max=1, help="How much word F1 may lose.")] = 0.002,
+    min_equal_lines: Annotated[
+        float, typer.Option(min=0, max=1, help="Without truth: least share of lines read as with the default.")
+    ] = 0.97,
+    alphabet: Annotated[str, typer.Option(help="full, latin, or a file with the characters to keep.")] = "full",
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16, int8 or auto.")] = None,
+    detector: _Model = None,
+    recognizer: _Model = None,
+    orientation: _Model = None,
+    output: Annotated[Path, typer.Option(help="File to write; a page is written beside it.")] = Path(
+        "build/tuning.json"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the file instead of a table.")] = False,
+) -> None:
+    """Choose instances, threads, static shapes, delay and batches for a CPU by your pictures, with the evidence.
+
+    Each candidate is built, served by the embedded Triton and compared with the best one so far, in turn. Nothing else
+    should run meanwhile. Give the file to models build --tuning.
+    """
+    profile = select_profile("embedded", precision=precision, cores=cores)
+    given = _given(detector, recognizer, orientation)
+    try:
+        from worker.cli import tune as command  # noqa: PLC0415  needs the lab, which an installed worker lacks
+        from worker.lab.evaluation.dataset import load  # noqa: PLC0415
+        from worker.lab.tuning.judgment import SweepLimits  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise LabelwireError(missing_package(error.name or "")) from error
+    limits = SweepLimits(max_word_f1_loss, min_equal_lines, memory_mb, rounds, 60 * minutes)
+    order = command.TuneRequest(profile, alphabet, given, load(data).first(count), limits)
+    tuning = command.tune(order)
+    command.write(tuning, output)
+    if as_json:
+        typer.echo(tuning.to_json(), nl=False)
+    else:
+        command.print_tuning(tuning, output)
 
 
 @app.command()

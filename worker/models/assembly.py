@@ -46,6 +46,8 @@ _GRAPH_FILE = "model.onnx"
 # An engine that knows its shapes beforehand keeps the memory of the largest batch of the largest tiles.
 _ACCELERATED_TILES = 4
 _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16"}
+# By backend, what a configuration calls the threads of an instance.
+_THREADS = {"python": "threads", ONNXRUNTIME: "intra_op_thread_count"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,14 @@ class Assembly:
     def _role_config(self, role: ModelRole) -> configs.ModelConfig:
         config = configs.read_config(config_path(role, self.profile.config_name))
         config.name = self._named(role)
+        lines, tiles = self.profile.max_batch_lines, self.profile.max_batch_tiles
+        if role is ModelRole.DETECTOR and tiles is not None:
+            config.max_batch_size = tiles
+        if role is ModelRole.RECOGNIZER and lines is not None:
+            config.max_batch_size = lines
+        if role is ModelRole.READER and lines is not None:
+            # Triton refuses an ensemble that takes more than a member of it.
+            config.max_batch_size = min(config.max_batch_size, lines)
         return config
 
     def _write_detector(self) -> None:
@@ -118,7 +128,7 @@ class Assembly:
             config.max_batch_size = min(config.max_batch_size, _ACCELERATED_TILES)
         card = self.sources[role].card
         static, tile_shapes = self.profile.static_tiles, TILE_SHAPES
-        tiles = (*static, *self.profile.warmup_tiles)
+        tiles = (*static, *_free_tiles(self.profile.warmup_tiles, static))
         if card.tile is not None:
             configs.fix_tile(config, card.tile)
             static = (card.tile,) if static else ()
@@ -256,6 +266,18 @@ class Assembly:
         """Return the batch sizes worth a warm-up; the python backend infers row by row and knows only one."""
         return (1,) if config.backend == "python" else tuple(sorted({1, config.max_batch_size}))
 
+    def _share_cores(self, config: configs.ModelConfig) -> None:
+        """Set how a model is served on a CPU; on a GPU it is as the committed configuration says."""
+        if self.profile.device != "cpu":
+            return
+        for group in config.instance_group:
+            group.count = self.profile.instances
+        if config.backend in _THREADS:
+            configs.set_parameter(config, _THREADS[config.backend], str(self.profile.threads))
+        delay = self.profile.max_queue_delay_microseconds
+        if delay is not None and config.HasField("dynamic_batching"):
+            config.dynamic_batching.max_queue_delay_microseconds = delay
+
     def _write_model(
         self,
         config: configs.ModelConfig,
@@ -264,9 +286,7 @@ class Assembly:
         graph: onnx.ModelProto | None = None,
         shapes: _Shapes | None = None,
     ) -> None:
-        if self.profile.device == "cpu":
-            for group in config.instance_group:
-                group.count = self.profile.cores
+        self._share_cores(config)
         for step in config.ensemble_scheduling.step:
             (step.model_version,) = self._written[step.model_name].version_policy.specific.versions
         files = self.folder / config.name / "files"
@@ -315,3 +335,10 @@ class Assembly:
         graph.unlink()
         accuracy = {**(manifest.accuracy or {}), "golden_as_in_onnxruntime": round(agreement, 4)}
         return manifest.model_copy(update={"plan": target, "accuracy": accuracy})
+
+
+def _free_tiles(usual: Sequence[tuple[int, int]], static: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the usual tiles that have no graph of their own, or a smaller one, so that the free graph is warm too."""
+    free = [tile for tile in usual if tile not in static]
+    smaller = ((side, side) for side in range(min(*usual[-1]), 0, -TILE_SHAPES.multiple_of))
+    return free or [next(tile for tile in smaller if tile not in static)]

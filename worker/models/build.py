@@ -26,6 +26,7 @@ from worker.models.profiles import DEFAULT_ALTERNATIVES, Profile, select_profile
 from worker.models.source import ModelSource, file_digest, find_sources
 from worker.models.stamp import BuildStamp, BuiltPlans, holds_something_else, read_stamp
 from worker.models.templates import templates_directory
+from worker.models.tuning import ServingSettings, check_cores, tuned
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the part that is done, 0 to 1."""
@@ -56,6 +57,7 @@ def build_repository(
     plans: PlanMaker | None = None,
     recipe: PrecisionRecipe | None = None,
     model_set: str = DEFAULT_SET,
+    tuning: ServingSettings | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write a complete Triton repository to the folder `output`, which it replaces as a whole, and return it.
@@ -65,17 +67,19 @@ def build_repository(
     folders that an import wrote, or ONNX files; `plans` makes the plans of the tensorrt profile, by the TensorRT and
     the GPU of this host if none is given. `recipe` is taken whether it passed the gate or not, for the gate itself;
     without it, a lower precision takes a recipe that passed. `model_set` is the name of the set: with it the models
-    have names of their own, so that one Triton can serve them beside others. A repository of the same inputs that is
-    there already is left as it is.
+    have names of their own, so that one Triton can serve them beside others. `tuning` is how they are served instead of
+    as the profile says. A repository of the same inputs that is there already is left as it is.
 
-    Raises ModelSetError, ModelSourceError, AlphabetError, ProfileError, GraphError, RecipeError, ConfigError, PlanError
-    or BuildError.
+    Raises ModelSetError, ModelSourceError, AlphabetError, ProfileError, GraphError, RecipeError, ConfigError,
+    PlanError, TuningError or BuildError.
     """
     report = progress or (lambda _what, _part: None)
     chosen = select_profile(profile) if isinstance(profile, str) else profile
     if not 1 <= alternatives <= 16:  # noqa: PLR2004  more would be no alternatives but noise
         raise BuildError(f"{alternatives} alternatives cannot be given: ask for 1 to 16")
     check_set_name(model_set)
+    if tuning is not None:
+        check_cores(chosen, tuning)
     if chosen.name != "tensorrt":
         plans = None
     elif plans is None:
@@ -83,6 +87,8 @@ def build_repository(
     report("fetching the ONNX files", 0.0)
     found = find_sources(sources)
     chosen = chosen.of_lines(found[ModelRole.RECOGNIZER].card.line or LineFormat())
+    if tuning is not None:
+        chosen = tuned(chosen, tuning)
     order = _Order(chosen, alphabet, alternatives, found, _precisions(chosen, found, recipe), plans, model_set)
     digest = _digest(order)
     output = output.absolute()
@@ -154,6 +160,7 @@ def _write_and_swap(order: _Order, digest: str, output: Path, report: Progress) 
             built_at=datetime.now(UTC).replace(microsecond=0),
             labelwire=__version__,
             plans=plans,
+            tuning_sha256=order.profile.tuning_sha256,
         ).write(new)
 
 

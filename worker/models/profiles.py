@@ -49,10 +49,11 @@ class Profile:
     each bucket is a model of its own. `warmup_tiles` are (height, width) in pixels, `warmup_widths` those of lines.
     OpenVINO has a graph of fixed sizes for each of `static_tiles` and `static_widths`, and one for all other shapes.
     `precisions` can be asked for, `precision` is taken; `auto` is decided by the CPU that builds. With
-    `reads_by_ensemble` workers classify and read a page's first lines in one request. On a CPU each model has an
-    instance of one thread for each of `cores`; a build cannot know the cores that will serve. `config_name` is that of
-    the committed configurations. With `accelerator` the onnxruntime backend runs the detector and the recognizers by
-    TensorRT.
+    `reads_by_ensemble` workers classify and read a page's first lines in one request. On a CPU the instances of each
+    model share `cores`, with `threads` for each of them; a build cannot know the cores that will serve. `config_name`
+    is that of the committed configurations. With `accelerator` the onnxruntime backend runs the detector and the
+    recognizers by TensorRT. What follows is None unless a tuning was applied: how long a request waits for others, how
+    many tiles and lines one request holds at most, and the hex SHA-256 of the tuning.
     """
 
     name: str
@@ -69,6 +70,16 @@ class Profile:
     accelerator: Literal["tensorrt"] | None = None
     static_tiles: tuple[tuple[int, int], ...] = ()
     static_widths: tuple[int, ...] = ()
+    threads: int = 1
+    max_queue_delay_microseconds: int | None = None
+    max_batch_tiles: int | None = None
+    max_batch_lines: int | None = None
+    tuning_sha256: str | None = None
+
+    @property
+    def instances(self) -> int:
+        """How many instances each model has on a CPU."""
+        return self.cores // self.threads
 
     @property
     def engine(self) -> Literal["onnx", "openvino"]:

@@ -29,7 +29,8 @@ class BuiltPlans(_StampPart):
 class BuildStamp(_StampPart):
     """What a build says about the whole repository.
 
-    `digest` is the hex SHA-256 of everything that went into the build, `labelwire` the version that built.
+    `digest` is the hex SHA-256 of everything that went into the build, `labelwire` the version that built, and
+    `tuning_sha256` the hex SHA-256 of the tuning that was applied, if there was one.
     """
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -40,6 +41,7 @@ class BuildStamp(_StampPart):
     built_at: AwareDatetime
     labelwire: str
     plans: BuiltPlans | None = None
+    tuning_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     def write(self, repository: Path) -> None:
         """Write the file; always the same bytes for the same stamp."""

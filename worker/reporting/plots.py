@@ -177,6 +177,25 @@ def reliability(sure: Sequence[float], right: Sequence[float], counts: Sequence[
         return svg(drawing)
 
 
+def against(series: Mapping[str, Sequence[tuple[float, float]]], across: str, upwards: str) -> Markup:
+    """Return points (across, upwards), a color for each series that has any; both axes begin where the points do."""
+    present = {name: points for name, points in series.items() if points}
+    if not present:
+        return nothing()
+    with mpl.rc_context(SETTINGS):
+        drawing = Figure(figsize=(6.4, 3.2))
+        axes = drawing.add_subplot()
+        for (name, points), color, marker in zip(present.items(), SERIES, "osD^v", strict=False):
+            right, up = zip(*points, strict=True)
+            axes.scatter(right, up, s=38, color=color, marker=marker, linewidths=0, label=name)
+        axes.set_xlabel(across)
+        axes.set_ylabel(upwards)
+        axes.grid(visible=True, linewidth=0.4)
+        axes.set_axisbelow(True)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handletextpad=0.2, borderaxespad=0)
+        return svg(drawing)
+
+
 def batches(histogram: Mapping[int, int], label: str) -> Markup:
     """Return how often a model ran with each batch size."""
     if not histogram:
