@@ -44,7 +44,7 @@ parity: $(SETUP)  ## check that both profiles read DATA, a folder with truth.jso
 	$(BIN)/python -m tests.parity "$(or $(DATA),$(error give DATA=a folder with pictures and truth.jsonl))"
 
 bench: $(SETUP)  ## measure throughput, compared with RapidOCR on the same cores; writes build/bench.json and .html
-	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)")
+	$(BIN)/labelwire bench $(if $(DATA),--data "$(DATA)") $(if $(ON),--on $(ON))
 
 gpu-bench: $(SETUP)  ## measure FP32, FP16 and INT8 on an NVIDIA GPU in 8 minutes; writes build/gpu-bench.json and .html
 	$(BIN)/labelwire gpu-bench $(if $(DATA),--data "$(DATA)")
@@ -105,7 +105,7 @@ lock:  ## update and pin all dependencies, with hashes (needs uv and Maven; UPGR
 	$(LOCK) --extra models pyproject.toml -c build/constraints.txt --no-emit-package pyvips \
 	  $$(grep -oE '^[a-zA-Z][a-zA-Z0-9._-]*==' docker/worker.lock.txt | sed 's/==//; s/^/--no-emit-package /') \
 	  -o docker/models.lock.txt
-	for name in java rapidocr; do \
+	for name in java rapidocr profile; do \
 	  $(LOCK) $(UPGRADE) worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done
 	for name in triton tensorrt cuda redis; do \
 	  $(LOCK) $(UPGRADE) --no-deps worker/local/locks/$$name.in -o worker/local/locks/$$name.txt; done

@@ -236,7 +236,7 @@ class LimitSettings(Section):
         default=_IMAGE.pdf_dots_per_inch, ge=50, le=1200, description="Resolution at which PDF pages are rendered."
     )
     large_image_pixels: int = Field(
-        default=8_000_000,
+        default=16_000_000,
         ge=1,
         description="Pictures with more pixels use the large lane, so that they do not delay small ones.",
     )

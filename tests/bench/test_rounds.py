@@ -2,10 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from worker.lab.bench.contestants import ContestantTurn, warm_up_step
+from worker.lab.bench.contestants import ContestantTurn
 from worker.lab.bench.rounds import idle_pids, rotated, run_rounds
 
 
@@ -53,10 +50,3 @@ def test_a_server_that_two_share_is_idle_for_neither() -> None:
 
 def test_nobody_rotates() -> None:
     assert rotated([], 3) == []
-
-
-@given(st.integers(1, 500))
-def test_about_a_quarter_of_the_pictures_warms_up(count: int) -> None:
-    chosen = len(range(0, count, warm_up_step(count)))
-
-    assert min(2, count) <= chosen <= max(2, count / 4 + 1)

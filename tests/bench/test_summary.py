@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from worker.adapters.triton.statistics import ModelStatistics
 from worker.lab.bench import summary
 from worker.lab.bench.contestants import ContestantTurn
+from worker.lab.bench.resources import ProcessUse
 
 
 def turn(contestant: str, number: int, seconds: float, **changes: object) -> ContestantTurn:
@@ -47,7 +48,38 @@ def test_a_system_without_scores_has_none() -> None:
     assert summary.system_figures([turn("bare_models", 0, 1.0, word_f1=None)]).word_f1 is None
 
 
-def test_ratios_are_quotients_of_medians() -> None:
+def test_figures_of_processes_are_by_picture_and_by_name() -> None:
+    turns = [
+        turn("labelwire", number, 24.0, processes=processes, harness_cpu_seconds=0.24, barcode_recall=1 - number / 10)
+        for number, processes in enumerate(
+            [
+                {"worker": ProcessUse(1.2, 2_000_000), "triton": ProcessUse(4.8, 7_000_000)},
+                {"worker": ProcessUse(2.4, 1_000_000), "triton": ProcessUse(2.4, 9_000_000)},
+            ]
+        )
+    ]
+
+    figures = summary.system_figures(turns)
+
+    assert figures.cpu_ms_per_image == pytest.approx({"worker": 75, "triton": 150})
+    assert figures.peak_rss_mb_by_process == {"worker": 2, "triton": 9}
+    assert figures.harness_cpu_ms_per_image == pytest.approx(10)
+    assert figures.barcode_recall == pytest.approx(0.95)
+
+
+def test_a_ratio_is_that_of_its_round() -> None:
+    # Labelwire is three times as fast in each round, though the machine was slow in the second one.
+    turns = [
+        *(turn(summary.LABELWIRE, number, seconds) for number, seconds in enumerate((8.0, 32.0, 12.0))),
+        *(turn("rapidocr", number, seconds) for number, seconds in enumerate((24.0, 96.0))),
+    ]
+
+    spread = summary.ratios(summary.by_contestant(turns))["ratio_vs_rapidocr"]
+
+    assert spread == summary.RoundSpread(3.0, 3.0, 3.0, 2)
+
+
+def test_ratios_are_quotients_of_throughput() -> None:
     seconds = {
         summary.LABELWIRE: 24.0,
         summary.LATIN: 16.0,
@@ -57,9 +89,9 @@ def test_ratios_are_quotients_of_medians() -> None:
         summary.BARE_LATIN: 14.4,
     }
     turns = [turn(name, number, each) for name, each in seconds.items() for number in range(3)]
-    systems = {name: summary.system_figures(own) for name, own in summary.by_contestant(turns).items()}
+    spreads = summary.ratios(summary.by_contestant(turns))
 
-    assert summary.ratios(systems) == pytest.approx(
+    assert {name: spread.median for name, spread in spreads.items() if spread} == pytest.approx(
         {
             "ratio_vs_rapidocr": 3.0,
             "ratio_vs_rapidocr_openvino": 2.0,
@@ -72,9 +104,8 @@ def test_ratios_are_quotients_of_medians() -> None:
 
 
 def test_a_ratio_without_one_side_is_none() -> None:
-    systems = {name: summary.system_figures(own) for name, own in summary.by_contestant([]).items()}
-
-    assert set(summary.ratios(systems).values()) == {None}
+    assert set(summary.ratios(summary.by_contestant([])).values()) == {None}
+    assert set(summary.ratios(summary.by_contestant([turn("rapidocr", 0, 1.0)])).values()) == {None}
 
 
 def test_cpu_is_counted_in_decodings() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from worker.lab import stack
 from worker.lab.bench.bare import record_from
-from worker.lab.bench.contestants import BareContestant, SystemContestant
+from worker.lab.bench.contestants import BareContestant, Servers, SystemContestant
 from worker.lab.bench.large import LargePicture, OneByOne
 from worker.lab.bench.resources import cpu_seconds
 from worker.lab.demo.report import figures, page
@@ -82,7 +82,7 @@ def test_the_worker_and_rapidocr_read_the_same_labels_well(labels: Dataset, arou
 
 @pytest.mark.timeout(300)
 def test_a_turn_of_the_bench_measures_the_worker_and_the_bare_models(
-    labels: Dataset, around: Endpoints, tmp_path: Path
+    labels: Dataset, around: Endpoints, kafka: KafkaServer, tmp_path: Path
 ) -> None:
     configuration = WorkerConfiguration()
     recording = record_from(around.triton_url, labels, configuration.pipeline_options(), nothing)
@@ -90,13 +90,21 @@ def test_a_turn_of_the_bench_measures_the_worker_and_the_bare_models(
     system = labelwire_system(f"bench-{uuid.uuid4().hex[:8]}", "Labelwire", configuration, around)
     with RunningSystem(system, around.bootstrap_servers, stack.launch, tmp_path / "worker.log") as running:
         running.wait_until_ready()
-        worker = SystemContestant(running, labels, around.triton_url, repeat=2)
+        servers = Servers(kafka.pid, around.triton_pid, around.triton_url)
+        worker = SystemContestant(running, labels, servers, repeat=2)
         worker.warm_up(nothing)
         turns = [worker.turn(0, [], nothing), bare.turn(0, worker.pids[:1], nothing)]
 
     assert [turn.images for turn in turns] == [4, 4]
     assert all(turn.seconds > 0 and turn.peak_rss_bytes > 50_000_000 for turn in turns)
-    assert turns[0].cpu_seconds > 0
+    models = {f"triton {name}" for name in ("text_detector", "line_orientation", "text_recognizer")}
+    assert {"triton", *models} == set(turns[1].processes) == set(turns[0].processes) - {"worker", "kafka"}
+    assert all(use.peak_rss_bytes > 10_000_000 for turn in turns for use in turn.processes.values())
+    assert turns[0].cpu_seconds == turns[0].processes["worker"].cpu_seconds > 0
+    assert all(turn.processes["triton text_recognizer"].cpu_seconds > 0 for turn in turns)
+    # The labels have barcodes, and the worker reads them.
+    assert (turns[0].barcode_recall or 0) > 0.5
+    assert all(0 < turn.harness_cpu_seconds < turn.seconds for turn in turns)
     # What the pipeline was recorded to send is what the worker sends: the same lines, whatever the batches.
     items = [sum(size * count for size, count in turn.batches["text_recognizer"].batches.items()) for turn in turns]
     assert items[0] == items[1] > 20

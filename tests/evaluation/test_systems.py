@@ -11,6 +11,7 @@ from worker.domain.result import LabelText, Line, Page, SourceCoordinate, Source
 from worker.lab.evaluation import answers
 from worker.lab.evaluation.answers import Answer, Refusal
 from worker.lab.evaluation.configuration import (
+    RAPIDOCR,
     RAPIDOCR_OPENVINO,
     Endpoints,
     WorkerConfiguration,
@@ -20,6 +21,7 @@ from worker.lab.evaluation.configuration import (
 )
 from worker.lab.evaluation.dataset import Sample
 from worker.lab.evaluation.errors import MeasurementError
+from worker.lab.evaluation.fields import Findings
 from worker.lab.evaluation.systems import Job, SystemRun, complete
 from worker.lab.evaluation.transcript import Transcript
 
@@ -110,6 +112,17 @@ def test_rapidocrs_answer_is_read() -> None:
 
     assert (read.job_id, read.milliseconds) == ("job", 12.5)
     assert [line.text for line in read.transcript.lines] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("told", "barcodes"), [({}, None), ({"barcodes": []}, ()), ({"barcodes": ["(00) 1"]}, ("(00) 1",))]
+)
+def test_barcodes_are_told_only_where_they_were_looked_for(
+    told: dict[str, list[str]], barcodes: tuple[str, ...] | None
+) -> None:
+    value = {"job_id": "job", "lines": [], "duration_ms": 1.0, **told}
+
+    assert answers.of_rapidocr(record(json.dumps(value).encode())).findings == Findings(None, barcodes)
 
 
 def test_a_dead_letter_is_read() -> None:
@@ -204,3 +217,12 @@ def test_rapidocr_runs_in_its_own_environment_with_the_engine_asked_for(tmp_path
     assert Path(system.argv[1]).is_file()
     assert system.argv[2:6] == ["--engine", "openvino", "--bootstrap-servers", "broker:1"]
     assert system.topics.dead_letters is None
+    assert "--barcodes" not in system.argv
+    assert system.process_name == "consumer"
+
+
+def test_a_user_with_barcodes_calls_zxing_as_well(tmp_path: Path) -> None:
+    system = rapidocr_system(RAPIDOCR, tmp_path / "python", "broker:1", barcodes=True)
+
+    assert system.argv[-1] == "--barcodes"
+    assert system.title == "RapidOCR and zxing-cpp"

@@ -45,7 +45,10 @@ def test_the_locks_are_these() -> None:
         "docker/sbom.lock.txt",
         "docker/source.lock.txt",
         "docker/worker.lock.txt",
-        *(f"worker/local/locks/{name}.txt" for name in ("cuda", "java", "rapidocr", "redis", "tensorrt", "triton")),
+        *(
+            f"worker/local/locks/{name}.txt"
+            for name in ("cuda", "java", "profile", "rapidocr", "redis", "tensorrt", "triton")
+        ),
     }
 
 

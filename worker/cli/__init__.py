@@ -40,6 +40,7 @@ _COMMANDS: Final = (
     "eval",
     "bench",
     "gpu-bench",
+    "worker-bench",
     "chaos",
 )
 

@@ -9,9 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.adapters.triton.statistics import server_version
-from worker.lab.evaluation.configuration import RAPIDOCR_VERSION, Endpoints, WorkerConfiguration
+from worker.lab.evaluation.configuration import (
+    RAPIDOCR_VERSION,
+    ZXING_VERSION,
+    Endpoints,
+    WorkerConfiguration,
+)
 from worker.lab.evaluation.dataset import Dataset, load
 from worker.lab.synth.dataset import write_dataset
+from worker.lab.synth.photos import write_photos
 from worker.local.kafka import Broker
 from worker.local.process import Command, SupervisedProcess, free_ports, start
 from worker.local.progress import progress
@@ -22,8 +28,8 @@ from worker.models.build import build_repository
 from worker.reporting.progress import counted
 
 BUILD_FOLDER = Path("build")
-RAPIDOCR_WORDS = f"RapidOCR {RAPIDOCR_VERSION}, all settings as they come"
 _SYNTHETIC_SEED = 20
+_PHOTOS = 12
 _GRACE_SECONDS = 40.0
 
 
@@ -35,6 +41,14 @@ def pictures(data: Path | None, count: int | None, folder: Path) -> Dataset:
     with counted("Drawing labels", wanted) as advance:
         write_dataset(folder / "labels", wanted, _SYNTHETIC_SEED, progress=lambda _done, _all: advance())
     return load(folder / "labels")
+
+
+def photos(count: int | None, folder: Path) -> Dataset:
+    """Draw labels (12 unless a count is given) as photos of 12 megapixels, with their truth."""
+    wanted = count or _PHOTOS
+    with counted("Drawing photos of labels", wanted) as advance:
+        write_photos(folder / "photos", wanted, _SYNTHETIC_SEED, progress=lambda _done, _all: advance())
+    return load(folder / "photos")
 
 
 def repository(configuration: WorkerConfiguration) -> Path:
@@ -105,10 +119,18 @@ def describe_triton(server: TritonServer, configuration: WorkerConfiguration) ->
     return f"Triton {version}, profile {configuration.profile}, {configuration.alphabet} alphabet"
 
 
+def describe_rapidocr(*, barcodes: bool = False) -> str:
+    """Return in words what the consumer around RapidOCR calls."""
+    called = f"RapidOCR {RAPIDOCR_VERSION}" + (
+        f" and zxing-cpp {ZXING_VERSION} on the whole picture" if barcodes else ""
+    )
+    return f"{called}, all settings as they come"
+
+
 def describe_parts(kafka: Broker, server: TritonServer, configuration: WorkerConfiguration) -> dict[str, str]:
     """Return what a report says about the describe_parts that ran."""
     return {
         "broker": describe_broker(kafka),
         "triton": describe_triton(server, configuration),
-        "rapidocr": RAPIDOCR_WORDS,
+        "rapidocr": describe_rapidocr(),
     }

@@ -40,6 +40,7 @@ from worker.models.serving_checks import (
 from worker.models.shape_ranges import USUAL_BATCH, OptimizationProfile, shape_ranges
 from worker.models.source import ModelSource, file_digest
 from worker.models.templates import backend_code_path, config_path
+from worker.pipeline.recognize.read import CLASSIFIED_HEIGHTS
 
 _GRAPH_FILE = "model.onnx"
 # An engine that knows its shapes beforehand keeps the memory of the largest batch of the largest tiles.
@@ -116,10 +117,13 @@ class Assembly:
         if self.profile.accelerator is not None:
             config.max_batch_size = min(config.max_batch_size, _ACCELERATED_TILES)
         card = self.sources[role].card
-        tiles, tile_shapes = self.profile.warmup_tiles, TILE_SHAPES
+        static, tile_shapes = self.profile.static_tiles, TILE_SHAPES
+        tiles = (*static, *self.profile.warmup_tiles)
         if card.tile is not None:
             configs.fix_tile(config, card.tile)
+            static = (card.tile,) if static else ()
             tiles, tile_shapes = (card.tile,), TileShapes(fixed=(card.tile,))
+        self._set_static(config, [(*tile, 3) for tile in static])
         # Every shape once; the largest also in the largest batch, for its memory.
         configs.warm_up_tiles(config, tiles, (1,))
         configs.warm_up_tiles(config, tiles[-1:], self._warm_batches(config)[1:])
@@ -134,6 +138,7 @@ class Assembly:
         role = ModelRole.ORIENTATION
         config = self._role_config(role)
         configs.warm_up_lines(config, self.profile.warmup_widths, self._warm_batches(config))
+        self._set_static(config, [(LINE_HEIGHT_PIXELS, CLASSIFIED_HEIGHTS * LINE_HEIGHT_PIXELS, 3)])
         manifest = self._manifest(config, role, line_height=LINE_HEIGHT_PIXELS, pad_value=self.pad_value)
         card = self.sources[role].card
         graph = rewrite_orientation(
@@ -171,6 +176,7 @@ class Assembly:
             labels=labels,
             normalization=card.normalization,
             line=self.line,
+            turns=self.profile.engine != "openvino",
         )
         return _Recognizer(self._lowered(ModelRole.RECOGNIZER, graph), tuple(labels[index] for index in kept))
 
@@ -185,6 +191,7 @@ class Assembly:
         config = self._line_config(ModelRole.RECOGNIZER, name, width)
         widths = self.profile.warmup_widths if self.profile.takes_any_width else (width,)
         configs.warm_up_lines(config, widths, self._warm_batches(config))
+        self._set_static(config, [(LINE_HEIGHT_PIXELS, width, 3) for width in self.profile.static_widths])
         manifest = self._line_manifest(config, ModelRole.RECOGNIZER, recognizer)
         if self.profile.takes_any_width:
             self._write_model(config, manifest, recognizer.dictionary, recognizer.graph)
@@ -240,6 +247,10 @@ class Assembly:
             passed_precisions=self.precisions.passed(read_by) or None,
             **particular,
         )
+
+    def _set_static(self, config: configs.ModelConfig, shapes: Sequence[tuple[int, ...]]) -> None:
+        if config.backend == "python":
+            configs.set_static_shapes(config, shapes)
 
     def _warm_batches(self, config: configs.ModelConfig) -> tuple[int, ...]:
         """Return the batch sizes worth a warm-up; the python backend infers row by row and knows only one."""

@@ -56,6 +56,11 @@ def set_parameter(config: ModelConfig, name: str, value: str) -> None:
     config.parameters[name].string_value = value
 
 
+def set_static_shapes(config: ModelConfig, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Let the python backend keep a graph of fixed sizes for each of these shapes of a row, without the batch."""
+    set_parameter(config, "static_shapes", json.dumps(shapes))
+
+
 def add_manifest(config: ModelConfig, manifest: ModelManifest, dictionary: Sequence[str] | None) -> None:
     """Add the manifest and, for a recognizer, the dictionary to a configuration's parameters."""
     set_parameter(config, "manifest", manifest.to_json())

@@ -47,6 +47,7 @@ def rewrite_recognizer(
     labels: Sequence[str] | None = None,
     normalization: Normalization = _PADDLE,
     line: LineFormat = _PADDLE_LINES,
+    turns: bool = True,
 ) -> onnx.ModelProto:
     """Return a recognizer from `line` and `upside_down` to `token` and `confidence`.
 
@@ -55,17 +56,21 @@ def rewrite_recognizer(
     the best others that codes are written with, printable ASCII, each once and never the blank. T is W over the stride
     of `line`. `classes` are the classes of the head that stay (all if None), in this order, the blank first; tokens
     count within them. `labels` are what the head's classes stand for; without them they are a blank, the characters of
-    the metadata and a space. Changes `model`. Raises GraphError if the head is not a linear layer, with a softmax or
-    without, or knows too few characters for so many alternatives.
+    the metadata and a space. Without `turns` the graph has no `upside_down`, and what serves it turns lines. Changes
+    `model`. Raises GraphError if the head is not a linear layer, with a softmax or without, or knows too few characters
+    for so many alternatives.
     """
     if labels is None and alternatives > 1:
         labels = ctc_dictionary(recognizer_characters(model))
     candidates = _candidates(labels or (), classes, alternatives) if alternatives > 1 else []
     rewriter = Rewriter(model)
-    rewriter.note("turns lines by 180 degrees that stand upside down")
-    _turn(rewriter, rewriter.as_levels("line"), "upside_down", "labelwire/upright")
+    upright = rewriter.as_levels("line")
+    if turns:
+        rewriter.note("turns lines by 180 degrees that stand upside down")
+        _turn(rewriter, upright, "upside_down", "labelwire/upright")
+        upright = "labelwire/upright"
     heights = None if line.height == LINE_HEIGHT_PIXELS else (LINE_HEIGHT_PIXELS, line.height)
-    rewriter.normalize("labelwire/upright", normalization, heights=heights)
+    rewriter.normalize(upright, normalization, heights=heights)
     head = _Head(rewriter)
     if labels is not None and len(labels) != head.class_count:
         raise GraphError(
@@ -82,10 +87,9 @@ def rewrite_recognizer(
         _add_alternatives(rewriter, head.logits, candidates, alternatives - 1)
     else:
         _name_outputs(rewriter)
+    sides = {"upside_down": (TensorProto.FLOAT, ("N", 1))} if turns else {}
     return rewriter.finish(
-        signature(
-            line=(TensorProto.UINT8, ("N", LINE_HEIGHT_PIXELS, "W", 3)), upside_down=(TensorProto.FLOAT, ("N", 1))
-        ),
+        signature(line=(TensorProto.UINT8, ("N", LINE_HEIGHT_PIXELS, "W", 3)), **sides),
         signature(
             token=(TensorProto.INT32, ("N", "T", alternatives)),
             confidence=(TensorProto.FLOAT, ("N", "T", alternatives)),

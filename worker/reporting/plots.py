@@ -29,6 +29,7 @@ _COLORS: Final = {
 INK, _FAINT, _RULE = "#010101", "#020202", "#030303"
 _MAX_TIME_MARKS: Final = 6
 _MIN_TIME_BINS: Final = 12
+_MAX_MARKED_POINTS: Final = 20
 SERIES: Final = tuple(f"#0a000{number}" for number in range(1, 6))
 # Typed as anything: matplotlib's own type lists every key there is.
 SETTINGS: Final[Any] = {
@@ -112,6 +113,31 @@ def rounds(series: Mapping[str, Sequence[float]], label: str) -> Markup:
         return svg(drawing)
 
 
+def stacked(rows: Mapping[str, Mapping[str, float]], names: Sequence[str], label: str) -> Markup:
+    """Return one bar a row, made of its named parts in the order of `names`; a part has one color in all rows."""
+    if not names:
+        return nothing()
+    with mpl.rc_context(SETTINGS):
+        drawing = Figure(figsize=(6.4, 1.0 + 0.42 * len(rows)))
+        axes = drawing.add_subplot()
+        left = [0.0] * len(rows)
+        for number, (name, color) in enumerate(zip(names, _cycled(len(names)), strict=True)):
+            widths = [parts.get(name, 0.0) for parts in rows.values()]
+            # Colors come again after the last one, paler.
+            alpha = 0.9 if number < len(SERIES) else 0.45
+            axes.barh(
+                range(len(rows)), widths, left=left, height=0.6, color=color, alpha=alpha, label=name, linewidth=0
+            )
+            left = [start + width for start, width in zip(left, widths, strict=True)]
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.invert_yaxis()
+        axes.set_xlabel(label)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handlelength=0.9, borderaxespad=0)
+        quiet(axes)
+        return svg(drawing)
+
+
 def by_kind(kinds: Sequence[str], series: Mapping[str, Sequence[float | None]], label: str) -> Markup:
     """Return one row a kind with a dot for each series, all shares from 0 to 1; what is None has no dot."""
     known = [value for values in series.values() for value in values if value is not None]
@@ -188,6 +214,26 @@ def over_time(series: Mapping[str, Sequence[float]], starts: Sequence[str], labe
         axes.grid(visible=True, axis="y", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, handlelength=0.9, borderaxespad=0)
+        return svg(drawing)
+
+
+def courses(series: Mapping[str, Sequence[tuple[float, float]]], across: str, upwards: str) -> Markup:
+    """Return one line a series through its points (x, y), from zero upwards; `across` and `upwards` name the axes."""
+    present = {name: points for name, points in series.items() if points}
+    if not present:
+        return nothing()
+    with mpl.rc_context(SETTINGS):
+        drawing = Figure(figsize=(6.4, 2.8))
+        axes = drawing.add_subplot()
+        for (name, points), color in zip(present.items(), _cycled(len(present)), strict=True):
+            marker = "o" if len(points) <= _MAX_MARKED_POINTS else ""
+            axes.plot(*zip(*points, strict=True), color=color, marker=marker, markersize=4, linewidth=1.6, label=name)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(across)
+        axes.set_ylabel(upwards)
+        axes.grid(visible=True, axis="y", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=9, handlelength=0.9, borderaxespad=0)
         return svg(drawing)
 
 

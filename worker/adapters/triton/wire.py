@@ -40,7 +40,7 @@ def encode(request: InferenceRequest, timeout_microseconds: int) -> bytes:
     head.parameters["timeout"].int64_param = timeout_microseconds
     parts: list[bytes | memoryview] = []
     for name, tensor in request.inputs.items():
-        described = head.inputs.add(name=name, datatype=_datatype(name, tensor))
+        described = head.inputs.add(name=name, datatype=datatype_of(name, tensor))
         described.shape.extend(tensor.shape)
         parts += (_RAW_INPUT_CONTENTS, _varint(tensor.nbytes), np.ascontiguousarray(tensor).data)
     for name in request.outputs:
@@ -62,23 +62,35 @@ def decode(response: Any, outputs: Sequence[str]) -> Mapping[str, Tensor]:  # no
     return {name: _array(response, indices.get(name), name) for name in outputs}
 
 
+def input_arrays(request: Any) -> list[Tensor]:  # noqa: ANN401 - protobuf's class is untyped
+    """Return the inputs of a ModelInferRequest, in their order, as read-only arrays. Raises AnswerError."""
+    return [
+        _tensor(described, contents, f"input {described.name}")
+        for described, contents in zip(request.inputs, request.raw_input_contents, strict=True)
+    ]
+
+
 def _array(response: Any, index: int | None, name: str) -> Tensor:  # noqa: ANN401
     if index is None:
         raise AnswerError(f"it lacks the output {name}")
     if index >= len(response.raw_output_contents):
         raise AnswerError(f"it has no raw contents for the output {name}")
-    described = response.outputs[index]
+    return _tensor(response.outputs[index], response.raw_output_contents[index], f"output {name}")
+
+
+def _tensor(described: Any, contents: bytes, what: str) -> Tensor:  # noqa: ANN401
     dtype = _DTYPES.get(described.datatype)
     if dtype is None:
-        raise AnswerError(f"its output {name} is of type {described.datatype}")
+        raise AnswerError(f"its {what} is of type {described.datatype}")
     try:
-        flat: Tensor = np.frombuffer(response.raw_output_contents[index], dtype=dtype)
+        flat: Tensor = np.frombuffer(contents, dtype=dtype)
         return flat.reshape(tuple(described.shape))
     except ValueError as error:
-        raise AnswerError(f"its output {name} is not {list(described.shape)} of {described.datatype}") from error
+        raise AnswerError(f"its {what} is not {list(described.shape)} of {described.datatype}") from error
 
 
-def _datatype(name: str, tensor: Tensor) -> str:
+def datatype_of(name: str, tensor: Tensor) -> str:
+    """Return Triton's name of a tensor's type. Raises ValueError for a dtype other than uint8, int32 and float32."""
     datatype = _DATATYPES.get(tensor.dtype)
     if datatype is None:
         raise ValueError(f"the input {name} is of type {tensor.dtype}; uint8, int32 and float32 can be sent")

@@ -47,10 +47,14 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class ReplayTimes:
-    """How a replay went: its seconds, and for each picture the milliseconds from first request to last answer."""
+    """How a replay went: its seconds, and for each picture the milliseconds from first request to last answer.
+
+    `client_cpu_seconds` are what sending the requests took of the cores.
+    """
 
     seconds: float
     milliseconds: tuple[float, ...]
+    client_cpu_seconds: float
 
 
 class RecordingBackend:
@@ -115,12 +119,13 @@ async def replay(backend: InferenceBackend, requests: Sequence[RecordedRequest],
             await backend.infer(recorded.request, timeout_seconds=_REQUEST_SECONDS)
             ended[recorded.picture] = time.monotonic()
 
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), time.process_time()
     async with asyncio.TaskGroup() as group:
         for request in requests:
             group.create_task(send(request))
+    seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu_started
     milliseconds = tuple((ended[picture] - begun[picture]) * 1000 for picture in sorted(begun))
-    return ReplayTimes(time.monotonic() - started, milliseconds)
+    return ReplayTimes(seconds, milliseconds, cpu_seconds)
 
 
 def record_from(url: str, dataset: Dataset, options: PipelineOptions, on_picture: Callable[[], None]) -> Recording:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from worker.domain.result import ModelUsed
 from worker.lab import stack
 from worker.lab.bench import summary
 from worker.lab.bench.bare import CONCURRENCY, record_from
-from worker.lab.bench.contestants import BareContestant, Contestant, SystemContestant
+from worker.lab.bench.contestants import BareContestant, Contestant, Servers, SystemContestant
 from worker.lab.bench.decode_cost import decode_cpu_seconds
 from worker.lab.bench.report import TITLES, BenchRun
 from worker.lab.bench.rounds import run_rounds
@@ -25,6 +26,9 @@ from worker.lab.evaluation.machine import describe_machine
 from worker.lab.evaluation.systems import RunningSystem, System
 from worker.local.kafka import Broker
 from worker.reporting.progress import counted
+
+ROUNDS: Final = 5
+REPEAT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,13 @@ class BenchPlan:
 
     dataset: Dataset
     configuration: WorkerConfiguration
-    rounds: int = 3
-    repeat: int = 1
+    rounds: int = ROUNDS
+    repeat: int = REPEAT
+
+    @property
+    def has_barcodes(self) -> bool:
+        """Whether the truth of a picture names barcodes."""
+        return any(sample.stands.barcodes for sample in self.dataset.samples)
 
 
 def measure(plan: BenchPlan, folder: Path) -> BenchRun:
@@ -56,18 +65,14 @@ def measure(plan: BenchPlan, folder: Path) -> BenchRun:
         kafka = opened.enter_context(stack.broker(folder / "run"))
         full = _side(opened, kafka, plan, folder)
         latin = _side(opened, kafka, replace(plan, configuration=replace(configuration, alphabet="latin")), folder)
-        rivals = [
-            SystemContestant(
-                _running(opened, kafka, rapidocr_system(name, python, kafka.bootstrap_servers), folder), dataset
-            )
-            for name in (RAPIDOCR, RAPIDOCR_OPENVINO)
-        ]
-        turns = run_rounds([*full.contestants, *latin.contestants, *rivals], plan.rounds, len(dataset.samples))
+        competitors = [_competitor(opened, kafka, plan, name, python, folder) for name in (RAPIDOCR, RAPIDOCR_OPENVINO)]
+        turns = run_rounds([*full.contestants, *latin.contestants, *competitors], plan.rounds, len(dataset.samples))
         description |= {
             "broker": stack.describe_broker(kafka),
             "triton": full.triton,
             "latin_triton": latin.triton,
-            "rapidocr": stack.RAPIDOCR_WORDS,
+            "rapidocr": stack.describe_rapidocr(barcodes=plan.has_barcodes),
+            "titles": {competitor.name: competitor.title for competitor in competitors},
             "models": {name: used.model_dump() for name, used in full.models.items()},
             "latin_models": {name: used.model_dump() for name, used in latin.models.items()},
             "bare_models_concurrency": CONCURRENCY,
@@ -88,9 +93,17 @@ def _side(opened: ExitStack, kafka: Broker, plan: BenchPlan, folder: Path) -> _S
         recording = record_from(server.grpc_url, dataset, configuration.pipeline_options(), advance)
     endpoints = stack.endpoints(kafka, server)
     running = _running(opened, kafka, labelwire_system(name, TITLES[name], configuration, endpoints), folder)
-    worker = SystemContestant(running, dataset, server.grpc_url, repeat=plan.repeat)
+    servers = Servers(kafka.pid, server.pid, server.grpc_url)
+    worker = SystemContestant(running, dataset, servers, repeat=plan.repeat)
     models = BareContestant(bare, TITLES[bare], endpoints, recording.requests, repeat=plan.repeat)
     return _Side((worker, models), recording.models, stack.describe_triton(server, configuration))
+
+
+def _competitor(
+    opened: ExitStack, kafka: Broker, plan: BenchPlan, name: str, python: Path, folder: Path
+) -> SystemContestant:
+    system = rapidocr_system(name, python, kafka.bootstrap_servers, barcodes=plan.has_barcodes)
+    return SystemContestant(_running(opened, kafka, system, folder), plan.dataset, Servers(kafka.pid))
 
 
 def _running(opened: ExitStack, kafka: Broker, system: System, folder: Path) -> RunningSystem:

@@ -9,6 +9,7 @@ import numpy as np
 from worker.lab import stack
 from worker.lab.bench.open_loop import OpenLoop, PicturesByKind, arrivals, only_small
 from worker.lab.bench.open_loop_report import OpenLoopRun
+from worker.lab.bench.photos import enlarged
 from worker.lab.evaluation.configuration import WorkerConfiguration, labelwire_system
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.machine import describe_machine
@@ -82,12 +83,5 @@ def _pictures(dataset: Dataset) -> PicturesByKind:
         for picture, pixels in zip(encoded, decoded, strict=True)
         if pixels is not None and pixels.shape[0] * pixels.shape[1] <= _SMALL_PIXELS
     ]
-    large = [_enlarged(pixels) for pixels in decoded[:_LARGE_PICTURES] if pixels is not None]
+    large = [enlarged(pixels, LARGE_PIXELS) for pixels in decoded[:_LARGE_PICTURES] if pixels is not None]
     return PicturesByKind(small, large, [picture[: len(picture) // 3] for picture in small])
-
-
-def _enlarged(pixels: "cv2.typing.MatLike") -> bytes:
-    """Return a label as a camera of 20 megapixels takes it."""
-    scale = (LARGE_PIXELS / (pixels.shape[0] * pixels.shape[1])) ** 0.5
-    photo = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    return bytes(cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from worker.lab.bench.contestants import Contestant, ContestantTurn, warm_up_step
+from worker.lab.bench.contestants import Contestant, ContestantTurn
 from worker.reporting.progress import counted
 
 _Anybody = TypeVar("_Anybody")
@@ -12,7 +12,7 @@ _Anybody = TypeVar("_Anybody")
 def run_rounds(contestants: Sequence[Contestant], rounds: int, images: int) -> list[ContestantTurn]:
     """Warm everybody up, then run all rounds. Raises MeasurementError if a contestant fails."""
     for contestant in contestants:
-        with counted(f"Warming up {contestant.title}", len(range(0, images, warm_up_step(images)))) as advance:
+        with counted(f"Warming up {contestant.title}", images) as advance:
             contestant.warm_up(advance)
     turns = []
     for number in range(rounds):

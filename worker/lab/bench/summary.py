@@ -1,11 +1,12 @@
 """From turns to figures: pure arithmetic.
 
-Every figure of a system is the median over its rounds of that round's figure, except the memory, which is the greatest
-peak of all rounds. A ratio is a quotient of two medians; it is None where one of them is not there.
+Every figure of a system is the median over its rounds of that round's figure, except memory, which is the greatest peak
+of all rounds. A ratio is computed in each round, where both systems had the same minute of the machine, and then
+summarized over the rounds; it is None where no round has both.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ BARE: Final = "bare_models"
 BARE_LATIN: Final = "bare_models_latin"
 SYSTEMS: Final = (LABELWIRE, LATIN, RAPIDOCR, RAPIDOCR_OPENVINO, BARE, BARE_LATIN)
 
-_RATIOS: Final = {
+RATIOS: Final = {
     "ratio_vs_rapidocr": (LABELWIRE, RAPIDOCR),
     "ratio_vs_rapidocr_openvino": (LABELWIRE, RAPIDOCR_OPENVINO),
     "latin_ratio_vs_rapidocr": (LATIN, RAPIDOCR),
@@ -30,30 +31,67 @@ _RATIOS: Final = {
     "latin_pipeline_efficiency": (LATIN, BARE_LATIN),
 }
 _MEGABYTE: Final = 1e6
+_MILLISECONDS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSpread:
+    """The median of a figure over the rounds, with the least and the greatest round."""
+
+    median: float
+    min: float
+    max: float
+    rounds: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "RoundSpread | None":
+        """Return the spread of a figure's rounds, None without any."""
+        known = sorted(values)
+        return cls(median(known), known[0], known[-1], len(known)) if known else None
 
 
 @dataclass(frozen=True, slots=True)
 class SystemFigures:
-    """One system's figures; None is not measured."""
+    """One system's figures; None is not measured.
+
+    `cpu_ms_per_image` and `peak_rss_mb_by_process` are by name of process; `harness_cpu_ms_per_image` is what the bench
+    itself took of the cores meanwhile.
+    """
 
     images_per_second: float | None = None
+    images_per_second_spread: RoundSpread | None = None
     word_f1: float | None = None
+    barcode_recall: float | None = None
     p50_ms: float | None = None
     p95_ms: float | None = None
     peak_rss_mb: float | None = None
+    harness_cpu_ms_per_image: float | None = None
+    cpu_ms_per_image: Mapping[str, float] = field(default_factory=dict)
+    peak_rss_mb_by_process: Mapping[str, float] = field(default_factory=dict)
 
 
 def system_figures(turns: Sequence[ContestantTurn]) -> SystemFigures:
     """Return the figures of one system's turns."""
     if not turns:
         return SystemFigures()
-    scores = [turn.word_f1 for turn in turns if turn.word_f1 is not None]
+    throughput = RoundSpread.of(turn.images_per_second for turn in turns)
+    names = list(dict.fromkeys(name for turn in turns for name in turn.processes))
+    uses = {name: [(turn.processes[name], turn.images) for turn in turns if name in turn.processes] for name in names}
     return SystemFigures(
-        images_per_second=median(turn.images_per_second for turn in turns),
-        word_f1=median(scores) if scores else None,
+        images_per_second=throughput.median if throughput else None,
+        images_per_second_spread=throughput,
+        word_f1=_median_known(turn.word_f1 for turn in turns),
+        barcode_recall=_median_known(turn.barcode_recall for turn in turns),
         p50_ms=median(float(np.percentile(turn.milliseconds, 50)) for turn in turns),
         p95_ms=median(float(np.percentile(turn.milliseconds, 95)) for turn in turns),
         peak_rss_mb=max(turn.peak_rss_bytes for turn in turns) / _MEGABYTE,
+        harness_cpu_ms_per_image=median(turn.harness_cpu_seconds / turn.images for turn in turns) * _MILLISECONDS,
+        cpu_ms_per_image={
+            name: median(use.cpu_seconds / images for use, images in own) * _MILLISECONDS for name, own in uses.items()
+        },
+        peak_rss_mb_by_process={
+            name: max(use.peak_rss_bytes for use, _ in own) / _MEGABYTE for name, own in uses.items()
+        },
     )
 
 
@@ -62,17 +100,20 @@ def by_contestant(turns: Sequence[ContestantTurn]) -> dict[str, list[ContestantT
     return {name: [turn for turn in turns if turn.contestant == name] for name in SYSTEMS}
 
 
-def ratios(systems: Mapping[str, SystemFigures]) -> dict[str, float | None]:
-    """Return the quotients of throughput."""
-    return {
-        name: _quotient(systems[above].images_per_second, systems[below].images_per_second)
-        for name, (above, below) in _RATIOS.items()
-    }
+def ratios(turns: Mapping[str, Sequence[ContestantTurn]]) -> dict[str, RoundSpread | None]:
+    """Return the quotients of throughput; `turns` are those of each system."""
+    return {name: _round_by_round(turns[above], turns[below]) for name, (above, below) in RATIOS.items()}
+
+
+def worker_cpu_ms(turns: Sequence[ContestantTurn]) -> RoundSpread | None:
+    """Return the CPU milliseconds of the system's own process for a picture."""
+    return RoundSpread.of(turn.cpu_seconds / turn.images * _MILLISECONDS for turn in turns)
 
 
 def cpu_over_decode(turns: Sequence[ContestantTurn], decode_seconds: float) -> float | None:
     """Return the worker's own CPU time for a picture in units of decoding it."""
-    return _quotient(median(turn.cpu_seconds / turn.images for turn in turns) if turns else None, decode_seconds)
+    own = worker_cpu_ms(turns)
+    return own.median / (decode_seconds * _MILLISECONDS) if own and decode_seconds else None
 
 
 def batches(turns: Sequence[ContestantTurn]) -> dict[str, ModelStatistics]:
@@ -118,12 +159,27 @@ def rounds(turns: Sequence[ContestantTurn]) -> list[dict[str, Any]]:
             "p50_ms": round(float(np.percentile(turn.milliseconds, 50)), 1),
             "p95_ms": round(float(np.percentile(turn.milliseconds, 95)), 1),
             "peak_rss_mb": round(turn.peak_rss_bytes / _MEGABYTE, 1),
+            "barcode_recall": turn.barcode_recall,
             "cpu_seconds": round(turn.cpu_seconds, 2),
             "others_cpu_seconds": round(turn.others_cpu_seconds, 2),
+            "harness_cpu_seconds": round(turn.harness_cpu_seconds, 2),
+            "processes": {
+                name: {
+                    "cpu_seconds": round(use.cpu_seconds, 2),
+                    "peak_rss_mb": round(use.peak_rss_bytes / _MEGABYTE, 1),
+                }
+                for name, use in turn.processes.items()
+            },
         }
         for turn in turns
     ]
 
 
-def _quotient(above: float | None, below: float | None) -> float | None:
-    return above / below if above is not None and below else None
+def _round_by_round(above: Sequence[ContestantTurn], below: Sequence[ContestantTurn]) -> RoundSpread | None:
+    slower = {turn.round: turn.images_per_second for turn in below}
+    return RoundSpread.of(turn.images_per_second / slower[turn.round] for turn in above if turn.round in slower)
+
+
+def _median_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

@@ -52,6 +52,7 @@ class _RapidAnswer(BaseModel):
     job_id: str
     lines: list[_RapidLine]
     duration_ms: float
+    barcodes: list[str] | None = None
     error: str | None = None
 
 
@@ -78,7 +79,10 @@ def of_rapidocr(record: Record) -> Answer:
     """Read a record of `rapidocr_consumer.py`. Raises pydantic.ValidationError for anything else."""
     answer = _RapidAnswer.model_validate_json(record.value or b"")
     lines = tuple(line(one.text, one.polygon, one.score) for one in answer.lines)
-    return Answer(answer.job_id, answer.job_id, Transcript(lines), answer.duration_ms)
+    barcodes = None if answer.barcodes is None else tuple(answer.barcodes)
+    return Answer(
+        answer.job_id, answer.job_id, Transcript(lines), answer.duration_ms, findings=Findings(barcodes=barcodes)
+    )
 
 
 def of_dead_letter(record: Record) -> Refusal:

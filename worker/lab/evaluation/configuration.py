@@ -20,6 +20,7 @@ from worker.settings import PREFIX
 RAPIDOCR = "rapidocr"
 RAPIDOCR_OPENVINO = "rapidocr_openvino"
 RAPIDOCR_VERSION = "3.10.0"
+ZXING_VERSION = "3.1.1"
 
 _RAPIDOCR_SCRIPT = Path(__file__).with_name("rapidocr_consumer.py")
 _ENGINES = {RAPIDOCR: "onnxruntime", RAPIDOCR_OPENVINO: "openvino"}
@@ -104,17 +105,25 @@ def labelwire_system(
     )
 
 
-def rapidocr_system(name: str, python: Path, bootstrap_servers: str) -> System:
-    """Return RapidOCR behind its plain consumer; `name` says with which engine, `python` is its environment's."""
+def rapidocr_system(name: str, python: Path, bootstrap_servers: str, *, barcodes: bool = False) -> System:
+    """Return RapidOCR behind its plain consumer; `name` says with which engine, `python` is its environment's.
+
+    With `barcodes`, zxing-cpp reads each picture as well.
+    """
     topics = Topics(f"{name}-images", f"{name}-text")
     argv = [str(python), str(_RAPIDOCR_SCRIPT), "--engine", _ENGINES[name], "--bootstrap-servers", bootstrap_servers]
     return System(
         name=name,
-        title=_RAPIDOCR_TITLES[name],
-        argv=[*argv, "--group", name, "--jobs", topics.jobs, "--results", topics.results],
+        title=_RAPIDOCR_TITLES[name] + (" and zxing-cpp" if barcodes else ""),
+        argv=[
+            *argv,
+            *("--group", name, "--jobs", topics.jobs, "--results", topics.results),
+            *(["--barcodes"] if barcodes else []),
+        ],
         environment=dict(os.environ),
         topics=topics,
         read_answer=answers.of_rapidocr,
+        process_name="consumer",
     )
 
 

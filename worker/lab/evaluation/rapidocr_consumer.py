@@ -3,7 +3,8 @@
 This file runs by path in an environment of its own (rapidocr, confluent-kafka) and imports nothing of Labelwire. It
 takes one job after the other, RapidOCR uses all cores for it as its defaults say, and it answers with JSON:
 `{"job_id", "lines": [{"polygon", "text", "score"}], "duration_ms", "engine", "version"}`, or `"error"` for a picture
-that it cannot decode. Nothing but the engine is chosen here; threads, sizes and thresholds are RapidOCR's own.
+that it cannot decode. With `--barcodes`, zxing-cpp reads the whole picture as well, and the answer has `"barcodes"`, a
+list of texts. Nothing but the engine is chosen here; threads, sizes and thresholds are the libraries' own.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import zxingcpp
 from confluent_kafka import Consumer, Message, Producer
 from rapidocr import EngineType, RapidOCR
 
@@ -42,8 +44,8 @@ def make_reader(engine: str) -> RapidOCR:
     return RapidOCR(params={f"{model}.engine_type": kind for model in ("Det", "Cls", "Rec")})
 
 
-def read(reader: RapidOCR, value: bytes) -> dict[str, Any]:
-    """Read one encoded picture."""
+def read(reader: RapidOCR, value: bytes, *, barcodes: bool) -> dict[str, Any]:
+    """Read one encoded picture, with its barcodes if they are asked for."""
     started = time.perf_counter()
     picture = cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_COLOR) if value else None
     if picture is None:
@@ -56,7 +58,8 @@ def read(reader: RapidOCR, value: bytes) -> dict[str, Any]:
             {"polygon": np.asarray(box, dtype=float).tolist(), "text": text, "score": float(score)}
             for box, text, score in zip(boxes, texts, scores, strict=True)
         ]
-    return {"lines": lines, "duration_ms": (time.perf_counter() - started) * 1000}
+    codes = {"barcodes": [code.text for code in zxingcpp.read_barcodes(picture)]} if barcodes else {}
+    return {"lines": lines, **codes, "duration_ms": (time.perf_counter() - started) * 1000}
 
 
 def job_id(message: Message) -> str:
@@ -90,7 +93,8 @@ def consume(reader: RapidOCR, options: argparse.Namespace) -> None:
         if message.error():
             sys.stderr.write(f"{message.error()}\n")
             continue
-        answer = {"job_id": job_id(message), **read(reader, message.value() or b""), **describe(options.engine)}
+        found = read(reader, message.value() or b"", barcodes=options.barcodes)
+        answer = {"job_id": job_id(message), **found, **describe(options.engine)}
         producer.produce(options.results, json.dumps(answer).encode(), message.key())
         producer.flush(_FLUSH_SECONDS)
         consumer.commit(message=message, asynchronous=False)
@@ -106,7 +110,8 @@ def describe(engine: str) -> dict[str, str]:
 def read_files(reader: RapidOCR, options: argparse.Namespace) -> None:
     """Print one JSON line for each file."""
     for path in options.files:
-        answer = {"job_id": str(path), **read(reader, path.read_bytes()), **describe(options.engine)}
+        found = read(reader, path.read_bytes(), barcodes=options.barcodes)
+        answer = {"job_id": str(path), **found, **describe(options.engine)}
         sys.stdout.write(json.dumps(answer) + "\n")
 
 
@@ -119,6 +124,7 @@ def main() -> None:
     parser.add_argument("--jobs", default="label-images")
     parser.add_argument("--results", default="label-text")
     parser.add_argument("--limit", type=int, default=-1, help="end after so many jobs")
+    parser.add_argument("--barcodes", action="store_true", help="read barcodes as well")
     parser.add_argument("files", nargs="*", type=Path, help="read these instead of a topic")
     options = parser.parse_args()
     if bool(options.files) == bool(options.bootstrap_servers):

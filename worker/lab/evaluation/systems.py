@@ -1,6 +1,8 @@
 """Systems under measurement: processes that take jobs from one topic and answer on another.
 
-Every system is measured from outside in the same way: its jobs are written, its answers are read off its topics.
+Every system is measured from outside in the same way: its jobs are written, its answers are read off its topics. While
+the clock runs, answers are only received; they are parsed when it has stopped, so that the measuring process takes
+little of the cores that the system is measured on.
 Invariant: a `RunningSystem` that was started is stopped when its `with` block ends, and each submitted job counts as
 answered, refused or lost, never twice.
 """
@@ -17,8 +19,8 @@ from typing import Protocol, Self
 
 from worker.adapters.kafka.admin import TopicSpec, create_topics
 from worker.adapters.kafka.offline.standalone import MAX_MESSAGE_BYTES
-from worker.adapters.kafka.offline.submit import submit
 from worker.adapters.kafka.offline.topic_reader import TopicReader
+from worker.adapters.kafka.offline.topic_writer import TopicWriter
 from worker.adapters.kafka.topics import topic_specs
 from worker.domain.records import CONTENT_TYPE_HEADER, JOB_ID_HEADER, OutgoingRecord, Record
 from worker.lab.evaluation.answers import Answer, Refusal, of_dead_letter
@@ -83,7 +85,8 @@ class System:
     """A system: how it is called in reports and to people, how it is started, and how its answers are read.
 
     `server_pids` are processes that work for it besides its own, as its Triton server. `ready_port` is the local port
-    on which it answers `/readyz`, None if it does not say when it is ready.
+    on which it answers `/readyz`, None if it does not say when it is ready. `process_name` is how reports call its own
+    process.
     """
 
     name: str
@@ -94,6 +97,7 @@ class System:
     read_answer: Callable[[Record], Answer]
     server_pids: Sequence[int] = ()
     ready_port: int | None = None
+    process_name: str = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,11 @@ class Job:
 
 @dataclass(slots=True)
 class SystemRun:
-    """What came back for the jobs that were submitted; `seconds` from the first job written to the last answer."""
+    """What came back for the jobs that were submitted.
+
+    `seconds` go from the first job that the broker acknowledged to the last answer; `harness_cpu_seconds` are what the
+    measuring process itself took of the cores in that time.
+    """
 
     submitted: tuple[str, ...]
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -126,6 +134,7 @@ class SystemRun:
     result_records: int = 0
     duplicates: int = 0
     seconds: float = 0.0
+    harness_cpu_seconds: float = 0.0
 
     @property
     def lost(self) -> list[str]:
@@ -161,12 +170,14 @@ class RunningSystem:
         self._log_path = log_path
         self._process: Process | None = None
         self._reader: TopicReader | None = None
+        self._writer: TopicWriter | None = None
 
     def __enter__(self) -> Self:
         topics = self.system.topics
         create_topics(self._bootstrap_servers, topics.specs())
         read = [name for name in (topics.results, topics.dead_letters) if name]
         self._reader = TopicReader(self._bootstrap_servers, read)
+        self._writer = TopicWriter(self._bootstrap_servers)
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         self._log_path.unlink(missing_ok=True)
         self._process = self._launch(self.system.argv, self.system.environment, self._log_path)
@@ -176,6 +187,8 @@ class RunningSystem:
         self.stop()
         if self._reader is not None:
             self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
 
     @property
     def pid(self) -> int:
@@ -211,41 +224,56 @@ class RunningSystem:
     ) -> SystemRun:
         """Write all jobs at once and wait until each is answered or refused.
 
-        Returns with lost jobs if nothing comes for `stall_seconds`. Raises MeasurementError if the system ends.
+        The clock starts with the first job that the broker acknowledges, when the system can begin. Returns with lost
+        jobs if nothing comes for `stall_seconds`. Raises MeasurementError if the system ends.
         """
-        delivery = SystemRun(tuple(job.job_id for job in jobs))
-        started = heard = time.monotonic()
-        submit(self._bootstrap_servers, [job.record(self.system.topics.jobs) for job in jobs])
-        while delivery.lost:
-            if self._take_next(delivery, _POLL_SECONDS):
+        reader, writer = self._connections()
+        delivery, stopwatch = SystemRun(tuple(job.job_id for job in jobs)), _Stopwatch()
+        received = []
+        writer.write([job.record(self.system.topics.jobs) for job in jobs], on_delivered=stopwatch.start)
+        # Answers and dead letters have the key of their job.
+        open_keys = {job.job_id.encode() for job in jobs}
+        heard = time.monotonic()
+        while open_keys:
+            record = reader.poll(_POLL_SECONDS)
+            if record is not None:
+                received.append(record)
+            if record is not None and record.key in open_keys:
+                open_keys.remove(record.key)
                 heard = time.monotonic()
-                delivery.seconds = heard - started
+                delivery.seconds, delivery.harness_cpu_seconds = stopwatch.read()
                 if on_answer:
                     on_answer()
             elif time.monotonic() - heard > stall_seconds:
                 break
-            else:
+            elif record is None:
                 self._check_alive()
+        for record in received:
+            self._take(delivery, record)
         return delivery
 
     def drain(self, delivery: SystemRun, quiet_seconds: float = 1.0) -> None:
         """Read on until the topics have been quiet for a while, so that late duplicates are counted."""
+        reader, _ = self._connections()
         quiet_since = time.monotonic()
         while time.monotonic() - quiet_since < quiet_seconds:
+            record = reader.poll(_POLL_SECONDS)
             before = delivery.result_records
-            self._take_next(delivery, _POLL_SECONDS)
+            if record is not None:
+                self._take(delivery, record)
             if delivery.result_records != before:
                 quiet_since = time.monotonic()
 
-    def _take_next(self, delivery: SystemRun, timeout_seconds: float) -> bool:
-        if self._reader is None:
-            raise MeasurementError(f"{self.system.title} has not been started.")
-        record = self._reader.poll(timeout_seconds)
-        if record is None:
-            return False
+    def _take(self, delivery: SystemRun, record: Record) -> None:
         if record.coordinate.topic == self.system.topics.dead_letters:
-            return delivery.take_refusal(of_dead_letter(record))
-        return delivery.take_answer(self.system.read_answer(record))
+            delivery.take_refusal(of_dead_letter(record))
+        else:
+            delivery.take_answer(self.system.read_answer(record))
+
+    def _connections(self) -> tuple[TopicReader, TopicWriter]:
+        if self._reader is None or self._writer is None:
+            raise MeasurementError(f"{self.system.title} has not been started.")
+        return self._reader, self._writer
 
     def _check_alive(self) -> None:
         status = self._process.exit_status if self._process else None
@@ -256,6 +284,24 @@ class RunningSystem:
                 f"{self.system.title} ended with status {status} before all jobs were answered; "
                 f"the end of {self._log_path}: {said}"
             )
+
+
+class _Stopwatch:
+    """Wall time and the CPU time of this process since the first start."""
+
+    def __init__(self) -> None:
+        self._started: tuple[float, float] | None = None
+
+    def start(self) -> None:
+        """Start, unless it runs."""
+        if self._started is None:
+            self._started = time.monotonic(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Return both, in seconds; zeros before the start."""
+        if self._started is None:
+            return 0.0, 0.0
+        return time.monotonic() - self._started[0], time.process_time() - self._started[1]
 
 
 def _says_ready(port: int) -> bool:

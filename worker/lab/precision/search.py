@@ -144,7 +144,7 @@ class Search:
 
     def _answers(self, graph: Graph) -> list[Answer]:
         runner = session(graph)
-        return [runner.run(self._outputs, dict(request)) for request in self._tried]
+        return [runner.run(self._outputs, _taken(graph, request)) for request in self._tried]
 
 
 def _reading_distance(answer: Answer, other: Answer) -> float:
@@ -168,7 +168,10 @@ def _extremes(
     tails = (tail_percent, 100 - tail_percent)
     for some in _in_parts(names, _OBSERVED_AT_ONCE):
         runner = session(_observed(graph, some))
-        found = [[np.percentile(values, tails) for values in runner.run(some, dict(request))] for request in requests]
+        found = [
+            [np.percentile(values, tails) for values in runner.run(some, _taken(graph, request))]
+            for request in requests
+        ]
         extremes |= {name: np.stack([each[index] for each in found]) for index, name in enumerate(some)}
     return extremes
 
@@ -192,9 +195,14 @@ def _work(graph: Graph, request: Request) -> dict[str, float]:
     sizes: dict[str, int] = {}
     for some in _in_parts(layers, _OBSERVED_AT_ONCE):
         names = [layer.name for layer in some]
-        answers = session(_observed(graph, names)).run(names, dict(request))
+        answers = session(_observed(graph, names)).run(names, _taken(graph, request))
         sizes |= {name: int(answer.size) for name, answer in zip(names, answers, strict=True)}
     return {layer.name: float(sizes[layer.name] * layer.multiplications) for layer in layers}
+
+
+def _taken(graph: Graph, request: Request) -> dict[str, NDArray[Any]]:
+    """Return what a graph takes of a request: its server may answer for the rest, as the turning of lines."""
+    return {tensor.name: request[tensor.name] for tensor in graph.graph.input}
 
 
 def _observed(graph: Graph, names: Sequence[str]) -> Graph:

@@ -130,16 +130,34 @@ class Placement:
 
 def place_sheet(width: int, height: int, conditions: Conditions, chance: Chance) -> Placement:
     """Turn and tilt a sheet of that many pixels, and frame it with a margin; every corner stays in the picture."""
-    flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-    angle = np.deg2rad(chance.between(-conditions.angle_degrees, conditions.angle_degrees))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    side = max(width, height)
-    tilt = chance.generator.uniform(-1, 1, (4, 2)) * conditions.corner_shift * side
-    corners: Points = flat @ turn.T + tilt
-    margins = chance.generator.uniform(*conditions.margin, (2, 2)) * side
+    flat, corners = _tilted(width, height, conditions, chance)
+    margins = chance.generator.uniform(*conditions.margin, (2, 2)) * max(width, height)
     low, high = corners.min(axis=0) - margins[0], corners.max(axis=0) + margins[1]
     size = np.ceil(high - low).astype(int)
     return Placement(Homography.between(flat, corners - low), int(size[0]), int(size[1]))
+
+
+def place_in_frame(sheet: tuple[int, int], frame: tuple[int, int], conditions: Conditions, chance: Chance) -> Placement:
+    """Turn and tilt a sheet, and lay it anywhere in a frame; both sizes are width and height in pixels.
+
+    Raises ValueError if the sheet does not fit.
+    """
+    flat, corners = _tilted(*sheet, conditions, chance)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    free = np.array(frame) - (high - low)
+    if free.min() < 0:
+        raise ValueError(f"a sheet of {sheet} pixels, turned and tilted, does not fit into {frame}")
+    corner = chance.generator.uniform(0, 1, 2) * free
+    return Placement(Homography.between(flat, corners - low + corner), *frame)
+
+
+def _tilted(width: int, height: int, conditions: Conditions, chance: Chance) -> tuple[Points, Points]:
+    """Return the corners of a sheet, float64 [4, 2], as it is drawn and as it is turned and tilted."""
+    flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
+    angle = np.deg2rad(chance.between(-conditions.angle_degrees, conditions.angle_degrees))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    tilt = chance.generator.uniform(-1, 1, (4, 2)) * conditions.corner_shift * max(width, height)
+    return flat, flat @ turn.T + tilt
 
 
 def photograph(

@@ -7,7 +7,7 @@ libraries. What it says and how it is laid out does not depend on the degradatio
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,7 @@ _CLEAN_QUALITY: Final = 95
 _LONG_SIDES: Final = (960.0, 1800.0)
 _LARGE_LONG_SIDES: Final = (1900.0, 2600.0)
 _LARGE_SHARE: Final = 0.12
-_CONTENT, _LOOK, _SCENE = range(3)
+CONTENT, LOOK, SCENE = range(3)
 
 
 def generate(
@@ -46,19 +46,13 @@ def generate(
 
 
 def _label(seed: int, index: int, layout: LabelLayout, degradation: Degradation) -> SyntheticLabel:
-    sheet = _drawn(layout, Chance(seed, index, _CONTENT), Chance(seed, index, _LOOK))
-    pixels, homography, quality = _pictured(sheet, degradation, Chance(seed, index, _SCENE))
-    height, width = pixels.shape[:2]
-    return SyntheticLabel(
-        image=_jpeg(pixels, quality),
-        width=width,
-        height=height,
-        layout=layout.name,
-        degradation=degradation.value,
-        lines=tuple(replace(line, polygon=_moved(line.polygon, homography)) for line in sheet.lines),
-        fields=tuple(sheet.fields),
-        barcodes=tuple(replace(code, polygon=_moved(code.polygon, homography)) for code in sheet.barcodes),
-    )
+    look = Chance(seed, index, LOOK)
+    sides = _LARGE_LONG_SIDES if look.likely(_LARGE_SHARE) else _LONG_SIDES
+    scale = max(layout.least_scale, look.between(*sides) / max(layout.width, layout.height))
+    sheet = drawn(layout, scale, Chance(seed, index, CONTENT), look)
+    pixels, homography, quality = _pictured(sheet, degradation, Chance(seed, index, SCENE))
+    size = pixels.shape[1], pixels.shape[0]
+    return pictured_label(sheet, size, homography, _jpeg(pixels, quality), layout.name, degradation.value)
 
 
 def write_dataset(
@@ -76,14 +70,27 @@ def write_dataset(
     and the labels to do, after each. Files of the same names are replaced.
     Raises `LabelwireError` if the count is under 1 or the directory cannot be written.
     """
+    kinds = (degradation,) if isinstance(degradation, Degradation) else degradation
+    labels = (
+        _label(seed, index, layouts[index // len(kinds) % len(layouts)], kinds[index % len(kinds)])
+        for index in range(count)
+    )
+    return write_labels(directory, labels, count, progress)
+
+
+def write_labels(
+    directory: Path, labels: Iterable[SyntheticLabel], count: int, progress: Progress | None = None
+) -> Path:
+    """Write `count` labels as `write_dataset` says, and return the path of the truth.
+
+    Raises `LabelwireError` if the count is under 1 or the directory cannot be written.
+    """
     if count < 1:
         raise LabelwireError(f"The number of labels is {count}; ask for at least 1.")
-    kinds = (degradation,) if isinstance(degradation, Degradation) else degradation
     try:
         (directory / "images").mkdir(parents=True, exist_ok=True)
         rows = []
-        for index in range(count):
-            label = _label(seed, index, layouts[index // len(kinds) % len(layouts)], kinds[index % len(kinds)])
+        for index, label in enumerate(labels):
             name = f"images/{index:03d}.jpg"
             (directory / name).write_bytes(label.image)
             rows.append(json.dumps(truth_row(name, label), ensure_ascii=False))
@@ -113,12 +120,28 @@ def truth_row(name: str, label: SyntheticLabel) -> dict[str, Any]:
     }
 
 
-def _drawn(layout: LabelLayout, words: Chance, look: Chance) -> Sheet:
-    sides = _LARGE_LONG_SIDES if look.likely(_LARGE_SHARE) else _LONG_SIDES
-    scale = max(layout.least_scale, look.between(*sides) / max(layout.width, layout.height))
+def drawn(layout: LabelLayout, scale: float, words: Chance, look: Chance) -> Sheet:
+    """Return a sheet of `scale` pixels a dot: what it says is drawn from `words`, how it looks from `look`."""
     sheet = Sheet(layout.width, layout.height, scale)
     layout.draw(sheet, content.consignment(words, layout.directory), Theme.drawn(look, layout.families), look)
     return sheet
+
+
+def pictured_label(
+    sheet: Sheet, size: tuple[int, int], homography: Homography, image: bytes, layout: str, degradation: str
+) -> SyntheticLabel:
+    """Return the label of a sheet in a picture: `size` is its width and height, the map goes from the sheet to it."""
+    width, height = size
+    return SyntheticLabel(
+        image=image,
+        width=width,
+        height=height,
+        layout=layout,
+        degradation=degradation,
+        lines=tuple(replace(line, polygon=_moved(line.polygon, homography)) for line in sheet.lines),
+        fields=tuple(sheet.fields),
+        barcodes=tuple(replace(code, polygon=_moved(code.polygon, homography)) for code in sheet.barcodes),
+    )
 
 
 def _pictured(sheet: Sheet, degradation: Degradation, scene: Chance) -> tuple[NDArray[np.uint8], Homography, int]:

@@ -24,7 +24,7 @@ from worker.pipeline.recognize.join import LinePiece, join_pieces
 from worker.pipeline.recognize.upside_down import Flags, LinePositions, certain, decide, log_odds, sample, spread
 from worker.ports import Tensor
 
-_CLASSIFIED_HEIGHTS: Final = 4  # of a line's beginning, in line heights: what PP-OCR's classifier was trained on
+CLASSIFIED_HEIGHTS: Final = 4  # of a line's beginning, in line heights: what PP-OCR's classifier was trained on
 _CLASSIFIED_AT_ONCE: Final = 8
 _DOUBTFUL_BELOW: Final = 0.8  # read so, a line of some length may stand upside down: 98 % of those do, 1 % of others
 _TEXT_FROM: Final = 0.7
@@ -132,7 +132,7 @@ class LineReader:
 
     async def _classify(self, page: _PageLines, members: Sequence[int]) -> list[float]:
         """Return the probability that each line stands upside down, by its beginning."""
-        model, width = self._models.orientation, _CLASSIFIED_HEIGHTS * self._models.line.height
+        model, width = self._models.orientation, CLASSIFIED_HEIGHTS * self._models.line.height
         chunks = list(cut_to_chunks(members, min(model.max_batch_size, _CLASSIFIED_AT_ONCE)))
         beginnings = [
             np.stack([_beginning(page.pieces[index][0], width, self._models.line.pad_value) for index in chunk])

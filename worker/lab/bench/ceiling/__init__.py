@@ -1,0 +1,1 @@
+"""The worker's ceiling: what it costs by itself, against a server that answers out of a recording."""
