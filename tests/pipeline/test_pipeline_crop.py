@@ -94,3 +94,21 @@ def test_fine_patterns_in_large_print_are_averaged_not_picked() -> None:
 
 def test_no_regions_give_no_crops() -> None:
     assert crop_lines(gradient_page(), [], SHAPE) == []
+
+
+def test_a_lines_crops_do_not_depend_on_the_lines_beside_it() -> None:
+    """Level, askew, too long for one crop, over the page's edge, and down the page."""
+    page = PageImage(np.random.default_rng(2).integers(0, 256, (300, 900, 3), dtype=np.uint8))
+    lines = [
+        region(20, 70, 130, 25),
+        region(200.5, 90.25, 130, 25, 3),
+        region(10, 150, 880, 24),
+        region(-10, 280, 100, 40),
+        region(700, 60, 90, 30, 90),
+    ]
+    together = crop_lines(page, lines, SHAPE, top=50)
+    alone = [crop for line in lines for crop in crop_line(page, line, SHAPE, top=50)]
+    assert [crop.region for crop in together] == [lines[line] for line in (0, 1, 2, 2, 2, 2, 3, 4)]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.region, one.content_width, one.span) == (other.region, other.content_width, other.span)
+        np.testing.assert_array_equal(one.pixels, other.pixels)

@@ -2,10 +2,12 @@
 
 import cv2
 import numpy as np
+import pytest
 
 from worker.domain.image import PageImage, Pixels, TextRegion
 from worker.domain.manifest import TileShapes
 from worker.pipeline.detect.content_box import within_margins
+from worker.pipeline.detect.detail_grid import count_steps
 from worker.pipeline.detect.tile import tile_page
 from worker.pipeline.options import PipelineOptions
 
@@ -36,6 +38,20 @@ def test_print_counts_and_specks_do_not() -> None:
     assert 400 < top < 470
     assert 720 < right < 850
     assert 590 < bottom < 680
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 0), (0, 1), (1, 1)])
+def test_a_page_with_an_odd_edge_has_the_margins_of_one_without(rows: int, columns: int) -> None:
+    longer = np.pad(printed(), ((0, rows), (0, columns), (0, 0)), mode="edge")
+    even = within_margins(PageImage(printed()), [])
+    assert np.abs(np.subtract(within_margins(PageImage(longer), []), even)).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (41, 1), (2, 3)])
+def test_steps_are_counted_on_a_page_of_any_size(shape: tuple[int, int]) -> None:
+    steps = count_steps(np.zeros((*shape, 3), dtype=np.uint8))
+    assert steps.shape == (-(-shape[0] // 32), -(-shape[1] // 32))
+    assert not steps.any()
 
 
 def test_a_region_that_was_found_is_never_in_a_margin() -> None:

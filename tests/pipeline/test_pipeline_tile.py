@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from worker.domain.image import PageImage
 from worker.domain.manifest import TileShapes
-from worker.pipeline.detect.tile import scaled, tile_page
+from worker.pipeline.detect.tile import PAD_VALUE, scaled, tile_page
 from worker.pipeline.detect.tile_spans import spans
 from worker.pipeline.options import PipelineOptions
 
@@ -72,6 +72,17 @@ def test_a_detector_with_small_tiles_gets_no_larger_ones() -> None:
     assert tiled.tile.pixels.shape == (640, 640, 3)
     tiled = tile_page(page(1900, 1900), TileShapes(max_side=500), OPTIONS)
     assert tiled.tile.pixels.shape == (480, 480, 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(90, 50), (96, 50), (90, 64), (96, 64), (40, 30), (700, 900), (1, 1)])
+def test_a_tile_is_the_page_at_its_scale_and_gray_around_it(width: int, height: int) -> None:
+    pixels = np.random.default_rng(3).integers(0, 100, (height, width, 3), dtype=np.uint8)
+    tiled = tile_page(PageImage(pixels), ANY_SHAPE, replace(OPTIONS, detection_long_side=96))
+    np.testing.assert_array_equal(
+        tiled.tile.pixels[: tiled.height, : tiled.width], scaled(pixels, tiled.width, tiled.height)
+    )
+    assert (tiled.tile.pixels[tiled.height :] == PAD_VALUE).all()
+    assert (tiled.tile.pixels[:, tiled.width :] == PAD_VALUE).all()
 
 
 @pytest.mark.parametrize("scale", [0.45, 0.3, 0.1])

@@ -47,6 +47,16 @@ def shrunk(strip: Pixels, reduction: int) -> Pixels:
     return np.asarray(cv2.resize(strip, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+def halved(pixels: Pixels) -> Pixels:
+    """Return pixels, at least 2 x 2, half as large along each side; an odd edge is left out.
+
+    Averaging by exactly two takes a tenth of the time of averaging by any other number.
+    """
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    even = pixels[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
 def _reduction(long_side: int, wanted: int) -> int:
     """Return the largest power of two that leaves at least the wanted pixels."""
     reduction = 1

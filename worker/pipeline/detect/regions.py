@@ -11,7 +11,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-from cv2.typing import MatLike
+from cv2.typing import MatLike, RotatedRect
 
 from worker.domain.geometry import Points
 from worker.domain.image import Pixels, ProbabilityMap, TextRegion
@@ -44,20 +44,23 @@ def regions_of(
     contours: Sequence[MatLike], page_map: ProbabilityMap, thresholds: DetectionThresholds
 ) -> list[TextRegion]:
     """Return the regions of text that contours on the map enclose, in page pixels."""
-    found = (_region(contour, page_map.values, thresholds) for contour in contours)
+    rectangles = [cv2.minAreaRect(contour) for contour in contours]
+    large = [rectangle for rectangle in rectangles if min(rectangle[1]) >= thresholds.min_side_pixels]
+    scores = _means_inside([cv2.boxPoints(rectangle) for rectangle in large], page_map.values)
+    found = [
+        _grown(rectangle, score, thresholds)
+        for rectangle, score in zip(large, scores, strict=True)
+        if score >= thresholds.box_score
+    ]
     kept = [region for region in found if region is not None]
     quads = orient_quads(page_map.to_page.apply(np.array([corners for corners, _, _ in kept]).reshape(-1, 4, 2)))
     scale = math.sqrt(abs(np.linalg.det(page_map.to_page.matrix[:, :2])))
     return [TextRegion(quad, score, distance * scale) for quad, (_, score, distance) in zip(quads, kept, strict=True)]
 
 
-def _region(contour: MatLike, values: Pixels, thresholds: DetectionThresholds) -> tuple[Points, float, float] | None:
-    (x, y), (width, height), angle = cv2.minAreaRect(contour)
-    if min(width, height) < thresholds.min_side_pixels:
-        return None
-    score = _mean_inside(cv2.boxPoints(((x, y), (width, height), angle)), values)
-    if score < thresholds.box_score:
-        return None
+def _grown(rectangle: RotatedRect, score: float, thresholds: DetectionThresholds) -> tuple[Points, float, float] | None:
+    """Return the corners of a rectangle once grown, its score, and by how much it grew; None if it is too small."""
+    (x, y), (width, height), angle = rectangle
     # Contours run through pixel centers. The 2 x 2 dilation moves them by half a pixel, onto the edges.
     if not thresholds.dilate:
         x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
@@ -73,13 +76,16 @@ def _unclip_distance(width: float, height: float, ratio: float) -> float:
     return width * height * ratio / (2 * (width + height))
 
 
-def _mean_inside(corners: MatLike, values: Pixels) -> float:
-    """Return the mean probability, 0 to 1, inside a polygon; only its bounding box is looked at."""
-    rows, columns = values.shape
-    xs, ys = zip(*np.asarray(corners).tolist(), strict=True)
-    left, top = min(max(math.floor(min(xs)), 0), columns - 1), min(max(math.floor(min(ys)), 0), rows - 1)
-    right, bottom = min(max(math.ceil(max(xs)), 0), columns - 1), min(max(math.ceil(max(ys)), 0), rows - 1)
-    mask = np.zeros((bottom - top + 1, right - left + 1), dtype=np.uint8)
-    polygon = [(int(x - left), int(y - top)) for x, y in zip(xs, ys, strict=True)]
-    cv2.fillPoly(mask, [np.array(polygon, dtype=np.int32)], (1,))
-    return float(cv2.mean(values[top : bottom + 1, left : right + 1], mask)[0]) / 255
+def _means_inside(corners: Sequence[MatLike], values: Pixels) -> list[float]:
+    """Return the mean probability, 0 to 1, inside each polygon [4, 2]; only its bounding box is looked at."""
+    quads = np.array(corners, dtype=np.float64).reshape(-1, 4, 2)
+    last = np.array(values.shape[::-1]) - 1
+    low = np.clip(np.floor(quads.min(axis=1)), 0, last).astype(np.int64)
+    high = np.clip(np.ceil(quads.max(axis=1)), 0, last).astype(np.int64)
+    polygons = (quads - low[:, np.newaxis]).astype(np.int32)
+    means = []
+    for polygon, (left, top), (right, bottom) in zip(polygons, low.tolist(), high.tolist(), strict=True):
+        mask = np.zeros((bottom - top + 1, right - left + 1), dtype=np.uint8)
+        cv2.fillPoly(mask, [polygon], (1,))
+        means.append(cv2.mean(values[top : bottom + 1, left : right + 1], mask)[0] / 255)
+    return means

@@ -14,6 +14,7 @@ import numpy as np
 from worker.domain.geometry import Transform
 from worker.domain.image import PageImage, Pixels, Tile
 from worker.domain.manifest import TileShapes
+from worker.pipeline.decode.thumbnail import halved
 from worker.pipeline.options import PipelineOptions
 
 _CUBIC_FROM_SCALE: Final = 0.5
@@ -46,8 +47,8 @@ def tile_page(page: PageImage, shapes: TileShapes, options: PipelineOptions, par
     left, top, right, bottom = part or (0, 0, page.width, page.height)
     width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     to_page = Transform.scale_then_shift((right - left) / width, (bottom - top) / height, left, top)
-    tile = Tile(padded(scaled(page.pixels[top:bottom, left:right], width, height), shapes), Transform.identity())
-    return TiledPage(tile, width, height, to_page)
+    pixels = scaled_and_padded(page.pixels[top:bottom, left:right], width, height, shapes)
+    return TiledPage(Tile(pixels, Transform.identity()), width, height, to_page)
 
 
 def largest_side(shapes: TileShapes) -> int:
@@ -61,26 +62,37 @@ def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
     """Bring pixels to the detector's scale, uint8 [height, width, 3]; those of that size are returned as they are."""
     if pixels.shape[1::-1] == (width, height):
         return pixels
+    found = np.empty((height, width, 3), dtype=np.uint8)
+    _scale_into(pixels, found)
+    return found
+
+
+def scaled_and_padded(pixels: Pixels, width: int, height: int, shapes: TileShapes) -> Pixels:
+    """Bring pixels to the detector's scale, and pad them with gray at the right and at the bottom to a shape it takes.
+
+    Pixels of that size and shape are returned as they are.
+    """
+    shape = _shape_for(height, width, shapes)
+    if pixels.shape[:2] == shape == (height, width):
+        return pixels
+    tile = np.empty((*shape, 3), dtype=np.uint8)
+    tile[height:] = PAD_VALUE
+    tile[:height, width:] = PAD_VALUE
+    _scale_into(pixels, tile[:height, :width])
+    return tile
+
+
+def _scale_into(pixels: Pixels, view: Pixels) -> None:
+    """Scale pixels to the size of a view, and write them there: a tile is written once."""
+    height, width = view.shape[:2]
+    if pixels.shape == view.shape:
+        view[:] = pixels
+        return
     if width < _CUBIC_FROM_SCALE * pixels.shape[1] and height < _CUBIC_FROM_SCALE * pixels.shape[0]:
-        # Averaging by exactly two takes a tenth of the time of averaging by any other number. An odd edge is left out.
-        half_width, half_height = pixels.shape[1] // 2, pixels.shape[0] // 2
-        even = pixels[: 2 * half_height, : 2 * half_width]
-        pixels = np.asarray(cv2.resize(even, (half_width, half_height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        pixels = halved(pixels)
     # Cubic costs a fifth of averaging and reads as well, until it would step over pixels.
     enough = width >= _CUBIC_FROM_SCALE * pixels.shape[1]
-    interpolation = cv2.INTER_CUBIC if enough else cv2.INTER_AREA
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), dtype=np.uint8)
-
-
-def padded(view: Pixels, shapes: TileShapes) -> Pixels:
-    """Pad a view with gray at the right and at the bottom to a shape that the detector takes."""
-    height, width = view.shape[:2]
-    shape = _shape_for(height, width, shapes)
-    if shape == (height, width):
-        return view
-    padded = np.full((*shape, 3), PAD_VALUE, dtype=np.uint8)
-    padded[:height, :width] = view
-    return padded
+    cv2.resize(pixels, (width, height), dst=view, interpolation=cv2.INTER_CUBIC if enough else cv2.INTER_AREA)
 
 
 def _shape_for(height: int, width: int, shapes: TileShapes) -> tuple[int, int]:

@@ -66,12 +66,12 @@ class _LineGrid:
     `size` is the width and height of a cell in pixels; `tallest` is the height of the tallest line.
     """
 
-    cells: Mapping[tuple[int, int], Sequence[PlacedLine]]
+    cells: Mapping[tuple[int, int], Mapping[int, PlacedLine]]
     along: Point
     size: Point
     tallest: float
 
-    def near(self, point: Point, before: float, after: float, above: float, below: float) -> Sequence[PlacedLine]:
+    def near(self, point: Point, before: float, after: float, above: float, below: float) -> dict[int, PlacedLine]:
         x = point[0] * self.along[0] + point[1] * self.along[1]
         y = point[1] * self.along[0] - point[0] * self.along[1]
         width, height = self.size
@@ -81,9 +81,10 @@ class _LineGrid:
         found: dict[int, PlacedLine] = {}
         for row in rows:
             for column in columns:
-                for placed in cells.get((column, row), ()):
-                    found[placed.line_id] = placed
-        return list(found.values())
+                cell = cells.get((column, row))
+                if cell is not None:
+                    found.update(cell)
+        return found
 
 
 class LineIndex:
@@ -115,7 +116,8 @@ class LineIndex:
         some beyond: the caller measures what it gets.
         """
         found = self._grids[line_id].near(point, before, after, above, below)
-        return [other for other in found if other.line_id != line_id]
+        found.pop(line_id, None)
+        return list(found.values())
 
     def tallest_near(self, line_id: int) -> float:
         """Return how tall, in pixels, a neighbor of a line may be that has to be found."""
@@ -130,8 +132,9 @@ class LineIndex:
         own = self.lines[line_id]
         (x, y), (along_x, along_y) = own.right if side is Side.RIGHT else own.left, own.along
         before, after = (shift, reach) if side is Side.RIGHT else (reach, shift)
+        right = side is Side.RIGHT
         for other in self.near(line_id, (x, y), before, after, shift, shift):
-            end_x, end_y = other.left if side is Side.RIGHT else other.right
+            end_x, end_y = other.left if right else other.right
             end_x, end_y = end_x - x, end_y - y
             yield other, side * (end_x * along_x + end_y * along_y), abs(end_y * along_x - end_x * along_y)
 
@@ -161,13 +164,13 @@ def _grid(quads: _Floats, placed: Sequence[PlacedLine], members: NDArray[np.int6
 
 def _cells(
     lines: Sequence[PlacedLine], lefts: Sequence[Point], rights: Sequence[Point]
-) -> dict[tuple[int, int], list[PlacedLine]]:
+) -> dict[tuple[int, int], dict[int, PlacedLine]]:
     """Put each line into every cell that its middle crosses; `lefts` and `rights` are its ends, counted in cells."""
-    cells: dict[tuple[int, int], list[PlacedLine]] = {}
+    cells: dict[tuple[int, int], dict[int, PlacedLine]] = {}
     for line, (left_x, left_y), (right_x, right_y) in zip(lines, lefts, rights, strict=True):
         level = left_y // 1 == right_y // 1
         slope = 0.0 if level else (right_y - left_y) / max(right_x - left_x, _TINY)
         for column in range(int(left_x // 1), int(max(right_x, left_x) // 1) + 1):
             row = left_y if level else left_y + slope * (min(max(column + 0.5, left_x), right_x) - left_x)
-            cells.setdefault((column, int(row // 1)), []).append(line)
+            cells.setdefault((column, int(row // 1)), {})[line.line_id] = line
     return cells

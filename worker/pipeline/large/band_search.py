@@ -21,7 +21,7 @@ from worker.pipeline.barcodes.find import (
     without_codes,
 )
 from worker.pipeline.decode.page_rows import STRIP_ROWS, PageRows
-from worker.pipeline.detect.tile import padded, scaled
+from worker.pipeline.detect.tile import scaled_and_padded
 from worker.pipeline.detect.tile_spans import spans
 from worker.pipeline.large.large_symbols import SEEN_WHOLE_PIXELS
 from worker.pipeline.large.scan_plan import Band, ScanPlan, TilePlacement
@@ -119,9 +119,9 @@ class BandSearch:
         top, bottom = self._row(rows.start), self._row(rows.stop)
         left, right = self._column(columns.start), self._column(columns.stop)
         piece = self._window[top - self._top : bottom - self._top, left:right]
-        pixels = scaled(piece, columns.stop - columns.start, rows.stop - rows.start)
         to_map = Transform.scale_then_shift(1.0, 1.0, columns.start, rows.start)
-        return Tile(padded(pixels, self._models.tile_shapes), to_map)
+        width, height = columns.stop - columns.start, rows.stop - rows.start
+        return Tile(scaled_and_padded(piece, width, height, self._models.tile_shapes), to_map)
 
     def _row(self, map_row: float) -> int:
         """Return the page's row for a row of the map."""

@@ -10,6 +10,7 @@ letters, digits and check digit is what it is.
 """
 
 import re
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -102,9 +103,10 @@ def find_columns(page: PageImage, regions: Sequence[TextRegion]) -> list[Column]
     if not regions:
         return []
     frame = _TextAxes.of(regions)
+    boxes = frame.boxes(regions)
     found: dict[tuple[int, ...], Column] = {}
     for down in (True, False):
-        for column in _columns(page, regions, frame, down=down):
+        for column in _columns(page, regions, frame, boxes, down=down):
             # Two runs of characters that the detector found may grow to one column.
             place = np.round(column.upright.quad.mean(axis=0) / _SAME_COLUMN_PIXELS).astype(int).tolist()
             found.setdefault((len(column.cells), *place), column)
@@ -141,7 +143,7 @@ def _with_surer_characters(column: Column, line: ReadLine, lines: Sequence[ReadL
         place = len(characters) - 1 - place if line.upside_down else place
         read, [other] = characters[place], alone.characters
         if fold(other.text) == fold(read.text) and other.confidence > read.confidence:
-            characters[place] = replace(other, text=read.text, position=read.position)
+            characters[place] = other._replace(text=read.text, position=read.position)
     return replace(line, characters=tuple(characters))
 
 
@@ -165,7 +167,7 @@ def _as_position_demands(character: Character, place: int) -> Character:
     """Return a character of a container's number as what it can only be at its place: O or 0, I or 1."""
     replacements = _AS_LETTER if place < _LETTERS else _AS_DIGIT if place < _NUMBER else {}
     meant = replacements.get(fold(character.text))
-    return character if meant is None else replace(character, text=meant)
+    return character if meant is None else character._replace(text=meant)
 
 
 class _TextAxes:
@@ -189,10 +191,10 @@ class _TextAxes:
         c, s = 1.0 / length, slope / length
         return _TextAxes(np.asarray(self.turn @ np.array([[c, -s], [s, c]]), dtype=np.float64))
 
-    def box(self, region: TextRegion) -> Floats:
-        """Return (left, top, right, bottom) of a region in the frame."""
-        placed = region.quad @ self.turn
-        return np.concatenate([placed.min(axis=0), placed.max(axis=0)])
+    def boxes(self, regions: Sequence[TextRegion]) -> Floats:
+        """Return (left, top, right, bottom) of each region in the frame, [n, 4]."""
+        placed = np.array([region.quad for region in regions]) @ self.turn
+        return np.concatenate([placed.min(axis=1), placed.max(axis=1)], axis=1)
 
     def extent(self, page: PageImage, *, down: bool) -> tuple[float, float]:
         """Return how far the page reaches in the frame, down it or along."""
@@ -205,8 +207,10 @@ class _TextAxes:
         return np.asarray(corners @ self.turn.T, dtype=np.float64)
 
 
-def _columns(page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, *, down: bool) -> Iterator[Column]:
-    inks = list(_inks(page, regions, frame, down=down))
+def _columns(
+    page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, boxes: Floats, *, down: bool
+) -> Iterator[Column]:
+    inks = list(_inks(page, boxes, frame, down=down))
     for seed in _seeds(inks)[:_MAX_SEEDS]:
         own, straight = _straightened(seed, frame, down=down)
         chain = _grown_to_its_ends(straight, page, own, down=down)
@@ -229,9 +233,8 @@ def _straightened(seed: list[_Ink], frame: _TextAxes, *, down: bool) -> tuple[_T
     return own, [ink._replace(along=there, across=aside) for there, aside, ink in middles]
 
 
-def _inks(page: PageImage, regions: Sequence[TextRegion], frame: _TextAxes, *, down: bool) -> Iterator[_Ink]:
-    """Yield the ink of what may be characters of a column that runs down or along."""
-    boxes = np.array([frame.box(region) for region in regions])
+def _inks(page: PageImage, boxes: Floats, frame: _TextAxes, *, down: bool) -> Iterator[_Ink]:
+    """Yield the ink of what may be characters of a column that runs down or along; `boxes` are the regions' own."""
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     lengths, breadths = (heights, widths) if down else (widths, heights)
     ratios = lengths / np.maximum(breadths, 1.0)
@@ -294,7 +297,7 @@ class _InkMask:
         runs = edges.reshape(-1, 2).tolist()
         if alone:
             runs = [max(runs, key=lambda run: run[1] - run[0])]
-        usual = float(np.median([stop - start for start, stop in runs])) if not least else 0.0
+        usual = statistics.median([stop - start for start, stop in runs]) if not least else 0.0
         for start, stop in runs:
             if stop - start < _SPECK * usual or self._scale * (stop - start) < least:
                 continue
@@ -454,7 +457,9 @@ def _column(chain: Sequence[_Ink], regions: Sequence[TextRegion], frame: _TextAx
         cells.append(_upright(frame, *spans[-1], down=down))
     low, high = np.min(spans, axis=0), np.max(spans, axis=0)
     upright = _upright(frame, low[0], low[1], high[2], high[3], down=down)
-    members = [region for region in regions if _lies_within(frame.box(region), upright @ frame.turn)]
+    corners = upright @ frame.turn
+    boxes = frame.boxes(regions)
+    members = [region for region, box in zip(regions, boxes, strict=True) if _lies_within(box, corners)]
     score = min((region.score for region in members), default=1.0)
     return Column(
         TextRegion(np.roll(upright, -1, axis=0), score),

@@ -34,11 +34,13 @@ def assemble(size: tuple[int, int], lines: Sequence[TextLine], barcodes: tuple[D
 
 def place_lines(lines: Sequence[ReadLine], width: int, height: int, options: PipelineOptions) -> list[TextLine]:
     """Return the lines that are worth keeping, each in its place on a page of `width` x `height` pixels."""
-    return [
-        _place(line, width, height)
-        for line in lines
-        if line.confidence >= options.min_line_confidence and line.text.strip()
-    ]
+    kept = [line for line in lines if line.confidence >= options.min_line_confidence and line.text.strip()]
+    insets = _MARGIN_OF_GROWTH * np.array([line.region.growth_pixels for line in kept], dtype=np.float64)
+    quads = _pulled_in(np.array([line.region.quad for line in kept], dtype=np.float64).reshape(-1, 4, 2), insets)
+    upside_down = [line.upside_down for line in kept]
+    quads[upside_down] = np.roll(quads[upside_down], -2, axis=1)
+    polygons, edges = np.clip(quads, 0.0, (width, height)), (quads[:, 1] - quads[:, 0]).tolist()
+    return [_as_text_line(*values) for values in zip(kept, polygons, edges, strict=True)]
 
 
 def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
@@ -51,8 +53,9 @@ def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
         return []
     extents = _extents(lines, page_angle_degrees(lines))
     rows = _Rows(len(lines))
+    sides = np.stack([extents.left, extents.right, extents.top, extents.bottom], axis=1).tolist()
     for index in np.argsort(extents.middle, kind="stable").tolist():
-        rows.add(index, extents)
+        rows.add(index, *sides[index])
     return [lines[index] for row in rows.from_top_to_bottom() for index in row]
 
 
@@ -69,7 +72,7 @@ def grown_from_published(polygon: Points, unclip_ratio: float) -> Points:
     linear = -(ratio * kept + 2) * both
     discriminant = linear * linear - 4 * squared * ratio * length * height
     growth = (-linear - math.sqrt(max(0.0, discriminant))) / (2 * squared)
-    return _pulled_in(polygon, -_MARGIN_OF_GROWTH * growth)
+    return _pulled_in(polygon[np.newaxis], np.array([-_MARGIN_OF_GROWTH * growth])).reshape(4, 2)
 
 
 def page_angle_degrees(lines: Sequence[TextLine]) -> float:
@@ -142,18 +145,19 @@ class _Rows:
         self._lowest = np.empty(capacity)  # bottom of each row
         self._latest = np.empty(capacity)  # middle of each row's last line, its greatest
 
-    def add(self, index: int, extents: _Extents) -> None:
+    def add(self, index: int, left: float, right: float, top: float, bottom: float) -> None:
         """Let a line join the last row that takes it, or begin one."""
-        line = tuple(float(side[index]) for side in (extents.left, extents.right, extents.top, extents.bottom))
-        _, _, top, bottom = line
         count, middle = len(self._rows), (top + bottom) / 2
         # Rows that end above the line cannot take it: most of a long page is left out at once.
         possible = np.flatnonzero((self._lowest[:count] >= middle) | (self._latest[:count] >= top))
-        number = next((number for number in reversed(possible.tolist()) if self._rows[number].takes(*line)), count)
+        number = next(
+            (number for number in reversed(possible.tolist()) if self._rows[number].takes(left, right, top, bottom)),
+            count,
+        )
         if number == count:
             self._rows.append(_LineRow())
             self._lowest[number] = bottom
-        self._rows[number].add(index, *line)
+        self._rows[number].add(index, left, right, top, bottom)
         self._lowest[number] = max(self._lowest[number], bottom)
         self._latest[number] = middle
 
@@ -163,30 +167,29 @@ class _Rows:
         return [row.from_left_to_right() for row in ordered]
 
 
-def _place(line: ReadLine, width: int, height: int) -> TextLine:
-    """Begin the polygon at the text's own top left, pull it in toward the ink, and keep it on the page."""
-    quad = _pulled_in(line.region.quad, _MARGIN_OF_GROWTH * line.region.growth_pixels)
-    quad = np.roll(quad, -2, axis=0) if line.upside_down else quad
-    dx, dy = quad[1] - quad[0]
+def _as_text_line(line: ReadLine, polygon: Points, along: tuple[float, float]) -> TextLine:
+    """Return a line at its place on the page; `along` is its upper edge, before it was kept on the page."""
+    dx, dy = along
     # Rounded before the modulus: a negative angle near zero would become 360.
     rotation = round(math.degrees(math.atan2(dy, dx)), 2) % _FULL_TURN_DEGREES
     text, characters = _stripped(line)
-    return TextLine(text, line.confidence, np.clip(quad, 0.0, (width, height)), rotation, characters)
+    return TextLine(text, line.confidence, polygon, rotation, characters)
 
 
 def _stripped(line: ReadLine) -> tuple[str, tuple[Character, ...]]:
     """Return text and characters without the spaces at both ends; the ones still spell the other."""
-    blank = [character.text.isspace() for character in line.characters]
-    if not blank or not (blank[0] or blank[-1]):
-        return line.text.strip(), line.characters
+    characters = line.characters
+    if not characters or not (characters[0].text.isspace() or characters[-1].text.isspace()):
+        return line.text.strip(), characters
+    blank = [character.text.isspace() for character in characters]
     first, last = blank.index(False), len(blank) - blank[::-1].index(False)
     return line.text.strip(), line.characters[first:last]
 
 
-def _pulled_in(quad: Points, inset: float) -> Points:
-    """Move each edge of a rectangle inwards by `inset` pixels."""
-    along, down = quad[1] - quad[0], quad[3] - quad[0]
-    aside = along * (inset / max(math.hypot(*along), _TINY))
-    below = down * (inset / max(math.hypot(*down), _TINY))
-    moves = np.array([aside + below, below - aside, -aside - below, aside - below], dtype=np.float64)
-    return np.asarray(quad + moves, dtype=np.float64)
+def _pulled_in(quads: Points, insets: NDArray[np.float64]) -> Points:
+    """Move each edge of rectangles, [n, 4, 2], inwards by so many pixels, [n]."""
+    along, down = quads[:, 1] - quads[:, 0], quads[:, 3] - quads[:, 0]
+    aside, below = (
+        edge * (insets / np.maximum(np.hypot(edge[:, 0], edge[:, 1]), _TINY))[:, np.newaxis] for edge in (along, down)
+    )
+    return quads + np.stack([aside + below, below - aside, -aside - below, aside - below], axis=1)

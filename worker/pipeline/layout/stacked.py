@@ -9,7 +9,6 @@ with the right check digit.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -245,7 +244,7 @@ def _joined(column: Sequence[TextLine]) -> TextLine:
     for line, space in zip(column, ahead, strict=True):
         if space:
             characters.append(Character(" ", line.confidence, (len(characters) + 0.5) / count))
-        characters += [replace(one, position=(len(characters) + 0.5) / count) for one in line.characters]
+        characters += [one._replace(position=(len(characters) + 0.5) / count) for one in line.characters]
     text = "".join(f" {line.text}" if space else line.text for line, space in zip(column, ahead, strict=True))
     confidence = float(np.mean([line.confidence for line in column]))
     spelled = spell(characters).characters if len(characters) == count else ()

@@ -6,10 +6,11 @@ Invariant: a crop has the recognizer's line height and the width of one of its b
 import bisect
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.domain.geometry import Points, Transform, lengths_and_heights
 from worker.domain.image import LineCrop, PageImage, Pixels, TextRegion
@@ -30,7 +31,22 @@ def crop_lines(page: PageImage, regions: Sequence[TextRegion], shape: LineShape,
 
     If `page` is a strip of a larger one, `top` is the row of that at which it begins; regions are the larger one's.
     """
-    return [crop for region in regions for crop in crop_line(page, region, shape, top=top)]
+    if not regions:
+        return []
+    quads = np.array([region.quad for region in regions], dtype=np.float64)
+    lengths, heights = lengths_and_heights(quads)
+    natural_widths = np.ceil(shape.height * (lengths / np.maximum(heights, _TINY))).astype(np.int64)
+    lines = [
+        (region, piece.stop - piece.start, _part(quad, span), span)
+        for region, quad, natural_width in zip(regions, quads - (0.0, top), natural_widths.tolist(), strict=True)
+        for piece in _pieces(max(1, natural_width), shape)
+        for span in [(piece.start / max(1, natural_width), piece.stop / max(1, natural_width))]
+    ]
+    places = _places(page.pixels, np.array([quad for _, _, quad, _ in lines]))
+    return [
+        _crop(region, place, natural_width, shape, span)
+        for (region, natural_width, _, span), place in zip(lines, places, strict=True)
+    ]
 
 
 def crop_line(page: PageImage, region: TextRegion, shape: LineShape, *, top: int = 0) -> list[LineCrop]:
@@ -39,13 +55,7 @@ def crop_line(page: PageImage, region: TextRegion, shape: LineShape, *, top: int
     A line a little longer than a bucket is squeezed into it. One longer than the widest is cut into pieces of about the
     same width, of which neighbors share about two line heights.
     """
-    length, height = map(float, lengths_and_heights(region.quad))
-    natural_width = max(1, math.ceil(shape.height * (length / max(height, _TINY))))
-    return [
-        _crop(page, region, piece.stop - piece.start, shape, span, top)
-        for piece in _pieces(natural_width, shape)
-        for span in [(piece.start / natural_width, piece.stop / natural_width)]
-    ]
+    return crop_lines(page, [region], shape, top=top)
 
 
 def crop_cells(page: PageImage, region: TextRegion, cells: Sequence[Points], shape: LineShape) -> LineCrop | None:
@@ -53,7 +63,8 @@ def crop_cells(page: PageImage, region: TextRegion, cells: Sequence[Points], sha
 
     Returns None if they fill more than the widest bucket.
     """
-    lengths, heights = lengths_and_heights(np.array(cells))
+    quads = np.array(cells, dtype=np.float64)
+    lengths, heights = lengths_and_heights(quads)
     widths = [max(1, round(width)) for width in (shape.height * lengths / np.maximum(heights, _TINY)).tolist()]
     content_width = sum(widths)
     if content_width > shape.bucket_widths[-1]:
@@ -61,15 +72,16 @@ def crop_cells(page: PageImage, region: TextRegion, cells: Sequence[Points], sha
     bucket = shape.bucket_widths[bisect.bisect_left(shape.bucket_widths, content_width)]
     pixels = np.full((shape.height, bucket, 3), shape.pad_value, dtype=np.uint8)
     at = 0
-    for cell, width in zip(cells, widths, strict=True):
-        pixels[:, at : at + width] = _straighten(page.pixels, cell, width, shape.height)
+    for place, width in zip(_places(page.pixels, quads), widths, strict=True):
+        pixels[:, at : at + width] = place.straightened(width, shape.height)
         at += width
     return LineCrop(region, pixels, content_width)
 
 
 def straightened(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels:
     """Resample a rectangle of the page, its corners clockwise from its top left, to width x height."""
-    return _straighten(pixels, quad, width, height)
+    [place] = _places(pixels, quad[np.newaxis])
+    return place.straightened(width, height)
 
 
 def rotated_180(crop: LineCrop, pad_value: int) -> LineCrop:
@@ -91,13 +103,13 @@ def _pieces(natural_width: int, shape: LineShape) -> list[TileSpan]:
 
 
 def _crop(
-    page: PageImage, region: TextRegion, natural_width: int, shape: LineShape, span: tuple[float, float], top: int
+    region: TextRegion, place: "_Place", natural_width: int, shape: LineShape, span: tuple[float, float]
 ) -> LineCrop:
     bucket = _bucket(natural_width, shape)
     content_width = min(natural_width, bucket)
-    quad = _part(region.quad, span) - (0.0, top)
-    pixels = np.full((shape.height, bucket, 3), shape.pad_value, dtype=np.uint8)
-    pixels[:, :content_width] = _straighten(page.pixels, quad, content_width, shape.height)
+    pixels = np.empty((shape.height, bucket, 3), dtype=np.uint8)
+    pixels[:, :content_width] = place.straightened(content_width, shape.height)
+    pixels[:, content_width:] = shape.pad_value
     return LineCrop(region, pixels, content_width, span)
 
 
@@ -116,37 +128,62 @@ def _bucket(natural_width: int, shape: LineShape) -> int:
     return shape.bucket_widths[min(fitting, len(shape.bucket_widths) - 1)]
 
 
-def _straighten(pixels: Pixels, quad: Points, width: int, height: int) -> Pixels:
-    """Resample a rectangle of the page to width x height. Only the part of the page around it is touched."""
-    left, top, right, bottom = _bounds_with_margin(pixels, quad)
-    part = pixels[top:bottom, left:right]
-    origin, along, down = quad[0] - (left, top), quad[1] - quad[0], quad[3] - quad[0]
-    level = _level(part, origin, (along, down), width, height)
-    if level is not None:
-        return level
-    linear = np.column_stack([along / width, down / height])
-    part, kept = _thinned(part, math.sqrt(abs(np.linalg.det(linear))))
-    to_part = Transform(np.column_stack([linear * kept[:, np.newaxis], origin * kept]))
-    return warped(part, to_part, (width, height), cv2.INTER_CUBIC)
+class _Place(NamedTuple):
+    """A rectangle of the page: the part of the page around it, and where it lies there, in pixels.
 
-
-def _level(part: Pixels, origin: Points, edges: tuple[Points, Points], width: int, height: int) -> Pixels | None:
-    """Resample a rectangle that lies level in a part of the page, as most do: a fifth of a warp's time.
-
-    It is cut at whole pixels of the crop, so it may lie half of one aside. Returns None for any other rectangle.
+    `origin` is its top left corner; `along` and `down` are the edges that begin there.
     """
-    (right, askew), (skewed, bottom) = (edge.tolist() for edge in edges)
-    if max(abs(askew), abs(skewed)) > _LEVEL_PIXELS or min(right, bottom) <= 0:
-        return None
-    across, down = width / right, height / bottom
-    whole_width, whole_height = round(part.shape[1] * across), round(part.shape[0] * down)
-    x, y = round(origin[0] * across), round(origin[1] * down)
-    if not (0 <= x <= whole_width - width and 0 <= y <= whole_height - height):
-        return None  # it reaches over the page's edge
-    shrinks = across * down * _AVERAGED_FROM**2 < 1
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    whole = np.asarray(cv2.resize(part, (whole_width, whole_height), interpolation=interpolation), dtype=np.uint8)
-    return whole[y : y + height, x : x + width]
+
+    part: Pixels
+    origin: Sequence[float]
+    along: Sequence[float]
+    down: Sequence[float]
+
+    def straightened(self, width: int, height: int) -> Pixels:
+        """Resample the rectangle to uint8 [height, width, 3]."""
+        level = self._level(width, height)
+        return self._turned(width, height) if level is None else level
+
+    def _level(self, width: int, height: int) -> Pixels | None:
+        """Resample a rectangle that lies level on the page, as most do: a fifth of a warp's time.
+
+        It is cut at whole pixels of the crop, so it may lie half of one aside. Returns None for any other rectangle.
+        """
+        (right, askew), (skewed, bottom) = self.along, self.down
+        if max(abs(askew), abs(skewed)) > _LEVEL_PIXELS or min(right, bottom) <= 0:
+            return None
+        across, down = width / right, height / bottom
+        whole_width, whole_height = round(self.part.shape[1] * across), round(self.part.shape[0] * down)
+        x, y = round(self.origin[0] * across), round(self.origin[1] * down)
+        if not (0 <= x <= whole_width - width and 0 <= y <= whole_height - height):
+            return None  # it reaches over the page's edge
+        shrinks = across * down * _AVERAGED_FROM**2 < 1
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        whole = cv2.resize(self.part, (whole_width, whole_height), interpolation=interpolation)
+        return np.asarray(whole[y : y + height, x : x + width], dtype=np.uint8)
+
+    def _turned(self, width: int, height: int) -> Pixels:
+        linear = np.array([self.along, self.down]).T / (width, height)
+        part, kept = _thinned(self.part, math.sqrt(abs(np.linalg.det(linear))))
+        to_part = Transform(np.column_stack([linear * kept[:, np.newaxis], self.origin * kept]))
+        return warped(part, to_part, (width, height), cv2.INTER_CUBIC)
+
+
+def _places(pixels: Pixels, quads: NDArray[np.float64]) -> list[_Place]:
+    """Return where rectangles, [n, 4, 2], lie in parts of the page of at least one pixel: no more of it is touched.
+
+    All at once: line by line, finding the corners took as long as resampling.
+    """
+    limits = np.array(pixels.shape[1::-1])
+    low = np.clip(np.floor(quads.min(axis=1)).astype(np.int64) - _MARGIN_PIXELS, 0, limits - 1)
+    high = np.clip(np.ceil(quads.max(axis=1)).astype(np.int64) + _MARGIN_PIXELS, low + 1, limits)
+    origins, along, down = quads[:, 0] - low, quads[:, 1] - quads[:, 0], quads[:, 3] - quads[:, 0]
+    return [
+        _Place(pixels[top:bottom, left:right], *place)
+        for (left, top), (right, bottom), *place in zip(
+            *(each.tolist() for each in (low, high, origins, along, down)), strict=True
+        )
+    ]
 
 
 def _thinned(part: Pixels, shrinkage: float) -> tuple[Pixels, Points]:
@@ -160,14 +197,3 @@ def _thinned(part: Pixels, shrinkage: float) -> tuple[Pixels, Points]:
     size = max(1, round(width / shrinkage)), max(1, round(height / shrinkage))
     thinned = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return thinned, np.array([size[0] / width, size[1] / height])
-
-
-def _bounds_with_margin(pixels: Pixels, quad: Points) -> tuple[int, int, int, int]:
-    """Return (left, top, right, bottom) of the part of the page that a rectangle needs, at least one pixel."""
-    height, width = pixels.shape[:2]
-    xs, ys = zip(*quad.tolist(), strict=True)
-    left = min(max(math.floor(min(xs)) - _MARGIN_PIXELS, 0), width - 1)
-    top = min(max(math.floor(min(ys)) - _MARGIN_PIXELS, 0), height - 1)
-    right = min(max(math.ceil(max(xs)) + _MARGIN_PIXELS, left + 1), width)
-    bottom = min(max(math.ceil(max(ys)) + _MARGIN_PIXELS, top + 1), height)
-    return left, top, right, bottom

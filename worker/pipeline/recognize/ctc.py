@@ -98,18 +98,20 @@ def _alternatives(
     found: list[_Alternatives] = [()] * len(rows)
     if tokens.shape[2] == 1 or not len(rows):
         return found
-    # Most characters are certain: only runs with another likely token are looked at one by one.
+    # Most characters are certain: only what else is likely is looked at one by one.
     likely = (confidences[..., 1:] >= _MIN_PROBABILITY) & (tokens[..., 1:] != _BLANK)
-    counts = np.zeros((tokens.shape[0], tokens.shape[1] + 1), dtype=np.int64)
-    np.cumsum(likely.any(axis=2), axis=1, out=counts[:, 1:])
-    for run in np.flatnonzero(counts[rows, ends] > counts[rows, starts]).tolist():
-        row, held = rows[run], slice(starts[run], ends[run])
-        best = tokens[row, starts[run], 0]
-        others: dict[str, float] = {}
-        for token, probability in zip(
-            tokens[row, held, 1:].ravel().tolist(), confidences[row, held, 1:].ravel().tolist(), strict=True
-        ):
-            if token not in (_BLANK, best) and probability >= _MIN_PROBABILITY:
-                others[dictionary[token]] = max(others.get(dictionary[token], 0.0), probability)
-        found[run] = tuple(sorted(others.items(), key=lambda entry: -entry[1]))
+    lines, steps, ranks = np.nonzero(likely)
+    line_starts = rows * tokens.shape[1]
+    places = lines * tokens.shape[1] + steps
+    held = np.searchsorted(line_starts + starts, places, side="right") - 1  # -1 before the first
+    other, probability = tokens[lines, steps, ranks + 1], confidences[lines, steps, ranks + 1]
+    counts = (held >= 0) & (places < (line_starts + ends)[held]) & (other != tokens[rows, starts, 0][held])
+    others: dict[int, dict[str, float]] = {}
+    for run, token, likelihood in zip(
+        held[counts].tolist(), other[counts].tolist(), probability[counts].tolist(), strict=True
+    ):
+        entries = others.setdefault(run, {})
+        entries[dictionary[token]] = max(entries.get(dictionary[token], 0.0), likelihood)
+    for run, entries in others.items():
+        found[run] = tuple(sorted(entries.items(), key=lambda entry: -entry[1]))
     return found

@@ -6,7 +6,7 @@ doubled; what a piece cut through lies near its ends and is never taken from it.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from worker.domain.image import Character
 from worker.pipeline.recognize.ctc import Spelling, spell
@@ -40,7 +40,7 @@ def _placed(piece: LinePiece) -> list[Character]:
     """Return a piece's characters with their positions along the whole line."""
     start, stop = piece.span
     return [
-        replace(character, position=start + character.position * (stop - start))
+        character._replace(position=start + character.position * (stop - start))
         for character in piece.spelling.characters
     ]
 

@@ -100,10 +100,12 @@ class LineReader:
         more = [int(index) for axis in doubted for index in np.flatnonzero(axis) if index not in sampled]
         if more:
             evidence[more] = log_odds(await self._classify(page, more))
-        upside_down = decide(page.positions, evidence)
-        for axis in page.axes:
-            if certain(evidence[axis]):
-                upside_down[axis] = evidence[axis].sum() > 0
+        sides = [(axis, evidence[axis].sum() > 0) for axis in page.axes if certain(evidence[axis])]
+        # Where each axis is of one mind, as of most pages, no line needs its neighbors' word.
+        decided = len(sides) == len(page.axes)
+        upside_down = np.zeros(len(page.pieces), dtype=np.bool_) if decided else decide(page.positions, evidence)
+        for axis, side in sides:
+            upside_down[axis] = side
         return upside_down
 
     async def _try_doubtful(self, page: _PageLines, read: dict[int, ReadLine]) -> None:
@@ -205,7 +207,7 @@ class LineReader:
         return [spelled[index] for index in range(len(crops))]
 
     async def _ask(self, model: ServedModel, crops: Sequence[LineCrop]) -> _Answer:
-        lines: Tensor = np.stack([crop.pixels for crop in crops])
+        lines: Tensor = np.concatenate([crop.pixels for crop in crops]).reshape(len(crops), *crops[0].pixels.shape)
         upright: Tensor = np.zeros((len(crops), 1), dtype=np.float32)
         if model in self._models.readers.values():
             # All outputs: Triton does not answer who leaves out one that stands between two steps of an ensemble.
