@@ -47,6 +47,11 @@ def resident_bytes(pids: Iterable[int]) -> int:
     return total
 
 
+def peak_bytes(pids: Iterable[int]) -> int:
+    """Return the sum of the peaks that the kernel has kept for the processes and their descendants until now."""
+    return sum(_peak_bytes(process.pid) for process in _trees(pids))
+
+
 class ProcessMeter:
     """Measures what named process trees take while a block lasts; a context manager.
 

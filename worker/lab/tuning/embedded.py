@@ -14,7 +14,7 @@ from worker import __version__
 from worker.domain.errors import JobError
 from worker.domain.manifest import ModelRole
 from worker.lab.bench.bare import RecordedRequest, ReplayTimes, repeated, replay_to
-from worker.lab.bench.resources import PeakMemory, cpu_seconds
+from worker.lab.bench.resources import cpu_seconds, peak_bytes
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.errors import MeasurementError
 from worker.lab.evaluation.machine import describe_machine
@@ -70,7 +70,6 @@ class EmbeddedServer:
         self._read = read
         self._turn_pictures = turn_pictures
         self._server = TritonServer(repository, run_dir=run_dir)
-        self._memory: PeakMemory | None = None
         self._opened = ExitStack()
         self.requests: Sequence[RecordedRequest] = ()
 
@@ -78,7 +77,6 @@ class EmbeddedServer:
         """Start the server and wait until its models are warm."""
         self._opened.callback(self._server.stop)
         self._server.launch()
-        self._memory = self._opened.enter_context(PeakMemory([self._server.pid]))
         self._server.wait_until_ready()
 
     def read(self) -> SweepReading:
@@ -98,7 +96,7 @@ class EmbeddedServer:
 
     def peak_rss_mb(self) -> float:
         """Return the server's memory at its highest since it was started, in 10⁶ bytes."""
-        return 0.0 if self._memory is None else self._memory.peak_bytes / BYTES_PER_MEGABYTE
+        return peak_bytes([self._server.pid]) / BYTES_PER_MEGABYTE
 
     def close(self) -> None:
         """End the server and remove its repository; again it does nothing."""
