@@ -3,7 +3,6 @@
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,15 +59,11 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 def model_repository() -> Path:
-    """The embedded profile with few graphs of fixed sizes, whose compiling takes most of a start; built once and kept.
+    """The embedded profile with few graphs of fixed sizes, built once and kept while nothing of it changes."""
+    from tests.embedded_few import few_static_shapes  # noqa: PLC0415  (onnx is slow to import)
+    from worker.models.build import build_repository  # noqa: PLC0415
 
-    What is built by default has tests of its own (`tests/models/test_static_shapes.py`).
-    """
-    from worker.models.build import build_repository  # noqa: PLC0415  (onnx is slow to import)
-    from worker.models.profiles import select_profile  # noqa: PLC0415
-
-    profile = replace(select_profile("embedded"), static_widths=(96, 160, 256, 320), static_tiles=())
-    return build_repository(profile, Path("build/model_repository/embedded-few"))
+    return build_repository(few_static_shapes(), Path("build/model_repository/embedded-few"))
 
 
 @pytest.fixture(scope="session")

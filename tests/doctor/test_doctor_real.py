@@ -118,6 +118,7 @@ def serve_wrongly(models: FaultyRepository) -> None:
 def serve_slowly(models: FaultyRepository) -> None:
     models.add_code(DETECTOR, PREPARES_EACH_SIZE)
     with models.changed(RECOGNIZER) as config:
+        config.dynamic_batching.max_queue_delay_microseconds = 5000  # without it nobody expects batches of a CPU
         for tensor in config.input:
             tensor.allow_ragged_batch = False
         dictionary = json.loads(config.parameters["dictionary"].string_value)

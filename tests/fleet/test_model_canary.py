@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
+from tests.embedded_few import few_static_shapes
 from tests.fleet.workers import Fleet, WorkerProcess, read_until, wait_until
 from worker.adapters.clock import SystemClock
 from worker.domain.job import job_id_in_headers
@@ -71,7 +72,7 @@ TritonPythonModel = _Planted
 @pytest.fixture(scope="module")
 def candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model set v2 that is like the models in use but for what its file defect.txt says."""
-    folder = build_repository("embedded", tmp_path_factory.mktemp("models") / "v2", model_set="v2")
+    folder = build_repository(few_static_shapes(), tmp_path_factory.mktemp("models") / "v2", model_set="v2")
     for code in folder.glob("*/*/model.py"):
         code.write_text(code.read_text(encoding="utf-8") + _PLANTED, encoding="utf-8")
     (folder / "defect.txt").write_text("none", encoding="utf-8")

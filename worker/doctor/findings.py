@@ -288,9 +288,10 @@ def _slow_at_first(model: ExaminedModel) -> Iterator[tuple[str, str]]:
     if not serving.takes_shapes:
         return
     for shape, seconds in model.seen.items():
-        if shape in serving.warmed_shapes or len(seconds) < _ENOUGH_ALONE:
+        warm = sorted(seconds)[: -max(2, serving.instances)]  # each instance may have been cold once
+        if shape in serving.warmed_shapes or len(seconds) < _ENOUGH_ALONE or not warm:
             continue
-        first, later = seconds[0], max(seconds[2:])  # the second may have met another instance, which was cold too
+        first, later = seconds[0], warm[-1]
         if first > _SLOW_FIRST * later and first > later + _SLOW_FIRST_SECONDS:
             took = f"took {first * 1000:.0f} ms for the first of its {_sized(model, [shape])}"
             yield (
