@@ -105,6 +105,11 @@ def examined(model: ExaminedModel, manifest: dict[str, Any] = {}, **changes: Any
             "text_detector took 900 ms for the first of its tiles (height x width) 640 x 1056 and at most 120 ms later",
             False,
         ),
+        (  # the other instance met the size last
+            [replace(DETECTOR, seen={(640, 1056, 3): (0.9, 0.12, 0.1, 0.8)}), RECOGNIZER],
+            "text_detector took 900 ms for the first of its tiles (height x width) 640 x 1056 and at most 120 ms later",
+            False,
+        ),
     ],
 )
 def test_what_is_not_as_it_should_be_is_found(models: list[ExaminedModel], what: str, *, is_broken: bool) -> None:

@@ -17,6 +17,7 @@ from worker.pipeline.options import ImageLimits
 
 STEP_BYTES = 1 << 20
 STEPS = 16
+ENDED = "ended by the C library"
 PICTURE = Image.effect_noise((1100, 900), 40).convert("RGB")
 TINY = PICTURE.crop((0, 0, 16, 16))
 KINDS: dict[str, Callable[[Image.Image], bytes]] = {
@@ -37,8 +38,7 @@ def decode_once(data: bytes, *, in_strips: bool) -> None:
 
 
 def decode_in(kind: str, data: bytes, more_bytes: int, *, in_strips: bool) -> NoReturn:
-    # What a library keeps for a thread it asks for when it is first called; without memory for that the C library ends
-    # the process. A worker has it long before memory is short.
+    # What libraries keep for a thread they ask for when they are first called: before memory is short.
     decode_once(KINDS[kind](TINY), in_strips=in_strips)
     held_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held_bytes + more_bytes, held_bytes + more_bytes))
@@ -60,7 +60,9 @@ def main() -> None:
             child = os.fork()
             if child == 0:
                 decode_in(kind, data, (step + 1) * STEP_BYTES, in_strips=kind in {"jpeg", "tiff"} and step % 2 == 1)
-            os.waitpid(child, 0)
+            _, status = os.waitpid(child, 0)
+            if status:  # the C library ends a process that has no memory left for what a library keeps for a new thread
+                print(f"{kind} {ENDED}", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

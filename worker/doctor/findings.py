@@ -22,6 +22,7 @@ _WAITING: Final = 0.5  # of the time that a batch is computed: requests were the
 _SLOW_FIRST: Final = 3.0
 _SLOW_FIRST_SECONDS: Final = 0.05
 _ENOUGH_ALONE: Final = 4
+_AS_COLD: Final = 0.5  # of the time of the first
 _OTHERS: Final = 1.25  # a few requests more or less are late counts; a second server, or a worker, makes more of it
 _NAMED_SIZES: Final = 3
 _BUSY: Final = frozenset({ErrorCode.INFERENCE_OVERLOADED.value, ErrorCode.MODELS_CHANGED.value})
@@ -288,10 +289,12 @@ def _slow_at_first(model: ExaminedModel) -> Iterator[tuple[str, str]]:
     if not serving.takes_shapes:
         return
     for shape, seconds in model.seen.items():
-        warm = sorted(seconds)[: -max(2, serving.instances)]  # each instance may have been cold once
-        if shape in serving.warmed_shapes or len(seconds) < _ENOUGH_ALONE or not warm:
+        if shape in serving.warmed_shapes or len(seconds) < _ENOUGH_ALONE:
             continue
-        first, later = seconds[0], warm[-1]
+        first, *others = seconds
+        as_cold = sum(one > _AS_COLD * first for one in others)  # each other instance may have been cold once
+        warm = sorted(others)[: len(others) - min(as_cold, serving.instances - 1)]
+        later = warm[-1] if warm else first
         if first > _SLOW_FIRST * later and first > later + _SLOW_FIRST_SECONDS:
             took = f"took {first * 1000:.0f} ms for the first of its {_sized(model, [shape])}"
             yield (
