@@ -21,7 +21,8 @@ def test_a_picture_without_memory_is_not_damaged() -> None:
     told = Counter(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines())
     ended = sum(told.pop(f"{kind} {ENDED}", 0) for kind in KINDS)
     assert set(told) == {f"{kind} {end}" for kind in KINDS for end in ("MemoryError", "read")}
-    assert told.total() + ended == STEPS * len(KINDS)
+    # A process may be ended before it has told what came, or just after.
+    assert told.total() <= STEPS * len(KINDS) <= told.total() + ended
     assert ended <= MAX_ENDED
 
 
