@@ -6,17 +6,16 @@ Invariant: every job of a run is answered once, or `run` raises.
 """
 
 import json
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from worker.adapters.kafka.admin import create_topics
-from worker.adapters.kafka.offline.submit import submit
 from worker.adapters.kafka.offline.topic_reader import TopicReader
+from worker.adapters.kafka.offline.topic_writer import TopicWriter
 from worker.domain.headers import JOB_ID, DerivedHeaders
 from worker.domain.records import OutgoingRecord, Record
 from worker.lab.evaluation.answers import of_dead_letter
@@ -25,7 +24,6 @@ from worker.lab.evaluation.systems import Job, Topics
 
 _POLL_SECONDS: Final = 0.1
 _STALL_SECONDS: Final = 180.0
-_JOIN_SECONDS: Final = 70.0
 # Due times are the writer's business, so nothing else may hold a record back.
 _PRODUCER_OPTIONS: Final = {"linger.ms": "0"}
 _BROKER_TIME: Final = {"message.timestamp.type": "LogAppendTime"}
@@ -73,9 +71,7 @@ class JobStream:
     def __init__(self, bootstrap_servers: str, topics: Topics) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = topics
-        self._batches: queue.SimpleQueue[_WrittenJobs | None] = queue.SimpleQueue()
-        self._ended: Future[int] = Future()
-        self._writer = threading.Thread(target=self._write, name="job-stream", daemon=True)
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
         stamped = {self._topics.jobs, self._topics.results}
@@ -85,14 +81,13 @@ class JobStream:
         ]
         create_topics(self._bootstrap_servers, specs)
         watched = [topic for topic in (self._topics.results, self._topics.dead_letters) if topic]
-        self._reader = TopicReader(self._bootstrap_servers, watched)
-        self._writer.start()
+        self._reader = self._held.enter_context(TopicReader(self._bootstrap_servers, watched))
+        self._writer = self._held.enter_context(TopicWriter(self._bootstrap_servers, _PRODUCER_OPTIONS))
+        self._thread = self._held.enter_context(ThreadPoolExecutor(1, "job-stream"))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._batches.put(None)
-        self._writer.join(_JOIN_SECONDS)
-        self._reader.close()
+        self._held.close()
 
     def run(
         self, jobs: Sequence[TimedJob], on_answer: Callable[[], None], *, with_stages: bool = False
@@ -102,7 +97,7 @@ class JobStream:
         Raises MeasurementError if a job is refused, or if nothing is answered for three minutes.
         """
         batch = _WrittenJobs(jobs, self._topics.jobs)
-        self._batches.put(batch)
+        writing = self._thread.submit(self._writer.write, batch.in_time())
         missing, answered = {one.job.job_id for one in jobs}, []
         heard = time.monotonic()
         while missing:
@@ -113,8 +108,8 @@ class JobStream:
                 answered.append(self._answered(record, job_id, batch, with_stages=with_stages))
                 heard = time.monotonic()
                 on_answer()
-            elif self._ended.done():
-                self._ended.result()
+            elif writing.done() and writing.exception():
+                writing.result()
             elif time.monotonic() - heard > _STALL_SECONDS:
                 raise MeasurementError(
                     f"{len(missing)} of {len(jobs)} jobs were not answered in {_STALL_SECONDS:.0f} s; see the worker's"
@@ -133,16 +128,6 @@ class JobStream:
             answered_ms=record.timestamp_ms,
             stage_ms=json.loads(record.value or b"")["timing_ms"] if with_stages else {},
         )
-
-    def _write(self) -> None:
-        try:
-            self._ended.set_result(submit(self._bootstrap_servers, self._records(), _PRODUCER_OPTIONS))
-        except BaseException as error:  # noqa: BLE001 - `run` raises it
-            self._ended.set_exception(error)
-
-    def _records(self) -> Iterator[OutgoingRecord]:
-        while (batch := self._batches.get()) is not None:
-            yield from batch.in_time()
 
 
 class _WrittenJobs:

@@ -9,7 +9,6 @@ import numpy as np
 from worker.lab import stack
 from worker.lab.bench.open_loop import OpenLoop, PicturesByKind, arrivals, only_small
 from worker.lab.bench.open_loop_report import OpenLoopRun
-from worker.lab.bench.photos import enlarged
 from worker.lab.evaluation.configuration import WorkerConfiguration, labelwire_system
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.machine import describe_machine
@@ -18,6 +17,7 @@ from worker.reporting.progress import counted
 
 LARGE_PIXELS = 20_000_000
 _SMALL_PIXELS = 3_000_000
+_JPEG_QUALITY = 90
 _LARGE_PICTURES = 4
 _CAPACITY_JOBS = 120
 _SHARE_OF_CAPACITY = 0.5
@@ -83,5 +83,12 @@ def _pictures(dataset: Dataset) -> PicturesByKind:
         for picture, pixels in zip(encoded, decoded, strict=True)
         if pixels is not None and pixels.shape[0] * pixels.shape[1] <= _SMALL_PIXELS
     ]
-    large = [enlarged(pixels, LARGE_PIXELS) for pixels in decoded[:_LARGE_PICTURES] if pixels is not None]
+    large = [_enlarged(pixels, LARGE_PIXELS) for pixels in decoded[:_LARGE_PICTURES] if pixels is not None]
     return PicturesByKind(small, large, [picture[: len(picture) // 3] for picture in small])
+
+
+def _enlarged(picture: "cv2.typing.MatLike", pixels: int) -> bytes:
+    """Return a picture enlarged to so many pixels, as JPEG."""
+    scale = (pixels / (picture.shape[0] * picture.shape[1])) ** 0.5
+    large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return bytes(cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())

@@ -14,7 +14,6 @@ from worker.lab.bench.ceiling.recorder import record_from
 from worker.lab.bench.ceiling.report import CeilingRun
 from worker.lab.bench.decode_cost import decode_cpu_seconds
 from worker.lab.bench.job_stream import JobStream
-from worker.lab.bench.photos import as_photos
 from worker.lab.evaluation.configuration import Endpoints, WorkerConfiguration, labelwire_system
 from worker.lab.evaluation.dataset import Dataset
 from worker.lab.evaluation.machine import describe_machine
@@ -23,7 +22,6 @@ from worker.local.process import free_ports
 from worker.local.recorded_triton import RecordedTritonServer
 from worker.reporting.progress import counted
 
-PHOTO_PIXELS: Final = 12_000_000
 BACKLOGS: Final = (100, 1_000, 10_000)
 _PHOTOS: Final = "photos"
 _PHOTO_COUNT: Final = 6
@@ -111,7 +109,8 @@ def picture_sets(dataset: Dataset | None, folder: Path) -> list[PictureSet]:
     labels = [sample.read_bytes() for sample in stack.pictures(None, _LABELS, folder).samples]
     given = [] if dataset is None else [sample.read_bytes() for sample in dataset.samples]
     kinds = [("pictures", dataset.name if dataset else "", given), ("labels", "synthetic labels", labels)]
-    kinds.append((_PHOTOS, "photos of labels", as_photos(labels[:_PHOTO_COUNT], PHOTO_PIXELS)))
+    photos = [sample.read_bytes() for sample in stack.photos(_PHOTO_COUNT, folder).samples]
+    kinds.append((_PHOTOS, "photos of labels", photos))
     return [
         PictureSet(name, title, pictures, decode_cpu_seconds(pictures)) for name, title, pictures in kinds if pictures
     ]
