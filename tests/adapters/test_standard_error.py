@@ -1,4 +1,7 @@
-"""Logging where nobody reads: on real pipes, in processes of their own where it is about the process."""
+"""Logging where nobody reads: on real pipes, in processes of their own where it is about the process.
+
+Each end of a pipe is closed by the object that owns it: threads of other tests may have taken a number that is free.
+"""
 
 import fcntl
 import json
@@ -8,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
 
 import pytest
 
@@ -29,18 +34,15 @@ PIPE_BYTES = 4096
 
 
 @contextmanager
-def pipe() -> Iterator[tuple[int, int]]:
+def pipe() -> Iterator[tuple[FileIO, FileIO]]:
     """Give a pipe that holds little; its writing end blocks."""
-    reading, writing = os.pipe()
-    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    try:
+    outlet, inlet = os.pipe()
+    with FileIO(outlet) as reading, FileIO(inlet, "w") as writing:
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         yield reading, writing
-    finally:
-        os.close(reading)
-        os.close(writing)
 
 
-def started(stderr: int, lines: int, end: str = "") -> "subprocess.Popen[str]":
+def started(stderr: FileIO, lines: int, end: str = "") -> "subprocess.Popen[str]":
     script = LOG.format(lines=lines, end=end)
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=stderr, text=True)
 
@@ -63,12 +65,9 @@ def test_when_it_is_read_again_the_dropped_lines_are_counted() -> None:
     end = "time.sleep(1); logging.getLogger('labelwire').info('the last'); time.sleep(1)"
     with pipe() as (reading, writing), started(writing, 10_000, end) as process:
         seconds_of(process)
-        os.close(writing)
-        said = b""
-        while chunk := os.read(reading, 1 << 16):
-            said += chunk
+        writing.close()
+        said = reading.readall()
         assert process.wait(20) == 0
-        os.dup2(reading, writing)  # for the pipe's own end
     lines = [json.loads(line) for line in said.splitlines()]
     numbered = [line for line in lines if line["event"].startswith("line ")]
     (notice,) = [line for line in lines if "were dropped" in line["event"]]
@@ -87,25 +86,24 @@ def test_a_reader_that_is_there_gets_everything_also_the_traceback_of_the_end() 
 
 def test_a_pipe_that_others_have_made_unblocking_loses_nothing() -> None:
     with pipe() as (reading, writing):
-        os.set_blocking(writing, False)
-        stream = NonBlockingStream(writing)
+        os.set_blocking(writing.fileno(), False)
+        stream = NonBlockingStream(writing.fileno())
         for number in range(100):
             stream.write(f"{number} {'x' * 1000}\n")
         said = b""
         while said.count(b"\n") < 100:
-            said += os.read(reading, 1 << 16)
+            said += reading.read(1 << 16)
         assert stream.drain(5)
     assert [line.split()[0] for line in said.decode().splitlines()] == [str(number) for number in range(100)]
 
 
 def test_a_reader_that_is_gone_costs_lines_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
-    reading, writing = os.pipe()
-    with closing(open(os.devnull, "wb")) as nowhere, caplog.at_level(logging.WARNING):  # noqa: PTH123
-        os.close(reading)
-        stream = NonBlockingStream(writing)
+    with pipe() as (reading, writing), Path(os.devnull).open("wb") as nowhere, caplog.at_level(logging.WARNING):
+        reading.close()
+        stream = NonBlockingStream(writing.fileno())
         stream.write("a line\n")
         assert stream.drain(5)
-        os.dup2(nowhere.fileno(), writing)  # it is read again
+        os.dup2(nowhere.fileno(), writing.fileno())  # it is read again
         stream.write("another\n")
         assert stream.drain(5)
         deadline = time.monotonic() + 5
@@ -114,12 +112,11 @@ def test_a_reader_that_is_gone_costs_lines_and_nothing_else(caplog: pytest.LogCa
     assert [record.getMessage() for record in caplog.records] == [
         "1 log lines were dropped, because standard error was not read in time"
     ]
-    os.close(writing)
 
 
 def test_what_has_no_utf8_is_escaped() -> None:
     with pipe() as (reading, writing):
-        stream = NonBlockingStream(writing)
+        stream = NonBlockingStream(writing.fileno())
         assert stream.write("gr\u00fcn \udcff\n") == 7
         assert stream.drain(5)
-        assert os.read(reading, 100) == "grün \\udcff\n".encode()
+        assert reading.read(100) == "grün \\udcff\n".encode()
