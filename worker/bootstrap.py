@@ -89,6 +89,7 @@ from worker.runtime.rollout.follower import ROLLOUT, RolloutFollower
 from worker.runtime.rollout.router import ModelRouter
 from worker.runtime.stored_reading import STORED_SCHEMA
 from worker.runtime.triton_guard import TritonGuard
+from worker.runtime.work_ahead import WorkAhead
 from worker.settings import CacheSettings, Settings
 
 _LOGGER = logging.getLogger("labelwire")
@@ -208,8 +209,9 @@ def build(
     health = Health(CONDITIONS, ports.clock, ports.events, pulse_seconds=_PULSE_SECONDS)
     dead_letter_limit = _dead_letter_limit(settings, ports, health)
     outcome_health = OutcomeHealth(ports.clock, health)
-    guard = TritonGuard(ports.backend, settings.triton, ports.clock, ports.events)
-    admission = _admission(settings)
+    work = WorkAhead(threads(settings))
+    guard = TritonGuard(ports.backend, settings.triton, ports.clock, ports.events, work=work)
+    admission = _admission(settings, work)
     rollouts = _rollouts(settings, ports, health)
     models: ModelClient | ModelRouter
     if rollouts is None:
@@ -298,9 +300,10 @@ def _rollouts(settings: Settings, ports: Ports, health: Health) -> RolloutFollow
     )
 
 
-def _admission(settings: Settings) -> Admission:
+def _admission(settings: Settings, work: WorkAhead) -> Admission:
     limits = settings.limits
     return Admission(
+        work,
         max_jobs=max_jobs(settings),
         max_pixels=limits.max_inflight_pixels,
         large_from_pixels=limits.large_image_pixels,

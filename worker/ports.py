@@ -5,7 +5,7 @@ All methods and all listeners are called on the event loop's thread; an adapter 
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -136,8 +136,23 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ServingCapacity:
+    """How a server runs a model: `instances` at once, each of which gains by batches of up to `batch_rows` rows.
+
+    On a CPU a batch takes as long as its rows one by one, so `batch_rows` is 1 there.
+    """
+
+    instances: int
+    batch_rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """A model as its server describes it. `parameters` are the strings of its config."""
+    """A model as its server describes it. `parameters` are the strings of its config.
+
+    `capacity` is None where the server does not say it, and for an ensemble. It says nothing of what the model reads:
+    servers with more and with fewer instances serve the same model.
+    """
 
     name: str
     version: str
@@ -145,6 +160,7 @@ class ModelDescription:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     parameters: Mapping[str, str]
+    capacity: ServingCapacity | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

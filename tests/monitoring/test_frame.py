@@ -71,7 +71,7 @@ def test_rates_times_and_codes_are_those_of_the_window() -> None:
     retried = events.JobFinished(
         "job", AT, events.JobOutcome.RETRIED, ErrorCode.INFERENCE_FAILED, "small", 0.2, None, (), "1", 1
     )
-    worker.emit(*[retried] * 20, events.LagObserved(JOBS, 7), events.InflightChanged(3, 1000))
+    worker.emit(*[retried] * 20, events.LagObserved(JOBS, 7), events.InflightChanged(3, 1000, 4))
 
     frame = make_frame([PageWindow(first, worker.page(110.0))], [])
 

@@ -31,11 +31,14 @@ class HandDelivery(Delivery):
         self.ended: list[Coordinate] = []
         self.cancelled: list[Coordinate] = []
         self.works_at_once = True
+        self.begins_at_once = True
 
     async def deliver(self, job: InflightJob) -> Outcome:
         coordinate = job.record.coordinate
         self.begun.append(coordinate)
         job.working = self.works_at_once
+        if self.begins_at_once:
+            job.mark_begun()
         finished = asyncio.get_running_loop().create_future()
         self.in_hand[coordinate] = (job, finished)
         try:

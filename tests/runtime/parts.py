@@ -28,6 +28,7 @@ from worker.runtime.model_client import ModelClient
 from worker.runtime.outbox import DirectOutbox
 from worker.runtime.outcome_health import OUTCOMES, OutcomeHealth
 from worker.runtime.reading_cache import ReadingCache
+from worker.runtime.work_ahead import WorkAhead
 from worker.testing.backend import FakeBackend
 from worker.testing.blob import MemoryBlobStore
 from worker.testing.block_font import BlockLine, draw_blocks, encode_png
@@ -111,7 +112,9 @@ class Parts:
         self.topics = TopicMonitor(self.sink, needs, self.destination, self.health, self.clock)
         self.health.met(TOPICS)  # as after the look at the start
         self.reader = ModelClient(self.backend, self.pipeline_maker(), lambda picture: read_header(picture, LIMITS))
-        self.admission = Admission(max_jobs=4, max_pixels=10**6, large_from_pixels=500_000, max_large_jobs=1)
+        self.admission = Admission(
+            WorkAhead(2), max_jobs=4, max_pixels=10**6, large_from_pixels=500_000, max_large_jobs=1
+        )
 
     def pipeline_maker(self, backend: InferenceBackend | None = None) -> Callable[[ModelSet], Pipeline]:
         return partial(_pipeline, backend or self.backend, self.executor, self.clock, self.tracer)

@@ -7,15 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.ports import ModelDescription, ServingCapacity
 from worker.runtime.admission import Admission, Lane
+from worker.runtime.work_ahead import CURRENT_JOB, WorkAhead
 
 MAX_PIXELS = 100
 LARGE_FROM = 50
 
 
-def admission(max_jobs: int = 4, max_large_jobs: int = 1) -> Admission:
+def admission(max_jobs: int = 4, max_large_jobs: int = 1, work: WorkAhead | None = None) -> Admission:
     return Admission(
-        max_jobs=max_jobs, max_pixels=MAX_PIXELS, large_from_pixels=LARGE_FROM, max_large_jobs=max_large_jobs
+        work or WorkAhead(1),
+        max_jobs=max_jobs,
+        max_pixels=MAX_PIXELS,
+        large_from_pixels=LARGE_FROM,
+        max_large_jobs=max_large_jobs,
     )
 
 
@@ -129,6 +135,56 @@ async def test_a_job_that_fails_gives_its_place_back() -> None:
         async with places.admitted(10):
             raise LookupError
     assert (places.jobs, places.pixels) == (0, 0)
+
+
+def serving(instances: int) -> WorkAhead:
+    work = WorkAhead(threads=8)
+    work.described(ModelDescription("model", "1", 8, (), (), {}, ServingCapacity(instances, 1)))
+    return work
+
+
+async def test_no_more_small_jobs_begin_than_keep_the_models_busy() -> None:
+    work, order = serving(instances=1), list[int]()
+    places = admission(max_jobs=4, work=work)
+    visitors = [Visitor(places, pixels, order) for pixels in (1, 2, 3, 80)]
+    await settle()
+    assert order == [1, 2, 80], "a large one is always needed"
+    assert places.wanted_jobs == 2
+    assert not places.would_admit(1)
+    assert not places.has_room()
+    work.described(ModelDescription("model", "1", 8, (), (), {}, ServingCapacity(2, 1)))
+    await settle()
+    assert order == [1, 2, 80, 3], "whoever waits need not wait for a job's end"
+    assert places.would_admit(1)
+    assert places.wanted_jobs == 4
+    await end(*visitors)
+
+
+async def test_one_job_is_admitted_however_busy_the_threads_are() -> None:
+    places, order = admission(work=serving(instances=1)), list[int]()
+    only = Visitor(places, 1, order)
+    await settle()
+    assert order == [1]
+    await end(only)
+
+
+async def test_a_job_that_would_overtake_another_one_is_not_admitted_at_once() -> None:
+    places, order = admission(), list[int]()
+    visitors = [Visitor(places, pixels, order) for pixels in (40, 45, 50)]
+    await settle()
+    assert order == [40, 45]
+    assert not places.would_admit(1)
+    assert places.would_admit(80), "the other lane is empty"
+    await end(*visitors)
+
+
+async def test_only_jobs_of_the_small_lane_count_for_the_models() -> None:
+    places, seen = admission(), dict[int, bool]()
+    for pixels in (1, 80):
+        async with places.admitted(pixels):
+            seen[pixels] = CURRENT_JOB.get() is not None
+    assert seen == {1: True, 80: False}
+    assert CURRENT_JOB.get() is None
 
 
 ACTIONS = st.lists(

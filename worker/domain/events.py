@@ -149,10 +149,11 @@ class PartitionsChanged:
 
 @dataclass(frozen=True, slots=True)
 class InflightChanged:
-    """How much is under way now."""
+    """How much is under way now, and how many small jobs would keep the models busy."""
 
     jobs: int
     pixels: int
+    wanted_jobs: int
 
 
 @dataclass(frozen=True, slots=True)

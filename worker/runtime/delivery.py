@@ -172,6 +172,7 @@ class Delivery:
             message = "The worker has no memory left for the picture; it is read again in a child process."
             raise JobError(ErrorCode.MEMORY_EXHAUSTED, message) from error
         finally:
+            job.mark_begun()  # where it failed before
             self._inflight_changed()
         self._correlation.succeeded(self._clock.epoch_ms())
         return Completed(result)
@@ -179,6 +180,7 @@ class Delivery:
     async def _read_isolated(self, job: InflightJob, attempt: int) -> LabelText:
         """Read a record that may crash its process in a child process; not even the picture's header is read here."""
         job.working = True
+        job.mark_begun()
         return await self._isolation.read(job.record, attempt, self._processor.model_set)
 
     async def _read_in_process(self, job: InflightJob, attempt: int) -> LabelText:
@@ -189,11 +191,14 @@ class Delivery:
             result = await self._processor.find(prepared, attempt)
             if result is not None:  # nothing is decoded, so it takes no pixels
                 job.working = True
+                job.mark_begun()
             else:
+                waited = not self._admission.would_admit(prepared.pixels)
                 async with AsyncExitStack() as admitted:
                     with self._tracer.stage(Stage.ADMIT):
                         await admitted.enter_async_context(self._admission.admitted(prepared.pixels))
                     job.working = True
+                    job.mark_begun(waited=waited)
                     self._inflight_changed()
                     result = await self._processor.process(prepared, attempt)
         for stage, milliseconds in result.timing_ms.items():
@@ -392,7 +397,8 @@ class Delivery:
         )
 
     def _inflight_changed(self) -> None:
-        self._events.emit(events.InflightChanged(self._admission.jobs, self._admission.pixels))
+        admission = self._admission
+        self._events.emit(events.InflightChanged(admission.jobs, admission.pixels, admission.wanted_jobs))
 
 
 @dataclass(slots=True)

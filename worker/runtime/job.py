@@ -16,7 +16,8 @@ class InflightJob:
     `tracker` is that of the assignment it came with. `suspect` says that it may have crashed the worker that had it
     before. `working` is true while stopping it would throw work away. `large` says that its picture is of the large
     lane, once that is known; `on_large` is called then. `queued` says that it only waits for its dead letter, so that
-    other jobs may be taken meanwhile; `on_queued` is called then, in the job's task.
+    other jobs may be taken meanwhile; `on_queued` is called then, in the job's task. `ahead` is true until the job
+    begins or fails, and `on_begun` is called then with whether it had to wait for other jobs.
     """
 
     record: Record
@@ -28,6 +29,8 @@ class InflightJob:
     on_large: Callable[[], None] | None = None
     queued: bool = False
     on_queued: Callable[[], None] | None = None
+    ahead: bool = True
+    on_begun: Callable[[bool], None] | None = None
 
     def set_lane(self, lane: Lane) -> None:
         """Note the lane of the job's picture."""
@@ -42,6 +45,13 @@ class InflightJob:
             self.queued = True
             if self.on_queued is not None:
                 self.on_queued()
+
+    def mark_begun(self, *, waited: bool = False) -> None:
+        """Note that the job begins, or that it does not wait for other jobs; `waited` says that it did."""
+        if self.ahead:
+            self.ahead = False
+            if self.on_begun is not None:
+                self.on_begun(waited)
 
     @property
     def size_bytes(self) -> int:

@@ -18,6 +18,7 @@ from worker.runtime.job import InflightJob
 from worker.runtime.ordering import KeyOrder
 from worker.runtime.outbox import Outbox
 from worker.runtime.partitions import Partitions
+from worker.runtime.read_ahead import ReadAhead
 
 PARTITIONS = "partitions"
 _TYPICAL_RECORD_BYTES = 1024 * 1024
@@ -71,6 +72,7 @@ class Loop:
         self._jobs: dict[asyncio.Task[None], InflightJob] = {}
         self._active: dict[asyncio.Task[None], InflightJob] = {}  # all but those that wait for their dead letter
         self._queued_bytes = 0
+        self._read_ahead = ReadAhead(limits.records)
         self._tasks = asyncio.TaskGroup()
         self._stopping = asyncio.Event()
         self._received = 0
@@ -105,9 +107,14 @@ class Loop:
             tracker = self._partitions.deliver(record)
             if tracker is not None:
                 suspect = tracker.is_suspect(record.coordinate.offset)
-                self._begin(
-                    InflightJob(record, tracker, suspect=suspect, on_large=self._allow, on_queued=self._count_as_queued)
+                job = InflightJob(
+                    *(record, tracker),
+                    suspect=suspect,
+                    on_large=self._allow,
+                    on_queued=self._count_as_queued,
+                    on_begun=self._job_begun,
                 )
+                self._begin(job)
         self._allow()
 
     async def assigned(self, partitions: Mapping[TopicPartition, CommitPoint]) -> Mapping[TopicPartition, CommitPoint]:
@@ -159,6 +166,16 @@ class Loop:
         job = self._jobs.pop(task)
         if self._active.pop(task, None) is None:
             self._queued_bytes -= job.size_bytes
+        self._allow()
+
+    def _job_begun(self, waited: bool) -> None:  # noqa: FBT001 - a listener's only argument
+        small = [job for job in self._active.values() if not job.large]
+        ahead = 1 + sum(job.ahead for job in small)  # this one was until now
+        self._read_ahead.began(
+            waited=waited,
+            is_used_up=ahead >= self._read_ahead.records,
+            in_progress=sum(job.working and not job.ahead for job in small),
+        )
         self._allow()
 
     def _count_as_queued(self) -> None:
@@ -218,7 +235,10 @@ class Loop:
         free_bytes = self._limits.held_bytes - self._queued_bytes - sum(sizes)
         largest_bytes = max(1, *sizes) if sizes else _TYPICAL_RECORD_BYTES
         by_bytes = max(0, free_bytes) // largest_bytes
-        by_records = self._limits.records - sum(not job.large for job in self._active.values())
+        small = [job for job in self._active.values() if not job.large]
+        by_records = self._limits.records - len(small)
+        if self._key_order is None:  # in key order a record may also wait for those before it, however many are ahead
+            by_records = min(by_records, self._read_ahead.records - sum(job.ahead for job in small))
         # With nothing in flight one record is always taken; otherwise one over the whole budget never would be.
         return max(0 if sizes else 1, min(by_records, by_bytes))
 

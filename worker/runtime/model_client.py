@@ -243,7 +243,7 @@ def _identity(models: ModelSet, options_identity: str | None) -> str | None:
     if options_identity is None or not models.identified:
         return None
     described = sorted(
-        (asdict(replace(model, parameters=dict(model.parameters))) for model in models.descriptions),
+        (asdict(replace(model, parameters=dict(model.parameters), capacity=None)) for model in models.descriptions),
         key=itemgetter("name"),
     )
     named = json.dumps([options_identity, described], sort_keys=True)

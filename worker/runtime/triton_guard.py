@@ -22,6 +22,7 @@ from worker.ports import Clock, EventSink, InferenceBackend, InferenceRequest, M
 from worker.runtime.admission import CURRENT_LANE, Lane
 from worker.runtime.circuits import BlankRequest, Circuits
 from worker.runtime.request_slots import LaneShares, RequestSlots
+from worker.runtime.work_ahead import WorkAhead
 from worker.runtime.working_time import WorkingTime
 from worker.settings import TritonSettings
 
@@ -73,8 +74,10 @@ class TritonGuard:
         *,
         chance: random.Random | None = None,
         shares: LaneShares = LaneShares(),  # noqa: B008 - frozen
+        work: WorkAhead | None = None,
     ) -> None:
         self._backend = backend
+        self._work = work or WorkAhead(1)
         self._clock = clock
         self._events = event_sink
         # Seeded from the process's random numbers, so that a simulation that seeds those can be repeated exactly.
@@ -152,7 +155,10 @@ class TritonGuard:
 
     async def describe(self, model: str) -> ModelDescription | None:
         """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
-        return await self._backend.describe(model)
+        description = await self._backend.describe(model)
+        if description is not None:
+            self._work.described(description)
+        return description
 
     async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:
         """Run one request, which has `timeout_seconds` of working time.
@@ -162,7 +168,8 @@ class TritonGuard:
         """
         deadline = self.working_time.monotonic() + timeout_seconds
         lane = CURRENT_LANE.get()
-        return await self._in_chunks(request, lane, partial(self._answer, lane=lane, deadline=deadline))
+        with self._work.asking():
+            return await self._in_chunks(request, lane, partial(self._answer, lane=lane, deadline=deadline))
 
     async def infer_once(
         self, request: InferenceRequest, *, timeout_seconds: float, times_forgotten: int
@@ -176,7 +183,8 @@ class TritonGuard:
         lane = CURRENT_LANE.get()
         deadline = self._clock.monotonic() + timeout_seconds
         send = partial(self._answer_once, lane=lane, deadline=deadline, times_forgotten=times_forgotten)
-        return await self._in_chunks(request, lane, send)
+        with self._work.asking():
+            return await self._in_chunks(request, lane, send)
 
     async def close(self) -> None:
         """Close the server's connections; requests that wait end as INFERENCE_UNAVAILABLE."""
@@ -235,6 +243,7 @@ class TritonGuard:
                 message = f"No slot for a request to {request.model} was free in time."
                 raise JobError(ErrorCode.INFERENCE_UNAVAILABLE, message)
             blank = partial(BlankRequest.like, request)
+            sent_at = self._clock.monotonic()
             try:
                 shown = replace(request, hides_failures=False)
                 answer = await self._backend.infer(shown, timeout_seconds=left_seconds)
@@ -245,6 +254,7 @@ class TritonGuard:
                 raise
             if times_forgotten == self._times_forgotten:
                 self._circuits.succeeded(request.model, blank, optional=True)
+            self._work.answered(request, self._clock.monotonic() - sent_at)
             return answer
 
     def _is_sendable(self, model: str) -> bool:
@@ -292,6 +302,7 @@ class TritonGuard:
     def _note_success(self, request: InferenceRequest, sent_at: float) -> None:
         self._overloads = 0
         self._limit.succeeded(sent_at)
+        self._work.answered(request, self._clock.monotonic() - sent_at)
         self._announce_limit()
         self._circuits.succeeded(request.model, partial(BlankRequest.like, request))
         if self._overloaded_at is not None and self._clock.monotonic() - self._overloaded_at >= _OVERLOAD_SECONDS:

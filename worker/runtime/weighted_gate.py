@@ -47,12 +47,12 @@ class WeightedGate(Generic[LaneT]):
         """Wait to be admitted; the caller has to `leave` with the same weight."""
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues[lane].append((weight, admitted))
-        self._admit_waiting()
+        self.admit_waiting()
         try:
             await admitted
         except asyncio.CancelledError:
             if admitted.cancelled():
-                self._admit_waiting()  # the task behind it may fit
+                self.admit_waiting()  # the task behind it may fit
             else:
                 self.leave(lane, weight)
             raise
@@ -60,13 +60,14 @@ class WeightedGate(Generic[LaneT]):
     def leave(self, lane: LaneT, weight: int = 1) -> None:
         """Give the weight back."""
         self._rule.leave(lane, weight)
-        self._admit_waiting()
+        self.admit_waiting()
 
     def is_awaited(self, lane: LaneT) -> bool:
         """Whether a task waits in a lane."""
         return any(not admitted.done() for _, admitted in self._queues[lane])
 
-    def _admit_waiting(self) -> None:
+    def admit_waiting(self) -> None:
+        """Let those enter whom the rule lets in now: call it when what the rule looks at has changed."""
         while (lane := self._rule.next_lane(self._heads())) is not None:
             weight, admitted = self._queues[lane].popleft()
             self._rule.enter(lane, weight)

@@ -96,6 +96,7 @@ class Metrics:
         )
         self.inflight_jobs = gauge("inflight_jobs", "Jobs that are being read now.")
         self.inflight_pixels = gauge("inflight_pixels", "Decoded pixels in memory now.")
+        self.wanted_jobs = gauge("wanted_jobs", "Small jobs in progress that keep the models busy.")
         self.letters_waiting = gauge("dead_letters_waiting", "Bad jobs that wait because of the dead-letter limit.")
         self.letters_wait = gauge(
             "dead_letters_wait_seconds", "Seconds until all waiting bad jobs have their dead letters."
@@ -260,6 +261,7 @@ class Metrics:
     def _inflight_changed(self, event: events.InflightChanged) -> None:
         self.inflight_jobs.set(event.jobs)
         self.inflight_pixels.set(event.pixels)
+        self.wanted_jobs.set(event.wanted_jobs)
 
     @_count.register
     def _rollout_changed(self, event: events.RolloutChanged) -> None:
