@@ -215,7 +215,9 @@ class LimitSettings(Section):
     """What may be in memory at once, and how large one job may be."""
 
     max_jobs: int = Field(
-        default=0, ge=0, description="Jobs in progress at once; 0 derives it from the number of cores."
+        default=0,
+        ge=0,
+        description="Jobs in progress at most, fewer where those keep Triton busy; 0 stands for 4 a core.",
     )
     max_inflight_bytes: int = Field(
         default=256 * MEBIBYTE, ge=MEBIBYTE, description="Encoded bytes in memory at once, fetched pictures included."

@@ -6,7 +6,9 @@ import hashlib
 import json
 import traceback
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -62,6 +64,35 @@ async def test_a_picture_ends_as_one_result(parts: Parts) -> None:
     assert headers["labelwire.attempt"] == b"1"
     assert headers["labelwire.origin.topic"] == b"label-images"
     assert len(headers) == len(written.headers)
+
+
+async def test_a_job_says_when_it_begins_and_whether_it_waited_for_others(parts: Parts) -> None:
+    begun = list[tuple[int, bool]]()
+    jobs = [in_hand(record(offset=offset)) for offset in range(6)]
+    for job in jobs:
+        job.on_begun = partial(_note_begun, begun, job)
+    async with AsyncExitStack() as others:
+        for _ in range(3):
+            await others.enter_async_context(parts.admission.admitted(1))
+        delivered = [asyncio.create_task(parts.delivery().deliver(job)) for job in jobs]
+        await asyncio.wait(delivered)
+    at_once = [offset for offset, waited in begun if not waited]
+    assert sorted(offset for offset, _ in begun) == list(range(6))
+    assert len(at_once) == 1, "one place was free"
+    assert not any(job.ahead for job in jobs)
+
+
+def _note_begun(begun: list[tuple[int, bool]], job: InflightJob, waited: bool) -> None:  # noqa: FBT001
+    begun.append((job.record.coordinate.offset, waited))
+
+
+@pytest.mark.parametrize("suspect", [False, True])
+async def test_a_job_that_fails_before_it_begins_is_not_ahead_any_more(parts: Parts, *, suspect: bool) -> None:
+    job = in_hand(record(b"no picture"), suspect=suspect)
+    begun = list[tuple[int, bool]]()
+    job.on_begun = partial(_note_begun, begun, job)
+    await parts.delivery().deliver(job)
+    assert begun == [(0, False)]
 
 
 async def test_a_result_has_one_content_type_however_the_jobs_was_written(parts: Parts) -> None:

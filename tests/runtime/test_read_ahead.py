@@ -28,9 +28,12 @@ def test_records_that_wait_are_taken_later_from_then_on() -> None:
     for _ in range(30):
         ahead.began(waited=False, is_used_up=True, in_progress=1)
     assert ahead.records == LIMIT
-    for _ in range(30):
+    for _ in range(8):
         ahead.began(waited=True, is_used_up=True, in_progress=4)
-    assert ahead.records == 5, "as many as are in progress, and one"
+    assert ahead.records == LIMIT - 2
+    for _ in range(60):
+        ahead.began(waited=True, is_used_up=True, in_progress=4)
+    assert ahead.records == 3, "half as many as are in progress, and one"
 
 
 @given(st.integers(1, 20), st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 30))))

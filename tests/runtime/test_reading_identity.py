@@ -5,7 +5,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from worker.domain.image import PageText
 from worker.domain.rollout.state import ControlState, state_key, to_json
 from worker.picture_settings import FieldSettings, PipelineSettings, QualitySettings, Section
 from worker.pipeline.header.reading import read_header
+from worker.ports import ServingCapacity
 from worker.runtime.model_client import ModelClient
 from worker.runtime.stored_reading import STORED_SCHEMA, encode
 from worker.settings import CacheSettings, load
@@ -65,6 +66,13 @@ async def test_each_setting_that_decides_how_a_picture_reads_changes_the_identit
     found = {name: await identity({name: value}) for name, value in DECIDING.items()}
     assert None not in found.values()
     assert len({await identity({}), *found.values()}) == len(DECIDING) + 1
+
+
+async def test_how_many_instances_serve_a_model_says_nothing_of_what_it_reads() -> None:
+    backend = FakeBackend()
+    before = await identity({}, backend)
+    backend.models = {name: replace(model, capacity=ServingCapacity(2, 8)) for name, model in backend.models.items()}
+    assert await identity({}, backend) == before is not None
 
 
 def test_no_such_setting_is_forgotten_here() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from tests.runtime.looping import settle, until
 from worker.domain.circuit import CircuitState
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.events import CircuitChanged, InflightLimitChanged
-from worker.ports import InferenceRequest, Tensor
+from worker.ports import InferenceBackend, InferenceRequest, ModelDescription, ServingCapacity, Tensor
 from worker.runtime.admission import CURRENT_LANE, Lane
 from worker.runtime.triton_guard import TritonGuard
+from worker.runtime.work_ahead import CURRENT_JOB, AdmittedJob, WorkAhead
 from worker.settings import TritonSettings
 from worker.testing.backend import FakeBackend
 from worker.testing.clock import ManualClock
@@ -400,3 +402,43 @@ async def test_a_request_outlives_the_clean_up_of_others(rig: Rig) -> None:
     await until(lambda: len(rig.backend.calls) == 3)
     await rig.run(0.05)
     assert await ended(tasks) == 3
+
+
+async def test_requests_of_small_jobs_count_until_they_are_answered(rig: Rig) -> None:
+    work = WorkAhead(threads=1)
+    guard = TritonGuard(rig.backend, TritonSettings(), rig.clock, rig.events, work=work)
+    rig.backend.models = {
+        name: replace(model, capacity=ServingCapacity(8, 1)) for name, model in rig.backend.models.items()
+    }
+    await guard.describe(DETECTOR)
+    assert work.enough_jobs == 16
+    request = InferenceRequest(DETECTOR, {"image": np.full((1, 32, 32, 3), 255, np.uint8)}, ["probability"])
+    for backend in (guard, guard.optional_models()):
+        for answer in (None, REFUSED):
+            rig.backend.fail(answer)
+            assert work.is_enough(2), "both are on the thread, or wait for it"
+            asking = asyncio.create_task(_in_small_job(backend, request))
+            await settle()
+            assert not work.is_enough(2), "one of them waits for its answer"
+            await rig.run(0.02)
+            assert asking.done()
+            assert isinstance(asking.exception(), JobError) is (answer is REFUSED)
+
+
+async def _in_small_job(backend: InferenceBackend, request: InferenceRequest) -> None:
+    CURRENT_JOB.set(AdmittedJob())
+    await backend.infer(request, timeout_seconds=20.0)
+
+
+async def test_a_server_without_a_queue_is_given_more(rig: Rig) -> None:
+    work = WorkAhead(threads=1)
+    guard = TritonGuard(rig.backend, TritonSettings(), rig.clock, rig.events, work=work)
+    work.described(ModelDescription(DETECTOR, "1", 8, (), (), {}, ServingCapacity(2, 1)))
+    assert work.enough_jobs == 4
+    request = InferenceRequest(DETECTOR, {"image": np.full((1, 32, 32, 3), 255, np.uint8)}, ["probability"])
+    for backend in (guard, guard.optional_models()):
+        for _ in range(10):
+            asking = asyncio.create_task(_in_small_job(backend, request))
+            await rig.run(0.02)
+            await asking
+    assert work.enough_jobs is None

@@ -172,6 +172,7 @@ FLOW: Final = Dashboard(
                 "short",
                 {
                     "jobs": f"sum(labelwire_inflight_jobs{{{_HERE}}})",
+                    "wanted jobs": f"sum(labelwire_wanted_jobs{{{_HERE}}})",
                     "megapixels": f"sum(labelwire_inflight_pixels{{{_HERE}}}) / 1e6",
                 },
             ),

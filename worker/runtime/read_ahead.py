@@ -5,13 +5,14 @@ jobs. There are never more of them than the limit, and at least `_LEAST` are all
 
 A record that is taken early only waits here, and not in the topic where other workers could take it. One that is taken
 late leaves the models idle. So a job that found its turn at once, while no more records were allowed, came late: one
-more is allowed from then on, as a sender does in slow start. A job that had to wait came early: one fewer is allowed,
-down to one more than there are jobs in progress, so that the next records come within the time of a job.
+more is allowed from then on, as a sender does in slow start. Jobs that had to wait came early: for each four of them
+one fewer is allowed, down to half as many as are in progress and one, so that the next come within half a job's time.
 """
 
 from typing import Final
 
 _LEAST: Final = 2
+_WAITED_FOR_ONE_FEWER: Final = 4
 
 
 class ReadAhead:
@@ -20,11 +21,14 @@ class ReadAhead:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.records = min(_LEAST, limit)
+        self._waited = 0
 
     def began(self, *, waited: bool, is_used_up: bool, in_progress: int) -> None:
         """Note that a record is not ahead any more; `is_used_up` says that no further one was allowed until then."""
+        least = max(_LEAST, in_progress // 2 + 1)
         if waited:
-            self.records = max(_LEAST, in_progress + 1, self.records - 1)
+            self._waited += 1
+            self.records -= self._waited % _WAITED_FOR_ONE_FEWER == 0
         elif is_used_up:
             self.records += 1
-        self.records = min(self.records, self._limit)
+        self.records = min(max(self.records, least), self._limit)
