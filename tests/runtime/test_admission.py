@@ -145,7 +145,7 @@ def serving(instances: int) -> WorkAhead:
 
 async def test_no_more_small_jobs_begin_than_keep_the_models_busy() -> None:
     work, order = serving(instances=1), list[int]()
-    places = admission(max_jobs=4, work=work)
+    places = admission(max_jobs=8, work=work)
     visitors = [Visitor(places, pixels, order) for pixels in (1, 2, 3, 80)]
     await settle()
     assert order == [1, 2, 80], "a large one is always needed"
@@ -157,6 +157,15 @@ async def test_no_more_small_jobs_begin_than_keep_the_models_busy() -> None:
     assert order == [1, 2, 80, 3], "whoever waits need not wait for a job's end"
     assert places.would_admit(1)
     assert places.wanted_jobs == 4
+    await end(*visitors)
+
+
+async def test_every_large_job_is_needed_within_its_budget() -> None:
+    places = Admission(serving(1), max_jobs=8, max_pixels=1000, large_from_pixels=LARGE_FROM, max_large_jobs=3)
+    order = list[int]()
+    visitors = [Visitor(places, pixels, order) for pixels in (60, 70, 80, 90)]
+    await settle()
+    assert order == [60, 70, 80]
     await end(*visitors)
 
 

@@ -62,8 +62,7 @@ class _Budgets(dict[Lane, _Budget]):
 
     def needs(self, lane: Lane) -> bool:
         """Whether one more job is needed: a large one always is."""
-        jobs = self[lane].jobs
-        return lane is Lane.LARGE or not jobs or not self._work.is_enough(jobs)
+        return lane is Lane.LARGE or not self._work.is_enough(self[lane].jobs)
 
     def enter(self, lane: Lane, pixels: int) -> None:
         """Take a job's pixels."""
