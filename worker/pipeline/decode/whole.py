@@ -8,6 +8,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
 from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
 from worker.pipeline.decode.bitmap import bitmap_to_bgr
@@ -25,6 +26,8 @@ from worker.pipeline.pdf.pages import render
 _IN_ROWS_FROM_PIXELS: Final = 4_000_000  # fewer pixels reuse memory at hand, and then a copy costs less than rows do
 _MAX_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+_ACROSS, _DOWN, _BOTH = 1, 0, -1  # OpenCV's codes: left and right change places, top and bottom, or both
+_FLIPS: Final = {2: _ACROSS, 3: _BOTH, 4: _DOWN, 6: _ACROSS, 7: _BOTH, 8: _DOWN}
 _PACKED: Final = frozenset({ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.HEIF, ImageFormat.AVIF})
 _LINE_FEEDS: Final = 8  # of which by chance all have a carriage return before them: once in 2 ** 64 files
 
@@ -101,11 +104,13 @@ def _opencv(data: bytes, header: ImageHeader, number: int) -> Pixels:
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Return a view of the stored pixels as the EXIF orientation wants them shown (EXIF 2.32, tag 0x0112)."""
+    """Return the stored pixels as the EXIF orientation wants them shown (EXIF 2.32, tag 0x0112), in C order.
+
+    OpenCV turns them by blocks that stay in the cache: numpy's copy of a turned view takes four times as long.
+    """
+    turned: MatLike = pixels
     if orientation in _SIDEWAYS:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in {2, 3, 6, 7}:
-        pixels = pixels[:, ::-1]
-    if orientation in {3, 4, 7, 8}:
-        pixels = pixels[::-1]
-    return pixels
+        turned = cv2.transpose(turned)
+    if orientation in _FLIPS:
+        turned = cv2.flip(turned, _FLIPS[orientation])
+    return np.asarray(turned, dtype=np.uint8)
