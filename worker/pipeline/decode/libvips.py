@@ -14,7 +14,7 @@ import pyvips
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.decode.background import WHITE, BorderLevels
-from worker.pipeline.decode.jpeg import streamed_jpeg
+from worker.pipeline.decode.jpeg import jpeg_with_rows_behind, streamed_jpeg
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.tiff import check_pieces, plain_page
 from worker.pipeline.decode.to_bgr import HAVE_ALPHA, SampleLayout, count_borders, write_bgr
@@ -22,7 +22,7 @@ from worker.pipeline.header import png, tiff
 from worker.pipeline.page_claim import DamagedHeaderError
 
 _ROWS_AT_ONCE: Final = 16  # at least; a multiple of libvips's own 8
-_BYTES_AT_ONCE: Final = 768 * 1024  # what stays in a core's cache
+_BYTES_AT_ONCE: Final = 256 * 1024  # what stays in a core's cache
 _ROWS_OF_BORDERS: Final = 64
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
 _LAYOUTS: Final = {1: SampleLayout.GRAY, 2: SampleLayout.GRAY_ALPHA, 3: SampleLayout.RGB, 4: SampleLayout.RGBA}
@@ -50,13 +50,15 @@ class RowReader:
 
     def read(self, top: int, rows: int) -> Pixels:
         """Return uint8 [rows, width, 3] BGR. Raises JobError IMAGE_CORRUPT; rows passed over cannot be read later."""
-        strip = np.empty((rows, self.image.width, 3), np.uint8)
         try:
             region = pyvips.Region.new(self.image)  # one a call, for a region belongs to the thread that made it
-            at_once = max(1, _BYTES_AT_ONCE // (self.image.width * self.image.bands * _ROWS_AT_ONCE)) * _ROWS_AT_ONCE
+            width, bands, depth = self._row()
+            strip = np.empty((rows, width, 3), np.uint8)
+            at_once = max(1, _BYTES_AT_ONCE // (width * bands * _ROWS_AT_ONCE)) * _ROWS_AT_ONCE
             for done in range(0, rows, at_once):
                 count = min(at_once, rows - done)
-                samples = self._samples(region.fetch(0, top + done, self.image.width, count), count)
+                fetched = np.frombuffer(region.fetch(0, top + done, width, count), depth)
+                samples = fetched.reshape(count, width, bands)
                 write_bgr(strip[done : done + count], samples, self.layout, self.background)
         except pyvips.Error as error:
             raise corrupt(self.header, self.number, _said(error)) from error
@@ -72,16 +74,39 @@ class RowReader:
         borders = BorderLevels()
         try:
             region = pyvips.Region.new(self.image)
-            for top in range(0, self.image.height, _ROWS_OF_BORDERS):
-                rows = min(_ROWS_OF_BORDERS, self.image.height - top)
-                count_borders(borders, self._samples(region.fetch(0, top, self.image.width, rows), rows), self.layout)
+            height, (width, bands, depth) = self.image.height, self._row()
+            for top in range(0, height, _ROWS_OF_BORDERS):
+                rows = min(_ROWS_OF_BORDERS, height - top)
+                fetched = np.frombuffer(region.fetch(0, top, width, rows), depth)
+                count_borders(borders, fetched.reshape(rows, width, bands), self.layout)
             again = self.reopen()
         except pyvips.Error as error:
             raise corrupt(self.header, self.number, _said(error)) from error
         return replace(self, background=borders.background(), image=again)
 
-    def _samples(self, fetched: Any, rows: int) -> Any:  # noqa: ANN401 - cffi's buffer; an array of either depth
-        return np.frombuffer(fetched, _SAMPLES[self.image.format]).reshape(rows, self.image.width, self.image.bands)
+    def _row(self) -> tuple[int, int, np.dtype[Any]]:
+        """Return how many pixels and channels a row has, and the type of its samples: slow to ask libvips for."""
+        return self.image.width, self.image.bands, np.dtype(_SAMPLES[self.image.format])
+
+
+def decode_jpeg(data: bytes, header: ImageHeader) -> Pixels:
+    """Decode a JPEG that streams to uint8 [height, width, 3] BGR, as it is stored. Raises JobError IMAGE_CORRUPT.
+
+    A sound one takes one pass, as a rule.
+    """
+    higher = jpeg_with_rows_behind(data, header)
+    if higher is not None:
+        encoded, last_row = higher
+        try:
+            image = _open(pyvips.Image.jpegload_source, encoded, fail_on="warning")
+            reader = RowReader(header, 0, image, _layout(image), partial(_open, pyvips.Image.jpegload_source, encoded))
+            pixels = reader.read(0, header.pages[0].height)
+            reader.read(last_row, 1)
+        except (pyvips.Error, JobError):
+            pass  # it may only be padded: `open_rows` tells
+        else:
+            return pixels
+    return open_rows(data, header, 0).read(0, header.pages[0].height)
 
 
 def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:
