@@ -138,3 +138,13 @@ def test_a_survey_does_not_depend_on_what_is_below() -> None:
     survey, longer = surveyed(page), surveyed(np.pad(page, ((0, 512), (0, 0), (0, 0)), constant_values=255))
     np.testing.assert_array_equal(survey.detail[:16], longer.detail[:16])
     assert max(survey.thumbnail.pixels().shape) == 256
+
+
+def test_a_thumbnail_of_strips_that_stay_is_made_when_it_is_asked_for() -> None:
+    page = np.random.default_rng(4).integers(0, 255, (1100, 700, 3), dtype=np.uint8)
+    at_once, later = (Thumbnail(700, 1100, 256, strips_stay=stay) for stay in (False, True))
+    for top in range(0, 1100, 512):
+        at_once.add(page[top : top + 512])
+        later.add(page[top : top + 512])
+    np.testing.assert_array_equal(later.pixels(), at_once.pixels())
+    np.testing.assert_array_equal(later.pixels(), at_once.pixels())

@@ -14,16 +14,27 @@ _LARGEST_REDUCTION: Final = 64
 
 
 class Thumbnail:
-    """Takes a page of `width` x `height` pixels from top to bottom, in strips of multiples of 64 rows."""
+    """Takes a page of `width` x `height` pixels from top to bottom, in strips of multiples of 64 rows.
 
-    def __init__(self, width: int, height: int, wanted_long_side: int) -> None:
+    Strips of a page that stays in memory, `strips_stay`, are made small only if the thumbnail is asked for.
+    """
+
+    def __init__(self, width: int, height: int, wanted_long_side: int, *, strips_stay: bool = False) -> None:
         self._wanted = wanted_long_side
         self._reduction = _reduction(max(width, height), wanted_long_side)
         self._reduced = np.empty((-(-height // self._reduction), -(-width // self._reduction), 3), dtype=np.uint8)
         self._rows = 0
+        self._strips_stay = strips_stay
+        self._waiting: list[Pixels] = []
 
     def add(self, strip: Pixels) -> None:
         """Take the next strip, uint8 [rows, width, 3] BGR; only the last one may have any number of rows."""
+        if self._strips_stay:
+            self._waiting.append(strip)
+        else:
+            self._reduce(strip)
+
+    def _reduce(self, strip: Pixels) -> None:
         reduced = shrunk(strip, self._reduction)
         self._reduced[self._rows : self._rows + len(reduced)] = reduced
         self._rows += len(reduced)
@@ -37,6 +48,9 @@ class Thumbnail:
 
     def pixels(self) -> Pixels:
         """Return the page, uint8 [h, w, 3] BGR; one that is not longer than wanted stays as it is."""
+        for strip in self._waiting:
+            self._reduce(strip)
+        self._waiting.clear()
         return np.asarray(cv2.resize(self._reduced, self.size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 

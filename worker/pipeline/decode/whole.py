@@ -24,10 +24,10 @@ from worker.pipeline.page_claim import DamagedHeaderError
 from worker.pipeline.pdf.pages import render
 
 _MAX_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
-_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
-_ACROSS, _DOWN, _BOTH = 1, 0, -1  # OpenCV's codes: left and right change places, top and bottom, or both
-_FLIPS: Final = {2: _ACROSS, 3: _BOTH, 4: _DOWN, 6: _ACROSS, 7: _BOTH, 8: _DOWN}
+_MIRRORED: Final = {2: 1, 4: 3, 5: 8, 7: 6}  # and what is left to do after mirroring left and right
+_TURNS: Final = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _PACKED: Final = frozenset({ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.HEIF, ImageFormat.AVIF})
+_BEGINNING_BYTES: Final = 32 * 1024
 _LINE_FEEDS: Final = 8  # of which by chance all have a carriage return before them: once in 2 ** 64 files
 
 
@@ -77,6 +77,9 @@ def check_complete(data: bytes, header: ImageHeader) -> None:
     That is a packed picture of which each line feed has a carriage return before it. Raises JobError IMAGE_CORRUPT.
     """
     if header.format in _PACKED:
+        beginning = data[:_BEGINNING_BYTES]
+        if beginning.count(b"\n") != beginning.count(b"\r\n"):
+            return  # as nearly always: to count them in all of a photo takes 2 ms
         line_feeds = data.count(b"\n")
         if line_feeds >= _LINE_FEEDS and data.count(b"\r\n") == line_feeds:
             raise corrupt(header, 0, "its line ends were changed, as a transfer in text mode does")
@@ -107,9 +110,10 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
 
     OpenCV turns them by blocks that stay in the cache: numpy's copy of a turned view takes four times as long.
     """
-    turned: MatLike = pixels
-    if orientation in _SIDEWAYS:
-        turned = cv2.transpose(turned)
-    if orientation in _FLIPS:
-        turned = cv2.flip(turned, _FLIPS[orientation])
-    return np.asarray(turned, dtype=np.uint8)
+    shown: MatLike = pixels
+    if orientation in _MIRRORED:
+        shown = cv2.flip(shown, 1)
+    turn = _TURNS.get(_MIRRORED.get(orientation, orientation))
+    if turn is not None:
+        shown = cv2.rotate(shown, turn)
+    return np.asarray(shown, dtype=np.uint8)

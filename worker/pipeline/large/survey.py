@@ -56,8 +56,9 @@ def take_survey(rows: PageRows, options: PipelineOptions, stages: Stages) -> tup
 
     The symbols are those of a streamed page that are too large for its bands, and others that are seen as well.
     """
-    surveyor = Surveyor(rows.width, rows.height, options.detection_long_side)
-    codes = LargeCodes(rows.width, rows.height, options.barcodes) if rows.whole() is None else None
+    held = rows.whole() is not None
+    surveyor = Surveyor(rows.width, rows.height, options.detection_long_side, strips_stay=held)
+    codes = None if held else LargeCodes(rows.width, rows.height, options.barcodes)
     strips = rows.strips()
     while True:
         with stages.timed(Stage.SURVEY):
@@ -77,10 +78,10 @@ def take_survey(rows: PageRows, options: PipelineOptions, stages: Stages) -> tup
 class Surveyor:
     """Takes a page's strips from top to bottom, each of `STRIP_ROWS` rows but the last."""
 
-    def __init__(self, width: int, height: int, thumbnail_long_side: int) -> None:
+    def __init__(self, width: int, height: int, thumbnail_long_side: int, *, strips_stay: bool = False) -> None:
         self._width = width
         self._height = height
-        self._thumbnail = Thumbnail(width, height, thumbnail_long_side)
+        self._thumbnail = Thumbnail(width, height, thumbnail_long_side, strips_stay=strips_stay)
         self._steps: list[Counts] = []
         # By the part of the page, the fullest window of it so far.
         self._fullest: dict[tuple[int, int], tuple[int, Window]] = {}
