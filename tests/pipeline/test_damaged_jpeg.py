@@ -201,6 +201,16 @@ def test_a_jpeg_without_restart_markers_gets_rows_behind_its_last_one(way: str) 
         assert decoded.shape == (last_row + 1, 320, 3)
 
 
+@pytest.mark.parametrize("enlarged", [1, 7])  # the larger one goes on behind the beginning that is looked at first
+def test_changed_line_ends_are_named(enlarged: int) -> None:
+    data = save(label().resize((320 * enlarged, 240 * enlarged)), "JPEG", quality=85)
+    changed, partly = data.replace(b"\n", b"\r\n"), data.replace(b"\n", b"\r\n", 40)
+    for damaged, is_named in ((changed, True), (partly, False)):
+        with pytest.raises(JobError) as caught:
+            read_whole(damaged)
+        assert ("line ends were changed" in caught.value.message) is is_named
+
+
 def test_no_python_runs_while_libvips_warns(caplog: pytest.LogCaptureFixture) -> None:
     """Where it does, it may close a file that libvips warns of as well, and GLib aborts the process."""
     for damage in DAMAGE.values():
