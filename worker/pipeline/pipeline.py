@@ -51,6 +51,15 @@ class PictureReading:
 
 
 @dataclass(frozen=True, slots=True)
+class _DecodedPage:
+    """A page, what was measured of its pixels, None if its quality is not judged, and its symbols."""
+
+    image: PageImage
+    measures: PixelMeasures | None
+    codes: Codes
+
+
+@dataclass(frozen=True, slots=True)
 class _CroppedPage:
     """What is read of a page: its lines, and the columns of characters among them; its quality, None if not judged."""
 
@@ -102,23 +111,24 @@ class Pipeline:
 
     async def _page(self, encoded: EncodedPage, requests: PageRequests, stages: Stages) -> tuple[PageText, PageSearch]:
         """Read a page that is searched as a whole."""
-        page, measures, tiled = await stages.on_cpu(self._decode_and_tile, encoded, stages)
+        image, measures, tiled = await stages.on_cpu(self._decode_and_tile, encoded, stages)
         found, codes = await asyncio.gather(
-            self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, page, stages)
+            self._detect(tiled, requests, stages), stages.on_cpu(self._find_codes, image, stages)
         )
-        cropped = await stages.on_cpu(self._crop_or_tile_again, page, measures, tiled, found, codes, stages)
+        page = _DecodedPage(image, measures, codes)
+        cropped = await stages.on_cpu(self._crop_or_tile_again, page, tiled, found, stages)
         if isinstance(cropped, TiledPage):
             tiled = cropped
             found = await self._detect(tiled, requests, stages)
-            cropped = await stages.on_cpu(self._crop_found, page, measures, tiled, found, codes, stages)
+            cropped = await stages.on_cpu(self._crop_found, page, tiled, found, stages)
         with stages.timed(Stage.READ):
             reader = LineReader(self._models, requests, self._options)
             lines, stacked = await asyncio.gather(
                 reader.read(cropped.lines), reader.read([crop for _, crop in cropped.columns])
             )
             lines = with_columns(lines, [column for column, _ in cropped.columns], stacked)
-        placed = place_lines(lines, page.width, page.height, self._options)
-        text = await stages.on_cpu(self._finish, (page.width, page.height), placed, codes.barcodes, stages)
+        placed = place_lines(lines, image.width, image.height, self._options)
+        text = await stages.on_cpu(self._finish, (image.width, image.height), placed, codes.barcodes, stages)
         search = PageSearch(tiled.scale, tiles_on_page([tiled.tile], tiled.to_page), sideways=cropped.sideways)
         return replace(text, quality=cropped.quality), search
 
@@ -185,49 +195,28 @@ class Pipeline:
             return find_codes(page.pixels, self._options.barcodes)
 
     def _crop_or_tile_again(
-        self,
-        page: PageImage,
-        measures: PixelMeasures | None,
-        tiled: TiledPage,
-        found: Pixels,
-        codes: Codes,
-        stages: Stages,
-    ) -> "_CroppedPage | TiledPage":
+        self, page: _DecodedPage, tiled: TiledPage, found: Pixels, stages: Stages
+    ) -> _CroppedPage | TiledPage:
         """Cut the lines out of a page, or return the tile in which it is searched a second time."""
         regions = self._find_regions(tiled, found, stages)
         with stages.timed(Stage.TILE):
-            again = tile_again(page, tiled, regions, self._models.tile_shapes, self._options)
-        return self._judge_and_crop(page, measures, regions, codes, stages) if again is None else again
+            again = tile_again(page.image, tiled, regions, self._models.tile_shapes, self._options)
+        return self._judge_and_crop(page, regions, stages) if again is None else again
 
-    def _crop_found(
-        self,
-        page: PageImage,
-        measures: PixelMeasures | None,
-        tiled: TiledPage,
-        found: Pixels,
-        codes: Codes,
-        stages: Stages,
-    ) -> "_CroppedPage":
-        return self._judge_and_crop(page, measures, self._find_regions(tiled, found, stages), codes, stages)
+    def _crop_found(self, page: _DecodedPage, tiled: TiledPage, found: Pixels, stages: Stages) -> _CroppedPage:
+        return self._judge_and_crop(page, self._find_regions(tiled, found, stages), stages)
 
     def _find_regions(self, tiled: TiledPage, found: Pixels, stages: Stages) -> list[TextRegion]:
         with stages.timed(Stage.STITCH):
             return find_regions(page_map(tiled, found), self._models.thresholds)
 
-    def _judge_and_crop(
-        self,
-        page: PageImage,
-        measures: PixelMeasures | None,
-        regions: list[TextRegion],
-        codes: Codes,
-        stages: Stages,
-    ) -> "_CroppedPage":
-        texts = without_codes(regions, codes.areas)
+    def _judge_and_crop(self, page: _DecodedPage, regions: list[TextRegion], stages: Stages) -> _CroppedPage:
+        image, texts = page.image, without_codes(regions, page.codes.areas)
         with stages.timed(Stage.CHECK):
-            quality = self._gate.judge(measures, texts, (page.width, page.height))
-        columns = self._crop_columns(page, texts, stages)
+            quality = self._gate.judge(page.measures, texts, (image.width, image.height))
+        columns = self._crop_columns(image, texts, stages)
         with stages.timed(Stage.CROP):
-            return _CroppedPage(crop_lines(page, texts, self._models.line), columns, quality, is_sideways(regions))
+            return _CroppedPage(crop_lines(image, texts, self._models.line), columns, quality, is_sideways(regions))
 
     def _crop_columns(
         self, page: PageImage, regions: Sequence[TextRegion], stages: Stages
