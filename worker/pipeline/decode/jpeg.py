@@ -1,10 +1,10 @@
 """JPEG files of which all pixels are there, told from those that libjpeg would only warn about.
 
-libjpeg fills what is missing with gray and warns. To libvips a warning is an error, so it decodes all files whose rows
-stream (`jpeg_with_rows_behind`, and where that cannot be made `streamed_jpeg`). The others are for OpenCV, which drops
-warnings (`sound_jpeg`): libvips passes over their entropy-coded data first, at an eighth of the size, which takes 0.8
-of the time of decoding the picture. Invariant: what is whole but for its end marker, or has padding or odd segments
-beside its pixels, is sound; what lacks anything of a pixel is not.
+libjpeg fills what is missing with gray and warns. To libvips a warning is an error, so it decodes large files if their
+rows stream (`streamed_jpeg`). The others are for OpenCV, which drops warnings (`sound_jpeg`): libvips passes over their
+entropy-coded data first, at an eighth of the size, which takes 0.8 of the time of decoding the picture. Invariant: what
+is whole but for its end marker, or has padding or odd segments beside its pixels, is sound; what lacks anything of a
+pixel is not.
 """
 
 import re
@@ -20,14 +20,9 @@ from worker.pipeline.decode.refusals import corrupt, is_out_of_memory
 
 _START: Final = b"\xff\xd8"
 _END: Final = b"\xff\xd9"
-_BASELINE, _EXTENDED, _PROGRESSIVE, _SOI, _EOI, _SOS, _DRI, _JFIF, _ADOBE = (
-    *(0xC0, 0xC1, 0xC2, 0xD8, 0xD9, 0xDA, 0xDD, 0xE0, 0xEE),
-)
+_BASELINE, _EXTENDED, _PROGRESSIVE, _SOI, _EOI, _SOS, _JFIF, _ADOBE = 0xC0, 0xC1, 0xC2, 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
 _FRAMES: Final = frozenset({_BASELINE, _EXTENDED, _PROGRESSIVE})
-_TABLES: Final = frozenset({0xC4, 0xDB, _DRI})
-_FIRST_RESTART: Final = b"\xff\xd0"
-_ROWS_BEHIND: Final = 16  # libvips reads 8 at once, and hears with the next 8 what libjpeg said of these
-_MAX_INTERVAL: Final = 0xFFFF  # units of blocks from one restart marker to the next
+_TABLES: Final = frozenset({0xC4, 0xDB, 0xDD})
 _WITHOUT_BODY: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in entropy-coded data all others are data
 _MAX_SEGMENTS: Final = 4000
@@ -77,21 +72,8 @@ class _Parts:
     @property
     def smaller_side(self) -> int:
         """Its width or height in pixels."""
-        return min(self.sides)
-
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Its height and width in pixels."""
         height, width = struct.unpack_from(">2H", self.frame, _SIDES_AT)
-        return height, width
-
-    @property
-    def unit(self) -> tuple[int, int]:
-        """The rows and columns of pixels of a unit, the blocks of all components that are coded together."""
-        sampling = self.frame[_COMPONENTS_AT + 1 :: 3][: self.frame[_COUNT_AT]]
-        if len(sampling) == 1:
-            return _EIGHTH, _EIGHTH
-        return _EIGHTH * max(each & 15 for each in sampling), _EIGHTH * max(each >> 4 for each in sampling)
+        return int(min(height, width))
 
     def joined(self) -> bytes:
         """Return the file."""
@@ -135,35 +117,6 @@ def _judged(data: bytes, header: ImageHeader) -> tuple[_Parts | None, Exception 
         if warning is None:
             return candidate, None
     return None, warning
-
-
-def jpeg_with_rows_behind(data: bytes, header: ImageHeader) -> tuple[bytes, int] | None:
-    """Return the file with some more rows of blocks behind its last one, and the last row of their pixels.
-
-    Before them stands a restart marker, at which libjpeg looks whether anything is left over. So to decode all rows and
-    these tells as much as `streamed_jpeg` does, in one pass instead of two, but nothing is mended: a file with padding
-    looks damaged. The rows are the picture's own first ones. Chroma that is halved down is smoothed across rows, so the
-    picture's last row of pixels has a quarter of its chroma from below its edge.
-
-    Returns None for a file with restart markers of its own or with too many units. Raises JobError IMAGE_CORRUPT.
-    """
-    parts = _parts(data, header)
-    (height, width), (rows, columns) = parts.sides, parts.unit
-    whole = -(-height // rows) * rows
-    units = whole // rows * -(-width // columns)
-    last = whole + max(rows, _ROWS_BEHIND) - 1
-    if units > _MAX_INTERVAL or last >= _MAX_ROWS or any(table[1] == _DRI for table in parts.tables):
-        return None
-    interval = struct.pack(">3H", 0xFF00 | _DRI, 4, units)
-    (scan_header_bytes,) = struct.unpack_from(">H", parts.scans, 2)
-    again = bytes(parts.scans[2 + scan_header_bytes :])
-    higher = replace(
-        parts,
-        tables=(*parts.tables, interval),
-        frame=_with_height(parts.frame, last + 1),
-        rest=_FIRST_RESTART + again + _END,
-    )
-    return higher.joined(), last
 
 
 def streamed_jpeg(data: bytes, header: ImageHeader) -> bytes:
@@ -305,7 +258,7 @@ def _warning(parts: _Parts) -> Exception | None:
 
 
 def _asks_for_more(parts: _Parts) -> bool:
-    whole = _of_whole_units(parts)
+    whole = replace(parts, frame=_frame_of_whole_blocks(parts.frame))
     try:
         _pass_over(whole.joined(), whole.smaller_side, "truncated")
     except pyvips.Error:
@@ -326,19 +279,18 @@ def _pass_over(encoded: bytes, smaller_side: int, fail_on: str) -> None:
         raise
 
 
-def _of_whole_units(parts: _Parts) -> _Parts:
-    """Return the file as high as the blocks that it is coded in.
+def _frame_of_whole_blocks(frame: bytes) -> bytes:
+    """Return the frame as high as the blocks that it is coded in.
 
     At an eighth of its size libvips rounds a height down, and the last blocks would be looked at by nobody.
     """
-    height, _ = parts.sides
-    rows, _ = parts.unit
-    higher = -(-height // rows) * rows
-    return parts if higher > _MAX_ROWS else replace(parts, frame=_with_height(parts.frame, higher))
-
-
-def _with_height(frame: bytes, height: int) -> bytes:
-    return frame[:_SIDES_AT] + struct.pack(">H", height) + frame[_SIDES_AT + 2 :]
+    (height,) = struct.unpack_from(">H", frame, _SIDES_AT)
+    down = max(sampling & 15 for sampling in frame[_COMPONENTS_AT + 1 :: 3]) if frame[_COUNT_AT] > 1 else 1
+    unit = _EIGHTH * down
+    higher = -(-height // unit) * unit
+    if higher > _MAX_ROWS:
+        return frame
+    return frame[:_SIDES_AT] + struct.pack(">H", higher) + frame[_SIDES_AT + 2 :]
 
 
 def _frame_read_to_its_end(frame: bytes) -> bytes:

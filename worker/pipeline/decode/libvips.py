@@ -14,7 +14,7 @@ import pyvips
 from worker.domain.errors import ErrorCode, JobError
 from worker.domain.image import ImageFormat, ImageHeader, Pixels
 from worker.pipeline.decode.background import WHITE, BorderLevels
-from worker.pipeline.decode.jpeg import jpeg_with_rows_behind, streamed_jpeg
+from worker.pipeline.decode.jpeg import streamed_jpeg
 from worker.pipeline.decode.refusals import corrupt
 from worker.pipeline.decode.tiff import check_pieces, plain_page
 from worker.pipeline.decode.to_bgr import HAVE_ALPHA, SampleLayout, count_borders, write_bgr
@@ -87,26 +87,6 @@ class RowReader:
     def _row(self) -> tuple[int, int, np.dtype[Any]]:
         """Return how many pixels and channels a row has, and the type of its samples: slow to ask libvips for."""
         return self.image.width, self.image.bands, np.dtype(_SAMPLES[self.image.format])
-
-
-def decode_jpeg(data: bytes, header: ImageHeader) -> Pixels:
-    """Decode a JPEG that streams to uint8 [height, width, 3] BGR, as it is stored. Raises JobError IMAGE_CORRUPT.
-
-    A sound one takes one pass, as a rule.
-    """
-    higher = jpeg_with_rows_behind(data, header)
-    if higher is not None:
-        encoded, last_row = higher
-        try:
-            image = _open(pyvips.Image.jpegload_source, encoded, fail_on="warning")
-            reader = RowReader(header, 0, image, _layout(image), partial(_open, pyvips.Image.jpegload_source, encoded))
-            pixels = reader.read(0, header.pages[0].height)
-            reader.read(last_row, 1)
-        except (pyvips.Error, JobError):
-            pass  # it may only be padded: `open_rows` tells
-        else:
-            return pixels
-    return open_rows(data, header, 0).read(0, header.pages[0].height)
 
 
 def open_rows(data: bytes, header: ImageHeader, number: int) -> RowReader:

@@ -14,7 +14,7 @@ from worker.domain.image import ImageFormat, ImageHeader, PageImage, Pixels
 from worker.pipeline.decode.bitmap import bitmap_to_bgr
 from worker.pipeline.decode.heif import decode_heif
 from worker.pipeline.decode.jpeg import has_inks, sound_jpeg
-from worker.pipeline.decode.libvips import decode_jpeg, open_rows
+from worker.pipeline.decode.libvips import open_rows
 from worker.pipeline.decode.pdf_streams import check_streams
 from worker.pipeline.decode.refusals import corrupt, telling_lack_of_memory
 from worker.pipeline.decode.to_bgr import opencv_layout, to_bgr
@@ -23,6 +23,7 @@ from worker.pipeline.header import bmp, png
 from worker.pipeline.page_claim import DamagedHeaderError
 from worker.pipeline.pdf.pages import render
 
+_IN_ROWS_FROM_PIXELS: Final = 4_000_000  # fewer pixels reuse memory at hand, and then a copy costs less than rows do
 _MAX_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
 _MIRRORED: Final = {2: 1, 4: 3, 5: 8, 7: 6}  # and what is left to do after mirroring left and right
 _TURNS: Final = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -55,9 +56,9 @@ def _stored(data: bytes, header: ImageHeader, number: int) -> Pixels:
         case ImageFormat.PNG if png.hides_a_gray(data):
             # OpenCV passes over it.
             return open_rows(data, header, number).read(0, page.height)
-        case ImageFormat.JPEG if page.streams and not has_inks(data):
-            # To OpenCV a warning is nothing, so that a pass of its own would have to look for damage.
-            return decode_jpeg(data, header)
+        case ImageFormat.JPEG if page.pixels > _IN_ROWS_FROM_PIXELS and page.streams and not has_inks(data):
+            # Straight into the page's memory: OpenCV makes a copy, and its pages are looked through in memory as large.
+            return open_rows(data, header, number).read(0, page.height)
         case ImageFormat.HEIF:
             return decode_heif(data, header)
         case ImageFormat.PDF:
