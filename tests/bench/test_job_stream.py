@@ -78,10 +78,11 @@ def test_times_are_those_of_the_broker(kafka: KafkaServer) -> None:
 
 
 def test_a_refused_job_ends_the_run(kafka: KafkaServer) -> None:
-    topics = Topics.named("stream-refusal")
+    topics, begun = Topics.named("stream-refusal"), time.monotonic()
     with (
         JobStream(kafka.bootstrap_servers, topics) as stream,
         answering(kafka, topics),
         pytest.raises(MeasurementError, match=r"refused bad-0 as IMAGE_CORRUPT: No picture\."),
     ):
-        stream.run(jobs("bad", 0.0), lambda: None)
+        stream.run(jobs("bad", 0.0, 60.0), lambda: None)
+    assert time.monotonic() - begun < 40, "what is not due yet is not waited for"

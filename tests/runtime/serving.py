@@ -18,6 +18,7 @@ from worker.settings import TritonSettings
 from worker.testing.events import RecordedEvents
 
 LARGE_FROM_PIXELS: Final = 4_000_000
+FULL_TILE_BYTES: Final = 64
 _MAX_PIXELS: Final = 64_000_000
 
 
@@ -51,13 +52,17 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A job: CPU seconds before, between and after its requests; lines that are read, in requests of `lines_each`."""
+    """A job: CPU seconds before, between and after its requests; lines that are read, in requests of `lines_each`.
+
+    A tile of `tile_bytes` takes the detector so much of the time of one of `FULL_TILE_BYTES`.
+    """
 
     decode_seconds: float = 0.02
     crop_seconds: float = 0.02
     lines: int = 24
     lines_each: int = 4
     pixels: int = 1_000_000
+    tile_bytes: int = FULL_TILE_BYTES
 
 
 @dataclass(slots=True)
@@ -82,13 +87,13 @@ class _Instances:
     def __init__(self, model: Served, cores: asyncio.Semaphore) -> None:
         self._model = model
         self._cores = cores
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._queue: deque[tuple[int, float, asyncio.Future[None]]] = deque()
         self._free = model.instances
         self._running: set[asyncio.Task[None]] = set()
 
-    async def run(self, rows: int) -> None:
+    async def run(self, rows: int, part: float) -> None:
         done = asyncio.get_running_loop().create_future()
-        self._queue.append((rows, done))
+        self._queue.append((rows, part, done))
         if self._model.delay_seconds:
             await asyncio.sleep(self._model.delay_seconds)
         self._start()
@@ -102,15 +107,15 @@ class _Instances:
                 batch.append(self._queue.popleft())
                 rows += batch[-1][0]
             self._free -= 1
-            seconds = self._model.seconds + rows * self._model.row_seconds
+            seconds = max(part for _, part, _ in batch) * (self._model.seconds + rows * self._model.row_seconds)
             self._running.add(task := asyncio.get_running_loop().create_task(self._execute(seconds, batch)))
             task.add_done_callback(self._running.discard)
 
-    async def _execute(self, seconds: float, batch: Sequence[tuple[int, "asyncio.Future[None]"]]) -> None:
+    async def _execute(self, seconds: float, batch: Sequence[tuple[int, float, "asyncio.Future[None]"]]) -> None:
         async with self._cores:
             await asyncio.sleep(seconds)
         self._free += 1
-        for _, done in batch:
+        for *_, done in batch:
             if not done.done():
                 done.set_result(None)
         self._start()
@@ -140,7 +145,8 @@ class SimulatedServer:
         self._sent += 1
         copy = self._copies[self._sent % len(self._copies)]
         await asyncio.sleep(self._server.way_seconds / 2)
-        await copy[request.model].run(len(request.inputs["rows"]))
+        rows, row_bytes = request.inputs["rows"].shape
+        await copy[request.model].run(rows, row_bytes / FULL_TILE_BYTES)
         await asyncio.sleep(self._server.way_seconds / 2)
         return {}
 
@@ -184,7 +190,7 @@ class _Backlog:
             is_large = picture.pixels > LARGE_FROM_PIXELS
             (self.outcome.large_order if is_large else self.outcome.order).append(number)
             await self._cpu(picture.decode_seconds)
-            await self._ask("detector", 1)
+            await self._ask("detector", 1, picture.tile_bytes)
             await self._cpu(picture.crop_seconds)
             full, rest = divmod(picture.lines, picture.lines_each)
             chunks = [picture.lines_each] * full + [rest] * bool(rest)
@@ -204,8 +210,8 @@ class _Backlog:
         async with self._threads, self._cores:
             await asyncio.sleep(seconds)
 
-    async def _ask(self, model: str, rows: int) -> None:
-        request = InferenceRequest(model, {"rows": np.zeros((rows, 64), np.uint8)}, [])
+    async def _ask(self, model: str, rows: int, row_bytes: int = FULL_TILE_BYTES) -> None:
+        request = InferenceRequest(model, {"rows": np.zeros((rows, row_bytes), np.uint8)}, [])
         await self._guard.infer(request, timeout_seconds=3600.0)
 
 

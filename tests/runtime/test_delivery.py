@@ -67,7 +67,7 @@ async def test_a_picture_ends_as_one_result(parts: Parts) -> None:
 
 
 async def test_a_job_says_when_it_begins_and_whether_it_waited_for_others(parts: Parts) -> None:
-    begun = list[tuple[int, bool]]()
+    begun = list[tuple[int, bool | None]]()
     jobs = [in_hand(record(offset=offset)) for offset in range(6)]
     for job in jobs:
         job.on_begun = partial(_note_begun, begun, job)
@@ -76,23 +76,23 @@ async def test_a_job_says_when_it_begins_and_whether_it_waited_for_others(parts:
             await others.enter_async_context(parts.admission.admitted(1))
         delivered = [asyncio.create_task(parts.delivery().deliver(job)) for job in jobs]
         await asyncio.wait(delivered)
-    at_once = [offset for offset, waited in begun if not waited]
+    at_once = [offset for offset, waited in begun if waited is False]
     assert sorted(offset for offset, _ in begun) == list(range(6))
     assert len(at_once) == 1, "one place was free"
     assert not any(job.ahead for job in jobs)
 
 
-def _note_begun(begun: list[tuple[int, bool]], job: InflightJob, waited: bool) -> None:  # noqa: FBT001
+def _note_begun(begun: list[tuple[int, bool | None]], job: InflightJob, waited: bool | None) -> None:  # noqa: FBT001
     begun.append((job.record.coordinate.offset, waited))
 
 
 @pytest.mark.parametrize("suspect", [False, True])
 async def test_a_job_that_fails_before_it_begins_is_not_ahead_any_more(parts: Parts, *, suspect: bool) -> None:
     job = in_hand(record(b"no picture"), suspect=suspect)
-    begun = list[tuple[int, bool]]()
+    begun = list[tuple[int, bool | None]]()
     job.on_begun = partial(_note_begun, begun, job)
     await parts.delivery().deliver(job)
-    assert begun == [(0, False)]
+    assert begun == [(0, None)]
 
 
 async def test_a_result_has_one_content_type_however_the_jobs_was_written(parts: Parts) -> None:

@@ -75,22 +75,21 @@ async def test_no_more_records_are_taken_while_those_at_hand_wait() -> None:
 async def test_records_are_taken_earlier_while_jobs_find_their_turn_at_once() -> None:
     async with running(member()) as worker:
         for _ in range(5):
-            waiting(worker)[0].mark_begun()
+            waiting(worker)[0].mark_begun(waited=False)
             await settle()
         assert len(waiting(worker)) == 7
         for _ in range(5):
-            waiting(worker)[0].mark_begun()
+            waiting(worker)[0].mark_begun(waited=False)
             await settle()
         assert len(worker.delivery.offsets()) == LIMIT
 
 
-async def test_a_job_that_waits_for_its_next_attempt_holds_up_no_record() -> None:
+async def test_jobs_that_wait_for_nothing_here_hold_up_no_record_and_say_nothing_of_those_that_do() -> None:
     async with running(member()) as worker:
         for offset in (0, 1):
             worker.delivery.job(offset).mark_begun()
-
         await settle()
-        assert len(waiting(worker)) >= 2
+        assert [job.record.coordinate.offset for job in waiting(worker)] == [2, 3]
 
 
 async def test_in_key_order_records_may_wait_for_those_before_them() -> None:

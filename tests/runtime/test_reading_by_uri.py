@@ -113,6 +113,19 @@ async def test_a_deadline_ends_the_fetch(parts: Parts) -> None:
         assert parts.room.held_bytes == 1
 
 
+async def test_a_job_whose_picture_is_fetched_is_not_ahead_any_more(parts: Parts) -> None:
+    parts.blobs.put(URI, PICTURE)
+    parts.room = FetchMemory(1, 1)
+    job = in_hand(by_uri())
+    with parts.room.lease() as other:
+        await other.grow(1)
+        delivered = asyncio.ensure_future(parts.delivery().deliver(job))
+        await asyncio.sleep(0.05)
+        assert not delivered.done(), "it waits for room"
+        assert not job.ahead
+    await delivered
+
+
 async def test_room_is_held_while_the_picture_is_in_hand_and_others_wait_for_it(parts: Parts) -> None:
     parts.blobs.put(URI, PICTURE)
     parts.room = FetchMemory(len(PICTURE), 4)

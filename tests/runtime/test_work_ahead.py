@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.serving import LARGE_FROM_PIXELS, Picture, Served, Server, run_backlog
 from worker.ports import InferenceRequest, ModelDescription, ServingCapacity
-from worker.runtime.work_ahead import CURRENT_JOB, AdmittedJob, WorkAhead
+from worker.runtime.work_ahead import CURRENT_JOB, AdmittedJob, FastestAnswers, WorkAhead
 
 MAX_JOBS = 8
 EMBEDDED = Server(Served(0.1, instances=2), Served(0.005, 0.004, instances=2), cores=2, shares_cores=True)
@@ -74,6 +74,45 @@ def test_small_jobs_go_on_beside_large_ones(server: Server) -> None:
     assert needed.mean_jobs < as_many_as_may.mean_jobs
     assert needed.large_order == list(range(5, len(pictures), 20))
     assert needed.order == sorted(set(range(len(pictures))) - set(needed.large_order))
+
+
+@pytest.mark.parametrize("sizes", [(66, 44, 22), (66, 44, 22, 8)], ids=["3 to 1", "8 to 1"])
+@pytest.mark.parametrize(
+    ("server", "most_jobs"),
+    [
+        (EMBEDDED, 7.5),
+        (OWN_CORES, 7.5),
+        (REMOTE, MAX_JOBS),
+        (replace(FOUR_SERVERS, way_seconds=0.05), MAX_JOBS),
+    ],
+    ids=["embedded", "own cores", "remote", "four servers on a way"],
+)
+def test_tiles_of_many_sizes_look_like_no_queue(server: Server, most_jobs: float, sizes: tuple[int, ...]) -> None:
+    chance = random.Random(2)  # noqa: S311
+    pictures = [replace(picture, tile_bytes=chance.choice(sizes)) for picture in receipts(400)]
+    as_many_as_may = run_backlog(replace(server, tells=False), pictures)
+    needed = run_backlog(server, pictures)
+    assert needed.seconds <= 1.03 * as_many_as_may.seconds
+    assert needed.mean_jobs <= most_jobs
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.floats(0, 0.5)), min_size=1), st.floats(0, 1), st.floats(0, 0.01))
+def test_what_waits_for_nothing_is_never_slow(
+    answers: list[tuple[int, float]], way_seconds: float, byte_seconds: float
+) -> None:
+    fastest = FastestAnswers()
+    for size, waited in answers:
+        alone = way_seconds + size * byte_seconds
+        slowness = fastest.slowness(size, alone + waited)
+        assert slowness >= 1.0
+        assert slowness * alone <= (alone + waited) * 1.001
+
+
+def test_a_size_that_was_never_seen_is_judged_by_others() -> None:
+    fastest = FastestAnswers()
+    fastest.slowness(100, 0.1)
+    assert fastest.slowness(200, 0.4) == pytest.approx(2.0), "no longer in proportion"
+    assert fastest.slowness(50, 0.3) == pytest.approx(3.0), "no longer than a larger one"
 
 
 def test_a_server_that_does_not_say_is_given_as_many_jobs_as_may_be() -> None:
@@ -187,6 +226,12 @@ def test_requests_that_wait_for_others_of_their_own_job_show_nothing() -> None:
         answer(found, 0.1, beside=1)
         answer(found, 0.1, rows=2)
     assert found.enough_jobs == 4
+
+
+def test_a_server_that_says_nothing_any_more_has_no_bound() -> None:
+    found = work(ServingCapacity(2, 1))
+    found.described(ModelDescription("model 0", "2", 8, (), (), {}, None))
+    assert found.enough_jobs is None
 
 
 def test_whoever_waits_learns_what_a_server_says() -> None:

@@ -98,11 +98,13 @@ class Admission:
         """Wait until a picture of so many pixels is admitted; its pixels count during the block."""
         lane = self.lane_of(pixels)
         async with self._gate.entered(lane, pixels):
-            token = CURRENT_JOB.set(AdmittedJob() if lane is Lane.SMALL else None)
+            job = AdmittedJob()
+            token = CURRENT_JOB.set(job if lane is Lane.SMALL else None)
             try:
                 yield lane
             finally:
                 CURRENT_JOB.reset(token)
+                self._work.ended(job)
 
     def would_admit(self, pixels: int) -> bool:
         """Whether a picture of so many pixels would be admitted at once."""

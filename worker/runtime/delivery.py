@@ -184,7 +184,8 @@ class Delivery:
         return await self._isolation.read(job.record, attempt, self._processor.model_set)
 
     async def _read_in_process(self, job: InflightJob, attempt: int) -> LabelText:
-        with await self._processor.prepare(job.record) as prepared, job.with_fetched(prepared.fetched_bytes):
+        preparing = self._processor.prepare(job.record, on_fetch=job.mark_begun)
+        with await preparing as prepared, job.with_fetched(prepared.fetched_bytes):
             lane = self._admission.lane_of(prepared.pixels)
             CURRENT_LANE.set(lane)
             job.set_lane(lane)
@@ -193,7 +194,7 @@ class Delivery:
                 job.working = True
                 job.mark_begun()
             else:
-                waited = not self._admission.would_admit(prepared.pixels)
+                waited = None if job.large else not self._admission.would_admit(prepared.pixels)
                 async with AsyncExitStack() as admitted:
                     with self._tracer.stage(Stage.ADMIT):
                         await admitted.enter_async_context(self._admission.admitted(prepared.pixels))

@@ -17,7 +17,8 @@ class InflightJob:
     before. `working` is true while stopping it would throw work away. `large` says that its picture is of the large
     lane, once that is known; `on_large` is called then. `queued` says that it only waits for its dead letter, so that
     other jobs may be taken meanwhile; `on_queued` is called then, in the job's task. `ahead` is true until the job
-    begins or fails, and `on_begun` is called then with whether it had to wait for other jobs.
+    begins, fails, or waits for its picture; `on_begun` is called then with whether it had to wait for other jobs, None
+    where that says nothing.
     """
 
     record: Record
@@ -30,7 +31,7 @@ class InflightJob:
     queued: bool = False
     on_queued: Callable[[], None] | None = None
     ahead: bool = True
-    on_begun: Callable[[bool], None] | None = None
+    on_begun: Callable[[bool | None], None] | None = None
 
     def set_lane(self, lane: Lane) -> None:
         """Note the lane of the job's picture."""
@@ -46,8 +47,8 @@ class InflightJob:
             if self.on_queued is not None:
                 self.on_queued()
 
-    def mark_begun(self, *, waited: bool = False) -> None:
-        """Note that the job begins, or that it does not wait for other jobs; `waited` says that it did."""
+    def mark_begun(self, *, waited: bool | None = None) -> None:
+        """Note that the job begins, or that it does not wait for other jobs; `waited` says whether it did."""
         if self.ahead:
             self.ahead = False
             if self.on_begun is not None:

@@ -5,7 +5,7 @@ process has no memory left.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -95,14 +95,19 @@ class JobProcessor:
         with await self.prepare(record) as prepared:
             return await self.process(prepared, attempt)
 
-    async def prepare(self, record: Record) -> PreparedJob:
-        """Return the record's job with its picture, with the checks that need no decoding done. Raises JobError."""
+    async def prepare(self, record: Record, on_fetch: Callable[[], None] | None = None) -> PreparedJob:
+        """Return the record's job with its picture, with the checks that need no decoding done. Raises JobError.
+
+        `on_fetch` is called before the picture is fetched, unless it comes with the job.
+        """
         with _only_job_errors(), self._tracer.stage(Stage.CONSUME):
             loop = asyncio.get_running_loop()
             prepared = await loop.run_in_executor(self._executor, self._prepare, record)
             if isinstance(prepared, PreparedJob):
                 return prepared
             job, uri = prepared
+            if on_fetch is not None:
+                on_fetch()
             with ExitStack() as resources:
                 begun = self._clock.monotonic()
                 picture = await self._fetch(job, uri, resources)

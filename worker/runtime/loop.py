@@ -168,14 +168,15 @@ class Loop:
             self._queued_bytes -= job.size_bytes
         self._allow()
 
-    def _job_begun(self, waited: bool) -> None:  # noqa: FBT001 - a listener's only argument
-        small = [job for job in self._active.values() if not job.large]
-        ahead = 1 + sum(job.ahead for job in small)  # this one was until now
-        self._read_ahead.began(
-            waited=waited,
-            is_used_up=ahead >= self._read_ahead.records,
-            in_progress=sum(job.working and not job.ahead for job in small),
-        )
+    def _job_begun(self, waited: bool | None) -> None:  # noqa: FBT001 - a listener's only argument
+        if waited is not None:
+            small = [job for job in self._active.values() if not job.large]
+            ahead = 1 + sum(job.ahead for job in small)  # this one was until now
+            self._read_ahead.began(
+                waited=waited,
+                is_used_up=ahead >= self._read_ahead.records,
+                in_progress=sum(job.working and not job.ahead for job in small),
+            )
         self._allow()
 
     def _count_as_queued(self) -> None:

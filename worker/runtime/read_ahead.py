@@ -1,7 +1,7 @@
 """How many records the worker takes before it needs them.
 
-Invariants: a record is ahead from its receipt until its job begins, fails, or waits for something else than the other
-jobs. There are never more of them than the limit, and at least `_LEAST` are allowed.
+Invariants: a record is ahead from its receipt until its job begins, fails, or is fetched a picture for, which may take
+long. There are never more of them than the limit, and at least `_LEAST` are allowed.
 
 A record that is taken early only waits here, and not in the topic where other workers could take it. One that is taken
 late leaves the models idle. So a job that found its turn at once, while no more records were allowed, came late: one
@@ -24,7 +24,10 @@ class ReadAhead:
         self._waited = 0
 
     def began(self, *, waited: bool, is_used_up: bool, in_progress: int) -> None:
-        """Note that a record is not ahead any more; `is_used_up` says that no further one was allowed until then."""
+        """Note that the job of a small picture begins, which was ahead.
+
+        `is_used_up` says that no further one was allowed until then.
+        """
         least = max(_LEAST, in_progress // 2 + 1)
         if waited:
             self._waited += 1

@@ -12,10 +12,12 @@ several servers stand behind one name, or where they are on a long way.
 On a CPU batches gain nothing, so there a row counts as a batch: two instances need four jobs. On a GPU with batches of
 64 rows, 128 jobs are far more than a worker may have, and its threads decide.
 
-Requests wait where answers take much longer than at their fastest, as in congestion control by delay.
+Requests wait where answers take much longer than at their fastest, as in congestion control by delay. The fastest ones
+are remembered for as long as the worker runs, so servers that become slower for good are taken for busy ones.
 Source: Brakmo and Peterson, "TCP Vegas: End to End Congestion Avoidance on a Global Internet", 1995.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -41,6 +43,27 @@ class AdmittedJob:
         self.asks_alone = True
 
 
+class FastestAnswers:
+    """The least time that one model took to answer, by the size of the request.
+
+    How long a request of any size takes at most while nothing waits follows from those: no longer than a larger one,
+    and no longer in proportion than a smaller one, because a part of the time is the same for all.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}  # by bytes; only what does not follow from the others
+
+    def slowness(self, size_bytes: int, seconds: float) -> float:
+        """Note an answer, and return how many times as long it took as one that waits for nothing may take."""
+        least = min((known * max(1.0, size_bytes / size) for size, known in self._seconds.items()), default=seconds)
+        if seconds > least > 0:
+            return seconds / least
+        implied = {size: seconds * max(1.0, size / size_bytes) for size in self._seconds}
+        self._seconds = {size: known for size, known in self._seconds.items() if known < implied[size]}
+        self._seconds[size_bytes] = seconds
+        return 1.0
+
+
 # The current task's job, None where it is not one of the small lane that was admitted.
 CURRENT_JOB: Final[ContextVar[AdmittedJob | None]] = ContextVar("labelwire_admitted_job", default=None)
 
@@ -52,7 +75,7 @@ class WorkAhead:
         self._threads = threads
         self._capacities: dict[str, ServingCapacity] = {}
         self._asking: set[AdmittedJob] = set()
-        self._fastest: dict[tuple[str, str], float] = {}  # seconds a byte, by model and version
+        self._fastest: dict[tuple[str, str], FastestAnswers] = defaultdict(FastestAnswers)  # by model and version
         self._slowness = float(_BATCHES_EACH)  # until answers show something else, requests wait
         self._listeners: list[Callable[[], None]] = []
 
@@ -61,10 +84,16 @@ class WorkAhead:
         self._listeners.append(listener)
 
     def described(self, description: ModelDescription) -> None:
-        """Note what the server says of a model."""
-        if description.capacity is not None:
+        """Note what the server says of a model, also if that is nothing."""
+        if description.capacity is None:
+            self._capacities.pop(description.name, None)
+        else:
             self._capacities[description.name] = description.capacity
-            self._changed()
+        self._changed()
+
+    def ended(self, job: AdmittedJob) -> None:
+        """Note that a job is not admitted any more, even if a request of it is not answered yet."""
+        self._asking.discard(job)
 
     def is_enough(self, jobs: int) -> bool:
         """Say whether no further job is needed while so many small ones are admitted."""
@@ -107,11 +136,9 @@ class WorkAhead:
         # Requests of one job wait for one another, and one of many rows takes its time in any case.
         if job is None or not job.asks_alone or len(rows) > 1:
             return
-        model, pace = (request.model, request.version), seconds / rows.nbytes
-        fastest = self._fastest[model] = min(pace, self._fastest.get(model, pace))
-        if fastest:
-            self._slowness += _WEIGHT * (pace / fastest - self._slowness)
-            self._changed()
+        slowness = self._fastest[request.model, request.version].slowness(rows.nbytes, seconds)
+        self._slowness += _WEIGHT * (slowness - self._slowness)
+        self._changed()
 
     def _changed(self) -> None:
         for listener in self._listeners:

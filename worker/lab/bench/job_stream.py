@@ -6,6 +6,7 @@ Invariant: every job of a run is answered once, or `run` raises.
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,7 @@ class JobStream:
     def __init__(self, bootstrap_servers: str, topics: Topics) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = topics
+        self._leaving = threading.Event()
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
@@ -81,12 +83,15 @@ class JobStream:
         ]
         create_topics(self._bootstrap_servers, specs)
         watched = [topic for topic in (self._topics.results, self._topics.dead_letters) if topic]
-        self._reader = self._held.enter_context(TopicReader(self._bootstrap_servers, watched))
-        self._writer = self._held.enter_context(TopicWriter(self._bootstrap_servers, _PRODUCER_OPTIONS))
-        self._thread = self._held.enter_context(ThreadPoolExecutor(1, "job-stream"))
+        with ExitStack() as opened:
+            self._reader = opened.enter_context(TopicReader(self._bootstrap_servers, watched))
+            self._writer = opened.enter_context(TopicWriter(self._bootstrap_servers, _PRODUCER_OPTIONS))
+            self._thread = opened.enter_context(ThreadPoolExecutor(1, "job-stream"))
+            self._held = opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._leaving.set()  # what is not due yet is not written any more
         self._held.close()
 
     def run(
@@ -96,7 +101,7 @@ class JobStream:
 
         Raises MeasurementError if a job is refused, or if nothing is answered for three minutes.
         """
-        batch = _WrittenJobs(jobs, self._topics.jobs)
+        batch = _WrittenJobs(jobs, self._topics.jobs, self._leaving)
         writing = self._thread.submit(self._writer.write, batch.in_time())
         missing, answered = {one.job.job_id for one in jobs}, []
         heard = time.monotonic()
@@ -133,15 +138,17 @@ class JobStream:
 class _WrittenJobs:
     """The jobs of one run; `due_ms` holds those that were written so far."""
 
-    def __init__(self, jobs: Iterable[TimedJob], topic: str) -> None:
+    def __init__(self, jobs: Iterable[TimedJob], topic: str, leaving: threading.Event) -> None:
         self._jobs = jobs
         self._topic = topic
+        self._leaving = leaving
         self.due_ms: dict[str, float] = {}
 
     def in_time(self) -> Iterator[OutgoingRecord]:
-        """Yield each job's record when it is due."""
+        """Yield each job's record when it is due, until nobody waits for them any more."""
         begun, begun_ms = time.monotonic(), time.time() * 1000
         for one in self._jobs:
-            time.sleep(max(0.0, begun + one.due_seconds - time.monotonic()))
+            if self._leaving.wait(max(0.0, begun + one.due_seconds - time.monotonic())):
+                return
             self.due_ms[one.job.job_id] = begun_ms + one.due_seconds * 1000
             yield one.job.record(self._topic)

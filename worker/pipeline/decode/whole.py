@@ -25,8 +25,9 @@ from worker.pipeline.pdf.pages import render
 
 _IN_ROWS_FROM_PIXELS: Final = 4_000_000  # fewer pixels reuse memory at hand, and then a copy costs less than rows do
 _MAX_BYTES_OF_A_PIXEL: Final = 18  # that decoding takes, of 8 bits a sample
-_MIRRORED: Final = {2: 1, 4: 3, 5: 8, 7: 6}  # and what is left to do after mirroring left and right
-_TURNS: Final = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_FLIPS: Final = {2: 1, 3: -1, 4: 0, 7: -1}  # as OpenCV names the axes; of 7 what is left after transposing
+_TRANSPOSED: Final = frozenset({5, 7})
+_TURNS: Final = {6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _PACKED: Final = frozenset({ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.HEIF, ImageFormat.AVIF})
 _BEGINNING_BYTES: Final = 32 * 1024
 _LINE_FEEDS: Final = 8  # of which by chance all have a carriage return before them: once in 2 ** 64 files
@@ -112,9 +113,10 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
     OpenCV turns them by blocks that stay in the cache: numpy's copy of a turned view takes four times as long.
     """
     shown: MatLike = pixels
-    if orientation in _MIRRORED:
-        shown = cv2.flip(shown, 1)
-    turn = _TURNS.get(_MIRRORED.get(orientation, orientation))
-    if turn is not None:
-        shown = cv2.rotate(shown, turn)
+    if orientation in _TRANSPOSED:
+        shown = cv2.transpose(shown)
+    if orientation in _FLIPS:
+        shown = cv2.flip(shown, _FLIPS[orientation])
+    if orientation in _TURNS:
+        shown = cv2.rotate(shown, _TURNS[orientation])
     return np.asarray(shown, dtype=np.uint8)
