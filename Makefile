@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 UPGRADE ?= --upgrade
 
-.PHONY: help setup install demo test check-deps setup-test image-test tensorrt-test doctr-test check eval parity bench gpu-bench simulation fuzz chaos docs lock clean
+.PHONY: help setup install demo test check-deps setup-test image-test tensorrt-test doctr-test check eval parity bench gpu-bench simulation fuzz properties chaos docs lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ simulation: $(SETUP)  ## simulate SEEDS runs (default 10000) in virtual time; a 
 
 fuzz: $(SETUP)  ## decode FILES damaged pictures (default 10000); fails on crashes, hangs and high memory use
 	$(BIN)/python -m tests.fuzz --files $(or $(FILES),10000)
+
+properties: $(SETUP)  ## test properties with other values than make test, up to a thousand each (minutes)
+	$(BIN)/pytest -m hypothesis --hypothesis-profile "other values" --numprocesses auto
 
 check: $(SETUP)  ## check format, lint, types and layers
 	$(BIN)/ruff format --check .

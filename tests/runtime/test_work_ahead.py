@@ -115,6 +115,14 @@ def test_a_size_that_was_never_seen_is_judged_by_others() -> None:
     assert fastest.slowness(50, 0.3) == pytest.approx(3.0), "no longer than a larger one"
 
 
+@pytest.mark.parametrize("no_time", [0.0, 5e-324])
+def test_an_answer_in_no_time_makes_no_other_one_endlessly_slow(no_time: float) -> None:
+    fastest = FastestAnswers()
+    fastest.slowness(100, no_time)
+    assert fastest.slowness(100, 0.1) == pytest.approx(1e5)
+    assert fastest.slowness(300, 0.3) == pytest.approx(1e5), "and it is remembered for other sizes"
+
+
 def test_a_server_that_does_not_say_is_given_as_many_jobs_as_may_be() -> None:
     outcome = run_backlog(replace(EMBEDDED, tells=False), receipts(40))
     assert outcome.most_jobs == MAX_JOBS

@@ -30,6 +30,8 @@ _BATCHES_EACH: Final = 2
 _WAITING_FROM: Final = 1.5
 # Of each answer in the average, which follows some ten jobs.
 _WEIGHT: Final = 0.1
+# No answer takes less; a clock that did not move in between would make all others endlessly slow.
+_LEAST_SECONDS: Final = 1e-6
 
 
 class AdmittedJob:
@@ -55,8 +57,9 @@ class FastestAnswers:
 
     def slowness(self, size_bytes: int, seconds: float) -> float:
         """Note an answer, and return how many times as long it took as one that waits for nothing may take."""
+        seconds = max(seconds, _LEAST_SECONDS)
         least = min((known * max(1.0, size_bytes / size) for size, known in self._seconds.items()), default=seconds)
-        if seconds > least > 0:
+        if seconds > least:
             return seconds / least
         implied = {size: seconds * max(1.0, size / size_bytes) for size in self._seconds}
         self._seconds = {size: known for size, known in self._seconds.items() if known < implied[size]}
