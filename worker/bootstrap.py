@@ -34,7 +34,6 @@ from worker.adapters.kafka.sink import KafkaSink
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.adapters.kafka.validate import validate_options
-from worker.adapters.malloc import return_large_blocks
 from worker.adapters.telemetry.fanout import Fanout
 from worker.adapters.telemetry.http import HealthServer
 from worker.adapters.telemetry.logs import EventLog, configure
@@ -50,6 +49,7 @@ from worker.domain.retry import RetryPolicy
 from worker.pipeline.extract.custom.fields_file import CustomFields, load_custom_fields
 from worker.pipeline.extract.options import FieldOptions
 from worker.pipeline.header.reading import read_header
+from worker.pipeline.malloc import return_large_blocks
 from worker.pipeline.models import ModelSet, check_device, with_line_widths
 from worker.pipeline.options import ImageLimits, PipelineOptions, QualityOptions
 from worker.pipeline.pipeline import Pipeline

@@ -37,6 +37,7 @@ def test_ratios_are_of_medians_and_memory_is_the_highest(tmp_path: Path) -> None
     assert (figures["word_recall"], figures["pieces_word_recall"]) == (0.9, 0.8)
     assert figures["peak_rss_mb"] == measured["worker_peak_rss_mb"] == 600.0
     assert [one["bound_seconds"] for one in figures["rounds"]] == [7.5, 6.0, 9.0]
+    assert [one["peak_rss_mb"] for one in figures["rounds"]] == [500.0, 600.0, 400.0]
     text = page.read_text()
     assert "<h2>A mosaic, 400 " in text
     assert "0.9000" in text

@@ -91,6 +91,7 @@ def _figures(picture: LargePicture, turns: Sequence[LargeTurn]) -> dict[str, Any
                 "seconds": turn.seconds,
                 "pieces_seconds": round(turn.pieces_seconds, 3),
                 "bound_seconds": round(_bound_seconds(turn), 3),
+                "peak_rss_mb": round(turn.peak_rss_bytes / 1e6, 1),
                 "stage_seconds": dict(turn.stage_seconds),
             }
             for turn in own

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from worker.domain.image import Pixels
+from worker.pipeline.malloc import return_free_memory
 
 STRIP_ROWS: Final = 512  # a multiple of every reduction and of the cell
 
@@ -81,6 +82,7 @@ class StreamedRows:
         """Return rows [top, bottom), decoding on. Raises JobError; ValueError for rows that were given up."""
         if top < self._top:
             raise ValueError(f"rows from {top} were asked for, but those before {self._top} were given up")
+        return_free_memory()  # of what the band before took
         self._give_up(top)
         self._make_room(bottom - self._top + STRIP_ROWS)
         if self._coming is None:

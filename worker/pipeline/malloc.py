@@ -10,6 +10,9 @@ begins with, each tile and crop would be new memory to the kernel. On receipts t
 Measured against 2 MiB mapped one by one and 16 MiB kept, CPU in all: a receipt takes 46 ms for 50, a label 73 for 81, a
 photo of 12 megapixels 220 for 235, a mosaic of 105 megapixels 6.4 s for 6.8. They cost 23 to 30 MB, and 54 on the
 mosaic. With 32 MiB kept the mosaic gains nothing; with 32 MiB mapped one by one labels and photos gain no more.
+
+What is kept that way is free memory beside a page that takes most of what a worker may have: a page that is decoded
+while it is read gives it back once a band. The mosaic's peak is then 600 MB and not 684 to 744, for 5 % more time.
 """
 
 import contextlib
@@ -20,6 +23,12 @@ _MMAP_THRESHOLD: Final = -3  # M_MMAP_THRESHOLD of <malloc.h>
 _TRIM_THRESHOLD: Final = -1  # M_TRIM_THRESHOLD
 _LARGE_BYTES: Final = 8 * 1024 * 1024
 _KEPT_BYTES: Final = 64 * 1024 * 1024
+
+
+def return_free_memory() -> None:
+    """Give free memory of all heaps back to the kernel. Does nothing on a C library without `malloc_trim`."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def return_large_blocks() -> None:
