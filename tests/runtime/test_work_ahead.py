@@ -218,6 +218,17 @@ def test_requests_beside_the_small_jobs_count_for_nothing() -> None:
         assert found.is_enough(3)
 
 
+def test_what_a_job_asks_after_its_end_counts_for_nothing() -> None:
+    found, job = work(ServingCapacity(8, 1), threads=2), AdmittedJob()
+    token = CURRENT_JOB.set(job)
+    with found.asking():
+        found.ended(job)
+        assert found.is_enough(3)
+        with found.asking():
+            assert found.is_enough(3)
+    CURRENT_JOB.reset(token)
+
+
 def test_more_jobs_may_begin_where_answers_are_as_fast_as_ever() -> None:
     found = work(ServingCapacity(2, 1))
     for _ in range(30):

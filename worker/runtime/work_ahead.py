@@ -37,12 +37,14 @@ _LEAST_SECONDS: Final = 1e-6
 class AdmittedJob:
     """A small job between its admission and its end; `requests` are those that have no answer yet.
 
-    `asks_alone` says that there was no more than one since it last had none.
+    `asks_alone` says that there was no more than one since it last had none. What is left of a job that `has_ended`
+    may still ask.
     """
 
     def __init__(self) -> None:
         self.requests = 0
         self.asks_alone = True
+        self.has_ended = False
 
 
 class FastestAnswers:
@@ -96,6 +98,7 @@ class WorkAhead:
 
     def ended(self, job: AdmittedJob) -> None:
         """Note that a job is not admitted any more, even if a request of it is not answered yet."""
+        job.has_ended = True
         self._asking.discard(job)
 
     def is_enough(self, jobs: int) -> bool:
@@ -119,7 +122,7 @@ class WorkAhead:
     def asking(self) -> Iterator[None]:
         """Count a request of the current job during the block, from when it is asked to its answer."""
         job = CURRENT_JOB.get()
-        if job is None:
+        if job is None or job.has_ended:
             yield
             return
         job.asks_alone = not job.requests
