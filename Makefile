@@ -58,7 +58,7 @@ simulation: $(SETUP)  ## simulate SEEDS runs (default 10000) in virtual time; a 
 fuzz: $(SETUP)  ## decode FILES damaged pictures (default 10000); fails on crashes, hangs and high memory use
 	$(BIN)/python -m tests.fuzz --files $(or $(FILES),10000)
 
-properties: $(SETUP)  ## test properties with other values than make test, up to a thousand each (minutes)
+properties: $(SETUP)  ## test properties with other values than make test, and with more where a test names no number (minutes)
 	$(BIN)/pytest -m hypothesis --hypothesis-profile "other values" --numprocesses auto
 
 check: $(SETUP)  ## check format, lint, types and layers

@@ -16,9 +16,10 @@ from worker.local.triton import TritonServer
 
 LONG = ("setup", "image")
 
-# The same commit always draws the same values, so what passes once passes everywhere; `make properties` draws others.
+# So that two runs of a commit agree, its tests draw the same values, but for a few: Hypothesis takes some from the
+# modules that are imported. `make properties` draws others, also where the variable CI brings Hypothesis's own profile.
 settings.register_profile("same values", derandomize=True, deadline=None)
-settings.register_profile("other values", max_examples=1000, deadline=None, print_blob=True)
+settings.register_profile("other values", derandomize=False, max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("same values")
 
 

@@ -139,7 +139,7 @@ async def test_a_job_that_fails_gives_its_place_back() -> None:
 
 def serving(instances: int) -> WorkAhead:
     work = WorkAhead(threads=8)
-    work.described(ModelDescription("model", "1", 8, (), (), {}, ServingCapacity(instances, 1)))
+    work.described("model", ModelDescription("model", "1", 8, (), (), {}, ServingCapacity(instances, 1)))
     return work
 
 
@@ -152,7 +152,7 @@ async def test_no_more_small_jobs_begin_than_keep_the_models_busy() -> None:
     assert places.wanted_jobs == 2
     assert not places.would_admit(1)
     assert not places.has_room()
-    work.described(ModelDescription("model", "1", 8, (), (), {}, ServingCapacity(2, 1)))
+    work.described("model", ModelDescription("model", "1", 8, (), (), {}, ServingCapacity(2, 1)))
     await settle()
     assert order == [1, 2, 80, 3], "whoever waits need not wait for a job's end"
     assert places.would_admit(1)

@@ -434,7 +434,7 @@ async def _in_small_job(backend: InferenceBackend, request: InferenceRequest) ->
 async def test_a_server_without_a_queue_is_given_more(rig: Rig, *, optional: bool) -> None:
     work = WorkAhead(threads=1)
     guard = TritonGuard(rig.backend, TritonSettings(), rig.clock, rig.events, work=work)
-    work.described(ModelDescription(DETECTOR, "1", 8, (), (), {}, ServingCapacity(2, 1)))
+    work.described(DETECTOR, ModelDescription(DETECTOR, "1", 8, (), (), {}, ServingCapacity(2, 1)))
     assert work.enough_jobs == 4
     request = InferenceRequest(DETECTOR, {"image": np.full((1, 32, 32, 3), 255, np.uint8)}, ["probability"])
     backend = guard.optional_models() if optional else guard

@@ -78,21 +78,24 @@ def test_small_jobs_go_on_beside_large_ones(server: Server) -> None:
 
 @pytest.mark.parametrize("sizes", [(66, 44, 22), (66, 44, 22, 8)], ids=["3 to 1", "8 to 1"])
 @pytest.mark.parametrize(
-    ("server", "most_jobs"),
+    ("server", "most_jobs", "slower"),
     [
-        (EMBEDDED, 7.5),
-        (OWN_CORES, 7.5),
-        (REMOTE, MAX_JOBS),
-        (replace(FOUR_SERVERS, way_seconds=0.05), MAX_JOBS),
+        (EMBEDDED, 7.5, 1.03),
+        (OWN_CORES, 7.5, 1.03),
+        (REMOTE, MAX_JOBS, 1.03),
+        (FOUR_SERVERS, MAX_JOBS, 1.05),
+        (replace(FOUR_SERVERS, way_seconds=0.05), MAX_JOBS, 1.03),
     ],
-    ids=["embedded", "own cores", "remote", "four servers on a way"],
+    ids=["embedded", "own cores", "remote", "four servers", "four servers on a way"],
 )
-def test_tiles_of_many_sizes_look_like_no_queue(server: Server, most_jobs: float, sizes: tuple[int, ...]) -> None:
+def test_tiles_of_many_sizes_look_like_no_queue(
+    server: Server, most_jobs: float, slower: float, sizes: tuple[int, ...]
+) -> None:
     chance = random.Random(2)  # noqa: S311
     pictures = [replace(picture, tile_bytes=chance.choice(sizes)) for picture in receipts(400)]
     as_many_as_may = run_backlog(replace(server, tells=False), pictures)
     needed = run_backlog(server, pictures)
-    assert needed.seconds <= 1.03 * as_many_as_may.seconds
+    assert needed.seconds <= slower * as_many_as_may.seconds
     assert needed.mean_jobs <= most_jobs
 
 
@@ -115,12 +118,13 @@ def test_a_size_that_was_never_seen_is_judged_by_others() -> None:
     assert fastest.slowness(50, 0.3) == pytest.approx(3.0), "no longer than a larger one"
 
 
-@pytest.mark.parametrize("no_time", [0.0, 5e-324])
-def test_an_answer_in_no_time_makes_no_other_one_endlessly_slow(no_time: float) -> None:
+@pytest.mark.parametrize("no_time", [0.0, 5e-324, 1e-6])
+def test_an_answer_in_no_time_makes_no_other_one_slow(no_time: float) -> None:
     fastest = FastestAnswers()
-    fastest.slowness(100, no_time)
-    assert fastest.slowness(100, 0.1) == pytest.approx(1e5)
-    assert fastest.slowness(300, 0.3) == pytest.approx(1e5), "and it is remembered for other sizes"
+    assert fastest.slowness(100, no_time) == 1.0
+    assert fastest.slowness(100, 0.1) == 1.0
+    assert fastest.slowness(100, no_time) == 1.0
+    assert fastest.slowness(100, 0.2) == pytest.approx(2.0)
 
 
 def test_a_server_that_does_not_say_is_given_as_many_jobs_as_may_be() -> None:
@@ -162,7 +166,7 @@ def test_every_job_has_its_turn_and_none_is_over_the_bound(
 def work(*capacities: ServingCapacity | None, threads: int = 2) -> WorkAhead:
     found = WorkAhead(threads)
     for number, capacity in enumerate(capacities):
-        found.described(ModelDescription(f"model {number}", "1", 8, (), (), {}, capacity))
+        found.described(f"model {number}", ModelDescription(f"model {number}", "1", 8, (), (), {}, capacity))
     return found
 
 
@@ -247,14 +251,19 @@ def test_requests_that_wait_for_others_of_their_own_job_show_nothing() -> None:
     assert found.enough_jobs == 4
 
 
-def test_a_server_that_says_nothing_any_more_has_no_bound() -> None:
+@pytest.mark.parametrize("description", [None, ModelDescription("model 0", "2", 8, (), (), {}, None)])
+def test_a_server_that_says_nothing_any_more_has_no_bound(description: ModelDescription | None) -> None:
     found = work(ServingCapacity(2, 1))
-    found.described(ModelDescription("model 0", "2", 8, (), (), {}, None))
+    found.described("model 0", description)
     assert found.enough_jobs is None
+
+
+def test_a_job_is_needed_where_there_is_none_whatever_a_server_says() -> None:
+    assert not work(ServingCapacity(0, 1)).is_enough(0)
 
 
 def test_whoever_waits_learns_what_a_server_says() -> None:
     found, heard = WorkAhead(2), list[int | None]()
     found.on_change(lambda: heard.append(found.enough_jobs))
-    found.described(ModelDescription("model", "1", 8, (), (), {}, ServingCapacity(2, 1)))
+    found.described("model", ModelDescription("model", "1", 8, (), (), {}, ServingCapacity(2, 1)))
     assert heard == [4]

@@ -8,8 +8,8 @@ Fixing that size also ends glibc's own raising of how much free memory it keeps 
 begins with, each tile and crop would be new memory to the kernel. On receipts that was a fifth of the worker's CPU.
 
 Measured against 2 MiB mapped one by one and 16 MiB kept, CPU in all: a receipt takes 46 ms for 50, a label 73 for 81, a
-photo of 12 megapixels 220 for 235, a mosaic of 105 megapixels 6.4 s for 6.8. They cost 23 to 30 MB, and 54 on the
-mosaic. With 32 MiB kept the mosaic gains nothing; with 32 MiB mapped one by one labels and photos gain no more.
+photo of 12 megapixels 220 for 235, a mosaic of 105 megapixels 6.4 s for 6.8. They cost 23 to 30 MB. With 32 MiB kept
+the mosaic gains nothing; with 32 MiB mapped one by one labels and photos gain no more.
 
 What is kept that way is free memory beside a page that takes most of what a worker may have: a page that is decoded
 while it is read gives it back once a band. The mosaic's peak is then 600 MB and not 684 to 744, for 5 % more time.

@@ -156,8 +156,7 @@ class TritonGuard:
     async def describe(self, model: str) -> ModelDescription | None:
         """Return a model's description, None if the server has no such model. Raises JobError INFERENCE_UNAVAILABLE."""
         description = await self._backend.describe(model)
-        if description is not None:
-            self._work.described(description)
+        self._work.described(model, description)
         return description
 
     async def infer(self, request: InferenceRequest, *, timeout_seconds: float) -> Mapping[str, Tensor]:

@@ -13,7 +13,9 @@ On a CPU batches gain nothing, so there a row counts as a batch: two instances n
 64 rows, 128 jobs are far more than a worker may have, and its threads decide.
 
 Requests wait where answers take much longer than at their fastest, as in congestion control by delay. The fastest ones
-are remembered for as long as the worker runs, so servers that become slower for good are taken for busy ones.
+are remembered for as long as the worker runs, so servers that become slower for good are taken for busy ones. Servers
+behind one name are taken to be alike: the answers of those that are half as fast, or 50 ms further away, look like a
+queue.
 Source: Brakmo and Peterson, "TCP Vegas: End to End Congestion Avoidance on a Global Internet", 1995.
 """
 
@@ -30,8 +32,8 @@ _BATCHES_EACH: Final = 2
 _WAITING_FROM: Final = 1.5
 # Of each answer in the average, which follows some ten jobs.
 _WEIGHT: Final = 0.1
-# No answer takes less; a clock that did not move in between would make all others endlessly slow.
-_LEAST_SECONDS: Final = 1e-6
+# No request takes less to be sent and answered; remembered, it would make all others slow for good.
+_LEAST_SECONDS: Final = 1e-4
 
 
 class AdmittedJob:
@@ -59,7 +61,8 @@ class FastestAnswers:
 
     def slowness(self, size_bytes: int, seconds: float) -> float:
         """Note an answer, and return how many times as long it took as one that waits for nothing may take."""
-        seconds = max(seconds, _LEAST_SECONDS)
+        if seconds < _LEAST_SECONDS:
+            return 1.0
         least = min((known * max(1.0, size_bytes / size) for size, known in self._seconds.items()), default=seconds)
         if seconds > least:
             return seconds / least
@@ -88,12 +91,12 @@ class WorkAhead:
         """Have `listener()` called whenever another job may be needed."""
         self._listeners.append(listener)
 
-    def described(self, description: ModelDescription) -> None:
-        """Note what the server says of a model, also if that is nothing."""
-        if description.capacity is None:
-            self._capacities.pop(description.name, None)
+    def described(self, model: str, description: ModelDescription | None) -> None:
+        """Note what the server says of a model, None if it has no such model."""
+        if description is None or description.capacity is None:
+            self._capacities.pop(model, None)
         else:
-            self._capacities[description.name] = description.capacity
+            self._capacities[model] = description.capacity
         self._changed()
 
     def ended(self, job: AdmittedJob) -> None:
@@ -103,7 +106,7 @@ class WorkAhead:
 
     def is_enough(self, jobs: int) -> bool:
         """Say whether no further job is needed while so many small ones are admitted."""
-        if not self._capacities:
+        if not jobs or not self._capacities:
             return False
         # What is not asking is on a thread, or waits for one.
         if jobs - len(self._asking) > self._threads:
