@@ -198,12 +198,13 @@ def test_bad_candidates_are_rolled_back_and_an_equal_one_is_promoted(
         wait_until(lambda: share_of(added) == share_of(fleet.workers[0]) != "", timeout_seconds=1)
 
     reader = fleet.reader(fleet.results_topic, fleet.dead_letters_topic)
-    start = ("start", "v2", "--steps", "50,75,100", "--min-jobs", "40", "--min-pairs", "20")
+    start = ("start", "v2", "--steps", "30,60,100", "--min-jobs", "40", "--min-pairs", "20")
+    # The one that is told by time comes last: at first other tests start their servers on the same cores.
     expected = {
         "dictionary": "characters",
-        "slow": "p99",
         "errors": "fail with the candidate alone",
         "blank": "nothing",
+        "slow": "p99",
     }
     told: dict[str, tuple[int, str]] = {}
     with Stream(fleet, per_second=8) as stream:
