@@ -26,10 +26,15 @@ print(faults() - before)
 """
 
 
+def printed_by(program: str, argument: str) -> int:
+    """Return the number that a program prints."""
+    command = [sys.executable, "-c", program, argument]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def faults_of_twenty_blocks(size_bytes: int) -> int:
     """Return how many pages were new to the process in twenty blocks, each freed before the next one."""
-    command = [sys.executable, "-c", _FAULTS, str(size_bytes)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return printed_by(_FAULTS, str(size_bytes))
 
 
 def test_a_block_of_a_small_page_is_memory_at_hand() -> None:
@@ -66,6 +71,4 @@ print(before - status_bytes("VmRSS"))
 
 @pytest.mark.parametrize("how", ["by itself", "with the window of a page that streams"])
 def test_free_memory_between_blocks_in_use_is_given_back(how: str) -> None:
-    command = [sys.executable, "-c", _HOLES, how]
-    returned_bytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert returned_bytes > 45 * 2**20
+    assert printed_by(_HOLES, how) > 45 * 2**20  # bytes that are given back

@@ -63,13 +63,18 @@ class FastestAnswers:
         """Note an answer, and return how many times as long it took as one that waits for nothing may take."""
         if seconds < _LEAST_SECONDS:
             return 1.0
-        least = min((known * max(1.0, size_bytes / size) for size, known in self._seconds.items()), default=seconds)
+        known = self._seconds.items()
+        least = min((_at_most(size_bytes, other, fastest) for other, fastest in known), default=seconds)
         if seconds > least:
             return seconds / least
-        implied = {size: seconds * max(1.0, size / size_bytes) for size in self._seconds}
-        self._seconds = {size: known for size, known in self._seconds.items() if known < implied[size]}
+        self._seconds = {other: fastest for other, fastest in known if fastest < _at_most(other, size_bytes, seconds)}
         self._seconds[size_bytes] = seconds
         return 1.0
+
+
+def _at_most(size_bytes: int, other_bytes: int, other_seconds: float) -> float:
+    """Return how long a request takes at most while nothing waits, if one of another size took so long."""
+    return other_seconds * max(1.0, size_bytes / other_bytes)
 
 
 # The current task's job, None where it is not one of the small lane that was admitted.
