@@ -16,6 +16,7 @@ class LiveScrape:
     def __init__(self, recording: Recording, pages: Iterable[tuple[Target, Page]]) -> None:
         self._recording = recording
         self._pages = list(pages)
+        self._scrapes = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scrape")
 
@@ -28,10 +29,10 @@ class LiveScrape:
         self._ended.set()
         self._thread.join()
 
-    def wait(self, steps: int) -> None:
-        """Wait until so many more steps were scraped."""
-        wanted = self._recording.steps + steps
-        while self._recording.steps < wanted:
+    def wait(self, scrapes: int) -> None:
+        """Wait until all pages were scraped so many times more; steps that were left out do not count."""
+        wanted = self._scrapes + scrapes
+        while self._scrapes < wanted:
             assert self._thread.is_alive()
             time.sleep(0.05)
 
@@ -42,4 +43,5 @@ class LiveScrape:
                 self._recording.scrape(target, page())
             step = int((time.time() - self._recording.began_at) / interval_seconds) + 1
             self._recording.steps = max(step, self._recording.steps + 1)
+            self._scrapes += 1
             self._ended.wait(self._recording.began_at + self._recording.steps * interval_seconds - time.time())

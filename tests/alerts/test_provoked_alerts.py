@@ -37,6 +37,8 @@ from worker.rollouts.control import RolloutControl, RolloutOrder
 from worker.settings import KafkaSettings, TopicSettings, TritonSettings
 
 WORKER = target_of("demo-labelwire-worker-0")
+# An alert fires four scrapes after the first one that shows its trouble, and that may be the next but one.
+SCRAPES_TO_FIRE = 7
 THRESHOLDS = {
     "rateSeconds": 8,
     "rareSeconds": 60,
@@ -180,7 +182,7 @@ def bad_pictures_come_redis_ends_and_a_candidate_fails(deployment: Deployment, s
     wait_until(lambda: deployment.value("labelwire_cache_circuit_state") > 0)
     wait_until(lambda: deployment.value("labelwire_dead_letters_waiting") > 0)
     wait_until(lambda: deployment.value("labelwire_rollout_phase", phase="rolled_back") == 1)
-    scrape.wait(6)
+    scrape.wait(SCRAPES_TO_FIRE)
 
 
 def triton_ends(deployment: Deployment, scrape: LiveScrape) -> None:
@@ -206,8 +208,9 @@ async def crowd(url: str) -> None:
 def triton_comes_back_to_much_work(deployment: Deployment, scrape: LiveScrape) -> None:
     deployment.triton.restart()
     wait_until(lambda: deployment.worker.probe("/readyz")[0] == 200)
+    scrape.wait(2)  # a rate begins at the counters as they stood before
     asyncio.run(crowd(deployment.triton.grpc_url))
-    scrape.wait(4)
+    scrape.wait(SCRAPES_TO_FIRE)
 
 
 def a_picture_kills_its_reader(deployment: Deployment, scrape: LiveScrape) -> None:
@@ -228,7 +231,7 @@ def the_worker_is_killed_until_it_stays_down(deployment: Deployment, scrape: Liv
         wait_until(lambda: worker.probe("/livez")[0] == 200)
         scrape.wait(2)
     worker.kill()
-    scrape.wait(7)
+    scrape.wait(SCRAPES_TO_FIRE)
 
 
 COMMITS = ("LabelwireCommitFailures",)

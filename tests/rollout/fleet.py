@@ -49,11 +49,15 @@ class Member:
 
 @dataclass(slots=True)
 class Fleet:
-    """Workers over one log, and jobs of a stream that each of them reads in turn."""
+    """Workers over one log, and jobs of a stream that each of them reads in turn.
+
+    `other_work_rate` is the part of the readings, by whichever models, that wait for other work on the machine.
+    """
 
     loop: VirtualTimeLoop
     chance: random.Random
     candidate: Candidate = Candidate()
+    other_work_rate: float = 0.0
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     members: list[Member] = field(default_factory=list)
     canary_jobs: int = 0
@@ -124,15 +128,17 @@ class Fleet:
 
     def _read(self, follower: RolloutFollower, rollout: Rollout, key: bytes) -> None:
         seconds = self.chance.lognormvariate(-1.5, 0.4)
+        waited_seconds = self.chance.uniform(1, 4) if self.chance.random() < self.other_work_rate else 0.0
         if not is_in_share(rollout.id, key, rollout.share):
-            follower.observe(rollout, Evidence(in_use_times={time_bin(seconds): 1}))
+            follower.observe(rollout, Evidence(in_use_times={time_bin(waited_seconds + seconds): 1}))
             return
         self.canary_jobs += 1
         one = self.candidate
         if self.chance.random() < one.error_rate:
             follower.observe(rollout, Evidence(jobs=1, errors=1))
             return
-        follower.observe(rollout, Evidence(jobs=1, candidate_times={time_bin(one.slowness * seconds): 1}))
+        own_seconds = waited_seconds + one.slowness * seconds
+        follower.observe(rollout, Evidence(jobs=1, candidate_times={time_bin(own_seconds): 1}))
         is_blank = self.chance.random() < one.blank_rate
         disagreement = 1.0 if is_blank else min(1.0, self.chance.expovariate(1 / one.disagreement))
         follower.observe(
@@ -149,14 +155,14 @@ class Fleet:
 
 
 def simulate(
-    seed: int, candidate: Candidate, rollout: Rollout, *, workers: int = 3, limit: int = 200_000
+    seed: int, candidate: Candidate, rollout: Rollout, other_work_rate: float = 0.0, *, limit: int = 200_000
 ) -> tuple[Phase, int]:
     """Return how a rollout ends, and after how many jobs that the candidate was to read."""
     loop = VirtualTimeLoop()
-    fleet = Fleet(loop, random.Random(seed), candidate)  # noqa: S311 - drawn readings
+    fleet = Fleet(loop, random.Random(seed), candidate, other_work_rate)  # noqa: S311 - drawn readings
 
     async def run() -> tuple[Phase, int]:
-        await fleet.start(workers)
+        await fleet.start(3)
         fleet.write(lambda state: state.started(rollout))
         await fleet.read_jobs(limit)
         await fleet.stop()

@@ -14,6 +14,8 @@ GOOD = Evidence(
     in_use_times={time_bin(0.2): 990, time_bin(0.4): 10},
 )
 
+ON_A_BUSY_MACHINE = {time_bin(0.2): 950, time_bin(2.0): 50}
+
 
 def change(**numbers: object) -> Evidence:
     return GOOD.model_copy(update=numbers)
@@ -34,7 +36,8 @@ def test_a_good_candidate_goes_on() -> None:
         (change(text={part_bin(0.5): 100}), Criterion.TEXT),
         (change(fields={part_bin(0.6): 100}), Criterion.FIELDS),
         (change(code_lost=60, code_won=2), Criterion.CODES),
-        (change(candidate_times={time_bin(0.6): 150}), Criterion.P99),
+        (change(candidate_times={time_bin(0.2): 130, time_bin(0.6): 20}), Criterion.P99),
+        (change(candidate_times={time_bin(0.6): 150}, in_use_times=ON_A_BUSY_MACHINE), Criterion.P50),
     ],
 )
 def test_a_candidate_that_is_worse_in_one_thing_is_rolled_back_and_the_reason_names_it(

@@ -10,8 +10,15 @@ from worker.domain.rollout.state import Phase, RolloutLimits
 STEPS = (2000, 5000, 10_000)
 
 
+OTHER_WORK_RATE = 0.05
+
+
 def test_an_equal_candidate_is_promoted_in_99_of_100_runs() -> None:
-    ends = [simulate(seed, Candidate(), rollout(id=f"{seed:012x}", steps=STEPS))[0] for seed in range(100)]
+    # Every second one on machines with other work.
+    ends = [
+        simulate(seed, Candidate(), rollout(id=f"{seed:012x}", steps=STEPS), seed % 2 * OTHER_WORK_RATE)[0]
+        for seed in range(100)
+    ]
 
     assert ends.count(Phase.PROMOTED) >= 99
 
@@ -31,6 +38,14 @@ def test_a_bad_candidate_is_rolled_back_within_200_of_its_jobs(candidate: Candid
 
     assert all(phase is Phase.ROLLED_BACK for phase, _ in runs)
     assert sum(jobs <= 200 for _, jobs in runs) >= least
+
+
+def test_a_slow_candidate_is_rolled_back_where_other_work_on_the_machine_hides_it_from_the_p99() -> None:
+    slow = Candidate(slowness=2.0)
+    runs = [simulate(seed, slow, rollout(id=f"{seed:012x}", steps=STEPS), OTHER_WORK_RATE) for seed in range(20)]
+
+    assert all(phase is Phase.ROLLED_BACK for phase, _ in runs)
+    assert max(jobs for _, jobs in runs) <= 200
 
 
 def test_a_candidate_within_its_limits_that_differs_is_promoted() -> None:

@@ -56,7 +56,7 @@ def start(
         float, typer.Option(help="Mean part of the fields that differ.")
     ] = _DEFAULTS.max_field_disagreement,
     max_p99_ratio: Annotated[
-        float, typer.Option(help="99th percentile of the time of a reading, ratio to the models in use.")
+        float, typer.Option(help="99th percentile and median of the time of a reading, ratio to the models in use.")
     ] = _DEFAULTS.max_p99_ratio,
 ) -> None:
     """Let a model set read a share of the jobs; it is promoted if it is as good, and rolled back if it is worse."""

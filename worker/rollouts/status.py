@@ -21,6 +21,7 @@ _WHAT = {
     Criterion.CODES: "barcode texts that the candidate lost, of those that only one read",
     Criterion.TEXT: "mean part of the characters that differ",
     Criterion.FIELDS: "mean part of the fields that differ",
+    Criterion.P50: "median of the time of a reading, ratio to the models in use",
     Criterion.P99: "p99 of the time of a reading, ratio to the models in use",
 }
 

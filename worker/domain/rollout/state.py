@@ -45,8 +45,8 @@ class RolloutLimits(BaseModel):
 
     `max_error_rate`: jobs that fail with the candidate alone. `max_blank_rate`: pages with text for the models in use
     alone. `max_text_disagreement` and `max_field_disagreement`: mean parts of characters and fields that differ.
-    `max_p99_ratio`: 99th percentile of the time of a reading, against the models in use. `min_jobs` are judged in each
-    step before the next one begins, and `min_pairs` compared.
+    `max_p99_ratio`: 99th percentile of the time of a reading, against the models in use, and the median as well.
+    `min_jobs` are judged in each step before the next one begins, and `min_pairs` compared.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
