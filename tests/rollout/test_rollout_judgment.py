@@ -81,6 +81,14 @@ def test_pairs_are_compared_until_they_decide(seen: Evidence, needed: bool) -> N
     assert needs_pairs(rollout(), seen) is needed
 
 
+def test_jobs_that_are_no_pair_count_for_the_rate_of_blank_pages() -> None:
+    findings = judge(rollout(), {0: change(unpaired=900, blanks=8)}).findings
+    (found,) = [finding for finding in findings if finding.criterion is Criterion.BLANKS]
+
+    assert (found.observations, found.seen, found.speaks_against) == (1000, 0.008, False)
+    assert judge(rollout(), {0: change(unpaired=100, blanks=20)}).decision is Decision.ROLL_BACK
+
+
 def test_one_misread_code_holds_up_no_step() -> None:
     assert judge(rollout(), {0: change(code_lost=1)}).decision is Decision.ADVANCE
 

@@ -132,7 +132,7 @@ def _rates(here: Evidence, limits: RolloutLimits) -> tuple[CriterionFinding, ...
     codes = here.code_lost + here.code_won
     return (
         _rate(Criterion.ERRORS, here.errors, here.jobs, limits.max_error_rate),
-        _rate(Criterion.BLANKS, here.blanks, here.pairs, limits.max_blank_rate),
+        _rate(Criterion.BLANKS, here.blanks, here.pairs + here.unpaired, limits.max_blank_rate),
         _rate(Criterion.CODES, here.code_lost, codes, _MAX_CODES_LOST),
     )
 
