@@ -81,6 +81,18 @@ def test_pairs_are_compared_until_they_decide(seen: Evidence, needed: bool) -> N
     assert needs_pairs(rollout(), seen) is needed
 
 
+def test_a_p99_of_a_few_slow_readings_holds_up_no_step_once_many_were_not() -> None:
+    in_use = {time_bin(0.2): 980, time_bin(0.4): 20}
+    few = change(candidate_times={time_bin(0.2): 58, time_bin(0.7): 1}, in_use_times=in_use)
+    many = change(candidate_times={time_bin(0.2): 580, time_bin(0.7): 7}, in_use_times=in_use)
+
+    assert "p99" in judge(rollout(), {0: few}).reason
+    (found,) = [found for found in judge(rollout(), {0: many}).findings if found.criterion is Criterion.P99]
+    assert found.seen is not None
+    assert found.seen > found.limit
+    assert judge(rollout(), {0: many}).decision is Decision.ADVANCE
+
+
 def test_jobs_that_are_no_pair_count_for_the_rate_of_blank_pages() -> None:
     findings = judge(rollout(), {0: change(unpaired=900, blanks=8)}).findings
     (found,) = [finding for finding in findings if finding.criterion is Criterion.BLANKS]

@@ -5,6 +5,7 @@ the same one. Each test may be looked at after every job (`sequential`), and spe
 as its limit allows with a probability of at most `FALSE_ALARM`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,11 +38,12 @@ class Criterion(StrEnum):
     P99 = "p99"
 
 
-# The quantiles of the times by which a candidate is judged, and the part of its readings that may take longer than the
-# quantile of the models in use, times the limit. By definition half of theirs take longer than their median and 1 %
-# than their p99; both are known of a sample only, so a candidate may have a few more. The p99 is what users feel. But
-# other work on the machine makes it, for both alike, and hides a candidate that is slower each time: its median tells.
-_QUANTILES: Final = {Criterion.P50: (0.5, 0.6), Criterion.P99: (0.99, 0.02)}
+# The quantiles of the times by which a candidate is judged. The p99 is what users feel. But other work on the machine
+# makes it, for both alike, and hides a candidate that is slower each time: its median tells.
+_QUANTILES: Final = {Criterion.P50: 0.5, Criterion.P99: 0.99}
+# The quantile of the models in use is known of a sample only. So many standard errors of the part of the readings that
+# are over it are left to the candidate.
+_STANDARD_ERRORS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,9 @@ class CriterionFinding:
 
     @property
     def speaks_against(self) -> bool:
-        """Whether what was seen is over the limit, though it may be chance: more of it has to decide."""
-        return self.seen is not None and self.seen > self.limit and self.observations >= _MIN_OBSERVATIONS
+        """Whether what was seen is over the limit and may be chance or not: more of it has to decide."""
+        is_open = self.observations >= _MIN_OBSERVATIONS and self.log_wealth > -_ENOUGH
+        return self.seen is not None and self.seen > self.limit and is_open
 
 
 class Decision(StrEnum):
@@ -163,13 +166,14 @@ def _times(here: Evidence, limits: RolloutLimits) -> tuple[CriterionFinding, ...
 
 
 def _quantile(criterion: Criterion, here: Evidence, limit: float) -> CriterionFinding:
-    quantile, max_slow_rate = _QUANTILES[criterion]
-    count = sum(here.candidate_times.values())
+    quantile = _QUANTILES[criterion]
+    count, in_use_count = sum(here.candidate_times.values()), sum(here.in_use_times.values())
     own_bin, in_use_bin = quantile_bin(here.candidate_times, quantile), quantile_bin(here.in_use_times, quantile)
-    if own_bin is None or in_use_bin is None or sum(here.in_use_times.values()) < _MIN_TIMES_IN_USE:
+    if own_bin is None or in_use_bin is None or in_use_count < _MIN_TIMES_IN_USE:
         return CriterionFinding(criterion, count, None, limit, 0.0)
     in_use_seconds = time_of_bin(in_use_bin)
     slow = sum(n for number, n in here.candidate_times.items() if time_of_bin(number) > limit * in_use_seconds)
+    max_slow_rate = 1 - quantile + _STANDARD_ERRORS * math.sqrt(quantile * (1 - quantile) / in_use_count)
     wealth = log_wealth({1.0: slow, 0.0: count - slow}, max_slow_rate)
     return CriterionFinding(criterion, count, time_of_bin(own_bin) / in_use_seconds, limit, wealth)
 
