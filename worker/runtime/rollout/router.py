@@ -42,7 +42,7 @@ _LATE_PART: Final = 0.9
 _SHORT_PART: Final = 0.5
 # A picture is held for its comparison after its job is done: no larger one is.
 _MAX_COMPARED_BYTES: Final = 16 * 1024 * 1024
-# So many pages that are blank for the candidate wait for their comparison.
+# So many pages that are blank for the candidate wait for their comparison, together no larger than one may be.
 _MAX_BLANKS_WAITING: Final = 4
 # Shadows take at most a tenth of a worker's time: so few jobs meet one that the 95th percentile of all hardly moves.
 _REST_AFTER_SHADOW: Final = 9.0
@@ -231,11 +231,12 @@ class ModelRouter:
         if _has_text(own):
             self._observe(candidate.rollout, Evidence(unpaired=1))
             return
-        work = partial(self._check_blank, candidate, request)
+        comparison = partial(self._bounded, candidate, partial(self._check_blank, candidate, request), Lane.LARGE)
+        has_place = len(self._blanks_waiting) < _MAX_BLANKS_WAITING
         if not self._is_comparing():
-            self._start_comparison(candidate, work, Lane.LARGE)
-        elif len(self._blanks_waiting) < _MAX_BLANKS_WAITING:
-            self._blanks_waiting.append(work)
+            self._start_comparison(comparison, Lane.LARGE)
+        elif has_place and len(request.picture) <= _MAX_COMPARED_BYTES // _MAX_BLANKS_WAITING:
+            self._blanks_waiting.append(comparison)
         else:
             self._dropped(candidate, "no room")
 
@@ -248,7 +249,7 @@ class ModelRouter:
         if self._is_comparing() or is_crowded or not self._is_comparable(request):
             self._dropped(candidate, "no room")
             return False
-        self._start_comparison(candidate, work, lane)
+        self._start_comparison(partial(self._bounded, candidate, work, lane), lane)
         return True
 
     def _is_comparing(self) -> bool:
@@ -257,19 +258,15 @@ class ModelRouter:
     def _is_comparable(self, request: PictureRequest) -> bool:
         return not self._is_large() and len(request.picture) <= _MAX_COMPARED_BYTES
 
-    def _start_comparison(self, candidate: _ActiveRollout, work: Callable[[], Awaitable[None]], lane: Lane) -> None:
+    def _start_comparison(self, comparison: Callable[[], Awaitable[None]], lane: Lane) -> None:
+        async def compare_in_turn() -> None:
+            await comparison()
+            while self._blanks_waiting:
+                await self._blanks_waiting.popleft()()
+
         context = contextvars.Context()
         context.run(CURRENT_LANE.set, lane)
-        comparison = self._compare_in_turn(candidate, work, lane)
-        self._comparison = asyncio.get_running_loop().create_task(comparison, context=context)
-
-    async def _compare_in_turn(
-        self, candidate: _ActiveRollout, work: Callable[[], Awaitable[None]], lane: Lane
-    ) -> None:
-        """Run a comparison, and then those that wait."""
-        await self._bounded(candidate, work, lane)
-        while self._blanks_waiting:
-            await self._bounded(candidate, self._blanks_waiting.popleft(), lane)
+        self._comparison = asyncio.get_running_loop().create_task(compare_in_turn(), context=context)
 
     async def _bounded(self, candidate: _ActiveRollout, work: Callable[[], Awaitable[None]], lane: Lane) -> None:
         """Run a comparison; one that fails or takes too long shows nothing and harms nothing."""
