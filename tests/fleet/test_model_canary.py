@@ -167,7 +167,7 @@ def until_ended(fleet: Fleet, at_each_step: Callable[[], None] | None = None) ->
     step = -1
     kafka = KafkaSettings(bootstrap_servers=fleet.bootstrap_servers)
     control = RolloutControl(kafka, TopicSettings(jobs=fleet.jobs_topic).rollouts_topic, "", SystemClock())
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 480
     while (running := control.read().state.running) is not None:
         if at_each_step is not None and running.step != step:
             step = running.step
@@ -178,7 +178,7 @@ def until_ended(fleet: Fleet, at_each_step: Callable[[], None] | None = None) ->
 
 
 @pytest.mark.real
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_bad_candidates_are_rolled_back_and_an_equal_one_is_promoted(
     make_fleet: Callable[[str], Fleet], triton: TritonServer, candidate: Path
 ) -> None:
