@@ -198,7 +198,7 @@ def test_bad_candidates_are_rolled_back_and_an_equal_one_is_promoted(
         wait_until(lambda: share_of(added) == share_of(fleet.workers[0]) != "", timeout_seconds=1)
 
     reader = fleet.reader(fleet.results_topic, fleet.dead_letters_topic)
-    start = ("start", "v2", "--steps", "50,75,100", "--min-jobs", "40", "--min-pairs", "20")
+    start = ("start", "v2", "--steps", "30,50,100", "--min-jobs", "40", "--min-pairs", "20")
     expected = {
         "dictionary": "characters",
         "slow": "time of a reading",
@@ -206,7 +206,7 @@ def test_bad_candidates_are_rolled_back_and_an_equal_one_is_promoted(
         "blank": "nothing",
     }
     told: dict[str, tuple[int, str]] = {}
-    with Stream(fleet, per_second=8) as stream:
+    with Stream(fleet, per_second=6) as stream:
         for defect in expected:
             (candidate / "defect.txt").write_text(defect, encoding="utf-8")
             begun = canary(fleet, *start)

@@ -121,16 +121,15 @@ def texts(read: RoutedReading) -> list[str]:
     return [line.text for page in read.reading.pages for line in page.lines]
 
 
-def hold(rig: Rig, model_set: str) -> asyncio.Event:
-    """Let requests to a set's models wait for the event."""
-    plain, go_on = rig.clock.sleep, asyncio.Event()
+def hang(rig: Rig) -> None:
+    """Let requests to the candidate's models never end."""
+    plain, never = rig.clock.sleep, asyncio.Event()
 
     async def sleep(seconds: float) -> None:
-        await (go_on.wait() if seconds == 999 else plain(seconds))
+        await (never.wait() if seconds == 999 else plain(seconds))
 
     rig.clock.sleep = sleep  # type: ignore[method-assign]
-    rig.backend.set_latency_seconds[model_set] = 999
-    return go_on
+    rig.backend.set_latency_seconds["v2"] = 999
 
 
 def nothing(role: ModelRole, answer: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -213,7 +212,7 @@ async def test_a_candidate_that_is_not_served_costs_no_job(rig: Rig) -> None:
 
 async def test_a_candidate_that_hangs_costs_a_part_of_the_attempt(rig: Rig) -> None:
     rig.begin()
-    hold(rig, "v2")
+    hang(rig)
 
     read = await rig.read(timeout_seconds=0.4)
 
@@ -223,7 +222,7 @@ async def test_a_candidate_that_hangs_costs_a_part_of_the_attempt(rig: Rig) -> N
 
 async def test_a_candidate_that_hangs_leaves_time_before_the_jobs_deadline(rig: Rig) -> None:
     rig.begin()
-    hold(rig, "v2")
+    hang(rig)
     blobs = MemoryBlobStore(AllowedPrefixes.of([FOLDER]))
     blobs.put(URI, PICTURE)
     memory, budget = FetchMemory(1_000_000, 4), AttemptBudget(30)
@@ -238,7 +237,7 @@ async def test_a_candidate_that_hangs_leaves_time_before_the_jobs_deadline(rig: 
 
 async def test_time_that_is_short_for_everybody_decides_nothing(rig: Rig) -> None:
     rig.begin()
-    hold(rig, "v2")
+    hang(rig)
     rig.backend.set_latency_seconds[""] = 0.1
 
     assert texts(await rig.read(timeout_seconds=0.8)) == ["HELLO"]
@@ -381,48 +380,6 @@ async def test_a_blank_page_and_another_text_are_seen_as_such(rig: Rig) -> None:
     assert rig.results()[2:] == ["read", "differed"]
 
 
-async def test_a_blank_page_is_compared_though_other_comparisons_are_left_out(rig: Rig) -> None:
-    rig.begin()
-    go_on = hold(rig, "")
-    await rig.read()  # whose comparison is held up
-    await rig.read()
-    rig.backend.distort["v2"] = nothing
-    for _ in range(5):
-        assert texts(await rig.read()) == []
-    go_on.set()
-
-    seen = await rig.seen()
-    # Four wait at most. They say nothing of the mean disagreement: among pairs there would be too many of them.
-    assert (seen.pairs, seen.unpaired, seen.blanks, seen.text) == (1, 5, 4, {0: 1})
-    assert rig.results().count("blank") == 4
-    assert seen.dropped == 6 + 1
-
-
-async def test_a_page_that_is_blank_for_both_speaks_against_nobody(rig: Rig) -> None:
-    rig.begin()
-    rig.backend.distort |= {"": nothing, "v2": nothing}
-    go_on = hold(rig, "")
-    for _ in range(2):
-        assert texts(await rig.read()) == []
-    go_on.set()
-
-    seen = await rig.seen()
-    assert (seen.pairs, seen.unpaired, seen.blanks) == (1, 1, 0)
-
-
-async def test_blank_pages_of_a_rollout_that_has_ended_are_not_read_again(rig: Rig) -> None:
-    state = rig.begin()
-    go_on = hold(rig, "")
-    rig.backend.distort["v2"] = nothing
-    for _ in range(3):
-        await rig.read()
-    rig.follow(state.aborted("enough", 1))
-    go_on.set()
-    await rig.seen()
-
-    assert rig.results().count("blank") == 1
-
-
 async def test_a_shadow_reads_beside_the_job_and_never_for_it(rig: Rig) -> None:
     rig.begin(Mode.SHADOW)
     rig.backend.distort["v2"] = other_letters
@@ -492,12 +449,19 @@ async def test_shadows_rest_nine_times_as_long_as_they_took(rig: Rig) -> None:
 
 async def test_one_shadow_runs_at_a_time_and_no_job_waits_for_it(rig: Rig) -> None:
     rig.begin(Mode.SHADOW)
-    go_on = hold(rig, "v2")
+    gate = asyncio.Event()
+    plain = rig.clock.sleep
+
+    async def wait(seconds: float) -> None:
+        await (gate.wait() if seconds == 999 else plain(seconds))
+
+    rig.clock.sleep = wait  # type: ignore[method-assign]
+    rig.backend.set_latency_seconds["v2"] = 999
 
     for _ in range(5):
         assert texts(await rig.read()) == ["HELLO"]
     assert rig.results() == ["dropped"] * 4
-    go_on.set()
+    gate.set()
     seen = await rig.seen()
     assert (seen.jobs, seen.dropped) == (1, 4)
 

@@ -29,12 +29,10 @@ class Evidence(BaseModel):
 
     `jobs` are those that the candidate was to read, for which a judgment is possible: `errors` of them failed where
     the models in use did not. `undecided` are those that failed while the server was at fault. `pairs` were read by
-    both. `unpaired` were not, but it is known whether the candidate alone read nothing: it read text, or the models in
-    use were asked for nothing else. Of `pairs` and `unpaired`, `blanks` hold no text for the candidate alone. `text`
-    and `fields` count pairs by their disagreement, in twentieths. The barcode of a page is the truth for the text
-    beside it: `code_lost` says how often only the models in use read it, `code_won` how often only the candidate did.
-    `candidate_times` and `in_use_times` count readings by their time. `dropped` comparisons were left out, because the
-    worker had other work.
+    both; of them `blanks` hold no text for the candidate alone. `text` and `fields` count pairs by their disagreement,
+    in twentieths. The barcode of a page is the truth for the text beside it: `code_lost` says how often only the models
+    in use read it, `code_won` how often only the candidate did. `candidate_times` and `in_use_times` count readings
+    by their time. `dropped` comparisons were left out, because the worker had other work.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,7 +41,6 @@ class Evidence(BaseModel):
     errors: _Count = 0
     undecided: _Count = 0
     pairs: _Count = 0
-    unpaired: _Count = 0
     blanks: _Count = 0
     text: dict[_PartBin, _Count] = Field(default_factory=dict)
     fields: dict[_PartBin, _Count] = Field(default_factory=dict)

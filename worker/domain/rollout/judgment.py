@@ -7,7 +7,7 @@ as its limit allows with a probability of at most `FALSE_ALARM`.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -50,13 +50,15 @@ _STANDARD_ERRORS: Final = 2.0
 class CriterionFinding:
     """One criterion: how many observations there are, the rate or ratio that was seen, and its limit.
 
-    `log_wealth` is the evidence against the candidate: negative if it is fine, `limit_reached` if it is enough.
+    `is_over` says whether what was seen is over the limit, by more than the error with which the limit itself is known.
+    `log_wealth` is the evidence against the candidate: `limit_reached` if it is enough, below zero where there is none.
     """
 
     criterion: Criterion
     observations: int
     seen: float | None
     limit: float
+    is_over: bool
     log_wealth: float
 
     @property
@@ -66,9 +68,8 @@ class CriterionFinding:
 
     @property
     def speaks_against(self) -> bool:
-        """Whether what was seen is over the limit and may be chance or not: more of it has to decide."""
-        is_open = self.observations >= _MIN_OBSERVATIONS and self.log_wealth > -_ENOUGH
-        return self.seen is not None and self.seen > self.limit and is_open
+        """Whether what was seen is over the limit, though it may be chance: more of it has to decide."""
+        return self.is_over and self.observations >= _MIN_OBSERVATIONS
 
 
 class Decision(StrEnum):
@@ -135,7 +136,7 @@ def _rates(here: Evidence, limits: RolloutLimits) -> tuple[CriterionFinding, ...
     codes = here.code_lost + here.code_won
     return (
         _rate(Criterion.ERRORS, here.errors, here.jobs, limits.max_error_rate),
-        _rate(Criterion.BLANKS, here.blanks, here.pairs + here.unpaired, limits.max_blank_rate),
+        _rate(Criterion.BLANKS, here.blanks, here.pairs, limits.max_blank_rate),
         _rate(Criterion.CODES, here.code_lost, codes, _MAX_CODES_LOST),
     )
 
@@ -148,13 +149,16 @@ def _reading(here: Evidence, limits: RolloutLimits) -> tuple[CriterionFinding, .
 
 
 def _rate(criterion: Criterion, bad: int, of: int, limit: float) -> CriterionFinding:
-    wealth = log_wealth({1.0: bad, 0.0: of - bad}, limit) if of else 0.0
-    return CriterionFinding(criterion, of, bad / of if of else None, limit, wealth)
+    return _finding(criterion, bad / of if of else None, limit, {1.0: bad, 0.0: of - bad})
 
 
 def _mean(criterion: Criterion, histogram: Mapping[int, int], seen: float | None, limit: float) -> CriterionFinding:
-    pairs = sum(histogram.values())
-    return CriterionFinding(criterion, pairs, seen, limit, log_wealth(part_counts(histogram), limit) if pairs else 0.0)
+    return _finding(criterion, seen, limit, part_counts(histogram))
+
+
+def _finding(criterion: Criterion, seen: float | None, limit: float, counts: Mapping[float, int]) -> CriterionFinding:
+    is_over = seen is not None and seen > limit
+    return CriterionFinding(criterion, sum(counts.values()), seen, limit, is_over, log_wealth(counts, limit))
 
 
 def _times(here: Evidence, limits: RolloutLimits) -> tuple[CriterionFinding, ...]:
@@ -170,12 +174,14 @@ def _quantile(criterion: Criterion, here: Evidence, limit: float) -> CriterionFi
     count, in_use_count = sum(here.candidate_times.values()), sum(here.in_use_times.values())
     own_bin, in_use_bin = quantile_bin(here.candidate_times, quantile), quantile_bin(here.in_use_times, quantile)
     if own_bin is None or in_use_bin is None or in_use_count < _MIN_TIMES_IN_USE:
-        return CriterionFinding(criterion, count, None, limit, 0.0)
+        return CriterionFinding(criterion, count, None, limit, is_over=False, log_wealth=0.0)
     in_use_seconds = time_of_bin(in_use_bin)
     slow = sum(n for number, n in here.candidate_times.items() if time_of_bin(number) > limit * in_use_seconds)
-    max_slow_rate = 1 - quantile + _STANDARD_ERRORS * math.sqrt(quantile * (1 - quantile) / in_use_count)
-    wealth = log_wealth({1.0: slow, 0.0: count - slow}, max_slow_rate)
-    return CriterionFinding(criterion, count, time_of_bin(own_bin) / in_use_seconds, limit, wealth)
+    # Of all readings, as many more as one of the sample are expected over the sample's quantile.
+    over = 1 - quantile + 1 / in_use_count
+    max_slow_rate = over + _STANDARD_ERRORS * math.sqrt(over * (1 - over) / in_use_count)
+    of_slow = _finding(criterion, slow / count, max_slow_rate, {1.0: slow, 0.0: count - slow})
+    return replace(of_slow, seen=time_of_bin(own_bin) / in_use_seconds, limit=limit)
 
 
 _TITLES: Final = {

@@ -185,9 +185,8 @@ class WorkerEvidence(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        seen = self.evidence
-        if seen.errors > seen.jobs or seen.blanks > seen.pairs + seen.unpaired:
-            raise ValueError("more jobs or pages are bad than there are")
+        if self.evidence.errors > self.evidence.jobs or self.evidence.blanks > self.evidence.pairs:
+            raise ValueError("more jobs or pairs are bad than there are")
         return self
 
 

@@ -3,14 +3,12 @@
 Invariants: a candidate costs no job. Whatever it fails at, the models in use read the same picture at once, within the
 same attempt, and only their error is the job's. A failure counts against the candidate only if the models in use
 answered all their requests meanwhile; otherwise the server may be at fault. That the time was over counts only if they
-needed much less. Comparisons run beside the jobs, one at a time, and no job waits for one. A page on which a canary's
-candidate read nothing is compared even if others are left out: its label is lost, so each one counts.
+needed much less. Comparisons run beside the jobs, one at a time, and no job waits for one.
 """
 
 import asyncio
 import contextvars
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,8 +40,6 @@ _LATE_PART: Final = 0.9
 _SHORT_PART: Final = 0.5
 # A picture is held for its comparison after its job is done: no larger one is.
 _MAX_COMPARED_BYTES: Final = 16 * 1024 * 1024
-# So many pages that are blank for the candidate wait for their comparison, together no larger than one may be.
-_MAX_BLANKS_WAITING: Final = 4
 # Shadows take at most a tenth of a worker's time: so few jobs meet one that the 95th percentile of all hardly moves.
 _REST_AFTER_SHADOW: Final = 9.0
 # What a shadow meets where the server or the worker has other work: it is left out then.
@@ -96,7 +92,6 @@ class ModelRouter:
         self._in_use = make_client(rollouts.in_use)
         self._candidate: _ActiveRollout | None = None
         self._comparison: asyncio.Task[None] | None = None
-        self._blanks_waiting: deque[Callable[[], Awaitable[None]]] = deque()
         self._shadows_rest_until = float("-inf")
         rollouts.on_change(self._follow)
 
@@ -133,7 +128,6 @@ class ModelRouter:
             await asyncio.wait([self._comparison])
 
     def _cancel_comparison(self) -> None:
-        self._blanks_waiting.clear()
         if self._comparison is not None:
             self._comparison.cancel()
 
@@ -187,7 +181,8 @@ class ModelRouter:
         self._observe(candidate.rollout, Evidence(jobs=1, candidate_times=times))
         self._events.emit(ReadingFinished(Arm.CANDIDATE, seconds))
         self._events.emit(CandidateRead(CandidateResult.READ, candidate.client.model_set))
-        self._check_later(candidate, request, reading)
+        if self._rollouts.needs_pairs:
+            self._compare_later(candidate, request, partial(self._check, candidate, request, reading), Lane.LARGE)
         return RoutedReading(reading, _source(candidate.client, candidate, request.key))
 
     def _failed(self, candidate: _ActiveRollout, error: JobError, *, is_servers: bool) -> None:
@@ -221,52 +216,20 @@ class ModelRouter:
 
     # Comparisons.
 
-    def _check_later(self, candidate: _ActiveRollout, request: PictureRequest, own: PictureReading) -> None:
-        """Have the models in use read a candidate's job as well, if it is needed."""
-        is_pair = self._rollouts.needs_pairs and self._compare_later(
-            candidate, request, partial(self._check, candidate, request, own), Lane.LARGE
-        )
-        if is_pair or not self._is_comparable(request):
-            return
-        if _has_text(own):
-            self._observe(candidate.rollout, Evidence(unpaired=1))
-            return
-        comparison = partial(self._bounded, candidate, partial(self._check_blank, candidate, request), Lane.LARGE)
-        has_place = len(self._blanks_waiting) < _MAX_BLANKS_WAITING
-        if not self._is_comparing():
-            self._start_comparison(comparison, Lane.LARGE)
-        elif has_place and len(request.picture) <= _MAX_COMPARED_BYTES // _MAX_BLANKS_WAITING:
-            self._blanks_waiting.append(comparison)
-        else:
-            self._dropped(candidate, "no room")
-
     def _compare_later(
         self, candidate: _ActiveRollout, request: PictureRequest, work: Callable[[], Awaitable[None]], lane: Lane
-    ) -> bool:
-        """Compare beside the jobs, or leave it out: one comparison is under way at a time. Say whether it begins."""
+    ) -> None:
+        """Compare beside the jobs, or leave it out: one comparison is under way at a time."""
+        is_busy = self._comparison is not None and not self._comparison.done()
         is_resting = self._clock.monotonic() < self._shadows_rest_until
         is_crowded = lane is Lane.BACKGROUND and (is_resting or not self._has_room())
-        if self._is_comparing() or is_crowded or not self._is_comparable(request):
+        if is_busy or is_crowded or self._is_large() or len(request.picture) > _MAX_COMPARED_BYTES:
             self._dropped(candidate, "no room")
-            return False
-        self._start_comparison(partial(self._bounded, candidate, work, lane), lane)
-        return True
-
-    def _is_comparing(self) -> bool:
-        return self._comparison is not None and not self._comparison.done()
-
-    def _is_comparable(self, request: PictureRequest) -> bool:
-        return not self._is_large() and len(request.picture) <= _MAX_COMPARED_BYTES
-
-    def _start_comparison(self, comparison: Callable[[], Awaitable[None]], lane: Lane) -> None:
-        async def compare_in_turn() -> None:
-            await comparison()
-            while self._blanks_waiting:
-                await self._blanks_waiting.popleft()()
-
+            return
         context = contextvars.Context()
         context.run(CURRENT_LANE.set, lane)
-        self._comparison = asyncio.get_running_loop().create_task(compare_in_turn(), context=context)
+        comparison = self._bounded(candidate, work, lane)
+        self._comparison = asyncio.get_running_loop().create_task(comparison, context=context)
 
     async def _bounded(self, candidate: _ActiveRollout, work: Callable[[], Awaitable[None]], lane: Lane) -> None:
         """Run a comparison; one that fails or takes too long shows nothing and harms nothing."""
@@ -289,16 +252,6 @@ class ModelRouter:
         """Read a picture again with the models in use, after the candidate."""
         in_use = await _process(candidate.comparing, request, _COMPARISON_SECONDS)
         await self._compare(candidate, in_use, own)
-
-    async def _check_blank(self, candidate: _ActiveRollout, request: PictureRequest) -> None:
-        """Ask the models in use whether there is text on a picture on which the candidate read none.
-
-        Of other pages fewer are compared, so this one says nothing of how many characters differ on average.
-        """
-        is_blank = _has_text(await _process(candidate.comparing, request, _COMPARISON_SECONDS))
-        self._observe(candidate.rollout, Evidence(unpaired=1, blanks=int(is_blank)))
-        result = CandidateResult.BLANK if is_blank else CandidateResult.AGREED
-        self._events.emit(CandidateRead(result, candidate.client.model_set))
 
     async def _shadow(self, candidate: _ActiveRollout, request: PictureRequest, in_use: PictureReading) -> None:
         """Read a picture with the candidate, after the models in use."""
@@ -338,7 +291,6 @@ class ModelRouter:
         rollout = self._rollouts.running
         if self._candidate is not None and (rollout is None or rollout.id != self._candidate.rollout.id):
             self._candidate = None
-            self._blanks_waiting.clear()
             self._guard.forget_optional_models()
         if rollout is None:
             return
@@ -366,10 +318,6 @@ def _candidate_seconds(request: PictureRequest) -> float:
     """Return the time that a candidate has for a job's picture."""
     left_seconds = math.inf if request.deadline_seconds is None else request.deadline_seconds
     return _CANDIDATES_PART * min(request.timeout_seconds, left_seconds)
-
-
-def _has_text(reading: PictureReading) -> bool:
-    return any(page.lines for page in reading.pages)
 
 
 def _as_evidence(found: PairComparison) -> Evidence:
